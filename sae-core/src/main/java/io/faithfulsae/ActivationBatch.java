@@ -1,0 +1,88 @@
+package io.faithfulsae;
+
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.FloatBuffer;
+
+/**
+ * Rows of activations in a backend's memory: float32, row-major {@code [capacity, dIn]}, of which the first {@link
+ * #rows()} are filled.
+ *
+ * <p><b>Closed by</b> who allocated it. <b>Threads</b>: one at a time.
+ */
+public final class ActivationBatch implements AutoCloseable {
+  private final DeviceBuffer buffer;
+  private final int capacity;
+  private final int dIn;
+  private int rows;
+
+  private ActivationBatch(DeviceBuffer buffer, int capacity, int dIn) {
+    this.buffer = buffer;
+    this.capacity = capacity;
+    this.dIn = dIn;
+  }
+
+  /**
+   * Allocates an empty batch.
+   *
+   * @param on the backend that will use it
+   * @param capacity the most rows it can hold, at least 1
+   * @param dIn width of a row, at least 1
+   * @throws IllegalArgumentException if a size is below 1 or the batch is larger than 2 GiB
+   */
+  public static ActivationBatch allocate(Backend on, int capacity, int dIn) {
+    if (capacity < 1 || dIn < 1) {
+      throw new IllegalArgumentException(
+          "expected capacity >= 1 and dIn >= 1, got [" + capacity + ", " + dIn + "]; mend: ask for at least one row");
+    }
+    long bytes = (long) capacity * dIn * Float.BYTES;
+    if (bytes > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "expected a batch of at most 2 GiB, got [" + capacity + ", " + dIn + "] = " + bytes + " bytes; mend: use fewer rows");
+    }
+    return new ActivationBatch(on.allocate(bytes), capacity, dIn);
+  }
+
+  /** Width of a row. */
+  public int dIn() {
+    return dIn;
+  }
+
+  /** The most rows it can hold. */
+  public int capacity() {
+    return capacity;
+  }
+
+  /** Rows that are filled. */
+  public int rows() {
+    return rows;
+  }
+
+  /**
+   * Says how many rows are filled, after writing to {@link #data()}.
+   *
+   * @throws IllegalArgumentException if not in [0, capacity]
+   */
+  public void rows(int filled) {
+    if (filled < 0 || filled > capacity) {
+      throw new IllegalArgumentException(
+          "expected rows in [0, " + capacity + "], got " + filled + "; mend: allocate a larger batch");
+    }
+    this.rows = filled;
+  }
+
+  /** The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory, valid until close. */
+  public FloatBuffer data() {
+    return buffer.host().asFloatBuffer();
+  }
+
+  /** The backend's handle on the same memory. */
+  public DeviceBuffer buffer() {
+    return buffer;
+  }
+
+  @Override
+  public void close() {
+    buffer.close();
+  }
+}

@@ -1,0 +1,21 @@
+package io.faithfulsae;
+
+import java.io.IOException;
+
+/** One pass over the rows of an {@link ActivationSource}. <b>Closed by</b> who opened it. */
+public interface ActivationReader extends AutoCloseable {
+
+  /**
+   * Appends rows to a batch until it is full or the source has no more at hand; never keeps {@code into}.
+   *
+   * @param into rows are added behind those it holds ({@link ActivationBatch#rows()} grows). Modified.
+   * @return the number of rows added, at least 1 unless the batch was full, or -1 at the end of the source
+   */
+  int read(ActivationBatch into) throws IOException;
+
+  /** Where the next row stands: {@link ActivationSource#open} with it goes on exactly there. */
+  long position();
+
+  @Override
+  void close();
+}

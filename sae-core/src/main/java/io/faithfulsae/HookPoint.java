@@ -1,0 +1,40 @@
+package io.faithfulsae;
+
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/**
+ * A place in a language model where activations are read, under TransformerLens' name: {@code blocks.L.hook_resid_pre}
+ * is the residual stream that enters block L (for L = 0, the embeddings).
+ *
+ * @param layer the block, from 0
+ * @param site the part of the block, such as {@code hook_resid_pre}
+ */
+public record HookPoint(int layer, String site) {
+  private static final Pattern NAME = Pattern.compile("blocks\\.(\\d{1,4})\\.(hook_[a-z_]+)");
+
+  /** The residual stream that enters block {@code layer}. */
+  public static HookPoint residPre(int layer) {
+    return new HookPoint(layer, "hook_resid_pre");
+  }
+
+  /**
+   * Reads a hook point's name.
+   *
+   * @throws IllegalArgumentException if the name is not of the form {@code blocks.L.hook_SITE}
+   */
+  public static HookPoint parse(String name) {
+    Matcher matcher = NAME.matcher(name);
+    if (!matcher.matches()) {
+      throw new IllegalArgumentException(
+          "expected a hook point such as blocks.8.hook_resid_pre, got \"" + name + "\"; mend: name the block and the site");
+    }
+    return new HookPoint(Integer.parseInt(matcher.group(1)), matcher.group(2));
+  }
+
+  /** The name, as {@link #parse} reads it. */
+  @Override
+  public String toString() {
+    return "blocks." + layer + "." + site;
+  }
+}

@@ -1,0 +1,65 @@
+package io.faithfulsae;
+
+import java.util.Locale;
+
+/**
+ * The shape of a TopK SAE and how it treats its input.
+ *
+ * @param dIn width of the activations
+ * @param dSae number of latents
+ * @param k active latents a row
+ * @param subtractDecoderBias whether {@code b_dec} is taken from the input before encoding (SAELens: {@code
+ *     apply_b_dec_to_input})
+ * @param normalization what is done to each row before encoding, and undone after decoding
+ */
+public record SaeConfig(int dIn, int dSae, int k, boolean subtractDecoderBias, Normalization normalization) {
+
+  /** What is done to each row x before it is encoded. */
+  public enum Normalization {
+    /** Nothing. */
+    NONE,
+    /** x · sqrt(dIn) / ‖x‖, undone after decoding (SAELens: {@code constant_norm_rescale}). */
+    CONSTANT_NORM_RESCALE,
+    /**
+     * (x − mean) / (s + 1e-5) with the row's mean and unbiased standard deviation s, undone after decoding as x̂ · s + mean
+     * (BatchTopK: {@code input_unit_norm}).
+     */
+    UNIT_NORM;
+
+    /** The name in {@code cfg.json}. */
+    public String id() {
+      return name().toLowerCase(Locale.ROOT);
+    }
+  }
+
+  /**
+   * Checks the shape.
+   *
+   * @throws IllegalArgumentException if a size is below 1 or k exceeds dSae
+   */
+  public SaeConfig {
+    if (dIn < 1 || dSae < 1) {
+      throw new IllegalArgumentException(
+          "expected d_in >= 1 and d_sae >= 1, got d_in = " + dIn + ", d_sae = " + dSae + "; mend: give both");
+    }
+    if (k < 1 || k > dSae) {
+      throw new IllegalArgumentException(
+          "expected k in [1, d_sae = " + dSae + "], got k = " + k + "; mend: lower k or raise d_sae");
+    }
+  }
+
+  /** A TopK SAE as the study trains it. */
+  public static SaeConfig topK(int dIn, int dSae, int k) {
+    return new SaeConfig(dIn, dSae, k, true, Normalization.NONE);
+  }
+
+  /** The same with another k. */
+  public SaeConfig withK(int newK) {
+    return new SaeConfig(dIn, dSae, newK, subtractDecoderBias, normalization);
+  }
+
+  /** The same with another input normalisation. */
+  public SaeConfig withNormalization(Normalization other) {
+    return new SaeConfig(dIn, dSae, k, subtractDecoderBias, other);
+  }
+}

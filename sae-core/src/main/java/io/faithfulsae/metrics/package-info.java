@@ -1,0 +1,5 @@
+/** Results of the measurements in {@link io.faithfulsae.Metrics}, each a record with its definition. */
+@NullMarked
+package io.faithfulsae.metrics;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,59 @@
+package io.faithfulsae.spi;
+
+/**
+ * A device on which SAEs live and run. Operations are whole SAE operations, so that an implementation may fuse them.
+ *
+ * <p><b>Threads</b>: a backend may be used from any thread, one call at a time (implementations lock). Closing it
+ * closes everything made from it, newest first. Use after close, and close during use, throw {@link
+ * IllegalStateException}. Errors of the device are {@link io.faithfulsae.BackendException}.
+ */
+public interface Backend extends AutoCloseable {
+
+  /**
+   * What a backend runs on, recorded with every result.
+   *
+   * @param name the backend's name, such as {@code "cpu"} or {@code "cuda"}
+   * @param device the hardware's own name
+   * @param details further facts as one line of JSON (instruction set, threads, libraries)
+   */
+  record Info(String name, String device, String details) {}
+
+  /** What this backend runs on. */
+  Info info();
+
+  /**
+   * Allocates zeroed memory.
+   *
+   * @param bytes size, at least 1
+   * @throws IllegalArgumentException if {@code bytes < 1}
+   */
+  DeviceBuffer allocate(long bytes);
+
+  /**
+   * Makes the parameters of one SAE, all zero.
+   *
+   * @param dIn width of the activations, at least 1
+   * @param dSae number of latents, at least 1
+   * @param subtractDecoderBias whether {@code b_dec} is taken from the input before encoding ({@code
+   *     apply_b_dec_to_input})
+   */
+  BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias);
+
+  /**
+   * Computes {@code c = a bᵀ} in float32.
+   *
+   * @param a <b>Shape</b> {@code [m, inner]}. Not modified.
+   * @param b <b>Shape</b> {@code [n, inner]}. Not modified.
+   * @param c <b>Shape</b> {@code [m, n]}. Modified.
+   */
+  void matmulTransposed(DeviceBuffer a, int m, DeviceBuffer b, int n, int inner, DeviceBuffer c);
+
+  /** Waits until all operations so far are done and their results visible to the host. */
+  void synchronize();
+
+  /** Native bytes held by what was made from this backend and is not closed yet. */
+  long liveBytes();
+
+  @Override
+  void close();
+}

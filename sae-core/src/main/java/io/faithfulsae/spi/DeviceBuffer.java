@@ -1,0 +1,26 @@
+package io.faithfulsae.spi;
+
+import java.nio.ByteBuffer;
+
+/**
+ * A block of memory that a {@link Backend} can read and write: 64-byte aligned, zeroed when made, addressable by the
+ * host (pinned where the device is elsewhere).
+ *
+ * <p><b>Closed by</b> who allocated it, or by closing the backend. Use after close throws {@link
+ * IllegalStateException}.
+ */
+public interface DeviceBuffer extends AutoCloseable {
+
+  /** Size in bytes. */
+  long bytes();
+
+  /**
+   * The whole block as the host sees it, in native byte order; at most 2 GiB of it, from the start. Valid until {@link
+   * #close()}. What an operation wrote is visible after {@link Backend#synchronize()}.
+   */
+  ByteBuffer host();
+
+  /** Frees the memory. Further calls do nothing. */
+  @Override
+  void close();
+}

@@ -1,0 +1,62 @@
+/*
+ * backend_table.h: what an implementation of sae_abi.h fills in.
+ *
+ * common/abi.cpp owns handles, checks every argument (kinds, shapes, ranges, nulls) and then calls one of these
+ * functions with plain pointers that are known to be right. A backend library exports exactly one symbol,
+ *
+ *     const sae_backend_table *sae_backend_entry(int32_t abi_version);   // NULL: versions differ
+ *
+ * and the CPU backend's table is linked into libsae.so. Objects are opaque to abi.cpp; a backend frees them when
+ * asked and never on its own. Each function returns a sae_status and, on failure, leaves its text for last_error().
+ * No C++ type crosses this table, so both sides may be built by different compilers.
+ */
+#ifndef SAE_BACKEND_TABLE_H
+#define SAE_BACKEND_TABLE_H
+
+#include "sae_abi.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct sae_backend_table {
+    int32_t abi_version;
+    const char *name; /* "cpu", "cuda" */
+    const char *(*last_error)(void);
+    sae_status (*probe)(char *text, int64_t capacity);
+
+    sae_status (*context_open)(const char *options, void **context);
+    sae_status (*context_describe)(void *context, char *text, int64_t capacity);
+    sae_status (*context_synchronize)(void *context);
+    void (*context_close)(void *context);
+
+    sae_status (*buffer_create)(void *context, int64_t bytes, int32_t place, void **buffer);
+    int64_t (*buffer_address)(void *buffer);
+    sae_status (*buffer_write)(void *buffer, int64_t offset, const void *source, int64_t bytes);
+    sae_status (*buffer_read)(void *buffer, int64_t offset, void *target, int64_t bytes);
+    void (*buffer_close)(void *buffer);
+
+    /* live_bytes: what the object holds, for sae_context_live_bytes */
+    sae_status (*params_create)(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
+                                int64_t *live_bytes);
+    sae_status (*params_write)(void *params, int32_t tensor, int64_t first, const float *source, int64_t count);
+    sae_status (*params_read)(void *params, int32_t tensor, int64_t first, float *target, int64_t count);
+    void (*params_close)(void *params);
+
+    sae_status (*encode_topk)(void *params, void *x, int64_t rows, int64_t k, void *indices, void *values);
+    sae_status (*decode)(void *params, void *indices, void *values, int64_t rows, int64_t k, void *x_hat);
+    sae_status (*matmul_nt)(void *context, void *a, int64_t m, void *b, int64_t n, int64_t inner, void *c);
+
+    /* options[SAE_OPT_*]: complete, defaults filled in, ranges checked */
+    sae_status (*trainer_create)(void *params, const double *options, void **trainer, int64_t *live_bytes);
+    sae_status (*train_step)(void *trainer, void *x, int64_t rows, double lr);
+    sae_status (*trainer_stats)(void *trainer, double *values);
+    sae_status (*trainer_write)(void *trainer, int32_t state, int64_t first, const void *source, int64_t count);
+    sae_status (*trainer_read)(void *trainer, int32_t state, int64_t first, void *target, int64_t count);
+    void (*trainer_close)(void *trainer);
+} sae_backend_table;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

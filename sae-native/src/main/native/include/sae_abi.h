@@ -1,0 +1,217 @@
+/*
+ * sae_abi.h: THE native boundary of FaithfulSAE (C11).
+ *
+ * One header, two implementations: the CPU backend is inside libsae.so; the CUDA backend is
+ * libsae_cuda.so, opened on demand by sae_context_open. Nothing above this header knows which one
+ * it talks to.
+ *
+ * Conventions
+ *  - Every function returns a sae_status; on anything but SAE_OK, sae_last_error() has the text
+ *    ("expected ..., got ..."), one per thread, valid until that thread's next call.
+ *  - A sae_handle names a context, buffer, params or trainer; its kind and liveness are checked on
+ *    every call (SAE_INVALID_HANDLE). 0 is never a handle. Closing a handle twice is an error.
+ *    Closing a context closes all that was made from it.
+ *  - Sizes and counts are int64_t. Matrices are row-major and dense. Both weight matrices are
+ *    latent-major, [d_sae, d_in]: row j is latent j's encoder (decoder) direction.
+ *  - Operations on one context are ordered. They may run asynchronously (CUDA): reads through
+ *    sae_*_read, sae_trainer_stats and sae_context_synchronize wait for them. A SAE_HOST buffer
+ *    that was handed to an operation may be touched again after one of those.
+ *  - One thread at a time per context. No C++ exception, exit or printf crosses the boundary.
+ *
+ * Symbols: d_in width of the activations, d_sae number of latents, k active latents a row.
+ */
+#ifndef SAE_ABI_H
+#define SAE_ABI_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SAE_ABI_VERSION 1
+
+typedef int64_t sae_handle;
+typedef int32_t sae_status;
+
+enum {
+    SAE_OK = 0,
+    SAE_INVALID_ARGUMENT = 1,
+    SAE_INVALID_HANDLE = 2,
+    SAE_OUT_OF_MEMORY = 3,
+    SAE_NONFINITE = 4,   /* NaN or infinity in the input; the text names the first such row */
+    SAE_UNAVAILABLE = 5, /* the backend cannot run here; the text says why */
+    SAE_DEVICE_ERROR = 6,
+    SAE_INTERNAL = 7
+};
+
+/* ---- library ------------------------------------------------------------------------------- */
+
+int32_t sae_abi_version(void);
+const char *sae_last_error(void);
+
+/* Whether a backend can be opened here. library: path of a backend library, "" = the built-in CPU
+ * backend. On SAE_OK `text` holds a one-line description of the device; otherwise see
+ * sae_last_error(). Allocates nothing that outlives the call. */
+sae_status sae_probe(const char *library, char *text, int64_t capacity);
+
+/* ---- context ------------------------------------------------------------------------------- */
+
+/* options: "key=value" pairs joined by ';'. Unknown keys are refused.
+ *   threads=N   CPU: worker threads (default: the processors this process may use)
+ *   blas=PATH   CPU: libopenblas.so.0 to take sgemm from (default: a built-in portable kernel)
+ *   isa=NAME    CPU: portable | avx2 | avx512, to force a path (default: the best one there is)
+ *   device=N    CUDA: device ordinal (default 0) */
+sae_status sae_context_open(const char *library, const char *options, sae_handle *context);
+/* One JSON object: backend, device, isa, threads, blas, memory_bytes, abi_version. */
+sae_status sae_context_describe(sae_handle context, char *text, int64_t capacity);
+/* Bytes that live handles of this context hold (buffers, parameters, optimiser state). */
+sae_status sae_context_live_bytes(sae_handle context, int64_t *bytes);
+sae_status sae_context_synchronize(sae_handle context);
+sae_status sae_context_close(sae_handle context);
+
+/* ---- buffers ------------------------------------------------------------------------------- */
+
+enum {
+    SAE_HOST = 0,  /* addressable by the host; pinned where the device is elsewhere */
+    SAE_DEVICE = 1 /* the device's own memory; on the CPU backend the same as SAE_HOST */
+};
+
+/* 64-byte aligned, zeroed. */
+sae_status sae_buffer_create(sae_handle context, int64_t bytes, int32_t place, sae_handle *buffer);
+/* Host address (SAE_HOST) or device address (SAE_DEVICE); constant for the buffer's life. */
+sae_status sae_buffer_address(sae_handle buffer, int64_t *address);
+sae_status sae_buffer_write(sae_handle buffer, int64_t offset, const void *source, int64_t bytes);
+sae_status sae_buffer_read(sae_handle buffer, int64_t offset, void *target, int64_t bytes);
+sae_status sae_buffer_close(sae_handle buffer);
+
+/* ---- parameters of one SAE ----------------------------------------------------------------- */
+
+enum { /* float32 tensors */
+    SAE_W_ENC = 0, /* [d_sae, d_in], the transpose of the field's W_enc */
+    SAE_B_ENC = 1, /* [d_sae] */
+    SAE_W_DEC = 2, /* [d_sae, d_in] */
+    SAE_B_DEC = 3  /* [d_in] */
+};
+
+enum { /* flags of sae_params_create */
+    SAE_SUBTRACT_B_DEC = 1 /* z_pre = (x - b_dec) W_enc + b_enc; without it z_pre = x W_enc + b_enc */
+};
+
+/* All tensors start at zero. */
+sae_status sae_params_create(sae_handle context, int64_t d_in, int64_t d_sae, int32_t flags, sae_handle *params);
+/* Elements [first, first + count) of a tensor, host memory. */
+sae_status sae_params_write(sae_handle params, int32_t tensor, int64_t first, const float *source, int64_t count);
+sae_status sae_params_read(sae_handle params, int32_t tensor, int64_t first, float *target, int64_t count);
+sae_status sae_params_close(sae_handle params);
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+/* z = keep the k largest of ReLU(z_pre).
+ *   x        float32 [rows, d_in], finite (else SAE_NONFINITE)
+ *   indices  int32   [rows, k]     value descending, then lower latent index
+ *   values   float32 [rows, k]     >= 0; a row with fewer than k positive pre-activations is filled up
+ *                                  with value 0 at the lowest latent indices not yet taken
+ * 1 <= k <= d_sae. float32 products and sums (not bit-identical between backends). */
+sae_status sae_encode_topk(sae_handle params, sae_handle x, int64_t rows, int64_t k, sae_handle indices,
+                           sae_handle values);
+
+/* x_hat = sum_j values_j W_dec[indices_j] + b_dec, float32 [rows, d_in]. Indices outside [0, d_sae) are
+ * SAE_INVALID_ARGUMENT. */
+sae_status sae_decode(sae_handle params, sae_handle indices, sae_handle values, int64_t rows, int64_t k,
+                      sae_handle x_hat);
+
+/* c [m, n] = a [m, inner] x transpose(b [n, inner]), float32. Used for cosine matrices. */
+sae_status sae_matmul_nt(sae_handle context, sae_handle a, int64_t m, sae_handle b, int64_t n, int64_t inner,
+                         sae_handle c);
+
+/* ---- training ------------------------------------------------------------------------------ */
+
+enum { /* keys of sae_trainer_create; every one has the default shown (the study's trainer) */
+    SAE_OPT_K = 0,                  /* required */
+    SAE_OPT_LOSS = 1,               /* SAE_LOSS_MEAN */
+    SAE_OPT_AUX_COEFFICIENT = 2,    /* 1/32; 0 turns the auxiliary loss off */
+    SAE_OPT_AUX_K = 3,              /* 512 */
+    SAE_OPT_AUX_NORM = 4,           /* SAE_AUX_MEAN */
+    SAE_OPT_AUX_DETACH = 5,         /* 0: the gradient flows through the residual x - x_hat */
+    SAE_OPT_AUX_SCALE_BY_DEAD = 6,  /* 0; 1: multiply the term by min(1, n_dead / aux_k) */
+    SAE_OPT_DEAD_AFTER_BATCHES = 7, /* 5; 0: this rule is off */
+    SAE_OPT_DEAD_AFTER_ROWS = 8,    /* 0: off; otherwise dead after so many rows without firing */
+    SAE_OPT_ADAM_BETA1 = 9,         /* 0.9 */
+    SAE_OPT_ADAM_BETA2 = 10,        /* 0.99 */
+    SAE_OPT_ADAM_EPS = 11,          /* 1e-8 */
+    SAE_OPT_CLIP_NORM = 12,         /* 1e5; 0: no clipping. Global L2 norm over all gradients */
+    SAE_OPT_DECODER_NORM = 13,      /* SAE_DECODER_NORM_BEFORE_STEP */
+    SAE_OPT_PROJECT_GRADIENT = 14,  /* 1: remove from dW_dec[j] the part parallel to row j */
+    SAE_OPT_TRAIN_B_ENC = 15,       /* 0 */
+    SAE_OPT_FREEZE_DECODER = 16     /* 0; 1: W_dec stays as it is */
+};
+
+enum { /* SAE_OPT_LOSS; e = x_hat - x, B rows */
+    SAE_LOSS_MEAN = 0,     /* mean over all B*d_in elements of e^2 */
+    SAE_LOSS_SUM_MEAN = 1, /* sum over d_in, mean over B */
+    SAE_LOSS_FVU = 2       /* sum e^2 / sum (x - batch mean of x)^2 */
+};
+
+enum { /* SAE_OPT_AUX_NORM; r = z_aux W_dec - (x - x_hat) (b_dec is not added) */
+    SAE_AUX_MEAN = 0,             /* mean over all elements of r^2 */
+    SAE_AUX_SUM_MEAN = 1,         /* sum over d_in, mean over B */
+    SAE_AUX_TARGET_VARIANCE = 2,  /* sum r^2 / sum (x - batch mean of x)^2 */
+    SAE_AUX_RESIDUAL_VARIANCE = 3 /* sum r^2 / sum (u - batch mean of u)^2, u = x - x_hat, denominator detached;
+                                     0 when the denominator is 0 */
+};
+
+enum { /* SAE_OPT_DECODER_NORM: when rows of W_dec are scaled to unit L2 norm */
+    SAE_DECODER_NORM_NONE = 0,
+    SAE_DECODER_NORM_BEFORE_STEP = 1, /* after backward and before Adam; the projection uses the unit rows */
+    SAE_DECODER_NORM_AFTER_STEP = 2   /* after Adam; the projection uses the rows as they are, over their norm */
+};
+
+/* keys[i] is one of SAE_OPT_*, values[i] its value. The params must outlive the trainer. */
+sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const double *values, int64_t count,
+                              sae_handle *trainer);
+
+/* One step on x float32 [rows, d_in]: forward; a latent fires where its kept value is > 0; counters; dead set
+ * (a latent is dead when this batch included it has not fired for DEAD_AFTER_BATCHES batches or DEAD_AFTER_ROWS
+ * rows); loss + aux loss over the min(AUX_K, n_dead) largest ReLU'd pre-activations of dead latents in each row;
+ * backward (kept values of 0 get no gradient); clip; normalise and project as configured; Adam (torch.optim.Adam,
+ * bias-corrected, no weight decay) with this lr; normalise after the step if so configured. Same input, same
+ * threads: bit-identical result. On SAE_NONFINITE the parameters are as before the call (a CUDA backend may report
+ * it from the next sae_trainer_stats; it then skipped the update). */
+sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t rows, double lr);
+
+enum { /* what sae_trainer_stats writes, of the last step */
+    SAE_STAT_STEPS = 0,         /* Adam steps done so far */
+    SAE_STAT_LOSS = 1,          /* total */
+    SAE_STAT_RECONSTRUCTION = 2,
+    SAE_STAT_AUX = 3,           /* with its coefficient */
+    SAE_STAT_L0 = 4,            /* mean over rows of the number of kept values > 0 */
+    SAE_STAT_DEAD = 5,          /* dead latents, this batch counted */
+    SAE_STAT_FVU = 6,
+    SAE_STAT_GRADIENT_NORM = 7, /* before clipping; 0 when clipping is off */
+    SAE_STAT_COUNT = 8
+};
+/* values: SAE_STAT_COUNT doubles. Waits for the step. */
+sae_status sae_trainer_stats(sae_handle trainer, double *values);
+
+enum { /* optimiser state, for checkpoints */
+    SAE_STATE_M_W_ENC = 0, /* float32, first moments, shapes as the tensors */
+    SAE_STATE_M_B_ENC = 1,
+    SAE_STATE_M_W_DEC = 2,
+    SAE_STATE_M_B_DEC = 3,
+    SAE_STATE_V_W_ENC = 4, /* float32, second moments */
+    SAE_STATE_V_B_ENC = 5,
+    SAE_STATE_V_W_DEC = 6,
+    SAE_STATE_V_B_DEC = 7,
+    SAE_STATE_IDLE_BATCHES = 8, /* int64 [d_sae]: batches since the latent last fired */
+    SAE_STATE_IDLE_ROWS = 9,    /* int64 [d_sae]: rows since the batch in which it last fired */
+    SAE_STATE_STEPS = 10        /* int64 [1] */
+};
+sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64_t first, const void *source, int64_t count);
+sae_status sae_trainer_read(sae_handle trainer, int32_t state, int64_t first, void *target, int64_t count);
+sae_status sae_trainer_close(sae_handle trainer);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
