@@ -1,0 +1,145 @@
+package io.faithfulsae.conformance;
+
+import io.faithfulsae.internal.BackendChecks;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * The readable definition of every operation of {@link Backend}: plain Java, sums in double
+ * precision, float32 where the contract says that something is stored. For tests only: it is slow.
+ */
+public final class ReferenceBackend implements Backend {
+  private final List<Resource> open = new ArrayList<>();
+  private boolean closed;
+
+  /** Something made from this backend: counted while open, closed with it. */
+  abstract static class Resource implements AutoCloseable {
+    final ReferenceBackend backend;
+    private final long bytes;
+    private boolean closed;
+
+    Resource(ReferenceBackend backend, long bytes) {
+      backend.requireOpen();
+      this.backend = backend;
+      this.bytes = bytes;
+      backend.open.add(this);
+    }
+
+    final void requireOpen() {
+      if (closed) {
+        throw new IllegalStateException(getClass().getSimpleName() + " was used after close");
+      }
+    }
+
+    @Override
+    public void close() {
+      synchronized (backend) {
+        closed = true;
+        backend.open.remove(this);
+      }
+    }
+  }
+
+  /** Memory is an ordinary direct buffer. */
+  private static final class Memory extends Resource implements DeviceBuffer {
+    private final ByteBuffer data;
+
+    Memory(ReferenceBackend backend, long bytes) {
+      super(backend, bytes);
+      this.data =
+          ByteBuffer.allocateDirect(Math.toIntExact(bytes + 64))
+              .alignedSlice(64)
+              .limit((int) bytes)
+              .slice();
+    }
+
+    @Override
+    public long bytes() {
+      return data.capacity();
+    }
+
+    @Override
+    public ByteBuffer host() {
+      requireOpen();
+      return data.duplicate().order(ByteOrder.nativeOrder());
+    }
+  }
+
+  @Override
+  public Info info() {
+    return new Info("reference", "Java, double precision", "{\"backend\":\"reference\"}");
+  }
+
+  @Override
+  public synchronized DeviceBuffer allocate(long bytes) {
+    requireOpen();
+    BackendChecks.bytes(bytes);
+    return new Memory(this, bytes);
+  }
+
+  @Override
+  public synchronized BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias) {
+    requireOpen();
+    BackendChecks.shape(dIn, dSae);
+    return new ReferenceSae(this, dIn, dSae, subtractDecoderBias);
+  }
+
+  @Override
+  public synchronized void matmulTransposed(
+      DeviceBuffer a, int m, DeviceBuffer b, int n, int inner, DeviceBuffer c) {
+    requireOpen();
+    BackendChecks.atLeastOne("m", m);
+    BackendChecks.atLeastOne("n", n);
+    BackendChecks.atLeastOne("inner", inner);
+    FloatBuffer left = floats("a", a, m, inner);
+    FloatBuffer right = floats("b", b, n, inner);
+    FloatBuffer out = floats("c", c, m, n);
+    for (int i = 0; i < m; i++) {
+      for (int j = 0; j < n; j++) {
+        double sum = 0;
+        for (int t = 0; t < inner; t++) {
+          sum += (double) left.get(i * inner + t) * right.get(j * inner + t);
+        }
+        out.put(i * n + j, (float) sum);
+      }
+    }
+  }
+
+  @Override
+  public synchronized void synchronize() {
+    requireOpen();
+  }
+
+  @Override
+  public synchronized long liveBytes() {
+    requireOpen();
+    return open.stream().mapToLong(r -> r.bytes).sum();
+  }
+
+  @Override
+  public synchronized void close() {
+    while (!open.isEmpty()) {
+      open.get(open.size() - 1).close();
+    }
+    closed = true;
+  }
+
+  /** A buffer's host view as floats, once it is known to be ours and large enough. */
+  static FloatBuffer floats(String name, DeviceBuffer buffer, int rows, int columns) {
+    FloatBuffer view = buffer.host().asFloatBuffer();
+    BackendChecks.holds(name, buffer, rows, columns);
+    return view;
+  }
+
+  private void requireOpen() {
+    if (closed) {
+      throw new IllegalStateException("ReferenceBackend was used after close");
+    }
+  }
+}

@@ -1,0 +1,402 @@
+package io.faithfulsae.conformance;
+
+import io.faithfulsae.internal.BackendChecks;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.training.TrainingConfig.AuxNorm;
+import io.faithfulsae.training.TrainingConfig.DecoderNorm;
+import java.nio.ByteBuffer;
+import java.nio.FloatBuffer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What one training step means, from the loss to Adam. Gradients are double precision; parameters
+ * and moments are rounded to float32 after each step, so that a state that was read and written
+ * back continues bit-identically.
+ */
+final class ReferenceTrainer extends ReferenceBackend.Resource implements BackendTrainer {
+  private final ReferenceSae sae;
+  private final int k;
+  private final TrainingConfig config;
+  private final float[][] first; // Adam's moments, by BackendSae.Tensor's ordinal
+  private final float[][] second;
+  private final long[] idleBatches;
+  private final long[] idleRows;
+  private final long[] steps = new long[1];
+  private @Nullable StepStats stats;
+
+  ReferenceTrainer(ReferenceSae sae, int k, TrainingConfig config) {
+    super(
+        sae.backend,
+        2L * Float.BYTES * (2L * sae.wEnc.length + sae.dSae + sae.dIn)
+            + 2L * Long.BYTES * sae.dSae);
+    this.sae = sae;
+    this.k = k;
+    this.config = config;
+    this.first = likeParameters();
+    this.second = likeParameters();
+    this.idleBatches = new long[sae.dSae];
+    this.idleRows = new long[sae.dSae];
+  }
+
+  private float[][] likeParameters() {
+    return new float[][] {
+      new float[sae.wEnc.length],
+      new float[sae.dSae],
+      new float[sae.wDec.length],
+      new float[sae.dIn]
+    };
+  }
+
+  /** The gradient of the loss with respect to each parameter. */
+  private final class Gradient {
+    final double[] wEnc = new double[sae.wEnc.length];
+    final double[] bEnc = new double[sae.dSae];
+    final double[] wDec = new double[sae.wDec.length];
+    final double[] bDec = new double[sae.dIn];
+
+    /**
+     * Adds what flows through z = ReLU(z_pre) > 0 at one latent of one row, given dL/d(its term of
+     * x̂).
+     */
+    void addLatent(FloatBuffer x, int row, int latent, double z, double[] dOut) {
+      double dz = 0;
+      for (int i = 0; i < sae.dIn; i++) {
+        wDec[latent * sae.dIn + i] += z * dOut[i];
+        dz += dOut[i] * sae.wDec[latent * sae.dIn + i];
+      }
+      bEnc[latent] += dz;
+      for (int i = 0; i < sae.dIn; i++) {
+        wEnc[latent * sae.dIn + i] += dz * sae.input(x, row, i);
+        if (sae.subtractDecoderBias) {
+          bDec[i] -= dz * sae.wEnc[latent * sae.dIn + i];
+        }
+      }
+    }
+
+    /** The tensors that are trained, by ordinal; null where one is not. */
+    double[] @Nullable [] trained() {
+      return new double[] @Nullable [] {
+        wEnc, config.trainEncoderBias() ? bEnc : null, config.freezeDecoder() ? null : wDec, bDec
+      };
+    }
+  }
+
+  @Override
+  public void step(DeviceBuffer x, int rows, double lr) {
+    synchronized (sae.backend) {
+      requireOpen();
+      sae.requireOpen();
+      BackendChecks.rows(rows);
+      BackendChecks.learningRate(lr);
+      FloatBuffer in = ReferenceBackend.floats("x", x, rows, sae.dIn);
+      sae.requireFinite(in, rows);
+      Gradient gradient = new Gradient();
+      StepStats seen = forwardAndBackward(in, rows, gradient);
+      double norm = clip(gradient);
+      normaliseAndProject(gradient);
+      adam(gradient, lr);
+      if (config.decoderNorm() == DecoderNorm.AFTER_STEP && !config.freezeDecoder()) {
+        normaliseDecoder();
+      }
+      stats =
+          new StepStats(
+              steps[0],
+              seen.loss(),
+              seen.reconstruction(),
+              seen.aux(),
+              seen.l0(),
+              seen.dead(),
+              seen.fvu(),
+              norm);
+    }
+  }
+
+  private StepStats forwardAndBackward(FloatBuffer x, int rows, Gradient gradient) {
+    int d = sae.dIn;
+    int[][] index = new int[rows][k];
+    float[][] value = new float[rows][k];
+    float[][] p = new float[rows][];
+    double[][] error = new double[rows][d]; // e = x̂ − x
+    boolean[] fired = new boolean[sae.dSae];
+    long active = 0;
+    for (int row = 0; row < rows; row++) {
+      p[row] = sae.positivePreActivations(x, row);
+      ReferenceSae.select(p[row], null, index[row], value[row]);
+      for (int i = 0; i < d; i++) {
+        error[row][i] = (double) sae.bDec[i] - x.get(row * d + i);
+      }
+      for (int slot = 0; slot < k && value[row][slot] > 0; slot++) {
+        fired[index[row][slot]] = true;
+        active++;
+        sae.addDirection(error[row], value[row][slot], index[row][slot]);
+      }
+    }
+    boolean[] dead = countIdle(fired, rows);
+    int nDead = count(dead);
+
+    double[][] target = new double[rows][d];
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < d; i++) {
+        target[row][i] = x.get(row * d + i);
+      }
+    }
+    double squaredError = sumOfSquares(error);
+    double variance = squaresAboutMean(target);
+    double lossScale =
+        switch (config.loss()) {
+          case MEAN -> 1.0 / ((double) rows * d);
+          case SUM_MEAN -> 1.0 / rows;
+          case FVU -> inverse(variance);
+        };
+
+    // r = z_aux W_dec − (x − x̂) = z_aux W_dec + e
+    int auxK = Math.min(config.auxK(), nDead);
+    boolean auxOn = config.auxCoefficient() > 0 && auxK > 0;
+    int[][] auxIndex = new int[rows][auxK];
+    float[][] auxValue = new float[rows][auxK];
+    double[][] residual = new double[rows][];
+    double auxScale = 0;
+    if (auxOn) {
+      for (int row = 0; row < rows; row++) {
+        ReferenceSae.select(p[row], dead, auxIndex[row], auxValue[row]);
+        residual[row] = error[row].clone();
+        for (int slot = 0; slot < auxK; slot++) {
+          sae.addDirection(residual[row], auxValue[row][slot], auxIndex[row][slot]);
+        }
+      }
+      auxScale = auxScale(rows, nDead, variance, error);
+    }
+    double reconstruction = lossScale * squaredError;
+    double aux = auxOn ? auxScale * sumOfSquares(residual) : 0;
+
+    double[] dOut = new double[d]; // dL/dx̂
+    double[] dAux = new double[d]; // dL/d(z_aux W_dec)
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < d; i++) {
+        dAux[i] = auxOn ? 2 * auxScale * residual[row][i] : 0;
+        dOut[i] = 2 * lossScale * error[row][i] + (config.auxDetach() ? 0 : dAux[i]);
+        gradient.bDec[i] += dOut[i];
+      }
+      for (int slot = 0; slot < k && value[row][slot] > 0; slot++) {
+        gradient.addLatent(x, row, index[row][slot], value[row][slot], dOut);
+      }
+      for (int slot = 0; slot < auxK && auxOn && auxValue[row][slot] > 0; slot++) {
+        gradient.addLatent(x, row, auxIndex[row][slot], auxValue[row][slot], dAux);
+      }
+    }
+    return new StepStats(
+        0,
+        reconstruction + aux,
+        reconstruction,
+        aux,
+        (double) active / rows,
+        nDead,
+        squaredError * inverse(variance),
+        0);
+  }
+
+  /** What multiplies Σ r²: coefficient, normaliser and share of dead latents. */
+  private double auxScale(int rows, int nDead, double variance, double[][] error) {
+    double scale = config.auxCoefficient();
+    if (config.auxScaleByDead()) {
+      scale *= Math.min(1.0, (double) nDead / config.auxK());
+    }
+    // Of u = x − x̂ = −e the squares about the mean are those of e. The denominator gets no
+    // gradient.
+    AuxNorm norm = config.auxNorm();
+    return switch (norm) {
+      case MEAN -> scale / ((double) rows * sae.dIn);
+      case SUM_MEAN -> scale / rows;
+      case TARGET_VARIANCE -> scale * inverse(variance);
+      case RESIDUAL_VARIANCE -> scale * inverse(squaresAboutMean(error));
+    };
+  }
+
+  /** A ratio over no variance counts as 0. */
+  private static double inverse(double denominator) {
+    return denominator == 0 ? 0 : 1 / denominator;
+  }
+
+  /** Advances the counters by this batch and says which latents are dead. */
+  private boolean[] countIdle(boolean[] fired, int rows) {
+    boolean[] dead = new boolean[sae.dSae];
+    for (int j = 0; j < sae.dSae; j++) {
+      idleBatches[j] = fired[j] ? 0 : idleBatches[j] + 1;
+      idleRows[j] = fired[j] ? 0 : idleRows[j] + rows;
+      dead[j] =
+          (config.deadAfterBatches() > 0 && idleBatches[j] >= config.deadAfterBatches())
+              || (config.deadAfterRows() > 0 && idleRows[j] >= config.deadAfterRows());
+    }
+    return dead;
+  }
+
+  /**
+   * torch.nn.utils.clip_grad_norm_ over what is trained; returns the norm before, 0 when clipping
+   * is off.
+   */
+  private double clip(Gradient gradient) {
+    if (config.clipNorm() == 0) {
+      return 0;
+    }
+    double squares = 0;
+    for (double[] g : gradient.trained()) {
+      squares += g == null ? 0 : sumOfSquares(new double[][] {g});
+    }
+    double norm = Math.sqrt(squares);
+    double factor = Math.min(1, config.clipNorm() / (norm + 1e-6));
+    for (double[] g : gradient.trained()) {
+      for (int i = 0; g != null && i < g.length; i++) {
+        g[i] *= factor;
+      }
+    }
+    return norm;
+  }
+
+  private void normaliseAndProject(Gradient gradient) {
+    if (config.freezeDecoder()) {
+      return;
+    }
+    if (config.decoderNorm() == DecoderNorm.BEFORE_STEP) {
+      normaliseDecoder();
+    }
+    if (!config.projectGradient()) {
+      return;
+    }
+    for (int j = 0; j < sae.dSae; j++) {
+      double along = 0;
+      double squares = 0;
+      for (int at = j * sae.dIn; at < (j + 1) * sae.dIn; at++) {
+        along += gradient.wDec[at] * sae.wDec[at];
+        squares += (double) sae.wDec[at] * sae.wDec[at];
+      }
+      for (int at = j * sae.dIn; at < (j + 1) * sae.dIn && squares > 0; at++) {
+        gradient.wDec[at] -= along / squares * sae.wDec[at];
+      }
+    }
+  }
+
+  /** Rows of W_dec to unit norm; a row of zeros stays. */
+  private void normaliseDecoder() {
+    for (int j = 0; j < sae.dSae; j++) {
+      double squares = 0;
+      for (int at = j * sae.dIn; at < (j + 1) * sae.dIn; at++) {
+        squares += (double) sae.wDec[at] * sae.wDec[at];
+      }
+      for (int at = j * sae.dIn; at < (j + 1) * sae.dIn && squares > 0; at++) {
+        sae.wDec[at] = (float) (sae.wDec[at] / Math.sqrt(squares));
+      }
+    }
+  }
+
+  /** torch.optim.Adam without weight decay. */
+  private void adam(Gradient gradient, double lr) {
+    long t = ++steps[0];
+    double correction1 = 1 - Math.pow(config.beta1(), t);
+    double correction2 = 1 - Math.pow(config.beta2(), t);
+    double[] @Nullable [] gradients = gradient.trained();
+    for (BackendSae.Tensor tensor : BackendSae.Tensor.values()) {
+      double[] g = gradients[tensor.ordinal()];
+      if (g == null) {
+        continue;
+      }
+      float[] w = sae.tensor(tensor);
+      float[] m = first[tensor.ordinal()];
+      float[] v = second[tensor.ordinal()];
+      for (int i = 0; i < w.length; i++) {
+        double mean = config.beta1() * m[i] + (1 - config.beta1()) * g[i];
+        double square = config.beta2() * v[i] + (1 - config.beta2()) * g[i] * g[i];
+        w[i] =
+            (float)
+                (w[i]
+                    - lr * (mean / correction1) / (Math.sqrt(square / correction2) + config.eps()));
+        m[i] = (float) mean;
+        v[i] = (float) square;
+      }
+    }
+  }
+
+  private static double sumOfSquares(double[][] rows) {
+    double sum = 0;
+    for (double[] row : rows) {
+      for (double value : row) {
+        sum += value * value;
+      }
+    }
+    return sum;
+  }
+
+  /** Σ over rows and columns of (value − mean of its column)². */
+  private static double squaresAboutMean(double[][] rows) {
+    double sum = 0;
+    for (int i = 0; i < rows[0].length; i++) {
+      double mean = 0;
+      for (double[] row : rows) {
+        mean += row[i] / rows.length;
+      }
+      for (double[] row : rows) {
+        sum += (row[i] - mean) * (row[i] - mean);
+      }
+    }
+    return sum;
+  }
+
+  private static int count(boolean[] flags) {
+    int n = 0;
+    for (boolean flag : flags) {
+      n += flag ? 1 : 0;
+    }
+    return n;
+  }
+
+  @Override
+  public StepStats stats() {
+    synchronized (sae.backend) {
+      requireOpen();
+      return stats == null ? new StepStats(steps[0], 0, 0, 0, 0, 0, 0, 0) : stats;
+    }
+  }
+
+  @Override
+  public void write(State state, long from, ByteBuffer source) {
+    synchronized (sae.backend) {
+      requireOpen();
+      BackendChecks.transfer(state, sae.dIn, sae.dSae, from, source);
+      ByteBuffer bytes = source.duplicate().order(source.order());
+      if (BackendChecks.elementBytes(state) == Long.BYTES) {
+        bytes.asLongBuffer().get(longs(state), (int) from, bytes.remaining() / Long.BYTES);
+      } else {
+        bytes.asFloatBuffer().get(floats(state), (int) from, bytes.remaining() / Float.BYTES);
+      }
+    }
+  }
+
+  @Override
+  public void read(State state, long from, ByteBuffer into) {
+    synchronized (sae.backend) {
+      requireOpen();
+      BackendChecks.transfer(state, sae.dIn, sae.dSae, from, into);
+      ByteBuffer bytes = into.duplicate().order(into.order());
+      if (BackendChecks.elementBytes(state) == Long.BYTES) {
+        bytes.asLongBuffer().put(longs(state), (int) from, bytes.remaining() / Long.BYTES);
+      } else {
+        bytes.asFloatBuffer().put(floats(state), (int) from, bytes.remaining() / Float.BYTES);
+      }
+    }
+  }
+
+  private float[] floats(State state) {
+    float[][] moments = state.ordinal() < State.V_W_ENC.ordinal() ? first : second;
+    return moments[state.ordinal() % moments.length];
+  }
+
+  private long[] longs(State state) {
+    return switch (state) {
+      case IDLE_BATCHES -> idleBatches;
+      case IDLE_ROWS -> idleRows;
+      default -> steps;
+    };
+  }
+}
