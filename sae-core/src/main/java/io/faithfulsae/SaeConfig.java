@@ -22,13 +22,13 @@ public record SaeConfig(int dIn, int dSae, int k, boolean subtractDecoderBias, N
     CONSTANT_NORM_RESCALE,
     /**
      * (x − mean) / (s + 1e-5) with the row's mean and unbiased standard deviation s, undone after decoding as x̂ · s + mean
-     * (BatchTopK: {@code input_unit_norm}).
+     * (BatchTopK: {@code input_unit_norm}; SAELens: {@code layer_norm}, the same formula).
      */
     UNIT_NORM;
 
     /** The name in {@code cfg.json}. */
     public String id() {
-      return name().toLowerCase(Locale.ROOT);
+      return this == UNIT_NORM ? "layer_norm" : name().toLowerCase(Locale.ROOT);
     }
   }
 

@@ -1,0 +1,118 @@
+package io.faithfulsae;
+
+import io.faithfulsae.internal.RowNormalizer;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+
+/**
+ * The active latents of encoded rows, in a backend's memory: for each row k pairs of latent index and value.
+ *
+ * <p><b>Order and ties</b>: value descending, then lower latent index, the same on each backend. A row with fewer than k
+ * positive latents is filled up with value 0. <b>Closed by</b> who allocated it. <b>Threads</b>: one at a time.
+ */
+public final class Latents implements AutoCloseable {
+  private final DeviceBuffer indices;
+  private final DeviceBuffer values;
+  private final int capacity;
+  private final int k;
+  private final RowNormalizer.Undo undo;
+  private int rows;
+
+  private Latents(DeviceBuffer indices, DeviceBuffer values, int capacity, int k) {
+    this.indices = indices;
+    this.values = values;
+    this.capacity = capacity;
+    this.k = k;
+    this.undo = new RowNormalizer.Undo();
+  }
+
+  /**
+   * Allocates room for encoded rows.
+   *
+   * @param on the backend that will use it
+   * @param capacity the most rows it can hold, at least 1
+   * @param k active latents a row, at least 1; may differ from the SAE's own k
+   * @throws IllegalArgumentException if a size is below 1 or the block is larger than 2 GiB
+   */
+  public static Latents allocate(Backend on, int capacity, int k) {
+    long bytes = (long) capacity * k * Float.BYTES;
+    if (capacity < 1 || k < 1 || bytes > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "expected capacity >= 1, k >= 1 and at most 2 GiB, got ["
+              + capacity
+              + ", "
+              + k
+              + "] = "
+              + bytes
+              + " bytes; mend: use other sizes");
+    }
+    DeviceBuffer indices = on.allocate(bytes);
+    try {
+      return new Latents(indices, on.allocate(bytes), capacity, k);
+    } catch (RuntimeException e) {
+      indices.close();
+      throw e;
+    }
+  }
+
+  /** Rows that are filled. */
+  public int rows() {
+    return rows;
+  }
+
+  /**
+   * Says how many rows are filled, after writing to {@link #indices()} and {@link #values()}.
+   *
+   * @throws IllegalArgumentException if not in [0, capacity]
+   */
+  public void rows(int filled) {
+    if (filled < 0 || filled > capacity) {
+      throw new IllegalArgumentException(
+          "expected rows in [0, " + capacity + "], got " + filled + "; mend: allocate room for more rows");
+    }
+    this.rows = filled;
+  }
+
+  /** The most rows it can hold. */
+  public int capacity() {
+    return capacity;
+  }
+
+  /** Active latents a row. */
+  public int k() {
+    return k;
+  }
+
+  /** Latent numbers {@code [capacity, k]}, position 0; a fresh view of the same memory, valid until close. */
+  public IntBuffer indices() {
+    return indices.host().asIntBuffer();
+  }
+
+  /** Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory, valid until close. */
+  public FloatBuffer values() {
+    return values.host().asFloatBuffer();
+  }
+
+  /** The backend's handle on {@link #indices()}. */
+  public DeviceBuffer indexBuffer() {
+    return indices;
+  }
+
+  /** The backend's handle on {@link #values()}. */
+  public DeviceBuffer valueBuffer() {
+    return values;
+  }
+
+  /** What decoding needs to undo the normalisation of the rows that were encoded. */
+  RowNormalizer.Undo undo() {
+    return undo;
+  }
+
+  @Override
+  public void close() {
+    values.close();
+    indices.close();
+  }
+}

@@ -1,0 +1,234 @@
+package io.faithfulsae.internal;
+
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.Safetensors.DType;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendSae.Tensor;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * An SAE on disk in SAELens' layout. Its {@code W_enc} is {@code [d_in, d_sae]}, backends hold {@code [d_sae, d_in]}: the
+ * transposition is made here, in blocks, so that no whole matrix is held beside the backend's.
+ */
+public final class SaeFolder {
+  /** The configuration's file. */
+  public static final String CONFIG_FILE = "cfg.json";
+
+  /** The weights' file. */
+  public static final String WEIGHTS_FILE = "sae_weights.safetensors";
+
+  private static final int BLOCK_FLOATS = 4 << 20;
+  private static final Set<String> TENSORS = Set.of("W_enc", "b_enc", "W_dec", "b_dec");
+
+  private final Path weights;
+  private final SaeConfigFile file;
+
+  private SaeFolder(Path weights, SaeConfigFile file) {
+    this.weights = weights;
+    this.file = file;
+  }
+
+  /** Reads and checks the configuration of a folder. */
+  public static SaeFolder open(Path dir) throws IOException {
+    return new SaeFolder(dir.resolve(WEIGHTS_FILE), SaeConfigFile.read(dir));
+  }
+
+  /** The configuration, after what {@link #readWeights} folds into the weights. */
+  public SaeConfig config() {
+    return file.config();
+  }
+
+  /** The metadata, values that are not text in JSON. */
+  public Map<String, String> metadata() {
+    return file.metadata();
+  }
+
+  /** Reads the weights into an SAE of this configuration. */
+  public void readWeights(BackendSae into) throws IOException {
+    long d = file.config().dIn();
+    long f = file.config().dSae();
+    try (Safetensors tensors = Safetensors.open(weights)) {
+      for (String name : tensors.entries().keySet()) {
+        if (!TENSORS.contains(name) && !isUnitScalingFactor(tensors, name)) {
+          throw new SaeFormatException(
+              weights, name, "expected the tensors " + TENSORS + " only; mend: this tensor cannot be honoured");
+        }
+      }
+      checkShape(tensors, "W_enc", d, f);
+      checkShape(tensors, "W_dec", f, d);
+      checkShape(tensors, "b_enc", f);
+      checkShape(tensors, "b_dec", d);
+      readLatents(tensors, into);
+      FloatBuffer bias = direct(d);
+      tensors.readFloats("b_dec", 0, bias);
+      scale(bias, 1 / file.activationScale());
+      into.write(Tensor.B_DEC, 0, bias);
+    }
+  }
+
+  /** Writes a folder; each file beside and renamed, the configuration last. */
+  public static void write(Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from)
+      throws IOException {
+    write(dir, config, metadata, from, 1);
+  }
+
+  /**
+   * Writes a folder of an SAE that was trained on activations times {@code activationScale}, which is folded into the
+   * weights: the SAE on disk takes the activations as they are.
+   */
+  public static void write(
+      Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from, double activationScale)
+      throws IOException {
+    long d = config.dIn();
+    long f = config.dSae();
+    Safetensors.write(
+        dir.resolve(WEIGHTS_FILE),
+        Map.of(),
+        List.of(
+            new Safetensors.Tensor(
+                "W_enc",
+                DType.F32,
+                List.of(d, f),
+                (first, chunk) -> transposeEncoder(from, first, chunk.asFloatBuffer(), activationScale)),
+            tensor("b_enc", Tensor.B_ENC, from, 1, f),
+            tensor("W_dec", Tensor.W_DEC, from, 1 / activationScale, f, d),
+            tensor("b_dec", Tensor.B_DEC, from, 1 / activationScale, d)));
+    SaeConfigFile.write(dir, config, metadata);
+  }
+
+  private static Safetensors.Tensor tensor(
+      String name, Tensor tensor, BackendSae from, double scale, Long... shape) {
+    return new Safetensors.Tensor(
+        name,
+        DType.F32,
+        List.of(shape),
+        (first, chunk) -> {
+          FloatBuffer floats = chunk.order(ByteOrder.nativeOrder()).asFloatBuffer();
+          from.read(tensor, first, floats);
+          scale(floats, scale);
+        });
+  }
+
+  /** Fills elements [first, …) of the {@code [d_in, d_sae]} matrix from the backend's {@code [d_sae, d_in]}. */
+  private static void transposeEncoder(BackendSae from, long first, FloatBuffer into, double scale) {
+    int d = from.dIn();
+    int f = from.dSae();
+    long end = first + into.remaining();
+    int block = blockOfLatents(d, f);
+    FloatBuffer latents = direct((long) block * d);
+    for (int j0 = 0; j0 < f; j0 += block) {
+      int count = Math.min(block, f - j0);
+      latents.limit(count * d);
+      from.read(Tensor.W_ENC, (long) j0 * d, latents);
+      for (long i = first / f; i <= (end - 1) / f; i++) {
+        for (int j = 0; j < count; j++) {
+          long at = i * f + j0 + j;
+          if (at >= first && at < end) {
+            into.put((int) (at - first), (float) (latents.get(j * d + (int) i) * scale));
+          }
+        }
+      }
+    }
+  }
+
+  private void readLatents(Safetensors tensors, BackendSae into) throws IOException {
+    int d = into.dIn();
+    int f = into.dSae();
+    int block = blockOfLatents(d, f);
+    double scale = file.activationScale();
+    FloatBuffer encoder = direct((long) block * d);
+    FloatBuffer decoder = direct((long) block * d);
+    FloatBuffer bias = direct(block);
+    FloatBuffer slice = direct(block);
+    for (int j0 = 0; j0 < f; j0 += block) {
+      int count = Math.min(block, f - j0);
+      slice.limit(count);
+      bias.limit(count);
+      encoder.limit(count * d);
+      decoder.limit(count * d);
+      for (int i = 0; i < d; i++) {
+        tensors.readFloats("W_enc", (long) i * f + j0, slice);
+        for (int j = 0; j < count; j++) {
+          encoder.put(j * d + i, slice.get(j));
+        }
+      }
+      tensors.readFloats("W_dec", (long) j0 * d, decoder);
+      tensors.readFloats("b_enc", j0, bias);
+      scale(encoder, scale);
+      scale(decoder, 1 / scale);
+      if (file.foldDecoderNorm()) {
+        foldDecoderNorm(encoder, decoder, bias, count, d);
+      }
+      into.write(Tensor.W_ENC, (long) j0 * d, encoder);
+      into.write(Tensor.W_DEC, (long) j0 * d, decoder);
+      into.write(Tensor.B_ENC, j0, bias);
+    }
+  }
+
+  /** Makes decoder rows unit rows and gives their norm to the encoder; a row of zeros silences its latent. */
+  private static void foldDecoderNorm(FloatBuffer encoder, FloatBuffer decoder, FloatBuffer bias, int count, int d) {
+    for (int j = 0; j < count; j++) {
+      double squares = 0;
+      for (int i = 0; i < d; i++) {
+        squares += (double) decoder.get(j * d + i) * decoder.get(j * d + i);
+      }
+      double norm = Math.sqrt(squares);
+      scale(encoder.slice(j * d, d), norm);
+      scale(bias.slice(j, 1), norm);
+      if (norm > 0) {
+        scale(decoder.slice(j * d, d), 1 / norm);
+      }
+    }
+  }
+
+  /** Older SAELens files may hold a factor that was never trained. */
+  private boolean isUnitScalingFactor(Safetensors tensors, String name) throws IOException {
+    if (!name.equals("scaling_factor")) {
+      return false;
+    }
+    FloatBuffer factor = FloatBuffer.allocate(Math.toIntExact(tensors.entry(name).elements()));
+    tensors.readFloats(name, 0, factor);
+    while (factor.hasRemaining()) {
+      if (Math.abs(factor.get() - 1) > 1e-5) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+  private void checkShape(Safetensors tensors, String name, Long... shape) throws IOException {
+    List<Long> actual = tensors.entry(name).shape();
+    if (!actual.equals(List.of(shape))) {
+      throw new SaeFormatException(
+          weights,
+          name,
+          "expected shape " + List.of(shape) + " from " + CONFIG_FILE + ", got " + actual + "; mend: the files do not belong together");
+    }
+  }
+
+  private static int blockOfLatents(int d, int f) {
+    return Math.max(1, Math.min(f, BLOCK_FLOATS / d));
+  }
+
+  private static void scale(FloatBuffer values, double factor) {
+    if (factor != 1) {
+      for (int i = values.position(); i < values.limit(); i++) {
+        values.put(i, (float) (values.get(i) * factor));
+      }
+    }
+  }
+
+  private static FloatBuffer direct(long floats) {
+    return ByteBuffer.allocateDirect(Math.toIntExact(floats * Float.BYTES))
+        .order(ByteOrder.nativeOrder())
+        .asFloatBuffer();
+  }
+}
