@@ -5,8 +5,8 @@ import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
 
 /**
- * Rows of activations in a backend's memory: float32, row-major {@code [capacity, dIn]}, of which the first {@link
- * #rows()} are filled.
+ * Rows of activations in a backend's memory: float32, row-major {@code [capacity, dIn]}, of which
+ * the first {@link #rows()} are filled.
  *
  * <p><b>Closed by</b> who allocated it. <b>Threads</b>: one at a time.
  */
@@ -33,12 +33,22 @@ public final class ActivationBatch implements AutoCloseable {
   public static ActivationBatch allocate(Backend on, int capacity, int dIn) {
     if (capacity < 1 || dIn < 1) {
       throw new IllegalArgumentException(
-          "expected capacity >= 1 and dIn >= 1, got [" + capacity + ", " + dIn + "]; mend: ask for at least one row");
+          "expected capacity >= 1 and dIn >= 1, got ["
+              + capacity
+              + ", "
+              + dIn
+              + "]; mend: ask for at least one row");
     }
     long bytes = (long) capacity * dIn * Float.BYTES;
     if (bytes > Integer.MAX_VALUE) {
       throw new IllegalArgumentException(
-          "expected a batch of at most 2 GiB, got [" + capacity + ", " + dIn + "] = " + bytes + " bytes; mend: use fewer rows");
+          "expected a batch of at most 2 GiB, got ["
+              + capacity
+              + ", "
+              + dIn
+              + "] = "
+              + bytes
+              + " bytes; mend: use fewer rows");
     }
     return new ActivationBatch(on.allocate(bytes), capacity, dIn);
   }
@@ -66,12 +76,19 @@ public final class ActivationBatch implements AutoCloseable {
   public void rows(int filled) {
     if (filled < 0 || filled > capacity) {
       throw new IllegalArgumentException(
-          "expected rows in [0, " + capacity + "], got " + filled + "; mend: allocate a larger batch");
+          "expected rows in [0, "
+              + capacity
+              + "], got "
+              + filled
+              + "; mend: allocate a larger batch");
     }
     this.rows = filled;
   }
 
-  /** The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory, valid until close. */
+  /**
+   * The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory, valid
+   * until close.
+   */
   public FloatBuffer data() {
     return buffer.host().asFloatBuffer();
   }

@@ -6,10 +6,13 @@ import java.io.IOException;
 public interface ActivationReader extends AutoCloseable {
 
   /**
-   * Appends rows to a batch until it is full or the source has no more at hand; never keeps {@code into}.
+   * Appends rows to a batch until it is full or the source has no more at hand; never keeps {@code
+   * into}.
    *
-   * @param into rows are added behind those it holds ({@link ActivationBatch#rows()} grows). Modified.
-   * @return the number of rows added, at least 1 unless the batch was full, or -1 at the end of the source
+   * @param into rows are added behind those it holds ({@link ActivationBatch#rows()} grows).
+   *     Modified.
+   * @return the number of rows added, at least 1 unless the batch was full, or -1 at the end of the
+   *     source
    */
   int read(ActivationBatch into) throws IOException;
 

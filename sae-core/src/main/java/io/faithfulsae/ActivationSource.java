@@ -3,24 +3,28 @@ package io.faithfulsae;
 import java.io.IOException;
 
 /**
- * A recipe for a stream of activations that can be opened again and again: two seeds, and a resumed run, read the same
- * rows. Implement it to plug in activations from anywhere.
+ * A recipe for a stream of activations that can be opened again and again: two seeds, and a resumed
+ * run, read the same rows. Implement it to plug in activations from anywhere.
  *
- * <p><b>Threads</b>: a source may be opened several times at once; each reader is used by one thread.
+ * <p><b>Threads</b>: a source may be opened several times at once; each reader is used by one
+ * thread.
  */
 public interface ActivationSource {
 
   /** Width of a row. */
   int dIn();
 
-  /** What this source is, for provenance: enough to tell two sources apart (model, hook, data, options). */
+  /**
+   * What this source is, for provenance: enough to tell two sources apart (model, hook, data,
+   * options).
+   */
   String description();
 
   /**
    * Opens a reader.
    *
-   * @param position 0 for the start, or what {@link ActivationReader#position()} said earlier of the same source; its
-   *     meaning is the source's own
+   * @param position 0 for the start, or what {@link ActivationReader#position()} said earlier of
+   *     the same source; its meaning is the source's own
    */
   ActivationReader open(long position) throws IOException;
 }

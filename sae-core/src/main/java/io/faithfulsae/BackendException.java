@@ -1,6 +1,9 @@
 package io.faithfulsae;
 
-/** A backend's operation failed on the device: out of memory, a device error, or a fault of the backend itself. */
+/**
+ * A backend's operation failed on the device: out of memory, a device error, or a fault of the
+ * backend itself.
+ */
 public class BackendException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 

@@ -1,6 +1,8 @@
 package io.faithfulsae;
 
-/** No backend, or not the one asked for, can run here; the message holds every provider's reason. */
+/**
+ * No backend, or not the one asked for, can run here; the message holds every provider's reason.
+ */
 public class BackendUnavailableException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 

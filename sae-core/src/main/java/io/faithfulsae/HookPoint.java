@@ -4,8 +4,8 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * A place in a language model where activations are read, under TransformerLens' name: {@code blocks.L.hook_resid_pre}
- * is the residual stream that enters block L (for L = 0, the embeddings).
+ * A place in a language model where activations are read, under TransformerLens' name: {@code
+ * blocks.L.hook_resid_pre} is the residual stream that enters block L (for L = 0, the embeddings).
  *
  * @param layer the block, from 0
  * @param site the part of the block, such as {@code hook_resid_pre}
@@ -27,7 +27,9 @@ public record HookPoint(int layer, String site) {
     Matcher matcher = NAME.matcher(name);
     if (!matcher.matches()) {
       throw new IllegalArgumentException(
-          "expected a hook point such as blocks.8.hook_resid_pre, got \"" + name + "\"; mend: name the block and the site");
+          "expected a hook point such as blocks.8.hook_resid_pre, got \""
+              + name
+              + "\"; mend: name the block and the site");
     }
     return new HookPoint(Integer.parseInt(matcher.group(1)), matcher.group(2));
   }

@@ -4,10 +4,12 @@ import java.nio.FloatBuffer;
 import java.util.List;
 
 /**
- * A causal language model whose residual stream can be read and replaced. {@code OnnxModel} in sae-models is one.
+ * A causal language model whose residual stream can be read and replaced. {@code OnnxModel} in
+ * sae-models is one.
  *
- * <p>Token batches are {@code int[batch][length]}, all of one length. Buffers are direct or heap, float32, row-major, written
- * from their position, which is not changed. <b>Threads</b>: one call at a time. <b>Closed by</b> who opened it.
+ * <p>Token batches are {@code int[batch][length]}, all of one length. Buffers are direct or heap,
+ * float32, row-major, written from their position, which is not changed. <b>Threads</b>: one call
+ * at a time. <b>Closed by</b> who opened it.
  */
 public interface LanguageModel extends AutoCloseable {
 
@@ -36,8 +38,9 @@ public interface LanguageModel extends AutoCloseable {
    * Computes the activations at a hook point; blocks behind it do not run.
    *
    * @param into <b>Shape</b> {@code [batch, length, dModel]}. Modified.
-   * @throws IllegalArgumentException if the hook is not among {@link #hookPoints()} (the message lists them), a sequence
-   *     is too long or of another length, or a token is outside the vocabulary
+   * @throws IllegalArgumentException if the hook is not among {@link #hookPoints()} (the message
+   *     lists them), a sequence is too long or of another length, or a token is outside the
+   *     vocabulary
    */
   void activations(HookPoint hook, int[][] tokens, FloatBuffer into);
 

@@ -7,10 +7,12 @@ import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 
 /**
- * The active latents of encoded rows, in a backend's memory: for each row k pairs of latent index and value.
+ * The active latents of encoded rows, in a backend's memory: for each row k pairs of latent index
+ * and value.
  *
- * <p><b>Order and ties</b>: value descending, then lower latent index, the same on each backend. A row with fewer than k
- * positive latents is filled up with value 0. <b>Closed by</b> who allocated it. <b>Threads</b>: one at a time.
+ * <p><b>Order and ties</b>: value descending, then lower latent index, the same on each backend. A
+ * row with fewer than k positive latents is filled up with value 0. <b>Closed by</b> who allocated
+ * it. <b>Threads</b>: one at a time.
  */
 public final class Latents implements AutoCloseable {
   private final DeviceBuffer indices;
@@ -70,7 +72,11 @@ public final class Latents implements AutoCloseable {
   public void rows(int filled) {
     if (filled < 0 || filled > capacity) {
       throw new IllegalArgumentException(
-          "expected rows in [0, " + capacity + "], got " + filled + "; mend: allocate room for more rows");
+          "expected rows in [0, "
+              + capacity
+              + "], got "
+              + filled
+              + "; mend: allocate room for more rows");
     }
     this.rows = filled;
   }
@@ -85,12 +91,18 @@ public final class Latents implements AutoCloseable {
     return k;
   }
 
-  /** Latent numbers {@code [capacity, k]}, position 0; a fresh view of the same memory, valid until close. */
+  /**
+   * Latent numbers {@code [capacity, k]}, position 0; a fresh view of the same memory, valid until
+   * close.
+   */
   public IntBuffer indices() {
     return indices.host().asIntBuffer();
   }
 
-  /** Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory, valid until close. */
+  /**
+   * Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory, valid
+   * until close.
+   */
   public FloatBuffer values() {
     return values.host().asFloatBuffer();
   }

@@ -17,8 +17,9 @@ import org.jspecify.annotations.Nullable;
 /**
  * A TopK sparse autoencoder whose parameters live on one {@link Backend}.
  *
- * <p>On disk it is a folder in SAELens' layout, {@code cfg.json} and {@code sae_weights.safetensors}. <b>Closed by</b> who
- * created or loaded it, before its backend. <b>Threads</b>: may be used from any thread, one call at a time.
+ * <p>On disk it is a folder in SAELens' layout, {@code cfg.json} and {@code
+ * sae_weights.safetensors}. <b>Closed by</b> who created or loaded it, before its backend.
+ * <b>Threads</b>: may be used from any thread, one call at a time.
  */
 public final class Sae implements AutoCloseable {
   private final SaeConfig config;
@@ -27,7 +28,8 @@ public final class Sae implements AutoCloseable {
   private final BackendSae parameters;
   private @Nullable ActivationBatch normalized;
 
-  private Sae(SaeConfig config, Map<String, String> metadata, Backend backend, BackendSae parameters) {
+  private Sae(
+      SaeConfig config, Map<String, String> metadata, Backend backend, BackendSae parameters) {
     this.config = config;
     this.metadata = Map.copyOf(metadata);
     this.backend = backend;
@@ -46,16 +48,21 @@ public final class Sae implements AutoCloseable {
    */
   public static Sae create(SaeConfig config, Map<String, String> metadata, Backend on) {
     return new Sae(
-        config, metadata, on, on.createSae(config.dIn(), config.dSae(), config.subtractDecoderBias()));
+        config,
+        metadata,
+        on,
+        on.createSae(config.dIn(), config.dSae(), config.subtractDecoderBias()));
   }
 
   /**
-   * Loads a folder that this library or SAELens wrote (architecture {@code topk}, its version 6 or older).
+   * Loads a folder that this library or SAELens wrote (architecture {@code topk}, its version 6 or
+   * older).
    *
-   * <p>{@code rescale_acts_by_decoder_norm} is folded into the weights, and so is the scaling factor of {@code
-   * expected_average_only_in} where the folder holds it.
+   * <p>{@code rescale_acts_by_decoder_norm} is folded into the weights, and so is the scaling
+   * factor of {@code expected_average_only_in} where the folder holds it.
    *
-   * @throws SaeFormatException if a file is damaged or asks for something that cannot be honoured; the message names it
+   * @throws SaeFormatException if a file is damaged or asks for something that cannot be honoured;
+   *     the message names it
    */
   public static Sae load(Path dir, Backend on) throws IOException {
     SaeFolder folder = SaeFolder.open(dir);
@@ -80,14 +87,17 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * What is known about it, under SAELens' names: {@code model_name}, {@code hook_name}, {@code dataset_path}, {@code
-   * context_size}, and whatever else its file says. Values that are not text are in JSON.
+   * What is known about it, under SAELens' names: {@code model_name}, {@code hook_name}, {@code
+   * dataset_path}, {@code context_size}, and whatever else its file says. Values that are not text
+   * are in JSON.
    */
   public Map<String, String> metadata() {
     return metadata;
   }
 
-  /** The parameters themselves, for reading and writing whole tensors. <b>Closed by</b> this SAE. */
+  /**
+   * The parameters themselves, for reading and writing whole tensors. <b>Closed by</b> this SAE.
+   */
   public BackendSae parameters() {
     return parameters;
   }
@@ -97,7 +107,8 @@ public final class Sae implements AutoCloseable {
    *
    * @param x not modified
    * @return as many rows. <b>Closed by</b> the caller.
-   * @throws IllegalArgumentException if {@code x} has another width, or NaN or infinity in it (the message names the row)
+   * @throws IllegalArgumentException if {@code x} has another width, or NaN or infinity in it (the
+   *     message names the row)
    */
   public Latents encode(ActivationBatch x) {
     Latents latents = Latents.allocate(backend, Math.max(1, x.rows()), config.k());
@@ -115,8 +126,8 @@ public final class Sae implements AutoCloseable {
    *
    * @param x not modified
    * @param into holds as many rows afterwards. Modified.
-   * @throws IllegalArgumentException if the sizes do not fit, or a row of {@code x} holds NaN or infinity (the message
-   *     names it)
+   * @throws IllegalArgumentException if the sizes do not fit, or a row of {@code x} holds NaN or
+   *     infinity (the message names it)
    */
   public synchronized void encode(ActivationBatch x, Latents into) {
     checkWidth(x);
@@ -138,12 +149,14 @@ public final class Sae implements AutoCloseable {
       return;
     }
     ActivationBatch input = config.normalization() == Normalization.NONE ? x : normalize(x, into);
-    parameters.encodeTopK(input.buffer(), x.rows(), into.k(), into.indexBuffer(), into.valueBuffer());
+    parameters.encodeTopK(
+        input.buffer(), x.rows(), into.k(), into.indexBuffer(), into.valueBuffer());
     backend.synchronize();
   }
 
   /**
-   * Decodes latents. Where the config normalises rows, the normalisation of the rows they were encoded from is undone.
+   * Decodes latents. Where the config normalises rows, the normalisation of the rows they were
+   * encoded from is undone.
    *
    * @param latents not modified
    * @param into holds as many rows afterwards. Modified.
@@ -187,7 +200,8 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Writes it as a folder in SAELens' layout; each file is written beside and renamed, {@code cfg.json} last.
+   * Writes it as a folder in SAELens' layout; each file is written beside and renamed, {@code
+   * cfg.json} last.
    *
    * @throws IOException if a file cannot be written
    */
@@ -212,14 +226,19 @@ public final class Sae implements AutoCloseable {
       scratch = ActivationBatch.allocate(backend, x.rows(), config.dIn());
       normalized = scratch;
     }
-    RowNormalizer.apply(config.normalization(), x.data(), scratch.data(), x.rows(), config.dIn(), into.undo());
+    RowNormalizer.apply(
+        config.normalization(), x.data(), scratch.data(), x.rows(), config.dIn(), into.undo());
     return scratch;
   }
 
   private float[] direction(Tensor tensor, int latent) {
     if (latent < 0 || latent >= config.dSae()) {
       throw new IllegalArgumentException(
-          "expected a latent in [0, " + config.dSae() + "), got " + latent + "; mend: give another number");
+          "expected a latent in [0, "
+              + config.dSae()
+              + "), got "
+              + latent
+              + "; mend: give another number");
     }
     float[] row = new float[config.dIn()];
     readDirections(tensor, latent, FloatBuffer.wrap(row));
@@ -233,7 +252,9 @@ public final class Sae implements AutoCloseable {
       return;
     }
     FloatBuffer direct =
-        ByteBuffer.allocateDirect(into.remaining() * Float.BYTES).order(ByteOrder.nativeOrder()).asFloatBuffer();
+        ByteBuffer.allocateDirect(into.remaining() * Float.BYTES)
+            .order(ByteOrder.nativeOrder())
+            .asFloatBuffer();
     parameters.read(tensor, first, direct);
     into.duplicate().put(direct);
   }

@@ -8,11 +8,12 @@ import java.util.Locale;
  * @param dIn width of the activations
  * @param dSae number of latents
  * @param k active latents a row
- * @param subtractDecoderBias whether {@code b_dec} is taken from the input before encoding (SAELens: {@code
- *     apply_b_dec_to_input})
+ * @param subtractDecoderBias whether {@code b_dec} is taken from the input before encoding
+ *     (SAELens: {@code apply_b_dec_to_input})
  * @param normalization what is done to each row before encoding, and undone after decoding
  */
-public record SaeConfig(int dIn, int dSae, int k, boolean subtractDecoderBias, Normalization normalization) {
+public record SaeConfig(
+    int dIn, int dSae, int k, boolean subtractDecoderBias, Normalization normalization) {
 
   /** What is done to each row x before it is encoded. */
   public enum Normalization {
@@ -21,8 +22,9 @@ public record SaeConfig(int dIn, int dSae, int k, boolean subtractDecoderBias, N
     /** x · sqrt(dIn) / ‖x‖, undone after decoding (SAELens: {@code constant_norm_rescale}). */
     CONSTANT_NORM_RESCALE,
     /**
-     * (x − mean) / (s + 1e-5) with the row's mean and unbiased standard deviation s, undone after decoding as x̂ · s + mean
-     * (BatchTopK: {@code input_unit_norm}; SAELens: {@code layer_norm}, the same formula).
+     * (x − mean) / (s + 1e-5) with the row's mean and unbiased standard deviation s, undone after
+     * decoding as x̂ · s + mean (BatchTopK: {@code input_unit_norm}; SAELens: {@code layer_norm},
+     * the same formula).
      */
     UNIT_NORM;
 
@@ -40,11 +42,19 @@ public record SaeConfig(int dIn, int dSae, int k, boolean subtractDecoderBias, N
   public SaeConfig {
     if (dIn < 1 || dSae < 1) {
       throw new IllegalArgumentException(
-          "expected d_in >= 1 and d_sae >= 1, got d_in = " + dIn + ", d_sae = " + dSae + "; mend: give both");
+          "expected d_in >= 1 and d_sae >= 1, got d_in = "
+              + dIn
+              + ", d_sae = "
+              + dSae
+              + "; mend: give both");
     }
     if (k < 1 || k > dSae) {
       throw new IllegalArgumentException(
-          "expected k in [1, d_sae = " + dSae + "], got k = " + k + "; mend: lower k or raise d_sae");
+          "expected k in [1, d_sae = "
+              + dSae
+              + "], got k = "
+              + k
+              + "; mend: lower k or raise d_sae");
     }
   }
 

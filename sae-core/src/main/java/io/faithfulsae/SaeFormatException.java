@@ -3,7 +3,10 @@ package io.faithfulsae;
 import java.io.IOException;
 import java.nio.file.Path;
 
-/** A file is not what it should be: which file, which field, what was expected, what came and how to mend it. */
+/**
+ * A file is not what it should be: which file, which field, what was expected, what came and how to
+ * mend it.
+ */
 public class SaeFormatException extends IOException {
   private static final long serialVersionUID = 1L;
 

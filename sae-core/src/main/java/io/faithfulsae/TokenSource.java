@@ -10,8 +10,8 @@ public interface TokenSource {
   String description();
 
   /**
-   * All sequences from number {@code first} on, lazily; the stream may hold a file open. Sequences may differ in length.
-   * <b>Closed by</b> the caller.
+   * All sequences from number {@code first} on, lazily; the stream may hold a file open. Sequences
+   * may differ in length. <b>Closed by</b> the caller.
    */
   Stream<int[]> open(long first) throws IOException;
 }

@@ -6,6 +6,11 @@ public class TrainingDivergedException extends RuntimeException {
 
   /** Makes the exception. */
   public TrainingDivergedException(long step, double loss) {
-    super("loss is " + loss + " at step " + step + "; mend: lower the learning rate or normalise the activations");
+    super(
+        "loss is "
+            + loss
+            + " at step "
+            + step
+            + "; mend: lower the learning rate or normalise the activations");
   }
 }

@@ -10,7 +10,10 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 
-/** Writes a file beside its target and renames it, so that a reader sees the old file or the whole new one. */
+/**
+ * Writes a file beside its target and renames it, so that a reader sees the old file or the whole
+ * new one.
+ */
 public final class AtomicFile {
   private AtomicFile() {}
 
@@ -22,7 +25,8 @@ public final class AtomicFile {
   }
 
   /**
-   * Writes a file; its folder is made if need be. On failure the old file stays and nothing is left beside it.
+   * Writes a file; its folder is made if need be. On failure the old file stays and nothing is left
+   * beside it.
    *
    * @throws IOException if the content cannot be written, for instance because the disk is full
    */
@@ -31,7 +35,9 @@ public final class AtomicFile {
     if (folder != null) {
       Files.createDirectories(folder);
     }
-    Path beside = target.resolveSibling("." + target.getFileName() + "." + Long.toHexString(System.nanoTime()) + ".tmp");
+    Path beside =
+        target.resolveSibling(
+            "." + target.getFileName() + "." + Long.toHexString(System.nanoTime()) + ".tmp");
     boolean moved = false;
     try {
       try (FileChannel channel =
@@ -52,7 +58,9 @@ public final class AtomicFile {
 
   /** Writes a text file in UTF-8. */
   public static void writeString(Path target, String text) throws IOException {
-    write(target, channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))));
+    write(
+        target,
+        channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))));
   }
 
   /** Renames a file or folder, atomically where the file system can. */

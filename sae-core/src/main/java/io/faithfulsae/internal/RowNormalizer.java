@@ -51,7 +51,8 @@ public final class RowNormalizer {
    * @param into <b>Shape</b> {@code [rows, dIn]} from index 0; may be {@code from}. Modified.
    * @param undo filled with what undoes it. Modified.
    */
-  public static void apply(Normalization how, FloatBuffer from, FloatBuffer into, int rows, int dIn, Undo undo) {
+  public static void apply(
+      Normalization how, FloatBuffer from, FloatBuffer into, int rows, int dIn, Undo undo) {
     if (how == Normalization.NONE) {
       into.put(0, from, 0, rows * dIn);
       undo.reset();

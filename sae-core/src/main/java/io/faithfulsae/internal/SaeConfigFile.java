@@ -16,15 +16,21 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * {@code cfg.json} of SAELens: read in its version 6 form and in the flat form before, written in the former.
+ * {@code cfg.json} of SAELens: read in its version 6 form and in the flat form before, written in
+ * the former.
  *
  * @param config the SAE's shape
  * @param metadata what else the file says, values that are not text in JSON
- * @param foldDecoderNorm whether {@code rescale_acts_by_decoder_norm} is to be folded into the weights
- * @param activationScale factor on the activations that is to be folded into the weights; 1 for none
+ * @param foldDecoderNorm whether {@code rescale_acts_by_decoder_norm} is to be folded into the
+ *     weights
+ * @param activationScale factor on the activations that is to be folded into the weights; 1 for
+ *     none
  */
 record SaeConfigFile(
-    SaeConfig config, Map<String, String> metadata, boolean foldDecoderNorm, double activationScale) {
+    SaeConfig config,
+    Map<String, String> metadata,
+    boolean foldDecoderNorm,
+    double activationScale) {
   /** The version of SAELens' layout that is written. */
   private static final String LAYOUT_VERSION = "6.0.0";
 
@@ -47,7 +53,8 @@ record SaeConfigFile(
     try {
       json = JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
-      throw new SaeFormatException(file, "JSON", "expected an object, got: " + e.getOriginalMessage());
+      throw new SaeFormatException(
+          file, "JSON", "expected an object, got: " + e.getOriginalMessage());
     }
     if (!json.isObject()) {
       throw new SaeFormatException(file, "JSON", "expected an object, got " + json.getNodeType());
@@ -77,7 +84,8 @@ record SaeConfigFile(
           }
         });
     AtomicFile.writeString(
-        dir.resolve(SaeFolder.CONFIG_FILE), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(json) + "\n");
+        dir.resolve(SaeFolder.CONFIG_FILE),
+        JSON.writerWithDefaultPrettyPrinter().writeValueAsString(json) + "\n");
   }
 
   /** Integers, booleans, objects and arrays are written as such, everything else as text. */
@@ -102,7 +110,8 @@ record SaeConfigFile(
         throw refuse("finetuning_scaling_factor", "false", "true");
       }
       if (flat && text("hook_name", "hook_point").contains("hook_z")) {
-        throw refuse("hook_name", "a hook whose activations have one axis", text("hook_name", "hook_point"));
+        throw refuse(
+            "hook_name", "a hook whose activations have one axis", text("hook_name", "hook_point"));
       }
       boolean subtract = json.path("apply_b_dec_to_input").asBoolean(true);
       double scale = 1;
@@ -129,12 +138,16 @@ record SaeConfigFile(
         throw new SaeFormatException(file, "k", String.valueOf(e.getMessage()));
       }
       return new SaeConfigFile(
-          config, metadata(flat), json.path("rescale_acts_by_decoder_norm").asBoolean(false), scale);
+          config,
+          metadata(flat),
+          json.path("rescale_acts_by_decoder_norm").asBoolean(false),
+          scale);
     }
 
     private boolean versionSix() {
       String version =
-          json.path("sae_lens_version").asText(json.path("metadata").path("sae_lens_version").asText("0"));
+          json.path("sae_lens_version")
+              .asText(json.path("metadata").path("sae_lens_version").asText("0"));
       String major = version.split("[^0-9]", 2)[0];
       return !major.isEmpty() && Integer.parseInt(major) >= 6;
     }
@@ -156,7 +169,10 @@ record SaeConfigFile(
       return node.isTextual() ? node.asText() : "none";
     }
 
-    /** SAELens folds the factor when it saves for inference; a training checkpoint has it in a file of its own. */
+    /**
+     * SAELens folds the factor when it saves for inference; a training checkpoint has it in a file
+     * of its own.
+     */
     private double scalingFactor() throws IOException {
       Path beside = dir.resolve("activation_scaler.json");
       if (Files.exists(beside)) {
@@ -198,7 +214,8 @@ record SaeConfigFile(
     private int size(String key) throws IOException {
       JsonNode node = json.path(key);
       if (!node.isInt() || node.asInt() < 1) {
-        throw refuse(key, "a whole number >= 1", node.isMissingNode() ? "nothing" : node.toString());
+        throw refuse(
+            key, "a whole number >= 1", node.isMissingNode() ? "nothing" : node.toString());
       }
       return node.asInt();
     }
@@ -211,7 +228,13 @@ record SaeConfigFile(
 
     private SaeFormatException refuse(String key, String expected, String actual) {
       return new SaeFormatException(
-          file, key, "expected " + expected + ", got " + actual + "; mend: this library reads SAELens' topk SAEs only");
+          file,
+          key,
+          "expected "
+              + expected
+              + ", got "
+              + actual
+              + "; mend: this library reads SAELens' topk SAEs only");
     }
   }
 }

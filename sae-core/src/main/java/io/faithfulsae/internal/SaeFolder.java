@@ -15,8 +15,9 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * An SAE on disk in SAELens' layout. Its {@code W_enc} is {@code [d_in, d_sae]}, backends hold {@code [d_sae, d_in]}: the
- * transposition is made here, in blocks, so that no whole matrix is held beside the backend's.
+ * An SAE on disk in SAELens' layout. Its {@code W_enc} is {@code [d_in, d_sae]}, backends hold
+ * {@code [d_sae, d_in]}: the transposition is made here, in blocks, so that no whole matrix is held
+ * beside the backend's.
  */
 public final class SaeFolder {
   /** The configuration's file. */
@@ -59,7 +60,9 @@ public final class SaeFolder {
       for (String name : tensors.entries().keySet()) {
         if (!TENSORS.contains(name) && !isUnitScalingFactor(tensors, name)) {
           throw new SaeFormatException(
-              weights, name, "expected the tensors " + TENSORS + " only; mend: this tensor cannot be honoured");
+              weights,
+              name,
+              "expected the tensors " + TENSORS + " only; mend: this tensor cannot be honoured");
         }
       }
       checkShape(tensors, "W_enc", d, f);
@@ -75,17 +78,22 @@ public final class SaeFolder {
   }
 
   /** Writes a folder; each file beside and renamed, the configuration last. */
-  public static void write(Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from)
+  public static void write(
+      Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from)
       throws IOException {
     write(dir, config, metadata, from, 1);
   }
 
   /**
-   * Writes a folder of an SAE that was trained on activations times {@code activationScale}, which is folded into the
-   * weights: the SAE on disk takes the activations as they are.
+   * Writes a folder of an SAE that was trained on activations times {@code activationScale}, which
+   * is folded into the weights: the SAE on disk takes the activations as they are.
    */
   public static void write(
-      Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from, double activationScale)
+      Path dir,
+      SaeConfig config,
+      Map<String, String> metadata,
+      BackendSae from,
+      double activationScale)
       throws IOException {
     long d = config.dIn();
     long f = config.dSae();
@@ -97,7 +105,8 @@ public final class SaeFolder {
                 "W_enc",
                 DType.F32,
                 List.of(d, f),
-                (first, chunk) -> transposeEncoder(from, first, chunk.asFloatBuffer(), activationScale)),
+                (first, chunk) ->
+                    transposeEncoder(from, first, chunk.asFloatBuffer(), activationScale)),
             tensor("b_enc", Tensor.B_ENC, from, 1, f),
             tensor("W_dec", Tensor.W_DEC, from, 1 / activationScale, f, d),
             tensor("b_dec", Tensor.B_DEC, from, 1 / activationScale, d)));
@@ -117,8 +126,12 @@ public final class SaeFolder {
         });
   }
 
-  /** Fills elements [first, …) of the {@code [d_in, d_sae]} matrix from the backend's {@code [d_sae, d_in]}. */
-  private static void transposeEncoder(BackendSae from, long first, FloatBuffer into, double scale) {
+  /**
+   * Fills elements [first, …) of the {@code [d_in, d_sae]} matrix from the backend's {@code [d_sae,
+   * d_in]}.
+   */
+  private static void transposeEncoder(
+      BackendSae from, long first, FloatBuffer into, double scale) {
     int d = from.dIn();
     int f = from.dSae();
     long end = first + into.remaining();
@@ -173,8 +186,12 @@ public final class SaeFolder {
     }
   }
 
-  /** Makes decoder rows unit rows and gives their norm to the encoder; a row of zeros silences its latent. */
-  private static void foldDecoderNorm(FloatBuffer encoder, FloatBuffer decoder, FloatBuffer bias, int count, int d) {
+  /**
+   * Makes decoder rows unit rows and gives their norm to the encoder; a row of zeros silences its
+   * latent.
+   */
+  private static void foldDecoderNorm(
+      FloatBuffer encoder, FloatBuffer decoder, FloatBuffer bias, int count, int d) {
     for (int j = 0; j < count; j++) {
       double squares = 0;
       for (int i = 0; i < d; i++) {
@@ -210,7 +227,13 @@ public final class SaeFolder {
       throw new SaeFormatException(
           weights,
           name,
-          "expected shape " + List.of(shape) + " from " + CONFIG_FILE + ", got " + actual + "; mend: the files do not belong together");
+          "expected shape "
+              + List.of(shape)
+              + " from "
+              + CONFIG_FILE
+              + ", got "
+              + actual
+              + "; mend: the files do not belong together");
     }
   }
 

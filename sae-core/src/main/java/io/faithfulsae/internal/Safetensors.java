@@ -16,14 +16,18 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A safetensors file, memory-mapped in windows so that it may be larger than 2 GiB and larger than memory.
+ * A safetensors file, memory-mapped in windows so that it may be larger than 2 GiB and larger than
+ * memory.
  *
- * <p>The header is checked when the file is opened: every tensor lies inside the file, has as many bytes as its shape and
- * type ask for, and none overlap. <b>Closed by</b> who opened it; the mapping itself goes with the garbage collector.
- * <b>Threads</b>: reads may run in parallel.
+ * <p>The header is checked when the file is opened: every tensor lies inside the file, has as many
+ * bytes as its shape and type ask for, and none overlap. <b>Closed by</b> who opened it; the
+ * mapping itself goes with the garbage collector. <b>Threads</b>: reads may run in parallel.
  */
 public final class Safetensors implements AutoCloseable {
-  /** Bytes of one mapped window; a multiple of every element size, so that no element lies across two windows. */
+  /**
+   * Bytes of one mapped window; a multiple of every element size, so that no element lies across
+   * two windows.
+   */
   static final long WINDOW = 1L << 30;
 
   private final Path file;
@@ -97,14 +101,20 @@ public final class Safetensors implements AutoCloseable {
   /** Produces a tensor's elements, a chunk at a time and in order. */
   @FunctionalInterface
   public interface Data {
-    /** Fills the whole of {@code chunk} (direct, little-endian) with the elements from number {@code first} on. */
+    /**
+     * Fills the whole of {@code chunk} (direct, little-endian) with the elements from number {@code
+     * first} on.
+     */
     void fill(long first, ByteBuffer chunk) throws IOException;
   }
 
   /** A tensor to be written. */
   public record Tensor(String name, DType dtype, List<Long> shape, Data data) {
 
-    /** A float32 tensor that lies in memory; {@code values} is read from its position and not changed. */
+    /**
+     * A float32 tensor that lies in memory; {@code values} is read from its position and not
+     * changed.
+     */
     public static Tensor ofFloats(String name, FloatBuffer values, long... shape) {
       return new Tensor(
           name,
@@ -116,7 +126,10 @@ public final class Safetensors implements AutoCloseable {
           });
     }
 
-    /** An int32 tensor that lies in memory; {@code values} is read from its position and not changed. */
+    /**
+     * An int32 tensor that lies in memory; {@code values} is read from its position and not
+     * changed.
+     */
     public static Tensor ofInts(String name, IntBuffer values, long... shape) {
       return new Tensor(
           name,
@@ -152,7 +165,8 @@ public final class Safetensors implements AutoCloseable {
   }
 
   /** Writes a file beside its target and renames it; the widest types come first, then by name. */
-  public static void write(Path file, Map<String, String> metadata, List<Tensor> tensors) throws IOException {
+  public static void write(Path file, Map<String, String> metadata, List<Tensor> tensors)
+      throws IOException {
     AtomicFile.write(file, channel -> SafetensorsWriter.write(channel, metadata, tensors));
   }
 
@@ -177,7 +191,9 @@ public final class Safetensors implements AutoCloseable {
       throw new SaeFormatException(
           file,
           name,
-          "expected a tensor of this name, got " + header.entries().keySet() + "; mend: check which program wrote the file");
+          "expected a tensor of this name, got "
+              + header.entries().keySet()
+              + "; mend: check which program wrote the file");
     }
     return entry;
   }
@@ -219,7 +235,10 @@ public final class Safetensors implements AutoCloseable {
         });
   }
 
-  /** Reads elements of an I32 or I64 tensor; values beyond 32 bits are an error. Otherwise as {@link #readFloats}. */
+  /**
+   * Reads elements of an I32 or I64 tensor; values beyond 32 bits are an error. Otherwise as {@link
+   * #readFloats}.
+   */
   public void readInts(String name, long first, IntBuffer into) throws IOException {
     Entry entry = entry(name);
     checkRange(entry, first, into.remaining());
@@ -241,12 +260,22 @@ public final class Safetensors implements AutoCloseable {
         });
   }
 
-  /** Reads a tensor's raw bytes, {@code firstByte} counted within it; the position of {@code into} is not changed. */
+  /**
+   * Reads a tensor's raw bytes, {@code firstByte} counted within it; the position of {@code into}
+   * is not changed.
+   */
   public void readBytes(String name, long firstByte, ByteBuffer into) throws IOException {
     Entry entry = entry(name);
     if (firstByte < 0 || firstByte + into.remaining() > entry.bytes()) {
       throw new IllegalArgumentException(
-          "expected bytes in [0, " + entry.bytes() + "] of " + name + ", got " + firstByte + " and " + into.remaining());
+          "expected bytes in [0, "
+              + entry.bytes()
+              + "] of "
+              + name
+              + ", got "
+              + firstByte
+              + " and "
+              + into.remaining());
     }
     ByteBuffer target = into.duplicate();
     Entry asBytes = new Entry(name, DType.U8, entry.shape(), entry.offset(), entry.bytes());
@@ -260,7 +289,8 @@ public final class Safetensors implements AutoCloseable {
     try {
       channel.close();
     } catch (IOException e) {
-      System.getLogger(Safetensors.class.getName()).log(System.Logger.Level.WARNING, "closing " + file, e);
+      System.getLogger(Safetensors.class.getName())
+          .log(System.Logger.Level.WARNING, "closing " + file, e);
     }
   }
 
@@ -286,7 +316,8 @@ public final class Safetensors implements AutoCloseable {
       throw new IllegalStateException(file + " is closed");
     }
     int count = (int) ((entry.bytes() + WINDOW - 1) / WINDOW);
-    MappedByteBuffer[] mapped = windows.computeIfAbsent(entry.name(), n -> new MappedByteBuffer[count]);
+    MappedByteBuffer[] mapped =
+        windows.computeIfAbsent(entry.name(), n -> new MappedByteBuffer[count]);
     if (mapped[number] == null) {
       long from = number * WINDOW;
       long length = Math.min(WINDOW, entry.bytes() - from);
@@ -312,7 +343,9 @@ public final class Safetensors implements AutoCloseable {
 
   private SaeFormatException wrongType(Entry entry, String expected) {
     return new SaeFormatException(
-        file, entry.name(), "expected dtype " + expected + ", got " + entry.dtype() + "; mend: convert the tensor");
+        file,
+        entry.name(),
+        "expected dtype " + expected + ", got " + entry.dtype() + "; mend: convert the tensor");
   }
 
   static float halfToFloat(short half) {

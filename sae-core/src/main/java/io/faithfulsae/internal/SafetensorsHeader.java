@@ -31,62 +31,86 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
     long size = channel.size();
     if (size < 8) {
       throw new SaeFormatException(
-          file, "header", "expected at least 8 bytes, got " + size + "; mend: the file is truncated, fetch it again");
+          file,
+          "header",
+          "expected at least 8 bytes, got "
+              + size
+              + "; mend: the file is truncated, fetch it again");
     }
     long length = readFully(channel, 0, 8).getLong();
     if (length < 2 || length > MAX_BYTES) {
       throw new SaeFormatException(
           file,
           "header",
-          "expected a length in [2, " + MAX_BYTES + "], got " + length + "; mend: this is not a safetensors file");
+          "expected a length in [2, "
+              + MAX_BYTES
+              + "], got "
+              + length
+              + "; mend: this is not a safetensors file");
     }
     if (8 + length > size) {
       throw new SaeFormatException(
           file,
           "header",
-          "expected " + (8 + length) + " bytes, got " + size + "; mend: the file is truncated, fetch it again");
+          "expected "
+              + (8 + length)
+              + " bytes, got "
+              + size
+              + "; mend: the file is truncated, fetch it again");
     }
     JsonNode json;
     try {
       json = JSON.readTree(readFully(channel, 8, (int) length).array());
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
-          file, "header", "expected JSON, got: " + e.getOriginalMessage() + "; mend: the file is damaged");
+          file,
+          "header",
+          "expected JSON, got: " + e.getOriginalMessage() + "; mend: the file is damaged");
     }
     if (!json.isObject()) {
       throw new SaeFormatException(
-          file, "header", "expected a JSON object, got " + json.getNodeType() + "; mend: the file is damaged");
+          file,
+          "header",
+          "expected a JSON object, got " + json.getNodeType() + "; mend: the file is damaged");
     }
     return parse(file, json, 8 + length, size);
   }
 
-  private static SafetensorsHeader parse(Path file, JsonNode json, long dataStart, long fileSize) throws IOException {
+  private static SafetensorsHeader parse(Path file, JsonNode json, long dataStart, long fileSize)
+      throws IOException {
     Map<String, Entry> entries = new LinkedHashMap<>();
     Map<String, String> metadata = new LinkedHashMap<>();
     for (Map.Entry<String, JsonNode> field : json.properties()) {
       if (field.getKey().equals("__metadata__")) {
         field.getValue().properties().forEach(e -> metadata.put(e.getKey(), e.getValue().asText()));
       } else {
-        entries.put(field.getKey(), parseEntry(file, field.getKey(), field.getValue(), dataStart, fileSize));
+        entries.put(
+            field.getKey(),
+            parseEntry(file, field.getKey(), field.getValue(), dataStart, fileSize));
       }
     }
     checkLayout(file, entries, dataStart);
-    return new SafetensorsHeader(Collections.unmodifiableMap(entries), Collections.unmodifiableMap(metadata));
+    return new SafetensorsHeader(
+        Collections.unmodifiableMap(entries), Collections.unmodifiableMap(metadata));
   }
 
-  private static Entry parseEntry(Path file, String name, JsonNode json, long dataStart, long fileSize)
-      throws IOException {
+  private static Entry parseEntry(
+      Path file, String name, JsonNode json, long dataStart, long fileSize) throws IOException {
     DType dtype;
     try {
       dtype = DType.valueOf(json.path("dtype").asText());
     } catch (IllegalArgumentException e) {
       throw new SaeFormatException(
-          file, name, "expected one of the dtypes " + List.of(DType.values()) + ", got " + json.path("dtype"));
+          file,
+          name,
+          "expected one of the dtypes " + List.of(DType.values()) + ", got " + json.path("dtype"));
     }
     JsonNode offsets = json.path("data_offsets");
     if (offsets.size() != 2 || !json.path("shape").isArray()) {
       throw new SaeFormatException(
-          file, name, "expected shape and two data_offsets, got " + json + "; mend: the file is damaged");
+          file,
+          name,
+          "expected shape and two data_offsets, got " + json + "; mend: the file is damaged");
     }
     List<Long> shape = new ArrayList<>();
     long begin = offsets.get(0).asLong(-1);
@@ -103,13 +127,24 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
       }
     } catch (ArithmeticException e) {
       throw new SaeFormatException(
-          file, name, "expected a shape that fits 63 bits, got " + json.path("shape") + "; mend: the file is damaged");
+          file,
+          name,
+          "expected a shape that fits 63 bits, got "
+              + json.path("shape")
+              + "; mend: the file is damaged");
     }
     if (begin < 0 || end < begin || end - begin != bytes) {
       throw new SaeFormatException(
           file,
           name,
-          "expected " + bytes + " bytes for " + dtype + shape + ", got data_offsets " + offsets + "; mend: the file is damaged");
+          "expected "
+              + bytes
+              + " bytes for "
+              + dtype
+              + shape
+              + ", got data_offsets "
+              + offsets
+              + "; mend: the file is damaged");
     }
     if (end > fileSize - dataStart) {
       throw new SaeFormatException(
@@ -126,8 +161,12 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
     return new Entry(name, dtype, List.copyOf(shape), dataStart + begin, bytes);
   }
 
-  /** The format wants tensors back to back; an overlap or a hole means that header and data do not belong together. */
-  private static void checkLayout(Path file, Map<String, Entry> entries, long dataStart) throws IOException {
+  /**
+   * The format wants tensors back to back; an overlap or a hole means that header and data do not
+   * belong together.
+   */
+  private static void checkLayout(Path file, Map<String, Entry> entries, long dataStart)
+      throws IOException {
     List<Entry> sorted = new ArrayList<>(entries.values());
     sorted.sort(Comparator.comparingLong(Entry::offset).thenComparingLong(Entry::bytes));
     long expected = dataStart;
@@ -147,7 +186,8 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
     }
   }
 
-  private static ByteBuffer readFully(FileChannel channel, long position, int bytes) throws IOException {
+  private static ByteBuffer readFully(FileChannel channel, long position, int bytes)
+      throws IOException {
     ByteBuffer buffer = ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
     while (buffer.hasRemaining()) {
       if (channel.read(buffer, position + buffer.position()) < 0) {

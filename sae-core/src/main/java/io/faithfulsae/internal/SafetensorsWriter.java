@@ -24,7 +24,8 @@ final class SafetensorsWriter {
 
   private SafetensorsWriter() {}
 
-  static void write(FileChannel channel, Map<String, String> metadata, List<Tensor> tensors) throws IOException {
+  static void write(FileChannel channel, Map<String, String> metadata, List<Tensor> tensors)
+      throws IOException {
     List<Tensor> ordered = new ArrayList<>(tensors);
     ordered.sort(Comparator.comparing(Tensor::dtype).thenComparing(Tensor::name));
     AtomicFile.writeFully(channel, header(metadata, ordered));
@@ -33,7 +34,8 @@ final class SafetensorsWriter {
     }
   }
 
-  private static ByteBuffer header(Map<String, String> metadata, List<Tensor> tensors) throws IOException {
+  private static ByteBuffer header(Map<String, String> metadata, List<Tensor> tensors)
+      throws IOException {
     ObjectNode root = JSON.createObjectNode();
     if (!metadata.isEmpty()) {
       ObjectNode node = root.putObject("__metadata__");
@@ -43,7 +45,8 @@ final class SafetensorsWriter {
     long offset = 0;
     for (Tensor tensor : tensors) {
       if (!names.add(tensor.name())) {
-        throw new IllegalArgumentException("expected distinct tensor names, got " + tensor.name() + " twice or reserved");
+        throw new IllegalArgumentException(
+            "expected distinct tensor names, got " + tensor.name() + " twice or reserved");
       }
       ObjectNode node = root.putObject(tensor.name());
       node.put("dtype", tensor.dtype().name());
@@ -66,7 +69,8 @@ final class SafetensorsWriter {
     long total = bytes(tensor);
     int size = tensor.dtype().bytes();
     ByteBuffer buffer =
-        ByteBuffer.allocateDirect((int) Math.min(CHUNK_BYTES, total)).order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer.allocateDirect((int) Math.min(CHUNK_BYTES, total))
+            .order(ByteOrder.LITTLE_ENDIAN);
     for (long at = 0; at < total; at += buffer.limit()) {
       buffer.clear().limit((int) Math.min(buffer.capacity(), total - at));
       tensor.data().fill(at / size, buffer.slice().order(ByteOrder.LITTLE_ENDIAN));

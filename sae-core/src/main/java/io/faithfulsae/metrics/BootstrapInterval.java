@@ -9,4 +9,5 @@ package io.faithfulsae.metrics;
  * @param level coverage, such as 0.95
  * @param resamples number of bootstrap resamples
  */
-public record BootstrapInterval(double estimate, double low, double high, double level, int resamples) {}
+public record BootstrapInterval(
+    double estimate, double low, double high, double level, int resamples) {}

@@ -1,4 +1,4 @@
-/** Results of the measurements in {@link io.faithfulsae.Metrics}, each a record with its definition. */
+/** Results of the measurements in {@code Metrics}, each a record with its definition. */
 @NullMarked
 package io.faithfulsae.metrics;
 

@@ -1,11 +1,13 @@
 package io.faithfulsae.spi;
 
 /**
- * A device on which SAEs live and run. Operations are whole SAE operations, so that an implementation may fuse them.
+ * A device on which SAEs live and run. Operations are whole SAE operations, so that an
+ * implementation may fuse them.
  *
- * <p><b>Threads</b>: a backend may be used from any thread, one call at a time (implementations lock). Closing it
- * closes everything made from it, newest first. Use after close, and close during use, throw {@link
- * IllegalStateException}. Errors of the device are {@link io.faithfulsae.BackendException}.
+ * <p><b>Threads</b>: a backend may be used from any thread, one call at a time (implementations
+ * lock). Closing it closes everything made from it, newest first. Use after close, and close during
+ * use, throw {@link IllegalStateException}. Errors of the device are {@link
+ * io.faithfulsae.BackendException}.
  */
 public interface Backend extends AutoCloseable {
 
@@ -34,8 +36,8 @@ public interface Backend extends AutoCloseable {
    *
    * @param dIn width of the activations, at least 1
    * @param dSae number of latents, at least 1
-   * @param subtractDecoderBias whether {@code b_dec} is taken from the input before encoding ({@code
-   *     apply_b_dec_to_input})
+   * @param subtractDecoderBias whether {@code b_dec} is taken from the input before encoding
+   *     ({@code apply_b_dec_to_input})
    */
   BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias);
 

@@ -1,6 +1,9 @@
 package io.faithfulsae.spi;
 
-/** Finds and opens one kind of {@link Backend}; registered as a {@link java.util.ServiceLoader} service. */
+/**
+ * Finds and opens one kind of {@link Backend}; registered as a {@link java.util.ServiceLoader}
+ * service.
+ */
 public interface BackendProvider {
 
   /**

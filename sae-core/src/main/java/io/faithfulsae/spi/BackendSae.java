@@ -10,9 +10,15 @@ import java.nio.FloatBuffer;
  */
 public interface BackendSae extends AutoCloseable {
 
-  /** The float32 tensors of an SAE as backends store them; ordinals are those of {@code SAE_W_ENC}… in sae_abi.h. */
+  /**
+   * The float32 tensors of an SAE as backends store them; ordinals are those of {@code SAE_W_ENC}…
+   * in sae_abi.h.
+   */
   enum Tensor {
-    /** {@code [dSae, dIn]}: row j is latent j's encoder direction (the transpose of the field's {@code W_enc}). */
+    /**
+     * {@code [dSae, dIn]}: row j is latent j's encoder direction (the transpose of the field's
+     * {@code W_enc}).
+     */
     W_ENC,
     /** {@code [dSae]}. */
     B_ENC,
@@ -29,25 +35,28 @@ public interface BackendSae extends AutoCloseable {
   int dSae();
 
   /**
-   * Writes elements {@code [first, first + from.remaining())} of a tensor. {@code from} must be a direct buffer in
-   * native order; its position is not changed.
+   * Writes elements {@code [first, first + from.remaining())} of a tensor. {@code from} must be a
+   * direct buffer in native order; its position is not changed.
    */
   void write(Tensor tensor, long first, FloatBuffer from);
 
-  /** Reads elements {@code [first, first + into.remaining())} of a tensor into a direct buffer; waits for operations. */
+  /**
+   * Reads elements {@code [first, first + into.remaining())} of a tensor into a direct buffer;
+   * waits for operations.
+   */
   void read(Tensor tensor, long first, FloatBuffer into);
 
   /**
    * Encodes rows: the k largest of {@code ReLU((x - b_dec) W_enc + b_enc)}.
    *
-   * <p><b>Order and ties</b>: value descending, then lower latent index. A row with fewer than k positive
-   * pre-activations is filled up with value 0 at the lowest latent indices not taken.
+   * <p><b>Order and ties</b>: value descending, then lower latent index. A row with fewer than k
+   * positive pre-activations is filled up with value 0 at the lowest latent indices not taken.
    *
    * @param x <b>Shape</b> {@code [rows, dIn]} float32. Not modified.
    * @param indices <b>Shape</b> {@code [rows, k]} int32. Modified.
    * @param values <b>Shape</b> {@code [rows, k]} float32. Modified.
-   * @throws IllegalArgumentException if k is not in [1, dSae], a buffer is too small, or a row of {@code x} holds NaN
-   *     or infinity (the message names the row)
+   * @throws IllegalArgumentException if k is not in [1, dSae], a buffer is too small, or a row of
+   *     {@code x} holds NaN or infinity (the message names the row)
    */
   void encodeTopK(DeviceBuffer x, int rows, int k, DeviceBuffer indices, DeviceBuffer values);
 
@@ -59,7 +68,8 @@ public interface BackendSae extends AutoCloseable {
   void decode(DeviceBuffer indices, DeviceBuffer values, int rows, int k, DeviceBuffer out);
 
   /**
-   * Makes a trainer of these parameters with fresh optimiser state. <b>Closed by</b> the caller, before this.
+   * Makes a trainer of these parameters with fresh optimiser state. <b>Closed by</b> the caller,
+   * before this.
    *
    * @param k active latents a row
    * @param config the loss, the auxiliary loss and the optimiser

@@ -3,8 +3,8 @@ package io.faithfulsae.spi;
 import java.nio.ByteBuffer;
 
 /**
- * A block of memory that a {@link Backend} can read and write: 64-byte aligned, zeroed when made, addressable by the
- * host (pinned where the device is elsewhere).
+ * A block of memory that a {@link Backend} can read and write: 64-byte aligned, zeroed when made,
+ * addressable by the host (pinned where the device is elsewhere).
  *
  * <p><b>Closed by</b> who allocated it, or by closing the backend. Use after close throws {@link
  * IllegalStateException}.
@@ -15,8 +15,9 @@ public interface DeviceBuffer extends AutoCloseable {
   long bytes();
 
   /**
-   * The whole block as the host sees it, in native byte order; at most 2 GiB of it, from the start. Valid until {@link
-   * #close()}. What an operation wrote is visible after {@link Backend#synchronize()}.
+   * The whole block as the host sees it, in native byte order; at most 2 GiB of it, from the start.
+   * Valid until {@link #close()}. What an operation wrote is visible after {@link
+   * Backend#synchronize()}.
    */
   ByteBuffer host();
 

@@ -1,9 +1,9 @@
 package io.faithfulsae.training;
 
 /**
- * Everything that decides a training run but the SAE's shape and the data. {@link #faithfulSae()} has the values of the
- * study; change single ones with {@link #toBuilder()}. Where libraries of the field differ, each choice is one value here
- * and one preset sets them all.
+ * Everything that decides a training run but the SAE's shape and the data. {@link #faithfulSae()}
+ * has the values of the study; change single ones with {@link #toBuilder()}. Where libraries of the
+ * field differ, each choice is one value here and one preset sets them all.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
@@ -17,9 +17,11 @@ package io.faithfulsae.training;
  * @param auxCoefficient weight of the dead-latent term; 0 turns it off
  * @param auxK most dead latents a row in the dead-latent term
  * @param auxNorm how the dead-latent term is scaled
- * @param auxDetach whether the residual in the dead-latent term is a constant (the study's code lets the gradient through)
+ * @param auxDetach whether the residual in the dead-latent term is a constant (the study's code
+ *     lets the gradient through)
  * @param auxScaleByDead whether the term is multiplied by min(1, dead / auxK)
- * @param deadAfterBatches a latent is dead that did not fire for so many batches, this one counted; 0 turns the rule off
+ * @param deadAfterBatches a latent is dead that did not fire for so many batches, this one counted;
+ *     0 turns the rule off
  * @param deadAfterRows a latent is dead that did not fire for so many rows; 0 turns the rule off
  * @param beta1 Adam
  * @param beta2 Adam
@@ -31,7 +33,8 @@ package io.faithfulsae.training;
  * @param freezeDecoder whether W_dec stays as it is and the encoder alone is trained
  * @param encoderInit initial W_enc; W_dec starts as its transpose with unit rows
  * @param decoderBiasInit initial b_dec
- * @param scaleActivations whether activations are multiplied by one constant so that the mean norm is sqrt(d_in); folded into the weights when saved
+ * @param scaleActivations whether activations are multiplied by one constant so that the mean norm
+ *     is sqrt(d_in); folded into the weights when saved
  * @param bufferRows rows of the shuffle buffer, at least batch
  * @param checkpointSteps steps between checkpoints; 0: at the end and on cancel only
  */
@@ -90,7 +93,9 @@ public record TrainingConfig(
   public enum DecoderNorm {
     /** Never. */
     NONE,
-    /** After backward and before Adam's step (the study: saved rows are off unit norm by one step). */
+    /**
+     * After backward and before Adam's step (the study: saved rows are off unit norm by one step).
+     */
     BEFORE_STEP,
     /** After Adam's step. */
     AFTER_STEP
@@ -141,7 +146,11 @@ public record TrainingConfig(
   private static void require(boolean holds, String expected, Object got) {
     if (!holds) {
       throw new IllegalArgumentException(
-          "expected " + expected + ", got " + got + "; mend: change that value of the training configuration");
+          "expected "
+              + expected
+              + ", got "
+              + got
+              + "; mend: change that value of the training configuration");
     }
   }
 
@@ -298,7 +307,10 @@ public record TrainingConfig(
       return this;
     }
 
-    /** Whether the residual in the dead-latent term is a constant (the study's code lets the gradient through). */
+    /**
+     * Whether the residual in the dead-latent term is a constant (the study's code lets the
+     * gradient through).
+     */
     public Builder auxDetach(boolean value) {
       this.auxDetach = value;
       return this;
@@ -310,7 +322,10 @@ public record TrainingConfig(
       return this;
     }
 
-    /** A latent is dead that did not fire for so many batches, this one counted; 0 turns the rule off. */
+    /**
+     * A latent is dead that did not fire for so many batches, this one counted; 0 turns the rule
+     * off.
+     */
     public Builder deadAfterBatches(int value) {
       this.deadAfterBatches = value;
       return this;
@@ -382,7 +397,10 @@ public record TrainingConfig(
       return this;
     }
 
-    /** Whether activations are multiplied by one constant so that the mean norm is sqrt(d_in); folded into the weights when saved. */
+    /**
+     * Whether activations are multiplied by one constant so that the mean norm is sqrt(d_in);
+     * folded into the weights when saved.
+     */
     public Builder scaleActivations(boolean value) {
       this.scaleActivations = value;
       return this;

@@ -294,8 +294,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   /** torch.optim.Adam without weight decay. */
   private void adam(Gradient gradient, double lr) {
     long t = ++steps[0];
-    double correction1 = 1 - Math.pow(config.beta1(), t);
-    double correction2 = 1 - Math.pow(config.beta2(), t);
+    double correction1 = 1 - Math.pow(config.beta1(), (double) t);
+    double correction2 = 1 - Math.pow(config.beta2(), (double) t);
     double[] @Nullable [] gradients = gradient.trained();
     for (BackendSae.Tensor tensor : BackendSae.Tensor.values()) {
       double[] g = gradients[tensor.ordinal()];

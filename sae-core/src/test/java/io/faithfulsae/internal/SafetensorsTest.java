@@ -29,7 +29,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 class SafetensorsTest {
-  private static final float[] GOLDEN = {0f, -0f, 1f, -2.5f, 65504f, 6e-8f, 3.140625f, Float.POSITIVE_INFINITY};
+  private static final float[] GOLDEN = {
+    0f, -0f, 1f, -2.5f, 65504f, 6e-8f, 3.140625f, Float.POSITIVE_INFINITY
+  };
 
   @TempDir Path folder;
 
@@ -54,7 +56,8 @@ class SafetensorsTest {
       IntBuffer ids = IntBuffer.allocate(2);
       read.readInts("ids", 0, ids);
       assertArrayEquals(new int[] {5, -6}, ids.array());
-      assertThrows(IllegalArgumentException.class, () -> read.readFloats("x", 5, FloatBuffer.allocate(2)));
+      assertThrows(
+          IllegalArgumentException.class, () -> read.readFloats("x", 5, FloatBuffer.allocate(2)));
     }
     try (Stream<Path> files = Files.list(folder)) {
       assertEquals(List.of(file), files.toList(), "nothing may be left beside the file");
@@ -105,13 +108,22 @@ class SafetensorsTest {
   @Test
   void readsAcrossWindowsOfAFileLargerThanTwoGibibytes() throws IOException {
     Path file = folder.resolve("large.safetensors");
-    long elements = 3 * Safetensors.WINDOW / 2 + 17; // BF16: 3 GiB and a little, on disk a sparse file
+    long elements =
+        3 * Safetensors.WINDOW / 2 + 17; // BF16: 3 GiB and a little, on disk a sparse file
     byte[] header =
-        ("{\"x\":{\"dtype\":\"BF16\",\"shape\":[" + elements + "],\"data_offsets\":[0," + 2 * elements + "]}}  ")
+        ("{\"x\":{\"dtype\":\"BF16\",\"shape\":["
+                + elements
+                + "],\"data_offsets\":[0,"
+                + 2 * elements
+                + "]}}  ")
             .getBytes(StandardCharsets.UTF_8);
     long boundary = Safetensors.WINDOW / 2;
     try (FileChannel channel =
-        FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE, StandardOpenOption.SPARSE)) {
+        FileChannel.open(
+            file,
+            StandardOpenOption.CREATE_NEW,
+            StandardOpenOption.WRITE,
+            StandardOpenOption.SPARSE)) {
       channel.write(
           ByteBuffer.allocate(8 + header.length)
               .order(ByteOrder.LITTLE_ENDIAN)
@@ -121,7 +133,8 @@ class SafetensorsTest {
       long data = channel.position();
       for (long at : new long[] {boundary - 1, boundary, 2 * boundary, elements - 1}) {
         ByteBuffer two = ByteBuffer.allocate(2).order(ByteOrder.LITTLE_ENDIAN);
-        channel.write(two.putShort((short) (Float.floatToIntBits(at % 7 + 1f) >>> 16)).flip(), data + 2 * at);
+        channel.write(
+            two.putShort((short) (Float.floatToIntBits(at % 7 + 1f) >>> 16)).flip(), data + 2 * at);
       }
     }
     try (Safetensors read = Safetensors.open(file)) {
@@ -137,10 +150,12 @@ class SafetensorsTest {
   @Test
   void saysWhichTensorATruncatedFileLacksAndHowManyBytes() throws IOException {
     Path file = folder.resolve("a.safetensors");
-    Safetensors.write(file, Map.of(), List.of(Tensor.ofFloats("W_enc", FloatBuffer.allocate(10), 10)));
+    Safetensors.write(
+        file, Map.of(), List.of(Tensor.ofFloats("W_enc", FloatBuffer.allocate(10), 10)));
     byte[] whole = Files.readAllBytes(file);
     Files.write(file, Arrays.copyOf(whole, whole.length - 13));
-    assertProblem(file, "a.safetensors: W_enc: expected 40 bytes from offset", "got 27", "truncated");
+    assertProblem(
+        file, "a.safetensors: W_enc: expected 40 bytes from offset", "got 27", "truncated");
     Files.write(file, Arrays.copyOf(whole, 20));
     assertProblem(file, "header: expected", "got 20", "truncated");
     Files.write(file, Arrays.copyOf(whole, 5));
@@ -156,7 +171,8 @@ class SafetensorsTest {
     assertProblem(raw(entry("a", "F31", "[2]", 0, 8), 8), "a: expected one of the dtypes");
     assertProblem(raw(entry("a", "F32", "[3]", 0, 8), 8), "a: expected 12 bytes for F32[3]");
     assertProblem(raw(entry("a", "F32", "[-1,-2]", 0, 8), 8), "a: expected a shape");
-    assertProblem(raw(entry("a", "F32", "[4611686018427387904,4]", 0, 8), 8), "a: expected a shape");
+    assertProblem(
+        raw(entry("a", "F32", "[4611686018427387904,4]", 0, 8), 8), "a: expected a shape");
     assertProblem(raw(entry("a", "F32", "[2]", 8, 0), 8), "a: expected 8 bytes");
     assertProblem(raw("{\"a\":{\"dtype\":\"F32\"}}", 8), "a: expected shape and two data_offsets");
     assertProblem(raw("{\"a\":{},\"a\":{}}", 8), "header: expected JSON", "Duplicate");
@@ -171,7 +187,8 @@ class SafetensorsTest {
     String second = entry("b", "F32", "[2]", 4, 12);
     String joined = first.substring(0, first.length() - 1) + "," + second.substring(1);
     assertProblem(raw(joined, 12), "b: expected its data at offset", "overlaps");
-    assertProblem(raw(joined.replace("[4,12]", "[9,17]"), 17), "b: expected its data at offset", "hole");
+    assertProblem(
+        raw(joined.replace("[4,12]", "[9,17]"), 17), "b: expected its data at offset", "hole");
   }
 
   @Test
@@ -186,7 +203,8 @@ class SafetensorsTest {
             (first, chunk) -> {
               throw new IOException("No space left on device");
             });
-    IOException e = assertThrows(IOException.class, () -> Safetensors.write(file, Map.of(), List.of(failing)));
+    IOException e =
+        assertThrows(IOException.class, () -> Safetensors.write(file, Map.of(), List.of(failing)));
     assertEquals("cannot write " + file + ": No space left on device", e.getMessage());
     assertEquals("old", Files.readString(file));
     try (Stream<Path> files = Files.list(folder)) {
@@ -197,20 +215,24 @@ class SafetensorsTest {
   private Path raw(String header, int dataBytes) throws IOException {
     Path file = folder.resolve("raw.safetensors");
     byte[] json = header.getBytes(StandardCharsets.UTF_8);
-    ByteBuffer bytes = ByteBuffer.allocate(8 + json.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
+    ByteBuffer bytes =
+        ByteBuffer.allocate(8 + json.length + dataBytes).order(ByteOrder.LITTLE_ENDIAN);
     bytes.putLong(json.length).put(json);
     Files.write(file, bytes.array());
     return file;
   }
 
   private static String entry(String name, String dtype, String shape, long begin, long end) {
-    return "{\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%d,%d]}}".formatted(name, dtype, shape, begin, end);
+    return "{\"%s\":{\"dtype\":\"%s\",\"shape\":%s,\"data_offsets\":[%d,%d]}}"
+        .formatted(name, dtype, shape, begin, end);
   }
 
   private static void assertProblem(Path file, String... parts) {
-    SaeFormatException e = assertThrows(SaeFormatException.class, () -> Safetensors.open(file).close());
+    SaeFormatException e =
+        assertThrows(SaeFormatException.class, () -> Safetensors.open(file).close());
     for (String part : parts) {
-      assertTrue(e.getMessage().contains(part), () -> "expected \"" + part + "\" in: " + e.getMessage());
+      assertTrue(
+          e.getMessage().contains(part), () -> "expected \"" + part + "\" in: " + e.getMessage());
     }
   }
 
