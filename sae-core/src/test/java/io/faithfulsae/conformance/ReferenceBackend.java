@@ -52,11 +52,8 @@ public final class ReferenceBackend implements Backend {
 
     Memory(ReferenceBackend backend, long bytes) {
       super(backend, bytes);
-      this.data =
-          ByteBuffer.allocateDirect(Math.toIntExact(bytes + 64))
-              .alignedSlice(64)
-              .limit((int) bytes)
-              .slice();
+      ByteBuffer block = ByteBuffer.allocateDirect(Math.toIntExact(bytes + 128));
+      this.data = block.alignedSlice(64).slice(0, (int) bytes);
     }
 
     @Override
@@ -130,11 +127,21 @@ public final class ReferenceBackend implements Backend {
     closed = true;
   }
 
-  /** A buffer's host view as floats, once it is known to be ours and large enough. */
-  static FloatBuffer floats(String name, DeviceBuffer buffer, int rows, int columns) {
-    FloatBuffer view = buffer.host().asFloatBuffer();
+  /** A buffer's host view, once it is known to be ours, open and large enough. */
+  ByteBuffer memory(String name, DeviceBuffer buffer, int rows, int columns) {
+    if (!(buffer instanceof Memory memory) || memory.backend != this) {
+      throw new IllegalArgumentException(
+          "expected "
+              + name
+              + " in a buffer of this backend, got one of another; mend: allocate it here");
+    }
+    ByteBuffer view = memory.host();
     BackendChecks.holds(name, buffer, rows, columns);
     return view;
+  }
+
+  FloatBuffer floats(String name, DeviceBuffer buffer, int rows, int columns) {
+    return memory(name, buffer, rows, columns).asFloatBuffer();
   }
 
   private void requireOpen() {

@@ -74,10 +74,9 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
       requireOpen();
       BackendChecks.rows(rows);
       BackendChecks.k(k, dSae);
-      FloatBuffer in = ReferenceBackend.floats("x", x, rows, dIn);
-      FloatBuffer outValues = ReferenceBackend.floats("values", values, rows, k);
-      IntBuffer outIndices = indices.host().asIntBuffer();
-      BackendChecks.holds("indices", indices, rows, k);
+      FloatBuffer in = backend.floats("x", x, rows, dIn);
+      FloatBuffer outValues = backend.floats("values", values, rows, k);
+      IntBuffer outIndices = backend.memory("indices", indices, rows, k).asIntBuffer();
       requireFinite(in, rows);
       int[] index = new int[k];
       float[] value = new float[k];
@@ -157,10 +156,9 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
       requireOpen();
       BackendChecks.rows(rows);
       BackendChecks.k(k, dSae);
-      IntBuffer index = indices.host().asIntBuffer();
-      BackendChecks.holds("indices", indices, rows, k);
-      FloatBuffer value = ReferenceBackend.floats("values", values, rows, k);
-      FloatBuffer xHat = ReferenceBackend.floats("out", out, rows, dIn);
+      IntBuffer index = backend.memory("indices", indices, rows, k).asIntBuffer();
+      FloatBuffer value = backend.floats("values", values, rows, k);
+      FloatBuffer xHat = backend.floats("out", out, rows, dIn);
       for (int at = 0; at < rows * k; at++) {
         if (index.get(at) < 0 || index.get(at) >= dSae) {
           throw new IllegalArgumentException(

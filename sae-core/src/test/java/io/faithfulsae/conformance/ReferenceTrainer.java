@@ -86,12 +86,12 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   @Override
   public void step(DeviceBuffer x, int rows, double lr) {
-    synchronized (sae.backend) {
+    synchronized (backend) {
       requireOpen();
       sae.requireOpen();
       BackendChecks.rows(rows);
       BackendChecks.learningRate(lr);
-      FloatBuffer in = ReferenceBackend.floats("x", x, rows, sae.dIn);
+      FloatBuffer in = backend.floats("x", x, rows, sae.dIn);
       sae.requireFinite(in, rows);
       Gradient gradient = new Gradient();
       StepStats seen = forwardAndBackward(in, rows, gradient);
@@ -353,7 +353,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   @Override
   public StepStats stats() {
-    synchronized (sae.backend) {
+    synchronized (backend) {
       requireOpen();
       return stats == null ? new StepStats(steps[0], 0, 0, 0, 0, 0, 0, 0) : stats;
     }
@@ -361,7 +361,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   @Override
   public void write(State state, long from, ByteBuffer source) {
-    synchronized (sae.backend) {
+    synchronized (backend) {
       requireOpen();
       BackendChecks.transfer(state, sae.dIn, sae.dSae, from, source);
       ByteBuffer bytes = source.duplicate().order(source.order());
@@ -375,7 +375,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   @Override
   public void read(State state, long from, ByteBuffer into) {
-    synchronized (sae.backend) {
+    synchronized (backend) {
       requireOpen();
       BackendChecks.transfer(state, sae.dIn, sae.dSae, from, into);
       ByteBuffer bytes = into.duplicate().order(into.order());
