@@ -1,0 +1,14 @@
+package io.faithfulsae;
+
+import io.faithfulsae.api.ApiListing;
+import io.faithfulsae.api.ApiSurface;
+import org.junit.jupiter.api.Test;
+
+final class ApiSurfaceTest {
+  private final ApiListing api = ApiListing.ofModuleWith(Sae.class);
+
+  @Test
+  void staysSmall() {
+    ApiSurface.assertAtMost(35, api);
+  }
+}

@@ -1,0 +1,5 @@
+/** Tests of what the modules offer to their users. */
+@NullMarked
+package io.faithfulsae.api;
+
+import org.jspecify.annotations.NullMarked;
