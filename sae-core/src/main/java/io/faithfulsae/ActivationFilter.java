@@ -1,5 +1,8 @@
 package io.faithfulsae;
 
+import io.faithfulsae.internal.NormSurvey;
+import java.io.IOException;
+import java.util.List;
 import java.util.Set;
 
 /**
@@ -39,5 +42,76 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
   /** Whether a token at a position is kept, before its norm is known. */
   public boolean keeps(int position, int token) {
     return position >= skipPositions && !excludedTokens.contains(token);
+  }
+
+  /** The same with another bound on the norm. */
+  public ActivationFilter withMaxNorm(double bound) {
+    return new ActivationFilter(skipPositions, excludedTokens, bound);
+  }
+
+  /**
+   * The same with the bound 10 × the median norm of the rows that it keeps in the first sequences
+   * of a text.
+   *
+   * <p><b>Source</b>: dictionary_learning's {@code max_activation_norm_multiple}.
+   *
+   * @param batchSequences sequences a forward pass
+   * @param sequences how many sequences are looked at, at least 1
+   */
+  public ActivationFilter calibrated(
+      LanguageModel model, HookPoint hook, TokenSource tokens, int batchSequences, int sequences)
+      throws IOException {
+    ActivationFilter unbounded = withMaxNorm(Double.POSITIVE_INFINITY);
+    return withMaxNorm(
+        10 * unbounded.norms(model, hook, tokens, batchSequences, sequences).median());
+  }
+
+  /**
+   * Measures the norms of activations in the first sequences of a text.
+   *
+   * @param batchSequences sequences a forward pass
+   * @param sequences how many sequences are looked at, at least 1
+   * @throws IllegalArgumentException if the filter keeps no row of them
+   */
+  public Norms norms(
+      LanguageModel model, HookPoint hook, TokenSource tokens, int batchSequences, int sequences)
+      throws IOException {
+    return NormSurvey.run(this, model, hook, tokens, batchSequences, sequences);
+  }
+
+  /**
+   * What a filter kept and left out, in rows.
+   *
+   * @param kept rows that passed
+   * @param byPosition left out for their position
+   * @param byToken left out for their token
+   * @param byNorm left out for their norm
+   */
+  public record Counts(long kept, long byPosition, long byToken, long byNorm) {
+    /** Nothing yet. */
+    public static final Counts ZERO = new Counts(0, 0, 0, 0);
+
+    /** The sum of both. */
+    public Counts plus(Counts other) {
+      return new Counts(
+          kept + other.kept,
+          byPosition + other.byPosition,
+          byToken + other.byToken,
+          byNorm + other.byNorm);
+    }
+  }
+
+  /**
+   * L2 norms of activations.
+   *
+   * @param rows rows that the filter kept
+   * @param median of the norms of those rows
+   * @param meanByPosition mean norm at each position of a sequence, over all rows, kept or not
+   */
+  public record Norms(long rows, double median, List<Double> meanByPosition) {
+    /** Copies the list. */
+    public Norms {
+      meanByPosition = List.copyOf(meanByPosition);
+    }
   }
 }

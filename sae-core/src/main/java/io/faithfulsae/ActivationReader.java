@@ -19,6 +19,14 @@ public interface ActivationReader extends AutoCloseable {
   /** Where the next row stands: {@link ActivationSource#open} with it goes on exactly there. */
   long position();
 
+  /**
+   * What this reader kept and left out since it was opened; all zero where nothing is ever left
+   * out.
+   */
+  default ActivationFilter.Counts counts() {
+    return ActivationFilter.Counts.ZERO;
+  }
+
   @Override
   void close();
 }

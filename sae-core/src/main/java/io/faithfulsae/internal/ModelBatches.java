@@ -1,0 +1,118 @@
+package io.faithfulsae.internal;
+
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.TokenSource;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Iterator;
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * Forward passes over token sequences in aligned batches: sequence i is always in batch {@code i /
+ * size}, so that a reader that starts later gets the same bits. Shorter sequences are padded behind
+ * their end, where a causal model does not look.
+ */
+final class ModelBatches implements AutoCloseable {
+  private final LanguageModel model;
+  private final HookPoint hook;
+  private final int size;
+  private final Stream<int[]> stream;
+  private final Iterator<int[]> sequences;
+  private FloatBuffer activations = FloatBuffer.allocate(0);
+  private int[][] tokens = new int[0][];
+  private int length;
+
+  ModelBatches(LanguageModel model, HookPoint hook, TokenSource source, int size, long firstBatch)
+      throws IOException {
+    this.model = model;
+    this.hook = hook;
+    this.size = size;
+    this.stream = source.open(firstBatch * size);
+    this.sequences = stream.iterator();
+  }
+
+  /** Runs the next batch; false at the end. */
+  boolean next() {
+    List<int[]> batch = new ArrayList<>();
+    length = 0;
+    while (batch.size() < size && sequences.hasNext()) {
+      int[] sequence = sequences.next();
+      batch.add(sequence);
+      length = Math.max(length, sequence.length);
+    }
+    tokens = batch.toArray(int[][]::new);
+    if (batch.isEmpty()) {
+      return false;
+    }
+    if (length > 0) {
+      int[][] padded = batch.stream().map(this::pad).toArray(int[][]::new);
+      reserve((long) tokens.length * length * model.dModel());
+      synchronized (model) { // a model takes one call at a time, and several readers may share it
+        model.activations(hook, padded, activations);
+      }
+    }
+    return true;
+  }
+
+  /** Sequences of this batch, as the source gave them. */
+  int[][] tokens() {
+    return tokens;
+  }
+
+  /** Where a row's values begin in {@link #activations()}. */
+  int offset(int sequence, int position) {
+    return (sequence * length + position) * model.dModel();
+  }
+
+  /** Activations of this batch, valid until the next. */
+  FloatBuffer activations() {
+    return activations;
+  }
+
+  /** Euclidean norm of a row. */
+  double norm(int sequence, int position) {
+    int offset = offset(sequence, position);
+    double squares = 0;
+    for (int i = offset; i < offset + model.dModel(); i++) {
+      squares += (double) activations.get(i) * activations.get(i);
+    }
+    return Math.sqrt(squares);
+  }
+
+  @Override
+  public void close() {
+    stream.close();
+  }
+
+  private int[] pad(int[] sequence) {
+    int[] padded = Arrays.copyOf(sequence, length);
+    Arrays.fill(padded, sequence.length, length, model.eosToken());
+    return padded;
+  }
+
+  private void reserve(long floats) {
+    if (floats * Float.BYTES > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "expected a model batch of at most 2 GiB of activations, got ["
+              + tokens.length
+              + ", "
+              + length
+              + ", "
+              + model.dModel()
+              + "]; mend: take fewer sequences a batch");
+    }
+    if (activations.capacity() < floats) {
+      activations =
+          ByteBuffer.allocateDirect((int) floats * Float.BYTES)
+              .order(ByteOrder.nativeOrder())
+              .asFloatBuffer();
+    }
+    activations.clear().limit((int) floats);
+  }
+}

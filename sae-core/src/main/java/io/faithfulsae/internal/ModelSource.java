@@ -1,0 +1,192 @@
+package io.faithfulsae.internal;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.ActivationReader;
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.TokenSource;
+import java.io.IOException;
+
+/**
+ * Activations of a language model on text. A position is {@code batch << 32 | kept rows of that
+ * batch already read}: going on inside a batch runs the whole batch again.
+ */
+public final class ModelSource implements ActivationSource {
+  private final LanguageModel model;
+  private final HookPoint hook;
+  private final TokenSource tokens;
+  private final ActivationFilter filter;
+  private final int batchSequences;
+
+  /** A recipe; nothing runs before it is opened. */
+  public ModelSource(
+      LanguageModel model,
+      HookPoint hook,
+      TokenSource tokens,
+      ActivationFilter filter,
+      int batchSequences) {
+    if (!model.hookPoints().contains(hook)) {
+      throw new IllegalArgumentException(
+          "expected a hook point of "
+              + model.name()
+              + ", got "
+              + hook
+              + "; mend: it has "
+              + model.hookPoints());
+    }
+    if (batchSequences < 1) {
+      throw new IllegalArgumentException(
+          "expected batchSequences >= 1, got "
+              + batchSequences
+              + "; mend: run at least one sequence at a time");
+    }
+    this.model = model;
+    this.hook = hook;
+    this.tokens = tokens;
+    this.filter = filter;
+    this.batchSequences = batchSequences;
+  }
+
+  @Override
+  public int dIn() {
+    return model.dModel();
+  }
+
+  @Override
+  public String description() {
+    return model.name()
+        + " "
+        + hook
+        + " on "
+        + tokens.description()
+        + ", batches of "
+        + batchSequences
+        + ", "
+        + filter;
+  }
+
+  @Override
+  public ActivationReader open(long position) throws IOException {
+    return new Reader(position);
+  }
+
+  private final class Reader implements ActivationReader {
+    private final ModelBatches batches;
+    private long batch;
+    private int sequence;
+    private int place;
+    private int rowsOfBatch;
+    private boolean loaded;
+    private boolean ended;
+    private long kept;
+    private long byPosition;
+    private long byToken;
+    private long byNorm;
+
+    Reader(long position) throws IOException {
+      batch = position >>> 32;
+      batches = new ModelBatches(model, hook, tokens, batchSequences, batch);
+      int skip = (int) position;
+      if (skip > 0) {
+        load();
+        while (rowsOfBatch < skip && advanceToKept()) {
+          place++;
+          rowsOfBatch++;
+        }
+      }
+      kept = 0;
+      byPosition = 0;
+      byToken = 0;
+      byNorm = 0;
+    }
+
+    @Override
+    public int read(ActivationBatch into) {
+      int before = into.rows();
+      while (into.rows() < into.capacity()) {
+        if (!loaded && !load()) {
+          break;
+        }
+        if (advanceToKept()) {
+          int offset = batches.offset(sequence, place);
+          into.data().put(into.rows() * dIn(), batches.activations(), offset, dIn());
+          into.rows(into.rows() + 1);
+          place++;
+          rowsOfBatch++;
+          kept++;
+        } else {
+          batch++;
+          loaded = false;
+        }
+      }
+      int added = into.rows() - before;
+      return added == 0 && ended ? -1 : added;
+    }
+
+    private boolean load() {
+      if (ended || !batches.next()) {
+        ended = true;
+        return false;
+      }
+      sequence = 0;
+      place = 0;
+      rowsOfBatch = 0;
+      loaded = true;
+      return true;
+    }
+
+    /**
+     * Moves to the next row of this batch that passes the filter, counting what does not; false at
+     * its end.
+     */
+    private boolean advanceToKept() {
+      int[][] sequences = batches.tokens();
+      while (sequence < sequences.length) {
+        while (place < sequences[sequence].length) {
+          if (passes(sequences[sequence][place])) {
+            return true;
+          }
+          place++;
+        }
+        sequence++;
+        place = 0;
+      }
+      return false;
+    }
+
+    private boolean passes(int token) {
+      if (place < filter.skipPositions()) {
+        byPosition++;
+        return false;
+      }
+      if (!filter.keeps(place, token)) {
+        byToken++;
+        return false;
+      }
+      double norm = batches.norm(sequence, place);
+      if (norm > filter.maxNorm()
+          && Double.isFinite(norm)) { // infinity is an error later on, never left out in silence
+        byNorm++;
+        return false;
+      }
+      return true;
+    }
+
+    @Override
+    public long position() {
+      return batch << 32 | (loaded ? rowsOfBatch : 0);
+    }
+
+    @Override
+    public ActivationFilter.Counts counts() {
+      return new ActivationFilter.Counts(kept, byPosition, byToken, byNorm);
+    }
+
+    @Override
+    public void close() {
+      batches.close();
+    }
+  }
+}

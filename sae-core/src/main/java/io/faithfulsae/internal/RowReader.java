@@ -1,0 +1,47 @@
+package io.faithfulsae.internal;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationReader;
+import java.io.IOException;
+
+/** A reader of rows that are numbered: a position is the number of the next row. */
+abstract class RowReader implements ActivationReader {
+  private final long end;
+  private long next;
+
+  RowReader(long end, long position) {
+    if (position < 0 || position > end) {
+      throw new IllegalArgumentException(
+          "expected a position in [0, "
+              + end
+              + "], got "
+              + position
+              + "; mend: use a position of this source");
+    }
+    this.end = end;
+    this.next = position;
+  }
+
+  /** Copies {@code count} rows behind those that {@code into} holds. */
+  protected abstract void copy(long first, int count, ActivationBatch into) throws IOException;
+
+  @Override
+  public int read(ActivationBatch into) throws IOException {
+    if (next == end) {
+      return -1;
+    }
+    int count = (int) Math.min(end - next, into.capacity() - into.rows());
+    copy(next, count, into);
+    into.rows(into.rows() + count);
+    next += count;
+    return count;
+  }
+
+  @Override
+  public long position() {
+    return next;
+  }
+
+  @Override
+  public void close() {}
+}

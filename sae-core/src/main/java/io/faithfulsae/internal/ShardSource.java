@@ -1,0 +1,168 @@
+package io.faithfulsae.internal;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationReader;
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.Safetensors.Entry;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.FloatBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Rows in safetensors files, mapped and never held in memory as a whole; a position is a row number
+ * over all files.
+ */
+public final class ShardSource implements ActivationSource {
+  private static final String TENSOR = "activations";
+  private static final int SAMPLE_BYTES = 1 << 16;
+
+  private record Shard(Path file, long firstRow, long rows) {}
+
+  private final List<Shard> shards = new ArrayList<>();
+  private final int dIn;
+  private final long rows;
+  private final String description;
+
+  /** Checks every {@code *.safetensors} file of a folder, in the order of their names. */
+  public ShardSource(Path dir) throws IOException {
+    List<Path> files;
+    try (Stream<Path> entries = Files.list(dir)) {
+      files =
+          entries
+              .filter(f -> f.getFileName().toString().endsWith(".safetensors"))
+              .sorted()
+              .toList();
+    }
+    long width = -1;
+    long total = 0;
+    Fingerprint fingerprint = new Fingerprint();
+    for (Path file : files) {
+      try (Safetensors tensors = Safetensors.open(file)) {
+        Entry entry = tensors.entry(TENSOR);
+        int axes = entry.shape().size();
+        if (axes < 2 || entry.elements() == 0 || (width >= 0 && entry.dim(axes - 1) != width)) {
+          throw new SaeFormatException(
+              file,
+              TENSOR,
+              "expected shape [n, "
+                  + (width < 0 ? "d_in" : width)
+                  + "], got "
+                  + entry.shape()
+                  + "; mend: one width a folder");
+        }
+        width = entry.dim(axes - 1);
+        shards.add(new Shard(file, total, entry.elements() / width));
+        total += entry.elements() / width;
+        sample(
+            tensors,
+            entry,
+            fingerprint.add(file.getFileName() + " " + entry.dtype() + entry.shape()));
+      }
+    }
+    if (shards.isEmpty()) {
+      throw new IOException(
+          "expected *.safetensors files with a tensor \"activations\" [n, d_in] in "
+              + dir
+              + ", got none; mend: give another folder");
+    }
+    this.dIn = Math.toIntExact(width);
+    this.rows = total;
+    this.description =
+        "shards ["
+            + total
+            + ", "
+            + width
+            + "] in "
+            + files.size()
+            + " files sha256:"
+            + fingerprint.hex();
+  }
+
+  /** Both ends of the data; all of it could take minutes. */
+  private static void sample(Safetensors tensors, Entry entry, Fingerprint fingerprint)
+      throws IOException {
+    ByteBuffer sample = ByteBuffer.allocate((int) Math.min(SAMPLE_BYTES, entry.bytes()));
+    tensors.readBytes(TENSOR, 0, sample);
+    fingerprint.add(sample);
+    tensors.readBytes(TENSOR, entry.bytes() - sample.capacity(), sample);
+    fingerprint.add(sample);
+  }
+
+  @Override
+  public int dIn() {
+    return dIn;
+  }
+
+  @Override
+  public String description() {
+    return description;
+  }
+
+  @Override
+  public ActivationReader open(long position) {
+    return new Reader(position);
+  }
+
+  private final class Reader extends RowReader {
+    private int current = -1;
+    private @Nullable Safetensors open;
+
+    Reader(long position) {
+      super(rows, position);
+    }
+
+    @Override
+    protected void copy(long first, int count, ActivationBatch into) throws IOException {
+      FloatBuffer target = into.data();
+      target.position(into.rows() * dIn);
+      long row = first;
+      while (row < first + count) {
+        int number = find(row);
+        Shard shard = shards.get(number);
+        Safetensors tensors = openShard(number);
+        int here = (int) Math.min(first + count - row, shard.firstRow() + shard.rows() - row);
+        target.limit(target.position() + here * dIn);
+        tensors.readFloats(TENSOR, (row - shard.firstRow()) * dIn, target);
+        target.position(target.limit());
+        row += here;
+      }
+    }
+
+    private int find(long row) {
+      int number = Math.max(current, 0);
+      while (row < shards.get(number).firstRow()) {
+        number--;
+      }
+      while (row >= shards.get(number).firstRow() + shards.get(number).rows()) {
+        number++;
+      }
+      return number;
+    }
+
+    private Safetensors openShard(int number) throws IOException {
+      Safetensors tensors = open;
+      if (tensors == null || number != current) {
+        close();
+        tensors = Safetensors.open(shards.get(number).file());
+        open = tensors;
+        current = number;
+      }
+      return tensors;
+    }
+
+    @Override
+    public void close() {
+      if (open != null) {
+        open.close();
+        open = null;
+      }
+    }
+  }
+}
