@@ -39,7 +39,7 @@ enum {
     SAE_INVALID_ARGUMENT = 1,
     SAE_INVALID_HANDLE = 2,
     SAE_OUT_OF_MEMORY = 3,
-    SAE_NONFINITE = 4,   /* NaN or infinity in the input; the text names the first such row */
+    SAE_NONFINITE = 4,   /* NaN or infinity in the input; the text names the first such row as "row N", from 0 */
     SAE_UNAVAILABLE = 5, /* the backend cannot run here; the text says why */
     SAE_DEVICE_ERROR = 6,
     SAE_INTERNAL = 7
@@ -147,6 +147,7 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_FREEZE_DECODER = 16     /* 0; 1: W_dec stays as it is */
 };
 
+/* Every ratio below, and SAE_STAT_FVU, is 0 when its denominator is 0 (a batch of one row has no variance). */
 enum { /* SAE_OPT_LOSS; e = x_hat - x, B rows */
     SAE_LOSS_MEAN = 0,     /* mean over all B*d_in elements of e^2 */
     SAE_LOSS_SUM_MEAN = 1, /* sum over d_in, mean over B */
@@ -157,8 +158,7 @@ enum { /* SAE_OPT_AUX_NORM; r = z_aux W_dec - (x - x_hat) (b_dec is not added) *
     SAE_AUX_MEAN = 0,             /* mean over all elements of r^2 */
     SAE_AUX_SUM_MEAN = 1,         /* sum over d_in, mean over B */
     SAE_AUX_TARGET_VARIANCE = 2,  /* sum r^2 / sum (x - batch mean of x)^2 */
-    SAE_AUX_RESIDUAL_VARIANCE = 3 /* sum r^2 / sum (u - batch mean of u)^2, u = x - x_hat, denominator detached;
-                                     0 when the denominator is 0 */
+    SAE_AUX_RESIDUAL_VARIANCE = 3 /* sum r^2 / sum (u - batch mean of u)^2, u = x - x_hat, denominator detached */
 };
 
 enum { /* SAE_OPT_DECODER_NORM: when rows of W_dec are scaled to unit L2 norm */

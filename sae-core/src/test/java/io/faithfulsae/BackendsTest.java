@@ -1,0 +1,130 @@
+package io.faithfulsae;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendProvider;
+import java.util.List;
+import java.util.function.Supplier;
+import org.junit.jupiter.api.Test;
+
+class BackendsTest {
+
+  private record Fake(
+      String name, int priority, Supplier<Availability> answer, Supplier<Backend> opener)
+      implements BackendProvider {
+    @Override
+    public Availability probe() {
+      return answer.get();
+    }
+
+    @Override
+    public Backend open() {
+      return opener.get();
+    }
+  }
+
+  /** Opens a backend that is recognised by its identity. */
+  private static Fake usable(String name, int priority, Backend backend) {
+    return new Fake(
+        name,
+        priority,
+        () -> new BackendProvider.Availability(name, true, name + " device"),
+        () -> backend);
+  }
+
+  private static Fake refusing(String name, int priority, String reason) {
+    return new Fake(
+        name,
+        priority,
+        () -> new BackendProvider.Availability(name, false, reason),
+        () -> {
+          throw new AssertionError("opened though it said that it cannot run");
+        });
+  }
+
+  private final Backend slow = new ReferenceBackend();
+  private final Backend fast = new ReferenceBackend();
+
+  @Test
+  void highestPriorityThatCanRunIsTaken() {
+    BackendProvider cpu = usable("cpu", 0, slow);
+    assertEquals(fast, Backends.best(List.of(cpu, usable("cuda", 100, fast)), null));
+    assertEquals(slow, Backends.best(List.of(refusing("cuda", 100, "no GPU"), cpu), null));
+  }
+
+  @Test
+  void forcedBackendIsTakenOrRefusedWithEveryReason() {
+    List<BackendProvider> providers =
+        List.of(usable("cpu", 0, slow), refusing("cuda", 100, "no driver"));
+    assertEquals(
+        slow, Backends.best(List.of(usable("cpu", 0, slow), usable("cuda", 100, fast)), "cpu"));
+    BackendUnavailableException refused =
+        assertThrows(BackendUnavailableException.class, () -> Backends.best(providers, "cuda"));
+    assertEquals(
+        "expected backend \"cuda\", got cuda (no driver); cpu (usable: cpu device); mend: see its"
+            + " reason, or ask for another with -Dsae.backend=NAME",
+        refused.getMessage());
+    BackendUnavailableException unknown =
+        assertThrows(BackendUnavailableException.class, () -> Backends.open(providers, "tpu"));
+    assertTrue(
+        String.valueOf(unknown.getMessage())
+            .startsWith("expected backend \"tpu\", got cuda (no driver); cpu"));
+  }
+
+  @Test
+  void noneUsableSaysWhyForEach() {
+    List<BackendProvider> providers =
+        List.of(refusing("cpu", 0, "no library"), refusing("cuda", 100, "no driver"));
+    BackendUnavailableException e =
+        assertThrows(BackendUnavailableException.class, () -> Backends.best(providers, null));
+    assertEquals(
+        "expected a backend that can run here, got cuda (no driver); cpu (no library); mend: see"
+            + " each reason",
+        e.getMessage());
+  }
+
+  @Test
+  void noProviderNamesTheDependency() {
+    BackendUnavailableException e =
+        assertThrows(BackendUnavailableException.class, () -> Backends.best(List.of(), null));
+    assertTrue(
+        String.valueOf(e.getMessage()).contains("io.faithfulsae:sae-native"), e.getMessage());
+  }
+
+  @Test
+  void providerThatThrowsIsARefusalNotACrash() {
+    BackendProvider broken =
+        new Fake(
+            "cuda",
+            100,
+            () -> {
+              throw new UnsatisfiedLinkError("libsae.so: cannot open");
+            },
+            () -> fast);
+    BackendProvider cpu = usable("cpu", 0, slow);
+    assertEquals(slow, Backends.best(List.of(broken, cpu), null));
+    assertTrue(
+        Backends.probe(List.of(cpu, broken)).get(0).reason().contains("libsae.so: cannot open"));
+  }
+
+  @Test
+  void backendThatFailsToOpenGivesWayToTheNext() {
+    BackendProvider broken =
+        new Fake(
+            "cuda",
+            100,
+            () -> new BackendProvider.Availability("cuda", true, "H200"),
+            () -> {
+              throw new BackendUnavailableException("out of device memory");
+            });
+    assertEquals(slow, Backends.best(List.of(broken, usable("cpu", 0, slow)), null));
+    BackendUnavailableException e =
+        assertThrows(BackendUnavailableException.class, () -> Backends.best(List.of(broken), null));
+    assertTrue(
+        String.valueOf(e.getMessage()).contains("cuda (out of device memory)"), e.getMessage());
+  }
+}

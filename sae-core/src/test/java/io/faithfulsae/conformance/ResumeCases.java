@@ -1,0 +1,66 @@
+package io.faithfulsae.conformance;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+
+import io.faithfulsae.conformance.TrainingSetup.Run;
+import io.faithfulsae.conformance.TrainingSetup.Snapshot;
+import io.faithfulsae.conformance.TrainingSetup.Variant;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.State;
+import io.faithfulsae.spi.BackendTrainer.StepStats;
+import java.nio.ByteBuffer;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Checkpoints: a state that was read and written elsewhere continues bit-identically. */
+interface ResumeCases extends ConformanceCases {
+
+  static List<Variant> variants() {
+    return TrainingSetup.variants();
+  }
+
+  @ParameterizedTest
+  @MethodSource("variants")
+  default void aWrittenStateContinuesBitIdentically(Variant variant) {
+    Run whole = TrainingSetup.run(backend(), variant);
+    int half = TrainingSetup.STEPS / 2;
+    Snapshot middle;
+    try (BackendSae sae = TrainingSetup.weights(variant).on(backend());
+        BackendTrainer trainer = sae.trainer(TrainingSetup.K, variant.config())) {
+      TrainingSetup.train(backend(), trainer, 0, half);
+      middle = Snapshot.of(sae, trainer);
+    }
+    assertNotEquals(whole.end(), middle);
+    try (BackendSae sae =
+            backend().createSae(TrainingSetup.D_IN, TrainingSetup.D_SAE, variant.subtract());
+        BackendTrainer trainer = sae.trainer(TrainingSetup.K, variant.config())) {
+      middle.writeTo(sae, trainer);
+      assertEquals(middle, Snapshot.of(sae, trainer), "what was written is read");
+      List<StepStats> rest = TrainingSetup.train(backend(), trainer, half, TrainingSetup.STEPS);
+      assertEquals(whole.stats().subList(half, TrainingSetup.STEPS), rest);
+      assertEquals(whole.end(), Snapshot.of(sae, trainer));
+    }
+  }
+
+  @Test
+  default void statesAreReadAndWrittenInParts() {
+    try (BackendSae sae = backend().createSae(3, 5, true);
+        BackendTrainer trainer = sae.trainer(2, TrainingSetup.STUDY.config())) {
+      ByteBuffer two = Data.directBytes(16).putLong(0, 17).putLong(8, 4_000_000_000L);
+      trainer.write(State.IDLE_ROWS, 2, two);
+      assertEquals(0, two.position(), "the position is not changed");
+      ByteBuffer four = Data.directBytes(32);
+      trainer.read(State.IDLE_ROWS, 1, four);
+      assertEquals(Data.directBytes(32).putLong(8, 17).putLong(16, 4_000_000_000L), four);
+      ByteBuffer moment = Data.directBytes(4).putFloat(0, 0.5f);
+      trainer.write(State.V_W_DEC, 14, moment);
+      ByteBuffer last = Data.directBytes(8);
+      trainer.read(State.V_W_DEC, 13, last);
+      assertEquals(Data.directBytes(8).putFloat(4, 0.5f), last);
+    }
+  }
+}

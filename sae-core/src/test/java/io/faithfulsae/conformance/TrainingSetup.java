@@ -1,0 +1,248 @@
+package io.faithfulsae.conformance;
+
+import io.faithfulsae.conformance.Data.Weights;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendSae.Tensor;
+import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.State;
+import io.faithfulsae.spi.BackendTrainer.StepStats;
+import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.training.TrainingConfig.AuxNorm;
+import io.faithfulsae.training.TrainingConfig.DecoderNorm;
+import io.faithfulsae.training.TrainingConfig.Loss;
+import java.nio.ByteBuffer;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+
+/** A small training run in which latents die and every option changes the result. */
+final class TrainingSetup {
+  static final int D_IN = 24;
+  static final int D_SAE = 96;
+  static final int K = 4;
+  static final int ROWS = 32;
+  static final int STEPS = 12;
+  private static final double LR = 3e-3;
+
+  private TrainingSetup() {}
+
+  /** One way to train. */
+  record Variant(String name, boolean subtract, TrainingConfig config) {
+    @Override
+    public String toString() {
+      return name;
+    }
+  }
+
+  /**
+   * The study's trainer with a dead rule that acts within a few steps and an auxiliary term that
+   * weighs something.
+   */
+  static final Variant STUDY =
+      new Variant(
+          "study",
+          true,
+          TrainingConfig.builder().deadAfterBatches(2).auxK(8).auxCoefficient(0.25).build());
+
+  /** Each option on its own, then combinations as other libraries have them. */
+  static List<Variant> variants() {
+    List<Variant> all = new ArrayList<>();
+    all.add(STUDY);
+    all.add(new Variant("b_dec not subtracted", false, STUDY.config()));
+    add(all, "loss summed over d_in", b -> b.loss(Loss.SUM_MEAN));
+    add(all, "loss as FVU", b -> b.loss(Loss.FVU));
+    add(all, "aux off", b -> b.auxCoefficient(0));
+    add(all, "aux summed over d_in", b -> b.auxNorm(AuxNorm.SUM_MEAN));
+    add(all, "aux over the target's variance", b -> b.auxNorm(AuxNorm.TARGET_VARIANCE));
+    add(all, "aux over the residual's variance", b -> b.auxNorm(AuxNorm.RESIDUAL_VARIANCE));
+    add(all, "aux detached", b -> b.auxDetach(true));
+    add(all, "aux with few latents a row", b -> b.auxK(1));
+    add(all, "aux with more latents than are dead", b -> b.auxK(512));
+    add(all, "aux scaled by dead", b -> b.auxK(90).auxScaleByDead(true));
+    add(all, "dead by rows", b -> b.deadAfterBatches(0).deadAfterRows(3 * ROWS));
+    add(all, "dead by batches or rows", b -> b.deadAfterBatches(7).deadAfterRows(3 * ROWS));
+    add(all, "nothing ever dead", b -> b.deadAfterBatches(0));
+    add(all, "Adam's constants", b -> b.beta1(0.5).beta2(0.999).eps(1e-3));
+    // Adam divides a constant factor out again; eps makes the size of the gradient count.
+    add(all, "clipping active", b -> b.clipNorm(0.01).eps(1e-3));
+    add(all, "clipping off", b -> b.clipNorm(0));
+    add(all, "decoder never normalised", b -> b.decoderNorm(DecoderNorm.NONE));
+    add(all, "decoder normalised after the step", b -> b.decoderNorm(DecoderNorm.AFTER_STEP));
+    add(all, "gradient not projected", b -> b.projectGradient(false));
+    add(all, "decoder left alone", b -> b.projectGradient(false).decoderNorm(DecoderNorm.NONE));
+    add(all, "b_enc trained", b -> b.trainEncoderBias(true));
+    add(all, "decoder frozen", b -> b.freezeDecoder(true));
+    add(
+        all,
+        "decoder frozen, norm after",
+        b -> b.freezeDecoder(true).decoderNorm(DecoderNorm.AFTER_STEP));
+    add(
+        all,
+        "as sparsify",
+        b ->
+            b.loss(Loss.FVU)
+                .auxNorm(AuxNorm.TARGET_VARIANCE)
+                .auxDetach(true)
+                .auxScaleByDead(true)
+                .deadAfterBatches(0)
+                .deadAfterRows(2 * ROWS)
+                .trainEncoderBias(true)
+                .beta2(0.999)
+                .decoderNorm(DecoderNorm.AFTER_STEP)
+                .clipNorm(0));
+    add(
+        all,
+        "as dictionary_learning",
+        b ->
+            b.loss(Loss.SUM_MEAN)
+                .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
+                .auxDetach(true)
+                .auxK(12)
+                .trainEncoderBias(true)
+                .beta2(0.999)
+                .decoderNorm(DecoderNorm.AFTER_STEP)
+                .clipNorm(1));
+    return all;
+  }
+
+  private static void add(
+      List<Variant> all, String name, UnaryOperator<TrainingConfig.Builder> change) {
+    all.add(new Variant(name, true, change.apply(STUDY.config().toBuilder()).build()));
+  }
+
+  /** Weights whose decoder rows are off unit norm, so that normalising and projecting show. */
+  static Weights weights(Variant variant) {
+    Weights weights = Weights.gaussian(11, D_IN, D_SAE, variant.subtract());
+    for (int at = 0; at < weights.wDec().length; at++) {
+      int latent = at / D_IN;
+      weights.wDec()[at] *= 1 + 0.3f * (float) Math.sin(latent);
+    }
+    return weights;
+  }
+
+  /**
+   * The batch of a step: sparse sums of a few directions, a little noise; each step has its own
+   * number of rows.
+   */
+  static float[] batch(int step) {
+    int rows = rows(step);
+    float[] directions = Data.gaussian(21, 48 * D_IN);
+    float[] noise = Data.gaussian(1000L + step, rows * (D_IN + 8));
+    float[] x = new float[rows * D_IN];
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < D_IN; i++) {
+        float value = 0.3f + 0.05f * noise[row * D_IN + i];
+        for (int term = 0; term < 3; term++) {
+          int direction = (row * 7 + step * 5 + term * 13) % 48;
+          value +=
+              Math.abs(noise[rows * D_IN + row * 8 + term])
+                  * 0.4f
+                  * directions[direction * D_IN + i];
+        }
+        x[row * D_IN + i] = value;
+      }
+    }
+    return x;
+  }
+
+  static int rows(int step) {
+    return step % 4 == 3 ? ROWS - 9 : ROWS;
+  }
+
+  /** Trains from step {@code from} up to {@code to}; the statistics of each step. */
+  static List<StepStats> train(Backend backend, BackendTrainer trainer, int from, int to) {
+    List<StepStats> stats = new ArrayList<>();
+    for (int step = from; step < to; step++) {
+      try (DeviceBuffer x = Data.upload(backend, batch(step))) {
+        trainer.step(x, rows(step), LR / (1 + step % 3));
+        stats.add(trainer.stats());
+      }
+    }
+    return stats;
+  }
+
+  /** Everything a checkpoint holds. */
+  record Snapshot(Map<Tensor, List<Float>> tensors, Map<State, ByteBuffer> states) {
+
+    static Snapshot of(BackendSae sae, BackendTrainer trainer) {
+      Map<Tensor, List<Float>> tensors = new EnumMap<>(Tensor.class);
+      for (Tensor tensor : Tensor.values()) {
+        List<Float> boxed = new ArrayList<>(); // whose equality tells -0.0 from 0.0
+        for (float value : Data.read(sae, tensor)) {
+          boxed.add(value);
+        }
+        tensors.put(tensor, boxed);
+      }
+      Map<State, ByteBuffer> states = new EnumMap<>(State.class);
+      for (State state : State.values()) {
+        ByteBuffer host = Data.directBytes(bytes(state));
+        trainer.read(state, 0, host);
+        states.put(state, host);
+      }
+      return new Snapshot(tensors, states);
+    }
+
+    void writeTo(BackendSae sae, BackendTrainer trainer) {
+      tensors.forEach(
+          (tensor, boxed) -> {
+            float[] values = new float[boxed.size()];
+            for (int i = 0; i < values.length; i++) {
+              values[i] = boxed.get(i);
+            }
+            sae.write(tensor, 0, Data.direct(values));
+          });
+      states.forEach((state, host) -> trainer.write(state, 0, host));
+    }
+
+    float[] tensor(Tensor tensor) {
+      List<Float> boxed = tensors.getOrDefault(tensor, List.of());
+      float[] values = new float[boxed.size()];
+      for (int i = 0; i < values.length; i++) {
+        values[i] = boxed.get(i);
+      }
+      return values;
+    }
+
+    private static long bytes(State state) {
+      return switch (state) {
+        case M_W_ENC, M_W_DEC, V_W_ENC, V_W_DEC -> 4L * D_IN * D_SAE;
+        case M_B_ENC, V_B_ENC -> 4L * D_SAE;
+        case M_B_DEC, V_B_DEC -> 4L * D_IN;
+        case IDLE_BATCHES, IDLE_ROWS -> 8L * D_SAE;
+        case STEPS -> 8;
+      };
+    }
+  }
+
+  /** Statistics of every step, and what a checkpoint at the end would hold. */
+  record Run(List<StepStats> stats, Snapshot end) {}
+
+  static Run run(Backend backend, Variant variant) {
+    try (BackendSae sae = weights(variant).on(backend);
+        BackendTrainer trainer = sae.trainer(K, variant.config())) {
+      List<StepStats> stats = train(backend, trainer, 0, STEPS);
+      return new Run(stats, Snapshot.of(sae, trainer));
+    }
+  }
+
+  static Run referenceRun(Variant variant) {
+    try (ReferenceBackend reference = new ReferenceBackend()) {
+      return run(reference, variant);
+    }
+  }
+
+  /** ‖a − b‖ / ‖b‖. */
+  static double distance(float[] a, float[] b) {
+    double difference = 0;
+    double size = 0;
+    for (int i = 0; i < a.length; i++) {
+      difference += Math.pow((double) a[i] - b[i], 2);
+      size += Math.pow(b[i], 2);
+    }
+    return size == 0 ? Math.sqrt(difference) : Math.sqrt(difference / size);
+  }
+}
