@@ -1,0 +1,74 @@
+package io.faithfulsae.benchmarks;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.Latents;
+import io.faithfulsae.spi.BackendTrainer.StepStats;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/** Says that what is timed is right, before it is timed. */
+final class Checks {
+  private Checks() {}
+
+  /** Compares a few rows with a sum in double precision and a full sort. */
+  static void latents(Workload w, Latents z) {
+    float[] x = w.activations();
+    float[] encoder = w.encoder();
+    IntBuffer indices = z.indices();
+    FloatBuffer values = z.values();
+    for (int row : new int[] {0, w.rows() / 2, w.rows() - 1}) {
+      double[] dense = new double[w.dSae()];
+      for (int j = 0; j < w.dSae(); j++) {
+        for (int i = 0; i < w.dIn(); i++) {
+          dense[j] += (double) x[row * w.dIn() + i] * encoder[j * w.dIn() + i];
+        }
+      }
+      List<Integer> best =
+          IntStream.range(0, w.dSae())
+              .boxed()
+              .sorted(Comparator.comparingDouble(j -> -dense[j]))
+              .limit(w.k())
+              .toList();
+      for (int place = 0; place < w.k(); place++) {
+        int at = row * w.k() + place;
+        // float32 sums may swap neighbours that differ by rounding: compare values, not indices.
+        double wanted = dense[best.get(place)];
+        require(
+            Math.abs(values.get(at) - wanted) <= 1e-4 * Math.max(1, wanted)
+                && Math.abs(dense[indices.get(at)] - wanted) <= 1e-4 * Math.max(1, wanted),
+            "row " + row + ", place " + place + ": expected " + wanted + ", got " + values.get(at));
+      }
+    }
+  }
+
+  /** Compares a row with the sum of its decoder directions. */
+  static void reconstruction(Workload w, Latents z, ActivationBatch out) {
+    float[] decoder = w.decoder();
+    int row = w.rows() - 1;
+    for (int i = 0; i < w.dIn(); i++) {
+      double wanted = 0;
+      for (int place = 0; place < w.k(); place++) {
+        int at = row * w.k() + place;
+        wanted += (double) z.values().get(at) * decoder[z.indices().get(at) * w.dIn() + i];
+      }
+      double got = out.data().get(row * w.dIn() + i);
+      require(Math.abs(got - wanted) <= 1e-4 * Math.max(1, Math.abs(wanted)), "column " + i);
+    }
+  }
+
+  /** Training must have lowered the loss and kept it finite. */
+  static void learned(StepStats first, StepStats last) {
+    require(
+        Double.isFinite(last.loss()) && last.loss() < first.loss(),
+        "loss went from " + first.loss() + " to " + last.loss());
+  }
+
+  private static void require(boolean holds, String what) {
+    if (!holds) {
+      throw new IllegalStateException("wrong result: " + what);
+    }
+  }
+}

@@ -1,0 +1,72 @@
+package io.faithfulsae.benchmarks;
+
+import io.faithfulsae.Latents;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/** Encoding with top-k, and the matrix product alone that it cannot do without. */
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.MILLISECONDS)
+@Fork(value = 1, jvmArgsAppend = "--enable-native-access=ALL-UNNAMED")
+@Warmup(iterations = 2, time = 2)
+@Measurement(iterations = 5, time = 2)
+public class EncodeBenchmark {
+  /** Rows, d_in, d_sae and k. */
+  @Param({Workload.GPT2_TINY, Workload.GPT2_SMALL})
+  public String shape = "";
+
+  private LoadedSae loaded;
+  private Latents z;
+  private DeviceBuffer encoder;
+  private DeviceBuffer product;
+
+  /** Loads the weights and checks a few rows against double precision. */
+  @Setup
+  public void load() {
+    Workload workload = Workload.parse(shape);
+    loaded = new LoadedSae(workload);
+    z = loaded.latents();
+    loaded.sae.encode(loaded.x, z);
+    Checks.latents(workload, z);
+    encoder = loaded.backend.allocate((long) workload.dSae() * workload.dIn() * Float.BYTES);
+    encoder.host().asFloatBuffer().put(workload.encoder());
+    product = loaded.backend.allocate((long) workload.rows() * workload.dSae() * Float.BYTES);
+  }
+
+  /** Frees what {@link #load} made. */
+  @TearDown
+  public void close() {
+    loaded.close();
+  }
+
+  /** The k largest of ReLU((x - b_dec) W_enc + b_enc) for every row. */
+  @Benchmark
+  public Latents encode() {
+    loaded.sae.encode(loaded.x, z);
+    loaded.backend.synchronize();
+    return z;
+  }
+
+  /** x W_enc alone, written out: the sgemm of the shape. */
+  @Benchmark
+  public DeviceBuffer sgemm() {
+    Workload w = loaded.workload;
+    loaded.backend.matmulTransposed(
+        loaded.x.buffer(), w.rows(), encoder, w.dSae(), w.dIn(), product);
+    loaded.backend.synchronize();
+    return product;
+  }
+}

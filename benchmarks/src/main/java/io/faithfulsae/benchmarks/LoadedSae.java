@@ -1,0 +1,51 @@
+package io.faithfulsae.benchmarks;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.Backends;
+import io.faithfulsae.Latents;
+import io.faithfulsae.Sae;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendSae.Tensor;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+
+/** A workload's weights and rows on the CPU backend. */
+final class LoadedSae implements AutoCloseable {
+  final Workload workload;
+  final Backend backend;
+  final Sae sae;
+  final ActivationBatch x;
+
+  LoadedSae(Workload workload) {
+    this.workload = workload;
+    this.backend = Backends.open("cpu");
+    this.sae = Sae.create(SaeConfig.topK(workload.dIn(), workload.dSae(), workload.k()), backend);
+    this.x = ActivationBatch.allocate(backend, workload.rows(), workload.dIn());
+    x.data().put(workload.activations());
+    x.rows(workload.rows());
+    BackendSae parameters = sae.parameters();
+    parameters.write(Tensor.W_ENC, 0, direct(workload.encoder()));
+    parameters.write(Tensor.W_DEC, 0, direct(workload.decoder()));
+  }
+
+  Latents latents() {
+    return Latents.allocate(backend, workload.rows(), workload.k());
+  }
+
+  private static FloatBuffer direct(float[] values) {
+    FloatBuffer buffer =
+        ByteBuffer.allocateDirect(values.length * Float.BYTES)
+            .order(ByteOrder.nativeOrder())
+            .asFloatBuffer();
+    buffer.put(values).flip();
+    return buffer;
+  }
+
+  @Override
+  public void close() {
+    backend.close();
+  }
+}

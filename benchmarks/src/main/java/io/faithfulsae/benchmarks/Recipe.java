@@ -1,0 +1,44 @@
+package io.faithfulsae.benchmarks;
+
+import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.training.TrainingConfig.DecoderNorm;
+import io.faithfulsae.training.TrainingConfig.Loss;
+
+/** What one training step computes. */
+public enum Recipe {
+  /**
+   * sparsify's defaults with its Adam: FVU loss, encoder bias, no auxiliary loss, gradient
+   * projection, unit rows after the step (sparsify sets them before its next forward, the same
+   * thing).
+   */
+  SPARSIFY,
+  /**
+   * The study's trainer: mean squared error, auxiliary loss on dead latents, clipping, projection.
+   */
+  STUDY;
+
+  /** The configuration of a trainer. */
+  public TrainingConfig config(Workload workload) {
+    TrainingConfig.Builder builder =
+        TrainingConfig.builder()
+            .tokens(workload.rows())
+            .batch(workload.rows())
+            .lr(learningRate(workload));
+    if (this == STUDY) {
+      return builder.build();
+    }
+    return builder
+        .loss(Loss.FVU)
+        .auxCoefficient(0)
+        .beta2(0.999)
+        .clipNorm(0)
+        .decoderNorm(DecoderNorm.AFTER_STEP)
+        .trainEncoderBias(true)
+        .build();
+  }
+
+  /** sparsify's rule for Adam, and 3e-4 as the study trains GPT-2. */
+  public double learningRate(Workload workload) {
+    return this == STUDY ? 3e-4 : 2e-4 / Math.sqrt(workload.dSae() / 16384.0);
+  }
+}

@@ -1,0 +1,66 @@
+package io.faithfulsae.benchmarks;
+
+import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.StepStats;
+import java.util.concurrent.TimeUnit;
+import org.openjdk.jmh.annotations.Benchmark;
+import org.openjdk.jmh.annotations.BenchmarkMode;
+import org.openjdk.jmh.annotations.Fork;
+import org.openjdk.jmh.annotations.Measurement;
+import org.openjdk.jmh.annotations.Mode;
+import org.openjdk.jmh.annotations.OutputTimeUnit;
+import org.openjdk.jmh.annotations.Param;
+import org.openjdk.jmh.annotations.Scope;
+import org.openjdk.jmh.annotations.Setup;
+import org.openjdk.jmh.annotations.State;
+import org.openjdk.jmh.annotations.TearDown;
+import org.openjdk.jmh.annotations.Warmup;
+
+/**
+ * One training step: forward, loss, backward, gradient projection, Adam on every weight, unit rows.
+ */
+@State(Scope.Benchmark)
+@BenchmarkMode(Mode.AverageTime)
+@OutputTimeUnit(TimeUnit.MILLISECONDS)
+@Fork(value = 1, jvmArgsAppend = "--enable-native-access=ALL-UNNAMED")
+@Warmup(iterations = 2, time = 2)
+@Measurement(iterations = 5, time = 2)
+public class TrainStepBenchmark {
+  /** Rows, d_in, d_sae and k. */
+  @Param({Workload.GPT2_TINY, Workload.GPT2_SMALL})
+  public String shape = "";
+
+  /** What a step computes. */
+  @Param({"SPARSIFY", "STUDY"})
+  public Recipe recipe = Recipe.SPARSIFY;
+
+  private LoadedSae loaded;
+  private BackendTrainer trainer;
+  private double learningRate;
+  private StepStats first;
+
+  /** Loads the initial weights and makes the first step. */
+  @Setup
+  public void load() {
+    Workload workload = Workload.parse(shape);
+    loaded = new LoadedSae(workload);
+    trainer = loaded.sae.parameters().trainer(workload.k(), recipe.config(workload));
+    learningRate = recipe.learningRate(workload);
+    first = step();
+  }
+
+  /** Checks that all those steps have trained, and frees what {@link #load} made. */
+  @TearDown
+  public void close() {
+    Checks.learned(first, trainer.stats());
+    trainer.close();
+    loaded.close();
+  }
+
+  /** One step on the same batch, its statistics read. */
+  @Benchmark
+  public StepStats step() {
+    trainer.step(loaded.x.buffer(), loaded.workload.rows(), learningRate);
+    return trainer.stats();
+  }
+}

@@ -1,0 +1,5 @@
+/** Timings of whole SAE operations, and the data that other libraries are timed on beside them. */
+@NullMarked
+package io.faithfulsae.benchmarks;
+
+import org.jspecify.annotations.NullMarked;
