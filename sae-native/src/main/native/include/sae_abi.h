@@ -10,7 +10,7 @@
  *    ("expected ..., got ..."), one per thread, valid until that thread's next call.
  *  - A sae_handle names a context, buffer, params or trainer; its kind and liveness are checked on
  *    every call (SAE_INVALID_HANDLE). 0 is never a handle. Closing a handle twice is an error.
- *    Closing a context closes all that was made from it.
+ *    Closing a context closes all that was made from it; closing params closes their trainers.
  *  - Sizes and counts are int64_t. Matrices are row-major and dense. Both weight matrices are
  *    latent-major, [d_sae, d_in]: row j is latent j's encoder (decoder) direction.
  *  - Operations on one context are ordered. They may run asynchronously (CUDA): reads through
@@ -167,7 +167,7 @@ enum { /* SAE_OPT_DECODER_NORM: when rows of W_dec are scaled to unit L2 norm */
     SAE_DECODER_NORM_AFTER_STEP = 2   /* after Adam; the projection uses the rows as they are, over their norm */
 };
 
-/* keys[i] is one of SAE_OPT_*, values[i] its value. The params must outlive the trainer. */
+/* keys[i] is one of SAE_OPT_*, values[i] its value. Closing the params closes the trainer. */
 sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const double *values, int64_t count,
                               sae_handle *trainer);
 

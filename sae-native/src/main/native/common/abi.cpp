@@ -1,0 +1,335 @@
+/*
+ * abi.cpp: sae_abi.h itself. Finds out what each handle names, checks every argument and calls the backend's table with
+ * plain pointers. Nothing here computes.
+ */
+#include <cmath>
+
+#include "backends.h"
+#include "registry.h"
+#include "text.h"
+#include "trainer_options.h"
+
+#define SAE_EXPORT __attribute__((visibility("default")))
+
+using namespace sae;
+
+namespace {
+
+/* Never destroyed: a static destructor would race with threads that still call in while the process ends. */
+Registry &registry() {
+    static Registry *const instance = new Registry;
+    return *instance;
+}
+
+/* A backend's failure, with the text that it left. */
+void check(const sae_backend_table &table, sae_status status) {
+    if (status != SAE_OK) {
+        fail(status, table.last_error());
+    }
+}
+
+template <typename T>
+T &out(T *target, const char *what) {
+    require(target != nullptr, (std::string("a place for ") + what).c_str(), "null");
+    return *target;
+}
+
+int64_t at_least_one(int64_t value, const char *what) {
+    require(value >= 1, (std::string(what) + " >= 1").c_str(), std::to_string(value));
+    return value;
+}
+
+int64_t product(int64_t a, int64_t b) {
+    int64_t result = 0;
+    require(!__builtin_mul_overflow(a, b, &result) && result <= INT64_MAX / 16, "sizes whose product fits memory",
+            std::to_string(a) + " x " + std::to_string(b));
+    return result;
+}
+
+/* Indices are int32 and BLAS takes int32 sizes. */
+int64_t extent(int64_t value, const char *what) {
+    require(value >= 1 && value <= INT32_MAX, (std::string(what) + " in [1, 2147483647]").c_str(), std::to_string(value));
+    return value;
+}
+
+void check_range(int64_t first, int64_t count, int64_t size, const char *what) {
+    require(first >= 0 && count >= 0 && first <= size && count <= size - first,
+            (std::string("a range within the ") + std::to_string(size) + " " + what).c_str(),
+            "[" + std::to_string(first) + ", " + std::to_string(first) + " + " + std::to_string(count) + ")");
+}
+
+int64_t tensor_size(const Object &params, int32_t tensor) {
+    switch (tensor) {
+    case SAE_W_ENC:
+    case SAE_W_DEC:
+        return params.d_in * params.d_sae;
+    case SAE_B_ENC:
+        return params.d_sae;
+    case SAE_B_DEC:
+        return params.d_in;
+    default:
+        fail(SAE_INVALID_ARGUMENT, "expected a tensor of SAE_W_ENC ... SAE_B_DEC, got " + std::to_string(tensor));
+    }
+}
+
+int64_t state_size(const Object &trainer, int32_t state) {
+    switch (state) {
+    case SAE_STATE_IDLE_BATCHES:
+    case SAE_STATE_IDLE_ROWS:
+        return trainer.d_sae;
+    case SAE_STATE_STEPS:
+        return 1;
+    default:
+        require(state >= 0 && state < SAE_STATE_IDLE_BATCHES, "a state of SAE_STATE_*", std::to_string(state));
+        return tensor_size(trainer, state % SAE_STATE_V_W_ENC);
+    }
+}
+
+void distinct(const void *output, const void *other, const char *what) {
+    require(output != other, what, "one buffer for both");
+}
+
+} // namespace
+
+extern "C" {
+
+SAE_EXPORT int32_t sae_abi_version(void) { return SAE_ABI_VERSION; }
+
+SAE_EXPORT const char *sae_last_error(void) { return last_error(); }
+
+SAE_EXPORT sae_status sae_probe(const char *library, char *text, int64_t capacity) {
+    return guarded([&] {
+        out(text, "the text");
+        const sae_backend_table &table = backend(library);
+        check(table, table.probe(text, capacity));
+    });
+}
+
+/* ---- context ------------------------------------------------------------------------------- */
+
+SAE_EXPORT sae_status sae_context_open(const char *library, const char *options, sae_handle *context) {
+    return guarded([&] {
+        out(context, "the context") = 0;
+        const sae_backend_table &table = backend(library);
+        void *self = nullptr;
+        check(table, table.context_open(options == nullptr ? "" : options, &self));
+        *context = registry().add({Kind::context, &table, self, 0, 0, 0, 0, 0, 0});
+    });
+}
+
+SAE_EXPORT sae_status sae_context_describe(sae_handle context, char *text, int64_t capacity) {
+    return guarded([&] {
+        const Object &object = registry().get(context, Kind::context, "context");
+        out(text, "the text");
+        check(*object.table, object.table->context_describe(object.self, text, capacity));
+    });
+}
+
+SAE_EXPORT sae_status sae_context_live_bytes(sae_handle context, int64_t *bytes) {
+    return guarded([&] {
+        registry().get(context, Kind::context, "context");
+        out(bytes, "the bytes") = registry().live_bytes(context);
+    });
+}
+
+SAE_EXPORT sae_status sae_context_synchronize(sae_handle context) {
+    return guarded([&] {
+        const Object &object = registry().get(context, Kind::context, "context");
+        check(*object.table, object.table->context_synchronize(object.self));
+    });
+}
+
+SAE_EXPORT sae_status sae_context_close(sae_handle context) {
+    return guarded([&] { registry().close(context, Kind::context, "context"); });
+}
+
+/* ---- buffers ------------------------------------------------------------------------------- */
+
+SAE_EXPORT sae_status sae_buffer_create(sae_handle context, int64_t bytes, int32_t place, sae_handle *buffer) {
+    return guarded([&] {
+        out(buffer, "the buffer") = 0;
+        const Object &owner = registry().get(context, Kind::context, "context");
+        at_least_one(bytes, "bytes");
+        require(place == SAE_HOST || place == SAE_DEVICE, "place SAE_HOST or SAE_DEVICE", std::to_string(place));
+        void *self = nullptr;
+        check(*owner.table, owner.table->buffer_create(owner.self, bytes, place, &self));
+        *buffer = registry().add({Kind::buffer, owner.table, self, context, 0, bytes, bytes, 0, 0});
+    });
+}
+
+SAE_EXPORT sae_status sae_buffer_address(sae_handle buffer, int64_t *address) {
+    return guarded([&] {
+        const Object &object = registry().get(buffer, Kind::buffer, "buffer");
+        out(address, "the address") = object.table->buffer_address(object.self);
+    });
+}
+
+SAE_EXPORT sae_status sae_buffer_write(sae_handle buffer, int64_t offset, const void *source, int64_t bytes) {
+    return guarded([&] {
+        const Object &object = registry().get(buffer, Kind::buffer, "buffer");
+        check_range(offset, bytes, object.bytes, "bytes of the buffer");
+        require(source != nullptr || bytes == 0, "a source", "null");
+        check(*object.table, object.table->buffer_write(object.self, offset, source, bytes));
+    });
+}
+
+SAE_EXPORT sae_status sae_buffer_read(sae_handle buffer, int64_t offset, void *target, int64_t bytes) {
+    return guarded([&] {
+        const Object &object = registry().get(buffer, Kind::buffer, "buffer");
+        check_range(offset, bytes, object.bytes, "bytes of the buffer");
+        require(target != nullptr || bytes == 0, "a target", "null");
+        check(*object.table, object.table->buffer_read(object.self, offset, target, bytes));
+    });
+}
+
+SAE_EXPORT sae_status sae_buffer_close(sae_handle buffer) {
+    return guarded([&] { registry().close(buffer, Kind::buffer, "buffer"); });
+}
+
+/* ---- parameters ---------------------------------------------------------------------------- */
+
+SAE_EXPORT sae_status sae_params_create(sae_handle context, int64_t d_in, int64_t d_sae, int32_t flags,
+                                        sae_handle *params) {
+    return guarded([&] {
+        out(params, "the params") = 0;
+        const Object &owner = registry().get(context, Kind::context, "context");
+        product(extent(d_in, "d_in"), extent(d_sae, "d_sae"));
+        require((flags & ~SAE_SUBTRACT_B_DEC) == 0, "flags 0 or SAE_SUBTRACT_B_DEC", std::to_string(flags));
+        void *self = nullptr;
+        int64_t bytes = 0;
+        check(*owner.table, owner.table->params_create(owner.self, d_in, d_sae, flags, &self, &bytes));
+        *params = registry().add({Kind::params, owner.table, self, context, 0, bytes, 0, d_in, d_sae});
+    });
+}
+
+SAE_EXPORT sae_status sae_params_write(sae_handle params, int32_t tensor, int64_t first, const float *source,
+                                       int64_t count) {
+    return guarded([&] {
+        const Object &object = registry().get(params, Kind::params, "params");
+        check_range(first, count, tensor_size(object, tensor), "elements of the tensor");
+        require(source != nullptr || count == 0, "a source", "null");
+        check(*object.table, object.table->params_write(object.self, tensor, first, source, count));
+    });
+}
+
+SAE_EXPORT sae_status sae_params_read(sae_handle params, int32_t tensor, int64_t first, float *target, int64_t count) {
+    return guarded([&] {
+        const Object &object = registry().get(params, Kind::params, "params");
+        check_range(first, count, tensor_size(object, tensor), "elements of the tensor");
+        require(target != nullptr || count == 0, "a target", "null");
+        check(*object.table, object.table->params_read(object.self, tensor, first, target, count));
+    });
+}
+
+SAE_EXPORT sae_status sae_params_close(sae_handle params) {
+    return guarded([&] { registry().close(params, Kind::params, "params"); });
+}
+
+/* ---- operations ---------------------------------------------------------------------------- */
+
+SAE_EXPORT sae_status sae_encode_topk(sae_handle params, sae_handle x, int64_t rows, int64_t k, sae_handle indices,
+                                      sae_handle values) {
+    return guarded([&] {
+        const Object &object = registry().get(params, Kind::params, "params");
+        extent(rows, "rows");
+        require(k >= 1 && k <= object.d_sae, ("k in [1, d_sae = " + std::to_string(object.d_sae) + "]").c_str(),
+                std::to_string(k));
+        void *input = registry().buffer(x, object.context, product(rows, object.d_in), "x");
+        void *index = registry().buffer(indices, object.context, product(rows, k), "indices");
+        void *value = registry().buffer(values, object.context, product(rows, k), "values");
+        distinct(index, value, "indices and values in two buffers");
+        distinct(index, input, "x and indices in two buffers");
+        distinct(value, input, "x and values in two buffers");
+        check(*object.table, object.table->encode_topk(object.self, input, rows, k, index, value));
+    });
+}
+
+SAE_EXPORT sae_status sae_decode(sae_handle params, sae_handle indices, sae_handle values, int64_t rows, int64_t k,
+                                 sae_handle x_hat) {
+    return guarded([&] {
+        const Object &object = registry().get(params, Kind::params, "params");
+        extent(rows, "rows");
+        extent(k, "k");
+        void *index = registry().buffer(indices, object.context, product(rows, k), "indices");
+        void *value = registry().buffer(values, object.context, product(rows, k), "values");
+        void *output = registry().buffer(x_hat, object.context, product(rows, object.d_in), "x_hat");
+        distinct(output, index, "x_hat and indices in two buffers");
+        distinct(output, value, "x_hat and values in two buffers");
+        check(*object.table, object.table->decode(object.self, index, value, rows, k, output));
+    });
+}
+
+SAE_EXPORT sae_status sae_matmul_nt(sae_handle context, sae_handle a, int64_t m, sae_handle b, int64_t n, int64_t inner,
+                                    sae_handle c) {
+    return guarded([&] {
+        const Object &object = registry().get(context, Kind::context, "context");
+        extent(m, "m");
+        extent(n, "n");
+        extent(inner, "inner");
+        void *left = registry().buffer(a, context, product(m, inner), "a");
+        void *right = registry().buffer(b, context, product(n, inner), "b");
+        void *result = registry().buffer(c, context, product(m, n), "c");
+        distinct(result, left, "a and c in two buffers");
+        distinct(result, right, "b and c in two buffers");
+        check(*object.table, object.table->matmul_nt(object.self, left, m, right, n, inner, result));
+    });
+}
+
+/* ---- training ------------------------------------------------------------------------------ */
+
+SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const double *values, int64_t count,
+                                         sae_handle *trainer) {
+    return guarded([&] {
+        out(trainer, "the trainer") = 0;
+        const Object &object = registry().get(params, Kind::params, "params");
+        const auto options = trainer_options(keys, values, count, object.d_sae);
+        void *self = nullptr;
+        int64_t bytes = 0;
+        check(*object.table, object.table->trainer_create(object.self, options.data(), &self, &bytes));
+        *trainer = registry().add(
+            {Kind::trainer, object.table, self, object.context, params, bytes, 0, object.d_in, object.d_sae});
+    });
+}
+
+SAE_EXPORT sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t rows, double lr) {
+    return guarded([&] {
+        const Object &object = registry().get(trainer, Kind::trainer, "trainer");
+        extent(rows, "rows");
+        require(std::isfinite(lr) && lr >= 0, "a finite lr >= 0", std::to_string(lr));
+        void *input = registry().buffer(x, object.context, product(rows, object.d_in), "x");
+        check(*object.table, object.table->train_step(object.self, input, rows, lr));
+    });
+}
+
+SAE_EXPORT sae_status sae_trainer_stats(sae_handle trainer, double *values) {
+    return guarded([&] {
+        const Object &object = registry().get(trainer, Kind::trainer, "trainer");
+        out(values, "the statistics");
+        check(*object.table, object.table->trainer_stats(object.self, values));
+    });
+}
+
+SAE_EXPORT sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64_t first, const void *source,
+                                        int64_t count) {
+    return guarded([&] {
+        const Object &object = registry().get(trainer, Kind::trainer, "trainer");
+        check_range(first, count, state_size(object, state), "elements of the state");
+        require(source != nullptr || count == 0, "a source", "null");
+        check(*object.table, object.table->trainer_write(object.self, state, first, source, count));
+    });
+}
+
+SAE_EXPORT sae_status sae_trainer_read(sae_handle trainer, int32_t state, int64_t first, void *target, int64_t count) {
+    return guarded([&] {
+        const Object &object = registry().get(trainer, Kind::trainer, "trainer");
+        check_range(first, count, state_size(object, state), "elements of the state");
+        require(target != nullptr || count == 0, "a target", "null");
+        check(*object.table, object.table->trainer_read(object.self, state, first, target, count));
+    });
+}
+
+SAE_EXPORT sae_status sae_trainer_close(sae_handle trainer) {
+    return guarded([&] { registry().close(trainer, Kind::trainer, "trainer"); });
+}
+
+} // extern "C"

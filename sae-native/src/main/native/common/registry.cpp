@@ -1,0 +1,115 @@
+#include "registry.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace sae {
+namespace {
+
+const char *name(Kind kind) {
+    switch (kind) {
+    case Kind::context:
+        return "a context";
+    case Kind::buffer:
+        return "a buffer";
+    case Kind::params:
+        return "params";
+    case Kind::trainer:
+        return "a trainer";
+    }
+    return "nothing known";
+}
+
+void destroy(const Object &object) {
+    switch (object.kind) {
+    case Kind::context:
+        return object.table->context_close(object.self);
+    case Kind::buffer:
+        return object.table->buffer_close(object.self);
+    case Kind::params:
+        return object.table->params_close(object.self);
+    case Kind::trainer:
+        return object.table->trainer_close(object.self);
+    }
+}
+
+} // namespace
+
+sae_handle Registry::add(const Object &object) {
+    const std::lock_guard lock(mutex);
+    const sae_handle handle = last + 1;
+    try {
+        objects.emplace(handle, std::make_unique<Object>(object));
+    } catch (...) {
+        destroy(object);
+        throw;
+    }
+    last = handle;
+    if (object.kind == Kind::context) {
+        objects[handle]->context = handle;
+    }
+    return handle;
+}
+
+Object &Registry::find(sae_handle handle, Kind kind, const char *what) {
+    const auto found = objects.find(handle);
+    const std::string expected = std::string("expected ") + what + " to be the handle of " + name(kind) + ", got ";
+    if (found == objects.end()) {
+        const bool once = handle > 0 && handle <= last;
+        fail(SAE_INVALID_HANDLE, expected + std::to_string(handle) + (once ? ", which is closed" : ", which never was one"));
+    }
+    if (found->second->kind != kind) {
+        fail(SAE_INVALID_HANDLE, expected + "that of " + name(found->second->kind));
+    }
+    return *found->second;
+}
+
+Object &Registry::get(sae_handle handle, Kind kind, const char *what) {
+    const std::lock_guard lock(mutex);
+    return find(handle, kind, what);
+}
+
+void *Registry::buffer(sae_handle handle, sae_handle context, int64_t count, const char *what) {
+    const std::lock_guard lock(mutex);
+    const Object &object = find(handle, Kind::buffer, what);
+    if (object.context != context) {
+        fail(SAE_INVALID_ARGUMENT, std::string("expected ") + what + " to be a buffer of this context, got one of another");
+    }
+    if (object.bytes / 4 < count) {
+        fail(SAE_INVALID_ARGUMENT, std::string("expected ") + what + " to hold " + std::to_string(count) +
+                                       " elements of 4 bytes, got " + std::to_string(object.bytes) + " bytes");
+    }
+    return object.self;
+}
+
+int64_t Registry::live_bytes(sae_handle context) {
+    const std::lock_guard lock(mutex);
+    int64_t sum = 0;
+    for (const auto &[handle, object] : objects) {
+        sum += object->context == context ? object->live_bytes : 0;
+    }
+    return sum;
+}
+
+void Registry::release(sae_handle handle) {
+    const auto found = objects.find(handle);
+    destroy(*found->second);
+    objects.erase(found);
+}
+
+void Registry::close(sae_handle handle, Kind kind, const char *what) {
+    const std::lock_guard lock(mutex);
+    find(handle, kind, what);
+    std::vector<sae_handle> doomed = {handle};
+    for (const auto &[other, object] : objects) {
+        if (other != handle && (object->context == handle || object->params == handle)) {
+            doomed.push_back(other);
+        }
+    }
+    std::sort(doomed.rbegin(), doomed.rend()); /* newest first: what was made from something is newer than it */
+    for (const sae_handle each : doomed) {
+        release(each);
+    }
+}
+
+} // namespace sae

@@ -1,0 +1,51 @@
+/* registry.h: what a sae_handle names. */
+#ifndef SAE_REGISTRY_H
+#define SAE_REGISTRY_H
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "backend_table.h"
+#include "guard.h"
+
+namespace sae {
+
+enum class Kind { context, buffer, params, trainer };
+
+struct Object {
+    Kind kind;
+    const sae_backend_table *table;
+    void *self;         /* the backend's object */
+    sae_handle context; /* its own handle for a context */
+    sae_handle params;  /* of a trainer */
+    int64_t live_bytes;
+    int64_t bytes;        /* of a buffer */
+    int64_t d_in, d_sae;  /* of params and trainers */
+};
+
+/* Handles only ever grow, so a stale one is never somebody else's. One thread at a time uses a context (sae_abi.h), so
+ * an Object& stays good while its operation runs; the lock is for contexts on different threads. */
+class Registry {
+  public:
+    /* Takes what the backend has just made; frees it when there is no memory for the entry. */
+    sae_handle add(const Object &object);
+    /* The live object, or SAE_INVALID_HANDLE. `what` is the parameter's name. */
+    Object &get(sae_handle handle, Kind kind, const char *what);
+    /* A buffer of this context with room for count elements of 4 bytes. */
+    void *buffer(sae_handle handle, sae_handle context, int64_t count, const char *what);
+    int64_t live_bytes(sae_handle context);
+    /* Frees the object and what depends on it: trainers before their params, everything before its context. */
+    void close(sae_handle handle, Kind kind, const char *what);
+
+  private:
+    Object &find(sae_handle handle, Kind kind, const char *what);
+    void release(sae_handle handle);
+
+    std::mutex mutex;
+    std::unordered_map<sae_handle, std::unique_ptr<Object>> objects;
+    sae_handle last = 0;
+};
+
+} // namespace sae
+#endif

@@ -1,0 +1,80 @@
+#include "trainer_options.h"
+
+#include <cmath>
+#include <limits>
+
+#include "guard.h"
+
+namespace sae {
+namespace {
+
+struct Option {
+    const char *name;
+    double initial;
+    double least;
+    double most;
+    bool integer;
+};
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kMissing = -1; /* below every `least`: K has no default */
+
+/* By SAE_OPT_*. beta = 1 would never forget: the bound is the largest double below 1. */
+constexpr Option kOptions[kTrainerOptions] = {
+    {"K", kMissing, 1, 2147483647, true},
+    {"LOSS", SAE_LOSS_MEAN, 0, SAE_LOSS_FVU, true},
+    {"AUX_COEFFICIENT", 1.0 / 32, 0, kInfinity, false},
+    {"AUX_K", 512, 1, 2147483647, true},
+    {"AUX_NORM", SAE_AUX_MEAN, 0, SAE_AUX_RESIDUAL_VARIANCE, true},
+    {"AUX_DETACH", 0, 0, 1, true},
+    {"AUX_SCALE_BY_DEAD", 0, 0, 1, true},
+    {"DEAD_AFTER_BATCHES", 5, 0, 9007199254740992.0, true},
+    {"DEAD_AFTER_ROWS", 0, 0, 9007199254740992.0, true},
+    {"ADAM_BETA1", 0.9, 0, 0.99999999999999989, false},
+    {"ADAM_BETA2", 0.99, 0, 0.99999999999999989, false},
+    {"ADAM_EPS", 1e-8, 0, kInfinity, false},
+    {"CLIP_NORM", 1e5, 0, kInfinity, false},
+    {"DECODER_NORM", SAE_DECODER_NORM_BEFORE_STEP, 0, SAE_DECODER_NORM_AFTER_STEP, true},
+    {"PROJECT_GRADIENT", 1, 0, 1, true},
+    {"TRAIN_B_ENC", 0, 0, 1, true},
+    {"FREEZE_DECODER", 0, 0, 1, true},
+};
+
+std::string number(double value) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.9g", value);
+    return text;
+}
+
+void check(const Option &option, double value) {
+    const bool inside = std::isfinite(value) && value >= option.least && value <= option.most;
+    const bool whole = !option.integer || value == std::floor(value);
+    const std::string expected = std::string("option ") + option.name + " to be " +
+                                 (option.integer ? "an integer in [" : "a number in [") + number(option.least) + ", " +
+                                 number(option.most) + "]";
+    require(inside && whole, expected.c_str(), value == kMissing ? "none" : number(value));
+}
+
+} // namespace
+
+std::array<double, kTrainerOptions> trainer_options(const int32_t *keys, const double *values, int64_t count,
+                                                    int64_t d_sae) {
+    require(count >= 0, "a count of options >= 0", std::to_string(count));
+    require(count == 0 || (keys != nullptr && values != nullptr), "keys and values", "null");
+    std::array<double, kTrainerOptions> options;
+    for (int key = 0; key < kTrainerOptions; key++) {
+        options[key] = kOptions[key].initial;
+    }
+    for (int64_t i = 0; i < count; i++) {
+        require(keys[i] >= 0 && keys[i] < kTrainerOptions, "a key of SAE_OPT_*", std::to_string(keys[i]));
+        options[keys[i]] = values[i];
+    }
+    for (int key = 0; key < kTrainerOptions; key++) {
+        check(kOptions[key], options[key]);
+    }
+    require(options[SAE_OPT_K] <= static_cast<double>(d_sae), ("K <= d_sae = " + std::to_string(d_sae)).c_str(),
+            number(options[SAE_OPT_K]));
+    return options;
+}
+
+} // namespace sae

@@ -1,0 +1,17 @@
+/* trainer_options.h: the SAE_OPT_* list, completed with its defaults and checked. */
+#ifndef SAE_TRAINER_OPTIONS_H
+#define SAE_TRAINER_OPTIONS_H
+
+#include <array>
+
+#include "sae_abi.h"
+
+namespace sae {
+
+constexpr int kTrainerOptions = SAE_OPT_FREEZE_DECODER + 1;
+
+std::array<double, kTrainerOptions> trainer_options(const int32_t *keys, const double *values, int64_t count,
+                                                    int64_t d_sae);
+
+} // namespace sae
+#endif
