@@ -59,11 +59,11 @@ final class Checks {
     }
   }
 
-  /** Training must have lowered the loss and kept it finite. */
+  /** Training must have lowered the error and kept it finite; the auxiliary loss comes and goes. */
   static void learned(StepStats first, StepStats last) {
     require(
-        Double.isFinite(last.loss()) && last.loss() < first.loss(),
-        "loss went from " + first.loss() + " to " + last.loss());
+        Double.isFinite(last.loss()) && last.reconstruction() < first.reconstruction(),
+        "reconstruction loss went from " + first.reconstruction() + " to " + last.reconstruction());
   }
 
   private static void require(boolean holds, String what) {
