@@ -1,0 +1,171 @@
+package io.faithfulsae.internal;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationFilter.Counts;
+import io.faithfulsae.ActivationReader;
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.FloatBuffer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The rows that are shuffled among each other: filled from a source that starts over at its end,
+ * handed out in an order that depends on a seed and the number of the fill alone. So the place in
+ * the stream before a fill is all that a resumed run needs: filling again gives the same rows in
+ * the same order.
+ */
+public final class RowBuffer implements AutoCloseable {
+  private static final int CHECK_FLOATS = 1 << 16;
+
+  private final ActivationSource source;
+  private final ActivationBatch rows;
+  private Mark before;
+  private long fill;
+  private long position;
+  private long epoch;
+  private long rowOfEpoch;
+  private Counts closedReaders;
+  private @Nullable ActivationReader reader;
+
+  /**
+   * A place between two fills.
+   *
+   * @param fill number of the next fill
+   * @param position of the source's next row
+   * @param epoch passes over the source that are complete
+   * @param rowOfEpoch number of the next row in this pass
+   * @param counts what the source's filter kept and left out so far
+   */
+  public record Mark(long fill, long position, long epoch, long rowOfEpoch, Counts counts) {
+    /** Before anything was read. */
+    public static final Mark START = new Mark(0, 0, 0, 0, Counts.ZERO);
+  }
+
+  /**
+   * An empty buffer of {@code capacity} rows that goes on at {@code start}. The source is not
+   * opened yet.
+   */
+  public RowBuffer(ActivationSource source, Backend on, int capacity, Mark start) {
+    this.source = source;
+    this.rows = ActivationBatch.allocate(on, capacity, source.dIn());
+    this.before = start;
+    this.fill = start.fill();
+    this.position = start.position();
+    this.epoch = start.epoch();
+    this.rowOfEpoch = start.rowOfEpoch();
+    this.closedReaders = start.counts();
+  }
+
+  /** Replaces all rows by the next ones of the source. */
+  public void fill() throws IOException {
+    before = now();
+    rows.rows(0);
+    while (rows.rows() < rows.capacity()) {
+      ActivationReader open = reader();
+      int first = rows.rows();
+      int count = open.read(rows);
+      if (count < 0) {
+        startOver();
+      } else {
+        checkFinite(first, count);
+        rowOfEpoch += count;
+      }
+    }
+    fill++;
+  }
+
+  /** The place before the current fill. */
+  public Mark beforeFill() {
+    return before;
+  }
+
+  /** The place behind the current fill. */
+  public Mark now() {
+    ActivationReader open = reader;
+    return open == null
+        ? new Mark(fill, position, epoch, rowOfEpoch, closedReaders)
+        : new Mark(fill, open.position(), epoch, rowOfEpoch, closedReaders.plus(open.counts()));
+  }
+
+  /** Rows of the current fill. */
+  public int rows() {
+    return rows.rows();
+  }
+
+  /** Values of the current fill, <b>Shape</b> {@code [rows, dIn]}. */
+  public FloatBuffer data() {
+    return rows.data();
+  }
+
+  /**
+   * The order in which the rows of the current fill are handed out under a seed (Fisher and Yates).
+   */
+  public int[] order(long seed) {
+    Rng rng = new Rng(seed, before.fill());
+    int[] order = new int[rows.rows()];
+    for (int i = 0; i < order.length; i++) {
+      int j = rng.nextInt(i + 1);
+      order[i] = order[j];
+      order[j] = i;
+    }
+    return order;
+  }
+
+  @Override
+  public void close() {
+    if (reader != null) {
+      reader.close();
+      reader = null;
+    }
+    rows.close();
+  }
+
+  private ActivationReader reader() throws IOException {
+    if (reader == null) {
+      reader = source.open(position);
+    }
+    return reader;
+  }
+
+  private void startOver() throws IOException {
+    if (rowOfEpoch == 0) {
+      throw new IOException(
+          "expected rows from "
+              + source.description()
+              + ", got none; mend: check the data and what is left out of it");
+    }
+    Mark end = now();
+    closedReaders = end.counts();
+    reader().close();
+    reader = null;
+    position = 0;
+    rowOfEpoch = 0;
+    epoch++;
+  }
+
+  private void checkFinite(int first, int count) {
+    int dIn = rows.dIn();
+    FloatBuffer data = rows.data();
+    float[] values = new float[Math.max(1, CHECK_FLOATS / dIn) * dIn];
+    for (int at = first * dIn; at < (first + count) * dIn; at += values.length) {
+      int length = Math.min(values.length, (first + count) * dIn - at);
+      data.get(at, values, 0, length);
+      for (int i = 0; i < length; i++) {
+        if (!Float.isFinite(values[i])) {
+          long row = rowOfEpoch + (at + i) / dIn - first;
+          throw new IllegalArgumentException(
+              "expected finite activations, got "
+                  + values[i]
+                  + " in row "
+                  + row
+                  + ", column "
+                  + (at + i) % dIn
+                  + " (both from 0) of "
+                  + source.description()
+                  + "; mend: repair the data or leave that row out");
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,247 @@
+package io.faithfulsae.training;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.internal.Safetensors.DType;
+import io.faithfulsae.internal.Safetensors.Entry;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendSae.Tensor;
+import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.State;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/**
+ * All that a run needs to go on: parameters, optimiser state, the place in the stream of rows, and
+ * what the run was asked to do. One safetensors file, {@code checkpoint-STEP.safetensors}, the
+ * facts in its metadata.
+ */
+record Checkpoint(
+    long step,
+    SaeConfig sae,
+    TrainingConfig training,
+    String source,
+    String backend,
+    double activationScale,
+    Mark mark) {
+  /** Where a new run starts. */
+  static final Mark START = Mark.START;
+
+  private static final String FORMAT = "faithfulsae-checkpoint-1";
+  private static final Pattern NAME = Pattern.compile("checkpoint-(\\d{1,18})\\.safetensors");
+  private static final int CHUNK_BYTES = 16 << 20;
+  private static final JsonMapper JSON = new JsonMapper();
+
+  /** The checkpoints of a folder, newest first. */
+  static List<Path> list(Path dir) throws IOException {
+    try (Stream<Path> files = Files.list(dir)) {
+      return files
+          .filter(f -> NAME.matcher(f.getFileName().toString()).matches())
+          .sorted(Comparator.comparingLong(Checkpoint::stepOf).reversed())
+          .toList();
+    }
+  }
+
+  static long stepOf(Path file) {
+    Matcher matcher = NAME.matcher(file.getFileName().toString());
+    if (!matcher.matches()) {
+      throw new IllegalArgumentException("expected a checkpoint, got " + file);
+    }
+    return Long.parseLong(matcher.group(1));
+  }
+
+  static Path file(Path dir, long step) {
+    return dir.resolve("checkpoint-" + step + ".safetensors");
+  }
+
+  /** Deletes the checkpoints of a folder but one. */
+  static void deleteOthers(Path dir, long keptStep) throws IOException {
+    for (Path file : list(dir)) {
+      if (stepOf(file) != keptStep) {
+        Files.deleteIfExists(file);
+      }
+    }
+  }
+
+  /** Writes the file beside its place and renames it. */
+  void write(Path dir, BackendSae parameters, BackendTrainer trainer) throws IOException {
+    List<Safetensors.Tensor> tensors = new ArrayList<>();
+    for (Tensor tensor : Tensor.values()) {
+      tensors.add(
+          new Safetensors.Tensor(
+              tensor.name(),
+              DType.F32,
+              shape(tensor.name()),
+              (first, chunk) ->
+                  parameters.read(tensor, first, nativeOrder(chunk).asFloatBuffer())));
+    }
+    for (State state : State.values()) {
+      tensors.add(
+          new Safetensors.Tensor(
+              state.name(),
+              dtype(state),
+              shape(state.name()),
+              (first, chunk) -> trainer.read(state, first, nativeOrder(chunk))));
+    }
+    Safetensors.write(
+        file(dir, step),
+        Map.of("format", FORMAT, "checkpoint", JSON.writeValueAsString(this)),
+        tensors);
+  }
+
+  /** Reads the facts of a checkpoint; the header check finds one that is truncated. */
+  static Checkpoint read(Path file) throws IOException {
+    try (Safetensors tensors = Safetensors.open(file)) {
+      String format = tensors.metadata().getOrDefault("format", "nothing");
+      if (!format.equals(FORMAT)) {
+        throw new SaeFormatException(
+            file,
+            "format",
+            "expected " + FORMAT + ", got " + format + "; mend: use the version that wrote it");
+      }
+      Checkpoint checkpoint =
+          JSON.readValue(tensors.metadata().getOrDefault("checkpoint", "{}"), Checkpoint.class);
+      for (Tensor tensor : Tensor.values()) {
+        checkpoint.check(file, tensors.entry(tensor.name()), DType.F32);
+      }
+      for (State state : State.values()) {
+        checkpoint.check(file, tensors.entry(state.name()), dtype(state));
+      }
+      return checkpoint;
+    } catch (JsonProcessingException e) {
+      throw new SaeFormatException(
+          file,
+          "checkpoint",
+          "expected its facts in JSON, got: "
+              + e.getOriginalMessage()
+              + "; mend: the file is damaged");
+    }
+  }
+
+  /** Writes a checkpoint's tensors back to the backend. */
+  void restore(Path file, BackendSae parameters, BackendTrainer trainer) throws IOException {
+    try (Safetensors tensors = Safetensors.open(file)) {
+      for (Tensor tensor : Tensor.values()) {
+        forEachChunk(
+            tensors,
+            tensor.name(),
+            (first, chunk) -> {
+              FloatBuffer floats = chunk.asFloatBuffer();
+              parameters.write(tensor, first, floats);
+            });
+      }
+      for (State state : State.values()) {
+        forEachChunk(tensors, state.name(), (first, chunk) -> trainer.write(state, first, chunk));
+      }
+    }
+  }
+
+  /**
+   * Refuses to go on under another configuration; how often checkpoints are written may change.
+   *
+   * @throws IllegalArgumentException naming the first value that differs
+   */
+  void checkSame(Path file, SaeConfig otherSae, TrainingConfig otherTraining, String otherSource) {
+    compare(file, JSON.valueToTree(sae), JSON.valueToTree(otherSae));
+    compare(
+        file,
+        JSON.valueToTree(training.toBuilder().checkpointSteps(0).build()),
+        JSON.valueToTree(otherTraining.toBuilder().checkpointSteps(0).build()));
+    if (!source.equals(otherSource)) {
+      throw new IllegalArgumentException(
+          "expected the source of "
+              + file
+              + ", "
+              + source
+              + ", got "
+              + otherSource
+              + "; mend: resume with the same data");
+    }
+  }
+
+  private static void compare(Path file, JsonNode was, JsonNode is) {
+    TreeSet<String> names = new TreeSet<>();
+    for (Iterator<String> it = was.fieldNames(); it.hasNext(); ) {
+      names.add(it.next());
+    }
+    for (String name : names) {
+      if (!was.path(name).equals(is.path(name))) {
+        throw new IllegalArgumentException(
+            "expected %s = %s as in %s, got %s; mend: resume with the run's own configuration, or start another run"
+                .formatted(name, was.path(name).asText(), file, is.path(name).asText()));
+      }
+    }
+  }
+
+  private void check(Path file, Entry entry, DType dtype) throws SaeFormatException {
+    List<Long> expected = shape(entry.name());
+    if (entry.dtype() != dtype || !entry.shape().equals(expected)) {
+      throw new SaeFormatException(
+          file,
+          entry.name(),
+          "expected "
+              + dtype
+              + expected
+              + ", got "
+              + entry.dtype()
+              + entry.shape()
+              + "; mend: the file is damaged");
+    }
+  }
+
+  private List<Long> shape(String name) {
+    long d = sae.dIn();
+    long f = sae.dSae();
+    if (name.equals(State.STEPS.name())) {
+      return List.of(1L);
+    }
+    if (name.endsWith("W_ENC") || name.endsWith("W_DEC")) {
+      return List.of(f, d);
+    }
+    return List.of(name.endsWith("B_DEC") ? d : f);
+  }
+
+  private static DType dtype(State state) {
+    return switch (state) {
+      case IDLE_BATCHES, IDLE_ROWS, STEPS -> DType.I64;
+      default -> DType.F32;
+    };
+  }
+
+  private interface Chunk {
+    void accept(long first, ByteBuffer chunk) throws IOException;
+  }
+
+  private static void forEachChunk(Safetensors tensors, String name, Chunk action)
+      throws IOException {
+    Entry entry = tensors.entry(name);
+    ByteBuffer chunk = ByteBuffer.allocateDirect((int) Math.min(CHUNK_BYTES, entry.bytes()));
+    for (long at = 0; at < entry.bytes(); at += chunk.limit()) {
+      chunk.clear().limit((int) Math.min(chunk.capacity(), entry.bytes() - at));
+      tensors.readBytes(name, at, chunk);
+      action.accept(at / entry.dtype().bytes(), nativeOrder(chunk.slice()));
+    }
+  }
+
+  private static ByteBuffer nativeOrder(ByteBuffer buffer) {
+    return buffer.order(ByteOrder.nativeOrder());
+  }
+}

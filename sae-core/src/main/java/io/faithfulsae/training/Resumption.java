@@ -1,0 +1,123 @@
+package io.faithfulsae.training;
+
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.SaeFormatException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.NavigableMap;
+import java.util.TreeMap;
+
+/** Finds where runs can go on, and takes them there. */
+final class Resumption {
+  private static final System.Logger LOG = System.getLogger(Resumption.class.getName());
+
+  private Resumption() {}
+
+  static List<TrainingRun> resume(
+      List<SaeTrainer> trainers, ActivationSource source, List<Path> dirs) throws IOException {
+    Map<Integer, TrainingRun> runs = new LinkedHashMap<>();
+    List<Integer> pending = new ArrayList<>();
+    for (int i = 0; i < dirs.size(); i++) {
+      if (isComplete(dirs.get(i))) {
+        runs.put(i, TrainingRun.completed(Provenance.read(dirs.get(i), trainers.get(i), source)));
+      } else {
+        pending.add(i);
+      }
+    }
+    if (!pending.isEmpty()) {
+      List<TrainingRun> resumed =
+          resumePending(
+              pending.stream().map(trainers::get).toList(),
+              source,
+              pending.stream().map(dirs::get).toList());
+      for (int i = 0; i < pending.size(); i++) {
+        runs.put(pending.get(i), resumed.get(i));
+      }
+    }
+    return List.copyOf(new TreeMap<>(runs).values());
+  }
+
+  private static boolean isComplete(Path dir) throws IOException {
+    if (!Files.isDirectory(dir)) {
+      throw new IOException(
+          "expected the folder of a run, got " + dir + ", which is none; mend: start a run there");
+    }
+    return Checkpoint.list(dir).isEmpty() && Files.exists(Provenance.file(dir));
+  }
+
+  private static List<TrainingRun> resumePending(
+      List<SaeTrainer> trainers, ActivationSource source, List<Path> dirs) throws IOException {
+    List<NavigableMap<Long, Checkpoint>> readable = new ArrayList<>();
+    for (Path dir : dirs) {
+      readable.add(readable(dir));
+    }
+    NavigableMap<Long, Checkpoint> common = new TreeMap<>(readable.get(0));
+    readable.forEach(one -> common.keySet().retainAll(one.keySet()));
+    if (common.isEmpty()) {
+      throw new IOException(
+          "expected checkpoints of one step in all of "
+              + dirs
+              + ", got none; mend: resume those runs one by one");
+    }
+    long step = common.lastKey();
+    List<TrainingMember> members = new ArrayList<>();
+    try {
+      for (int i = 0; i < dirs.size(); i++) {
+        SaeTrainer settings = trainers.get(i);
+        Path file = Checkpoint.file(dirs.get(i), step);
+        Checkpoint checkpoint = readable.get(i).get(step);
+        if (checkpoint == null) {
+          throw new AssertionError("step " + step + " is common to all");
+        }
+        checkpoint.checkSame(file, settings.sae(), settings.training(), source.description());
+        String backend = settings.backend().info().name();
+        if (!backend.equals(checkpoint.backend())) {
+          LOG.log(
+              System.Logger.Level.WARNING,
+              "{0} was written on {1}; on {2} the run goes on with other rounding",
+              file,
+              checkpoint.backend(),
+              backend);
+        }
+        TrainingMember member = new TrainingMember(settings, dirs.get(i));
+        members.add(member);
+        member.restore(checkpoint, file);
+      }
+      return TrainingLoop.start(members, source, step, common.lastEntry().getValue().mark());
+    } catch (IOException | RuntimeException e) {
+      members.forEach(TrainingMember::close);
+      throw e;
+    }
+  }
+
+  /**
+   * Checkpoints that can be read, by step; a damaged one is passed over as long as there is
+   * another.
+   */
+  private static NavigableMap<Long, Checkpoint> readable(Path dir) throws IOException {
+    NavigableMap<Long, Checkpoint> found = new TreeMap<>();
+    SaeFormatException damage = null;
+    for (Path file : Checkpoint.list(dir)) {
+      try {
+        found.put(Checkpoint.stepOf(file), Checkpoint.read(file));
+      } catch (SaeFormatException e) {
+        LOG.log(
+            System.Logger.Level.WARNING, "passing over a damaged checkpoint: {0}", e.getMessage());
+        damage = e;
+      }
+    }
+    if (found.isEmpty()) {
+      if (damage != null) {
+        throw damage;
+      }
+      throw new IOException(
+          "expected a checkpoint in " + dir + ", got none; mend: start the run from its beginning");
+    }
+    return found;
+  }
+}

@@ -1,0 +1,213 @@
+package io.faithfulsae.training;
+
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.Sae;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Trains TopK SAEs on activations.
+ *
+ * <p>A run has a folder. While it runs, the folder holds its last checkpoint; when it is complete,
+ * the SAE ({@code cfg.json}, {@code sae_weights.safetensors}) and {@code training.json}, which says
+ * how it came about. A resumed run gives the same weights, bit for bit, as one that was never
+ * stopped, on the same backend and machine.
+ *
+ * <p>Immutable: every {@code with} method returns another trainer.
+ */
+public final class SaeTrainer {
+  private final SaeConfig sae;
+  private final TrainingConfig training;
+  private final Backend backend;
+  private final @Nullable Sae initial;
+  private final Map<String, String> metadata;
+  private final List<Consumer<TrainingProgress>> listeners;
+
+  private SaeTrainer(
+      SaeConfig sae,
+      TrainingConfig training,
+      Backend backend,
+      @Nullable Sae initial,
+      Map<String, String> metadata,
+      List<Consumer<TrainingProgress>> listeners) {
+    this.sae = sae;
+    this.training = training;
+    this.backend = backend;
+    this.initial = initial;
+    this.metadata = Map.copyOf(metadata);
+    this.listeners = List.copyOf(listeners);
+  }
+
+  /** A trainer of SAEs of one shape under one configuration. */
+  public static SaeTrainer of(SaeConfig sae, TrainingConfig training, Backend on) {
+    return new SaeTrainer(sae, training, on, null, Map.of(), List.of());
+  }
+
+  /**
+   * The same, starting from given weights instead of random ones: for parity checks, fine-tuning
+   * and fixed decoders.
+   *
+   * @param weights copied when a run starts; must be open then. <b>Not closed</b>.
+   * @throws IllegalArgumentException if they have another shape
+   */
+  public SaeTrainer withInitial(Sae weights) {
+    SaeConfig other = weights.config();
+    if (other.dIn() != sae.dIn() || other.dSae() != sae.dSae()) {
+      throw new IllegalArgumentException(
+          "expected initial weights of d_in = %d, d_sae = %d, got d_in = %d, d_sae = %d; mend: use one shape"
+              .formatted(sae.dIn(), sae.dSae(), other.dIn(), other.dSae()));
+    }
+    return new SaeTrainer(sae, training, backend, weights, metadata, listeners);
+  }
+
+  /** The same, with metadata to be kept with the SAE (see {@link Sae#metadata()}). */
+  public SaeTrainer withMetadata(Map<String, String> values) {
+    return new SaeTrainer(sae, training, backend, initial, values, listeners);
+  }
+
+  /** The same, with a listener that hears every step of its runs. */
+  public SaeTrainer withListener(Consumer<TrainingProgress> listener) {
+    List<Consumer<TrainingProgress>> more = new ArrayList<>(listeners);
+    more.add(listener);
+    return new SaeTrainer(sae, training, backend, initial, metadata, more);
+  }
+
+  /**
+   * Starts a run. <b>Closed by</b> the caller.
+   *
+   * @param source must stay usable until the run ends; where it ends before the run does, it starts
+   *     over
+   * @param runDir made if need be. An SAE in it is replaced when the run completes.
+   * @throws IOException if the folder holds the checkpoint of an earlier run, or cannot be written
+   * @throws IllegalArgumentException if the source has another width
+   */
+  public TrainingRun start(ActivationSource source, Path runDir) throws IOException {
+    return startTogether(List.of(this), source, List.of(runDir)).get(0);
+  }
+
+  /**
+   * Goes on with a run that was killed or cancelled, from its last complete checkpoint; a run that
+   * was complete is returned as such.
+   *
+   * @param source the same as the run had
+   * @param runDir the run's folder
+   * @throws IOException if the folder holds no checkpoint, or only damaged ones
+   * @throws IllegalArgumentException if the configuration or the source is not that of the run (the
+   *     message names what differs)
+   */
+  public TrainingRun resume(ActivationSource source, Path runDir) throws IOException {
+    return resumeTogether(List.of(this), source, List.of(runDir)).get(0);
+  }
+
+  /**
+   * Starts several runs that read the source once: each gives the same SAE as if it ran alone. They
+   * may differ in all but backend, tokens, batch, bufferRows and checkpointSteps.
+   *
+   * @param runDirs one folder for each trainer
+   * @return one run for each trainer; cancelling or closing one ends all
+   */
+  public static List<TrainingRun> startTogether(
+      List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) throws IOException {
+    checkGroup(trainers, source, runDirs);
+    for (Path dir : runDirs) {
+      Files.createDirectories(dir);
+      List<Path> found = Checkpoint.list(dir);
+      if (!found.isEmpty()) {
+        throw new IOException(
+            "expected a folder without checkpoints, got "
+                + found.get(0)
+                + "; mend: resume that run, or give another folder");
+      }
+    }
+    List<TrainingMember> members = new ArrayList<>();
+    try {
+      for (int i = 0; i < trainers.size(); i++) {
+        TrainingMember member = new TrainingMember(trainers.get(i), runDirs.get(i));
+        members.add(member);
+        member.initialize();
+      }
+      return TrainingLoop.start(members, source, 0, Checkpoint.START);
+    } catch (RuntimeException e) {
+      members.forEach(TrainingMember::close);
+      throw e;
+    }
+  }
+
+  /** Goes on with runs that were started together; otherwise as {@link #resume}. */
+  public static List<TrainingRun> resumeTogether(
+      List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) throws IOException {
+    checkGroup(trainers, source, runDirs);
+    return Resumption.resume(trainers, source, runDirs);
+  }
+
+  SaeConfig sae() {
+    return sae;
+  }
+
+  TrainingConfig training() {
+    return training;
+  }
+
+  Backend backend() {
+    return backend;
+  }
+
+  @Nullable Sae initial() {
+    return initial;
+  }
+
+  Map<String, String> metadata() {
+    return metadata;
+  }
+
+  List<Consumer<TrainingProgress>> listeners() {
+    return listeners;
+  }
+
+  private static void checkGroup(
+      List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) {
+    if (trainers.isEmpty()
+        || runDirs.size() != trainers.size()
+        || runDirs.stream().map(d -> d.toAbsolutePath().normalize()).distinct().count()
+            != runDirs.size()) {
+      throw new IllegalArgumentException(
+          "expected trainers and as many different folders, got "
+              + trainers.size()
+              + " and "
+              + runDirs
+              + "; mend: give each its own");
+    }
+    SaeTrainer first = trainers.get(0);
+    for (SaeTrainer trainer : trainers) {
+      if (trainer.sae.dIn() != source.dIn()) {
+        throw new IllegalArgumentException(
+            "expected activations of width d_in = "
+                + trainer.sae.dIn()
+                + ", got "
+                + source.dIn()
+                + " from "
+                + source.description()
+                + "; mend: set d_in to the source's width");
+      }
+      TrainingConfig a = first.training;
+      TrainingConfig b = trainer.training;
+      if (trainer.backend != first.backend
+          || a.tokens() != b.tokens()
+          || a.batch() != b.batch()
+          || a.bufferRows() != b.bufferRows()
+          || a.checkpointSteps() != b.checkpointSteps()) {
+        throw new IllegalArgumentException(
+            "expected one backend, tokens, batch, bufferRows and checkpointSteps for runs that are trained together,"
+                + " got several; mend: start those runs on their own");
+      }
+    }
+  }
+}

@@ -1,0 +1,175 @@
+package io.faithfulsae.training;
+
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.internal.RowBuffer;
+import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.spi.BackendTrainer.StepStats;
+import io.faithfulsae.training.TrainingResult.Reason;
+import java.io.IOException;
+import java.time.Duration;
+import java.util.List;
+import java.util.Optional;
+
+/** The thread behind one or more {@link TrainingRun}s that share a stream of rows. */
+final class TrainingLoop implements Runnable {
+  private final List<TrainingMember> members;
+  private final ActivationSource source;
+  private final long firstStep;
+  private final Mark start;
+  private final TrainingConfig config;
+  private final int batchesOfFill;
+  private final Thread thread;
+  private volatile boolean cancelled;
+  private long startedNanos;
+
+  private TrainingLoop(
+      List<TrainingMember> members, ActivationSource source, long firstStep, Mark start) {
+    this.members = List.copyOf(members);
+    this.source = source;
+    this.firstStep = firstStep;
+    this.start = start;
+    this.config = members.get(0).settings.training();
+    this.batchesOfFill = (int) (Math.min(config.bufferRows(), config.tokens()) / config.batch());
+    this.thread = new Thread(this, "sae-training");
+  }
+
+  /** Takes over the members, which it closes at its end. */
+  static List<TrainingRun> start(
+      List<TrainingMember> members, ActivationSource source, long firstStep, Mark start) {
+    TrainingLoop loop = new TrainingLoop(members, source, firstStep, start);
+    members.forEach(member -> member.run.attach(loop));
+    loop.thread.start();
+    return members.stream().map(member -> member.run).toList();
+  }
+
+  void cancel() {
+    cancelled = true;
+  }
+
+  /** Waits for the thread, unless it is the caller's own. */
+  void join() {
+    boolean interrupted = false;
+    while (thread != Thread.currentThread() && thread.isAlive()) {
+      try {
+        thread.join();
+      } catch (InterruptedException e) {
+        interrupted = true;
+      }
+    }
+    if (interrupted) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  @Override
+  public void run() {
+    List<TrainingResult> results;
+    try (RowBuffer buffer =
+        new RowBuffer(
+            source, members.get(0).settings.backend(), batchesOfFill * config.batch(), start)) {
+      results = train(buffer);
+    } catch (
+        Throwable e) { // nothing may be lost on a thread of ours: whoever awaits the run gets it
+      members.forEach(TrainingMember::close);
+      members.forEach(member -> member.run.fail(e));
+      return;
+    }
+    members.forEach(TrainingMember::close);
+    for (int i = 0; i < members.size(); i++) {
+      members.get(i).run.complete(results.get(i));
+    }
+  }
+
+  private List<TrainingResult> train(RowBuffer buffer) throws IOException {
+    startedNanos = System.nanoTime();
+    long steps = config.steps();
+    boolean filled = false;
+    long step = firstStep;
+    while (step < steps && !cancelled) {
+      int batch = (int) (step % batchesOfFill);
+      if (batch == 0 || !filled) {
+        buffer.fill();
+        members.forEach(member -> member.shuffle(buffer));
+        filled = true;
+      }
+      if (step == 0) {
+        members.forEach(member -> member.prepare(buffer));
+      }
+      for (TrainingMember member : members) {
+        StepStats stats = member.step(buffer, batch, step);
+        member.tell(progress(step + 1, stats));
+      }
+      step++;
+      if (config.checkpointSteps() > 0 && step % config.checkpointSteps() == 0 && step < steps) {
+        checkpoint(buffer, step, filled);
+      }
+    }
+    Mark end = buffer.now();
+    if (step < steps) {
+      checkpoint(buffer, step, filled);
+      long at = step;
+      return members.stream().map(member -> result(member, Reason.CANCELLED, end, at)).toList();
+    }
+    return finish(end, step);
+  }
+
+  private List<TrainingResult> finish(Mark end, long step) throws IOException {
+    List<TrainingResult> results =
+        members.stream().map(m -> result(m, Reason.COMPLETED, end, step)).toList();
+    for (int i = 0; i < members.size(); i++) {
+      members.get(i).writeSae();
+      Provenance.write(members.get(i), source, results.get(i));
+    }
+    for (TrainingMember member : members) {
+      Checkpoint.deleteOthers(member.dir, -1);
+    }
+    return results;
+  }
+
+  /** All members' new checkpoints are complete before any old one goes. */
+  private void checkpoint(RowBuffer buffer, long step, boolean filled) throws IOException {
+    boolean insideFill = filled && step % batchesOfFill != 0;
+    Mark mark = insideFill ? buffer.beforeFill() : buffer.now();
+    for (TrainingMember member : members) {
+      SaeTrainer settings = member.settings;
+      member.writeCheckpoint(
+          new Checkpoint(
+              step,
+              settings.sae(),
+              settings.training(),
+              source.description(),
+              settings.backend().info().name(),
+              member.activationScale(),
+              mark));
+    }
+    for (TrainingMember member : members) {
+      Checkpoint.deleteOthers(member.dir, step);
+    }
+  }
+
+  private TrainingResult result(TrainingMember member, Reason reason, Mark end, long step) {
+    return new TrainingResult(
+        reason,
+        member.dir,
+        step,
+        step * config.batch(),
+        end.epoch(),
+        end.counts(),
+        Optional.ofNullable(member.last()));
+  }
+
+  private TrainingProgress progress(long step, StepStats stats) {
+    double seconds = Math.max(1e-9, (System.nanoTime() - startedNanos) * 1e-9);
+    double stepsPerSecond = (step - firstStep) / seconds;
+    return new TrainingProgress(
+        step,
+        config.steps(),
+        step * config.batch(),
+        stats.loss(),
+        stats.fvu(),
+        stats.l0(),
+        stats.dead(),
+        stepsPerSecond * config.batch(),
+        Duration.ofMillis((long) (1000 * (config.steps() - step) / stepsPerSecond)));
+  }
+}

@@ -1,0 +1,243 @@
+package io.faithfulsae.training;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.Sae;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.TrainingDivergedException;
+import io.faithfulsae.internal.Centers;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.RowBuffer;
+import io.faithfulsae.internal.RowNormalizer;
+import io.faithfulsae.internal.SaeFolder;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendSae.Tensor;
+import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.StepStats;
+import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
+import io.faithfulsae.training.TrainingConfig.EncoderInit;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.file.Path;
+import org.jspecify.annotations.Nullable;
+
+/** One SAE of a {@link TrainingLoop}: its parameters, its optimiser and its folder. */
+final class TrainingMember implements AutoCloseable {
+  private static final int BLOCK_FLOATS = 1 << 20;
+
+  /** Rows behind a data-dependent start: enough for a median, small enough to hold twice. */
+  private static final int SAMPLE_ROWS = 32768;
+
+  private static final int SAMPLE_FLOATS = 16 << 20;
+
+  /** Stream numbers below 0 are for initial weights, from 0 on for the shuffling of fills. */
+  private static final long INIT_STREAM = -1;
+
+  final SaeTrainer settings;
+  final Path dir;
+  final TrainingRun run;
+  private final SaeConfig config;
+  private final TrainingConfig training;
+  private final BackendSae parameters;
+  private final BackendTrainer trainer;
+  private final ActivationBatch batch;
+  private final RowNormalizer.Undo unused = new RowNormalizer.Undo();
+  private double activationScale = 1;
+  private int[] order = new int[0];
+  private @Nullable TrainingProgress last;
+
+  TrainingMember(SaeTrainer settings, Path dir) {
+    this.settings = settings;
+    this.dir = dir;
+    this.run = new TrainingRun(settings.listeners());
+    this.config = settings.sae();
+    this.training = settings.training();
+    this.parameters =
+        settings.backend().createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
+    BackendTrainer newTrainer = null;
+    try {
+      newTrainer = parameters.trainer(config.k(), training);
+      this.batch = ActivationBatch.allocate(settings.backend(), training.batch(), config.dIn());
+    } catch (RuntimeException e) {
+      if (newTrainer != null) {
+        newTrainer.close();
+      }
+      parameters.close();
+      throw e;
+    }
+    this.trainer = newTrainer;
+  }
+
+  /** Sets the initial weights: given ones, or random ones under the seed. */
+  void initialize() {
+    Sae initial = settings.initial();
+    if (initial == null) {
+      draw();
+    } else {
+      for (Tensor tensor : Tensor.values()) {
+        copy(initial.parameters(), tensor);
+      }
+    }
+  }
+
+  private void draw() {
+    int d = config.dIn();
+    double bound =
+        training.encoderInit() == EncoderInit.KAIMING_D_SAE
+            ? Math.sqrt(6.0 / config.dSae())
+            : 1 / Math.sqrt(d);
+    Rng rng = new Rng(training.seed(), INIT_STREAM);
+    int block = Math.max(1, Math.min(config.dSae(), BLOCK_FLOATS / d));
+    FloatBuffer encoder = direct(block * d);
+    FloatBuffer decoder = direct(block * d);
+    for (int j0 = 0; j0 < config.dSae(); j0 += block) {
+      int count = Math.min(block, config.dSae() - j0);
+      for (int j = 0; j < count; j++) {
+        double squares = 0;
+        for (int i = 0; i < d; i++) {
+          float weight = (float) (bound * (2 * rng.nextDouble() - 1));
+          encoder.put(j * d + i, weight);
+          squares += (double) weight * weight;
+        }
+        for (int i = 0; i < d; i++) {
+          decoder.put(j * d + i, (float) (encoder.get(j * d + i) / Math.sqrt(squares)));
+        }
+      }
+      parameters.write(Tensor.W_ENC, (long) j0 * d, encoder.limit(count * d));
+      parameters.write(Tensor.W_DEC, (long) j0 * d, decoder.limit(count * d));
+    }
+  }
+
+  private void copy(BackendSae from, Tensor tensor) {
+    long size =
+        switch (tensor) {
+          case W_ENC, W_DEC -> (long) config.dIn() * config.dSae();
+          case B_ENC -> config.dSae();
+          case B_DEC -> config.dIn();
+        };
+    FloatBuffer block = direct((int) Math.min(size, BLOCK_FLOATS));
+    for (long at = 0; at < size; at += block.limit()) {
+      block.limit((int) Math.min(block.capacity(), size - at));
+      from.read(tensor, at, block);
+      parameters.write(tensor, at, block);
+    }
+  }
+
+  /** Sets what depends on the data: the activation scale and the decoder bias. */
+  void prepare(RowBuffer buffer) {
+    int d = config.dIn();
+    int rows = Math.max(1, Math.min(Math.min(buffer.rows(), SAMPLE_ROWS), SAMPLE_FLOATS / d));
+    boolean biasFromData =
+        training.decoderBiasInit() != DecoderBiasInit.ZERO && settings.initial() == null;
+    if (!training.scaleActivations() && !biasFromData) {
+      return;
+    }
+    float[] sample = new float[rows * d];
+    RowNormalizer.apply(
+        config.normalization(), buffer.data(), FloatBuffer.wrap(sample), rows, d, unused);
+    if (training.scaleActivations()) {
+      activationScale = Math.sqrt(d) / meanNorm(sample, d);
+      for (int i = 0; i < sample.length; i++) {
+        sample[i] = (float) (sample[i] * activationScale);
+      }
+    }
+    if (biasFromData) {
+      double[] center =
+          training.decoderBiasInit() == DecoderBiasInit.MEAN
+              ? Centers.mean(sample, d)
+              : Centers.geometricMedian(sample, d);
+      FloatBuffer bias = direct(d);
+      for (int i = 0; i < d; i++) {
+        bias.put(i, (float) center[i]);
+      }
+      parameters.write(Tensor.B_DEC, 0, bias);
+    }
+  }
+
+  private static double meanNorm(float[] rows, int d) {
+    double sum = 0;
+    for (int at = 0; at < rows.length; at += d) {
+      double squares = 0;
+      for (int i = 0; i < d; i++) {
+        squares += (double) rows[at + i] * rows[at + i];
+      }
+      sum += Math.sqrt(squares);
+    }
+    if (sum == 0) {
+      throw new IllegalArgumentException(
+          "expected activations that are not all zero, got zeros only; mend: check the data or turn scaleActivations off");
+    }
+    int count = rows.length / d;
+    return sum / count;
+  }
+
+  /** Draws this member's own order of a new fill. */
+  void shuffle(RowBuffer buffer) {
+    order = buffer.order(training.seed());
+  }
+
+  /** One step on batch {@code number} of the current fill. */
+  StepStats step(RowBuffer buffer, int number, long step) {
+    int d = config.dIn();
+    int rows = training.batch();
+    FloatBuffer from = buffer.data();
+    FloatBuffer into = batch.data();
+    for (int r = 0; r < rows; r++) {
+      into.put(r * d, from, order[number * rows + r] * d, d);
+    }
+    RowNormalizer.apply(config.normalization(), into, into, rows, d, unused);
+    if (activationScale != 1) {
+      for (int i = 0; i < rows * d; i++) {
+        into.put(i, (float) (into.get(i) * activationScale));
+      }
+    }
+    batch.rows(rows);
+    trainer.step(batch.buffer(), rows, training.lrAt(step));
+    StepStats stats = trainer.stats();
+    if (!Double.isFinite(stats.loss())) {
+      throw new TrainingDivergedException(step, stats.loss());
+    }
+    return stats;
+  }
+
+  /** Tells the listeners. */
+  void tell(TrainingProgress progress) {
+    last = progress;
+    run.tell(progress);
+  }
+
+  @Nullable TrainingProgress last() {
+    return last;
+  }
+
+  double activationScale() {
+    return activationScale;
+  }
+
+  void writeCheckpoint(Checkpoint checkpoint) throws IOException {
+    checkpoint.write(dir, parameters, trainer);
+  }
+
+  void restore(Checkpoint checkpoint, Path file) throws IOException {
+    checkpoint.restore(file, parameters, trainer);
+    activationScale = checkpoint.activationScale();
+  }
+
+  void writeSae() throws IOException {
+    SaeFolder.write(dir, config, settings.metadata(), parameters, activationScale);
+  }
+
+  @Override
+  public void close() {
+    batch.close();
+    trainer.close();
+    parameters.close();
+  }
+
+  private static FloatBuffer direct(int floats) {
+    return ByteBuffer.allocateDirect(floats * Float.BYTES)
+        .order(ByteOrder.nativeOrder())
+        .asFloatBuffer();
+  }
+}
