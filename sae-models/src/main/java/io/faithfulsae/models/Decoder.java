@@ -1,0 +1,276 @@
+package io.faithfulsae.models;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtSession;
+import io.faithfulsae.models.spi.Architecture.Dimensions;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Runs sequences side by side, one token at a time; keys and values of earlier tokens are kept. All
+ * sequences are equally long; a finished one can be dropped, so that it costs nothing more.
+ *
+ * <p><b>Memory</b>: {@code 8 * layers * keyValueHeads * headDim} bytes for each of {@code rows *
+ * maxLength} tokens. <b>Threads</b>: one. <b>Closed by</b> who asked the model for it.
+ */
+public final class Decoder implements AutoCloseable {
+  /**
+   * Slots by which the visible part of the cache grows: fewer would be laid out anew too often,
+   * more would be waste.
+   */
+  private static final int GROWTH = 32;
+
+  private final OnnxModel model;
+  private final OrtEnvironment environment;
+  private final OrtSession session;
+  private final Dimensions dims;
+  private final int maxRows;
+  private final int maxLength;
+  private final List<Cache> caches = new ArrayList<>();
+  private final LongBuffer tokens;
+  private final LongBuffer positions;
+  private final FloatBuffer mask;
+  private final FloatBuffer inverseTemperature = OnnxModel.floats(1).put(0, 1f);
+  private final FloatBuffer logits;
+  private final FloatBuffer probabilities;
+  private final List<OnnxTensor> bound = new ArrayList<>();
+  private final Map<String, OnnxTensor> inputs = new HashMap<>();
+  private final Map<String, OnnxTensor> outputs = new HashMap<>();
+  private int rows;
+  private int length;
+  private int capacity;
+  private boolean closed;
+
+  /**
+   * Keys or values of one layer, {@code [rows, heads, capacity, headDim]}, and those of the newest
+   * token.
+   */
+  private record Cache(String input, FloatBuffer kept, String output, FloatBuffer fresh) {}
+
+  Decoder(
+      OnnxModel model, OrtEnvironment environment, OrtSession session, int maxRows, int maxLength) {
+    this.model = model;
+    this.environment = environment;
+    this.session = session;
+    this.dims = model.dimensions();
+    this.maxRows = maxRows;
+    this.maxLength = maxLength;
+    int slots = roundUp(maxLength);
+    int width = dims.keyValueHeads() * dims.headDim();
+    for (int layer = 0; layer < dims.layers(); layer++) {
+      for (String what : List.of("key", "value")) {
+        caches.add(
+            new Cache(
+                Graphs.cached(what, layer),
+                OnnxModel.floats(Math.multiplyExact(Math.multiplyExact(maxRows, slots), width)),
+                Graphs.fresh(what, layer),
+                OnnxModel.floats(maxRows * width)));
+      }
+    }
+    this.tokens = OnnxModel.longs(maxRows);
+    this.positions = OnnxModel.longs(maxRows);
+    this.mask = OnnxModel.floats(slots);
+    this.logits = OnnxModel.floats(Math.multiplyExact(maxRows, dims.vocabularySize()));
+    this.probabilities = OnnxModel.floats(maxRows * dims.vocabularySize());
+    start(maxRows);
+  }
+
+  private static int roundUp(int slots) {
+    return (slots + GROWTH - 1) / GROWTH * GROWTH;
+  }
+
+  /** Begins anew with empty sequences. */
+  public void start(int sequences) {
+    checkOpen();
+    if (sequences < 1 || sequences > maxRows) {
+      throw new IllegalArgumentException(
+          "expected 1 to "
+              + maxRows
+              + " sequences, got "
+              + sequences
+              + "; mend: ask for a larger decoder");
+    }
+    rows = sequences;
+    length = 0;
+    capacity = GROWTH;
+    for (int i = 0; i < mask.capacity(); i++) {
+      mask.put(i, Float.NEGATIVE_INFINITY);
+    }
+    unbind();
+  }
+
+  /** Sequences under way. */
+  public int rows() {
+    return rows;
+  }
+
+  /** Tokens of each sequence so far. */
+  public int length() {
+    return length;
+  }
+
+  /** Sets what logits are divided by before {@link #probabilities()}; 1 at first. */
+  public void temperature(double temperature) {
+    if (!(temperature > 0) || Double.isInfinite(temperature)) {
+      throw new IllegalArgumentException(
+          "expected a temperature > 0, got "
+              + temperature
+              + "; mend: use a small one for the likeliest token");
+    }
+    inverseTemperature.put(0, (float) (1 / temperature));
+  }
+
+  /**
+   * Appends a token to each sequence and computes what may follow.
+   *
+   * @param next one token a sequence; longer arrays are fine
+   * @throws IllegalStateException if the sequences are as long as they may be
+   */
+  public void step(int[] next) {
+    checkOpen();
+    if (length == maxLength) {
+      throw new IllegalStateException(
+          "the sequences have " + maxLength + " tokens, as many as the decoder was made for");
+    }
+    for (int row = 0; row < rows; row++) {
+      model.checkToken(next[row], row);
+      tokens.put(row, next[row]);
+      positions.put(row, length);
+    }
+    if (length == capacity) {
+      grow();
+    }
+    try {
+      if (bound.isEmpty()) {
+        bind();
+      }
+      session.run(inputs, Set.of(), outputs).close();
+    } catch (OrtException e) {
+      throw OnnxModel.failed(e);
+    }
+    for (Cache cache : caches) {
+      for (int i = 0; i < rows * dims.keyValueHeads(); i++) {
+        cache
+            .kept()
+            .put(
+                (i * capacity + length) * dims.headDim(),
+                cache.fresh(),
+                i * dims.headDim(),
+                dims.headDim());
+      }
+    }
+    mask.put(length, 0f);
+    length++;
+  }
+
+  /**
+   * Logits after the newest tokens. <b>Shape</b> {@code [rows, vocabularySize]}, valid until the
+   * next step.
+   */
+  public FloatBuffer logits() {
+    return logits.slice(0, rows * dims.vocabularySize()).asReadOnlyBuffer();
+  }
+
+  /**
+   * Softmax of the logits over the temperature. <b>Shape</b> as {@link #logits()}, valid until the
+   * next step.
+   */
+  public FloatBuffer probabilities() {
+    return probabilities.slice(0, rows * dims.vocabularySize()).asReadOnlyBuffer();
+  }
+
+  /**
+   * Drops a sequence; the last one takes its row. Logits and probabilities stay as they were until
+   * the next step.
+   *
+   * @throws IllegalArgumentException if there is no such row
+   */
+  public void drop(int row) {
+    checkOpen();
+    if (row < 0 || row >= rows) {
+      throw new IllegalArgumentException(
+          "expected a row in [0, " + rows + "), got " + row + "; mend: drop from the end");
+    }
+    int block = dims.keyValueHeads() * capacity * dims.headDim();
+    rows--;
+    if (row != rows) {
+      for (Cache cache : caches) {
+        cache.kept().put(row * block, cache.kept(), rows * block, block);
+      }
+    }
+    unbind();
+  }
+
+  /** Spreads the cache out in place, from the end, so that each head gets more slots. */
+  private void grow() {
+    int wider = capacity + GROWTH;
+    int from = capacity * dims.headDim();
+    int to = wider * dims.headDim();
+    for (Cache cache : caches) {
+      for (int i = rows * dims.keyValueHeads() - 1; i > 0; i--) {
+        cache.kept().put(i * to, cache.kept(), i * from, from);
+      }
+    }
+    capacity = wider;
+    unbind();
+  }
+
+  private void bind() throws OrtException {
+    long kv = dims.keyValueHeads();
+    bind(
+        inputs,
+        Graphs.TOKENS,
+        OnnxTensor.createTensor(environment, tokens.slice(0, rows), new long[] {rows}));
+    bind(
+        inputs,
+        Graphs.POSITIONS,
+        OnnxTensor.createTensor(environment, positions.slice(0, rows), new long[] {rows}));
+    bind(inputs, Graphs.MASK, tensor(mask, 1, capacity));
+    bind(inputs, Graphs.INVERSE_TEMPERATURE, tensor(inverseTemperature, 1));
+    for (Cache cache : caches) {
+      bind(inputs, cache.input(), tensor(cache.kept(), rows, kv, capacity, dims.headDim()));
+      bind(outputs, cache.output(), tensor(cache.fresh(), rows, kv, 1, dims.headDim()));
+    }
+    bind(outputs, Graphs.LOGITS, tensor(logits, rows, dims.vocabularySize()));
+    bind(outputs, Graphs.PROBABILITIES, tensor(probabilities, rows, dims.vocabularySize()));
+  }
+
+  private void bind(Map<String, OnnxTensor> to, String name, OnnxTensor tensor) {
+    bound.add(tensor);
+    to.put(name, tensor);
+  }
+
+  private OnnxTensor tensor(FloatBuffer data, long... shape) throws OrtException {
+    long size = 1;
+    for (long dim : shape) {
+      size *= dim;
+    }
+    return OnnxTensor.createTensor(environment, data.slice(0, Math.toIntExact(size)), shape);
+  }
+
+  private void unbind() {
+    bound.forEach(OnnxTensor::close);
+    bound.clear();
+    inputs.clear();
+    outputs.clear();
+  }
+
+  private void checkOpen() {
+    if (closed) {
+      throw new IllegalStateException("the decoder is closed");
+    }
+  }
+
+  @Override
+  public void close() {
+    unbind();
+    closed = true;
+  }
+}

@@ -1,0 +1,407 @@
+package io.faithfulsae.models;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtSession;
+import io.faithfulsae.BackendException;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.models.spi.Architecture;
+import io.faithfulsae.models.spi.Architecture.Dimensions;
+import io.faithfulsae.models.spi.ModelConfig;
+import io.faithfulsae.models.spi.ModelFamily;
+import io.faithfulsae.models.spi.Weights;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.ServiceLoader;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.stream.IntStream;
+
+/**
+ * A language model of a Hugging Face folder ({@code config.json}, safetensors), run by ONNX
+ * Runtime.
+ *
+ * <p>Graphs are built in memory when first needed, one for each part of the model that is asked
+ * for: activations at block L run blocks 0 to L-1, {@link #logitsFrom} runs block L on. Weights are
+ * read from the safetensors files where they lie; nothing is written.
+ *
+ * <p><b>Memory</b>: ONNX Runtime packs the matrices of each graph for its kernels, 4 bytes a
+ * parameter that the graph uses, whatever the checkpoint stores.
+ */
+public final class OnnxModel implements LanguageModel {
+  private final String name;
+  private final Architecture architecture;
+  private final Weights weights;
+  private final SpecialTokens special;
+  private final Sessions sessions;
+  private final List<HookPoint> hookPoints;
+  private LongBuffer tokenIds = longs(0);
+  private LongBuffer positions = longs(0);
+  private boolean closed;
+
+  /**
+   * How a model is run.
+   *
+   * @param threads for ONNX Runtime, at least 1
+   */
+  public record Options(int threads) {
+    /** Checks the options. */
+    public Options {
+      if (threads < 1) {
+        throw new IllegalArgumentException(
+            "expected threads >= 1, got " + threads + "; mend: ask for one thread");
+      }
+    }
+
+    /** A thread for each processor. */
+    public static Options defaults() {
+      return new Options(Runtime.getRuntime().availableProcessors());
+    }
+  }
+
+  private OnnxModel(
+      String name,
+      Architecture architecture,
+      Weights weights,
+      SpecialTokens special,
+      Options options) {
+    this.name = name;
+    this.architecture = architecture;
+    this.weights = weights;
+    this.special = special;
+    this.sessions = new Sessions(weights.root(), options.threads());
+    this.hookPoints =
+        IntStream.range(0, architecture.dimensions().layers())
+            .mapToObj(HookPoint::residPre)
+            .toList();
+  }
+
+  /** Opens a model folder with {@link Options#defaults()}. */
+  public static OnnxModel open(Path folder) throws IOException {
+    return open(folder, Options.defaults());
+  }
+
+  /**
+   * Opens a model folder.
+   *
+   * @throws NoSuchFileException if the folder, {@code config.json} or a safetensors file is missing
+   * @throws io.faithfulsae.SaeFormatException if a file is truncated or damaged, a tensor is
+   *     missing or of another shape, or the model is of a family or has an option that is not
+   *     supported
+   */
+  public static OnnxModel open(Path folder, Options options) throws IOException {
+    Path config = folder.resolve("config.json");
+    if (!Files.exists(config)) {
+      throw new NoSuchFileException(
+          config.toString(), null, "mend: name a Hugging Face model folder");
+    }
+    ModelConfig read = ModelConfig.read(config);
+    ModelFamily family = family(read);
+    Weights weights = Weights.open(folder);
+    Architecture architecture = family.architecture(read, weights);
+    Graphs.whole(
+        architecture, weights); // names a missing or misshapen tensor now, not at the first use
+    Path fileName = folder.toAbsolutePath().normalize().getFileName();
+    return new OnnxModel(
+        fileName == null ? family.modelType() : fileName.toString(),
+        architecture,
+        weights,
+        SpecialTokens.read(folder),
+        options);
+  }
+
+  private static ModelFamily family(ModelConfig config) throws IOException {
+    Map<String, ModelFamily> families = new TreeMap<>();
+    for (ModelFamily family :
+        ServiceLoader.load(ModelFamily.class, ModelFamily.class.getClassLoader())) {
+      families.put(family.modelType(), family);
+    }
+    ModelFamily family = families.get(config.text("model_type", ""));
+    if (family == null) {
+      throw config.problem("model_type", "one of the supported families " + families.keySet());
+    }
+    return family;
+  }
+
+  @Override
+  public String name() {
+    return name;
+  }
+
+  @Override
+  public int dModel() {
+    return dimensions().dModel();
+  }
+
+  @Override
+  public int vocabularySize() {
+    return dimensions().vocabularySize();
+  }
+
+  @Override
+  public int contextLength() {
+    return dimensions().contextLength();
+  }
+
+  @Override
+  public int bosToken() {
+    return special.bos();
+  }
+
+  @Override
+  public int eosToken() {
+    return special.eos();
+  }
+
+  @Override
+  public List<HookPoint> hookPoints() {
+    return hookPoints;
+  }
+
+  @Override
+  public synchronized void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
+    checkOpen();
+    int layer = layer(hook);
+    int length = flatten(tokens);
+    OrtSession session =
+        sessions.get("prefix." + layer, () -> Graphs.prefix(architecture, weights, layer));
+    runTokens(session, tokens.length, length, Graphs.RESIDUAL_OUT, dModel(), into);
+  }
+
+  @Override
+  public synchronized void logits(int[][] tokens, FloatBuffer into) {
+    checkOpen();
+    int length = flatten(tokens);
+    OrtSession session = sessions.get("whole", () -> Graphs.whole(architecture, weights));
+    runTokens(session, tokens.length, length, Graphs.LOGITS, vocabularySize(), into);
+  }
+
+  @Override
+  public synchronized void logitsFrom(
+      HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into) {
+    checkOpen();
+    int layer = layer(hook);
+    checkLength(batch, length);
+    int rows = Math.multiplyExact(batch, length);
+    checkRoom("activations", activations, rows, dModel());
+    FloatBuffer input = activations;
+    if (!usable(input)) {
+      input = floats(rows * dModel());
+      input.put(0, activations, activations.position(), rows * dModel());
+    }
+    fillPositions(batch, length);
+    OrtSession session =
+        sessions.get("suffix." + layer, () -> Graphs.suffix(architecture, weights, layer));
+    try (OnnxTensor residual = tensor(input, rows, dModel())) {
+      run(session, Graphs.RESIDUAL, residual, rows, length, Graphs.LOGITS, vocabularySize(), into);
+    } catch (OrtException e) {
+      throw failed(e);
+    }
+  }
+
+  /**
+   * Starts decoding: {@code rows} sequences, one token at a time, with their keys and values kept.
+   *
+   * @param rows most sequences at once, at least 1
+   * @param maxLength most tokens a sequence, at most {@link #contextLength()}
+   * @return a decoder, to be closed before this model
+   */
+  public synchronized Decoder decoder(int rows, int maxLength) {
+    checkOpen();
+    checkLength(rows, maxLength);
+    return new Decoder(
+        this,
+        sessions.environment(),
+        sessions.get("step", () -> Graphs.step(architecture, weights)),
+        rows,
+        maxLength);
+  }
+
+  Dimensions dimensions() {
+    return architecture.dimensions();
+  }
+
+  private void runTokens(
+      OrtSession session, int batch, int length, String output, int width, FloatBuffer into) {
+    int rows = Math.multiplyExact(batch, length);
+    fillPositions(batch, length);
+    try (OnnxTensor ids = tensor(tokenIds, rows)) {
+      run(session, Graphs.TOKENS, ids, rows, length, output, width, into);
+    } catch (OrtException e) {
+      throw failed(e);
+    }
+  }
+
+  private void run(
+      OrtSession session,
+      String inputName,
+      OnnxTensor input,
+      int rows,
+      int length,
+      String output,
+      int width,
+      FloatBuffer into)
+      throws OrtException {
+    checkRoom("into", into, rows, width);
+    boolean direct = usable(into);
+    FloatBuffer result = direct ? into : floats(rows * width);
+    try (OnnxTensor place = tensor(positions, rows);
+        OnnxTensor lengths = tensor(longs(1).put(0, length), 1);
+        OnnxTensor out = tensor(result, rows, width)) {
+      Map<String, OnnxTensor> inputs =
+          Map.of(inputName, input, Graphs.POSITIONS, place, Graphs.LENGTH, lengths);
+      session.run(inputs, Set.of(), Map.of(output, out)).close();
+    }
+    if (!direct) {
+      into.put(into.position(), result, 0, rows * width);
+    }
+  }
+
+  private int layer(HookPoint hook) {
+    if (!hookPoints.contains(hook)) {
+      throw new IllegalArgumentException(
+          "expected one of the hook points of "
+              + name
+              + ", "
+              + hookPoints
+              + ", got "
+              + hook
+              + "; mend: choose one of these");
+    }
+    return hook.layer();
+  }
+
+  private int flatten(int[][] tokens) {
+    int length = tokens.length == 0 ? 0 : tokens[0].length;
+    checkLength(tokens.length, length);
+    tokenIds = ensure(tokenIds, tokens.length * length);
+    int at = 0;
+    for (int row = 0; row < tokens.length; row++) {
+      if (tokens[row].length != length) {
+        throw new IllegalArgumentException(
+            "expected sequences of one length, "
+                + length
+                + ", got "
+                + tokens[row].length
+                + " in sequence "
+                + row
+                + "; mend: cut or group them by length");
+      }
+      for (int token : tokens[row]) {
+        checkToken(token, row);
+        tokenIds.put(at++, token);
+      }
+    }
+    return length;
+  }
+
+  void checkToken(int token, int row) {
+    if (token < 0 || token >= vocabularySize()) {
+      throw new IllegalArgumentException(
+          "expected tokens in [0, "
+              + vocabularySize()
+              + "), got "
+              + token
+              + " in sequence "
+              + row
+              + "; mend: use this model's tokenizer");
+    }
+  }
+
+  private void checkLength(int batch, int length) {
+    if (batch < 1 || length < 1 || length > contextLength()) {
+      throw new IllegalArgumentException(
+          "expected at least one sequence of 1 to "
+              + contextLength()
+              + " tokens, got "
+              + batch
+              + " of "
+              + length
+              + "; mend: cut longer ones");
+    }
+  }
+
+  private static void checkRoom(String what, FloatBuffer buffer, int rows, int width) {
+    long needed = (long) rows * width;
+    if (buffer.remaining() < needed) {
+      throw new IllegalArgumentException(
+          "expected room in "
+              + what
+              + " for ["
+              + rows
+              + ", "
+              + width
+              + "] = "
+              + needed
+              + " floats, got "
+              + buffer.remaining()
+              + "; mend: pass a larger buffer or fewer sequences");
+    }
+  }
+
+  private void fillPositions(int batch, int length) {
+    positions = ensure(positions, batch * length);
+    for (int i = 0; i < batch * length; i++) {
+      positions.put(i, i % length);
+    }
+  }
+
+  private void checkOpen() {
+    if (closed) {
+      throw new IllegalStateException(name + " is closed");
+    }
+  }
+
+  private static boolean usable(FloatBuffer buffer) {
+    return buffer.isDirect() && !buffer.isReadOnly() && buffer.order() == ByteOrder.nativeOrder();
+  }
+
+  static BackendException failed(OrtException e) {
+    return new BackendException("running a graph", "onnxruntime", String.valueOf(e.getMessage()));
+  }
+
+  private OnnxTensor tensor(FloatBuffer data, int rows, int width) throws OrtException {
+    return OnnxTensor.createTensor(
+        sessions.environment(),
+        data.slice(data.position(), rows * width),
+        new long[] {rows, width});
+  }
+
+  private OnnxTensor tensor(LongBuffer data, int rows) throws OrtException {
+    return OnnxTensor.createTensor(sessions.environment(), data.slice(0, rows), new long[] {rows});
+  }
+
+  private static LongBuffer ensure(LongBuffer buffer, int size) {
+    return buffer.capacity() >= size ? buffer : longs(size);
+  }
+
+  static LongBuffer longs(int size) {
+    return ByteBuffer.allocateDirect(Math.multiplyExact(size, Long.BYTES))
+        .order(ByteOrder.nativeOrder())
+        .asLongBuffer();
+  }
+
+  static FloatBuffer floats(int size) {
+    return ByteBuffer.allocateDirect(Math.multiplyExact(size, Float.BYTES))
+        .order(ByteOrder.nativeOrder())
+        .asFloatBuffer();
+  }
+
+  /** Closes the sessions; decoders must be closed before. */
+  @Override
+  public synchronized void close() {
+    if (!closed) {
+      closed = true;
+      sessions.close();
+    }
+  }
+}

@@ -1,0 +1,56 @@
+package io.faithfulsae.models;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.models.spi.ModelConfig;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.OptionalInt;
+
+/**
+ * The tokens that begin and end a text. A model without a BOS begins with its EOS, as GPT-2 does.
+ */
+record SpecialTokens(int bos, int eos) {
+
+  /** Reads config.json, generation_config.json and tokenizer_config.json, in this order. */
+  static SpecialTokens read(Path folder) throws IOException {
+    OptionalInt eos = find(folder, "eos_token");
+    if (eos.isEmpty()) {
+      throw new SaeFormatException(
+          folder.resolve("config.json"),
+          "eos_token_id",
+          "expected an id here, in generation_config.json or by name in tokenizer_config.json, got none; mend: add it");
+    }
+    return new SpecialTokens(find(folder, "bos_token").orElse(eos.getAsInt()), eos.getAsInt());
+  }
+
+  private static OptionalInt find(Path folder, String name) throws IOException {
+    for (String file : new String[] {"config.json", "generation_config.json"}) {
+      if (Files.exists(folder.resolve(file))) {
+        JsonNode id = ModelConfig.read(folder.resolve(file)).json(name + "_id");
+        JsonNode first = id.isArray() ? id.path(0) : id;
+        if (first.isInt()) {
+          return OptionalInt.of(first.intValue());
+        }
+      }
+    }
+    return byName(folder, name);
+  }
+
+  private static OptionalInt byName(Path folder, String name) throws IOException {
+    Path config = folder.resolve("tokenizer_config.json");
+    Path tokenizer = folder.resolve("tokenizer.json");
+    if (!Files.exists(config) || !Files.exists(tokenizer)) {
+      return OptionalInt.empty();
+    }
+    JsonNode token = ModelConfig.read(config).json(name);
+    String text = token.isObject() ? token.path("content").asText("") : token.asText("");
+    for (JsonNode added : ModelConfig.read(tokenizer).json("added_tokens")) {
+      if (!text.isEmpty() && added.path("content").asText().equals(text)) {
+        return OptionalInt.of(added.path("id").asInt());
+      }
+    }
+    return OptionalInt.empty();
+  }
+}

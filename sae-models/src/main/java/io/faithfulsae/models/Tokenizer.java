@@ -1,0 +1,90 @@
+package io.faithfulsae.models;
+
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import io.faithfulsae.SaeFormatException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+
+/**
+ * A model's tokenizer, from its {@code tokenizer.json}. Nothing is fetched from a network.
+ *
+ * <p><b>Threads</b>: any number may use it. <b>Closed by</b> who opened it.
+ */
+public final class Tokenizer implements AutoCloseable {
+  static {
+    // The library underneath reports its use to its makers when it is loaded, unless it is told to
+    // stay offline.
+    System.getProperties().putIfAbsent("ai.djl.offline", "true");
+    System.getProperties().putIfAbsent("OPT_OUT_TRACKING", "true");
+  }
+
+  private final HuggingFaceTokenizer tokenizer;
+  private final SpecialTokens special;
+
+  private Tokenizer(HuggingFaceTokenizer tokenizer, SpecialTokens special) {
+    this.tokenizer = tokenizer;
+    this.special = special;
+  }
+
+  /**
+   * Opens the tokenizer of a model folder.
+   *
+   * @throws NoSuchFileException if the folder has no {@code tokenizer.json}
+   * @throws SaeFormatException if it cannot be read, or no file names the EOS token
+   */
+  public static Tokenizer open(Path folder) throws IOException {
+    Path file = folder.resolve("tokenizer.json");
+    if (!Files.exists(file)) {
+      throw new NoSuchFileException(
+          file.toString(), null, "mend: name a model folder with a tokenizer.json");
+    }
+    SpecialTokens special = SpecialTokens.read(folder);
+    try {
+      return new Tokenizer(
+          HuggingFaceTokenizer.newInstance(
+              file, Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false")),
+          special);
+    } catch (RuntimeException e) {
+      throw new SaeFormatException(
+          file,
+          "file",
+          "expected a Hugging Face tokenizer, got: " + e.getMessage() + "; mend: fetch it again");
+    }
+  }
+
+  /**
+   * The tokens of a text; no BOS or EOS is added, though one that is written out in the text is
+   * recognised.
+   */
+  public int[] encode(String text) {
+    return Arrays.stream(tokenizer.encode(text, false, false).getIds())
+        .mapToInt(Math::toIntExact)
+        .toArray();
+  }
+
+  /** The text of tokens, special ones written out. */
+  public String decode(int... tokens) {
+    return tokens.length == 0
+        ? ""
+        : tokenizer.decode(Arrays.stream(tokens).asLongStream().toArray(), false);
+  }
+
+  /** The token that begins a text: BOS, or EOS where there is none. */
+  public int bosToken() {
+    return special.bos();
+  }
+
+  /** The token that ends a text. */
+  public int eosToken() {
+    return special.eos();
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+  }
+}

@@ -1,0 +1,141 @@
+package io.faithfulsae.models.gpt2;
+
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.models.spi.Architecture;
+import io.faithfulsae.models.spi.Graph;
+import io.faithfulsae.models.spi.Graph.Attribute;
+import io.faithfulsae.models.spi.Graph.Value;
+import io.faithfulsae.models.spi.ModelConfig;
+import io.faithfulsae.models.spi.ModelFamily;
+import io.faithfulsae.models.spi.Weights;
+import java.util.List;
+
+/**
+ * GPT-2: learned positions, layer norm before attention and MLP, one product for query, key and
+ * value, weights stored {@code [in, out]}.
+ */
+public final class Gpt2Family implements ModelFamily {
+
+  /** For the service loader. */
+  public Gpt2Family() {}
+
+  @Override
+  public String modelType() {
+    return "gpt2";
+  }
+
+  @Override
+  public Architecture architecture(ModelConfig config, Weights weights) throws SaeFormatException {
+    if (config.flag("add_cross_attention", false)) {
+      throw config.problem("add_cross_attention", "false");
+    }
+    int width = config.number("n_embd");
+    int heads = config.number("n_head");
+    if (width % heads != 0) {
+      throw config.problem("n_head", "a divisor of n_embd = " + width);
+    }
+    return new Gpt2(
+        new Architecture.Dimensions(
+            config.number("n_layer"),
+            width,
+            config.number("vocab_size"),
+            config.number("n_positions"),
+            heads,
+            heads,
+            width / heads),
+        config.number("n_inner", 4 * width),
+        (float) config.real("layer_norm_epsilon", 1e-5),
+        activation(config),
+        config.flag("scale_attn_weights", true),
+        config.flag("scale_attn_by_inverse_layer_idx", false),
+        config.flag("tie_word_embeddings", true),
+        weights.has("transformer.wte.weight") ? "transformer." : "");
+  }
+
+  private static Activation activation(ModelConfig config) throws SaeFormatException {
+    return switch (config.text("activation_function", "gelu_new")) {
+      case "gelu_new", "gelu_pytorch_tanh", "gelu_fast" ->
+          (graph, x) -> graph.node("Gelu", List.of(x), Attribute.of("approximate", "tanh"));
+      case "gelu" -> (graph, x) -> graph.node("Gelu", List.of(x));
+      case "relu" -> (graph, x) -> graph.node("Relu", List.of(x));
+      default ->
+          throw config.problem(
+              "activation_function", "gelu_new, gelu_pytorch_tanh, gelu_fast, gelu or relu");
+    };
+  }
+
+  private interface Activation {
+    Value apply(Graph graph, Value x);
+  }
+
+  private record Gpt2(
+      Dimensions dimensions,
+      int inner,
+      float epsilon,
+      Activation activation,
+      boolean scaleByWidth,
+      boolean scaleByLayer,
+      boolean tied,
+      String prefix)
+      implements Architecture {
+
+    @Override
+    public Value embed(Graph graph, Value tokens, Value positions) throws SaeFormatException {
+      long width = dimensions.dModel();
+      return graph.add(
+          graph.lookup(prefix + "wte.weight", tokens, dimensions.vocabularySize(), width),
+          graph.lookup(prefix + "wpe.weight", positions, dimensions.contextLength(), width));
+    }
+
+    @Override
+    public Value block(Graph graph, int layer, Value residual, Value positions, Attention attention)
+        throws SaeFormatException {
+      String name = prefix + "h." + layer + ".";
+      long width = dimensions.dModel();
+      Value normed = norm(graph, residual, name + "ln_1");
+      List<Value> qkv =
+          graph.nodes(
+              "Split",
+              3,
+              List.of(linear(graph, normed, name + "attn.c_attn", width, 3 * width)),
+              Attribute.of("axis", 1),
+              Attribute.of("num_outputs", 3));
+      Value mixed =
+          attention.apply(layer, qkv.get(0), qkv.get(1), qkv.get(2), attentionScale(layer));
+      Value middle = graph.add(residual, linear(graph, mixed, name + "attn.c_proj", width, width));
+      Value hidden =
+          linear(graph, norm(graph, middle, name + "ln_2"), name + "mlp.c_fc", width, inner);
+      return graph.add(
+          middle,
+          linear(graph, activation.apply(graph, hidden), name + "mlp.c_proj", inner, width));
+    }
+
+    @Override
+    public Value unembed(Graph graph, Value residual) throws SaeFormatException {
+      String head = tied ? prefix + "wte.weight" : "lm_head.weight";
+      return graph.multiply(
+          norm(graph, residual, prefix + "ln_f"),
+          graph.weight(head, dimensions.vocabularySize(), dimensions.dModel()),
+          true);
+    }
+
+    private float attentionScale(int layer) {
+      double scale = scaleByWidth ? 1 / Math.sqrt(dimensions.headDim()) : 1;
+      return (float) (scaleByLayer ? scale / (layer + 1) : scale);
+    }
+
+    private Value norm(Graph graph, Value x, String name) throws SaeFormatException {
+      long width = dimensions.dModel();
+      return graph.node(
+          "LayerNormalization",
+          List.of(x, graph.weight(name + ".weight", width), graph.weight(name + ".bias", width)),
+          Attribute.of("epsilon", epsilon));
+    }
+
+    private static Value linear(Graph graph, Value x, String name, long in, long out)
+        throws SaeFormatException {
+      return graph.multiply(
+          x, graph.weight(name + ".weight", in, out), false, graph.weight(name + ".bias", out));
+    }
+  }
+}

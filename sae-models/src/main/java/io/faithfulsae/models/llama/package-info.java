@@ -1,0 +1,5 @@
+/** The Llama family. */
+@NullMarked
+package io.faithfulsae.models.llama;
+
+import org.jspecify.annotations.NullMarked;

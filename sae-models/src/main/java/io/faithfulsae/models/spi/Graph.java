@@ -1,0 +1,286 @@
+package io.faithfulsae.models.spi;
+
+import ai.onnx.proto.OnnxMl.AttributeProto;
+import ai.onnx.proto.OnnxMl.GraphProto;
+import ai.onnx.proto.OnnxMl.ModelProto;
+import ai.onnx.proto.OnnxMl.NodeProto;
+import ai.onnx.proto.OnnxMl.OperatorSetIdProto;
+import ai.onnx.proto.OnnxMl.StringStringEntryProto;
+import ai.onnx.proto.OnnxMl.TensorProto;
+import ai.onnx.proto.OnnxMl.TensorShapeProto;
+import ai.onnx.proto.OnnxMl.TypeProto;
+import ai.onnx.proto.OnnxMl.ValueInfoProto;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.Safetensors.DType;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Supplier;
+
+/**
+ * Builds an ONNX graph. Weights are external data: each points at its bytes in the safetensors
+ * file, so the graph stays small and nothing is copied. Weights stored in 16 bits pass through a
+ * Cast to float32.
+ */
+public final class Graph {
+  private static final int OPSET = 23;
+  private static final int IR_VERSION = 11;
+
+  private final Weights weights;
+  private final GraphProto.Builder graph = GraphProto.newBuilder().setName("faithfulsae");
+  private final Map<String, Value> once = new HashMap<>();
+  private int names;
+
+  /** A tensor in the graph. */
+  public record Value(String name) {}
+
+  /** A node's attribute. */
+  public static final class Attribute {
+    private final AttributeProto proto;
+
+    private Attribute(AttributeProto.Builder proto) {
+      this.proto = proto.build();
+    }
+
+    /** An integer. */
+    public static Attribute of(String name, long value) {
+      return new Attribute(
+          AttributeProto.newBuilder()
+              .setName(name)
+              .setType(AttributeProto.AttributeType.INT)
+              .setI(value));
+    }
+
+    /** A float. */
+    public static Attribute of(String name, float value) {
+      return new Attribute(
+          AttributeProto.newBuilder()
+              .setName(name)
+              .setType(AttributeProto.AttributeType.FLOAT)
+              .setF(value));
+    }
+
+    /** A text. */
+    public static Attribute of(String name, String value) {
+      return new Attribute(
+          AttributeProto.newBuilder()
+              .setName(name)
+              .setType(AttributeProto.AttributeType.STRING)
+              .setS(com.google.protobuf.ByteString.copyFromUtf8(value)));
+    }
+
+    /** A list of integers. */
+    public static Attribute of(String name, long[] values) {
+      return new Attribute(
+          AttributeProto.newBuilder()
+              .setName(name)
+              .setType(AttributeProto.AttributeType.INTS)
+              .addAllInts(Arrays.stream(values).boxed().toList()));
+    }
+  }
+
+  /** An empty graph over a checkpoint's tensors. */
+  public Graph(Weights weights) {
+    this.weights = weights;
+  }
+
+  /** A float32 input; a dimension is a number or a name. */
+  public Value floatInput(String name, Object... shape) {
+    return input(name, TensorProto.DataType.FLOAT, shape);
+  }
+
+  /** An int64 input; a dimension is a number or a name. */
+  public Value longInput(String name, Object... shape) {
+    return input(name, TensorProto.DataType.INT64, shape);
+  }
+
+  private Value input(String name, TensorProto.DataType type, Object... shape) {
+    graph.addInput(info(name, type, shape));
+    return new Value(name);
+  }
+
+  /** Makes a value an output under a name; float32. */
+  public void output(String name, Value value, Object... shape) {
+    graph.addNode(
+        NodeProto.newBuilder().setOpType("Identity").addInput(value.name()).addOutput(name));
+    graph.addOutput(info(name, TensorProto.DataType.FLOAT, shape));
+  }
+
+  private static ValueInfoProto info(String name, TensorProto.DataType type, Object... shape) {
+    TensorShapeProto.Builder dims = TensorShapeProto.newBuilder();
+    for (Object dim : shape) {
+      if (dim instanceof Number number) {
+        dims.addDimBuilder().setDimValue(number.longValue());
+      } else {
+        dims.addDimBuilder().setDimParam(dim.toString());
+      }
+    }
+    return ValueInfoProto.newBuilder()
+        .setName(name)
+        .setType(
+            TypeProto.newBuilder()
+                .setTensorType(
+                    TypeProto.Tensor.newBuilder().setElemType(type.getNumber()).setShape(dims)))
+        .build();
+  }
+
+  /** Adds a node with one output. */
+  public Value node(String operator, List<Value> inputs, Attribute... attributes) {
+    return nodes(operator, 1, inputs, attributes).get(0);
+  }
+
+  /** Adds a node with several outputs. */
+  public List<Value> nodes(
+      String operator, int outputs, List<Value> inputs, Attribute... attributes) {
+    NodeProto.Builder node =
+        NodeProto.newBuilder().setOpType(operator).setName(operator + "." + names);
+    inputs.forEach(input -> node.addInput(input.name()));
+    Value[] values = new Value[outputs];
+    for (int i = 0; i < outputs; i++) {
+      values[i] = new Value("v" + names++);
+      node.addOutput(values[i].name());
+    }
+    for (Attribute attribute : attributes) {
+      node.addAttribute(attribute.proto);
+    }
+    graph.addNode(node);
+    return List.of(values);
+  }
+
+  /** A value that several blocks use, made the first time it is asked for. */
+  public Value once(String key, Supplier<Value> make) {
+    Value known = once.get(key);
+    if (known == null) {
+      known = make.get();
+      once.put(key, known);
+    }
+    return known;
+  }
+
+  /** Float32 constants of a shape. */
+  public Value constant(float[] values, long... shape) {
+    TensorProto.Builder tensor =
+        TensorProto.newBuilder().setDataType(TensorProto.DataType.FLOAT.getNumber());
+    for (float value : values) {
+      tensor.addFloatData(value);
+    }
+    return initializer(tensor, shape);
+  }
+
+  /** One float32. */
+  public Value constant(float value) {
+    return once("float." + value, () -> constant(new float[] {value}));
+  }
+
+  /** A list of int64. */
+  public Value integers(long... values) {
+    return once(
+        "long." + Arrays.toString(values),
+        () -> {
+          TensorProto.Builder tensor =
+              TensorProto.newBuilder().setDataType(TensorProto.DataType.INT64.getNumber());
+          for (long value : values) {
+            tensor.addInt64Data(value);
+          }
+          return initializer(tensor, values.length);
+        });
+  }
+
+  private Value initializer(TensorProto.Builder tensor, long... shape) {
+    Value value = new Value("c" + names++);
+    for (long dim : shape) {
+      tensor.addDims(dim);
+    }
+    graph.addInitializer(tensor.setName(value.name()));
+    return value;
+  }
+
+  /** A weight as float32. */
+  public Value weight(String tensor, long... shape) throws SaeFormatException {
+    Value stored = stored(tensor, shape);
+    return weights.get(tensor, shape).entry().dtype() == DType.F32
+        ? stored
+        : once("cast." + tensor, () -> cast(stored));
+  }
+
+  /** Rows of a table of weights, as float32: only the rows that are asked for are converted. */
+  public Value lookup(String tensor, Value rows, long... shape) throws SaeFormatException {
+    Value gathered = node("Gather", List.of(stored(tensor, shape), rows));
+    return weights.get(tensor, shape).entry().dtype() == DType.F32 ? gathered : cast(gathered);
+  }
+
+  /** An int64 or 16-bit float value as float32. */
+  public Value cast(Value value) {
+    return node("Cast", List.of(value), Attribute.of("to", TensorProto.DataType.FLOAT.getNumber()));
+  }
+
+  private Value stored(String tensor, long... shape) throws SaeFormatException {
+    Weights.Stored stored = weights.get(tensor, shape);
+    return once("weight." + tensor, () -> external(tensor, stored));
+  }
+
+  private Value external(String name, Weights.Stored stored) {
+    TensorProto.DataType type =
+        switch (stored.entry().dtype()) {
+          case F16 -> TensorProto.DataType.FLOAT16;
+          case BF16 -> TensorProto.DataType.BFLOAT16;
+          default -> TensorProto.DataType.FLOAT;
+        };
+    graph.addInitializer(
+        TensorProto.newBuilder()
+            .setName(name)
+            .setDataType(type.getNumber())
+            .addAllDims(stored.entry().shape())
+            .setDataLocation(TensorProto.DataLocation.EXTERNAL)
+            .addExternalData(entry("location", weights.root().relativize(stored.file()).toString()))
+            .addExternalData(entry("offset", Long.toString(stored.entry().offset())))
+            .addExternalData(entry("length", Long.toString(stored.entry().bytes()))));
+    return new Value(name);
+  }
+
+  private static StringStringEntryProto entry(String key, String value) {
+    return StringStringEntryProto.newBuilder().setKey(key).setValue(value).build();
+  }
+
+  /** {@code x · w}, or {@code x · wᵀ} where a checkpoint stores {@code [out, in]}. */
+  public Value multiply(Value x, Value w, boolean transposed) {
+    return node("Gemm", List.of(x, w), Attribute.of("transB", transposed ? 1L : 0L));
+  }
+
+  /** As {@link #multiply}, plus a bias. */
+  public Value multiply(Value x, Value w, boolean transposed, Value bias) {
+    return node("Gemm", List.of(x, w, bias), Attribute.of("transB", transposed ? 1L : 0L));
+  }
+
+  /** {@code a + b}, broadcast. */
+  public Value add(Value a, Value b) {
+    return node("Add", List.of(a, b));
+  }
+
+  /** {@code a * b}, elementwise, broadcast. */
+  public Value scale(Value a, Value b) {
+    return node("Mul", List.of(a, b));
+  }
+
+  /** A value in another shape; 0 keeps a dimension, -1 takes what is left. */
+  public Value reshape(Value value, long... shape) {
+    return node("Reshape", List.of(value, integers(shape)));
+  }
+
+  /** A value with its dimensions in another order. */
+  public Value transpose(Value value, long... order) {
+    return node("Transpose", List.of(value), Attribute.of("perm", order));
+  }
+
+  /** The graph as an ONNX model. */
+  public byte[] toBytes() {
+    return ModelProto.newBuilder()
+        .setIrVersion(IR_VERSION)
+        .setProducerName("faithfulsae")
+        .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain("").setVersion(OPSET))
+        .setGraph(graph)
+        .build()
+        .toByteArray();
+  }
+}

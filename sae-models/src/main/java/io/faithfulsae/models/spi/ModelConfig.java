@@ -1,0 +1,118 @@
+package io.faithfulsae.models.spi;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.SaeFormatException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * A model's {@code config.json}, read field by field; what is missing or unsupported is refused by
+ * name.
+ */
+public final class ModelConfig {
+  private static final JsonMapper JSON = JsonMapper.builder().build();
+
+  private final Path file;
+  private final JsonNode root;
+
+  private ModelConfig(Path file, JsonNode root) {
+    this.file = file;
+    this.root = root;
+  }
+
+  /**
+   * Reads a JSON object.
+   *
+   * @throws java.nio.file.NoSuchFileException if there is no such file
+   * @throws SaeFormatException if it is not a JSON object
+   */
+  public static ModelConfig read(Path file) throws IOException {
+    JsonNode root;
+    try {
+      root = JSON.readTree(Files.readAllBytes(file));
+    } catch (JsonProcessingException e) {
+      throw new SaeFormatException(
+          file, "file", "expected JSON, got: " + e.getOriginalMessage() + "; mend: fetch it again");
+    }
+    if (!root.isObject()) {
+      throw new SaeFormatException(
+          file,
+          "file",
+          "expected a JSON object, got " + root.getNodeType() + "; mend: fetch it again");
+    }
+    return new ModelConfig(file, root);
+  }
+
+  /** Whether the field is there and not null. */
+  public boolean has(String field) {
+    return root.hasNonNull(field);
+  }
+
+  /** A field as it is; a missing node if it is not there. */
+  public JsonNode json(String field) {
+    return root.path(field);
+  }
+
+  /** A positive integer that must be there. */
+  public int number(String field) throws SaeFormatException {
+    JsonNode value = root.path(field);
+    if (!value.canConvertToInt() || !value.isIntegralNumber() || value.intValue() < 1) {
+      throw problem(field, "a positive integer");
+    }
+    return value.intValue();
+  }
+
+  /** A positive integer, or {@code otherwise} if the field is missing or null. */
+  public int number(String field, int otherwise) throws SaeFormatException {
+    return has(field) ? number(field) : otherwise;
+  }
+
+  /** A number, or {@code otherwise} if the field is missing or null. */
+  public double real(String field, double otherwise) throws SaeFormatException {
+    if (!has(field)) {
+      return otherwise;
+    }
+    if (!root.path(field).isNumber()) {
+      throw problem(field, "a number");
+    }
+    return root.path(field).doubleValue();
+  }
+
+  /** A boolean, or {@code otherwise} if the field is missing or null. */
+  public boolean flag(String field, boolean otherwise) throws SaeFormatException {
+    if (!has(field)) {
+      return otherwise;
+    }
+    if (!root.path(field).isBoolean()) {
+      throw problem(field, "true or false");
+    }
+    return root.path(field).booleanValue();
+  }
+
+  /** A text, or {@code otherwise} if the field is missing or null. */
+  public String text(String field, String otherwise) throws SaeFormatException {
+    if (!has(field)) {
+      return otherwise;
+    }
+    if (!root.path(field).isTextual()) {
+      throw problem(field, "a text");
+    }
+    return root.path(field).textValue();
+  }
+
+  /** An exception that names this file, a field, what was expected and what is there. */
+  public SaeFormatException problem(String field, String expected) {
+    JsonNode value = root.path(field);
+    return new SaeFormatException(
+        file,
+        field,
+        "expected "
+            + expected
+            + ", got "
+            + (value.isMissingNode() ? "nothing" : value)
+            + "; mend: use a model that this version supports");
+  }
+}

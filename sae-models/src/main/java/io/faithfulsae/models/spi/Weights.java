@@ -1,0 +1,174 @@
+package io.faithfulsae.models.spi;
+
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.Safetensors;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+
+/**
+ * Where a checkpoint's tensors lie: one {@code model.safetensors}, or shards under {@code
+ * model.safetensors.index.json}.
+ *
+ * <p>Only headers are read. Links are resolved, since a download cache stores the files elsewhere
+ * under other names.
+ */
+public final class Weights {
+  private static final String SINGLE = "model.safetensors";
+  private static final String INDEX = "model.safetensors.index.json";
+
+  private final Path source;
+  private final Path root;
+  private final Map<String, Stored> tensors;
+
+  private Weights(Path source, Path root, Map<String, Stored> tensors) {
+    this.source = source;
+    this.root = root;
+    this.tensors = tensors;
+  }
+
+  /**
+   * A tensor in a file.
+   *
+   * @param file with links resolved
+   * @param entry type, shape and place
+   */
+  public record Stored(Path file, Safetensors.Entry entry) {}
+
+  /**
+   * Reads the headers of a model folder's safetensors files.
+   *
+   * @throws NoSuchFileException if the folder has neither, or a shard is missing
+   * @throws SaeFormatException if a file is truncated or damaged, or lacks a tensor that the index
+   *     promises
+   */
+  public static Weights open(Path folder) throws IOException {
+    if (Files.exists(folder.resolve(SINGLE))) {
+      Map<String, Stored> tensors = new LinkedHashMap<>();
+      Path file = folder.resolve(SINGLE);
+      header(file).forEach((name, stored) -> tensors.put(name, stored));
+      return new Weights(file, commonFolder(List.of(file.toRealPath())), tensors);
+    }
+    Path index = folder.resolve(INDEX);
+    if (!Files.exists(index)) {
+      throw new NoSuchFileException(
+          folder.resolve(SINGLE).toString(),
+          null,
+          "nor is there " + INDEX + "; mend: name a folder with safetensors");
+    }
+    return shards(folder, index);
+  }
+
+  private static Weights shards(Path folder, Path index) throws IOException {
+    Map<String, List<String>> namesByShard = new LinkedHashMap<>();
+    for (Map.Entry<String, com.fasterxml.jackson.databind.JsonNode> entry :
+        ModelConfig.read(index).json("weight_map").properties()) {
+      namesByShard
+          .computeIfAbsent(entry.getValue().asText(), k -> new ArrayList<>())
+          .add(entry.getKey());
+    }
+    Map<String, Stored> tensors = new LinkedHashMap<>();
+    List<Path> files = new ArrayList<>();
+    for (Map.Entry<String, List<String>> shard : namesByShard.entrySet()) {
+      Path file = folder.resolve(shard.getKey());
+      Map<String, Stored> inFile = header(file);
+      files.add(file.toRealPath());
+      for (String name : shard.getValue()) {
+        Stored stored = inFile.get(name);
+        if (stored == null) {
+          throw new SaeFormatException(
+              file,
+              name,
+              "expected this tensor, as " + INDEX + " says, got none; mend: fetch the shard again");
+        }
+        tensors.put(name, stored);
+      }
+    }
+    if (files.isEmpty()) {
+      throw new SaeFormatException(
+          index, "weight_map", "expected tensors, got none; mend: fetch it again");
+    }
+    return new Weights(index, commonFolder(files), tensors);
+  }
+
+  private static Map<String, Stored> header(Path file) throws IOException {
+    Map<String, Stored> tensors = new LinkedHashMap<>();
+    try (Safetensors opened = Safetensors.open(file)) {
+      Path real = file.toRealPath();
+      opened.entries().forEach((name, entry) -> tensors.put(name, new Stored(real, entry)));
+    }
+    return tensors;
+  }
+
+  private static Path commonFolder(Collection<Path> files) {
+    Path first = files.iterator().next();
+    int names = first.getNameCount() - 1;
+    for (Path file : files) {
+      while (names > 0 && !file.startsWith(first.getRoot().resolve(first.subpath(0, names)))) {
+        names--;
+      }
+    }
+    return names == 0 ? first.getRoot() : first.getRoot().resolve(first.subpath(0, names));
+  }
+
+  /** The folder below which all files lie. */
+  public Path root() {
+    return root;
+  }
+
+  /** Whether there is a tensor of this name. */
+  public boolean has(String name) {
+    return tensors.containsKey(name);
+  }
+
+  /**
+   * A tensor, checked.
+   *
+   * @throws SaeFormatException if it is missing, has another shape, or is not F32, F16 or BF16
+   */
+  public Stored get(String name, long... shape) throws SaeFormatException {
+    Stored stored = tensors.get(name);
+    List<Long> expected = java.util.Arrays.stream(shape).boxed().toList();
+    if (stored == null) {
+      throw new SaeFormatException(
+          source,
+          name,
+          "expected a tensor of shape "
+              + expected
+              + ", got none of this name among "
+              + tensors.size()
+              + " such as "
+              + new TreeSet<>(tensors.keySet()).stream().limit(3).toList()
+              + "; mend: use a checkpoint of the family that config.json names");
+    }
+    if (!stored.entry().shape().equals(expected)) {
+      throw new SaeFormatException(
+          stored.file(),
+          name,
+          "expected shape "
+              + expected
+              + ", got "
+              + stored.entry().shape()
+              + "; mend: config.json and weights differ");
+    }
+    switch (stored.entry().dtype()) {
+      case F32, F16, BF16 -> {
+        return stored;
+      }
+      default ->
+          throw new SaeFormatException(
+              stored.file(),
+              name,
+              "expected dtype F32, F16 or BF16, got "
+                  + stored.entry().dtype()
+                  + "; mend: convert the checkpoint");
+    }
+  }
+}
