@@ -1,0 +1,28 @@
+/* adam.cu: launches norm, clipping and Adam; definitions are in adam.cuh. */
+#include "adam.cuh"
+
+namespace sae::cuda {
+
+cudaError_t launch_squares(const float *gradient, int64_t count, double *partials, cudaStream_t stream) {
+    return launch(squares_kernel, kSquareBlocks, stream, gradient, count, partials);
+}
+
+cudaError_t launch_prepare_update(const double *partials, int64_t count, const AdamOptions &options, double lr,
+                                  StepSums *sums, StepStatus *status, cudaStream_t stream) {
+    return launch(prepare_update_kernel, 1, stream, partials, count, options, lr, sums, status);
+}
+
+cudaError_t launch_update(const float *gradient, int64_t count, const AdamOptions &options, const StepSums *sums,
+                          const StepStatus *status, float *parameters, float *first, float *second,
+                          cudaStream_t stream) {
+    return launch(update_kernel, divide_up(count, kThreads), stream, gradient, count, options, sums, status,
+                  parameters, first, second);
+}
+
+cudaError_t launch_update_decoder(const float *gradient, int64_t d_in, int64_t d_sae, const AdamOptions &options,
+                                  const StepSums *sums, const StepStatus *status, float *w_dec, float *first,
+                                  float *second, cudaStream_t stream) {
+    return launch(update_decoder_kernel, d_sae, stream, gradient, d_in, options, sums, status, w_dec, first, second);
+}
+
+} // namespace sae::cuda

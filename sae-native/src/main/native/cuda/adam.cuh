@@ -1,0 +1,134 @@
+/*
+ * adam.cuh: gradient norm and clipping, decoder norm and projection, Adam.
+ *
+ *   norm = sqrt(sum of squares of every trained gradient);  clip = min(1, clip_norm / (norm + 1e-6)), 1 when off
+ *   t = steps + 1;  g = clip gradient
+ *   decoder rows: w = w / |w| with SAE_DECODER_NORM_BEFORE_STEP; g = g - <g, w> w / |w|^2 with SAE_OPT_PROJECT_GRADIENT
+ *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+ *   p = p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)         (torch.optim.Adam, no weight decay)
+ *   decoder rows: w = w / |w| with SAE_DECODER_NORM_AFTER_STEP. A row of zeros stays.
+ *
+ * in and out: parameters, gradients, moments float32; StepSums and StepStatus on the device. Nothing changes when the
+ * status has a bad row. Bytes: 28 a parameter (g, p, m, v read; p, m, v written); squares read 4 more.
+ * Launch: squares: kSquareBlocks blocks, strided; update: a thread an element; decoder: a block a latent (two or three
+ * passes over the row, from L1). At most 2 KiB shared memory.
+ * Deterministic: sums over a grid of fixed size, in double. Not yet run on a GPU.
+ */
+#ifndef SAE_CUDA_ADAM_CUH
+#define SAE_CUDA_ADAM_CUH
+
+#include "device.h"
+#include "kernels.h"
+#include "reduce.cuh"
+
+namespace sae::cuda {
+namespace {
+
+__global__ void __launch_bounds__(kThreads)
+    squares_kernel(const float *__restrict__ gradient, int64_t count, double *__restrict__ partials) {
+    double sum = 0.0;
+    for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+         i += kSquareBlocks * kThreads) {
+        const double value = gradient[i];
+        sum += value * value;
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        partials[blockIdx.x] = sum;
+    }
+}
+
+/* One block. partials holds the squares of every trained gradient; count 0: clipping is off. */
+__global__ void __launch_bounds__(kThreads)
+    prepare_update_kernel(const double *__restrict__ partials, int64_t count, AdamOptions options, double lr,
+                          StepSums *sums, StepStatus *status) {
+    double squares = 0.0;
+    for (int64_t i = threadIdx.x; i < count; i += kThreads) {
+        squares += partials[i];
+    }
+    squares = block_sum(squares);
+    if (threadIdx.x != 0) {
+        return;
+    }
+    if (status->bad_row != kNoBadRow) {
+        status->refused_row = status->bad_row; // until the host asks
+        return;
+    }
+    const double norm = sqrt(squares);
+    const double t = static_cast<double>(++status->steps);
+    sums->clip = count == 0 ? 1.0 : fmin(1.0, options.clip_norm / (norm + 1e-6));
+    sums->step_size = lr / (1.0 - pow(options.beta1, t));
+    sums->second_correction = 1.0 / sqrt(1.0 - pow(options.beta2, t));
+    status->stats[SAE_STAT_STEPS] = t;
+    status->stats[SAE_STAT_GRADIENT_NORM] = norm;
+}
+
+__device__ inline float adam_step(float parameter, double gradient, const AdamOptions &options, const StepSums &sums,
+                                  float *first, float *second) {
+    const double m = options.beta1 * *first + (1.0 - options.beta1) * gradient;
+    const double v = options.beta2 * *second + (1.0 - options.beta2) * gradient * gradient;
+    *first = static_cast<float>(m);
+    *second = static_cast<float>(v);
+    return static_cast<float>(parameter - sums.step_size * m / (sqrt(v) * sums.second_correction + options.eps));
+}
+
+__global__ void __launch_bounds__(kThreads)
+    update_kernel(const float *__restrict__ gradient, int64_t count, AdamOptions options,
+                  const StepSums *__restrict__ sums, const StepStatus *__restrict__ status,
+                  float *__restrict__ parameters, float *__restrict__ first, float *__restrict__ second) {
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+    if (i < count && status->bad_row == kNoBadRow) {
+        parameters[i] = adam_step(parameters[i], sums->clip * gradient[i], options, *sums, &first[i], &second[i]);
+    }
+}
+
+/* 1 / |row|; 1 for a row of zeros. */
+__device__ inline double inverse_norm(const float *row, int64_t d_in) {
+    double squares = 0.0;
+    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+        squares += static_cast<double>(row[i]) * row[i];
+    }
+    squares = block_sum(squares);
+    return squares > 0.0 ? 1.0 / sqrt(squares) : 1.0;
+}
+
+/* Each thread reads and writes its own columns of the row only. */
+__device__ inline void scale_row(float *row, int64_t d_in, double factor) {
+    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+        row[i] = static_cast<float>(row[i] * factor);
+    }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    update_decoder_kernel(const float *__restrict__ gradients, int64_t d_in, AdamOptions options,
+                          const StepSums *__restrict__ sums, const StepStatus *__restrict__ status,
+                          float *__restrict__ w_dec, float *__restrict__ first, float *__restrict__ second) {
+    if (status->bad_row != kNoBadRow) {
+        return;
+    }
+    const int64_t start = static_cast<int64_t>(blockIdx.x) * d_in;
+    const float *gradient = gradients + start;
+    float *row = w_dec + start;
+    if (options.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP) {
+        scale_row(row, d_in, inverse_norm(row, d_in));
+    }
+    double along = 0.0; // <g, w> / |w|^2
+    if (options.project_gradient) {
+        const double inverse = inverse_norm(row, d_in);
+        for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+            along += sums->clip * gradient[i] * row[i];
+        }
+        along = block_sum(along) * inverse * inverse;
+    }
+    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+        row[i] = adam_step(row[i], sums->clip * gradient[i] - along * row[i], options, *sums, &first[start + i],
+                           &second[start + i]);
+    }
+    if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
+        scale_row(row, d_in, inverse_norm(row, d_in));
+    }
+}
+
+} // namespace
+} // namespace sae::cuda
+#endif

@@ -1,0 +1,129 @@
+/* backend.cu: the one exported symbol, and contexts: which device, and whether there is one. */
+#include <memory>
+
+#include "../common/text.h"
+#include "operations.h"
+
+namespace sae::cuda {
+namespace {
+
+constexpr int kLeastMajor = 8; // compute capability that the library was compiled for at least
+
+/* Fails with the reason when there is no device of this number. */
+void require_device(int device) {
+    int driver = 0;
+    if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+        cudaGetLastError();
+        fail(SAE_UNAVAILABLE, "no NVIDIA driver on this machine");
+    }
+    int count = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    if (error == cudaErrorInsufficientDriver) {
+        cudaGetLastError();
+        int runtime = 0;
+        cudaRuntimeGetVersion(&runtime);
+        fail(SAE_UNAVAILABLE, "expected an NVIDIA driver for CUDA " + std::to_string(runtime / 1000) +
+                                  " (580 or newer), got one for CUDA " + std::to_string(driver / 1000) + "." +
+                                  std::to_string(driver % 1000 / 10));
+    }
+    if (error != cudaSuccess) {
+        cudaGetLastError();
+        fail(SAE_UNAVAILABLE, std::string("no NVIDIA GPU can be used: ") + cudaGetErrorString(error) +
+                                  " (CUDA error " + std::to_string(error) + ")");
+    }
+    if (device >= count) {
+        fail(SAE_UNAVAILABLE, "expected device in [0, " + std::to_string(count) + "), got " + std::to_string(device));
+    }
+}
+
+cudaDeviceProp usable_device(int device) {
+    require_device(device);
+    cudaDeviceProp properties{};
+    check(cudaGetDeviceProperties(&properties, device), "asking for the device's properties");
+    if (properties.major < kLeastMajor) {
+        fail(SAE_UNAVAILABLE, "expected a GPU of compute capability " + std::to_string(kLeastMajor) + ".0 or newer, got " +
+                                  properties.name + " with " + std::to_string(properties.major) + "." +
+                                  std::to_string(properties.minor));
+    }
+    return properties;
+}
+
+int parse_device(const char *options) {
+    int64_t device = 0;
+    for (const auto &[key, value] : parse_options(options)) {
+        require(key == "device", "the CUDA backend's option device=N", key);
+        device = parse_integer(key, value, 0, INT_MAX);
+    }
+    return static_cast<int>(device);
+}
+
+std::string version_text(const cudaDeviceProp &properties) {
+    return std::to_string(properties.major) + "." + std::to_string(properties.minor);
+}
+
+} // namespace
+
+sae_status probe(char *text, int64_t capacity) {
+    return guarded([&] {
+        const cudaDeviceProp properties = usable_device(0);
+        copy_text(std::string(properties.name) + ", compute capability " + version_text(properties) + ", " +
+                      std::to_string(properties.totalGlobalMem >> 20) + " MiB",
+                  text, capacity);
+    });
+}
+
+sae_status context_open(const char *options, void **context) {
+    return guarded([&] {
+        auto made = std::make_unique<Context>();
+        made->device = parse_device(options);
+        made->properties = usable_device(made->device);
+        made->activate();
+        check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "making a stream");
+        *context = made.release();
+    });
+}
+
+sae_status context_describe(void *handle, char *text, int64_t capacity) {
+    return guarded([&] {
+        const Context &context = *static_cast<Context *>(handle);
+        const cudaDeviceProp &properties = context.properties;
+        const std::string isa = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
+        copy_text("{\"backend\":\"cuda\",\"device\":" + json_string(properties.name) + ",\"isa\":" + json_string(isa) +
+                      ",\"threads\":0,\"blas\":\"own\",\"memory_bytes\":" +
+                      std::to_string(properties.totalGlobalMem) +
+                      ",\"abi_version\":" + std::to_string(SAE_ABI_VERSION) + "}",
+                  text, capacity);
+    });
+}
+
+sae_status context_synchronize(void *handle) {
+    return guarded([&] {
+        const Context &context = *static_cast<Context *>(handle);
+        context.activate();
+        context.synchronize();
+    });
+}
+
+void context_close(void *handle) {
+    const std::unique_ptr<Context> context(static_cast<Context *>(handle));
+    cudaSetDevice(context->device);
+    cudaStreamSynchronize(context->stream);
+    cudaStreamDestroy(context->stream);
+}
+
+namespace {
+
+constexpr sae_backend_table kTable = {
+    SAE_ABI_VERSION, "cuda",        last_error,     probe,          context_open,  context_describe,
+    context_synchronize, context_close, buffer_create, buffer_address, buffer_write,  buffer_read,
+    buffer_close,    params_create, params_write,   params_read,    params_close,  encode_topk,
+    decode,          matmul_nt,     trainer_create, train_step,     trainer_stats, trainer_write,
+    trainer_read,    trainer_close,
+};
+
+} // namespace
+} // namespace sae::cuda
+
+extern "C" __attribute__((visibility("default"))) const sae_backend_table *sae_backend_entry(int32_t abi_version) {
+    return abi_version == SAE_ABI_VERSION ? &sae::cuda::kTable : nullptr;
+}

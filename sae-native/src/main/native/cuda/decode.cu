@@ -1,0 +1,64 @@
+/* decode.cu: sae_decode, and the sparse products of a training step; definitions are in decode.cuh. */
+#include "decode.cuh"
+
+#include "operations.h"
+
+namespace sae::cuda {
+
+cudaError_t launch_decode(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
+                          const float *b_dec, int64_t d_in, int64_t d_sae, float *x_hat, int *bad_row,
+                          cudaStream_t stream) {
+    return launch(decode_kernel, rows, stream, indices, values, k, w_dec, b_dec, d_in, d_sae, x_hat, bad_row);
+}
+
+cudaError_t launch_error(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
+                         const float *b_dec, const float *x, int64_t d_in, float *error, cudaStream_t stream) {
+    return launch(error_kernel, rows, stream, indices, values, k, w_dec, b_dec, x, d_in, error);
+}
+
+cudaError_t launch_residual(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
+                            const float *error, int64_t d_in, float *residual, cudaStream_t stream) {
+    return launch(residual_kernel, rows, stream, indices, values, k, w_dec, error, d_in, residual);
+}
+
+namespace {
+
+struct DecodeScratch {
+    int *bad_row;
+    Staged<int> indices;
+    Staged<float> values;
+    Staged<float> x_hat;
+
+    DecodeScratch(Carver &carver, int64_t rows, int64_t k, int64_t d_in, const Buffer &indices_, const Buffer &values_,
+                  const Buffer &x_hat_)
+        : bad_row(carver.take<int>(1)), indices(carver, indices_, rows * k), values(carver, values_, rows * k),
+          x_hat(carver, x_hat_, rows * d_in) {}
+};
+
+} // namespace
+
+sae_status decode(void *handle, void *indices, void *values, int64_t rows, int64_t k, void *x_hat) {
+    return guarded([&] {
+        const Params &params = *static_cast<Params *>(handle);
+        Context &context = *params.context;
+        context.activate();
+        require_size(rows, k);
+        const auto scratch =
+            context.scratch.make<DecodeScratch>(rows, k, params.d_in, *static_cast<Buffer *>(indices),
+                                                *static_cast<Buffer *>(values), *static_cast<Buffer *>(x_hat));
+        write_int(context, scratch.bad_row, kNoBadRow);
+        check(launch_decode(scratch.indices.upload(), scratch.values.upload(), rows, k, params.tensor(SAE_W_DEC),
+                            params.tensor(SAE_B_DEC), params.d_in, params.d_sae, scratch.x_hat.address,
+                            scratch.bad_row, context.stream),
+              "decoding");
+        const int bad = read_int(context, scratch.bad_row);
+        if (bad != kNoBadRow) {
+            fail(SAE_INVALID_ARGUMENT, "expected indices in [0, " + std::to_string(params.d_sae) +
+                                           "), got another in row " + std::to_string(bad) + " of " +
+                                           std::to_string(rows));
+        }
+        scratch.x_hat.download();
+    });
+}
+
+} // namespace sae::cuda

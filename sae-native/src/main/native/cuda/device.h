@@ -1,0 +1,186 @@
+/*
+ * device.h: what every CUDA file shares: errors, launches, owned memory, the context and its scratch.
+ *
+ * Ownership: a Context owns its stream and its scratch; Params and Trainer own their tensors. Launchers
+ * (launch_*, kernels.h) never allocate and never wait. Only the functions of the backend table do.
+ */
+#ifndef SAE_CUDA_DEVICE_H
+#define SAE_CUDA_DEVICE_H
+
+#include <cuda_runtime.h>
+
+#include <climits>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <utility>
+
+#include "../common/backend_table.h"
+#include "../common/guard.h"
+
+namespace sae::cuda {
+
+constexpr int kThreads = 256; // threads of every block of every kernel here
+constexpr int kNoBadRow = INT_MAX;
+
+/* Throws the text of a CUDA error; memory exhaustion has its own status. */
+inline void check(cudaError_t error, const char *what) {
+    if (error == cudaSuccess) {
+        return;
+    }
+    cudaGetLastError(); // an error that is not sticky would otherwise be seen by the next call
+    sae_status status = error == cudaErrorMemoryAllocation ? SAE_OUT_OF_MEMORY : SAE_DEVICE_ERROR;
+    fail(status, std::string(what) + ": " + cudaGetErrorString(error) + " (CUDA error " + std::to_string(error) + ")");
+}
+
+inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* One-dimensional launch of kThreads threads a block. */
+template <typename... Parameters, typename... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, cudaStream_t stream, Arguments &&...arguments) {
+    if (blocks == 0) {
+        return cudaSuccess;
+    }
+    if (blocks > INT_MAX) {
+        return cudaErrorInvalidConfiguration;
+    }
+    cudaLaunchConfig_t config{};
+    config.gridDim = dim3(static_cast<unsigned>(blocks));
+    config.blockDim = dim3(kThreads);
+    config.stream = stream;
+    return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+}
+
+/* Device memory, freed with the object. */
+class DeviceMemory {
+  public:
+    DeviceMemory() = default;
+    explicit DeviceMemory(int64_t bytes) : bytes_(bytes) {
+        check(cudaMalloc(&address_, static_cast<size_t>(bytes)), "allocating device memory");
+    }
+    DeviceMemory(const DeviceMemory &) = delete;
+    DeviceMemory &operator=(const DeviceMemory &) = delete;
+    DeviceMemory(DeviceMemory &&other) noexcept
+        : address_(std::exchange(other.address_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+    DeviceMemory &operator=(DeviceMemory &&other) noexcept {
+        std::swap(address_, other.address_);
+        std::swap(bytes_, other.bytes_);
+        return *this;
+    }
+    ~DeviceMemory() {
+        if (address_ != nullptr) {
+            cudaFree(address_); // waits for the device by itself
+        }
+    }
+    void clear(cudaStream_t stream) const {
+        check(cudaMemsetAsync(address_, 0, static_cast<size_t>(bytes_), stream), "clearing device memory");
+    }
+    template <typename T> T *as() const { return static_cast<T *>(address_); }
+    int64_t bytes() const { return bytes_; }
+
+  private:
+    void *address_ = nullptr;
+    int64_t bytes_ = 0;
+};
+
+inline DeviceMemory zeroed(int64_t bytes, cudaStream_t stream) {
+    DeviceMemory memory(bytes);
+    memory.clear(stream);
+    return memory;
+}
+
+/* Cuts arrays out of one block of memory. Without a block it only adds up what they need. */
+class Carver {
+  public:
+    Carver() = default;
+    explicit Carver(unsigned char *base) : base_(base) {}
+    template <typename T> T *take(int64_t count) {
+        const int64_t start = used_;
+        used_ += (count * static_cast<int64_t>(sizeof(T)) + kAlignment - 1) / kAlignment * kAlignment;
+        return base_ == nullptr ? nullptr : reinterpret_cast<T *>(base_ + start);
+    }
+    int64_t used() const { return used_; }
+
+  private:
+    static constexpr int64_t kAlignment = 256;
+    unsigned char *base_ = nullptr;
+    int64_t used_ = 0;
+};
+
+/* Scratch of a context. Every operation cuts it anew from the start, which is right because the operations of a context
+ * are ordered by its stream. Grows, never shrinks. */
+class Scratch {
+  public:
+    /* A Layout is a struct of pointers with a constructor (Carver &, arguments...): made once to add up, once to cut. */
+    template <typename Layout, typename... Arguments> Layout make(Arguments &&...arguments) {
+        Carver measure;
+        Layout(measure, arguments...);
+        if (measure.used() > memory_.bytes()) {
+            memory_ = DeviceMemory(); // frees the old one first
+            memory_ = DeviceMemory(measure.used());
+        }
+        Carver carver(memory_.as<unsigned char>());
+        return Layout(carver, arguments...);
+    }
+
+  private:
+    DeviceMemory memory_;
+};
+
+struct Context {
+    int device = 0;
+    cudaDeviceProp properties{};
+    cudaStream_t stream = nullptr;
+    Scratch scratch;
+
+    void activate() const { check(cudaSetDevice(device), "choosing the device"); }
+    void synchronize() const { check(cudaStreamSynchronize(stream), "waiting for the device"); }
+};
+
+struct Buffer {
+    Context *context = nullptr;
+    void *address = nullptr;
+    int64_t bytes = 0;
+    int32_t place = SAE_DEVICE;
+};
+
+struct Params {
+    Context *context = nullptr;
+    int64_t d_in = 0;
+    int64_t d_sae = 0;
+    bool subtract_b_dec = false;
+    DeviceMemory tensors[4]; // by SAE_W_ENC ...
+
+    float *tensor(int32_t which) const { return tensors[which].as<float>(); }
+    int64_t elements(int32_t which) const {
+        return which == SAE_B_DEC ? d_in : which == SAE_B_ENC ? d_sae : d_in * d_sae;
+    }
+};
+
+/* Where the device reads or writes a buffer of n elements: the buffer itself, or its copy in scratch when it is pinned
+ * host memory. `upload` and `download` move what is pinned; they do nothing for device memory. */
+template <typename T> struct Staged {
+    T *address;
+    const Buffer &buffer;
+    int64_t count;
+
+    Staged(Carver &carver, const Buffer &from, int64_t n)
+        : address(from.place == SAE_HOST ? carver.take<T>(n) : static_cast<T *>(from.address)), buffer(from), count(n) {}
+
+    const T *upload() const {
+        copy(address, buffer.address, cudaMemcpyHostToDevice, "copying an input to the device");
+        return address;
+    }
+    void download() const { copy(buffer.address, address, cudaMemcpyDeviceToHost, "copying an output to the host"); }
+
+  private:
+    void copy(void *target, const void *source, cudaMemcpyKind kind, const char *what) const {
+        if (buffer.place == SAE_HOST) {
+            check(cudaMemcpyAsync(target, source, static_cast<size_t>(count) * sizeof(T), kind, buffer.context->stream),
+                  what);
+        }
+    }
+};
+
+} // namespace sae::cuda
+#endif

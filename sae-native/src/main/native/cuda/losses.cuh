@@ -1,0 +1,154 @@
+/*
+ * losses.cuh: column means, squares about them, the losses of a step and what multiplies its gradients.
+ *
+ *   column sums:   sums[i] = sum_b w[b] a[b, i]                         (w = 1 when null)
+ *   row squares:   squares[b] = sum_i (a[b, i] - scale sums[i])^2        (no mean when sums is null)
+ *   reconstruction = main sum e^2,  main = 1/(B d) | 1/B | 1/sum (x - mean x)^2                    (SAE_OPT_LOSS)
+ *   aux            = aux sum r^2,   aux = coefficient share / (B d) | / B | / sum (x - mean x)^2
+ *                                         | / sum (e - mean e)^2                                   (SAE_OPT_AUX_NORM)
+ *   share = min(1, n_dead / aux_k) with SAE_OPT_AUX_SCALE_BY_DEAD, else 1; aux = 0 without dead latents
+ *   output gradient: dL/dx_hat = 2 main e + (detach ? 0 : 2 aux r),  dL/d(z_aux W_dec) = 2 aux r
+ *   A ratio over no variance counts as 0.
+ *
+ * in and out: float32 [rows, d_in] matrices, double sums. Bytes: 4 rows d_in a pass.
+ * Launch: column sums: a block per 256 columns and kChunk rows, then a thread per column over the chunks; row squares: a
+ * block a row; totals: one block; scales: one thread. Everything of 256 threads, at most 2 KiB shared memory.
+ * Deterministic: chunks are of fixed size and are added in order, in double. Not yet run on a GPU.
+ */
+#ifndef SAE_CUDA_LOSSES_CUH
+#define SAE_CUDA_LOSSES_CUH
+
+#include "device.h"
+#include "kernels.h"
+#include "reduce.cuh"
+
+namespace sae::cuda {
+namespace {
+
+__global__ void __launch_bounds__(kThreads)
+    column_partials_kernel(const float *__restrict__ a, const float *__restrict__ weights, int64_t rows,
+                           int64_t columns, double *__restrict__ partials) {
+    const int64_t column_blocks = (columns + kThreads - 1) / kThreads;
+    const int64_t chunk = blockIdx.x / column_blocks;
+    const int64_t column = blockIdx.x % column_blocks * kThreads + threadIdx.x;
+    if (column >= columns) {
+        return;
+    }
+    const int64_t first = chunk * kChunk;
+    const int64_t end = first + kChunk < rows ? first + kChunk : rows;
+    double sum = 0.0;
+    for (int64_t row = first; row < end; row++) {
+        const double value = a[row * columns + column];
+        sum += weights == nullptr ? value : weights[row] * value;
+    }
+    partials[chunk * columns + column] = sum;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    column_totals_kernel(const double *__restrict__ partials, int64_t chunks, int64_t columns,
+                         double *__restrict__ sums) {
+    const int64_t column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+    if (column >= columns) {
+        return;
+    }
+    double sum = 0.0;
+    for (int64_t chunk = 0; chunk < chunks; chunk++) {
+        sum += partials[chunk * columns + column];
+    }
+    sums[column] = sum;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    row_squares_kernel(const float *__restrict__ a, const double *__restrict__ column_sums, double scale,
+                       int64_t columns, double *__restrict__ squares) {
+    const int64_t row = blockIdx.x;
+    double sum = 0.0;
+    for (int64_t column = threadIdx.x; column < columns; column += kThreads) {
+        const double mean = column_sums == nullptr ? 0.0 : column_sums[column] * scale;
+        const double deviation = a[row * columns + column] - mean;
+        sum += deviation * deviation;
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        squares[row] = sum;
+    }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    total_kernel(const double *__restrict__ terms, int64_t count, double *__restrict__ total) {
+    double sum = 0.0;
+    for (int64_t i = threadIdx.x; i < count; i += kThreads) {
+        sum += terms[i];
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        *total = sum;
+    }
+}
+
+/* Kept values > 0 of the whole batch. */
+__global__ void __launch_bounds__(kThreads)
+    count_active_kernel(const float *__restrict__ values, int64_t entries, double *__restrict__ total) {
+    double count = 0.0;
+    for (int64_t entry = threadIdx.x; entry < entries; entry += kThreads) {
+        count += values[entry] > 0.0f ? 1.0 : 0.0;
+    }
+    count = block_sum(count); // integers below 2^53: exact in any order
+    if (threadIdx.x == 0) {
+        *total = count;
+    }
+}
+
+__device__ inline double inverse(double denominator) { return denominator == 0.0 ? 0.0 : 1.0 / denominator; }
+
+__global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead, StepSums *sums,
+                              StepStatus *status) {
+    if (threadIdx.x != 0) {
+        return;
+    }
+    const double by_variance = inverse(sums->variance);
+    const double reconstruction = options.loss == SAE_LOSS_MEAN ? 1.0 / (rows * d_in)
+                        : options.loss == SAE_LOSS_SUM_MEAN ? 1.0 / rows
+                                                            : by_variance;
+    double aux = 0.0;
+    if (options.aux_coefficient > 0.0 && *n_dead > 0) {
+        const double normaliser = options.aux_norm == SAE_AUX_MEAN       ? 1.0 / (rows * d_in)
+                                  : options.aux_norm == SAE_AUX_SUM_MEAN ? 1.0 / rows
+                                  : options.aux_norm == SAE_AUX_TARGET_VARIANCE
+                                      ? by_variance
+                                      : inverse(sums->residual_variance);
+        const double share = options.aux_scale_by_dead ? fmin(1.0, *n_dead / options.aux_k) : 1.0;
+        aux = options.aux_coefficient * share * normaliser;
+    }
+    sums->error_scale = 2.0 * reconstruction;
+    sums->aux_scale = 2.0 * aux;
+    if (status->bad_row != kNoBadRow) {
+        return; // the stats stay those of the last step that counted
+    }
+    double *stats = status->stats;
+    stats[SAE_STAT_RECONSTRUCTION] = reconstruction * sums->squared_error;
+    stats[SAE_STAT_AUX] = aux == 0.0 ? 0.0 : aux * sums->squared_residual;
+    stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
+    stats[SAE_STAT_L0] = sums->active / rows;
+    stats[SAE_STAT_DEAD] = *n_dead;
+    stats[SAE_STAT_FVU] = sums->squared_error * by_variance;
+}
+
+/* error becomes dL/dx_hat, residual (may be null) becomes dL/d(z_aux W_dec). */
+__global__ void __launch_bounds__(kThreads)
+    output_gradient_kernel(const StepSums *__restrict__ sums, bool detach, int64_t count, float *__restrict__ error,
+                           float *__restrict__ residual) {
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+    if (i >= count) {
+        return;
+    }
+    const double through_aux = residual == nullptr ? 0.0 : sums->aux_scale * residual[i];
+    error[i] = static_cast<float>(sums->error_scale * error[i] + (detach ? 0.0 : through_aux));
+    if (residual != nullptr) {
+        residual[i] = static_cast<float>(through_aux);
+    }
+}
+
+} // namespace
+} // namespace sae::cuda
+#endif

@@ -1,0 +1,69 @@
+/*
+ * operations.h: the functions of the backend table (backend_table.h), one .cu file per group, and what they share.
+ * abi.cpp has checked every argument before it calls one of these.
+ */
+#ifndef SAE_CUDA_OPERATIONS_H
+#define SAE_CUDA_OPERATIONS_H
+
+#include "kernels.h"
+
+namespace sae::cuda {
+
+/* Dense scores of `rows` rows against the latents and the top-k of each, by chunks of rows; scratch for it. */
+struct Selection {
+    int64_t rows;
+    int64_t k;
+    int64_t chunk; // rows scored at a time
+    float *scores; // [chunk, d_sae]
+    uint64_t *keys;
+
+    Selection(Carver &carver, int64_t rows, int64_t d_sae, int64_t k);
+};
+
+/* among and n_among: the list of latents to choose from and its length, on the device; null: all. */
+void select_latents(const Params &params, const Selection &selection, const float *input, const int *among,
+                    const int *n_among, int *indices, float *values);
+
+/* Rows the encoder reads: x itself, or x - b_dec in `centred`. Lowers bad_row to the first row that is not finite. */
+const float *prepare_rows(const Params &params, const float *x, int64_t rows, float *centred, int *bad_row);
+
+/* Rows that one call can take: row numbers and entries are 32-bit on the device. */
+void require_size(int64_t rows, int64_t k);
+
+std::string nonfinite_text(int row, int64_t rows);
+
+/* One int on the device. read_int waits for everything before it. */
+void write_int(const Context &context, int *address, int value);
+int read_int(const Context &context, const int *address);
+
+sae_status probe(char *text, int64_t capacity);
+sae_status context_open(const char *options, void **context);
+sae_status context_describe(void *context, char *text, int64_t capacity);
+sae_status context_synchronize(void *context);
+void context_close(void *context);
+
+sae_status buffer_create(void *context, int64_t bytes, int32_t place, void **buffer);
+int64_t buffer_address(void *buffer);
+sae_status buffer_write(void *buffer, int64_t offset, const void *source, int64_t bytes);
+sae_status buffer_read(void *buffer, int64_t offset, void *target, int64_t bytes);
+void buffer_close(void *buffer);
+
+sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
+                         int64_t *live_bytes);
+sae_status params_write(void *params, int32_t tensor, int64_t first, const float *source, int64_t count);
+sae_status params_read(void *params, int32_t tensor, int64_t first, float *target, int64_t count);
+void params_close(void *params);
+
+sae_status encode_topk(void *params, void *x, int64_t rows, int64_t k, void *indices, void *values);
+sae_status decode(void *params, void *indices, void *values, int64_t rows, int64_t k, void *x_hat);
+sae_status matmul_nt(void *context, void *a, int64_t m, void *b, int64_t n, int64_t inner, void *c);
+
+sae_status trainer_create(void *params, const double *options, void **trainer, int64_t *live_bytes);
+sae_status train_step(void *trainer, void *x, int64_t rows, double lr);
+sae_status trainer_stats(void *trainer, double *values);
+sae_status trainer_write(void *trainer, int32_t state, int64_t first, const void *source, int64_t count);
+sae_status trainer_read(void *trainer, int32_t state, int64_t first, void *target, int64_t count);
+void trainer_close(void *trainer);
+
+} // namespace sae::cuda
+#endif

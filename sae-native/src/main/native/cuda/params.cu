@@ -1,0 +1,129 @@
+/* params.cu: parameters and buffers: allocation, and transfers between them and the host. */
+#include <cstring>
+#include <memory>
+
+#include "operations.h"
+
+namespace sae::cuda {
+
+sae_status buffer_create(void *handle, int64_t bytes, int32_t place, void **buffer) {
+    return guarded([&] {
+        Context &context = *static_cast<Context *>(handle);
+        context.activate();
+        auto made = std::make_unique<Buffer>();
+        made->context = &context;
+        made->bytes = bytes;
+        made->place = place;
+        const auto size = static_cast<size_t>(bytes);
+        if (place == SAE_HOST) {
+            check(cudaHostAlloc(&made->address, size, cudaHostAllocDefault), "allocating pinned host memory");
+            std::memset(made->address, 0, size);
+        } else {
+            check(cudaMalloc(&made->address, size), "allocating device memory");
+            const cudaError_t error = cudaMemsetAsync(made->address, 0, size, context.stream);
+            if (error != cudaSuccess) {
+                cudaFree(made->address);
+                check(error, "clearing device memory");
+            }
+        }
+        *buffer = made.release();
+    });
+}
+
+int64_t buffer_address(void *buffer) { return reinterpret_cast<int64_t>(static_cast<Buffer *>(buffer)->address); }
+
+sae_status buffer_write(void *handle, int64_t offset, const void *source, int64_t bytes) {
+    return guarded([&] {
+        const Buffer &buffer = *static_cast<Buffer *>(handle);
+        buffer.context->activate();
+        unsigned char *target = static_cast<unsigned char *>(buffer.address) + offset;
+        if (buffer.place == SAE_HOST) {
+            buffer.context->synchronize(); // operations before this one may still read it
+            std::memcpy(target, source, static_cast<size_t>(bytes));
+            return;
+        }
+        check(cudaMemcpyAsync(target, source, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
+                              buffer.context->stream),
+              "writing a buffer");
+        buffer.context->synchronize();
+    });
+}
+
+sae_status buffer_read(void *handle, int64_t offset, void *target, int64_t bytes) {
+    return guarded([&] {
+        const Buffer &buffer = *static_cast<Buffer *>(handle);
+        buffer.context->activate();
+        const unsigned char *source = static_cast<const unsigned char *>(buffer.address) + offset;
+        if (buffer.place == SAE_HOST) {
+            buffer.context->synchronize();
+            std::memcpy(target, source, static_cast<size_t>(bytes));
+            return;
+        }
+        check(cudaMemcpyAsync(target, source, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
+                              buffer.context->stream),
+              "reading a buffer");
+        buffer.context->synchronize();
+    });
+}
+
+void buffer_close(void *handle) {
+    const std::unique_ptr<Buffer> buffer(static_cast<Buffer *>(handle));
+    cudaSetDevice(buffer->context->device);
+    cudaStreamSynchronize(buffer->context->stream); // operations may still use it
+    if (buffer->place == SAE_HOST) {
+        cudaFreeHost(buffer->address);
+    } else {
+        cudaFree(buffer->address);
+    }
+}
+
+sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
+                         int64_t *live_bytes) {
+    return guarded([&] {
+        Context &context = *static_cast<Context *>(handle);
+        context.activate();
+        auto made = std::make_unique<Params>();
+        made->context = &context;
+        made->d_in = d_in;
+        made->d_sae = d_sae;
+        made->subtract_b_dec = (flags & SAE_SUBTRACT_B_DEC) != 0;
+        int64_t bytes = 0;
+        for (int32_t tensor = SAE_W_ENC; tensor <= SAE_B_DEC; tensor++) {
+            made->tensors[tensor] =
+                zeroed(made->elements(tensor) * static_cast<int64_t>(sizeof(float)), context.stream);
+            bytes += made->tensors[tensor].bytes();
+        }
+        *live_bytes = bytes;
+        *params = made.release();
+    });
+}
+
+sae_status params_write(void *handle, int32_t tensor, int64_t first, const float *source, int64_t count) {
+    return guarded([&] {
+        const Params &params = *static_cast<Params *>(handle);
+        params.context->activate();
+        check(cudaMemcpyAsync(params.tensor(tensor) + first, source, static_cast<size_t>(count) * sizeof(float),
+                              cudaMemcpyHostToDevice, params.context->stream),
+              "writing parameters");
+        params.context->synchronize();
+    });
+}
+
+sae_status params_read(void *handle, int32_t tensor, int64_t first, float *target, int64_t count) {
+    return guarded([&] {
+        const Params &params = *static_cast<Params *>(handle);
+        params.context->activate();
+        check(cudaMemcpyAsync(target, params.tensor(tensor) + first, static_cast<size_t>(count) * sizeof(float),
+                              cudaMemcpyDeviceToHost, params.context->stream),
+              "reading parameters");
+        params.context->synchronize();
+    });
+}
+
+void params_close(void *handle) {
+    const std::unique_ptr<Params> params(static_cast<Params *>(handle));
+    cudaSetDevice(params->context->device);
+    cudaStreamSynchronize(params->context->stream);
+}
+
+} // namespace sae::cuda
