@@ -1,0 +1,273 @@
+package io.faithfulsae.models.generate;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.RandomAccessFile;
+import java.io.Writer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * Writes a model's faithful data set as JSON lines: {@code id, seed, temp, top_p, text, tokens,
+ * token_ids}, where {@code token_ids} has the BOS and, if it was sampled, the EOS, {@code tokens}
+ * counts them, and {@code text} leaves both out.
+ *
+ * <p>While it is written the file's name ends in {@code .part}; beside it lie its settings, {@code
+ * .settings.json}. A run that was stopped is resumed by the same call and gives the same bytes as
+ * one that was not.
+ *
+ * <p><b>Source</b>: FaithfulSAE (2506.17673), unconditional sampling.
+ */
+public final class FaithfulDataset {
+  private static final JsonMapper JSON = JsonMapper.builder().build();
+
+  private final OnnxModel model;
+  private final Tokenizer tokenizer;
+  private final GenerationConfig config;
+  private final GenerationProgress.Listener listener;
+  private long records;
+  private long tokens;
+  private long changed;
+  private long tokensBefore;
+  private long startedAt;
+  private long heardAt;
+
+  /**
+   * What was written.
+   *
+   * @param file the data set
+   * @param records in it
+   * @param tokens in it
+   * @param complete whether the budget was reached; if not, the file still ends in {@code .part}
+   * @param retokenizedDifferently share of records whose text has other tokens when it is tokenized
+   *     again
+   * @param tokensPerSecond of this run; 0 if it had nothing to do
+   */
+  public record Result(
+      Path file,
+      long records,
+      long tokens,
+      boolean complete,
+      double retokenizedDifferently,
+      double tokensPerSecond) {}
+
+  private FaithfulDataset(
+      OnnxModel model,
+      Tokenizer tokenizer,
+      GenerationConfig config,
+      GenerationProgress.Listener listener) {
+    this.model = model;
+    this.tokenizer = tokenizer;
+    this.config = config;
+    this.listener = listener;
+  }
+
+  /**
+   * Writes a data set, or goes on with one.
+   *
+   * @param file its name ends in {@code .jsonl}, for readers that go by the name
+   * @throws IllegalArgumentException if maxLength is beyond the model's context, or the file was
+   *     begun with other settings
+   * @throws IOException if it cannot be written
+   */
+  public static Result write(
+      OnnxModel model,
+      Tokenizer tokenizer,
+      GenerationConfig config,
+      Path file,
+      GenerationProgress.Listener listener)
+      throws IOException {
+    if (config.maxLength() > model.contextLength()) {
+      throw new IllegalArgumentException(
+          "expected maxLength <= "
+              + model.contextLength()
+              + ", the context of "
+              + model.name()
+              + ", got "
+              + config.maxLength()
+              + "; mend: ask for shorter records");
+    }
+    return new FaithfulDataset(model, tokenizer, config, listener).write(file);
+  }
+
+  private Result write(Path file) throws IOException {
+    Path part = file.resolveSibling(file.getFileName() + ".part");
+    checkSettings(file);
+    if (Files.exists(file)) {
+      count(file);
+      if (tokens >= config.tokenBudget()) {
+        return result(file, true);
+      }
+      Files.move(file, part, StandardCopyOption.REPLACE_EXISTING);
+    } else if (Files.exists(part)) {
+      count(part);
+    }
+    tokensBefore = tokens;
+    startedAt = System.nanoTime();
+    heardAt = startedAt;
+    boolean complete = sampleInto(part);
+    if (complete) {
+      Files.move(part, file, StandardCopyOption.ATOMIC_MOVE);
+    }
+    return result(complete ? file : part, complete);
+  }
+
+  /** Refuses to mix settings in one file; a larger budget only makes it longer. */
+  private void checkSettings(Path file) throws IOException {
+    Path settings = file.resolveSibling(file.getFileName() + ".settings.json");
+    ObjectNode mine =
+        JSON.createObjectNode()
+            .put("model", model.name())
+            .put("max_length", config.maxLength())
+            .put("temp", config.temperature())
+            .put("top_p", config.topP())
+            .put("seed", config.seed())
+            .put("batch", config.batch())
+            .put("random", "Well19937c(seed, id)");
+    boolean begun =
+        Files.exists(file) || Files.exists(file.resolveSibling(file.getFileName() + ".part"));
+    if (begun && Files.exists(settings)) {
+      JsonNode theirs = JSON.readTree(Files.readString(settings));
+      if (!JSON.readTree(mine.toString()).equals(theirs)) {
+        throw new IllegalArgumentException(
+            "expected "
+                + file
+                + " to be begun with the settings "
+                + mine
+                + ", got "
+                + theirs
+                + "; mend: name another file, or delete this one");
+      }
+    } else if (begun) {
+      throw new IllegalArgumentException(
+          "expected the settings of "
+              + file
+              + " in "
+              + settings
+              + ", got none; mend: name another file");
+    } else {
+      AtomicFile.writeString(settings, mine.toPrettyString() + "\n");
+    }
+  }
+
+  /** Counts the records of an earlier run and cuts off a last line that was not finished. */
+  private void count(Path file) throws IOException {
+    long whole = 0;
+    try (BufferedReader lines = Files.newBufferedReader(file)) {
+      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        long end = whole + line.getBytes(StandardCharsets.UTF_8).length + 1;
+        if (end > Files.size(file)) {
+          break;
+        }
+        JsonNode record = JSON.readTree(line);
+        int[] ids =
+            IntStream.range(0, record.path("token_ids").size())
+                .map(i -> record.path("token_ids").get(i).intValue())
+                .toArray();
+        tally(ids, record.path("text").asText());
+        whole = end;
+      }
+    }
+    try (RandomAccessFile access = new RandomAccessFile(file.toFile(), "rw")) {
+      access.setLength(whole);
+    }
+  }
+
+  /**
+   * Samples whole batches, aligned to the record numbers, so that a resumed run computes what the
+   * first would have.
+   */
+  private boolean sampleInto(Path part) throws IOException {
+    try (BatchSampler sampler = new BatchSampler(model, config);
+        Writer out =
+            Files.newBufferedWriter(part, StandardOpenOption.CREATE, StandardOpenOption.APPEND)) {
+      while (tokens < config.tokenBudget()) {
+        long first = records / config.batch() * config.batch();
+        List<int[]> batch = sampler.sample(first, this::heard);
+        if (batch.isEmpty()) {
+          return false;
+        }
+        for (int i = (int) (records - first);
+            i < batch.size() && tokens < config.tokenBudget();
+            i++) {
+          out.write(line(batch.get(i)));
+        }
+        out.flush();
+      }
+    }
+    return true;
+  }
+
+  private String line(int[] ids) {
+    String text = text(ids);
+    ObjectNode record =
+        JSON.createObjectNode()
+            .put("id", records)
+            .put("seed", config.seed())
+            .put("temp", config.temperature())
+            .put("top_p", config.topP())
+            .put("text", text)
+            .put("tokens", ids.length);
+    Arrays.stream(ids).forEach(record.putArray("token_ids")::add);
+    tally(ids, text);
+    return record + "\n";
+  }
+
+  private void tally(int[] ids, String text) {
+    records++;
+    tokens += ids.length;
+    if (!Arrays.equals(tokenizer.encode(text), inner(ids))) {
+      changed++;
+    }
+  }
+
+  private String text(int[] ids) {
+    return tokenizer.decode(inner(ids));
+  }
+
+  private int[] inner(int[] ids) {
+    boolean ended = ids.length > 1 && ids[ids.length - 1] == model.eosToken();
+    return Arrays.copyOfRange(ids, 1, ended ? ids.length - 1 : ids.length);
+  }
+
+  private boolean heard(long underWay) {
+    long now = System.nanoTime();
+    if (now - heardAt < 1_000_000_000L) {
+      return true;
+    }
+    heardAt = now;
+    double rate = rate(tokens + underWay);
+    long left = Math.max(0, config.tokenBudget() - tokens - underWay);
+    Duration remaining = Duration.ofSeconds(rate > 0 ? Math.round(left / rate) : 0);
+    return listener.goOn(
+        new GenerationProgress(records, tokens + underWay, config.tokenBudget(), rate, remaining));
+  }
+
+  private double rate(long tokensNow) {
+    double seconds = (System.nanoTime() - startedAt) / 1e9;
+    return startedAt == 0 || seconds <= 0 ? 0 : (tokensNow - tokensBefore) / seconds;
+  }
+
+  private Result result(Path file, boolean complete) {
+    return new Result(
+        file,
+        records,
+        tokens,
+        complete,
+        records == 0 ? 0 : (double) changed / records,
+        rate(tokens));
+  }
+}

@@ -1,0 +1,5 @@
+/** Faithful data sets: text that a model writes by itself, from its BOS token alone. */
+@NullMarked
+package io.faithfulsae.models.generate;
+
+import org.jspecify.annotations.NullMarked;

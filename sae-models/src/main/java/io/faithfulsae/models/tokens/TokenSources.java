@@ -1,0 +1,213 @@
+package io.faithfulsae.models.tokens;
+
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.models.Tokenizer;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.DigestInputStream;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.Iterator;
+import java.util.Locale;
+import java.util.Spliterator;
+import java.util.Spliterators;
+import java.util.stream.Stream;
+import java.util.stream.StreamSupport;
+
+/**
+ * Token sequences from files. Documents, each behind a BOS, are put end to end and cut every {@code
+ * contextLength} tokens; what is left at the end is dropped. Where BOS and EOS are one token, it
+ * stands once between two documents.
+ *
+ * <p>Files are read as they are needed, so they may be larger than memory. The tokenizer must stay
+ * open as long as the source is used.
+ */
+public final class TokenSources {
+  private TokenSources() {}
+
+  /**
+   * Opens a file's documents; a piece that does not begin with a BOS goes on with the document
+   * before it.
+   */
+  @FunctionalInterface
+  interface Documents {
+    Stream<int[]> open() throws IOException;
+  }
+
+  /**
+   * Reads JSON lines if the name ends in {@code .jsonl}, else plain text.
+   *
+   * @throws SaeFormatException as {@link #ofText} and {@link #ofJsonLines}
+   */
+  public static TokenSource ofFile(Path file, Tokenizer tokenizer, int contextLength)
+      throws IOException {
+    boolean lines = file.toString().toLowerCase(Locale.ROOT).endsWith(".jsonl");
+    return lines
+        ? ofJsonLines(file, tokenizer, contextLength)
+        : ofText(file, tokenizer, contextLength);
+  }
+
+  /**
+   * A text file in UTF-8. Documents are separated by {@code <|endoftext|>} or the tokenizer's EOS,
+   * written out; a file without either is one document.
+   *
+   * @throws SaeFormatException if the file has no text, or too little for one sequence
+   */
+  public static TokenSource ofText(Path file, Tokenizer tokenizer, int contextLength)
+      throws IOException {
+    return new ChunkedFile(file, () -> TextDocuments.open(file, tokenizer), contextLength);
+  }
+
+  /**
+   * JSON lines, a document each: an object with the ids of its tokens as {@code token_ids}, as a
+   * faithful data set has them, or else with its {@code text}.
+   *
+   * @throws SaeFormatException if a line is neither, or there is too little for one sequence
+   */
+  public static TokenSource ofJsonLines(Path file, Tokenizer tokenizer, int contextLength)
+      throws IOException {
+    return new ChunkedFile(file, () -> JsonLines.open(file, tokenizer), contextLength);
+  }
+
+  /**
+   * Sequences that lie in memory, as they are. Not modified, not copied.
+   *
+   * @param description for provenance
+   */
+  public static TokenSource ofSequences(String description, int[]... sequences) {
+    return new TokenSource() {
+      @Override
+      public String description() {
+        return description;
+      }
+
+      @Override
+      public Stream<int[]> open(long first) {
+        return Stream.of(sequences).skip(first);
+      }
+    };
+  }
+
+  private static final class ChunkedFile implements TokenSource {
+    private final Documents documents;
+    private final int contextLength;
+    private final String description;
+
+    ChunkedFile(Path file, Documents documents, int contextLength) throws IOException {
+      if (contextLength < 2) {
+        throw new IllegalArgumentException(
+            "expected contextLength >= 2, got "
+                + contextLength
+                + "; mend: predict at least one token");
+      }
+      this.documents = documents;
+      this.contextLength = contextLength;
+      this.description =
+          "%s (sha256 %s), sequences of %d tokens"
+              .formatted(file.getFileName(), sha256(file), contextLength);
+      checkNotEmpty(file);
+    }
+
+    private void checkNotEmpty(Path file) throws IOException {
+      try (Stream<int[]> sequences = open(0)) {
+        if (sequences.findFirst().isPresent()) {
+          return;
+        }
+      } catch (UncheckedIOException e) {
+        throw e.getCause();
+      }
+      long tokens;
+      try (Stream<int[]> all = documents.open()) {
+        tokens = all.mapToLong(piece -> piece.length).sum();
+      }
+      throw new SaeFormatException(
+          file,
+          "text",
+          tokens == 0
+              ? "expected text, got none; mend: name a file with text"
+              : "expected at least one sequence of "
+                  + contextLength
+                  + " tokens, got "
+                  + tokens
+                  + "; mend: name a longer text or a shorter context");
+    }
+
+    @Override
+    public String description() {
+      return description;
+    }
+
+    @Override
+    public Stream<int[]> open(long first) throws IOException {
+      Stream<int[]> pieces = documents.open();
+      Chunks chunks = new Chunks(pieces.iterator(), contextLength);
+      int traits = Spliterator.ORDERED | Spliterator.NONNULL;
+      return StreamSupport.stream(Spliterators.spliteratorUnknownSize(chunks, traits), false)
+          .onClose(pieces::close)
+          .skip(first);
+    }
+  }
+
+  /** Puts pieces end to end and cuts them to one length. */
+  private static final class Chunks implements Iterator<int[]> {
+    private final Iterator<int[]> pieces;
+    private final int length;
+    private int[] piece = {};
+    private int at;
+    private int[] chunk;
+    private int filled;
+
+    Chunks(Iterator<int[]> pieces, int length) {
+      this.pieces = pieces;
+      this.length = length;
+      this.chunk = new int[length];
+    }
+
+    @Override
+    public boolean hasNext() {
+      while (filled < length) {
+        if (at == piece.length) {
+          if (!pieces.hasNext()) {
+            return false;
+          }
+          piece = pieces.next();
+          at = 0;
+        }
+        int count = Math.min(length - filled, piece.length - at);
+        System.arraycopy(piece, at, chunk, filled, count);
+        filled += count;
+        at += count;
+      }
+      return true;
+    }
+
+    @Override
+    public int[] next() {
+      if (!hasNext()) {
+        throw new java.util.NoSuchElementException();
+      }
+      int[] full = chunk;
+      chunk = new int[length];
+      filled = 0;
+      return full;
+    }
+  }
+
+  private static String sha256(Path file) throws IOException {
+    MessageDigest digest;
+    try {
+      digest = MessageDigest.getInstance("SHA-256");
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has SHA-256", e);
+    }
+    try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
+      in.transferTo(java.io.OutputStream.nullOutputStream());
+    }
+    return HexFormat.of().formatHex(digest.digest());
+  }
+}
