@@ -1,0 +1,150 @@
+package io.faithfulsae;
+
+import io.faithfulsae.internal.metrics.Bootstrap;
+import io.faithfulsae.internal.metrics.FeatureMatching;
+import io.faithfulsae.internal.metrics.GroupDifference;
+import io.faithfulsae.internal.metrics.ModelCost;
+import io.faithfulsae.internal.metrics.NoiseResponse;
+import io.faithfulsae.internal.metrics.Reconstructions;
+import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.Reconstruction;
+import io.faithfulsae.metrics.SharedFeatures;
+import io.faithfulsae.metrics.SharedFeatures.Directions;
+import java.io.IOException;
+import java.util.List;
+import org.apache.commons.math3.random.RandomGenerator;
+
+/**
+ * Measures SAEs. Each function reads its arguments, changes none of them, closes what it opened,
+ * and returns a record whose documentation defines every number in it and which Jackson writes as
+ * it is.
+ *
+ * <p>The same arguments give the same result on the same backend. <b>Threads</b>: as the SAE and
+ * the model allow.
+ */
+public final class Metrics {
+  private Metrics() {}
+
+  /**
+   * Measures how well an SAE reconstructs activations, in one pass.
+   *
+   * @param source rows as wide as the SAE; what its filter leaves out is not measured
+   * @param maxRows rows to read at most
+   * @throws IllegalArgumentException if there are no rows, their width differs or one holds NaN or
+   *     infinity
+   */
+  public static Reconstruction reconstruction(Sae sae, ActivationSource source, long maxRows)
+      throws IOException {
+    return Reconstructions.measure(sae, source, maxRows);
+  }
+
+  /**
+   * Measures what an SAE's reconstruction in place of the residual stream costs the language model.
+   *
+   * <p>Holds the logits of a batch twice: 256 MiB, or two sequences' where those are larger.
+   *
+   * @param text sequences that begin with BOS if the model wants one; those of fewer than two
+   *     tokens are left out
+   * @param filter positions that it leaves out keep their own activations
+   * @param maxTokens whole sequences are read until at least as many positions were predicted
+   * @throws IllegalArgumentException if there is no text, the SAE is not as wide as the model, a
+   *     sequence is longer than the model's context, or the model lacks the hook
+   */
+  public static CrossEntropy crossEntropy(
+      Sae sae,
+      LanguageModel model,
+      HookPoint hook,
+      TokenSource text,
+      ActivationFilter filter,
+      long maxTokens)
+      throws IOException {
+    return ModelCost.measure(sae, model, hook, text, filter, maxTokens);
+  }
+
+  /**
+   * Finds which latents two SAEs share, by their decoder directions.
+   *
+   * <p>Takes {@link SharedFeatures#bytesNeeded} of heap, which is logged before it starts, and up
+   * to O(d_sae³) time.
+   *
+   * @param threshold cosine above which two latents are the same, 0.7 in the study
+   * @throws IllegalArgumentException if the SAEs differ in width, the threshold is no cosine, or
+   *     the heap cannot hold the matrix
+   */
+  public static SharedFeatures sharedFeatures(Sae a, Sae b, double threshold) {
+    return sharedFeatures(a, b, Directions.DECODER, threshold);
+  }
+
+  /** Finds which latents two SAEs share, as {@link #sharedFeatures(Sae, Sae, double)} does. */
+  public static SharedFeatures sharedFeatures(
+      Sae a, Sae b, Directions directions, double threshold) {
+    return FeatureMatching.compare(a, b, directions, threshold);
+  }
+
+  /**
+   * Counts the latents of an SAE that answer to noise.
+   *
+   * @throws IllegalArgumentException if the context length exceeds the model's, the SAE is not as
+   *     wide as the model, the model lacks the hook, or the filter leaves nothing
+   */
+  public static FakeFeatures fakeFeatures(
+      Sae sae, LanguageModel model, HookPoint hook, FakeFeatures.Options options)
+      throws IOException {
+    return NoiseResponse.measure(sae, model, hook, options);
+  }
+
+  /**
+   * The mean of a sample with its bootstrap interval.
+   *
+   * @param sample one value for each thing that is resampled, such as a sequence or a latent
+   * @throws IllegalArgumentException if the sample is empty or a number out of range
+   */
+  public static BootstrapInterval bootstrapMean(
+      double[] sample, int resamples, double level, long seed) {
+    double[] means = Bootstrap.means(sample, resamples, Bootstrap.random(seed));
+    return Bootstrap.interval(Bootstrap.mean(sample), means, level);
+  }
+
+  /**
+   * Compares the means of two independent samples, each resampled by itself.
+   *
+   * @throws IllegalArgumentException if a sample is empty or a number out of range
+   */
+  public static BootstrapInterval.Difference bootstrapDifference(
+      double[] first, double[] second, int resamples, double level, long seed) {
+    RandomGenerator random = Bootstrap.random(seed);
+    return Bootstrap.difference(
+        Bootstrap.mean(first),
+        Bootstrap.means(first, resamples, random),
+        Bootstrap.mean(second),
+        Bootstrap.means(second, resamples, random),
+        level);
+  }
+
+  /**
+   * Compares two groups of SAEs, such as the seeds of two data sets, by their mean Fake Feature
+   * Ratio. Noise sequences are resampled (the same ones for all SAEs that saw the same noise) and,
+   * within each resample, latents.
+   *
+   * @param first at least one result, all of one number of resamples
+   * @param second as {@code first}
+   * @throws IllegalArgumentException if a group is empty or the numbers of resamples differ
+   */
+  public static BootstrapInterval.Difference fakeFeatureDifference(
+      List<FakeFeatures> first, List<FakeFeatures> second, double level, long seed) {
+    return GroupDifference.ofFakeFeatures(first, second, level, seed);
+  }
+
+  /**
+   * Compares two pairs of SAEs, such as the seeds of two data sets, by their matched Shared Feature
+   * Ratio. Matched pairs of latents are resampled.
+   *
+   * @throws IllegalArgumentException if a number is out of range
+   */
+  public static BootstrapInterval.Difference sharedFeatureDifference(
+      SharedFeatures first, SharedFeatures second, int resamples, double level, long seed) {
+    return GroupDifference.ofSharedFeatures(first, second, resamples, level, seed);
+  }
+}

@@ -1,0 +1,173 @@
+package io.faithfulsae.internal.metrics;
+
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.Histogram;
+import io.faithfulsae.metrics.SharedFeatures;
+import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+
+/** Cosines between the directions of two SAEs, their best partners and their best matching. */
+public final class FeatureMatching {
+  private static final System.Logger LOG = System.getLogger(FeatureMatching.class.getName());
+  private static final long BLOCK_BYTES = 64L << 20;
+  private static final int COSINE_BINS = 100;
+
+  private FeatureMatching() {}
+
+  /** Compares the directions of two SAEs. */
+  public static SharedFeatures compare(Sae a, Sae b, Directions directions, double threshold) {
+    check(a, b, threshold);
+    if (a.config().dSae() > b.config().dSae()) {
+      return swap(compare(b, a, directions, threshold));
+    }
+    float[][] cosines = cosines(a, b, directions);
+    double[] bestOfA = new double[cosines.length];
+    double[] bestOfB = new double[b.config().dSae()];
+    Arrays.fill(bestOfA, -1);
+    Arrays.fill(bestOfB, -1);
+    for (int i = 0; i < cosines.length; i++) {
+      float[] row = cosines[i];
+      for (int j = 0; j < row.length; j++) {
+        bestOfA[i] = Math.max(bestOfA[i], row[j]);
+        bestOfB[j] = Math.max(bestOfB[j], row[j]);
+      }
+    }
+    int[] partner = Assignment.maximumSum(cosines);
+    double[] matched = new double[partner.length];
+    for (int i = 0; i < partner.length; i++) {
+      matched[i] = cosines[i][partner[i]];
+    }
+    return new SharedFeatures(
+        directions,
+        threshold,
+        a.config().dSae(),
+        b.config().dSae(),
+        shareAbove(bestOfA, threshold),
+        shareAbove(bestOfB, threshold),
+        shareAbove(matched, threshold),
+        matched.length,
+        Bootstrap.mean(bestOfA),
+        Bootstrap.mean(bestOfB),
+        Bootstrap.mean(matched),
+        Histogram.of(bestOfA, -1, 1, COSINE_BINS),
+        Histogram.of(bestOfB, -1, 1, COSINE_BINS),
+        Histogram.of(matched, -1, 1, COSINE_BINS));
+  }
+
+  private static void check(Sae a, Sae b, double threshold) {
+    if (a.config().dIn() != b.config().dIn()) {
+      throw new IllegalArgumentException(
+          "expected SAEs of one width, got d_in = "
+              + a.config().dIn()
+              + " and "
+              + b.config().dIn()
+              + "; mend: compare SAEs of the same hook point");
+    }
+    if (!(threshold >= -1 && threshold <= 1)) {
+      throw new IllegalArgumentException(
+          "expected a cosine in [-1, 1] as threshold, got " + threshold + "; mend: 0.7 is usual");
+    }
+    long needed = SharedFeatures.bytesNeeded(a.config().dSae(), b.config().dSae());
+    Runtime heap = Runtime.getRuntime();
+    long free = heap.maxMemory() - heap.totalMemory() + heap.freeMemory();
+    LOG.log(
+        System.Logger.Level.INFO,
+        "comparing {0} with {1} latents takes {2} MiB of heap",
+        a.config().dSae(),
+        b.config().dSae(),
+        needed >> 20);
+    if (needed > free) {
+      throw new IllegalArgumentException(
+          "expected "
+              + (needed >> 20)
+              + " MiB of free heap for the cosines of "
+              + a.config().dSae()
+              + " x "
+              + b.config().dSae()
+              + " latents, got "
+              + (free >> 20)
+              + " MiB; mend: start java with a larger -Xmx");
+    }
+  }
+
+  private static SharedFeatures swap(SharedFeatures s) {
+    return new SharedFeatures(
+        s.directions(),
+        s.threshold(),
+        s.dSaeB(),
+        s.dSaeA(),
+        s.topOneB(),
+        s.topOneA(),
+        s.matched(),
+        s.matchedPairs(),
+        s.meanTopOneB(),
+        s.meanTopOneA(),
+        s.meanMatched(),
+        s.topOneCosinesB(),
+        s.topOneCosinesA(),
+        s.matchedCosines());
+  }
+
+  private static double shareAbove(double[] cosines, double threshold) {
+    return (double) Arrays.stream(cosines).filter(c -> c > (float) threshold).count()
+        / cosines.length;
+  }
+
+  /** Multiplies blocks of a's unit rows with all of b's, so that only the result is on the heap. */
+  private static float[][] cosines(Sae a, Sae b, Directions directions) {
+    Backend backend = a.backend();
+    int dIn = a.config().dIn();
+    int rows = a.config().dSae();
+    int columns = b.config().dSae();
+    int blockRows = (int) Math.max(1, Math.min(rows, BLOCK_BYTES / Float.BYTES / columns));
+    float[][] cosines = new float[rows][columns];
+    try (DeviceBuffer left = backend.allocate((long) blockRows * dIn * Float.BYTES);
+        DeviceBuffer right = backend.allocate((long) columns * dIn * Float.BYTES);
+        DeviceBuffer product = backend.allocate((long) blockRows * columns * Float.BYTES)) {
+      readUnitRows(b, directions, 0, columns, right);
+      for (int first = 0; first < rows; first += blockRows) {
+        int count = Math.min(blockRows, rows - first);
+        readUnitRows(a, directions, first, count, left);
+        backend.matmulTransposed(left, count, right, columns, dIn, product);
+        backend.synchronize();
+        FloatBuffer block = product.host().asFloatBuffer();
+        for (int i = 0; i < count; i++) {
+          block.get(i * columns, cosines[first + i]);
+        }
+      }
+    }
+    return cosines;
+  }
+
+  private static void readUnitRows(
+      Sae sae, Directions directions, int first, int count, DeviceBuffer into) {
+    int dIn = sae.config().dIn();
+    FloatBuffer rows = into.host().asFloatBuffer().limit(count * dIn);
+    switch (directions) {
+      case DECODER -> sae.readDecoder(first, rows);
+      case ENCODER -> sae.readEncoder(first, rows);
+    }
+    float[] row = new float[dIn];
+    for (int r = 0; r < count; r++) {
+      rows.get(r * dIn, row);
+      double squares = 0;
+      for (float value : row) {
+        squares += (double) value * value;
+      }
+      if (!Double.isFinite(squares)) {
+        throw new IllegalArgumentException(
+            "expected finite directions, got NaN or infinity in latent "
+                + (first + r)
+                + "; mend: this SAE is damaged, train it again");
+      }
+      double scale = squares == 0 ? 0 : 1 / Math.sqrt(squares);
+      for (int i = 0; i < dIn; i++) {
+        row[i] = (float) (row[i] * scale);
+      }
+      rows.put(r * dIn, row);
+    }
+  }
+}

@@ -1,0 +1,136 @@
+package io.faithfulsae.internal.metrics;
+
+import io.faithfulsae.Latents;
+import io.faithfulsae.metrics.FakeFeatures.Definition;
+import io.faithfulsae.metrics.FakeFeatures.Sample;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.util.Arrays;
+
+/**
+ * How often each latent fired, in blocks of neighbouring sequences, so that sequences can be
+ * resampled afterwards without keeping what each of them did.
+ */
+final class Firings {
+  private final Definition definition;
+  private final double[] thresholds;
+  private final int expectedSequences;
+  private final int[][] counts; // [blocks][latents]
+  private final long[] units; // tokens or sequences of each block
+  private final double[] sums; // Σ z of each latent
+  private final long[] positives; // rows with z > 0
+  private final double[] sequenceSums;
+  private final int[] touched;
+  private long sequencesSeen;
+  private long sequencesWithRows;
+  private long rows;
+  private double norms;
+
+  /**
+   * Counts nothing yet.
+   *
+   * @param thresholds what z, or its sum over a sequence, must exceed, of each latent
+   * @param expectedSequences sequences that will come, with or without rows
+   */
+  Firings(Definition definition, double[] thresholds, int expectedSequences, int blocks) {
+    this.definition = definition;
+    this.thresholds = thresholds;
+    this.expectedSequences = expectedSequences;
+    this.counts = new int[blocks][thresholds.length];
+    this.units = new long[blocks];
+    this.sums = new double[thresholds.length];
+    this.positives = new long[thresholds.length];
+    this.sequenceSums = new double[thresholds.length];
+    this.touched = new int[thresholds.length];
+  }
+
+  /** Adds a batch of sequences whose kept rows were encoded. */
+  void add(HookRows kept, Latents latents, int sequences, int length) {
+    norms += kept.norms();
+    rows += kept.keptRows();
+    IntBuffer indices = latents.indices();
+    FloatBuffer values = latents.values();
+    int row = 0;
+    for (int s = 0; s < sequences; s++) {
+      int first = row;
+      while (row < kept.keptRows() && kept.position(row) / length == s) {
+        row++;
+      }
+      if (row > first) {
+        int block = (int) (sequencesSeen * units.length / expectedSequences);
+        addSequence(indices, values, first * latents.k(), row * latents.k(), counts[block]);
+        units[block] += definition == Definition.TOKENS ? row - first : 1;
+        sequencesWithRows++;
+      }
+      sequencesSeen++;
+    }
+  }
+
+  private void addSequence(IntBuffer indices, FloatBuffer values, int from, int to, int[] fired) {
+    int distinct = 0;
+    for (int i = from; i < to; i++) {
+      float value = values.get(i);
+      if (value > 0) {
+        int latent = indices.get(i);
+        sums[latent] += value;
+        positives[latent]++;
+        if (definition == Definition.TOKENS) {
+          fired[latent] += value > thresholds[latent] ? 1 : 0;
+        } else {
+          if (sequenceSums[latent] == 0) {
+            touched[distinct++] = latent;
+          }
+          sequenceSums[latent] += value;
+        }
+      }
+    }
+    for (int i = 0; i < distinct; i++) {
+      int latent = touched[i];
+      fired[latent] += sequenceSums[latent] > thresholds[latent] ? 1 : 0;
+      sequenceSums[latent] = 0;
+    }
+  }
+
+  /** Share of tokens (or sequences) at which each latent fired; 0 where nothing was seen. */
+  double[] rates() {
+    long[] total = new long[thresholds.length];
+    for (int[] block : counts) {
+      for (int latent = 0; latent < total.length; latent++) {
+        total[latent] += block[latent];
+      }
+    }
+    double all = Math.max(1, Arrays.stream(units).sum());
+    return Arrays.stream(total).mapToDouble(fired -> fired / all).toArray();
+  }
+
+  /** Each latent's mean z where it is positive; the mean of all latents where it never is. */
+  double[] means() {
+    double overall = meanActivation();
+    double[] means = new double[sums.length];
+    for (int latent = 0; latent < means.length; latent++) {
+      means[latent] = positives[latent] == 0 ? overall : sums[latent] / positives[latent];
+    }
+    return means;
+  }
+
+  private double meanActivation() {
+    return Arrays.stream(sums).sum() / Math.max(1, Arrays.stream(positives).sum());
+  }
+
+  /** The sequences in numbers. */
+  Sample sample(String description) {
+    double perRow = 1.0 / Math.max(1, rows);
+    return new Sample(
+        description,
+        sequencesWithRows,
+        rows,
+        norms * perRow,
+        meanActivation(),
+        Arrays.stream(positives).sum() * perRow);
+  }
+
+  /** Firings by block, to resample. */
+  BlockResampler resampler() {
+    return new BlockResampler(counts, units);
+  }
+}

@@ -1,0 +1,140 @@
+package io.faithfulsae.internal.metrics;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Latents;
+import io.faithfulsae.Sae;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.FloatBuffer;
+
+/**
+ * The activations of one batch of sequences at a hook point, and those of them that a filter lets
+ * through to the SAE. Memory is kept from batch to batch.
+ */
+final class HookRows implements AutoCloseable {
+  private final Sae sae;
+  private final LanguageModel model;
+  private final HookPoint hook;
+  private final ActivationFilter filter;
+  private final DeviceBuffer activations;
+  private final ActivationBatch kept;
+  private final Latents latents;
+  private final int[] positions; // in [0, batch · length), of each kept row
+  private final float[] row;
+  private double norms;
+
+  /**
+   * Allocates room.
+   *
+   * @param tokens the most tokens of a batch
+   */
+  HookRows(Sae sae, LanguageModel model, HookPoint hook, ActivationFilter filter, int tokens) {
+    if (sae.config().dIn() != model.dModel()) {
+      throw new IllegalArgumentException(
+          "expected an SAE as wide as "
+              + model.name()
+              + ", d_in = "
+              + model.dModel()
+              + ", got "
+              + sae.config().dIn()
+              + "; mend: use the model that the SAE was trained on");
+    }
+    this.sae = sae;
+    this.model = model;
+    this.hook = hook;
+    this.filter = filter;
+    this.kept = ActivationBatch.allocate(sae.backend(), tokens, model.dModel());
+    this.activations = sae.backend().allocate((long) tokens * model.dModel() * Float.BYTES);
+    this.latents = Latents.allocate(sae.backend(), tokens, sae.config().k());
+    this.positions = new int[tokens];
+    this.row = new float[model.dModel()];
+  }
+
+  /** Runs the model up to the hook and picks the rows that the filter keeps. */
+  void read(int[][] tokens) {
+    int length = tokens[0].length;
+    FloatBuffer all = activations(tokens.length * length);
+    model.activations(hook, tokens, all);
+    FloatBuffer into = kept.data();
+    int rows = 0;
+    norms = 0;
+    for (int s = 0; s < tokens.length; s++) {
+      for (int t = 0; t < length; t++) {
+        if (filter.keeps(t, tokens[s][t])) {
+          int position = s * length + t;
+          all.get(position * row.length, row);
+          double norm = norm(row);
+          if (!(norm > filter.maxNorm())) { // NaN goes on to the encoder, which refuses it
+            into.put(rows * row.length, row);
+            positions[rows++] = position;
+            norms += norm;
+          }
+        }
+      }
+    }
+    kept.rows(rows);
+  }
+
+  /** The activations of all positions {@code [tokens, dModel]}; may be changed. */
+  FloatBuffer activations(int tokens) {
+    return activations.host().asFloatBuffer().limit(tokens * row.length);
+  }
+
+  /** Number of rows that the filter kept. */
+  int keptRows() {
+    return kept.rows();
+  }
+
+  /** Σ‖x‖ over the kept rows. */
+  double norms() {
+    return norms;
+  }
+
+  /** Where a kept row stands, as sequence · length + position. */
+  int position(int keptRow) {
+    return positions[keptRow];
+  }
+
+  /** Encodes the kept rows. */
+  Latents encode() {
+    sae.encode(kept, latents);
+    return latents;
+  }
+
+  /** Puts reconstructions in place of the kept rows, {@link #encode} first. */
+  void replaceByReconstructions() {
+    sae.decode(latents, kept);
+    FloatBuffer all = activations.host().asFloatBuffer();
+    FloatBuffer from = kept.data();
+    for (int r = 0; r < kept.rows(); r++) {
+      from.get(r * row.length, row);
+      all.put(positions[r] * row.length, row);
+    }
+  }
+
+  /** Puts zeros in place of the kept rows. */
+  void replaceByZeros() {
+    FloatBuffer all = activations.host().asFloatBuffer();
+    float[] zeros = new float[row.length];
+    for (int r = 0; r < kept.rows(); r++) {
+      all.put(positions[r] * row.length, zeros);
+    }
+  }
+
+  @Override
+  public void close() {
+    latents.close();
+    activations.close();
+    kept.close();
+  }
+
+  private static double norm(float[] values) {
+    double squares = 0;
+    for (float value : values) {
+      squares += (double) value * value;
+    }
+    return Math.sqrt(squares);
+  }
+}

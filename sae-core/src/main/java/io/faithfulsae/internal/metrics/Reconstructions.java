@@ -1,0 +1,158 @@
+package io.faithfulsae.internal.metrics;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationReader;
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.Latents;
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.Histogram;
+import io.faithfulsae.metrics.Reconstruction;
+import java.io.IOException;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.util.Arrays;
+
+/** One pass of an SAE over rows, from which {@link Reconstruction} is made. */
+public final class Reconstructions {
+  private static final int BATCH_ROWS = 1024;
+
+  private final Sae sae;
+  private final int dIn;
+  private final ColumnMoments inputs;
+  private final ColumnMoments residuals;
+  private final long[] firings;
+  private final float[] x;
+  private final float[] residual; // x̂ at first, then x − x̂
+  private long rows;
+  private long nonZeroRows;
+  private double squaredError;
+  private double norms;
+  private double ratios;
+  private double cosines;
+
+  private Reconstructions(Sae sae, int batchRows) {
+    this.sae = sae;
+    this.dIn = sae.config().dIn();
+    this.inputs = new ColumnMoments(dIn);
+    this.residuals = new ColumnMoments(dIn);
+    this.firings = new long[sae.config().dSae()];
+    this.x = new float[batchRows * dIn];
+    this.residual = new float[batchRows * dIn];
+  }
+
+  /** Reads at most {@code maxRows} rows and measures their reconstruction. */
+  public static Reconstruction measure(Sae sae, ActivationSource source, long maxRows)
+      throws IOException {
+    if (maxRows < 1) {
+      throw new IllegalArgumentException(
+          "expected maxRows >= 1, got " + maxRows + "; mend: Long.MAX_VALUE reads all rows");
+    }
+    int capacity = (int) Math.min(BATCH_ROWS, maxRows);
+    Reconstructions seen = new Reconstructions(sae, capacity);
+    try (ActivationReader reader = source.open(0);
+        ActivationBatch in = ActivationBatch.allocate(sae.backend(), capacity, source.dIn());
+        ActivationBatch out = ActivationBatch.allocate(sae.backend(), capacity, seen.dIn);
+        Latents latents = Latents.allocate(sae.backend(), capacity, sae.config().k())) {
+      boolean more = true;
+      while (more && seen.rows < maxRows) {
+        in.rows(0);
+        while (more && in.rows() < capacity) {
+          more = reader.read(in) >= 0;
+        }
+        in.rows((int) Math.min(in.rows(), maxRows - seen.rows));
+        sae.encode(in, latents);
+        sae.decode(latents, out);
+        seen.add(in, latents, out);
+      }
+    }
+    if (seen.rows == 0) {
+      throw new IllegalArgumentException(
+          "expected at least one row of activations, got none from "
+              + source.description()
+              + "; mend: give more data, or a filter that leaves some");
+    }
+    return seen.result(source.description());
+  }
+
+  private void add(ActivationBatch in, Latents latents, ActivationBatch out) {
+    int count = in.rows();
+    in.data().get(0, x, 0, count * dIn);
+    out.data().get(0, residual, 0, count * dIn);
+    for (int r = 0; r < count; r++) {
+      addRow(r * dIn);
+    }
+    inputs.add(x, count);
+    residuals.add(residual, count);
+    addFirings(latents);
+    rows += count;
+  }
+
+  private void addRow(int at) {
+    double xx = 0;
+    double yy = 0;
+    double xy = 0;
+    double error = 0;
+    for (int i = at; i < at + dIn; i++) {
+      double a = x[i];
+      double b = residual[i];
+      xx += a * a;
+      yy += b * b;
+      xy += a * b;
+      error += (a - b) * (a - b);
+      residual[i] = x[i] - residual[i];
+    }
+    squaredError += error;
+    norms += Math.sqrt(xx);
+    if (xx > 0) {
+      nonZeroRows++;
+      ratios += Math.sqrt(yy / xx);
+      cosines += yy > 0 ? xy / (Math.sqrt(xx) * Math.sqrt(yy)) : 0;
+    }
+  }
+
+  private void addFirings(Latents latents) {
+    IntBuffer indices = latents.indices();
+    FloatBuffer values = latents.values();
+    int active = latents.rows() * latents.k();
+    for (int i = 0; i < active; i++) {
+      if (values.get(i) > 0) {
+        firings[indices.get(i)]++;
+      }
+    }
+  }
+
+  private Reconstruction result(String source) {
+    long fired = Arrays.stream(firings).filter(f -> f > 0).count();
+    int dead = (int) (firings.length - fired);
+    double fvu = unexplained(squaredError, inputs.aroundColumnMeans());
+    double scalar = unexplained(residuals.aroundGrandMean(), inputs.aroundGrandMean());
+    double[] logDensity =
+        Arrays.stream(firings)
+            .filter(f -> f > 0)
+            .mapToDouble(f -> Math.log10((double) f / rows))
+            .toArray();
+    return new Reconstruction(
+        source,
+        rows,
+        sae.config().dSae(),
+        sae.config().k(),
+        norms / rows,
+        squaredError / ((double) rows * dIn),
+        nonZeroRows == 0 ? 0 : ratios / nonZeroRows,
+        nonZeroRows == 0 ? 0 : cosines / nonZeroRows,
+        1 - scalar,
+        fvu,
+        1 - fvu,
+        (double) Arrays.stream(firings).sum() / rows,
+        dead,
+        (double) dead / firings.length,
+        Histogram.of(logDensity, -6, 0, 60));
+  }
+
+  private static double unexplained(double left, double total) {
+    if (total > 0) {
+      return left / total;
+    }
+    return left > 0 ? Double.POSITIVE_INFINITY : 0;
+  }
+}

@@ -1,0 +1,46 @@
+package io.faithfulsae.metrics;
+
+/**
+ * How well an SAE reconstructs activations X {@code [rows, dIn]} as X̂. A source without rows is
+ * refused, so nothing here is of an empty input.
+ *
+ * <p><b>Source</b>: the first explained variance is that of FaithfulSAE's cross-data script; FVU is
+ * that of sparsify, and 1 − FVU the explained variance of sparsify and SAELens.
+ *
+ * @param source what the rows were, with what a filter left out of them
+ * @param rows number of rows seen
+ * @param dSae number of latents
+ * @param k active latents a row
+ * @param meanNorm mean ‖x‖, the scale of the activations
+ * @param l2 mean over all elements of (x − x̂)², in squared units of the activations, at least 0
+ * @param l2Ratio mean over rows of ‖x̂‖ / ‖x‖; rows with ‖x‖ = 0 are left out (0 if all are)
+ * @param cosine mean over rows of cos(x, x̂), in [-1, 1]; rows with ‖x‖ = 0 are left out (0 if all
+ *     are), x̂ = 0 counts as 0
+ * @param scalarExplainedVariance 1 − var(X − X̂) / var(X) with one variance over all elements, at
+ *     most 1; the authors' form, which credits the SAE with the spread of the columns' means
+ * @param fvu fraction of variance unexplained, Σ‖x − x̂‖² / Σ‖x − mean(X)‖² with the mean of each
+ *     column over all rows seen, at least 0. Where X does not vary at all, both forms take 0 / 0 as
+ *     0 unexplained and anything else / 0 as infinity.
+ * @param explainedVariance 1 − fvu, at most 1
+ * @param l0 mean over rows of the number of latents with z &gt; 0, in [0, k]
+ * @param deadLatents latents that fired on no row seen; of few rows this says little
+ * @param deadShare deadLatents / dSae, in [0, 1]
+ * @param logDensity log10 of the share of rows on which a latent fired, over the latents that fired
+ *     at least once; 60 bins over [-6, 0]
+ */
+public record Reconstruction(
+    String source,
+    long rows,
+    int dSae,
+    int k,
+    double meanNorm,
+    double l2,
+    double l2Ratio,
+    double cosine,
+    double scalarExplainedVariance,
+    double fvu,
+    double explainedVariance,
+    double l0,
+    int deadLatents,
+    double deadShare,
+    Histogram logDensity) {}

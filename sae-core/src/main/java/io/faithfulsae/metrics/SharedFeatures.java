@@ -1,0 +1,65 @@
+package io.faithfulsae.metrics;
+
+/**
+ * Which latents two SAEs share: the cosines S[i][j] between the directions of latent i of one (a)
+ * and latent j of the other (b), by the best partner of each and by the best one-to-one matching.
+ *
+ * <p>A pair is shared when its cosine is strictly above the threshold. A direction of length 0 has
+ * cosine 0 with everything. Every SAE has at least one latent, so no input is empty. SAEs with
+ * different numbers of latents are taken: the matching then leaves out some of the larger one.
+ *
+ * <p><b>Source</b>: FaithfulSAE's feature matching (top-1 ratio and SFR, decoder rows, 0.7); Paulo
+ * and Belrose, arXiv 2501.16615.
+ *
+ * @param directions whose cosines they are
+ * @param threshold cosine above which a pair is shared
+ * @param dSaeA number of latents of a
+ * @param dSaeB number of latents of b
+ * @param topOneA share of a's latents whose best cosine in b is above the threshold, in [0, 1]
+ * @param topOneB share of b's latents whose best cosine in a is above the threshold, in [0, 1]
+ * @param matched Shared Feature Ratio: share of the pairs of the assignment that maximises Σ S
+ *     (exact) above the threshold, in [0, 1]
+ * @param matchedPairs pairs of that assignment, min(dSaeA, dSaeB)
+ * @param meanTopOneA mean best cosine of a's latents
+ * @param meanTopOneB mean best cosine of b's latents
+ * @param meanMatched mean cosine of the matched pairs
+ * @param topOneCosinesA best cosines of a's latents; 100 bins over [-1, 1]
+ * @param topOneCosinesB best cosines of b's latents; 100 bins over [-1, 1]
+ * @param matchedCosines cosines of the matched pairs; 100 bins over [-1, 1]
+ */
+public record SharedFeatures(
+    Directions directions,
+    double threshold,
+    int dSaeA,
+    int dSaeB,
+    double topOneA,
+    double topOneB,
+    double matched,
+    int matchedPairs,
+    double meanTopOneA,
+    double meanTopOneB,
+    double meanMatched,
+    Histogram topOneCosinesA,
+    Histogram topOneCosinesB,
+    Histogram matchedCosines) {
+
+  /** The directions of a latent that are compared. */
+  public enum Directions {
+    /** Rows of W_dec: what a latent writes. The definition of the Shared Feature Ratio. */
+    DECODER,
+    /** Columns of W_enc: what a latent reads. */
+    ENCODER
+  }
+
+  /**
+   * Heap that comparing two SAEs needs for the matrix of cosines, in bytes.
+   *
+   * @param dSaeA number of latents of one
+   * @param dSaeB number of latents of the other
+   */
+  public static long bytesNeeded(int dSaeA, int dSaeB) {
+    // Each row is an array of its own, with a header of 16 bytes; vectors of the assignment: 40
+    // bytes.
+    return dSaeA * (dSaeB * (long) Float.BYTES + 16) + 40L * (dSaeA + dSaeB);
+  }
+}
