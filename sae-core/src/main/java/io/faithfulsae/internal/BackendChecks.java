@@ -88,6 +88,18 @@ public final class BackendChecks {
     }
   }
 
+  /** Checks that what is written is none of what is read or written beside it. */
+  public static void distinct(String name, DeviceBuffer output, DeviceBuffer... others) {
+    for (DeviceBuffer other : others) {
+      if (output.equals(other)) {
+        throw new IllegalArgumentException(
+            "expected "
+                + name
+                + " in a buffer of its own, got one that is passed twice; mend: allocate another");
+      }
+    }
+  }
+
   /** Elements of a parameter tensor. */
   public static long elements(BackendSae.Tensor tensor, int dIn, int dSae) {
     return switch (tensor) {

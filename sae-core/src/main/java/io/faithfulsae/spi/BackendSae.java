@@ -55,8 +55,8 @@ public interface BackendSae extends AutoCloseable {
    * @param x <b>Shape</b> {@code [rows, dIn]} float32. Not modified.
    * @param indices <b>Shape</b> {@code [rows, k]} int32. Modified.
    * @param values <b>Shape</b> {@code [rows, k]} float32. Modified.
-   * @throws IllegalArgumentException if k is not in [1, dSae], a buffer is too small, or a row of
-   *     {@code x} holds NaN or infinity (the message names the row)
+   * @throws IllegalArgumentException if k is not in [1, dSae], a buffer is too small or passed
+   *     twice, or a row of {@code x} holds NaN or infinity (the message names the row)
    */
   void encodeTopK(DeviceBuffer x, int rows, int k, DeviceBuffer indices, DeviceBuffer values);
 

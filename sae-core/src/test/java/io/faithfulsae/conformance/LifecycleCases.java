@@ -111,6 +111,8 @@ interface LifecycleCases extends ConformanceCases {
   @Test
   default void useAfterCloseIsRefusedAndClosingTwiceIsNot() {
     DeviceBuffer open = backend().allocate(64);
+    DeviceBuffer indices = backend().allocate(64);
+    DeviceBuffer values = backend().allocate(64);
     DeviceBuffer buffer = backend().allocate(64);
     BackendSae sae = backend().createSae(2, 2, true);
     BackendTrainer trainer = sae.trainer(1, TrainingConfig.faithfulSae());
@@ -118,7 +120,7 @@ interface LifecycleCases extends ConformanceCases {
     buffer.close();
     buffer.close();
     assertThrows(IllegalStateException.class, buffer::host);
-    assertThrows(IllegalStateException.class, () -> sae.encodeTopK(buffer, 1, 1, open, open));
+    assertThrows(IllegalStateException.class, () -> sae.encodeTopK(buffer, 1, 1, indices, values));
     assertThrows(IllegalStateException.class, () -> trainer.step(buffer, 1, 1e-3));
     trainer.close();
     trainer.close();
@@ -126,8 +128,10 @@ interface LifecycleCases extends ConformanceCases {
     assertThrows(IllegalStateException.class, () -> trainer.step(open, 1, 1e-3));
     sae.close();
     sae.close();
-    assertThrows(IllegalStateException.class, () -> sae.encodeTopK(open, 1, 1, open, open));
+    assertThrows(IllegalStateException.class, () -> sae.encodeTopK(open, 1, 1, indices, values));
     assertThrows(IllegalStateException.class, () -> Data.read(sae, Tensor.B_DEC));
+    indices.close();
+    values.close();
     open.close();
   }
 
@@ -165,11 +169,26 @@ interface LifecycleCases extends ConformanceCases {
     try (Backend other = openAnother();
         DeviceBuffer foreign = other.allocate(64);
         DeviceBuffer own = backend().allocate(64);
+        DeviceBuffer out = backend().allocate(64);
         BackendSae sae = backend().createSae(2, 2, true)) {
-      assertThrows(IllegalArgumentException.class, () -> sae.encodeTopK(foreign, 1, 1, own, own));
+      assertThrows(IllegalArgumentException.class, () -> sae.encodeTopK(foreign, 1, 1, own, out));
       assertThrows(
           IllegalArgumentException.class,
-          () -> backend().matmulTransposed(own, 1, foreign, 1, 1, own));
+          () -> backend().matmulTransposed(own, 1, foreign, 1, 1, out));
+    }
+  }
+
+  @Test
+  default void anOutputThatIsAlsoAnotherArgumentIsRefused() {
+    try (DeviceBuffer a = backend().allocate(64);
+        DeviceBuffer b = backend().allocate(64);
+        BackendSae sae = backend().createSae(2, 2, true)) {
+      assertThrows(IllegalArgumentException.class, () -> sae.encodeTopK(a, 1, 1, b, b));
+      assertThrows(IllegalArgumentException.class, () -> sae.encodeTopK(a, 1, 1, a, b));
+      assertThrows(IllegalArgumentException.class, () -> sae.encodeTopK(a, 1, 1, b, a));
+      assertThrows(IllegalArgumentException.class, () -> sae.decode(a, b, 1, 1, b));
+      assertThrows(
+          IllegalArgumentException.class, () -> backend().matmulTransposed(a, 1, b, 1, 1, a));
     }
   }
 }

@@ -97,6 +97,7 @@ public final class ReferenceBackend implements Backend {
     FloatBuffer left = floats("a", a, m, inner);
     FloatBuffer right = floats("b", b, n, inner);
     FloatBuffer out = floats("c", c, m, n);
+    BackendChecks.distinct("c", c, a, b);
     for (int i = 0; i < m; i++) {
       for (int j = 0; j < n; j++) {
         double sum = 0;

@@ -77,6 +77,8 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
       FloatBuffer in = backend.floats("x", x, rows, dIn);
       FloatBuffer outValues = backend.floats("values", values, rows, k);
       IntBuffer outIndices = backend.memory("indices", indices, rows, k).asIntBuffer();
+      BackendChecks.distinct("indices", indices, x, values);
+      BackendChecks.distinct("values", values, x);
       requireFinite(in, rows);
       int[] index = new int[k];
       float[] value = new float[k];
@@ -159,6 +161,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
       IntBuffer index = backend.memory("indices", indices, rows, k).asIntBuffer();
       FloatBuffer value = backend.floats("values", values, rows, k);
       FloatBuffer xHat = backend.floats("out", out, rows, dIn);
+      BackendChecks.distinct("out", out, indices, values);
       for (int at = 0; at < rows * k; at++) {
         if (index.get(at) < 0 || index.get(at) >= dSae) {
           throw new IllegalArgumentException(
