@@ -11,6 +11,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -31,7 +33,7 @@ public final class Sae implements AutoCloseable {
   private Sae(
       SaeConfig config, Map<String, String> metadata, Backend backend, BackendSae parameters) {
     this.config = config;
-    this.metadata = Map.copyOf(metadata);
+    this.metadata = Collections.unmodifiableMap(new LinkedHashMap<>(metadata));
     this.backend = backend;
     this.parameters = parameters;
   }

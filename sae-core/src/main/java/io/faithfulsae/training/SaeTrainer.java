@@ -8,6 +8,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
@@ -42,7 +44,7 @@ public final class SaeTrainer {
     this.training = training;
     this.backend = backend;
     this.initial = initial;
-    this.metadata = Map.copyOf(metadata);
+    this.metadata = Collections.unmodifiableMap(new LinkedHashMap<>(metadata));
     this.listeners = List.copyOf(listeners);
   }
 
