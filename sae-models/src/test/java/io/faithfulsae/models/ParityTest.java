@@ -1,0 +1,118 @@
+package io.faithfulsae.models;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.internal.Safetensors;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What transformers computes on tiny random models of each family, layer by layer. */
+class ParityTest {
+  /** float32 throughout on both sides, with sums in another order; values are of size 1 to 30. */
+  private static final float TOLERANCE = 1e-4f;
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void residualsAndLogits(String name) throws Exception {
+    try (OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1));
+        Safetensors expected = expected(name)) {
+      for (String batch : new String[] {"a", "b", "c"}) {
+        int[][] tokens = GoldenModels.ints(expected, "tokens." + batch);
+        int rows = tokens.length * tokens[0].length;
+        float[] logits = GoldenModels.floats(expected, "logits." + batch);
+        FloatBuffer computed = OnnxModel.floats(rows * model.vocabularySize());
+        model.logits(tokens, computed);
+        assertClose(logits, computed, name + " logits " + batch);
+        for (HookPoint hook : model.hookPoints()) {
+          float[] residual =
+              GoldenModels.floats(expected, "residual." + batch + "." + hook.layer());
+          FloatBuffer activations = OnnxModel.floats(rows * model.dModel());
+          model.activations(hook, tokens, activations);
+          assertClose(residual, activations, name + " " + hook + " " + batch);
+          computed.put(0, new float[computed.capacity()]);
+          model.logitsFrom(hook, activations, tokens.length, tokens[0].length, computed);
+          assertClose(logits, computed, name + " logits from " + hook + " " + batch);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void stepByStepIsTheWholeForwardPass(String name) throws Exception {
+    try (OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(2));
+        Safetensors expected = expected(name)) {
+      int[][] tokens = GoldenModels.ints(expected, "tokens.b");
+      float[] logits = GoldenModels.floats(expected, "logits.b");
+      int vocabulary = model.vocabularySize();
+      int length = tokens[0].length;
+      try (Decoder decoder = model.decoder(tokens.length, length)) {
+        for (int at = 0; at < length; at++) {
+          decoder.step(column(tokens, at));
+          for (int row = 0; row < tokens.length; row++) {
+            int from = (row * length + at) * vocabulary;
+            assertClose(
+                Arrays.copyOfRange(logits, from, from + vocabulary),
+                decoder.logits().slice(row * vocabulary, vocabulary),
+                name + " row " + row + " step " + at);
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void greedyContinuationIsGenerates(String name) throws Exception {
+    try (OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1));
+        Safetensors expected = expected(name)) {
+      int[][] greedy = GoldenModels.ints(expected, "greedy");
+      int[][] made = new int[greedy.length][greedy[0].length];
+      try (Decoder decoder = model.decoder(greedy.length, greedy[0].length)) {
+        for (int at = 0; at < greedy[0].length; at++) {
+          for (int row = 0; row < greedy.length; row++) {
+            made[row][at] =
+                at < 5 ? greedy[row][at] : likeliest(decoder.logits(), row, model.vocabularySize());
+          }
+          decoder.step(column(made, at));
+        }
+      }
+      for (int row = 0; row < greedy.length; row++) {
+        assertArrayEquals(greedy[row], made[row], name + " row " + row);
+      }
+    }
+  }
+
+  private static Safetensors expected(String name) throws Exception {
+    return Safetensors.open(GoldenModels.folder(name).resolve("expected.safetensors"));
+  }
+
+  private static int[] column(int[][] tokens, int at) {
+    return Arrays.stream(tokens).mapToInt(row -> row[at]).toArray();
+  }
+
+  private static int likeliest(FloatBuffer logits, int row, int vocabulary) {
+    int best = 0;
+    for (int token = 1; token < vocabulary; token++) {
+      if (logits.get(row * vocabulary + token) > logits.get(row * vocabulary + best)) {
+        best = token;
+      }
+    }
+    return best;
+  }
+
+  private static void assertClose(float[] expected, FloatBuffer actual, String what) {
+    assertEquals(expected.length, actual.remaining(), what);
+    double size = 0;
+    for (int i = 0; i < expected.length; i++) {
+      assertEquals(expected[i], actual.get(i), TOLERANCE, what + " element " + i);
+      size += Math.abs(expected[i]);
+    }
+    assertTrue(size / expected.length > 0.1, what + " is too small to tell right from wrong");
+  }
+}

@@ -1,0 +1,218 @@
+package io.faithfulsae.models.generate;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.models.Decoder;
+import io.faithfulsae.models.GoldenModels;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class FaithfulDatasetTest {
+  private static final JsonMapper JSON = JsonMapper.builder().build();
+
+  @TempDir Path temp;
+  private OnnxModel model;
+  private Tokenizer tokenizer;
+
+  @BeforeEach
+  void open() throws IOException {
+    Path folder = GoldenModels.folder("gpt2-tied");
+    model = OnnxModel.open(folder, new OnnxModel.Options(1));
+    tokenizer = Tokenizer.open(folder);
+  }
+
+  @AfterEach
+  void close() {
+    tokenizer.close();
+    model.close();
+  }
+
+  private FaithfulDataset.Result write(GenerationConfig config, String name) throws IOException {
+    return FaithfulDataset.write(model, tokenizer, config, temp.resolve(name), progress -> true);
+  }
+
+  private List<JsonNode> records(String name) throws IOException {
+    List<JsonNode> records = new ArrayList<>();
+    for (String line : Files.readAllLines(temp.resolve(name))) {
+      records.add(JSON.readTree(line));
+    }
+    return records;
+  }
+
+  @Test
+  void recordsSayAllThatIsNeeded() throws IOException {
+    FaithfulDataset.Result result =
+        write(new GenerationConfig(300, 12, 0.8, 0.95, 7, 4), "a.jsonl");
+    List<JsonNode> records = records("a.jsonl");
+    long tokens = 0;
+    long changed = 0;
+    for (int i = 0; i < records.size(); i++) {
+      JsonNode record = records.get(i);
+      assertEquals(i, record.path("id").asInt());
+      assertEquals(7, record.path("seed").asInt());
+      assertEquals(0.8, record.path("temp").asDouble());
+      assertEquals(0.95, record.path("top_p").asDouble());
+      int[] ids = ids(record);
+      assertEquals(record.path("tokens").asInt(), ids.length);
+      assertTrue(ids.length >= 2 && ids.length <= 12);
+      assertEquals(model.bosToken(), ids[0]);
+      int end = ids.length;
+      for (int j = 1; j < ids.length; j++) {
+        if (ids[j] == model.eosToken()) {
+          assertEquals(ids.length - 1, j, "nothing follows EOS");
+          end = j;
+        }
+      }
+      assertTrue(end < ids.length || ids.length == 12, "a record ends with EOS or at the limit");
+      int[] inner = java.util.Arrays.copyOfRange(ids, 1, end);
+      assertEquals(tokenizer.decode(inner), record.path("text").asText());
+      changed +=
+          java.util.Arrays.equals(inner, tokenizer.encode(record.path("text").asText())) ? 0 : 1;
+      tokens += ids.length;
+    }
+    assertEquals(tokens, result.tokens());
+    assertEquals(records.size(), result.records());
+    assertEquals((double) changed / records.size(), result.retokenizedDifferently());
+    assertTrue(
+        tokens >= 300 && tokens < 300 + 12, "it ends with the record that reaches the budget");
+    assertTrue(result.complete());
+  }
+
+  @Test
+  void theFirstTokenFollowsTheModelsOwnDistribution() throws IOException {
+    write(new GenerationConfig(4000, 2, 1.5, 1, 3, 50), "a.jsonl");
+    int[] counts = new int[model.vocabularySize()];
+    records("a.jsonl").forEach(record -> counts[ids(record)[1]]++);
+    try (Decoder decoder = model.decoder(1, 1)) {
+      decoder.temperature(1.5);
+      decoder.step(new int[] {model.bosToken()});
+      double statistic = 0;
+      int categories = 0;
+      double restExpected = 0;
+      double restSeen = 0;
+      for (int token = 0; token < counts.length; token++) {
+        double expected = 2000 * decoder.probabilities().get(token);
+        if (expected >= 5) {
+          statistic += Math.pow(counts[token] - expected, 2) / expected;
+          categories++;
+        } else {
+          restExpected += expected;
+          restSeen += counts[token];
+        }
+      }
+      statistic += Math.pow(restSeen - restExpected, 2) / Math.max(restExpected, 5);
+      // Mean `categories`, deviation sqrt(2 categories): beyond four deviations the distribution is
+      // another.
+      assertTrue(
+          statistic < categories + 4 * Math.sqrt(2.0 * categories),
+          statistic + " for " + categories);
+      assertTrue(categories > 5, "too few categories to tell");
+    }
+  }
+
+  @Test
+  void aStoppedRunGoesOnAndGivesTheSameBytes() throws IOException {
+    GenerationConfig config = new GenerationConfig(600, 16, 1, 1, 42, 8);
+    write(config, "whole.jsonl");
+    write(config, "stopped.jsonl");
+    byte[] whole = Files.readAllBytes(temp.resolve("whole.jsonl"));
+    // As a run leaves it that was killed in the middle of a line in the middle of a batch.
+    Path part = temp.resolve("stopped.jsonl.part");
+    Files.delete(temp.resolve("stopped.jsonl"));
+    for (int keep : new int[] {0, 1, whole.length / 3, whole.length / 2 + 1, whole.length - 1}) {
+      Files.write(part, java.util.Arrays.copyOf(whole, keep));
+      FaithfulDataset.Result result = write(config, "stopped.jsonl");
+      assertEquals(
+          -1,
+          Files.mismatch(temp.resolve("whole.jsonl"), temp.resolve("stopped.jsonl")),
+          "kept " + keep);
+      assertTrue(result.complete());
+      assertFalse(Files.exists(part));
+      Files.delete(temp.resolve("stopped.jsonl"));
+    }
+  }
+
+  @Test
+  void aLargerBudgetMakesTheFileLonger() throws IOException {
+    write(new GenerationConfig(100, 16, 1, 1, 42, 8), "grown.jsonl");
+    String small = Files.readString(temp.resolve("grown.jsonl"));
+    write(new GenerationConfig(500, 16, 1, 1, 42, 8), "grown.jsonl");
+    write(new GenerationConfig(500, 16, 1, 1, 42, 8), "whole.jsonl");
+    String grown = Files.readString(temp.resolve("grown.jsonl"));
+    assertTrue(grown.startsWith(small) && grown.length() > small.length());
+    assertEquals(Files.readString(temp.resolve("whole.jsonl")), grown);
+    FaithfulDataset.Result again = write(new GenerationConfig(500, 16, 1, 1, 42, 8), "grown.jsonl");
+    assertEquals(grown, Files.readString(temp.resolve("grown.jsonl")));
+    assertEquals(0, again.tokensPerSecond(), "nothing was left to do");
+  }
+
+  @Test
+  void seedsDifferAndRecordsDiffer() throws IOException {
+    write(new GenerationConfig(200, 16, 1, 1, 1, 8), "one.jsonl");
+    write(new GenerationConfig(200, 16, 1, 1, 2, 8), "two.jsonl");
+    List<JsonNode> one = records("one.jsonl");
+    assertNotEquals(one.get(0).path("text"), records("two.jsonl").get(0).path("text"));
+    assertNotEquals(one.get(0).path("text"), one.get(1).path("text"));
+  }
+
+  @Test
+  void aCancelledRunKeepsWhatIsWritten() throws IOException {
+    GenerationConfig config = new GenerationConfig(Long.MAX_VALUE, 24, 1, 1, 42, 8);
+    FaithfulDataset.Result stopped =
+        FaithfulDataset.write(
+            model, tokenizer, config, temp.resolve("a.jsonl"), progress -> progress.records() < 8);
+    assertFalse(stopped.complete());
+    assertTrue(
+        stopped.file().endsWith("a.jsonl.part")
+            && stopped.records() >= 8
+            && stopped.records() % 8 == 0);
+    assertFalse(Files.exists(temp.resolve("a.jsonl")));
+    write(new GenerationConfig(stopped.tokens() + 100, 24, 1, 1, 42, 8), "a.jsonl");
+    assertTrue(records("a.jsonl").size() > stopped.records());
+  }
+
+  @Test
+  void refusesToMixSettings() throws IOException {
+    write(new GenerationConfig(50, 16, 1, 1, 1, 8), "a.jsonl");
+    String message =
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> write(new GenerationConfig(50, 16, 0.5, 1, 1, 8), "a.jsonl"))
+            .getMessage();
+    assertTrue(
+        message.contains("\"temp\":0.5") && message.contains("mend: name another file"), message);
+    message =
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> write(new GenerationConfig(50, 25, 1, 1, 1, 8), "b.jsonl"))
+            .getMessage();
+    assertTrue(message.contains("maxLength <= 24") && message.contains("got 25"), message);
+    for (double topP : new double[] {0, 1.1, Double.NaN}) {
+      assertThrows(
+          IllegalArgumentException.class, () -> new GenerationConfig(50, 16, 1, topP, 1, 8));
+    }
+    assertThrows(IllegalArgumentException.class, () -> new GenerationConfig(50, 16, 0, 1, 1, 8));
+    assertThrows(IllegalArgumentException.class, () -> new GenerationConfig(0, 16, 1, 1, 1, 8));
+  }
+
+  private static int[] ids(JsonNode record) {
+    return java.util.stream.IntStream.range(0, record.path("token_ids").size())
+        .map(i -> record.path("token_ids").get(i).asInt())
+        .toArray();
+  }
+}

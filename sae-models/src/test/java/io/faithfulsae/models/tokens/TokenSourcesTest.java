@@ -1,0 +1,150 @@
+package io.faithfulsae.models.tokens;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.models.GoldenModels;
+import io.faithfulsae.models.Tokenizer;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class TokenSourcesTest {
+  @TempDir Path temp;
+  private Tokenizer tokenizer;
+
+  @BeforeEach
+  void open() throws IOException {
+    tokenizer = Tokenizer.open(GoldenModels.folder("gpt2-tied"));
+  }
+
+  @AfterEach
+  void close() {
+    tokenizer.close();
+  }
+
+  @Test
+  void documentsBeginWithBosAndStandEndToEnd() throws IOException {
+    Path file =
+        Files.writeString(
+            temp.resolve("a.txt"),
+            "The cat sat.\n<|endoftext|>\nOne day<|endoftext|>  \n<|endoftext|>the sun");
+    List<Integer> all = new ArrayList<>();
+    for (String text : new String[] {"The cat sat.\n", "One day", "the sun"}) {
+      all.add(0);
+      IntStream.of(tokenizer.encode(text)).forEach(all::add);
+    }
+    int[] flat = all.stream().mapToInt(i -> i).toArray();
+    List<int[]> chunks = read(TokenSources.ofText(file, tokenizer, 5), 0);
+    assertEquals(flat.length / 5, chunks.size(), "the rest is dropped");
+    for (int i = 0; i < chunks.size(); i++) {
+      assertArrayEquals(java.util.Arrays.copyOfRange(flat, 5 * i, 5 * i + 5), chunks.get(i));
+    }
+  }
+
+  @Test
+  void aSourceReadsTheSameFromAnywhere() throws IOException {
+    Path file = Files.writeString(temp.resolve("a.txt"), "the sun and the cat ".repeat(400));
+    TokenSource source = TokenSources.ofFile(file, tokenizer, 16);
+    List<int[]> all = read(source, 0);
+    List<int[]> rest = read(source, 7);
+    assertEquals(all.size() - 7, rest.size());
+    assertArrayEquals(all.get(7), rest.get(0));
+    assertArrayEquals(all.get(all.size() - 1), rest.get(rest.size() - 1));
+    assertTrue(
+        source.description().matches("a\\.txt \\(sha256 [0-9a-f]{64}\\), sequences of 16 tokens"));
+  }
+
+  @Test
+  void aLongDocumentInPiecesHasTheSameTokens() throws IOException {
+    String text = "The cat liked to sit in the sun.\n".repeat(70_000); // more than two pieces
+    Path file = Files.writeString(temp.resolve("long.txt"), text);
+    int[] whole = tokenizer.encode(text);
+    List<int[]> chunks = read(TokenSources.ofText(file, tokenizer, 1000), 0);
+    assertEquals((whole.length + 1) / 1000, chunks.size());
+    for (int i = 0; i < chunks.size(); i++) {
+      for (int j = 0; j < 1000; j++) {
+        int at = 1000 * i + j;
+        assertEquals(at == 0 ? 0 : whole[at - 1], chunks.get(i)[j], "token " + at);
+      }
+    }
+  }
+
+  @Test
+  void jsonLinesHoldIdsOrText() throws IOException {
+    Path file =
+        Files.writeString(
+            temp.resolve("a.jsonl"),
+            """
+            {"token_ids": [0, 11, 12, 0], "text": "is not read"}
+            {"token_ids": [13]}
+
+            {"text": "The cat"}
+            """);
+    List<Integer> all = new ArrayList<>(List.of(0, 11, 12, 0, 13, 0));
+    IntStream.of(tokenizer.encode("The cat")).forEach(all::add);
+    List<int[]> chunks = read(TokenSources.ofFile(file, tokenizer, 2), 0);
+    for (int i = 0; i < chunks.size(); i++) {
+      assertArrayEquals(new int[] {all.get(2 * i), all.get(2 * i + 1)}, chunks.get(i));
+    }
+    assertEquals(all.size() / 2, chunks.size());
+  }
+
+  @Test
+  void saysWhatIsWrongWithAFile() throws IOException {
+    for (String nothing : new String[] {"", "  \n\n", "<|endoftext|>\n<|endoftext|>"}) {
+      Path file = Files.writeString(temp.resolve("nothing.txt"), nothing);
+      assertSays(file, 8, "expected text, got none; mend: name a file with text");
+    }
+    assertSays(
+        Files.writeString(temp.resolve("short.txt"), "a"), 8, "one sequence of 8 tokens, got 2");
+    assertSays(
+        Files.writeString(temp.resolve("b.jsonl"), "{\"text\": \"a\"}\nnot json\n"),
+        8,
+        "document 2: expected a JSON");
+    assertSays(Files.writeString(temp.resolve("c.jsonl"), "{\"words\": \"a\"}\n"), 8, "document 1");
+    IllegalArgumentException e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () ->
+                TokenSources.ofText(Files.writeString(temp.resolve("d.txt"), "abc"), tokenizer, 1));
+    assertTrue(e.getMessage().contains("contextLength >= 2"), e.getMessage());
+  }
+
+  @Test
+  void aLaterFaultIsToldWhenItIsReached() throws IOException {
+    Path file =
+        Files.writeString(
+            temp.resolve("e.jsonl"), "{\"token_ids\": [0, 1, 2, 3]}\n".repeat(3) + "oops\n");
+    TokenSource source = TokenSources.ofFile(file, tokenizer, 4);
+    String message = assertThrows(UncheckedIOException.class, () -> read(source, 0)).getMessage();
+    assertTrue(message.contains("document 4"), message);
+  }
+
+  private void assertSays(Path file, int contextLength, String part) {
+    String message =
+        assertThrows(
+                SaeFormatException.class, () -> TokenSources.ofFile(file, tokenizer, contextLength))
+            .getMessage();
+    assertTrue(message.contains(part) && message.contains(file.getFileName().toString()), message);
+  }
+
+  private static List<int[]> read(TokenSource source, long first) throws IOException {
+    try (Stream<int[]> sequences = source.open(first)) {
+      return sequences.toList();
+    }
+  }
+}
