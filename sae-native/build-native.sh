@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Builds the native library with g++ and nothing else.
+#
+#   build-native.sh OUT          OUT/libsae.so
+#   build-native.sh --asan OUT   OUT/driver with AddressSanitizer and UBSan, and runs it
+#   build-native.sh --tsan OUT   OUT/driver with ThreadSanitizer, and runs it
+#
+# An object is compiled again when the text of any source, or its command, has changed. CXX names another compiler.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+mode=release
+case "${1:-}" in
+  --asan | --tsan) mode=${1#--}; shift ;;
+esac
+out=${1:?usage: build-native.sh [--asan|--tsan] OUT}
+mkdir -p "$out/objects-$mode"
+objects=$(cd "$out/objects-$mode" && pwd)
+cxx=${CXX:-g++}
+native=src/main/native
+
+flags=(-std=c++17 -O3 -g1 -fPIC -pthread -fvisibility=hidden -ffp-contract=off -fno-math-errno
+  -Wall -Wextra -Werror "-ffile-prefix-map=$PWD=." -I"$native/include" -I"$native/common")
+link=(-pthread -ldl)
+sources=("$native"/common/*.cpp "$native"/cpu/*.cpp)
+case $mode in
+  release) ;;
+  asan) flags+=(-O1 -fsanitize=address,undefined -fno-sanitize-recover=all) ;;
+  tsan) flags+=(-O1 -fsanitize=thread) ;;
+esac
+if [ "$mode" != release ]; then
+  sources+=(src/test/native/*.cpp)
+  link+=("${flags[@]}")
+fi
+
+# One instruction set a translation unit; which of them runs is chosen when a context is opened.
+isa_flags() {
+  case $1 in
+    */kernels_avx2.cpp) echo -mavx2 -mfma ;;
+    */kernels_avx512.cpp) echo -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma ;;
+  esac
+}
+
+headers=$(cat "$native"/include/* "$native"/common/*.h "$native"/cpu/*.h "$native"/cpu/*.inl | sha256sum)
+compile() {
+  local source=$1 object=$2 command hash
+  read -ra isa <<< "$(isa_flags "$source")"
+  command=("$cxx" "${flags[@]}" "${isa[@]}" -c "$source" -o "$object")
+  hash=$( (echo "$headers"; "$cxx" --version; echo "${command[@]}"; cat "$source") | sha256sum)
+  if [ -f "$object" ] && [ "$hash" = "$(cat "$object.hash" 2> /dev/null || true)" ]; then
+    return
+  fi
+  rm -f "$object.hash"
+  "${command[@]}"
+  echo "$hash" > "$object.hash"
+}
+
+linked=()
+pids=()
+for source in "${sources[@]}"; do
+  object=$objects/$(basename "$(dirname "$source")")_$(basename "$source" .cpp).o
+  linked+=("$object")
+  compile "$source" "$object" &
+  pids+=($!)
+  if [ "${#pids[@]}" -ge "${JOBS:-$(nproc)}" ]; then
+    wait "${pids[0]}"
+    pids=("${pids[@]:1}")
+  fi
+done
+for pid in "${pids[@]}"; do
+  wait "$pid"
+done
+
+if [ "$mode" = release ]; then
+  "$cxx" -shared -o "$out/libsae.so.new" "${linked[@]}" -static-libstdc++ -static-libgcc "-Wl,--version-script=$native/common/exports.map" \
+    -Wl,-z,defs "${link[@]}"
+  mv "$out/libsae.so.new" "$out/libsae.so"
+else
+  "$cxx" -o "$out/driver" "${linked[@]}" "${link[@]}"
+  "$out/driver"
+fi

@@ -1,0 +1,165 @@
+/*
+ * adam.cpp: from dL/dz to new weights, in one sweep over the latents.
+ *
+ *   dW_dec[j] = sum over the rows where j was chosen of z dL/dx_hat      (or the dead latent's, dead.cpp)
+ *   dW_enc[j] = sum of dz (x - b_dec);  db_enc[j] = sum of dz;  db_dec = sum dL/dx_hat - sum_j db_enc[j] W_enc[j]
+ *   clip; rows of W_dec to norm 1; dW_dec[j] -= <dW_dec[j], w> w / |w|^2; torch.optim.Adam; rows to norm 1 if after.
+ *
+ * A latent's two gradient rows live in L1 only: summed, used, overwritten by the next latent's. Per weight 24 bytes go
+ * through memory (w, m, v read and written); rows without a gradient move too, as Adam's do.
+ *
+ * Clipping needs the norm of all gradients before the first weight changes. Triangle inequalities over the rows give a
+ * number that it cannot exceed (backward.cpp); while that is below the bound, the factor is exactly 1, the norm is only a
+ * statistic and one sweep does everything. Otherwise a first sweep measures the norm and a second one, with the same
+ * sums, updates. Storing the gradients instead would cost 8 bytes a weight in every step.
+ *
+ * Deterministic: sums over latents are taken part by part in a fixed order.
+ */
+#include <cmath>
+
+#include "trainer.h"
+
+namespace sae::cpu {
+namespace {
+
+constexpr int64_t kLatents = 32;
+constexpr double kRounding = 1.01; /* of float sums, with room to spare */
+
+float inverse_norm(double squares) { return squares > 0 ? static_cast<float>(1 / std::sqrt(squares)) : 1; }
+
+AdamStep adam_step(const TrainerOptions &options, int64_t step, double lr) {
+    const double t = static_cast<double>(step);
+    return {static_cast<float>(1 - options.beta1), static_cast<float>(options.beta2),
+            static_cast<float>(1 - options.beta2), static_cast<float>(lr / (1 - std::pow(options.beta1, t))),
+            static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, t))), static_cast<float>(options.eps)};
+}
+
+} // namespace
+
+double longest_row(Context &context, const float *matrix, int64_t rows, int64_t columns) {
+    double longest = 0;
+    for (int64_t row = 0; row < rows; row++) {
+        longest = std::max(longest, context.kernels.dot3(matrix + row * columns, matrix + row * columns, columns).gg);
+    }
+    return std::sqrt(longest) * kRounding;
+}
+
+/* What a sweep does, and what it found. */
+struct Trainer::Sweep {
+    bool update;
+    float clip;
+    AdamStep step;
+    std::vector<float> d_b_enc; /* [d_sae] */
+    std::vector<float> d_b_dec; /* [d_in] */
+    double squares = 0;         /* of all gradients */
+    double longest_encoder_row = 0;
+};
+
+void Trainer::update_decoder_row(int64_t latent, const float *gradient, const Sweep &sweep) {
+    const int64_t d = params.d_in;
+    float *w = params.w_dec() + latent * d;
+    const Dots dots = context.kernels.dot3(gradient, w, d);
+    const float scale = options.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP ? inverse_norm(dots.ww) : 1;
+    const float along = options.project_gradient && dots.ww > 0
+                            ? static_cast<float>(sweep.clip * dots.gw / (dots.ww * scale))
+                            : 0;
+    const double squares = context.kernels.adam(w, &first[SAE_W_DEC][latent * d], &second[SAE_W_DEC][latent * d], gradient,
+                                                sweep.clip, scale, along, d, sweep.step);
+    if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
+        context.kernels.scale(w, inverse_norm(squares), d);
+    }
+}
+
+void Trainer::sweep_latents(Sweep &sweep) {
+    struct Part {
+        double squares = 0;
+        double longest = 0;
+        std::vector<float> d_b_dec;
+    };
+    const Kernels &kernels = context.kernels;
+    const int64_t d = params.d_in;
+    std::vector<Part> parts(context.parts(params.d_sae, kLatents));
+    for_ranges(context, params.d_sae, kLatents, [&](int64_t begin, int64_t end, int64_t at, int worker) {
+        Part &part = parts[at];
+        part.d_b_dec.resize(d);
+        Block<float> &scratch = context.scratch[worker];
+        scratch.grow(2 * d);
+        for (int64_t latent = begin; latent < end; latent++) {
+            const int64_t from = batch.start[latent];
+            const int64_t count = batch.start[latent + 1] - from;
+            const int32_t slot = batch.aux ? batch.slot_of[latent] : -1;
+            const float *encoder_gradient = scratch.data();
+            const float *decoder_gradient = scratch.data() + d;
+            float sum = 0;
+            if (slot >= 0) {
+                encoder_gradient = &batch.dead_enc_grad[slot * d];
+                decoder_gradient = &batch.dead_dec_grad[slot * d];
+                sum = batch.dead_sum[slot];
+            } else {
+                std::fill_n(scratch.data(), 2 * d, 0.0f);
+                kernels.gather(scratch.data(), d, batch.input.data(), &batch.row_of[from], &batch.dz_of[from], count);
+                if (!options.freeze_decoder) {
+                    kernels.gather(scratch.data() + d, d, batch.error.data(), &batch.row_of[from], &batch.value_of[from],
+                                   count);
+                }
+                for (int64_t i = from; i < from + count; i++) {
+                    sum += batch.dz_of[i];
+                }
+            }
+            float *w_enc = params.w_enc() + latent * d;
+            sweep.d_b_enc[latent] = sum;
+            if (params.subtract_b_dec && sum != 0) {
+                kernels.axpy(part.d_b_dec.data(), -sum, w_enc, d);
+            }
+            part.squares += kernels.dot3(encoder_gradient, encoder_gradient, d).gg;
+            if (!options.freeze_decoder) {
+                part.squares += kernels.dot3(decoder_gradient, decoder_gradient, d).gg;
+            }
+            if (!sweep.update) {
+                continue;
+            }
+            part.longest = std::max(part.longest, kernels.adam(w_enc, &first[SAE_W_ENC][latent * d],
+                                                               &second[SAE_W_ENC][latent * d], encoder_gradient, sweep.clip,
+                                                               1, 0, d, sweep.step));
+            if (!options.freeze_decoder) {
+                update_decoder_row(latent, decoder_gradient, sweep);
+            }
+        }
+    });
+    for (const Part &part : parts) {
+        sweep.squares += part.squares;
+        sweep.longest_encoder_row = std::max(sweep.longest_encoder_row, std::sqrt(part.longest) * kRounding);
+        kernels.axpy(sweep.d_b_dec.data(), 1, part.d_b_dec.data(), d);
+    }
+    sweep.squares += kernels.dot3(sweep.d_b_dec.data(), sweep.d_b_dec.data(), d).gg;
+    if (options.train_b_enc) {
+        sweep.squares += kernels.dot3(sweep.d_b_enc.data(), sweep.d_b_enc.data(), params.d_sae).gg;
+    }
+}
+
+double Trainer::update(const Sums &sums, double lr) {
+    const Kernels &kernels = context.kernels;
+    const bool surely_unclipped = options.clip_norm == 0 || sums.gradient_bound * kRounding + 1e-6 <= options.clip_norm;
+    Sweep sweep = {surely_unclipped, 1, adam_step(options, steps + 1, lr), std::vector<float>(params.d_sae), sums.d_b_dec};
+    sweep_latents(sweep);
+    const double norm = options.clip_norm == 0 ? 0 : std::sqrt(sweep.squares);
+    if (!surely_unclipped) {
+        /* torch.nn.utils.clip_grad_norm_ */
+        const double factor = std::min(1.0, options.clip_norm / (norm + 1e-6));
+        sweep.update = true;
+        sweep.clip = static_cast<float>(factor);
+        sweep.d_b_dec = sums.d_b_dec;
+        sweep_latents(sweep);
+    }
+    params.longest_encoder_row = sweep.longest_encoder_row;
+    kernels.adam(params.b_dec(), first[SAE_B_DEC].data(), second[SAE_B_DEC].data(), sweep.d_b_dec.data(), sweep.clip, 1, 0,
+                 params.d_in, sweep.step);
+    if (options.train_b_enc) {
+        kernels.adam(params.b_enc(), first[SAE_B_ENC].data(), second[SAE_B_ENC].data(), sweep.d_b_enc.data(), sweep.clip, 1,
+                     0, params.d_sae, sweep.step);
+    }
+    steps++;
+    return norm;
+}
+
+} // namespace sae::cpu

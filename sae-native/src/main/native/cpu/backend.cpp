@@ -1,0 +1,170 @@
+/* backend.cpp: the CPU backend's table: opaque pointers to objects, exceptions to statuses. */
+#include "backends.h"
+#include "text.h"
+#include "trainer.h"
+
+namespace sae::cpu {
+namespace {
+
+struct Buffer {
+    Block<char> memory;
+};
+
+template <typename T>
+T *as(void *object) {
+    return static_cast<T *>(object);
+}
+
+float *floats(void *buffer) { return reinterpret_cast<float *>(as<Buffer>(buffer)->memory.data()); }
+int32_t *ints(void *buffer) { return reinterpret_cast<int32_t *>(as<Buffer>(buffer)->memory.data()); }
+
+sae_status probe(char *text, int64_t capacity) {
+    return guarded([&] { copy_text(describe_device(), text, capacity); });
+}
+
+sae_status context_open(const char *options, void **context) {
+    return guarded([&] { *context = open_context(options).release(); });
+}
+
+sae_status context_describe(void *context, char *text, int64_t capacity) {
+    return guarded([&] { copy_text(describe(*as<Context>(context)), text, capacity); });
+}
+
+sae_status context_synchronize(void *) { return SAE_OK; } /* every operation has ended when its call returns */
+
+void context_close(void *context) { delete as<Context>(context); }
+
+sae_status buffer_create(void *, int64_t bytes, int32_t, void **buffer) {
+    return guarded([&] { *buffer = new Buffer{Block<char>(bytes)}; });
+}
+
+int64_t buffer_address(void *buffer) { return reinterpret_cast<int64_t>(as<Buffer>(buffer)->memory.data()); }
+
+sae_status buffer_write(void *buffer, int64_t offset, const void *source, int64_t bytes) {
+    std::memmove(as<Buffer>(buffer)->memory.data() + offset, source, bytes);
+    return SAE_OK;
+}
+
+sae_status buffer_read(void *buffer, int64_t offset, void *target, int64_t bytes) {
+    std::memmove(target, as<Buffer>(buffer)->memory.data() + offset, bytes);
+    return SAE_OK;
+}
+
+void buffer_close(void *buffer) { delete as<Buffer>(buffer); }
+
+sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params, int64_t *live_bytes) {
+    return guarded([&] {
+        auto made = std::make_unique<Params>(*as<Context>(context), d_in, d_sae, flags);
+        *live_bytes = made->live_bytes();
+        *params = made.release();
+    });
+}
+
+sae_status params_write(void *params, int32_t tensor, int64_t first, const float *source, int64_t count) {
+    Params &to = *as<Params>(params);
+    std::copy_n(source, count, to.tensors[tensor].data() + first);
+    if (tensor == SAE_W_ENC) {
+        to.longest_encoder_row = -1;
+    }
+    return SAE_OK;
+}
+
+sae_status params_read(void *params, int32_t tensor, int64_t first, float *target, int64_t count) {
+    std::copy_n(as<Params>(params)->tensors[tensor].data() + first, count, target);
+    return SAE_OK;
+}
+
+void params_close(void *params) { delete as<Params>(params); }
+
+sae_status encode(void *params, void *x, int64_t rows, int64_t k, void *indices, void *values) {
+    return guarded([&] { encode_topk(*as<Params>(params), floats(x), rows, k, ints(indices), floats(values)); });
+}
+
+sae_status decode(void *params, void *indices, void *values, int64_t rows, int64_t k, void *x_hat) {
+    return guarded([&] { cpu::decode(*as<Params>(params), ints(indices), floats(values), rows, k, floats(x_hat)); });
+}
+
+sae_status multiply(void *context, void *a, int64_t m, void *b, int64_t n, int64_t inner, void *c) {
+    return guarded([&] { matmul_nt(*as<Context>(context), floats(a), m, floats(b), n, inner, floats(c)); });
+}
+
+sae_status trainer_create(void *params, const double *options, void **trainer, int64_t *live_bytes) {
+    return guarded([&] {
+        auto made = std::make_unique<Trainer>(*as<Params>(params), options);
+        *live_bytes = made->live_bytes();
+        *trainer = made.release();
+    });
+}
+
+sae_status train_step(void *trainer, void *x, int64_t rows, double lr) {
+    return guarded([&] { as<Trainer>(trainer)->step(floats(x), rows, lr); });
+}
+
+sae_status trainer_stats(void *trainer, double *values) {
+    std::copy_n(as<Trainer>(trainer)->stats, SAE_STAT_COUNT, values);
+    values[SAE_STAT_STEPS] = static_cast<double>(as<Trainer>(trainer)->steps);
+    return SAE_OK;
+}
+
+/* Where a state lives, and the size of its elements. */
+std::pair<char *, int64_t> state_memory(Trainer &trainer, int32_t state) {
+    switch (state) {
+    case SAE_STATE_IDLE_BATCHES:
+        return {reinterpret_cast<char *>(trainer.idle_batches.data()), 8};
+    case SAE_STATE_IDLE_ROWS:
+        return {reinterpret_cast<char *>(trainer.idle_rows.data()), 8};
+    case SAE_STATE_STEPS:
+        return {reinterpret_cast<char *>(&trainer.steps), 8};
+    default:
+        Block<float> *moments = state < SAE_STATE_V_W_ENC ? trainer.first : trainer.second;
+        return {reinterpret_cast<char *>(moments[state % SAE_STATE_V_W_ENC].data()), 4};
+    }
+}
+
+sae_status trainer_write(void *trainer, int32_t state, int64_t first, const void *source, int64_t count) {
+    const auto [memory, size] = state_memory(*as<Trainer>(trainer), state);
+    std::memmove(memory + first * size, source, count * size);
+    return SAE_OK;
+}
+
+sae_status trainer_read(void *trainer, int32_t state, int64_t first, void *target, int64_t count) {
+    const auto [memory, size] = state_memory(*as<Trainer>(trainer), state);
+    std::memmove(target, memory + first * size, count * size);
+    return SAE_OK;
+}
+
+void trainer_close(void *trainer) { delete as<Trainer>(trainer); }
+
+constexpr sae_backend_table kTable = {
+    SAE_ABI_VERSION,
+    "cpu",
+    last_error,
+    probe,
+    context_open,
+    context_describe,
+    context_synchronize,
+    context_close,
+    buffer_create,
+    buffer_address,
+    buffer_write,
+    buffer_read,
+    buffer_close,
+    params_create,
+    params_write,
+    params_read,
+    params_close,
+    encode,
+    decode,
+    multiply,
+    trainer_create,
+    train_step,
+    trainer_stats,
+    trainer_write,
+    trainer_read,
+    trainer_close,
+};
+
+} // namespace
+} // namespace sae::cpu
+
+const sae_backend_table *sae_cpu_backend(void) { return &sae::cpu::kTable; }

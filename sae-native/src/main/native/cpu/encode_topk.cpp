@@ -1,0 +1,133 @@
+/*
+ * encode_topk.cpp: z = keep the k largest of ReLU((x - b_dec) W_enc + b_enc).
+ *
+ *   x [rows, d_in], W_enc [d_sae, d_in] -> indices int32 [rows, k], values float32 [rows, k]
+ *   FLOPs 2 rows d_in d_sae; pre-activations are never all in memory: a tile of at most 256 rows x 6144 latents goes
+ *   from the sgemm through the selection while it is in cache.
+ *
+ * Deterministic for a fixed number of threads (the tile's height, and with it the order of sgemm's sums, may depend on
+ * it). Order and ties: selection.cpp.
+ */
+#include "operations.h"
+#include "selection.h"
+
+namespace sae::cpu {
+namespace {
+
+constexpr int64_t kTileRows = 256;
+constexpr int64_t kLeastTileRows = 16;
+constexpr int64_t kTileLatents = 6144;
+constexpr int64_t kFiniteRows = 64;
+
+int64_t tile_rows(const Context &context, int64_t rows) {
+    const int64_t share = context.parts(rows, context.pool.threads());
+    return std::clamp(share, kLeastTileRows, kTileRows);
+}
+
+/* Writes the chosen, then fills up with 0 at the lowest indices not chosen. */
+void write_row(const uint64_t *keys, int64_t chosen, int64_t k, int32_t *indices, float *values) {
+    for (int64_t i = 0; i < chosen; i++) {
+        indices[i] = key_index(keys[i]);
+        values[i] = key_value(keys[i]);
+    }
+    if (chosen == k) {
+        return;
+    }
+    std::vector<int32_t> taken(indices, indices + chosen);
+    std::sort(taken.begin(), taken.end());
+    auto next = taken.begin();
+    int32_t latent = 0;
+    for (int64_t i = chosen; i < k; latent++) {
+        if (next != taken.end() && *next == latent) {
+            ++next;
+        } else {
+            indices[i] = latent;
+            values[i] = 0;
+            i++;
+        }
+    }
+}
+
+bool any_nonzero(const float *values, int64_t n) {
+    return std::any_of(values, values + n, [](float value) { return value != 0; });
+}
+
+} // namespace
+
+void require_finite(Context &context, const float *x, int64_t rows, int64_t d_in) {
+    std::vector<int64_t> bad(context.parts(rows, kFiniteRows), rows);
+    for_ranges(context, rows, kFiniteRows, [&](int64_t first, int64_t last, int64_t part, int) {
+        for (int64_t row = first; row < last; row++) {
+            if (!context.kernels.all_finite(x + row * d_in, d_in)) {
+                bad[part] = row;
+                return;
+            }
+        }
+    });
+    const int64_t row = *std::min_element(bad.begin(), bad.end());
+    if (row < rows) {
+        const float *values = x + row * d_in;
+        int64_t column = 0;
+        while (values[column] - values[column] == 0) {
+            column++;
+        }
+        fail(SAE_NONFINITE, "expected finite activations, got " + std::to_string(values[column]) + " in row " +
+                                std::to_string(row) + ", column " + std::to_string(column));
+    }
+}
+
+void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
+                 float *values) {
+    const int64_t blocks = context.parts(encoder.latents, kTileLatents);
+    const int64_t width = context.parts(encoder.latents, blocks);
+    const int64_t height = tile_rows(context, rows);
+    const bool biased = any_nonzero(encoder.bias, encoder.latents);
+    std::vector<std::vector<Selection>> selections(context.pool.threads());
+    for_ranges(context, rows, height, [&](int64_t first, int64_t last, int64_t, int worker) {
+        Block<float> &tile = context.scratch[worker];
+        tile.grow(height * width);
+        std::vector<Selection> &selection = selections[worker];
+        selection.resize(height, Selection(context.kernels, k, encoder.latents));
+        for (Selection &each : selection) {
+            each.reset();
+        }
+        for (int64_t latent = 0; latent < encoder.latents; latent += width) {
+            const int64_t count = std::min(width, encoder.latents - latent);
+            context.multiply({last - first, count, encoder.d_in, input + first * encoder.d_in, encoder.d_in, 1,
+                              encoder.weights + latent * encoder.d_in, 1, encoder.d_in, tile.data(), width, false},
+                             worker);
+            for (int64_t row = first; row < last; row++) {
+                float *p = tile.data() + (row - first) * width;
+                if (biased) {
+                    context.kernels.axpy(p, 1, encoder.bias + latent, count);
+                }
+                selection[row - first].add(p, count, latent);
+            }
+        }
+        for (int64_t row = first; row < last; row++) {
+            Selection &each = selection[row - first];
+            const int64_t chosen = each.finish_sorted();
+            write_row(each.keys(), chosen, k, indices + row * k, values + row * k);
+        }
+    });
+}
+
+void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values) {
+    Context &context = params.context;
+    require_finite(context, x, rows, params.d_in);
+    const Encoder encoder = {params.w_enc(), params.b_enc(), params.d_in, params.d_sae};
+    const float *input = x;
+    if (params.shift() != nullptr) {
+        context.centred.grow(rows * params.d_in);
+        for_ranges(context, rows, kFiniteRows, [&](int64_t first, int64_t last, int64_t, int) {
+            for (int64_t row = first; row < last; row++) {
+                context.kernels.centre(x + row * params.d_in, params.shift(), context.centred.data() + row * params.d_in,
+                                       params.d_in);
+            }
+        });
+        input = context.centred.data();
+    }
+    encode_topk(context, encoder, input, rows, k, indices, values);
+}
+
+} // namespace sae::cpu

@@ -1,0 +1,2 @@
+#define SAE_CPU_ISA avx2
+#include "kernels.inl"

@@ -1,0 +1,2 @@
+#define SAE_CPU_ISA portable
+#include "kernels.inl"

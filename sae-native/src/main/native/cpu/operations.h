@@ -1,0 +1,92 @@
+/*
+ * operations.h: the CPU backend's objects and its operations. One file per operation; backend.cpp puts them into the
+ * table. Arguments are checked above (common/abi.cpp).
+ */
+#ifndef SAE_CPU_OPERATIONS_H
+#define SAE_CPU_OPERATIONS_H
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "blas.h"
+#include "guard.h"
+#include "kernels.h"
+#include "memory.h"
+#include "pool.h"
+
+namespace sae::cpu {
+
+struct Context {
+    const Kernels &kernels;
+    Blas blas;
+    Pool pool;
+    std::vector<Block<float>> scratch; /* one a worker; grows to what the largest operation needed */
+    Block<float> centred;              /* x - b_dec of the batch that is encoded */
+
+    Context(const Kernels &isa, const std::string &blas_path, int threads);
+
+    /* c (+)= a b on the calling worker's thread. */
+    void multiply(const Gemm &task, int worker);
+
+    int64_t parts(int64_t items, int64_t size) const { return (items + size - 1) / size; }
+
+  private:
+    std::vector<Block<float>> gemm_scratch;
+};
+
+std::unique_ptr<Context> open_context(const char *options);
+std::string describe(const Context &context); /* JSON */
+std::string describe_device();                /* one line, without a context */
+
+/* Runs task(first, last, part, worker) over [0, items) in parts of `size`. The parts do not depend on the number of
+ * threads, so what is summed part by part does not either. */
+template <typename Task>
+void for_ranges(Context &context, int64_t items, int64_t size, Task &&task) {
+    context.pool.run(context.parts(items, size), [&](int64_t part, int worker) {
+        task(part * size, std::min(items, (part + 1) * size), part, worker);
+    });
+}
+
+struct Params {
+    Context &context;
+    const int64_t d_in;
+    const int64_t d_sae;
+    const bool subtract_b_dec;
+    Block<float> tensors[4]; /* by SAE_W_ENC ... */
+    /* At least the norm of the longest row of W_enc; negative: not known, since it was written from outside. */
+    double longest_encoder_row = 0;
+
+    Params(Context &owner, int64_t width, int64_t latents, int32_t flags);
+
+    float *w_enc() const { return tensors[SAE_W_ENC].data(); }
+    float *b_enc() const { return tensors[SAE_B_ENC].data(); }
+    float *w_dec() const { return tensors[SAE_W_DEC].data(); }
+    float *b_dec() const { return tensors[SAE_B_DEC].data(); }
+    /* What the encoder subtracts from its input; null: nothing. */
+    const float *shift() const { return subtract_b_dec ? b_dec() : nullptr; }
+    int64_t live_bytes() const;
+};
+
+/* SAE_NONFINITE with the first row that has a NaN or an infinity. */
+void require_finite(Context &context, const float *x, int64_t rows, int64_t d_in);
+
+/* A linear layer whose ReLU'd outputs are chosen from. */
+struct Encoder {
+    const float *weights; /* [latents, d_in] */
+    const float *bias;    /* [latents] */
+    int64_t d_in;
+    int64_t latents;
+};
+
+/* The top k of ReLU(input w + bias), input already centred; sae_abi.h has the order and the ties. */
+void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
+                 float *values);
+
+void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
+void decode(Params &params, const int32_t *indices, const float *values, int64_t rows, int64_t k, float *x_hat);
+void matmul_nt(Context &context, const float *a, int64_t m, const float *b, int64_t n, int64_t inner, float *c);
+
+} // namespace sae::cpu
+#endif

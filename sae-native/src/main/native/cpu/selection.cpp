@@ -1,0 +1,85 @@
+/*
+ * selection.cpp: exact top-k of a row in two sweeps over values that are still in cache.
+ *
+ * The first sweep keeps the maximum of each of 2k interleaved groups. The k-th largest of these maxima is the value of
+ * k different latents at least, hence a lower bound of the k-th largest value of the row; in an even row 1.4 k values
+ * reach it. The second sweep collects those, and a count of who is greater than whom puts them into order.
+ * Rows that are not even (many equal values) overflow the list; it is then cut down to its k largest.
+ *
+ * Ties: keys are distinct and ordered by value, then lower index; a value that equals the k-th of k earlier ones is
+ * dropped, since its index is higher. NaN is never selected.
+ */
+#include "selection.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <limits>
+
+namespace sae::cpu {
+namespace {
+
+constexpr int64_t kLane = 16;     /* kernels.h: groups are a multiple of this, lists have this much room */
+constexpr int64_t kCounting = 128; /* up to here n^2 / 8 comparisons beat a sort */
+
+int64_t round_up(int64_t n) { return (n + kLane - 1) / kLane * kLane; }
+
+} // namespace
+
+Selection::Selection(const Kernels &isa, int64_t most, int64_t latents) : kernels(&isa), k(most) {
+    const int64_t wanted = round_up(std::max<int64_t>(4 * kLane, 2 * k));
+    groups.resize(2 * wanted <= latents ? wanted : 0);
+    const int64_t room = round_up(std::min(latents, std::max<int64_t>(4 * k, 16 * kLane)));
+    candidates.resize(room + k + 2 * kLane);
+    sorted.resize(k);
+    reset();
+}
+
+void Selection::reset() {
+    std::fill(groups.begin(), groups.end(), 0.0f);
+    count = 0;
+    least = std::numeric_limits<float>::denorm_min(); /* ReLU: only what is positive */
+}
+
+void Selection::add(const float *p, int64_t n, int64_t base) {
+    if (!groups.empty()) {
+        const int64_t size = static_cast<int64_t>(groups.size());
+        kernels->group_maxima(p, n, groups.data(), size);
+        least = std::max(least, kernels->kth_largest(groups.data(), size, k));
+    }
+    const int64_t room = static_cast<int64_t>(candidates.size()) - kLane; /* rank() reads past the end */
+    int64_t at = 0;
+    while ((at = kernels->collect(p, at, n, least, base, candidates.data(), &count, room)) < n) {
+        prune();
+    }
+}
+
+void Selection::prune() {
+    if (count <= k) {
+        return;
+    }
+    const auto begin = candidates.begin();
+    std::nth_element(begin, begin + (k - 1), begin + count, std::greater<>());
+    count = k;
+    least = std::nextafter(key_value(candidates[k - 1]), std::numeric_limits<float>::infinity());
+}
+
+int64_t Selection::finish() {
+    prune();
+    return count;
+}
+
+int64_t Selection::finish_sorted() {
+    if (count > kCounting) {
+        prune();
+        std::sort(candidates.begin(), candidates.begin() + count, std::greater<>());
+        return count;
+    }
+    std::fill_n(candidates.begin() + count, kLane, uint64_t{0});
+    kernels->rank(candidates.data(), count, sorted.data(), k);
+    count = std::min(count, k);
+    std::copy_n(sorted.begin(), count, candidates.begin());
+    return count;
+}
+
+} // namespace sae::cpu

@@ -1,0 +1,38 @@
+/* selection.h: the k largest positive values of one row, seen block by block in the order of their indices. */
+#ifndef SAE_CPU_SELECTION_H
+#define SAE_CPU_SELECTION_H
+
+#include <cstdint>
+#include <vector>
+
+#include "kernels.h"
+
+namespace sae::cpu {
+
+class Selection {
+  public:
+    Selection(const Kernels &isa, int64_t most, int64_t latents);
+
+    void reset();
+    /* p[i] is the value at index base + i; base grows from call to call. */
+    void add(const float *p, int64_t n, int64_t base);
+    /* How many there are (at most k); they are keys()[0 ...], in no order. */
+    int64_t finish();
+    /* The same in order: value descending, then lower index. */
+    int64_t finish_sorted();
+    const uint64_t *keys() const { return candidates.data(); }
+
+  private:
+    void prune();
+
+    const Kernels *kernels;
+    int64_t k;
+    std::vector<float> groups; /* empty: too few latents for them to tell anything */
+    std::vector<uint64_t> candidates;
+    std::vector<uint64_t> sorted;
+    int64_t count = 0;
+    float least = 0; /* what is smaller cannot be among the k largest */
+};
+
+} // namespace sae::cpu
+#endif
