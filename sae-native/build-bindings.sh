@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Puts the native libraries where the jar takes them from, and binds Java to them with JavaCPP:
+#   sae_abi.h -> target/generated-sources/javacpp/**/SaeAbi.java -> libjniSaeAbi.so (beside libsae.so).
+# Does nothing that was already done for the same header, preset and JavaCPP.
+# usage: build-bindings.sh JAVA_HOME JAVACPP_JAR   (Maven calls it after build-native.sh and build-cuda.sh)
+set -euo pipefail
+cd "$(dirname "$0")"
+
+java_home=$1
+javacpp=$2
+native=target/native
+sources=target/generated-sources/javacpp
+libs=target/classes/io/faithfulsae/jni/linux-x86_64
+include=src/main/native/include
+preset=src/main/java/io/faithfulsae/jni/SaeAbiPreset.java
+
+mkdir -p "$libs"
+# A copy that did not change keeps its time, so that nothing downstream is rebuilt for it.
+put() { cmp -s "$1" "$libs/${1##*/}" || cp "$1" "$libs/"; }
+put "$native/libsae.so"
+if [[ -e $native/cuda/libsae_cuda.so ]]; then put "$native/cuda/libsae_cuda.so"; else rm -f "$libs/libsae_cuda.so"; fi
+
+id=$(cat "$0" "$include/sae_abi.h" "$preset" | sha256sum | cut -d' ' -f1)-${javacpp##*/}
+if [[ -e $sources/io/faithfulsae/jni/SaeAbi.java && -e $libs/libjniSaeAbi.so && $(cat "$native/bindings.id" 2>/dev/null) == "$id" ]]; then
+  exit 0
+fi
+
+echo "binding Java to sae_abi.h"
+work=$native/bindings
+rm -rf "$work" "$sources"
+mkdir -p "$work" "$sources"
+run_javacpp() {
+  "$java_home/bin/java" -jar "$javacpp" -classpath "$work" -Dplatform.includepath="$include" \
+    -Dplatform.linkpath="$libs" -Dplatform.linkpath.prefix2=-L "$@" 2>"$work/javacpp.log" || { cat "$work/javacpp.log" >&2; return 1; }
+}
+"$java_home/bin/javac" -proc:none -cp "$javacpp" -d "$work" "$preset"
+run_javacpp -d "$sources" io.faithfulsae.jni.SaeAbiPreset
+"$java_home/bin/javac" -proc:none -cp "$javacpp:$work" -d "$work" "$sources/io/faithfulsae/jni/SaeAbi.java"
+run_javacpp -d "$work/lib" io.faithfulsae.jni.SaeAbi
+cp "$work/lib/libjniSaeAbi.so" "$libs/"
+echo "$id" >"$native/bindings.id"

@@ -1,0 +1,48 @@
+package io.faithfulsae.jni;
+
+import io.faithfulsae.BackendUnavailableException;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendProvider;
+import java.nio.file.Path;
+import java.util.Optional;
+
+/**
+ * The CUDA backend: libsae_cuda.so from the jar when that was built with nvcc, or {@code
+ * -Dsae.cuda.library=PATH}. {@code -Dsae.cuda.options="device=1"} chooses a device.
+ */
+public final class CudaBackendProvider implements BackendProvider {
+
+  /** For {@link java.util.ServiceLoader}. */
+  public CudaBackendProvider() {}
+
+  @Override
+  public String name() {
+    return "cuda";
+  }
+
+  @Override
+  public int priority() {
+    return 100;
+  }
+
+  @Override
+  public Availability probe() {
+    Optional<Path> library = NativeLibrary.cuda();
+    return library.isPresent()
+        ? Probe.library(name(), library.get().toString())
+        : new Availability(name(), false, notBuilt());
+  }
+
+  private static String notBuilt() {
+    return "libsae_cuda.so is not in this jar, since it was built without nvcc; mend: run"
+        + " sae-native/setup-nvcc.sh and build again, or pass -Dsae.cuda.library=PATH";
+  }
+
+  @Override
+  public Backend open() {
+    Path library =
+        NativeLibrary.cuda().orElseThrow(() -> new BackendUnavailableException(notBuilt()));
+    return NativeBackend.open(
+        name(), library.toString(), System.getProperty("sae.cuda.options", ""));
+  }
+}
