@@ -1,0 +1,174 @@
+package io.faithfulsae.internal.metrics;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.faithfulsae.Metrics;
+import io.faithfulsae.golden.Goldens;
+import io.faithfulsae.metrics.BootstrapInterval;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Arrays;
+import org.apache.commons.math3.distribution.BinomialDistribution;
+import org.apache.commons.math3.distribution.NormalDistribution;
+import org.apache.commons.math3.random.RandomGenerator;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class BootstrapTest {
+  private static final int RESAMPLES = 20_000;
+
+  @TempDir Path folder;
+
+  @Test
+  void agreesWithSciPy() throws IOException {
+    JsonNode golden =
+        new ObjectMapper().readTree(Goldens.copy("metrics.json", folder).toFile()).get("bootstrap");
+    double[] first = new ObjectMapper().convertValue(golden.get("first"), double[].class);
+    double[] second = new ObjectMapper().convertValue(golden.get("second"), double[].class);
+    assertInterval(golden.get("mean"), Metrics.bootstrapMean(first, RESAMPLES, 0.95, 1));
+    BootstrapInterval.Difference difference =
+        Metrics.bootstrapDifference(first, second, RESAMPLES, 0.95, 1);
+    assertInterval(golden.get("difference"), difference.difference());
+    // The p-value is twice a share p of the resamples: standard error 2 sqrt(p (1 − p) / 20,000).
+    assertEquals(golden.get("pValue").doubleValue(), difference.pValue(), 0.03);
+  }
+
+  private static void assertInterval(JsonNode golden, BootstrapInterval seen) {
+    double width = golden.get(2).doubleValue() - golden.get(1).doubleValue();
+    // A 2.5 % quantile of 20,000 draws has a standard error of 0.5 % of the interval's width.
+    assertEquals(golden.get(0).doubleValue(), seen.estimate(), 1e-12);
+    assertEquals(golden.get(1).doubleValue(), seen.low(), 0.025 * width);
+    assertEquals(golden.get(2).doubleValue(), seen.high(), 0.025 * width);
+  }
+
+  @Test
+  void hasTheQuantilesOfTheBinomialForShares() {
+    double[] sample = new double[400];
+    Arrays.fill(sample, 0, 60, 1);
+    BootstrapInterval seen = Metrics.bootstrapMean(sample, RESAMPLES, 0.9, 7);
+    BinomialDistribution exact = new BinomialDistribution(400, 0.15);
+    assertEquals(0.15, seen.estimate(), 1e-12);
+    assertEquals(exact.inverseCumulativeProbability(0.05) / 400.0, seen.low(), 1.01 / 400);
+    assertEquals(exact.inverseCumulativeProbability(0.95) / 400.0, seen.high(), 1.01 / 400);
+  }
+
+  @Test
+  void findsADifferenceOnlyWhereThereIsOne() {
+    double[] high = new double[300];
+    double[] low = new double[300];
+    Arrays.fill(high, 0, 90, 1);
+    Arrays.fill(low, 0, 30, 1);
+    BootstrapInterval.Difference seen = Metrics.bootstrapDifference(high, low, RESAMPLES, 0.95, 3);
+    assertEquals(0.2, seen.difference().estimate(), 1e-12);
+    assertTrue(seen.difference().low() > 0.1, seen.toString());
+    assertTrue(seen.pValue() < 2.1 / RESAMPLES, seen.toString());
+    BootstrapInterval.Difference none = Metrics.bootstrapDifference(high, high, RESAMPLES, 0.95, 3);
+    assertTrue(none.pValue() > 0.9, none.toString());
+    assertTrue(none.difference().low() < 0 && none.difference().high() > 0, none.toString());
+  }
+
+  @Test
+  void dependsOnTheSeedAlone() {
+    double[] sample = {1, 2, 5, 9, 11};
+    assertEquals(
+        Metrics.bootstrapMean(sample, 100, 0.95, 5), Metrics.bootstrapMean(sample, 100, 0.95, 5));
+    assertNotEquals(
+        Metrics.bootstrapMean(sample, 100, 0.95, 5), Metrics.bootstrapMean(sample, 100, 0.95, 6));
+  }
+
+  @Test
+  void refusesEmptySamplesAndLevelsOutOfRange() {
+    assertThrows(
+        IllegalArgumentException.class, () -> Metrics.bootstrapMean(new double[0], 10, 0.95, 1));
+    assertThrows(
+        IllegalArgumentException.class, () -> Metrics.bootstrapMean(new double[1], 0, 0.95, 1));
+    assertThrows(
+        IllegalArgumentException.class, () -> Metrics.bootstrapMean(new double[1], 10, 95, 1));
+  }
+
+  @Test
+  void drawsHitsAsTheBinomialDoes() {
+    RandomGenerator random = Bootstrap.random(9);
+    Bootstrap.Hits hits = new Bootstrap.Hits(50, random);
+    int[] seen = new int[51];
+    int draws = 100_000;
+    for (int i = 0; i < draws; i++) {
+      seen[hits.draw(5)]++;
+    }
+    BinomialDistribution exact = new BinomialDistribution(50, 0.1);
+    for (int count = 0; count <= 50; count++) {
+      double p = exact.probability(count);
+      // Five standard errors.
+      assertEquals(draws * p, seen[count], 1 + 5 * Math.sqrt(draws * p), "count " + count);
+    }
+    assertEquals(0, hits.draw(0));
+    assertEquals(50, hits.draw(50));
+  }
+
+  @Test
+  void resamplesBlocksAsAnyOtherWayOfCountingWould() {
+    RandomGenerator random = Bootstrap.random(4);
+    int blocks = 7;
+    int latents = 40;
+    int[][] counts = new int[blocks][latents];
+    long[] units = new long[blocks];
+    for (int block = 0; block < blocks; block++) {
+      units[block] = block == 2 ? 0 : 20 + random.nextInt(10);
+      for (int latent = 0; latent < latents; latent++) {
+        // Some never fire, some always do, most lie about the threshold.
+        double p = latent < 5 ? 0 : latent > 35 ? 1 : latent / 60.0;
+        counts[block][latent] = (int) (units[block] * p + random.nextInt(3)) / 2 * 2;
+        counts[block][latent] = (int) Math.min(units[block], counts[block][latent]);
+      }
+    }
+    int[] seen = new BlockResampler(counts, units).countsAbove(0.3, 500, Bootstrap.random(6));
+    RandomGenerator same = Bootstrap.random(6);
+    int[] expected = new int[500];
+    for (int b = 0; b < 500; b++) {
+      long[] fired = new long[latents];
+      long all = 0;
+      for (int i = 0; i < blocks; i++) {
+        int block = same.nextInt(blocks);
+        all += units[block];
+        for (int latent = 0; latent < latents; latent++) {
+          fired[latent] += counts[block][latent];
+        }
+      }
+      long total = all;
+      expected[b] = (int) Arrays.stream(fired).filter(f -> (double) f / total > 0.3).count();
+    }
+    assertArrayEquals(expected, seen);
+    assertTrue(Arrays.stream(seen).distinct().count() > 2, "the case must be undecided");
+  }
+
+  @Test
+  void hasTheSpreadOfTokensWhenBlocksAreMany() {
+    // One latent that fires at a quarter of 40,000 tokens in 500 blocks; the threshold is 0.252.
+    RandomGenerator random = Bootstrap.random(8);
+    int[][] counts = new int[500][1];
+    long[] units = new long[500];
+    Arrays.fill(units, 80);
+    long fired = 0;
+    for (int[] block : counts) {
+      for (int token = 0; token < 80; token++) {
+        block[0] += random.nextDouble() < 0.25 ? 1 : 0;
+      }
+      fired += block[0];
+    }
+    double rate = fired / 40_000.0;
+    int[] above =
+        new BlockResampler(counts, units).countsAbove(0.252, RESAMPLES, Bootstrap.random(2));
+    double expected =
+        1
+            - new NormalDistribution(rate, Math.sqrt(rate * (1 - rate) / 40_000))
+                .cumulativeProbability(0.252);
+    assertTrue(expected > 0.05 && expected < 0.95, "expected " + expected);
+    assertEquals(expected, Arrays.stream(above).average().orElseThrow(), 0.04);
+  }
+}
