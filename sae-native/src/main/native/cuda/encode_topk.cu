@@ -8,7 +8,10 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int64_t kScoreBytes = 64 << 20; // dense scores that exist at a time
+#ifndef SAE_SCORE_BYTES // tests on the CPU make it small
+#define SAE_SCORE_BYTES (64 << 20)
+#endif
+constexpr int64_t kScoreBytes = SAE_SCORE_BYTES; // dense scores that exist at a time
 constexpr int64_t kLeastRows = 64;        // fewer rows would leave tiles of the matrix product empty
 
 } // namespace

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda_on_cpu (CUDA's execution model
+# on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp).
+#   cuda-on-cpu.sh OUTDIR             build and check, with two orders of the threads
+#   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimised and without sanitizers, for other tests
+set -euo pipefail
+
+library_only=
+if [ "${1:-}" = --library ]; then
+    library_only=1
+    shift
+fi
+if [ $# -ne 1 ]; then
+    echo "usage: $0 [--library] OUTDIR" >&2
+    exit 2
+fi
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+mkdir -p "$1/cuda-on-cpu-objects"
+out=$(cd "$1" && pwd)
+native=$here/src/main/native
+shim=$here/src/test/native/cuda_on_cpu
+
+if [ -n "$library_only" ]; then
+    mode=(-O2)
+else
+    mode=(-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
+fi
+flags=("${mode[@]}" -std=c++17 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -DSAE_SCORE_BYTES=65536)
+printf '%s\0' "$native"/cuda/*.cu "$shim"/cuda_on_cpu.cpp | xargs -0 -P "$(nproc)" -I{} \
+    sh -c 'object=$1/cuda-on-cpu-objects/$(basename "$2").o; shift; source=$1; shift
+           exec "${CXX:-g++}" -x c++ "$@" -c "$source" -o "$object"' sh "$out" {} "${flags[@]}" -I"$shim" -I"$native/include"
+"${CXX:-g++}" "${mode[@]}" -shared -o "$out/libsae_cuda.so" "$out"/cuda-on-cpu-objects/*.o
+if [ -n "$library_only" ]; then
+    exit 0
+fi
+
+"${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/backend_check.cpp" -ldl
+for seed in 1 2; do
+    CUDA_ON_CPU_SEED=$seed ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
+        "$out/backend_check" "$out/libsae_cuda.so"
+done

@@ -1,0 +1,129 @@
+/*
+ * cuda_runtime.h, for tests: CUDA's execution model on the CPU, so that the kernels and their host code run, unchanged
+ * and compiled as C++, where there is no GPU. It checks logic. It says nothing about speed, and memory is sequentially
+ * consistent here, so it cannot show every missing barrier.
+ *
+ * Blocks run one after the other. The threads of a block are fibers; __syncthreads hands over to the next one. Between two
+ * barriers they run in a shuffled order (seed: CUDA_ON_CPU_SEED), so that results that hang on the order differ.
+ * Device memory is filled with 0xFF (NaN). With AddressSanitizer it is poisoned outside kernels and copies, so host code
+ * that touches it is caught, as are kernels that leave their arrays. A barrier that only some threads reach, a copy in the
+ * wrong direction and a launch that does not fit end the program.
+ */
+#ifndef SAE_CUDA_ON_CPU_H
+#define SAE_CUDA_ON_CPU_H
+
+#include <math.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __shared__ static
+#define __launch_bounds__(threads)
+#define __syncthreads() cuda_on_cpu::barrier(__FILE__, __LINE__)
+
+struct dim3 {
+    unsigned x = 1, y = 1, z = 1;
+    dim3() = default;
+    explicit dim3(unsigned size) : x(size) {}
+};
+
+enum cudaError_t {
+    cudaSuccess = 0,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35
+};
+enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2 };
+enum { cudaHostAllocDefault = 0, cudaStreamNonBlocking = 1 };
+using cudaStream_t = struct cuda_on_cpu_stream *;
+
+struct cudaDeviceProp {
+    char name[256];
+    int major;
+    int minor;
+    size_t totalGlobalMem;
+};
+
+struct cudaLaunchConfig_t {
+    dim3 gridDim;
+    dim3 blockDim;
+    size_t dynamicSmemBytes;
+    cudaStream_t stream;
+};
+
+namespace cuda_on_cpu {
+
+extern dim3 thread_index;
+extern dim3 block_index;
+
+void barrier(const char *file, int line);
+void run_grid(unsigned blocks, unsigned threads, const std::function<void()> &kernel);
+
+/* While one exists device memory may be touched. */
+class DeviceScope {
+  public:
+    DeviceScope();
+    ~DeviceScope();
+};
+
+} // namespace cuda_on_cpu
+
+#define threadIdx cuda_on_cpu::thread_index
+#define blockIdx cuda_on_cpu::block_index
+
+cudaError_t cudaMalloc(void **address, size_t bytes);
+cudaError_t cudaFree(void *address);
+cudaError_t cudaHostAlloc(void **address, size_t bytes, unsigned flags);
+cudaError_t cudaFreeHost(void *address);
+cudaError_t cudaMemsetAsync(void *address, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
+
+inline const char *cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "error"; }
+inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int *count) { return *count = 1, cudaSuccess; }
+inline cudaError_t cudaDriverGetVersion(int *version) { return *version = 13000, cudaSuccess; }
+inline cudaError_t cudaRuntimeGetVersion(int *version) { return *version = 13000, cudaSuccess; }
+inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) { return *stream = nullptr, cudaSuccess; }
+inline cudaError_t cudaStreamSynchronize(cudaStream_t) { return cudaSuccess; }
+inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
+
+template <typename... Parameters, typename... Arguments>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(Parameters...),
+                               Arguments &&...arguments) {
+    const std::function<void()> call = [&] { kernel(arguments...); };
+    cuda_on_cpu::run_grid(config->gridDim.x, config->blockDim.x, call);
+    return cudaSuccess;
+}
+
+inline unsigned atomicAdd(unsigned *address, unsigned value) {
+    const unsigned old = *address;
+    *address += value;
+    return old;
+}
+
+inline int atomicMin(int *address, int value) {
+    const int old = *address;
+    *address = std::min(old, value);
+    return old;
+}
+
+inline unsigned __float_as_uint(float value) {
+    unsigned bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+inline float __uint_as_float(unsigned bits) {
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+#endif
