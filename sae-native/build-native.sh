@@ -29,7 +29,7 @@ case $mode in
   tsan) flags+=(-O1 -fsanitize=thread) ;;
 esac
 if [ "$mode" != release ]; then
-  sources+=(src/test/native/*.cpp)
+  sources+=(src/test/native/cpu/*.cpp)
   link+=("${flags[@]}")
 fi
 

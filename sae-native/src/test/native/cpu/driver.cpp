@@ -1,0 +1,432 @@
+/*
+ * driver.cpp: runs every operation of the CPU backend against reference.cpp, at sizes that are odd, one, and larger than
+ * a tile, on every instruction set that this processor has, and calls every function of the boundary with arguments that
+ * it must refuse. Meant for AddressSanitizer, UBSan and ThreadSanitizer; prints what failed and returns 1.
+ * SAE_TEST_BLAS names a libopenblas.so.0 to run with as well.
+ */
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <random>
+#include <string>
+#include <utility>
+
+#include "reference.h"
+#include "sae_abi.h"
+
+namespace {
+
+int failures = 0;
+std::string where;
+
+void expect(bool condition, const std::string &what) {
+    if (!condition) {
+        failures++;
+        std::fprintf(stderr, "FAILED [%s] %s\n", where.c_str(), what.c_str());
+    }
+}
+
+void ok(sae_status status) { expect(status == SAE_OK, sae_last_error()); }
+
+void refused(sae_status status, sae_status expected, const std::string &text) {
+    expect(status == expected, "expected status " + std::to_string(expected) + " for " + text + ", got " +
+                                   std::to_string(status));
+    expect(std::strstr(sae_last_error(), text.c_str()) != nullptr, "expected '" + text + "' in: " + sae_last_error());
+}
+
+void close_to(double got, double expected, double tolerance, const std::string &what) {
+    expect(std::abs(got - expected) <= tolerance * (std::abs(expected) + 1e-6),
+           what + ": expected " + std::to_string(expected) + ", got " + std::to_string(got));
+}
+
+std::mt19937 random_bits(7);
+
+std::vector<float> gaussian(int64_t n, double deviation = 1, double mean = 0) {
+    std::normal_distribution<float> draw(static_cast<float>(mean), static_cast<float>(deviation));
+    std::vector<float> values(n);
+    for (float &value : values) {
+        value = draw(random_bits);
+    }
+    return values;
+}
+
+template <typename T>
+struct Buffer {
+    sae_handle handle = 0;
+    T *data = nullptr;
+
+    Buffer(sae_handle context, int64_t n) {
+        int64_t address = 0;
+        ok(sae_buffer_create(context, n * static_cast<int64_t>(sizeof(T)), SAE_HOST, &handle));
+        ok(sae_buffer_address(handle, &address));
+        data = reinterpret_cast<T *>(address);
+    }
+    Buffer(sae_handle context, const std::vector<T> &values) : Buffer(context, static_cast<int64_t>(values.size())) {
+        std::copy(values.begin(), values.end(), data);
+    }
+    ~Buffer() { ok(sae_buffer_close(handle)); }
+    Buffer(const Buffer &) = delete;
+    Buffer &operator=(const Buffer &) = delete;
+};
+
+/* Parameters on both sides. */
+struct Pair {
+    reference::Weights expected;
+    sae_handle params = 0;
+
+    Pair(sae_handle context, int64_t d, int64_t m, bool subtract, double bias, double centre) {
+        const auto put = [&](int32_t tensor, const std::vector<float> &values, reference::Matrix &to) {
+            ok(sae_params_write(params, tensor, 0, values.data(), static_cast<int64_t>(values.size())));
+            to.assign(values.begin(), values.end());
+        };
+        ok(sae_params_create(context, d, m, subtract ? SAE_SUBTRACT_B_DEC : 0, &params));
+        expected.d = d;
+        expected.m = m;
+        expected.subtract = subtract;
+        const double scale = 1 / std::sqrt(static_cast<double>(d));
+        put(SAE_W_ENC, gaussian(m * d, scale), expected.w_enc);
+        put(SAE_B_ENC, gaussian(m, bias), expected.b_enc);
+        put(SAE_W_DEC, gaussian(m * d, scale), expected.w_dec);
+        put(SAE_B_DEC, gaussian(d, centre), expected.b_dec);
+    }
+    ~Pair() { ok(sae_params_close(params)); }
+    Pair(const Pair &) = delete;
+    Pair &operator=(const Pair &) = delete;
+
+    std::vector<float> read(int32_t tensor, int64_t n) const {
+        std::vector<float> values(n);
+        ok(sae_params_read(params, tensor, 0, values.data(), n));
+        return values;
+    }
+};
+
+/* Values close together may come in either order in float32: each must be right at its index, they must descend, and none
+ * may be missing that is larger than the last by more than rounding. */
+void check_row(const reference::Weights &weights, const float *x, const int32_t *index, const float *value, int64_t k) {
+    constexpr double kTolerance = 2e-5; /* float sums of some hundred products of order 1 */
+    reference::Matrix p(weights.m);
+    for (int64_t j = 0; j < weights.m; j++) {
+        p[j] = weights.pre_activation(x, j);
+    }
+    std::vector<bool> seen(weights.m);
+    for (int64_t i = 0; i < k; i++) {
+        expect(index[i] >= 0 && index[i] < weights.m && !seen[index[i]], "indices are distinct and in range");
+        seen[index[i]] = true;
+        expect(std::abs(value[i] - std::max(0.0, p[index[i]])) <= kTolerance, "a value is the ReLU'd pre-activation");
+        expect(i == 0 || value[i] < value[i - 1] || (value[i] == value[i - 1] && index[i] > index[i - 1]),
+               "value descending, then lower index");
+    }
+    for (int64_t j = 0; j < weights.m; j++) {
+        expect(seen[j] || p[j] <= value[k - 1] + kTolerance, "nothing larger is left out");
+    }
+}
+
+void test_encode_decode(sae_handle context, int64_t d, int64_t m, int64_t k, int64_t rows, bool subtract, double bias) {
+    const Pair sae(context, d, m, subtract, bias, 0.5);
+    const Buffer<float> x(context, gaussian(rows * d));
+    Buffer<int32_t> index(context, rows * k);
+    Buffer<float> value(context, rows * k);
+    Buffer<float> decoded(context, rows * d);
+    ok(sae_encode_topk(sae.params, x.handle, rows, k, index.handle, value.handle));
+    ok(sae_decode(sae.params, index.handle, value.handle, rows, k, decoded.handle));
+    for (int64_t row = 0; row < rows; row++) {
+        check_row(sae.expected, x.data + row * d, index.data + row * k, value.data + row * k, k);
+        for (int64_t i = 0; i < d; i++) {
+            double expected = sae.expected.b_dec[i];
+            double magnitude = std::abs(expected);
+            for (int64_t j = 0; j < k; j++) {
+                const double term = value.data[row * k + j] * sae.expected.w_dec[index.data[row * k + j] * d + i];
+                expected += term;
+                magnitude += std::abs(term);
+            }
+            expect(std::abs(decoded.data[row * d + i] - expected) <= 1e-6 * (magnitude + 1), "x_hat");
+        }
+    }
+}
+
+/* Whole numbers, so that float32 is exact: ties, -0.0, rows with no positive value, and fill-up have one right answer. */
+void test_ties(sae_handle context, int64_t m, int64_t k) {
+    const int64_t d = 3;
+    Pair sae(context, d, m, false, 0, 0);
+    std::vector<float> w(m * d);
+    for (int64_t i = 0; i < m * d; i++) {
+        w[i] = static_cast<float>(static_cast<int>(random_bits() % 5) - 2);
+    }
+    const std::vector<float> no_bias(m, 0.0f);
+    ok(sae_params_write(sae.params, SAE_W_ENC, 0, w.data(), m * d));
+    ok(sae_params_write(sae.params, SAE_B_ENC, 0, no_bias.data(), m));
+    sae.expected.w_enc.assign(w.begin(), w.end());
+    sae.expected.b_enc.assign(m, 0);
+    const std::vector<float> rows = {1, 2, -1, 0, -0.0f, 0, 3, 3, 3, -1, 0, 0, 0, 1, 0};
+    const int64_t count = static_cast<int64_t>(rows.size()) / d;
+    const Buffer<float> x(context, rows);
+    Buffer<int32_t> index(context, count * k);
+    Buffer<float> value(context, count * k);
+    ok(sae_encode_topk(sae.params, x.handle, count, k, index.handle, value.handle));
+    for (int64_t row = 0; row < count; row++) {
+        reference::Matrix p(m);
+        for (int64_t j = 0; j < m; j++) {
+            p[j] = sae.expected.pre_activation(&rows[row * d], j);
+        }
+        const std::vector<int64_t> expected = reference::top(p, std::vector<bool>(m, true), k);
+        for (int64_t i = 0; i < k; i++) {
+            expect(index.data[row * k + i] == expected[i], "ties go to the lower index");
+            expect(value.data[row * k + i] == std::max(0.0, p[expected[i]]), "the value of a tie");
+        }
+    }
+}
+
+void test_matmul(sae_handle context, int64_t m, int64_t n, int64_t inner) {
+    const std::vector<float> left = gaussian(m * inner);
+    const std::vector<float> right = gaussian(n * inner);
+    const Buffer<float> a(context, left);
+    const Buffer<float> b(context, right);
+    Buffer<float> c(context, m * n);
+    ok(sae_matmul_nt(context, a.handle, m, b.handle, n, inner, c.handle));
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            double expected = 0;
+            double magnitude = 0;
+            for (int64_t t = 0; t < inner; t++) {
+                const double term = static_cast<double>(left[i * inner + t]) * right[j * inner + t];
+                expected += term;
+                magnitude += std::abs(term);
+            }
+            expect(std::abs(c.data[i * n + j] - expected) <= 1e-6 * (magnitude + 1), "a product's element");
+        }
+    }
+}
+
+const std::map<int, double> kDefaults = {
+    {SAE_OPT_K, 5},          {SAE_OPT_LOSS, 0},         {SAE_OPT_AUX_COEFFICIENT, 1.0 / 32}, {SAE_OPT_AUX_K, 512},
+    {SAE_OPT_AUX_NORM, 0},   {SAE_OPT_AUX_DETACH, 0},   {SAE_OPT_AUX_SCALE_BY_DEAD, 0},      {SAE_OPT_DEAD_AFTER_BATCHES, 2},
+    {SAE_OPT_DEAD_AFTER_ROWS, 0}, {SAE_OPT_ADAM_BETA1, 0.9}, {SAE_OPT_ADAM_BETA2, 0.99},     {SAE_OPT_ADAM_EPS, 1e-8},
+    {SAE_OPT_CLIP_NORM, 1e5}, {SAE_OPT_DECODER_NORM, 1}, {SAE_OPT_PROJECT_GRADIENT, 1},      {SAE_OPT_TRAIN_B_ENC, 0},
+    {SAE_OPT_FREEZE_DECODER, 0},
+};
+
+struct Trained {
+    std::vector<float> weights[4];
+    bool operator==(const Trained &other) const { return std::equal(weights, weights + 4, other.weights); }
+};
+
+Trained test_training(sae_handle context, const std::map<int, double> &changes, bool subtract, int64_t rows) {
+    const int64_t d = 19;
+    const int64_t m = 151;
+    random_bits.seed(11);
+    const Pair sae(context, d, m, subtract, changes.count(SAE_OPT_TRAIN_B_ENC) != 0 ? 0.1 : 0, 0.2);
+    std::map<int, double> options = kDefaults;
+    for (const auto &[key, value] : changes) {
+        options[key] = value;
+    }
+    std::vector<int32_t> keys;
+    std::vector<double> values;
+    for (const auto &[key, value] : options) {
+        keys.push_back(key);
+        values.push_back(value);
+    }
+    sae_handle trainer = 0;
+    ok(sae_trainer_create(sae.params, keys.data(), values.data(), static_cast<int64_t>(keys.size()), &trainer));
+    reference::Trainer expected(sae.expected, options);
+    for (int step = 1; step <= 4; step++) {
+        const std::vector<float> batch = gaussian(rows * d, 1, 0.3);
+        const Buffer<float> x(context, batch);
+        ok(sae_train_step(trainer, x.handle, rows, 1e-2));
+        expected.step(batch, rows, 1e-2);
+        double stats[SAE_STAT_COUNT];
+        ok(sae_trainer_stats(trainer, stats));
+        expect(stats[SAE_STAT_STEPS] == step, "steps");
+        close_to(stats[SAE_STAT_LOSS], expected.loss, 1e-4, "loss");
+        close_to(stats[SAE_STAT_RECONSTRUCTION], expected.reconstruction, 1e-4, "reconstruction");
+        close_to(stats[SAE_STAT_AUX], expected.aux, 1e-4, "aux");
+        close_to(stats[SAE_STAT_L0], expected.l0, 1e-9, "l0");
+        close_to(stats[SAE_STAT_DEAD], expected.dead, 0, "dead");
+        close_to(stats[SAE_STAT_FVU], expected.fvu, 1e-4, "fvu");
+        close_to(stats[SAE_STAT_GRADIENT_NORM], expected.gradient_norm, 1e-4, "gradient norm");
+    }
+    Trained end;
+    const reference::Matrix *right[4] = {&expected.weights.w_enc, &expected.weights.b_enc, &expected.weights.w_dec,
+                                         &expected.weights.b_dec};
+    for (int tensor = 0; tensor < 4; tensor++) {
+        end.weights[tensor] = sae.read(tensor, static_cast<int64_t>(right[tensor]->size()));
+        double difference = 0;
+        double size = 0;
+        for (size_t i = 0; i < right[tensor]->size(); i++) {
+            difference += std::pow(end.weights[tensor][i] - (*right[tensor])[i], 2);
+            size += std::pow((*right[tensor])[i], 2);
+        }
+        expect(difference <= 1e-8 * size, "weights of tensor " + std::to_string(tensor));
+    }
+    ok(sae_trainer_close(trainer));
+    return end;
+}
+
+const std::vector<std::pair<std::string, std::map<int, double>>> kVariants = {
+    {"study", {}},
+    {"few of the dead", {{SAE_OPT_AUX_K, 7}}},
+    {"fvu", {{SAE_OPT_LOSS, SAE_LOSS_FVU}, {SAE_OPT_AUX_NORM, SAE_AUX_TARGET_VARIANCE}}},
+    {"sum", {{SAE_OPT_LOSS, SAE_LOSS_SUM_MEAN}, {SAE_OPT_AUX_NORM, SAE_AUX_SUM_MEAN}, {SAE_OPT_AUX_DETACH, 1}}},
+    {"residual variance", {{SAE_OPT_AUX_NORM, SAE_AUX_RESIDUAL_VARIANCE}, {SAE_OPT_AUX_SCALE_BY_DEAD, 1}}},
+    {"no aux", {{SAE_OPT_AUX_COEFFICIENT, 0}}},
+    {"dead by rows", {{SAE_OPT_DEAD_AFTER_BATCHES, 0}, {SAE_OPT_DEAD_AFTER_ROWS, 40}}},
+    {"clipped", {{SAE_OPT_CLIP_NORM, 0.01}, {SAE_OPT_TRAIN_B_ENC, 1}}},
+    {"never clipped", {{SAE_OPT_CLIP_NORM, 0}}},
+    {"norm after", {{SAE_OPT_DECODER_NORM, SAE_DECODER_NORM_AFTER_STEP}}},
+    {"no norm", {{SAE_OPT_DECODER_NORM, SAE_DECODER_NORM_NONE}, {SAE_OPT_PROJECT_GRADIENT, 0}}},
+    {"b_enc", {{SAE_OPT_TRAIN_B_ENC, 1}}},
+    {"frozen", {{SAE_OPT_FREEZE_DECODER, 1}}},
+};
+
+/* A step that is refused must leave everything as it was. */
+void test_nonfinite(sae_handle context) {
+    const int64_t d = 5;
+    const Pair sae(context, d, 9, true, 0, 0);
+    const std::vector<float> before = sae.read(SAE_W_ENC, 9 * d);
+    std::vector<float> batch = gaussian(200 * d);
+    batch[150 * d + 2] = std::numeric_limits<float>::quiet_NaN();
+    batch[170 * d] = std::numeric_limits<float>::infinity();
+    const Buffer<float> x(context, batch);
+    Buffer<int32_t> index(context, 200);
+    Buffer<float> value(context, 200);
+    refused(sae_encode_topk(sae.params, x.handle, 200, 1, index.handle, value.handle), SAE_NONFINITE, "row 150");
+    const int32_t key = SAE_OPT_K;
+    const double k = 2;
+    sae_handle trainer = 0;
+    ok(sae_trainer_create(sae.params, &key, &k, 1, &trainer));
+    refused(sae_train_step(trainer, x.handle, 200, 1e-3), SAE_NONFINITE, "row 150");
+    expect(before == sae.read(SAE_W_ENC, 9 * d), "a refused step changes nothing");
+    int64_t steps = -1;
+    ok(sae_trainer_read(trainer, SAE_STATE_STEPS, 0, &steps, 1));
+    expect(steps == 0, "a refused step does not count");
+    ok(sae_trainer_close(trainer));
+}
+
+void test_refusals(sae_handle context, sae_handle other) {
+    const Pair sae(context, 4, 6, true, 0, 0);
+    const Buffer<float> x(context, 8);
+    const Buffer<float> small(context, 1);
+    const Buffer<float> foreign(other, 8);
+    Buffer<int32_t> index(context, 12);
+    sae_handle made = 0;
+    char text[8];
+    refused(sae_context_open("", "threads=0", &made), SAE_INVALID_ARGUMENT, "threads");
+    refused(sae_context_open("", "colour=red", &made), SAE_INVALID_ARGUMENT, "colour");
+    refused(sae_context_open("", "isa=mmx", &made), SAE_INVALID_ARGUMENT, "mmx");
+    refused(sae_context_open("", "blas=/nowhere/libopenblas.so.0", &made), SAE_UNAVAILABLE, "nowhere");
+    refused(sae_context_open("/nowhere/libsae_cuda.so", "", &made), SAE_UNAVAILABLE, "nowhere");
+    refused(sae_context_open("", "", nullptr), SAE_INVALID_ARGUMENT, "null");
+    refused(sae_context_describe(context, text, sizeof text), SAE_INVALID_ARGUMENT, "room");
+    refused(sae_context_close(0), SAE_INVALID_HANDLE, "context");
+    refused(sae_buffer_close(context), SAE_INVALID_HANDLE, "a context");
+    refused(sae_buffer_create(context, 0, SAE_HOST, &made), SAE_INVALID_ARGUMENT, "bytes");
+    refused(sae_buffer_create(context, 8, 7, &made), SAE_INVALID_ARGUMENT, "place");
+    refused(sae_buffer_read(x.handle, 30, text, 8), SAE_INVALID_ARGUMENT, "range");
+    refused(sae_params_create(context, 0, 4, 0, &made), SAE_INVALID_ARGUMENT, "d_in");
+    refused(sae_params_create(context, 4, 4, 8, &made), SAE_INVALID_ARGUMENT, "flags");
+    refused(sae_params_read(sae.params, 9, 0, x.data, 1), SAE_INVALID_ARGUMENT, "tensor");
+    refused(sae_params_read(sae.params, SAE_B_DEC, 3, x.data, 2), SAE_INVALID_ARGUMENT, "range");
+    refused(sae_encode_topk(sae.params, x.handle, 2, 7, index.handle, x.handle), SAE_INVALID_ARGUMENT, "k in [1");
+    refused(sae_encode_topk(sae.params, x.handle, 3, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT, "x to hold");
+    refused(sae_encode_topk(sae.params, foreign.handle, 1, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT, "another");
+    refused(sae_encode_topk(sae.params, x.handle, 1, 1, index.handle, x.handle), SAE_INVALID_ARGUMENT, "two buffers");
+    index.data[1] = 6;
+    refused(sae_decode(sae.params, index.handle, small.handle, 1, 1, small.handle), SAE_INVALID_ARGUMENT, "x_hat to hold");
+    const Buffer<float> output(context, 8);
+    refused(sae_decode(sae.params, index.handle, x.handle, 2, 1, output.handle), SAE_INVALID_ARGUMENT, "row 1");
+    const int32_t keys[2] = {SAE_OPT_K, SAE_OPT_ADAM_BETA1};
+    const double bad_k[2] = {7, 0.9};
+    const double bad_beta[2] = {1, 1};
+    refused(sae_trainer_create(sae.params, keys, bad_k, 0, &made), SAE_INVALID_ARGUMENT, "option K");
+    refused(sae_trainer_create(sae.params, keys, bad_k, 2, &made), SAE_INVALID_ARGUMENT, "d_sae");
+    refused(sae_trainer_create(sae.params, keys, bad_beta, 2, &made), SAE_INVALID_ARGUMENT, "ADAM_BETA1");
+    ok(sae_trainer_create(sae.params, keys, bad_beta, 1, &made));
+    refused(sae_train_step(made, x.handle, 2, NAN), SAE_INVALID_ARGUMENT, "lr");
+    refused(sae_train_step(made, small.handle, 2, 1e-3), SAE_INVALID_ARGUMENT, "x to hold");
+    refused(sae_trainer_read(made, 99, 0, text, 1), SAE_INVALID_ARGUMENT, "state");
+    ok(sae_trainer_close(made));
+    refused(sae_trainer_close(made), SAE_INVALID_HANDLE, "closed");
+}
+
+void test_lifetimes() {
+    sae_handle context = 0;
+    sae_handle buffer = 0;
+    sae_handle params = 0;
+    sae_handle trainer = 0;
+    const int32_t key = SAE_OPT_K;
+    const double k = 1;
+    ok(sae_context_open("", "threads=1", &context));
+    ok(sae_buffer_create(context, 100, SAE_DEVICE, &buffer));
+    ok(sae_params_create(context, 3, 4, 0, &params));
+    ok(sae_trainer_create(params, &key, &k, 1, &trainer));
+    int64_t bytes = 0;
+    ok(sae_context_live_bytes(context, &bytes));
+    expect(bytes == 100 + 3 * 4 * (2 * 12 + 4 + 3) + 2 * 8 * 4, "live bytes, got " + std::to_string(bytes));
+    ok(sae_params_close(params));
+    refused(sae_trainer_close(trainer), SAE_INVALID_HANDLE, "closed");
+    ok(sae_context_close(context));
+    refused(sae_buffer_close(buffer), SAE_INVALID_HANDLE, "closed");
+}
+
+void run_all(const std::string &options) {
+    where = options;
+    sae_handle context = 0;
+    sae_handle other = 0;
+    if (sae_context_open("", options.c_str(), &context) == SAE_UNAVAILABLE) {
+        std::printf("skipped [%s]: %s\n", options.c_str(), sae_last_error());
+        return;
+    }
+    ok(sae_context_open("", "threads=1", &other));
+    const int64_t shapes[][4] = {{1, 1, 1, 1},     {7, 13, 3, 2},   {16, 64, 64, 5},   {33, 257, 40, 37},
+                                 {65, 700, 17, 9}, {3, 7001, 1, 5}, {20, 6500, 130, 3}, {64, 300, 8, 600}};
+    for (const auto &[d, m, k, rows] : shapes) {
+        where = options + " encode " + std::to_string(d) + " " + std::to_string(m) + " " + std::to_string(k);
+        test_encode_decode(context, d, m, k, rows, true, 0);
+        test_encode_decode(context, d, m, k, rows, false, 0.3);
+        test_encode_decode(context, d, m, k, rows, true, -3); /* hardly a positive value: fill-up */
+    }
+    for (const auto &[m, k] : {std::pair<int64_t, int64_t>{5, 5}, {40, 7}, {1000, 16}, {1000, 300}, {9000, 12}}) {
+        where = options + " ties " + std::to_string(m) + " " + std::to_string(k);
+        test_ties(context, m, k);
+    }
+    where = options + " matmul";
+    test_matmul(context, 1, 1, 1);
+    test_matmul(context, 37, 53, 29);
+    test_matmul(context, 300, 41, 530);
+    for (const auto &[name, changes] : kVariants) {
+        for (const bool subtract : {true, false}) {
+            where = options + " training " + name + (subtract ? "" : ", b_dec not subtracted");
+            const Trained once = test_training(context, changes, subtract, 61);
+            expect(once == test_training(context, changes, subtract, 61), "the same input gives the same bits");
+        }
+    }
+    where = options + " one row";
+    test_training(context, {{SAE_OPT_LOSS, SAE_LOSS_FVU}, {SAE_OPT_AUX_NORM, SAE_AUX_RESIDUAL_VARIANCE}}, true, 1);
+    where = options + " non-finite";
+    test_nonfinite(context);
+    where = options + " refusals";
+    test_refusals(context, other);
+    int64_t bytes = -1;
+    ok(sae_context_live_bytes(context, &bytes));
+    expect(bytes == 0, "no bytes are left");
+    ok(sae_context_close(other));
+    ok(sae_context_close(context));
+    std::printf("ran [%s]\n", options.c_str());
+}
+
+} // namespace
+
+int main() {
+    for (const char *isa : {"portable", "avx2", "avx512"}) {
+        run_all(std::string("threads=3;isa=") + isa);
+    }
+    const char *blas = std::getenv("SAE_TEST_BLAS");
+    if (blas != nullptr) {
+        run_all(std::string("threads=2;blas=") + blas);
+    }
+    where = "lifetimes";
+    test_lifetimes();
+    std::printf("%d failures\n", failures);
+    return failures == 0 ? 0 : 1;
+}
