@@ -113,9 +113,9 @@ public record TrainingConfig(
   public enum DecoderBiasInit {
     /** Zero (the study). */
     ZERO,
-    /** Mean of the first shuffle buffer (sparsify). */
+    /** Mean of the first shuffle buffer, at most 32768 rows of it (sparsify). */
     MEAN,
-    /** Geometric median of the first shuffle buffer (OpenAI, dictionary_learning). */
+    /** Geometric median of the same rows (OpenAI, dictionary_learning). */
     GEOMETRIC_MEDIAN
   }
 
@@ -177,6 +177,96 @@ public record TrainingConfig(
     return builder().build();
   }
 
+  /**
+   * SAELens' TopK trainer. Not expressed: its decoder rows start at norm 0.1 and are free, latents
+   * being ranked by activation times row norm; here they are unit rows, scaled after each step.
+   *
+   * <p><b>Source</b>: SAELens 6, {@code topk_sae.py} and {@code sae_trainer.py}.
+   *
+   * @param dIn width of the activations, on which its dead-latent term depends
+   */
+  public static TrainingConfig saeLens(int dIn) {
+    return builder()
+        .loss(Loss.SUM_MEAN)
+        .auxCoefficient(1)
+        .auxK(Math.max(1, dIn / 2))
+        .auxNorm(AuxNorm.SUM_MEAN)
+        .auxDetach(true)
+        .auxScaleByDead(true)
+        .deadAfterBatches(1000)
+        .beta2(0.999)
+        .clipNorm(1)
+        .decoderNorm(DecoderNorm.AFTER_STEP)
+        .trainEncoderBias(true)
+        .build();
+  }
+
+  /**
+   * dictionary_learning's TopK trainer. Not expressed: it clips after it projects the decoder's
+   * gradient (here before), starts the encoder from unit rows, keeps a threshold for inference, and
+   * normalises activations to mean square norm 1 only if it is asked to.
+   *
+   * <p><b>Source</b>: dictionary_learning, {@code trainers/top_k.py}.
+   *
+   * @param dIn width of the activations, on which its dead-latent term depends
+   * @param dSae number of latents, on which its learning rate depends
+   */
+  public static TrainingConfig dictionaryLearning(int dIn, int dSae) {
+    return builder()
+        .batch(2048)
+        .lr(2e-4 / Math.sqrt(dSae / 16384.0))
+        .warmupSteps(1000)
+        .loss(Loss.SUM_MEAN)
+        .auxK(Math.max(1, dIn / 2))
+        .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
+        .auxDetach(true)
+        .deadAfterBatches(0)
+        .deadAfterRows(10_000_000)
+        .beta2(0.999)
+        .clipNorm(1)
+        .decoderNorm(DecoderNorm.AFTER_STEP)
+        .trainEncoderBias(true)
+        .decoderBiasInit(DecoderBiasInit.GEOMETRIC_MEDIAN)
+        .build();
+  }
+
+  /**
+   * sparsify with its Adam. Not expressed: 8-bit optimiser state, bf16, and that its dead-latent
+   * term (off by default, as here) gives the encoder no gradient and adds b_dec twice.
+   *
+   * <p><b>Source</b>: sparsify, {@code sparse_coder.py} and {@code trainer.py}.
+   *
+   * @param dIn width of the activations, on which its dead-latent term depends
+   * @param dSae number of latents, on which its learning rate depends
+   * @param tokens rows to train on: the learning rate falls to 0 over all of them
+   * @param batch rows a step
+   */
+  public static TrainingConfig sparsifyAdam(int dIn, int dSae, long tokens, int batch) {
+    long warmup = Math.min(1000, tokens / batch);
+    return builder()
+        .tokens(tokens)
+        .batch(batch)
+        .bufferRows(Math.max(batch, Builder.BUFFER_ROWS))
+        .lr(2e-4 / Math.sqrt(dSae / 16384.0))
+        .warmupSteps(warmup)
+        .decaySteps(tokens / batch - warmup)
+        .loss(Loss.FVU)
+        .auxCoefficient(0)
+        .auxK(Math.max(1, dIn / 2))
+        .auxNorm(AuxNorm.TARGET_VARIANCE)
+        .auxDetach(true)
+        .auxScaleByDead(true)
+        .deadAfterBatches(0)
+        .deadAfterRows(10_000_000)
+        .beta2(0.999)
+        .clipNorm(0)
+        .decoderNorm(DecoderNorm.AFTER_STEP)
+        .trainEncoderBias(true)
+        .encoderInit(EncoderInit.LINEAR)
+        .decoderBiasInit(DecoderBiasInit.MEAN)
+        .build();
+  }
+
   /** A builder with the study's values. */
   public static Builder builder() {
     return new Builder();
@@ -217,6 +307,8 @@ public record TrainingConfig(
 
   /** Collects values; {@link #build()} checks them. */
   public static final class Builder {
+    private static final int BUFFER_ROWS = 16384;
+
     private long tokens = 100_000_000L;
     private int batch = 4096;
     private double lr = 3e-4;
@@ -242,7 +334,7 @@ public record TrainingConfig(
     private EncoderInit encoderInit = EncoderInit.KAIMING_D_SAE;
     private DecoderBiasInit decoderBiasInit = DecoderBiasInit.ZERO;
     private boolean scaleActivations = false;
-    private int bufferRows = 16384;
+    private int bufferRows = BUFFER_ROWS;
     private long checkpointSteps = 1000L;
 
     private Builder() {}

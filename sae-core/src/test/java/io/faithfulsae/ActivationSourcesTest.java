@@ -1,0 +1,328 @@
+package io.faithfulsae;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.faithfulsae.ActivationSources.Magnitude;
+import io.faithfulsae.ActivationSources.Superposition;
+import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.internal.Safetensors.DType;
+import io.faithfulsae.internal.Safetensors.Tensor;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.FloatBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class ActivationSourcesTest {
+  private static final int D = 4;
+
+  @TempDir Path folder;
+  private final Backend backend = new ReferenceBackend();
+
+  @AfterEach
+  void close() {
+    backend.close();
+  }
+
+  @Test
+  void readsAnArray() throws IOException {
+    float[] rows = count(7);
+    ActivationSource source = ActivationSources.ofArray(rows, D);
+    assertArrayEquals(rows, readAll(source, 3));
+    assertResumesAnywhere(source, 3);
+    assertThrows(IllegalArgumentException.class, () -> ActivationSources.ofArray(new float[7], D));
+    assertThrows(IllegalArgumentException.class, () -> ActivationSources.ofArray(new float[0], D));
+    float[] other = rows.clone();
+    other[5] += 1;
+    assertNotEquals(source.description(), ActivationSources.ofArray(other, D).description());
+    assertEquals(source.description(), ActivationSources.ofArray(rows.clone(), D).description());
+  }
+
+  @Test
+  void readsShardsOfAnyTypeInTheOrderOfTheirNames() throws IOException {
+    float[] rows = count(11);
+    shard("b.safetensors", Arrays.copyOfRange(rows, 2 * D, 7 * D), 5, D);
+    shard("a.safetensors", Arrays.copyOfRange(rows, 0, 2 * D), 2, D);
+    shard("d.safetensors", Arrays.copyOfRange(rows, 9 * D, 11 * D), 2, 1, D); // as `sae activations` writes them
+    bfloat16Shard("c.safetensors", Arrays.copyOfRange(rows, 7 * D, 9 * D));
+    Files.writeString(folder.resolve("notes.txt"), "not a shard");
+    ActivationSource source = ActivationSources.ofShards(folder);
+    assertEquals(D, source.dIn());
+    assertArrayEquals(rows, readAll(source, 4));
+    assertResumesAnywhere(source, 4);
+    String before = source.description();
+    assertTrue(before.contains("[11, 4] in 4 files"), before);
+    rows[0] += 1;
+    shard("a.safetensors", Arrays.copyOfRange(rows, 0, 2 * D), 2, D);
+    assertNotEquals(before, ActivationSources.ofShards(folder).description());
+  }
+
+  @Test
+  void saysWhatIsWrongWithShards() throws IOException {
+    IOException none = assertThrows(IOException.class, () -> ActivationSources.ofShards(folder));
+    assertTrue(none.getMessage().contains("expected *.safetensors files"), none.getMessage());
+    shard("a.safetensors", count(2), 2, D);
+    shard("b.safetensors", count(2), 4, 2);
+    SaeFormatException width =
+        assertThrows(SaeFormatException.class, () -> ActivationSources.ofShards(folder));
+    assertTrue(width.getMessage().contains("expected shape [n, 4], got [4, 2]"), width.getMessage());
+    Safetensors.write(
+        folder.resolve("b.safetensors"),
+        Map.of(),
+        List.of(Tensor.ofFloats("acts", FloatBuffer.allocate(4), 1, 4)));
+    SaeFormatException missing =
+        assertThrows(SaeFormatException.class, () -> ActivationSources.ofShards(folder));
+    assertTrue(missing.getMessage().contains("activations: expected a tensor of this name, got [acts]"));
+    Path b = folder.resolve("b.safetensors");
+    shard("b.safetensors", count(2), 2, D);
+    Files.write(b, Arrays.copyOf(Files.readAllBytes(b), (int) Files.size(b) - 1));
+    SaeFormatException cut =
+        assertThrows(SaeFormatException.class, () -> ActivationSources.ofShards(folder));
+    assertTrue(cut.getMessage().contains("activations: expected 32 bytes"), cut.getMessage());
+  }
+
+  @Test
+  void readsAModelAndLeavesOutWhatTheFilterSays() throws IOException {
+    // Sequences of different lengths, three to a forward pass; token 9 is to be left out, token 7 has a huge norm.
+    int[][] text = {{1, 2, 3}, {1, 9, 4, 5}, {1}, {1, 7, 6}, {1, 2, 9, 9, 8}};
+    ActivationFilter filter = new ActivationFilter(1, Set.of(9), 1000);
+    ActivationSource source =
+        ActivationSources.ofModel(new TableModel(), HookPoint.residPre(1), tokens(text), filter, 3);
+    float[] expected = {
+      row(2, 1), row(3, 2), row(4, 2), row(5, 3), row(6, 2), row(2, 1), row(8, 4)
+    };
+    float[] all = readAll(source, 2);
+    float[] first = new float[expected.length];
+    for (int i = 0; i < first.length; i++) {
+      first[i] = all[i * D];
+    }
+    assertArrayEquals(expected, first);
+    assertResumesAnywhere(source, 2);
+    try (ActivationReader reader = source.open(0);
+        ActivationBatch batch = ActivationBatch.allocate(backend, 50, D)) {
+      while (reader.read(batch) >= 0) {
+        assertTrue(batch.rows() <= 50);
+      }
+      assertEquals(new ActivationFilter.Counts(7, 5, 3, 1), reader.counts());
+    }
+    IllegalArgumentException e =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> ActivationSources.ofModel(new TableModel(), HookPoint.residPre(5), tokens(text), filter, 3));
+    assertTrue(e.getMessage().contains("got blocks.5.hook_resid_pre; mend: it has [blocks.0"), e.getMessage());
+  }
+
+  @Test
+  void calibratesTheBoundOnTheNorm() throws IOException {
+    int[][] text = {{1, 2, 3}, {1, 4}, {1, 7, 5}, {1, 1000, 1000}};
+    ActivationFilter base = new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
+    ActivationFilter.Norms norms = base.norms(new TableModel(), HookPoint.residPre(0), tokens(text), 2, 3);
+    // kept: row(2, 1), row(3, 2), row(4, 1), row(7, 1), row(5, 2); a row's norm is twice its value
+    assertEquals(5, norms.rows());
+    assertEquals(2 * row(4, 1), norms.median(), 1e-9);
+    assertEquals(3, norms.meanByPosition().size());
+    assertEquals(2 * row(1, 0), norms.meanByPosition().get(0), 1e-9);
+    assertEquals(2 * (row(3, 2) + row(5, 2)) / 2, norms.meanByPosition().get(2), 1e-9);
+    ActivationFilter bounded = base.calibrated(new TableModel(), HookPoint.residPre(0), tokens(text), 2, 3);
+    assertEquals(10 * norms.median(), bounded.maxNorm(), 1e-9);
+    assertEquals(1, bounded.skipPositions());
+  }
+
+  @Test
+  void neverLeavesOutInfinityInSilence() throws IOException {
+    ActivationSource source =
+        ActivationSources.ofModel(
+            new TableModel(),
+            HookPoint.residPre(0),
+            tokens(new int[][] {{TableModel.INFINITE, 2}}),
+            new ActivationFilter(0, Set.of(), 10),
+            1);
+    assertEquals(Float.POSITIVE_INFINITY, readAll(source, 2)[0]);
+  }
+
+  @Test
+  void superpositionIsWhatItSays() throws IOException {
+    Superposition source = ActivationSources.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 1);
+    float[][] directions = source.directions();
+    assertEquals(50, directions.length);
+    double norms = 0;
+    for (float[] direction : directions) {
+      double squares = 0;
+      for (float x : direction) {
+        squares += x * x;
+      }
+      assertEquals(1, squares, 1e-5);
+    }
+    float[] rows = readAll(source, 64);
+    assertEquals(4000 * 20, rows.length);
+    for (float x : rows) {
+      norms += x * x;
+    }
+    // Three of fifty nearly orthogonal unit vectors a row: the mean square norm is near 3.
+   assertEquals(3, norms / 4000, 0.3);
+    assertResumesAnywhere(ActivationSources.superposition(50, 20, 3, Magnitude.HALF_NORMAL, 0.1, 30, 1), 7);
+    float[] otherSeed = readAll(ActivationSources.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 2), 64);
+    assertNotEquals(rows[0], otherSeed[0]);
+  }
+
+  /** Reading on from any position gives the rows that reading through gives, bit for bit. */
+  private void assertResumesAnywhere(ActivationSource source, int capacity) throws IOException {
+    float[] all = readAll(source, capacity);
+    int d = source.dIn();
+    try (ActivationReader reader = source.open(0);
+        ActivationBatch batch = ActivationBatch.allocate(backend, 1, d)) {
+      for (int row = 0; row * d <= all.length; row++) {
+        float[] rest = readFrom(source, reader.position(), capacity);
+        assertArrayEquals(Arrays.copyOfRange(all, row * d, all.length), rest, "from row " + row);
+        batch.rows(0);
+        reader.read(batch);
+      }
+    }
+  }
+
+  private float[] readAll(ActivationSource source, int capacity) throws IOException {
+    return readFrom(source, 0, capacity);
+  }
+
+  private float[] readFrom(ActivationSource source, long position, int capacity) throws IOException {
+    float[] rows = new float[0];
+    try (ActivationReader reader = source.open(position);
+        ActivationBatch batch = ActivationBatch.allocate(backend, capacity, source.dIn())) {
+      while (reader.read(batch) >= 0) {
+        int size = batch.rows() * source.dIn();
+        rows = Arrays.copyOf(rows, rows.length + size);
+        batch.data().get(rows, rows.length - size, size);
+        batch.rows(0);
+      }
+    }
+    return rows;
+  }
+
+  private static float[] count(int rows) {
+    float[] values = new float[rows * D];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = i - 3;
+    }
+    return values;
+  }
+
+  private void shard(String name, float[] values, long... shape) throws IOException {
+    Safetensors.write(
+        folder.resolve(name), Map.of(), List.of(Tensor.ofFloats("activations", FloatBuffer.wrap(values), shape)));
+  }
+
+  private void bfloat16Shard(String name, float[] values) throws IOException {
+    Safetensors.write(
+        folder.resolve(name),
+        Map.of(),
+        List.of(
+            new Tensor(
+                "activations",
+                DType.BF16,
+                List.of((long) values.length / D, (long) D),
+                (first, chunk) -> {
+                  for (int i = (int) first; chunk.hasRemaining(); i++) {
+                    chunk.putShort((short) (Float.floatToIntBits(values[i]) >>> 16));
+                  }
+                })));
+  }
+
+  /** Value of each of the four elements of a row of {@link TableModel}. */
+  private static float row(int token, int position) {
+    return token == 7 ? 1e4f : token * 10 + position;
+  }
+
+  private static TokenSource tokens(int[][] sequences) {
+    return new TokenSource() {
+      @Override
+      public String description() {
+        return "a test's text";
+      }
+
+      @Override
+      public Stream<int[]> open(long first) {
+        return Arrays.stream(sequences).skip(first);
+      }
+    };
+  }
+
+  /** A model whose activations are a table of token and position. */
+  private static final class TableModel implements LanguageModel {
+    static final int INFINITE = 13;
+
+    @Override
+    public String name() {
+      return "table";
+    }
+
+    @Override
+    public int dModel() {
+      return D;
+    }
+
+    @Override
+    public int vocabularySize() {
+      return 2000;
+    }
+
+    @Override
+    public int contextLength() {
+      return 8;
+    }
+
+    @Override
+    public int bosToken() {
+      return 1;
+    }
+
+    @Override
+    public int eosToken() {
+      return 0;
+    }
+
+    @Override
+    public List<HookPoint> hookPoints() {
+      return List.of(HookPoint.residPre(0), HookPoint.residPre(1));
+    }
+
+    @Override
+    public void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
+      FloatBuffer target = into.duplicate();
+      for (int[] sequence : tokens) {
+        assertEquals(tokens[0].length, sequence.length, "a batch has one length");
+        for (int p = 0; p < sequence.length; p++) {
+          for (int i = 0; i < D; i++) {
+            target.put(sequence[p] == INFINITE ? Float.POSITIVE_INFINITY : row(sequence[p], p));
+          }
+        }
+      }
+      assertEquals(0, target.remaining());
+    }
+
+    @Override
+    public void logits(int[][] tokens, FloatBuffer into) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public void logitsFrom(HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into) {
+      throw new UnsupportedOperationException();
+    }
+
+    @Override
+    public void close() {}
+  }
+}

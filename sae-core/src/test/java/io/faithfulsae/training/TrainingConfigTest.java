@@ -1,0 +1,65 @@
+package io.faithfulsae.training;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.faithfulsae.training.TrainingConfig.Builder;
+import java.util.function.UnaryOperator;
+import org.junit.jupiter.api.Test;
+
+class TrainingConfigTest {
+
+  @Test
+  void theRateRisesStaysAndFalls() {
+    TrainingConfig config =
+        TrainingConfig.builder().tokens(105).batch(10).bufferRows(10).lr(2).warmupSteps(4).decaySteps(5).build();
+    assertEquals(10, config.steps());
+    double[] expected = {0.5, 1, 1.5, 2, 2, 2, 1.6, 1.2, 0.8, 0.4};
+    for (int step = 0; step < 10; step++) {
+      assertEquals(expected[step], config.lrAt(step), 1e-12, "step " + step);
+    }
+  }
+
+  @Test
+  void theDefaultIsTheStudys() {
+    TrainingConfig config = TrainingConfig.faithfulSae();
+    assertEquals(24414, config.steps(), "the study's GPT-2 runs end with step index 24413");
+    assertEquals(3e-4, config.lrAt(0));
+    assertEquals(3e-4, config.lrAt(24413));
+    assertEquals(config, config.toBuilder().build());
+  }
+
+  @Test
+  void sparsifysRateFallsToNothingAtTheEnd() {
+    TrainingConfig config = TrainingConfig.sparsifyAdam(64, 16384, 4096 * 3000L, 4096);
+    assertEquals(2e-7, config.lrAt(0), 1e-12);
+    assertEquals(2e-4, config.lrAt(999), 1e-12);
+    assertEquals(1e-4, config.lrAt(2000), 1e-7);
+    assertEquals(1e-7, config.lrAt(2999), 1e-12);
+    assertEquals(10, TrainingConfig.sparsifyAdam(64, 16384, 40, 4).steps(), "shorter than the warm-up");
+  }
+
+  @Test
+  void presetsOfPeersDependOnTheShape() {
+    assertEquals(2e-4, TrainingConfig.dictionaryLearning(768, 16384).lr(), 1e-12);
+    assertEquals(384, TrainingConfig.dictionaryLearning(768, 16384).auxK());
+    assertEquals(384, TrainingConfig.saeLens(768).auxK());
+  }
+
+  @Test
+  void refusesByName() {
+    assertRefused("batch >= 1, got 0", b -> b.batch(0));
+    assertRefused("tokens >= batch = 4096, got 4095", b -> b.tokens(4095));
+    assertRefused("lr > 0, got -1.0", b -> b.lr(-1));
+    assertRefused("lr > 0, got NaN", b -> b.lr(Double.NaN));
+    assertRefused("bufferRows >= batch = 4096, got 100", b -> b.bufferRows(100));
+    assertRefused("beta2 in [0, 1), got 1.0", b -> b.beta2(1));
+  }
+
+  private static void assertRefused(String problem, UnaryOperator<Builder> change) {
+    Builder builder = change.apply(TrainingConfig.builder());
+    String message = String.valueOf(assertThrows(IllegalArgumentException.class, builder::build).getMessage());
+    assertTrue(message.contains(problem), message);
+  }
+}
