@@ -56,7 +56,12 @@ class ActivationSourcesTest {
     float[] rows = count(11);
     shard("b.safetensors", Arrays.copyOfRange(rows, 2 * D, 7 * D), 5, D);
     shard("a.safetensors", Arrays.copyOfRange(rows, 0, 2 * D), 2, D);
-    shard("d.safetensors", Arrays.copyOfRange(rows, 9 * D, 11 * D), 2, 1, D); // as `sae activations` writes them
+    shard(
+        "d.safetensors",
+        Arrays.copyOfRange(rows, 9 * D, 11 * D),
+        2,
+        1,
+        D); // as `sae activations` writes them
     bfloat16Shard("c.safetensors", Arrays.copyOfRange(rows, 7 * D, 9 * D));
     Files.writeString(folder.resolve("notes.txt"), "not a shard");
     ActivationSource source = ActivationSources.ofShards(folder);
@@ -78,14 +83,16 @@ class ActivationSourcesTest {
     shard("b.safetensors", count(2), 4, 2);
     SaeFormatException width =
         assertThrows(SaeFormatException.class, () -> ActivationSources.ofShards(folder));
-    assertTrue(width.getMessage().contains("expected shape [n, 4], got [4, 2]"), width.getMessage());
+    assertTrue(
+        width.getMessage().contains("expected shape [n, 4], got [4, 2]"), width.getMessage());
     Safetensors.write(
         folder.resolve("b.safetensors"),
         Map.of(),
         List.of(Tensor.ofFloats("acts", FloatBuffer.allocate(4), 1, 4)));
     SaeFormatException missing =
         assertThrows(SaeFormatException.class, () -> ActivationSources.ofShards(folder));
-    assertTrue(missing.getMessage().contains("activations: expected a tensor of this name, got [acts]"));
+    assertTrue(
+        missing.getMessage().contains("activations: expected a tensor of this name, got [acts]"));
     Path b = folder.resolve("b.safetensors");
     shard("b.safetensors", count(2), 2, D);
     Files.write(b, Arrays.copyOf(Files.readAllBytes(b), (int) Files.size(b) - 1));
@@ -96,7 +103,8 @@ class ActivationSourcesTest {
 
   @Test
   void readsAModelAndLeavesOutWhatTheFilterSays() throws IOException {
-    // Sequences of different lengths, three to a forward pass; token 9 is to be left out, token 7 has a huge norm.
+    // Sequences of different lengths, three to a forward pass; token 9 is to be left out, token 7
+    // has a huge norm.
     int[][] text = {{1, 2, 3}, {1, 9, 4, 5}, {1}, {1, 7, 6}, {1, 2, 9, 9, 8}};
     ActivationFilter filter = new ActivationFilter(1, Set.of(9), 1000);
     ActivationSource source =
@@ -121,22 +129,28 @@ class ActivationSourcesTest {
     IllegalArgumentException e =
         assertThrows(
             IllegalArgumentException.class,
-            () -> ActivationSources.ofModel(new TableModel(), HookPoint.residPre(5), tokens(text), filter, 3));
-    assertTrue(e.getMessage().contains("got blocks.5.hook_resid_pre; mend: it has [blocks.0"), e.getMessage());
+            () ->
+                ActivationSources.ofModel(
+                    new TableModel(), HookPoint.residPre(5), tokens(text), filter, 3));
+    assertTrue(
+        e.getMessage().contains("got blocks.5.hook_resid_pre; mend: it has [blocks.0"),
+        e.getMessage());
   }
 
   @Test
   void calibratesTheBoundOnTheNorm() throws IOException {
     int[][] text = {{1, 2, 3}, {1, 4}, {1, 7, 5}, {1, 1000, 1000}};
     ActivationFilter base = new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
-    ActivationFilter.Norms norms = base.norms(new TableModel(), HookPoint.residPre(0), tokens(text), 2, 3);
+    ActivationFilter.Norms norms =
+        base.norms(new TableModel(), HookPoint.residPre(0), tokens(text), 2, 3);
     // kept: row(2, 1), row(3, 2), row(4, 1), row(7, 1), row(5, 2); a row's norm is twice its value
     assertEquals(5, norms.rows());
     assertEquals(2 * row(4, 1), norms.median(), 1e-9);
     assertEquals(3, norms.meanByPosition().size());
     assertEquals(2 * row(1, 0), norms.meanByPosition().get(0), 1e-9);
     assertEquals(2 * (row(3, 2) + row(5, 2)) / 2, norms.meanByPosition().get(2), 1e-9);
-    ActivationFilter bounded = base.calibrated(new TableModel(), HookPoint.residPre(0), tokens(text), 2, 3);
+    ActivationFilter bounded =
+        base.calibrated(new TableModel(), HookPoint.residPre(0), tokens(text), 2, 3);
     assertEquals(10 * norms.median(), bounded.maxNorm(), 1e-9);
     assertEquals(1, bounded.skipPositions());
   }
@@ -172,9 +186,11 @@ class ActivationSourcesTest {
       norms += x * x;
     }
     // Three of fifty nearly orthogonal unit vectors a row: the mean square norm is near 3.
-   assertEquals(3, norms / 4000, 0.3);
-    assertResumesAnywhere(ActivationSources.superposition(50, 20, 3, Magnitude.HALF_NORMAL, 0.1, 30, 1), 7);
-    float[] otherSeed = readAll(ActivationSources.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 2), 64);
+    assertEquals(3, norms / 4000, 0.3);
+    assertResumesAnywhere(
+        ActivationSources.superposition(50, 20, 3, Magnitude.HALF_NORMAL, 0.1, 30, 1), 7);
+    float[] otherSeed =
+        readAll(ActivationSources.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 2), 64);
     assertNotEquals(rows[0], otherSeed[0]);
   }
 
@@ -197,7 +213,8 @@ class ActivationSourcesTest {
     return readFrom(source, 0, capacity);
   }
 
-  private float[] readFrom(ActivationSource source, long position, int capacity) throws IOException {
+  private float[] readFrom(ActivationSource source, long position, int capacity)
+      throws IOException {
     float[] rows = new float[0];
     try (ActivationReader reader = source.open(position);
         ActivationBatch batch = ActivationBatch.allocate(backend, capacity, source.dIn())) {
@@ -221,7 +238,9 @@ class ActivationSourcesTest {
 
   private void shard(String name, float[] values, long... shape) throws IOException {
     Safetensors.write(
-        folder.resolve(name), Map.of(), List.of(Tensor.ofFloats("activations", FloatBuffer.wrap(values), shape)));
+        folder.resolve(name),
+        Map.of(),
+        List.of(Tensor.ofFloats("activations", FloatBuffer.wrap(values), shape)));
   }
 
   private void bfloat16Shard(String name, float[] values) throws IOException {
@@ -318,7 +337,8 @@ class ActivationSourcesTest {
     }
 
     @Override
-    public void logitsFrom(HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into) {
+    public void logitsFrom(
+        HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into) {
       throw new UnsupportedOperationException();
     }
 

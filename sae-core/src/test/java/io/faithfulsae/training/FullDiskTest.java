@@ -32,7 +32,8 @@ class FullDiskTest {
 
   @Test
   void saysThatTheDiskIsFullAndKeepsTheOldCheckpoint() throws IOException, InterruptedException {
-    Configuration small = Configuration.unix().toBuilder().setBlockSize(256).setMaxSize(10_000).build();
+    Configuration small =
+        Configuration.unix().toBuilder().setBlockSize(256).setMaxSize(10_000).build();
     Path healthy = folder.resolve("healthy");
     Path rescued = Files.createDirectory(folder.resolve("rescued"));
     try (Backend backend = new ReferenceBackend();
@@ -42,7 +43,8 @@ class FullDiskTest {
       try (TrainingRun run = trainer.start(SOURCE, dir)) {
         IOException e = assertThrows(IOException.class, run::await);
         assertTrue(
-            e.getMessage().startsWith("cannot write /work/run/checkpoint-10.safetensors: "), e.getMessage());
+            e.getMessage().startsWith("cannot write /work/run/checkpoint-10.safetensors: "),
+            e.getMessage());
         assertTrue(e.getMessage().contains("out of disk space"), e.getMessage());
       }
       Path kept = dir.resolve("checkpoint-5.safetensors");

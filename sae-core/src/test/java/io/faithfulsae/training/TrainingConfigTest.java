@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.faithfulsae.training.TrainingConfig.Builder;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 
@@ -13,7 +12,14 @@ class TrainingConfigTest {
   @Test
   void theRateRisesStaysAndFalls() {
     TrainingConfig config =
-        TrainingConfig.builder().tokens(105).batch(10).bufferRows(10).lr(2).warmupSteps(4).decaySteps(5).build();
+        TrainingConfig.builder()
+            .tokens(105)
+            .batch(10)
+            .bufferRows(10)
+            .lr(2)
+            .warmupSteps(4)
+            .decaySteps(5)
+            .build();
     assertEquals(10, config.steps());
     double[] expected = {0.5, 1, 1.5, 2, 2, 2, 1.6, 1.2, 0.8, 0.4};
     for (int step = 0; step < 10; step++) {
@@ -37,7 +43,8 @@ class TrainingConfigTest {
     assertEquals(2e-4, config.lrAt(999), 1e-12);
     assertEquals(1e-4, config.lrAt(2000), 1e-7);
     assertEquals(1e-7, config.lrAt(2999), 1e-12);
-    assertEquals(10, TrainingConfig.sparsifyAdam(64, 16384, 40, 4).steps(), "shorter than the warm-up");
+    assertEquals(
+        10, TrainingConfig.sparsifyAdam(64, 16384, 40, 4).steps(), "shorter than the warm-up");
   }
 
   @Test
@@ -57,9 +64,10 @@ class TrainingConfigTest {
     assertRefused("beta2 in [0, 1), got 1.0", b -> b.beta2(1));
   }
 
-  private static void assertRefused(String problem, UnaryOperator<Builder> change) {
-    Builder builder = change.apply(TrainingConfig.builder());
-    String message = String.valueOf(assertThrows(IllegalArgumentException.class, builder::build).getMessage());
+  private static void assertRefused(String problem, UnaryOperator<TrainingConfig.Builder> change) {
+    TrainingConfig.Builder builder = change.apply(TrainingConfig.builder());
+    String message =
+        String.valueOf(assertThrows(IllegalArgumentException.class, builder::build).getMessage());
     assertTrue(message.contains(problem), message);
   }
 }
