@@ -1,22 +1,22 @@
 #!/usr/bin/env bash
 # Builds OUTDIR/libsae_cuda.so when there is a CUDA compiler; otherwise says so in one line, builds nothing and ends with 0.
 # Looks for nvcc in $CUDA_HOME, on PATH, in /usr/local/cuda and in sae-native/.venv/nvcc (setup-nvcc.sh).
-# Incremental: an object is kept while its source, every header, the flags and the compiler are the same bytes.
+# Incremental: an object is kept while its source, every header, this script and the compiler are the same bytes.
 set -euo pipefail
 
 if [ $# -ne 1 ]; then
     echo "usage: $0 OUTDIR" >&2
     exit 2
 fi
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$1"
 out=$(cd "$1" && pwd)
-native=$here/src/main/native
+cd "$(dirname "${BASH_SOURCE[0]}")" # paths in line information are relative
+native=src/main/native
 
 find_nvcc() {
     local candidate
     for candidate in "${CUDA_HOME:+$CUDA_HOME/bin/nvcc}" "$(command -v nvcc || true)" /usr/local/cuda/bin/nvcc \
-        "$here"/.venv/nvcc/lib/python3*/site-packages/nvidia/cu13/bin/nvcc; do
+        "$PWD"/.venv/nvcc/lib/python3*/site-packages/nvidia/cu13/bin/nvcc; do
         if [ -n "$candidate" ] && [ -x "$candidate" ]; then
             echo "$candidate"
             return
@@ -40,7 +40,7 @@ flags=(-O3 -std=c++17
 
 objects=$out/cuda-objects
 mkdir -p "$objects"
-common_hash=$({ "$nvcc" --version; echo "${flags[@]}"; cat "$native"/include/*.h "$native"/common/*.h "$native"/cuda/*.h "$native"/cuda/*.cuh; } | sha256sum)
+common_hash=$({ "$nvcc" --version; cat build-cuda.sh "$native"/include/*.h "$native"/common/*.h "$native"/cuda/*.h "$native"/cuda/*.cuh; } | sha256sum)
 
 compile() { # SOURCE OBJECT
     "$nvcc" "${flags[@]}" -I"$native/include" -c -o "$2.part" "$1" && mv "$2.part" "$2"
@@ -68,7 +68,7 @@ library=$out/libsae_cuda.so
 if [ ! -f "$library" ] || [ "${wanted[*]}" != "$(cat "$objects/linked" 2>/dev/null)" ]; then
     echo '{ global: sae_backend_entry; local: *; };' >"$objects/exports.map"
     "$nvcc" -shared -cudart static -L"$home/lib" -L"$home/lib64" -Xlinker --version-script="$objects/exports.map" \
-        -Xlinker -z,defs -o "$library.part" "${wanted[@]}"
+        -Xlinker -z,defs -Xcompiler -static-libstdc++,-static-libgcc -o "$library.part" "${wanted[@]}"
     exported=$(nm -D --defined-only "$library.part" | awk '{ print $3 }')
     if [ "$exported" != sae_backend_entry ]; then
         echo "build-cuda: expected sae_backend_entry alone to be exported, got: $exported" >&2

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda_on_cpu (CUDA's execution model
+# Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda/on_cpu (CUDA's execution model
 # on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp).
 #   cuda-on-cpu.sh OUTDIR             build and check, with two orders of the threads
 #   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimised and without sanitizers, for other tests
@@ -18,7 +18,7 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 mkdir -p "$1/cuda-on-cpu-objects"
 out=$(cd "$1" && pwd)
 native=$here/src/main/native
-shim=$here/src/test/native/cuda_on_cpu
+shim=$here/src/test/native/cuda/on_cpu
 
 if [ -n "$library_only" ]; then
     mode=(-O2)
@@ -34,7 +34,7 @@ if [ -n "$library_only" ]; then
     exit 0
 fi
 
-"${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/backend_check.cpp" -ldl
+"${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/cuda/backend_check.cpp" -ldl
 for seed in 1 2; do
     CUDA_ON_CPU_SEED=$seed ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
         "$out/backend_check" "$out/libsae_cuda.so"

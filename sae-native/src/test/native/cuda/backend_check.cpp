@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "../../main/native/common/backend_table.h"
+#include "../../../main/native/common/backend_table.h"
 #include "reference.h"
 
 namespace {

@@ -10,7 +10,7 @@
 #include <random>
 #include <vector>
 
-#include "../../main/native/include/sae_abi.h"
+#include "../../../main/native/include/sae_abi.h"
 
 namespace reference {
 
