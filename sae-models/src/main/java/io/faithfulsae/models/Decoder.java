@@ -12,6 +12,7 @@ import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Consumer;
 
 /**
  * Runs sequences side by side, one token at a time; keys and values of earlier tokens are kept. All
@@ -33,7 +34,8 @@ public final class Decoder implements AutoCloseable {
   private final Dimensions dims;
   private final int maxRows;
   private final int maxLength;
-  private final List<Cache> caches = new ArrayList<>();
+  private final List<CacheTensor> keys = new ArrayList<>();
+  private final List<CacheTensor> values = new ArrayList<>();
   private final LongBuffer tokens;
   private final LongBuffer positions;
   private final FloatBuffer mask;
@@ -48,12 +50,6 @@ public final class Decoder implements AutoCloseable {
   private int capacity;
   private boolean closed;
 
-  /**
-   * Keys or values of one layer, {@code [rows, heads, capacity, headDim]}, and those of the newest
-   * token.
-   */
-  private record Cache(String input, FloatBuffer kept, String output, FloatBuffer fresh) {}
-
   Decoder(
       OnnxModel model, OrtEnvironment environment, OrtSession session, int maxRows, int maxLength) {
     this.model = model;
@@ -63,16 +59,9 @@ public final class Decoder implements AutoCloseable {
     this.maxRows = maxRows;
     this.maxLength = maxLength;
     int slots = roundUp(maxLength);
-    int width = dims.keyValueHeads() * dims.headDim();
     for (int layer = 0; layer < dims.layers(); layer++) {
-      for (String what : List.of("key", "value")) {
-        caches.add(
-            new Cache(
-                Graphs.cached(what, layer),
-                OnnxModel.floats(Math.multiplyExact(Math.multiplyExact(maxRows, slots), width)),
-                Graphs.fresh(what, layer),
-                OnnxModel.floats(maxRows * width)));
-      }
+      keys.add(new CacheTensor(maxRows, slots, dims.keyValueHeads() * dims.headDim(), 1));
+      values.add(new CacheTensor(maxRows, slots, dims.keyValueHeads(), dims.headDim()));
     }
     this.tokens = OnnxModel.longs(maxRows);
     this.positions = OnnxModel.longs(maxRows);
@@ -155,17 +144,7 @@ public final class Decoder implements AutoCloseable {
     } catch (OrtException e) {
       throw OnnxModel.failed(e);
     }
-    for (Cache cache : caches) {
-      for (int i = 0; i < rows * dims.keyValueHeads(); i++) {
-        cache
-            .kept()
-            .put(
-                (i * capacity + length) * dims.headDim(),
-                cache.fresh(),
-                i * dims.headDim(),
-                dims.headDim());
-      }
-    }
+    forEachCache(cache -> cache.append(rows, capacity, length));
     mask.put(length, 0f);
     length++;
   }
@@ -198,28 +177,23 @@ public final class Decoder implements AutoCloseable {
       throw new IllegalArgumentException(
           "expected a row in [0, " + rows + "), got " + row + "; mend: drop from the end");
     }
-    int block = dims.keyValueHeads() * capacity * dims.headDim();
     rows--;
     if (row != rows) {
-      for (Cache cache : caches) {
-        cache.kept().put(row * block, cache.kept(), rows * block, block);
-      }
+      forEachCache(cache -> cache.move(rows, row, capacity));
     }
     unbind();
   }
 
-  /** Spreads the cache out in place, from the end, so that each head gets more slots. */
   private void grow() {
     int wider = capacity + GROWTH;
-    int from = capacity * dims.headDim();
-    int to = wider * dims.headDim();
-    for (Cache cache : caches) {
-      for (int i = rows * dims.keyValueHeads() - 1; i > 0; i--) {
-        cache.kept().put(i * to, cache.kept(), i * from, from);
-      }
-    }
+    forEachCache(cache -> cache.grow(rows, capacity, wider));
     capacity = wider;
     unbind();
+  }
+
+  private void forEachCache(Consumer<CacheTensor> action) {
+    keys.forEach(action);
+    values.forEach(action);
   }
 
   private void bind() throws OrtException {
@@ -234,9 +208,22 @@ public final class Decoder implements AutoCloseable {
         OnnxTensor.createTensor(environment, positions.slice(0, rows), new long[] {rows}));
     bind(inputs, Graphs.MASK, tensor(mask, 1, capacity));
     bind(inputs, Graphs.INVERSE_TEMPERATURE, tensor(inverseTemperature, 1));
-    for (Cache cache : caches) {
-      bind(inputs, cache.input(), tensor(cache.kept(), rows, kv, capacity, dims.headDim()));
-      bind(outputs, cache.output(), tensor(cache.fresh(), rows, kv, 1, dims.headDim()));
+    for (int layer = 0; layer < dims.layers(); layer++) {
+      CacheTensor key = keys.get(layer);
+      CacheTensor value = values.get(layer);
+      bind(
+          inputs,
+          Graphs.cached("key", layer),
+          tensor(key.kept(), rows, kv, dims.headDim(), capacity));
+      bind(
+          inputs,
+          Graphs.cached("value", layer),
+          tensor(value.kept(), rows, kv, capacity, dims.headDim()));
+      bind(outputs, Graphs.fresh("key", layer), tensor(key.fresh(), rows, kv, 1, dims.headDim()));
+      bind(
+          outputs,
+          Graphs.fresh("value", layer),
+          tensor(value.fresh(), rows, kv, 1, dims.headDim()));
     }
     bind(outputs, Graphs.LOGITS, tensor(logits, rows, dims.vocabularySize()));
     bind(outputs, Graphs.PROBABILITIES, tensor(probabilities, rows, dims.vocabularySize()));

@@ -85,10 +85,10 @@ final class Graphs {
   }
 
   /**
-   * One token a row, with the keys and values of the tokens before it as inputs {@code [rows,
-   * keyValueHeads, capacity, headDim]} and a mask that hides the slots which are not filled. The
-   * token's own key and value come out, for the caller to put into its slot: the cache itself is
-   * never copied.
+   * One token a row. The keys and values of the tokens before it are inputs, {@code [rows,
+   * keyValueHeads, headDim, capacity]} and {@code [rows, keyValueHeads, capacity, headDim]}, each
+   * as its product wants it; a mask hides the slots that are not filled. The token's own key and
+   * value come out, for the caller to put into its slot: the cache itself is never copied.
    */
   static byte[] step(Architecture model, Weights weights) throws IOException {
     Graph graph = new Graph(weights);
@@ -102,7 +102,7 @@ final class Graphs {
     for (int layer = 0; layer < dims.layers(); layer++) {
       keys.add(
           graph.floatInput(
-              cached("key", layer), "rows", dims.keyValueHeads(), "capacity", dims.headDim()));
+              cached("key", layer), "rows", dims.keyValueHeads(), dims.headDim(), "capacity"));
       values.add(
           graph.floatInput(
               cached("value", layer), "rows", dims.keyValueHeads(), "capacity", dims.headDim()));
@@ -155,8 +155,7 @@ final class Graphs {
     Value v = graph.reshape(value, -1, kv, 1, headDim);
     graph.output(fresh("key", layer), k, "rows", kv, 1, headDim);
     graph.output(fresh("value", layer), v, "rows", kv, 1, headDim);
-    Value before =
-        graph.add(graph.node("MatMul", List.of(q, graph.transpose(keys, 0, 1, 3, 2))), mask);
+    Value before = graph.add(graph.node("MatMul", List.of(q, keys)), mask);
     Value self = graph.node("ReduceSum", List.of(graph.scale(q, k), graph.integers(-1)));
     Value scores = graph.node("Concat", List.of(before, self), Attribute.of("axis", -1));
     Value weights = graph.node("Softmax", List.of(scores), Attribute.of("axis", -1));

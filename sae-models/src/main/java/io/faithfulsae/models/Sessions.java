@@ -46,6 +46,9 @@ final class Sessions implements AutoCloseable {
   private OrtSession open(Source graph) {
     try (SessionOptions options = new SessionOptions()) {
       options.setIntraOpNumThreads(threads);
+      // Idle threads sleep: spinning ones take the processor from whatever shares it, such as the
+      // trainer.
+      options.addConfigEntry("session.intra_op.allow_spinning", "0");
       options.setOptimizationLevel(SessionOptions.OptLevel.ALL_OPT);
       options.addConfigEntry(
           "session.model_external_initializers_file_folder_path", weightsRoot.toString());

@@ -23,7 +23,7 @@ final class TextDocuments implements Iterator<int[]> {
    * A longer document is tokenized in pieces, cut behind a line end, so that a file may be larger
    * than memory.
    */
-  private static final int PIECE = 1 << 20;
+  private static final int PIECE = 1 << 18;
 
   private final Reader reader;
   private final Tokenizer tokenizer;
