@@ -119,6 +119,8 @@ public record FakeFeatures(
       int textSequences,
       @JsonIgnore Optional<TokenSource> text) {
 
+    private static final int MOST_TOKENS = 1 << 30;
+
     /**
      * Checks the numbers.
      *
@@ -127,6 +129,10 @@ public record FakeFeatures(
     public Options {
       require(contextLength >= 2, "contextLength >= 2", contextLength);
       require(noiseSequences >= 1, "noiseSequences >= 1", noiseSequences);
+      require(
+          (long) noiseSequences * contextLength <= MOST_TOKENS,
+          "at most " + MOST_TOKENS + " tokens of noise",
+          noiseSequences + " sequences of " + contextLength);
       require(activationThreshold >= 0, "activationThreshold >= 0", activationThreshold);
       require(rateThreshold >= 0 && rateThreshold < 1, "rateThreshold in [0, 1)", rateThreshold);
       require(resamples >= 1, "resamples >= 1", resamples);

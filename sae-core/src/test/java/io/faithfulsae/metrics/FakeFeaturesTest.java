@@ -226,6 +226,8 @@ class FakeFeaturesTest {
     assertRefused(Options.tokens(LENGTH).relativeThreshold(1), "a text for relativeThreshold");
     assertRefused(Options.tokens(LENGTH).rateThreshold(5), "rateThreshold in [0, 1), got 5.0");
     assertRefused(Options.tokens(LENGTH).noiseTokens(0), "noiseSequences >= 1");
+    assertRefused(
+        Options.tokens(64).noiseTokens(2_000_000_000), "at most 1073741824 tokens of noise");
   }
 
   private void assertRefused(Options.Builder options, String part) {

@@ -1,5 +1,6 @@
 package io.faithfulsae.internal.metrics;
 
+import java.util.Arrays;
 import org.apache.commons.math3.random.RandomGenerator;
 
 /**
@@ -10,6 +11,9 @@ import org.apache.commons.math3.random.RandomGenerator;
  * whose blocks lie on both sides of the threshold need counting; few do.
  */
 final class BlockResampler {
+  /** Resamples whose weights stay in cache while the latents' counts pass by. */
+  private static final int TILE = 64;
+
   private final int[][] counts; // [blocks][latents]
   private final long[] units; // [blocks]
 
@@ -41,14 +45,19 @@ final class BlockResampler {
       }
     }
     int[] result = new int[resamples];
-    int[] weight = new int[units.length];
-    for (int b = 0; b < resamples; b++) {
-      double total = draw(weight, random);
-      int above = always;
-      for (int c = 0; c < undecidedCount; c++) {
-        above += dot(weight, undecided[c]) / total > rate ? 1 : 0;
+    Arrays.fill(result, always);
+    int[][] weights = new int[TILE][units.length];
+    double[] totals = new double[TILE];
+    for (int first = 0; first < resamples; first += TILE) {
+      int count = Math.min(TILE, resamples - first);
+      for (int b = 0; b < count; b++) {
+        totals[b] = draw(weights[b], random);
       }
-      result[b] = above;
+      for (int c = 0; c < undecidedCount; c++) {
+        for (int b = 0; b < count; b++) {
+          result[first + b] += dot(weights[b], undecided[c]) / totals[b] > rate ? 1 : 0;
+        }
+      }
     }
     return result;
   }
@@ -65,7 +74,7 @@ final class BlockResampler {
   private double draw(int[] weight, RandomGenerator random) {
     long total = 0;
     while (total == 0) {
-      java.util.Arrays.fill(weight, 0);
+      Arrays.fill(weight, 0);
       for (int i = 0; i < weight.length; i++) {
         int block = random.nextInt(weight.length);
         weight[block]++;
@@ -75,10 +84,10 @@ final class BlockResampler {
     return total;
   }
 
-  private static long dot(int[] weight, int[] count) {
-    long sum = 0;
+  private static double dot(int[] weight, int[] count) {
+    int sum = 0; // at most the units of all blocks; Options keeps them well within an int
     for (int block = 0; block < weight.length; block++) {
-      sum += (long) weight[block] * count[block];
+      sum += weight[block] * count[block];
     }
     return sum;
   }

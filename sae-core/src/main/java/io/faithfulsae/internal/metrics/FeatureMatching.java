@@ -13,6 +13,7 @@ import java.util.Arrays;
 public final class FeatureMatching {
   private static final System.Logger LOG = System.getLogger(FeatureMatching.class.getName());
   private static final long BLOCK_BYTES = 64L << 20;
+  private static final long NOTEWORTHY_BYTES = 64L << 20;
   private static final int COSINE_BINS = 100;
 
   private FeatureMatching() {}
@@ -70,27 +71,38 @@ public final class FeatureMatching {
       throw new IllegalArgumentException(
           "expected a cosine in [-1, 1] as threshold, got " + threshold + "; mend: 0.7 is usual");
     }
-    long needed = SharedFeatures.bytesNeeded(a.config().dSae(), b.config().dSae());
-    Runtime heap = Runtime.getRuntime();
-    long free = heap.maxMemory() - heap.totalMemory() + heap.freeMemory();
+    checkHeap(a.config().dSae(), b.config().dSae());
+  }
+
+  private static void checkHeap(int rows, int columns) {
+    long needed = SharedFeatures.bytesNeeded(rows, columns);
     LOG.log(
-        System.Logger.Level.INFO,
+        needed >= NOTEWORTHY_BYTES ? System.Logger.Level.INFO : System.Logger.Level.DEBUG,
         "comparing {0} with {1} latents takes {2} MiB of heap",
-        a.config().dSae(),
-        b.config().dSae(),
+        rows,
+        columns,
         needed >> 20);
-    if (needed > free) {
-      throw new IllegalArgumentException(
-          "expected "
-              + (needed >> 20)
-              + " MiB of free heap for the cosines of "
-              + a.config().dSae()
-              + " x "
-              + b.config().dSae()
-              + " latents, got "
-              + (free >> 20)
-              + " MiB; mend: start java with a larger -Xmx");
+    if (needed > freeHeap()) {
+      System.gc(); // the matrix of the comparison before may still count as used
+      long free = freeHeap();
+      if (needed > free) {
+        throw new IllegalArgumentException(
+            "expected "
+                + (needed >> 20)
+                + " MiB of free heap for the cosines of "
+                + rows
+                + " x "
+                + columns
+                + " latents, got "
+                + (free >> 20)
+                + " MiB; mend: start java with a larger -Xmx");
+      }
     }
+  }
+
+  private static long freeHeap() {
+    Runtime heap = Runtime.getRuntime();
+    return heap.maxMemory() - heap.totalMemory() + heap.freeMemory();
   }
 
   private static SharedFeatures swap(SharedFeatures s) {
