@@ -9,7 +9,9 @@ import java.net.URL;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Loader;
 
@@ -19,6 +21,8 @@ import org.bytedeco.javacpp.Loader;
 final class NativeLibrary {
   private static final String OURS = "/io/faithfulsae/jni/linux-x86_64/";
   private static final String OPENBLAS = "/org/bytedeco/openblas/linux-x86_64/";
+
+  private static final Map<String, Optional<Path>> UNPACKED = new ConcurrentHashMap<>();
 
   private NativeLibrary() {}
 
@@ -69,11 +73,16 @@ final class NativeLibrary {
     }
   }
 
-  /**
-   * A resource as a file. JavaCPP keeps what it unpacked by size and time, and all jars of a
-   * reproducible build have one time: what differs from the resource is unpacked again.
-   */
+  /** A resource as a file, unpacked and checked once. */
   private static Optional<Path> unpack(String resource) {
+    return UNPACKED.computeIfAbsent(resource, NativeLibrary::unpackNow);
+  }
+
+  /**
+   * JavaCPP keeps what it unpacked by size and time, and all jars of a reproducible build have one
+   * time: of our own libraries, what differs from the resource is unpacked again.
+   */
+  private static Optional<Path> unpackNow(String resource) {
     URL url = NativeLibrary.class.getResource(resource);
     if (url == null) {
       return Optional.empty();
@@ -83,7 +92,7 @@ final class NativeLibrary {
         return Optional.of(Path.of(url.toURI()));
       }
       File file = Loader.cacheResource(url);
-      if (!same(url, file.toPath())) {
+      if (resource.startsWith(OURS) && !same(url, file.toPath())) {
         Files.deleteIfExists(file.toPath());
         file = Loader.cacheResource(url);
       }
