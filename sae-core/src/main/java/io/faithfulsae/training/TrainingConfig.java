@@ -186,19 +186,7 @@ public record TrainingConfig(
    * @param dIn width of the activations, on which its dead-latent term depends
    */
   public static TrainingConfig saeLens(int dIn) {
-    return builder()
-        .loss(Loss.SUM_MEAN)
-        .auxCoefficient(1)
-        .auxK(Math.max(1, dIn / 2))
-        .auxNorm(AuxNorm.SUM_MEAN)
-        .auxDetach(true)
-        .auxScaleByDead(true)
-        .deadAfterBatches(1000)
-        .beta2(0.999)
-        .clipNorm(1)
-        .decoderNorm(DecoderNorm.AFTER_STEP)
-        .trainEncoderBias(true)
-        .build();
+    return PeerPresets.saeLens(dIn);
   }
 
   /**
@@ -212,22 +200,7 @@ public record TrainingConfig(
    * @param dSae number of latents, on which its learning rate depends
    */
   public static TrainingConfig dictionaryLearning(int dIn, int dSae) {
-    return builder()
-        .batch(2048)
-        .lr(2e-4 / Math.sqrt(dSae / 16384.0))
-        .warmupSteps(1000)
-        .loss(Loss.SUM_MEAN)
-        .auxK(Math.max(1, dIn / 2))
-        .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
-        .auxDetach(true)
-        .deadAfterBatches(0)
-        .deadAfterRows(10_000_000)
-        .beta2(0.999)
-        .clipNorm(1)
-        .decoderNorm(DecoderNorm.AFTER_STEP)
-        .trainEncoderBias(true)
-        .decoderBiasInit(DecoderBiasInit.GEOMETRIC_MEDIAN)
-        .build();
+    return PeerPresets.dictionaryLearning(dIn, dSae);
   }
 
   /**
@@ -242,29 +215,7 @@ public record TrainingConfig(
    * @param batch rows a step
    */
   public static TrainingConfig sparsifyAdam(int dIn, int dSae, long tokens, int batch) {
-    long warmup = Math.min(1000, tokens / batch);
-    return builder()
-        .tokens(tokens)
-        .batch(batch)
-        .bufferRows(Math.max(batch, Builder.BUFFER_ROWS))
-        .lr(2e-4 / Math.sqrt(dSae / 16384.0))
-        .warmupSteps(warmup)
-        .decaySteps(tokens / batch - warmup)
-        .loss(Loss.FVU)
-        .auxCoefficient(0)
-        .auxK(Math.max(1, dIn / 2))
-        .auxNorm(AuxNorm.TARGET_VARIANCE)
-        .auxDetach(true)
-        .auxScaleByDead(true)
-        .deadAfterBatches(0)
-        .deadAfterRows(10_000_000)
-        .beta2(0.999)
-        .clipNorm(0)
-        .decoderNorm(DecoderNorm.AFTER_STEP)
-        .trainEncoderBias(true)
-        .encoderInit(EncoderInit.LINEAR)
-        .decoderBiasInit(DecoderBiasInit.MEAN)
-        .build();
+    return PeerPresets.sparsifyAdam(dIn, dSae, tokens, batch);
   }
 
   /** A builder with the study's values. */
@@ -307,7 +258,7 @@ public record TrainingConfig(
 
   /** Collects values; {@link #build()} checks them. */
   public static final class Builder {
-    private static final int BUFFER_ROWS = 16384;
+    static final int BUFFER_ROWS = 16384;
 
     private long tokens = 100_000_000L;
     private int batch = 4096;
