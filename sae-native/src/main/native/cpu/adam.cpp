@@ -151,7 +151,7 @@ double Trainer::update(const Sums &sums, double lr) {
         sweep.d_b_dec = sums.d_b_dec;
         sweep_latents(sweep);
     }
-    params.longest_encoder_row = sweep.longest_encoder_row;
+    params.encoder_changed(sweep.longest_encoder_row);
     kernels.adam(params.b_dec(), first[SAE_B_DEC].data(), second[SAE_B_DEC].data(), sweep.d_b_dec.data(), sweep.clip, 1, 0,
                  params.d_in, sweep.step);
     if (options.train_b_enc) {

@@ -64,7 +64,7 @@ sae_status params_write(void *params, int32_t tensor, int64_t first, const float
     Params &to = *as<Params>(params);
     std::copy_n(source, count, to.tensors[tensor].data() + first);
     if (tensor == SAE_W_ENC) {
-        to.longest_encoder_row = -1;
+        to.encoder_changed(-1);
     }
     return SAE_OK;
 }

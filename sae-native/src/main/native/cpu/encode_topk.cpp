@@ -9,7 +9,6 @@
  * it). Order and ties: selection.cpp.
  */
 #include "operations.h"
-#include "selection.h"
 
 namespace sae::cpu {
 namespace {
@@ -22,34 +21,6 @@ constexpr int64_t kFiniteRows = 64;
 int64_t tile_rows(const Context &context, int64_t rows) {
     const int64_t share = context.parts(rows, context.pool.threads());
     return std::clamp(share, kLeastTileRows, kTileRows);
-}
-
-/* Writes the chosen, then fills up with 0 at the lowest indices not chosen. */
-void write_row(const uint64_t *keys, int64_t chosen, int64_t k, int32_t *indices, float *values) {
-    for (int64_t i = 0; i < chosen; i++) {
-        indices[i] = key_index(keys[i]);
-        values[i] = key_value(keys[i]);
-    }
-    if (chosen == k) {
-        return;
-    }
-    std::vector<int32_t> taken(indices, indices + chosen);
-    std::sort(taken.begin(), taken.end());
-    auto next = taken.begin();
-    int32_t latent = 0;
-    for (int64_t i = chosen; i < k; latent++) {
-        if (next != taken.end() && *next == latent) {
-            ++next;
-        } else {
-            indices[i] = latent;
-            values[i] = 0;
-            i++;
-        }
-    }
-}
-
-bool any_nonzero(const float *values, int64_t n) {
-    return std::any_of(values, values + n, [](float value) { return value != 0; });
 }
 
 } // namespace
@@ -76,46 +47,80 @@ void require_finite(Context &context, const float *x, int64_t rows, int64_t d_in
     }
 }
 
-void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
-                 float *values) {
+/* The chosen, then 0 at the lowest indices not chosen. */
+void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *values) {
+    const int64_t chosen = selection.finish_sorted();
+    for (int64_t i = 0; i < chosen; i++) {
+        indices[i] = key_index(selection.keys()[i]);
+        values[i] = key_value(selection.keys()[i]);
+    }
+    if (chosen == k) {
+        return;
+    }
+    std::vector<int32_t> taken(indices, indices + chosen);
+    std::sort(taken.begin(), taken.end());
+    auto next = taken.begin();
+    int32_t latent = 0;
+    for (int64_t i = chosen; i < k; latent++) {
+        if (next != taken.end() && *next == latent) {
+            ++next;
+        } else {
+            indices[i] = latent;
+            values[i] = 0;
+            i++;
+        }
+    }
+}
+
+Encoder encoder_of(Params &params) {
+    const bool biased = std::any_of(params.b_enc(), params.b_enc() + params.d_sae, [](float bias) { return bias != 0; });
+    return {params.w_enc(), biased ? params.b_enc() : nullptr, params.d_in, params.d_sae, &params.shadow};
+}
+
+void encode_tile(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
+                 std::vector<Selection> &selections, int worker, int32_t *indices, float *values) {
     const int64_t blocks = context.parts(encoder.latents, kTileLatents);
     const int64_t width = context.parts(encoder.latents, blocks);
-    const int64_t height = tile_rows(context, rows);
-    const bool biased = any_nonzero(encoder.bias, encoder.latents);
-    std::vector<std::vector<Selection>> selections(context.pool.threads());
-    for_ranges(context, rows, height, [&](int64_t first, int64_t last, int64_t, int worker) {
-        Block<float> &tile = context.scratch[worker];
-        tile.grow(height * width);
-        std::vector<Selection> &selection = selections[worker];
-        selection.resize(height, Selection(context.kernels, k, encoder.latents));
-        for (Selection &each : selection) {
-            each.reset();
-        }
-        for (int64_t latent = 0; latent < encoder.latents; latent += width) {
-            const int64_t count = std::min(width, encoder.latents - latent);
-            context.multiply({last - first, count, encoder.d_in, input + first * encoder.d_in, encoder.d_in, 1,
-                              encoder.weights + latent * encoder.d_in, 1, encoder.d_in, tile.data(), width, false},
-                             worker);
-            for (int64_t row = first; row < last; row++) {
-                float *p = tile.data() + (row - first) * width;
-                if (biased) {
-                    context.kernels.axpy(p, 1, encoder.bias + latent, count);
-                }
-                selection[row - first].add(p, count, latent);
+    Block<float> &tile = context.scratch[worker];
+    tile.grow(rows * width);
+    selections.resize(std::max<size_t>(selections.size(), rows), Selection(context.kernels, k, encoder.latents));
+    for (int64_t row = 0; row < rows; row++) {
+        selections[row].reset();
+    }
+    for (int64_t latent = 0; latent < encoder.latents; latent += width) {
+        const int64_t count = std::min(width, encoder.latents - latent);
+        context.multiply({rows, count, encoder.d_in, input, encoder.d_in, 1, encoder.weights + latent * encoder.d_in, 1,
+                          encoder.d_in, tile.data(), width, false},
+                         worker);
+        for (int64_t row = 0; row < rows; row++) {
+            float *p = tile.data() + row * width;
+            if (encoder.bias != nullptr) {
+                context.kernels.axpy(p, 1, encoder.bias + latent, count);
             }
+            selections[row].add(p, count, latent);
         }
-        for (int64_t row = first; row < last; row++) {
-            Selection &each = selection[row - first];
-            const int64_t chosen = each.finish_sorted();
-            write_row(each.keys(), chosen, k, indices + row * k, values + row * k);
-        }
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        write_chosen(selections[row], k, indices + row * k, values + row * k);
+    }
+}
+
+void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
+                 float *values) {
+    if (encode_screened(context, encoder, input, rows, k, indices, values)) {
+        return;
+    }
+    std::vector<std::vector<Selection>> selections(context.pool.threads());
+    for_ranges(context, rows, tile_rows(context, rows), [&](int64_t first, int64_t last, int64_t, int worker) {
+        encode_tile(context, encoder, input + first * encoder.d_in, last - first, k, selections[worker], worker,
+                    indices + first * k, values + first * k);
     });
 }
 
 void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values) {
     Context &context = params.context;
     require_finite(context, x, rows, params.d_in);
-    const Encoder encoder = {params.w_enc(), params.b_enc(), params.d_in, params.d_sae};
+    const Encoder encoder = encoder_of(params);
     const float *input = x;
     if (params.shift() != nullptr) {
         context.centred.grow(rows * params.d_in);

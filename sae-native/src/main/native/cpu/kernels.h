@@ -58,14 +58,16 @@ struct Kernels {
     /* sums += x - origin, squares += (x - origin)^2, element by element */
     void (*moments)(const float *x, const float *origin, double *sums, double *squares, int64_t n);
 
+    /* Values known as p[i] +- scale * margin[i]; margin may be null: known exactly. The maxima are of the lower ends,
+     * what is collected has an upper end >= least, which is what its key holds. */
     /* groups[i] = max(groups[i], p[i], p[i + count], ...); count is a multiple of 16 */
-    void (*group_maxima)(const float *p, int64_t n, float *groups, int64_t count);
+    void (*group_maxima)(const float *p, const float *margin, float scale, int64_t n, float *groups, int64_t count);
     /* a value <= the k-th largest of n floats >= 0 and within 2^-15 of it; n is a multiple of 16 */
     float (*kth_largest)(const float *values, int64_t n, int64_t k);
     /* appends the keys of p[i] >= least, i in [from, n), index base + i, while *count <= room - 16; returns where it
      * stopped (n: done) */
-    int64_t (*collect)(const float *p, int64_t from, int64_t n, float least, int64_t base, uint64_t *keys, int64_t *count,
-                       int64_t room);
+    int64_t (*collect)(const float *p, const float *margin, float scale, int64_t from, int64_t n, float least, int64_t base,
+                       uint64_t *keys, int64_t *count, int64_t room);
     /* the largest min(n, k) of n distinct keys into sorted, descending; n padded with zeros to a multiple of 8 */
     void (*rank)(const uint64_t *keys, int64_t n, uint64_t *sorted, int64_t k);
 

@@ -58,10 +58,15 @@ void moments(const float *x, const float *origin, double *sums, double *squares,
     }
 }
 
-void group_maxima(const float *p, int64_t n, float *groups, int64_t count) {
+void group_maxima(const float *p, const float *margin, float scale, int64_t n, float *groups, int64_t count) {
+    const Vec down = all(-scale);
     for (int64_t start = 0; start < n; start += count) {
         each_vector(n - start < count ? n - start : count, [&](int64_t i, auto lanes) {
-            lanes.put(groups + i, max_or_second(lanes(p + start + i), lanes(groups + i)));
+            Vec value = lanes(p + start + i);
+            if (margin != nullptr) {
+                value = fma(down, lanes(margin + start + i), value);
+            }
+            lanes.put(groups + i, max_or_second(value, lanes(groups + i)));
         });
     }
 }
@@ -86,16 +91,27 @@ float kth_largest(const float *values, int64_t n, int64_t k) {
     return found;
 }
 
-int64_t collect(const float *p, int64_t from, int64_t n, float least, int64_t base, uint64_t *keys, int64_t *count,
-                int64_t room) {
+int64_t collect(const float *p, const float *margin, float scale, int64_t from, int64_t n, float least, int64_t base,
+                uint64_t *keys, int64_t *count, int64_t room) {
     const Vec bound = all(least);
+    const Vec up = all(scale);
     int64_t used = *count;
     int64_t i = from;
     for (; i < n && used + kWidth <= room; i += kWidth) {
-        const Vec values = i + kWidth <= n ? load(p + i) : load_first(p + i, n - i);
-        for (uint32_t mask = at_least(values, bound); mask != 0; mask &= mask - 1) {
+        const int64_t left = n - i;
+        Vec values = left >= kWidth ? load(p + i) : load_first(p + i, left);
+        if (margin != nullptr) {
+            values = fma(up, left >= kWidth ? load(margin + i) : load_first(margin + i, left), values);
+        }
+        uint32_t mask = at_least(values, bound);
+        if (mask == 0) {
+            continue;
+        }
+        float each[kWidth];
+        store(each, values);
+        for (; mask != 0; mask &= mask - 1) {
             const int lane = __builtin_ctz(mask);
-            keys[used++] = make_key(p[i + lane], base + i + lane);
+            keys[used++] = make_key(each[lane], base + i + lane);
         }
     }
     *count = used;

@@ -15,17 +15,20 @@
 #include "kernels.h"
 #include "memory.h"
 #include "pool.h"
+#include "screen.h"
+#include "selection.h"
 
 namespace sae::cpu {
 
 struct Context {
     const Kernels &kernels;
+    const ScreenKernels *screen; /* null: this processor gains nothing from one */
     Blas blas;
     Pool pool;
     std::vector<Block<float>> scratch; /* one a worker; grows to what the largest operation needed */
     Block<float> centred;              /* x - b_dec of the batch that is encoded */
 
-    Context(const Kernels &isa, const std::string &blas_path, int threads);
+    Context(const Kernels &isa, const ScreenKernels *bf16, const std::string &blas_path, int threads);
 
     /* c (+)= a b on the calling worker's thread. */
     void multiply(const Gemm &task, int worker);
@@ -49,14 +52,23 @@ void for_ranges(Context &context, int64_t items, int64_t size, Task &&task) {
     });
 }
 
+/* W_enc as the screen takes it, kept from call to call. */
+struct Shadow {
+    bool current = false;
+    Block<uint16_t> panels; /* screen.h */
+    Block<float> error;     /* [latents] at least |w - rounded w| */
+    Block<float> length;    /* [latents] at least |rounded w| */
+};
+
 struct Params {
     Context &context;
     const int64_t d_in;
     const int64_t d_sae;
     const bool subtract_b_dec;
     Block<float> tensors[4]; /* by SAE_W_ENC ... */
-    /* At least the norm of the longest row of W_enc; negative: not known, since it was written from outside. */
+    /* At least the norm of the longest row of W_enc; negative: not known. */
     double longest_encoder_row = 0;
+    Shadow shadow;
 
     Params(Context &owner, int64_t width, int64_t latents, int32_t flags);
 
@@ -67,6 +79,11 @@ struct Params {
     /* What the encoder subtracts from its input; null: nothing. */
     const float *shift() const { return subtract_b_dec ? b_dec() : nullptr; }
     int64_t live_bytes() const;
+    /* After W_enc was written. */
+    void encoder_changed(double longest_row) {
+        longest_encoder_row = longest_row;
+        shadow.current = false;
+    }
 };
 
 /* SAE_NONFINITE with the first row that has a NaN or an infinity. */
@@ -75,14 +92,26 @@ void require_finite(Context &context, const float *x, int64_t rows, int64_t d_in
 /* A linear layer whose ReLU'd outputs are chosen from. */
 struct Encoder {
     const float *weights; /* [latents, d_in] */
-    const float *bias;    /* [latents] */
+    const float *bias;    /* [latents]; null: zero */
     int64_t d_in;
     int64_t latents;
+    Shadow *shadow; /* null: do not screen */
 };
 
 /* The top k of ReLU(input w + bias), input already centred; sae_abi.h has the order and the ties. */
 void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
                  float *values);
+
+Encoder encoder_of(Params &params);
+
+/* The same through the screen. False: it cannot tell enough here, and nothing was written. */
+bool encode_screened(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
+                     int32_t *indices, float *values);
+
+/* Parts of encoding that both ways share: one tile of rows through sgemm and selection; one row's result. */
+void encode_tile(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
+                 std::vector<Selection> &selections, int worker, int32_t *indices, float *values);
+void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *values);
 
 void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
 void decode(Params &params, const int32_t *indices, const float *values, int64_t rows, int64_t k, float *x_hat);

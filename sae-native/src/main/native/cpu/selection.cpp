@@ -29,8 +29,8 @@ int64_t round_up(int64_t n) { return (n + kLane - 1) / kLane * kLane; }
 Selection::Selection(const Kernels &isa, int64_t most, int64_t latents) : kernels(&isa), k(most) {
     const int64_t wanted = round_up(std::max<int64_t>(4 * kLane, 2 * k));
     groups.resize(2 * wanted <= latents ? wanted : 0);
-    const int64_t room = round_up(std::min(latents, std::max<int64_t>(4 * k, 16 * kLane)));
-    candidates.resize(room + k + 2 * kLane);
+    const int64_t most_kept = round_up(std::min(latents, std::max<int64_t>(8 * k, 16 * kLane)));
+    candidates.resize(most_kept + k + 2 * kLane);
     sorted.resize(k);
     reset();
 }
@@ -41,16 +41,56 @@ void Selection::reset() {
     least = std::numeric_limits<float>::denorm_min(); /* ReLU: only what is positive */
 }
 
-void Selection::add(const float *p, int64_t n, int64_t base) {
+int64_t Selection::room() const { return static_cast<int64_t>(candidates.size()) - kLane; } /* rank() reads further */
+
+void Selection::raise_least(const float *p, const float *margin, float scale, int64_t n) {
     if (!groups.empty()) {
         const int64_t size = static_cast<int64_t>(groups.size());
-        kernels->group_maxima(p, n, groups.data(), size);
+        kernels->group_maxima(p, margin, scale, n, groups.data(), size);
         least = std::max(least, kernels->kth_largest(groups.data(), size, k));
     }
-    const int64_t room = static_cast<int64_t>(candidates.size()) - kLane; /* rank() reads past the end */
+}
+
+void Selection::add(const float *p, int64_t n, int64_t base) {
+    raise_least(p, nullptr, 0, n);
     int64_t at = 0;
-    while ((at = kernels->collect(p, at, n, least, base, candidates.data(), &count, room)) < n) {
+    while ((at = kernels->collect(p, nullptr, 0, at, n, least, base, candidates.data(), &count, room())) < n) {
         prune();
+    }
+}
+
+bool Selection::add_screened(const float *p, const float *margin, float scale, int64_t n, int64_t base) {
+    raise_least(p, margin, scale, n);
+    int64_t at = 0;
+    while ((at = kernels->collect(p, margin, scale, at, n, least, base, candidates.data(), &count, room())) < n) {
+        const int64_t before = count;
+        drop_below_least();
+        if (count == before) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void Selection::drop_below_least() {
+    const auto below = [this](uint64_t key) { return key_value(key) < least; };
+    const auto begin = candidates.begin();
+    count = std::remove_if(begin, begin + count, below) - begin;
+}
+
+const std::vector<int32_t> &Selection::contenders() {
+    drop_below_least();
+    remaining.resize(count);
+    std::transform(candidates.begin(), candidates.begin() + count, remaining.begin(), key_index);
+    return remaining;
+}
+
+void Selection::settle(const float *values) {
+    count = 0;
+    for (size_t i = 0; i < remaining.size(); i++) {
+        if (values[i] > 0) {
+            candidates[count++] = make_key(values[i], remaining[i]);
+        }
     }
 }
 

@@ -16,6 +16,12 @@ class Selection {
     void reset();
     /* p[i] is the value at index base + i; base grows from call to call. */
     void add(const float *p, int64_t n, int64_t base);
+    /* The value is only known to be within scale * margin[i] of p[i]. False: too many could be among the k largest. */
+    bool add_screened(const float *p, const float *margin, float scale, int64_t n, int64_t base);
+    /* After add_screened: what could be among the k largest, as indices... */
+    const std::vector<int32_t> &contenders();
+    /* ... and their true values, from which finish() then chooses. */
+    void settle(const float *values);
     /* How many there are (at most k); they are keys()[0 ...], in no order. */
     int64_t finish();
     /* The same in order: value descending, then lower index. */
@@ -23,6 +29,9 @@ class Selection {
     const uint64_t *keys() const { return candidates.data(); }
 
   private:
+    void raise_least(const float *p, const float *margin, float scale, int64_t n);
+    int64_t room() const;
+    void drop_below_least();
     void prune();
 
     const Kernels *kernels;
@@ -30,6 +39,7 @@ class Selection {
     std::vector<float> groups; /* empty: too few latents for them to tell anything */
     std::vector<uint64_t> candidates;
     std::vector<uint64_t> sorted;
+    std::vector<int32_t> remaining;
     int64_t count = 0;
     float least = 0; /* what is smaller cannot be among the k largest */
 };
