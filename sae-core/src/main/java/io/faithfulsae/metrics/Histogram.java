@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics;
 
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -37,7 +38,7 @@ public record Histogram(double low, double high, List<Long> counts) {
   /** Counts values into bins. */
   public static Histogram of(double[] values, double low, double high, int bins) {
     Long[] counts = new Long[bins];
-    java.util.Arrays.fill(counts, 0L);
+    Arrays.fill(counts, 0L);
     for (double value : values) {
       int bin = (int) Math.floor((value - low) / (high - low) * bins);
       counts[Math.max(0, Math.min(bins - 1, bin))]++;

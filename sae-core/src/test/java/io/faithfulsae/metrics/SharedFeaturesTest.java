@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.faithfulsae.Metrics;
@@ -154,9 +155,11 @@ class SharedFeaturesTest {
   }
 
   @Test
-  void isWrittenAsJson() {
+  void isWrittenAsJsonAndReadBack() throws JsonProcessingException {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0})) {
-      JsonNode json = new ObjectMapper().valueToTree(Metrics.sharedFeatures(a, a, 0.7));
+      SharedFeatures seen = Metrics.sharedFeatures(a, a, 0.7);
+      JsonNode json = new ObjectMapper().valueToTree(seen);
+      assertEquals(seen, new ObjectMapper().treeToValue(json, SharedFeatures.class));
       assertEquals(1, json.get("matched").doubleValue());
       assertEquals("DECODER", json.get("directions").textValue());
       assertEquals(100, json.get("topOneCosinesA").get("counts").size());

@@ -1,6 +1,7 @@
 package io.faithfulsae.internal.metrics;
 
 import io.faithfulsae.metrics.BootstrapInterval;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import org.apache.commons.math3.distribution.BinomialDistribution;
@@ -107,7 +108,7 @@ public final class Bootstrap {
     public int draw(int hits) {
       double[] table = cumulative.computeIfAbsent(hits, this::table);
       double u = random.nextDouble() * table[n];
-      int at = java.util.Arrays.binarySearch(table, u);
+      int at = Arrays.binarySearch(table, u);
       // The count is the first whose cumulative probability exceeds u.
       int count = at < 0 ? -at - 1 : at + 1;
       while (count < n && table[count] <= u) {

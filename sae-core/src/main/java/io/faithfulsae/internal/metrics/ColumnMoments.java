@@ -1,5 +1,7 @@
 package io.faithfulsae.internal.metrics;
 
+import java.util.Arrays;
+
 /**
  * Mean and sum of squared deviations of each column over batches of rows, in one pass: each batch's
  * own are exact to double precision and merged as in Chan, Golub and LeVeque, "Updating Formulae
@@ -31,8 +33,8 @@ public final class ColumnMoments {
       return;
     }
     int columns = mean.length;
-    java.util.Arrays.fill(batchMean, 0);
-    java.util.Arrays.fill(batchSquares, 0);
+    Arrays.fill(batchMean, 0);
+    Arrays.fill(batchSquares, 0);
     for (int r = 0; r < rows; r++) {
       int at = r * columns;
       for (int j = 0; j < columns; j++) {

@@ -117,6 +117,11 @@ final class Firings {
     return Arrays.stream(sums).sum() / Math.max(1, Arrays.stream(positives).sum());
   }
 
+  /** Rows seen. */
+  long rows() {
+    return rows;
+  }
+
   /** The sequences in numbers. */
   Sample sample(String description) {
     double perRow = 1.0 / Math.max(1, rows);

@@ -104,7 +104,7 @@ public final class NoiseResponse {
             model.bosToken(),
             options.seed()),
         firings);
-    if (firings.sample("noise").rows() == 0) {
+    if (firings.rows() == 0) {
       throw new IllegalArgumentException(
           "expected a filter that leaves some of the noise, got "
               + options.filter()
@@ -125,7 +125,7 @@ public final class NoiseResponse {
                 .iterator(),
             firings);
       }
-      if (firings.sample("text").rows() == 0) {
+      if (firings.rows() == 0) {
         throw new IllegalArgumentException(
             "expected text of which the filter leaves some, got none from "
                 + options.text().get().description()
