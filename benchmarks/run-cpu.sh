@@ -26,7 +26,7 @@ export OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads MKL_NUM_THREADS=$t
 # Both sides get the same processors: the first so many that this process may use.
 cpus=$("$python" -c "import os; print(','.join(map(str, sorted(os.sched_getaffinity(0))[:$threads])))")
 on_cpus() { taskset -c "$cpus" "$@"; }
-java=("${JAVA_HOME:+$JAVA_HOME/bin/}java" --enable-native-access=ALL-UNNAMED)
+java=("${JAVA_HOME:+$JAVA_HOME/bin/}java" --enable-native-access=ALL-UNNAMED "-Dsae.cpu.options=threads=$threads")
 
 on_cpus "${java[@]}" -cp "$jar" io.faithfulsae.benchmarks.PeerData "$work" "${shapes[@]}"
 on_cpus "$python" "$here/peers/peers.py" check "$work"

@@ -2,6 +2,7 @@ package io.faithfulsae;
 
 import io.faithfulsae.api.ApiListing;
 import io.faithfulsae.api.ApiSurface;
+import java.io.IOException;
 import org.junit.jupiter.api.Test;
 
 final class ApiSurfaceTest {
@@ -10,5 +11,10 @@ final class ApiSurfaceTest {
   @Test
   void staysSmall() {
     ApiSurface.assertAtMost(35, api);
+  }
+
+  @Test
+  void isWhatTheListingSays() throws IOException {
+    ApiSurface.assertUnchanged(api);
   }
 }
