@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Builds the native library with g++ and nothing else.
 #
-#   build-native.sh OUT          OUT/libsae.so
-#   build-native.sh --asan OUT   OUT/driver with AddressSanitizer and UBSan, and runs it
-#   build-native.sh --tsan OUT   OUT/driver with ThreadSanitizer, and runs it
+#   build-native.sh [OUT]          OUT/libsae.so
+#   build-native.sh --asan [OUT]   OUT/driver with AddressSanitizer and UBSan, and runs it
+#   build-native.sh --tsan [OUT]   OUT/driver with ThreadSanitizer, and runs it
 #
+# OUT is target/native unless given. SAE_TEST_BLAS: a libopenblas.so.0 that the driver runs with as well.
 # An object is compiled again when the text of any source, or its command, has changed. CXX names another compiler.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -13,7 +14,7 @@ mode=release
 case "${1:-}" in
   --asan | --tsan) mode=${1#--}; shift ;;
 esac
-out=${1:?usage: build-native.sh [--asan|--tsan] OUT}
+out=${1:-target/native}
 mkdir -p "$out/objects-$mode"
 objects=$(cd "$out/objects-$mode" && pwd)
 cxx=${CXX:-g++}
@@ -42,7 +43,7 @@ isa_flags() {
   esac
 }
 
-headers=$(cat "$native"/include/* "$native"/common/*.h "$native"/cpu/*.h "$native"/cpu/*.inl | sha256sum)
+headers=$(cat "$native"/include/* "$native"/common/*.h "$native"/cpu/*.{h,inl} src/test/native/cpu/*.h | sha256sum)
 compile() {
   local source=$1 object=$2 command hash
   read -ra isa <<< "$(isa_flags "$source")"

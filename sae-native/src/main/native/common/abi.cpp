@@ -48,7 +48,8 @@ int64_t product(int64_t a, int64_t b) {
 
 /* Indices are int32 and BLAS takes int32 sizes. */
 int64_t extent(int64_t value, const char *what) {
-    require(value >= 1 && value <= INT32_MAX, (std::string(what) + " in [1, 2147483647]").c_str(), std::to_string(value));
+    require(value >= 1 && value <= INT32_MAX, (std::string(what) + " in [1, 2147483647]").c_str(),
+            std::to_string(value));
     return value;
 }
 

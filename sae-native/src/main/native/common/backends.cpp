@@ -21,8 +21,8 @@ const sae_backend_table *open_library(const std::string &path) {
     const sae_backend_table *table = entry == nullptr ? nullptr : entry(SAE_ABI_VERSION);
     if (table == nullptr || table->abi_version != SAE_ABI_VERSION) {
         dlclose(library);
-        fail(SAE_UNAVAILABLE, "expected a backend library of version " + std::to_string(SAE_ABI_VERSION) + ", got " + path +
-                                  (entry == nullptr ? " without sae_backend_entry" : " of another version"));
+        fail(SAE_UNAVAILABLE, "expected a backend library of version " + std::to_string(SAE_ABI_VERSION) + ", got " +
+                                  path + (entry == nullptr ? " without sae_backend_entry" : " of another version"));
     }
     return table;
 }

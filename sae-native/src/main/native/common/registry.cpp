@@ -56,7 +56,8 @@ Object &Registry::find(sae_handle handle, Kind kind, const char *what) {
     const std::string expected = std::string("expected ") + what + " to be the handle of " + name(kind) + ", got ";
     if (found == objects.end()) {
         const bool once = handle > 0 && handle <= last;
-        fail(SAE_INVALID_HANDLE, expected + std::to_string(handle) + (once ? ", which is closed" : ", which never was one"));
+        fail(SAE_INVALID_HANDLE,
+             expected + std::to_string(handle) + (once ? ", which is closed" : ", which never was one"));
     }
     if (found->second->kind != kind) {
         fail(SAE_INVALID_HANDLE, expected + "that of " + name(found->second->kind));
@@ -73,7 +74,8 @@ void *Registry::buffer(sae_handle handle, sae_handle context, int64_t count, con
     const std::lock_guard lock(mutex);
     const Object &object = find(handle, Kind::buffer, what);
     if (object.context != context) {
-        fail(SAE_INVALID_ARGUMENT, std::string("expected ") + what + " to be a buffer of this context, got one of another");
+        fail(SAE_INVALID_ARGUMENT,
+             std::string("expected ") + what + " to be a buffer of this context, got one of another");
     }
     if (object.bytes / 4 < count) {
         fail(SAE_INVALID_ARGUMENT, std::string("expected ") + what + " to hold " + std::to_string(count) +

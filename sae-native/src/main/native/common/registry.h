@@ -20,8 +20,8 @@ struct Object {
     sae_handle context; /* its own handle for a context */
     sae_handle params;  /* of a trainer */
     int64_t live_bytes;
-    int64_t bytes;        /* of a buffer */
-    int64_t d_in, d_sae;  /* of params and trainers */
+    int64_t bytes;       /* of a buffer */
+    int64_t d_in, d_sae; /* of params and trainers */
 };
 
 /* Handles only ever grow, so a stale one is never somebody else's. One thread at a time uses a context (sae_abi.h), so

@@ -26,7 +26,8 @@ inline std::vector<std::pair<std::string, std::string>> parse_options(const char
             continue;
         }
         const size_t equals = part.find('=');
-        require(equals != std::string_view::npos && equals > 0, "options as key=value joined by ';'", std::string(part));
+        require(equals != std::string_view::npos && equals > 0, "options as key=value joined by ';'",
+                std::string(part));
         pairs.emplace_back(part.substr(0, equals), part.substr(equals + 1));
     }
     return pairs;

@@ -29,9 +29,12 @@ float inverse_norm(double squares) { return squares > 0 ? static_cast<float>(1 /
 
 AdamStep adam_step(const TrainerOptions &options, int64_t step, double lr) {
     const double t = static_cast<double>(step);
-    return {static_cast<float>(1 - options.beta1), static_cast<float>(options.beta2),
-            static_cast<float>(1 - options.beta2), static_cast<float>(lr / (1 - std::pow(options.beta1, t))),
-            static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, t))), static_cast<float>(options.eps)};
+    return {static_cast<float>(1 - options.beta1),
+            static_cast<float>(options.beta2),
+            static_cast<float>(1 - options.beta2),
+            static_cast<float>(lr / (1 - std::pow(options.beta1, t))),
+            static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, t))),
+            static_cast<float>(options.eps)};
 }
 
 } // namespace
@@ -60,11 +63,10 @@ void Trainer::update_decoder_row(int64_t latent, const float *gradient, const Sw
     float *w = params.w_dec() + latent * d;
     const Dots dots = context.kernels.dot3(gradient, w, d);
     const float scale = options.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP ? inverse_norm(dots.ww) : 1;
-    const float along = options.project_gradient && dots.ww > 0
-                            ? static_cast<float>(sweep.clip * dots.gw / (dots.ww * scale))
-                            : 0;
-    const double squares = context.kernels.adam(w, &first[SAE_W_DEC][latent * d], &second[SAE_W_DEC][latent * d], gradient,
-                                                sweep.clip, scale, along, d, sweep.step);
+    const float along =
+        options.project_gradient && dots.ww > 0 ? static_cast<float>(sweep.clip * dots.gw / (dots.ww * scale)) : 0;
+    const double squares = context.kernels.adam(w, &first[SAE_W_DEC][latent * d], &second[SAE_W_DEC][latent * d],
+                                                gradient, sweep.clip, scale, along, d, sweep.step);
     if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
         context.kernels.scale(w, inverse_norm(squares), d);
     }
@@ -99,8 +101,8 @@ void Trainer::sweep_latents(Sweep &sweep) {
                 std::fill_n(scratch.data(), 2 * d, 0.0f);
                 kernels.gather(scratch.data(), d, batch.input.data(), &batch.row_of[from], &batch.dz_of[from], count);
                 if (!options.freeze_decoder) {
-                    kernels.gather(scratch.data() + d, d, batch.error.data(), &batch.row_of[from], &batch.value_of[from],
-                                   count);
+                    kernels.gather(scratch.data() + d, d, batch.error.data(), &batch.row_of[from],
+                                   &batch.value_of[from], count);
                 }
                 for (int64_t i = from; i < from + count; i++) {
                     sum += batch.dz_of[i];
@@ -118,9 +120,9 @@ void Trainer::sweep_latents(Sweep &sweep) {
             if (!sweep.update) {
                 continue;
             }
-            part.longest = std::max(part.longest, kernels.adam(w_enc, &first[SAE_W_ENC][latent * d],
-                                                               &second[SAE_W_ENC][latent * d], encoder_gradient, sweep.clip,
-                                                               1, 0, d, sweep.step));
+            part.longest = std::max(part.longest,
+                                    kernels.adam(w_enc, &first[SAE_W_ENC][latent * d], &second[SAE_W_ENC][latent * d],
+                                                 encoder_gradient, sweep.clip, 1, 0, d, sweep.step));
             if (!options.freeze_decoder) {
                 update_decoder_row(latent, decoder_gradient, sweep);
             }
@@ -140,7 +142,8 @@ void Trainer::sweep_latents(Sweep &sweep) {
 double Trainer::update(const Sums &sums, double lr) {
     const Kernels &kernels = context.kernels;
     const bool surely_unclipped = options.clip_norm == 0 || sums.gradient_bound * kRounding + 1e-6 <= options.clip_norm;
-    Sweep sweep = {surely_unclipped, 1, adam_step(options, steps + 1, lr), std::vector<float>(params.d_sae), sums.d_b_dec};
+    Sweep sweep = {surely_unclipped, 1, adam_step(options, steps + 1, lr), std::vector<float>(params.d_sae),
+                   sums.d_b_dec};
     sweep_latents(sweep);
     const double norm = options.clip_norm == 0 ? 0 : std::sqrt(sweep.squares);
     if (!surely_unclipped) {
@@ -152,11 +155,11 @@ double Trainer::update(const Sums &sums, double lr) {
         sweep_latents(sweep);
     }
     params.encoder_changed(sweep.longest_encoder_row);
-    kernels.adam(params.b_dec(), first[SAE_B_DEC].data(), second[SAE_B_DEC].data(), sweep.d_b_dec.data(), sweep.clip, 1, 0,
-                 params.d_in, sweep.step);
+    kernels.adam(params.b_dec(), first[SAE_B_DEC].data(), second[SAE_B_DEC].data(), sweep.d_b_dec.data(), sweep.clip, 1,
+                 0, params.d_in, sweep.step);
     if (options.train_b_enc) {
-        kernels.adam(params.b_enc(), first[SAE_B_ENC].data(), second[SAE_B_ENC].data(), sweep.d_b_enc.data(), sweep.clip, 1,
-                     0, params.d_sae, sweep.step);
+        kernels.adam(params.b_enc(), first[SAE_B_ENC].data(), second[SAE_B_ENC].data(), sweep.d_b_enc.data(),
+                     sweep.clip, 1, 0, params.d_sae, sweep.step);
     }
     steps++;
     return norm;

@@ -52,7 +52,8 @@ sae_status buffer_read(void *buffer, int64_t offset, void *target, int64_t bytes
 
 void buffer_close(void *buffer) { delete as<Buffer>(buffer); }
 
-sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params, int64_t *live_bytes) {
+sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
+                         int64_t *live_bytes) {
     return guarded([&] {
         auto made = std::make_unique<Params>(*as<Context>(context), d_in, d_sae, flags);
         *live_bytes = made->live_bytes();
@@ -136,32 +137,10 @@ sae_status trainer_read(void *trainer, int32_t state, int64_t first, void *targe
 void trainer_close(void *trainer) { delete as<Trainer>(trainer); }
 
 constexpr sae_backend_table kTable = {
-    SAE_ABI_VERSION,
-    "cpu",
-    last_error,
-    probe,
-    context_open,
-    context_describe,
-    context_synchronize,
-    context_close,
-    buffer_create,
-    buffer_address,
-    buffer_write,
-    buffer_read,
-    buffer_close,
-    params_create,
-    params_write,
-    params_read,
-    params_close,
-    encode,
-    decode,
-    multiply,
-    trainer_create,
-    train_step,
-    trainer_stats,
-    trainer_write,
-    trainer_read,
-    trainer_close,
+    SAE_ABI_VERSION, "cpu",         last_error,     probe,        context_open,  context_describe, context_synchronize,
+    context_close,   buffer_create, buffer_address, buffer_write, buffer_read,   buffer_close,     params_create,
+    params_write,    params_read,   params_close,   encode,       decode,        multiply,         trainer_create,
+    train_step,      trainer_stats, trainer_write,  trainer_read, trainer_close,
 };
 
 } // namespace

@@ -31,7 +31,8 @@ void Trainer::find_dead() {
     }
     batch.dead.clear();
     for (int64_t latent = 0; latent < params.d_sae; latent++) {
-        const bool by_batches = options.dead_after_batches > 0 && idle_batches[latent] + 1 >= options.dead_after_batches;
+        const bool by_batches =
+            options.dead_after_batches > 0 && idle_batches[latent] + 1 >= options.dead_after_batches;
         const bool by_rows = options.dead_after_rows > 0 && idle_rows[latent] + batch.rows >= options.dead_after_rows;
         batch.slot_of[latent] = -1;
         if (!fired[latent] && (by_batches || by_rows)) {
@@ -103,9 +104,9 @@ double Trainer::backward_dead() {
     const int64_t dead = static_cast<int64_t>(batch.dead.size());
     const auto transposed_product = [&](const float *of, Block<float> &result) {
         for_ranges(context, dead, kTileLatents, [&](int64_t first, int64_t last, int64_t, int worker) {
-            context.multiply({last - first, d, rows, batch.z_aux.data() + first, 1, dead, of, d, 1, &result[first * d], d,
-                              false},
-                             worker);
+            context.multiply(
+                {last - first, d, rows, batch.z_aux.data() + first, 1, dead, of, d, 1, &result[first * d], d, false},
+                worker);
         });
     };
     if (!options.freeze_decoder) {
@@ -116,8 +117,8 @@ double Trainer::backward_dead() {
     for_ranges(context, rows, kTileRows, [&](int64_t first, int64_t last, int64_t part, int worker) {
         Block<float> &tile = context.scratch[worker];
         tile.grow(kTileRows * dead);
-        context.multiply({last - first, dead, d, &batch.residual[first * d], d, 1, batch.dead_dec.data(), 1, d, tile.data(),
-                          dead, false},
+        context.multiply({last - first, dead, d, &batch.residual[first * d], d, 1, batch.dead_dec.data(), 1, d,
+                          tile.data(), dead, false},
                          worker);
         for (int64_t row = first; row < last; row++) {
             float *z = &batch.z_aux[row * dead];

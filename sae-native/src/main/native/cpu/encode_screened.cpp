@@ -29,7 +29,7 @@ constexpr int64_t kLeastDepth = 32;
 constexpr int64_t kRowsWorthPacking = 32; /* packing W_enc costs about as much as this many rows */
 constexpr double kRounding = 1.001;       /* of sums of squares in float32 */
 constexpr double kUnit = 1.0 / (1 << 24);
-constexpr double kFlushed = 1e-37;        /* a product below float's normal range may become 0 */
+constexpr double kFlushed = 1e-37; /* a product below float's normal range may become 0 */
 
 int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
 
@@ -53,23 +53,23 @@ void refresh(Context &context, const Encoder &encoder, int64_t depth) {
     shadow.current = true;
 }
 
+/* What is known of a batch, besides its rows in bfloat16 (context.rounded, [rows, depth]). */
 struct Rows {
-    Block<uint16_t> rounded; /* [rows, depth] */
     std::vector<float> norm;
-    double ratio = 0;   /* the largest |dx| / |x| */
+    double ratio = 0;    /* the largest |dx| / |x| */
     double shortest = 0; /* the smallest |x| > 0 */
 };
 
 Rows round_rows(Context &context, const float *input, int64_t rows, int64_t d, int64_t depth) {
     constexpr int64_t kRows = 64;
     Rows result;
-    result.rounded = Block<uint16_t>(rows * depth);
+    context.rounded.grow(rows * depth);
     result.norm.resize(rows);
     std::vector<double> error(rows);
     for_ranges(context, rows, kRows, [&](int64_t first, int64_t last, int64_t, int) {
         for (int64_t row = first; row < last; row++) {
             const float *x = input + row * d;
-            error[row] = std::sqrt(context.screen->round_row(x, d, &result.rounded[row * depth], depth).error);
+            error[row] = std::sqrt(context.screen->round_row(x, d, &context.rounded[row * depth], depth).error);
             result.norm[row] = static_cast<float>(std::sqrt(context.kernels.dot3(x, x, d).gg) * kRounding);
         }
     });
@@ -174,15 +174,16 @@ bool encode_screened(Context &context, const Encoder &encoder, const float *inpu
         }
         for (int64_t latent = 0; latent < encoder.latents; latent += width) {
             const int64_t count = std::min(width, encoder.latents - latent);
-            context.screen->multiply(&rounded.rounded[first * depth], last - first, &encoder.shadow->panels[latent * depth],
+            context.screen->multiply(&context.rounded[first * depth], last - first,
+                                     &encoder.shadow->panels[latent * depth],
                                      round_up(count, kPanel * kPanelsAtOnce) / kPanel, depth, tile.data(), width);
             for (int64_t row = 0; row < last - first; row++) {
                 float *p = tile.data() + row * width;
                 if (encoder.bias != nullptr) {
                     context.kernels.axpy(p, 1, encoder.bias + latent, count);
                 }
-                clear[row] = clear[row] && state.selections[row].add_screened(p, &margin[latent], rounded.norm[first + row],
-                                                                              count, latent);
+                clear[row] = clear[row] && state.selections[row].add_screened(p, &margin[latent],
+                                                                              rounded.norm[first + row], count, latent);
             }
         }
         for (int64_t row = 0; row < last - first; row++) {

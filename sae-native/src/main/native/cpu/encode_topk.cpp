@@ -73,7 +73,8 @@ void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *valu
 }
 
 Encoder encoder_of(Params &params) {
-    const bool biased = std::any_of(params.b_enc(), params.b_enc() + params.d_sae, [](float bias) { return bias != 0; });
+    const bool biased =
+        std::any_of(params.b_enc(), params.b_enc() + params.d_sae, [](float bias) { return bias != 0; });
     return {params.w_enc(), biased ? params.b_enc() : nullptr, params.d_in, params.d_sae, &params.shadow};
 }
 
@@ -105,8 +106,8 @@ void encode_tile(Context &context, const Encoder &encoder, const float *input, i
     }
 }
 
-void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
-                 float *values) {
+void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
+                 int32_t *indices, float *values) {
     if (encode_screened(context, encoder, input, rows, k, indices, values)) {
         return;
     }
@@ -126,8 +127,8 @@ void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_
         context.centred.grow(rows * params.d_in);
         for_ranges(context, rows, kFiniteRows, [&](int64_t first, int64_t last, int64_t, int) {
             for (int64_t row = first; row < last; row++) {
-                context.kernels.centre(x + row * params.d_in, params.shift(), context.centred.data() + row * params.d_in,
-                                       params.d_in);
+                context.kernels.centre(x + row * params.d_in, params.shift(),
+                                       context.centred.data() + row * params.d_in, params.d_in);
             }
         });
         input = context.centred.data();

@@ -13,9 +13,9 @@ constexpr int kRows = 6; /* 12 + 2 + 1 of 16 */
 constexpr int kRows = 4; /* 8 + 2 + 1 of 16 */
 #endif
 constexpr int kColumns = 2 * kWidth;
-constexpr int64_t kDepth = 256;              /* of k in a packed block */
-constexpr int64_t kBlockRows = 16 * kRows;   /* of a: in L2 */
-constexpr int64_t kBlockColumns = 512;       /* of b: in L2 */
+constexpr int64_t kDepth = 256;            /* of k in a packed block */
+constexpr int64_t kBlockRows = 16 * kRows; /* of a: in L2 */
+constexpr int64_t kBlockColumns = 512;     /* of b: in L2 */
 constexpr int64_t kGemmScratch = kDepth * (kBlockRows + kBlockColumns + kColumns);
 
 int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }

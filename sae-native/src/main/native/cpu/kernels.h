@@ -66,8 +66,8 @@ struct Kernels {
     float (*kth_largest)(const float *values, int64_t n, int64_t k);
     /* appends the keys of p[i] >= least, i in [from, n), index base + i, while *count <= room - 16; returns where it
      * stopped (n: done) */
-    int64_t (*collect)(const float *p, const float *margin, float scale, int64_t from, int64_t n, float least, int64_t base,
-                       uint64_t *keys, int64_t *count, int64_t room);
+    int64_t (*collect)(const float *p, const float *margin, float scale, int64_t from, int64_t n, float least,
+                       int64_t base, uint64_t *keys, int64_t *count, int64_t room);
     /* the largest min(n, k) of n distinct keys into sorted, descending; n padded with zeros to a multiple of 8 */
     void (*rank)(const uint64_t *keys, int64_t n, uint64_t *sorted, int64_t k);
 

@@ -179,9 +179,8 @@ void dots(const float *g, int64_t n, const float *base, const int32_t *index, fl
     }
     for (; at < count; at++) {
         Vec total = zero();
-        each_vector(n, [&](int64_t i, auto lanes) {
-            total = fma(lanes(g + i), lanes(base + index[at] * n + i), total);
-        });
+        each_vector(n,
+                    [&](int64_t i, auto lanes) { total = fma(lanes(g + i), lanes(base + index[at] * n + i), total); });
         out[at] = sum(total);
     }
 }
@@ -230,8 +229,7 @@ double adam(float *w, float *m, float *v, const float *g, float clip, float scal
         const Vec from = mul(all(scale), lanes(w + i));
         const Vec gradient = sub(mul(all(clip), lanes(g + i)), mul(all(along), from));
         const Vec first = fma(all(step.keep1), sub(gradient, lanes(m + i)), lanes(m + i));
-        const Vec second =
-            fma(mul(all(step.keep2), gradient), gradient, mul(all(step.beta2), lanes(v + i)));
+        const Vec second = fma(mul(all(step.keep2), gradient), gradient, mul(all(step.beta2), lanes(v + i)));
         const Vec below = fma(sqrt(second), all(step.root), all(step.eps));
         lanes.put(m + i, first);
         lanes.put(v + i, second);
@@ -254,8 +252,24 @@ void scale(float *w, float factor, int64_t n) {
 #define SAE_NAME(x) SAE_STRING(x)
 
 const Kernels kernels = {
-    SAE_NAME(SAE_CPU_ISA), gemm, kGemmScratch, all_finite, centre, moments, group_maxima, kth_largest, collect, rank,
-    gather, dots, axpy, subtract, combine, dot3, adam, scale,
+    SAE_NAME(SAE_CPU_ISA),
+    gemm,
+    kGemmScratch,
+    all_finite,
+    centre,
+    moments,
+    group_maxima,
+    kth_largest,
+    collect,
+    rank,
+    gather,
+    dots,
+    axpy,
+    subtract,
+    combine,
+    dot3,
+    adam,
+    scale,
 };
 
 } // namespace sae::cpu::SAE_CPU_ISA

@@ -13,8 +13,8 @@ void matmul_nt(Context &context, const float *a, int64_t m, const float *b, int6
     context.pool.run(context.parts(m, kTileRows) * across, [&](int64_t part, int worker) {
         const int64_t row = part / across * kTileRows;
         const int64_t column = part % across * kTileColumns;
-        context.multiply({std::min(kTileRows, m - row), std::min(kTileColumns, n - column), inner, a + row * inner, inner,
-                          1, b + column * inner, 1, inner, c + row * n + column, n, false},
+        context.multiply({std::min(kTileRows, m - row), std::min(kTileColumns, n - column), inner, a + row * inner,
+                          inner, 1, b + column * inner, 1, inner, c + row * n + column, n, false},
                          worker);
     });
 }

@@ -18,7 +18,8 @@ class Block {
   public:
     Block() = default;
     explicit Block(int64_t count) : start(static_cast<T *>(allocate_zeroed(count * sizeof(T)))), length(count) {}
-    Block(Block &&other) noexcept : start(std::exchange(other.start, nullptr)), length(std::exchange(other.length, 0)) {}
+    Block(Block &&other) noexcept
+        : start(std::exchange(other.start, nullptr)), length(std::exchange(other.length, 0)) {}
     Block &operator=(Block &&other) noexcept {
         std::swap(start, other.start);
         std::swap(length, other.length);

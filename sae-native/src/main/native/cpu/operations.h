@@ -27,6 +27,7 @@ struct Context {
     Pool pool;
     std::vector<Block<float>> scratch; /* one a worker; grows to what the largest operation needed */
     Block<float> centred;              /* x - b_dec of the batch that is encoded */
+    Block<uint16_t> rounded;           /* the same, or x, in bfloat16 */
 
     Context(const Kernels &isa, const ScreenKernels *bf16, const std::string &blas_path, int threads);
 
@@ -99,8 +100,8 @@ struct Encoder {
 };
 
 /* The top k of ReLU(input w + bias), input already centred; sae_abi.h has the order and the ties. */
-void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
-                 float *values);
+void encode_topk(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
+                 int32_t *indices, float *values);
 
 Encoder encoder_of(Params &params);
 

@@ -9,9 +9,9 @@
 
 namespace sae::cpu {
 
-constexpr int64_t kPanel = 16;        /* latents side by side in packed weights */
-constexpr int64_t kPanelsAtOnce = 2;  /* a product takes this many panels a step */
-constexpr int64_t kScreenDepth = 32;  /* rows of bfloat16 are padded with 0 to a multiple of this */
+constexpr int64_t kPanel = 16;       /* latents side by side in packed weights */
+constexpr int64_t kPanelsAtOnce = 2; /* a product takes this many panels a step */
+constexpr int64_t kScreenDepth = 32; /* rows of bfloat16 are padded with 0 to a multiple of this */
 
 struct Rounding {
     double error;   /* |x - rounded|^2 */
@@ -22,7 +22,8 @@ struct ScreenKernels {
     /* n floats to bfloat16, `depth` with the padding */
     Rounding (*round_row)(const float *x, int64_t n, uint16_t *out, int64_t depth);
     /* count <= kPanel rows of n floats to a panel [depth / 2][kPanel][2]; roundings: count of them */
-    void (*pack_panel)(const float *rows, int64_t count, int64_t n, uint16_t *panel, int64_t depth, Rounding *roundings);
+    void (*pack_panel)(const float *rows, int64_t count, int64_t n, uint16_t *panel, int64_t depth,
+                       Rounding *roundings);
     /* c [rows, panels * kPanel] = a [rows, depth] x panels; panels is a multiple of kPanelsAtOnce, c_row of kPanel */
     void (*multiply)(const uint16_t *a, int64_t rows, const uint16_t *panel, int64_t panels, int64_t depth, float *c,
                      int64_t c_row);

@@ -46,8 +46,8 @@ void pack_panel(const float *rows, int64_t count, int64_t n, uint16_t *panel, in
         for (int64_t start = 0; start < depth; start += kScreenDepth) {
             uint16_t pairs[kScreenDepth];
             const int64_t left = n - start;
-            const Rounding part = round_row(rows + row * n + start, left < kScreenDepth ? left : kScreenDepth, pairs,
-                                            kScreenDepth);
+            const Rounding part =
+                round_row(rows + row * n + start, left < kScreenDepth ? left : kScreenDepth, pairs, kScreenDepth);
             roundings[row].error = (start == 0 ? 0 : roundings[row].error) + part.error;
             roundings[row].rounded = (start == 0 ? 0 : roundings[row].rounded) + part.rounded;
             /* pair p of this row goes to [start / 2 + p][row] */

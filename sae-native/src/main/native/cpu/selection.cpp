@@ -19,7 +19,7 @@
 namespace sae::cpu {
 namespace {
 
-constexpr int64_t kLane = 16;     /* kernels.h: groups are a multiple of this, lists have this much room */
+constexpr int64_t kLane = 16;      /* kernels.h: groups are a multiple of this, lists have this much room */
 constexpr int64_t kCounting = 128; /* up to here n^2 / 8 comparisons beat a sort */
 
 int64_t round_up(int64_t n) { return (n + kLane - 1) / kLane * kLane; }

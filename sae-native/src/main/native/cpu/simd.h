@@ -46,7 +46,8 @@ inline uint32_t at_least(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CM
 /* How many of 8 keys are greater. Keys are positive as int64_t. */
 constexpr int kKeys = 8;
 inline int count_greater(const uint64_t *keys, uint64_t than) {
-    return __builtin_popcount(_mm512_cmpgt_epu64_mask(_mm512_loadu_si512(keys), _mm512_set1_epi64(static_cast<int64_t>(than))));
+    return __builtin_popcount(
+        _mm512_cmpgt_epu64_mask(_mm512_loadu_si512(keys), _mm512_set1_epi64(static_cast<int64_t>(than))));
 }
 
 #elif defined(__AVX2__)

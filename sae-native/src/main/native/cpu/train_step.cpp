@@ -65,7 +65,8 @@ void Trainer::prepare(const float *x, int64_t rows) {
 void Trainer::step(const float *x, int64_t rows, double lr) {
     require_finite(context, x, rows, params.d_in);
     prepare(x, rows);
-    encode_topk(context, encoder_of(params), batch.input.data(), rows, options.k, batch.index.data(), batch.value.data());
+    encode_topk(context, encoder_of(params), batch.input.data(), rows, options.k, batch.index.data(),
+                batch.value.data());
     find_dead();
     const Sums sums = forward_and_backward();
     group_by_latent();

@@ -41,14 +41,14 @@ struct Batch {
     std::vector<int32_t> dead;
     std::vector<int32_t> slot_of; /* [d_sae]; -1: alive */
     bool aux = false;
-    Block<float> dead_enc;      /* [n_dead, d_in] */
-    Block<float> dead_dec;      /* [n_dead, d_in] */
+    Block<float> dead_enc;        /* [n_dead, d_in] */
+    Block<float> dead_dec;        /* [n_dead, d_in] */
     std::vector<float> dead_bias; /* [n_dead] */
     Block<float> z_aux;           /* [rows, n_dead], then dL/dz_aux */
-    Block<float> residual;      /* [rows, d_in] r, then dL/d(z_aux W_dec) */
-    Block<float> dead_enc_grad; /* [n_dead, d_in] */
-    Block<float> dead_dec_grad; /* [n_dead, d_in] */
-    std::vector<float> dead_sum; /* [n_dead] sum over rows of dL/dz_aux */
+    Block<float> residual;        /* [rows, d_in] r, then dL/d(z_aux W_dec) */
+    Block<float> dead_enc_grad;   /* [n_dead, d_in] */
+    Block<float> dead_dec_grad;   /* [n_dead, d_in] */
+    std::vector<float> dead_sum;  /* [n_dead] sum over rows of dL/dz_aux */
 
     /* the chosen entries with a value > 0, by latent: those of latent j are [start[j], start[j + 1]), in row order */
     std::vector<int64_t> start;
@@ -57,7 +57,7 @@ struct Batch {
     Block<float> value_of;
     Block<float> dz_of;
 
-    std::vector<double> input_norm;       /* [rows] |x - b_dec| */
+    std::vector<double> input_norm; /* [rows] |x - b_dec| */
 };
 
 /* Sums over the rows of a batch. */

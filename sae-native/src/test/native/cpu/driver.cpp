@@ -4,103 +4,17 @@
  * it must refuse. Meant for AddressSanitizer, UBSan and ThreadSanitizer; prints what failed and returns 1.
  * SAE_TEST_BLAS names a libopenblas.so.0 to run with as well.
  */
-#include <cmath>
-#include <cstdio>
+#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <limits>
-#include <random>
-#include <string>
+#include <map>
 #include <utility>
 
-#include "reference.h"
-#include "sae_abi.h"
+#include "harness.h"
+
+using namespace test;
 
 namespace {
-
-int failures = 0;
-std::string where;
-
-void expect(bool condition, const std::string &what) {
-    if (!condition) {
-        failures++;
-        std::fprintf(stderr, "FAILED [%s] %s\n", where.c_str(), what.c_str());
-    }
-}
-
-void ok(sae_status status) { expect(status == SAE_OK, sae_last_error()); }
-
-void refused(sae_status status, sae_status expected, const std::string &text) {
-    expect(status == expected, "expected status " + std::to_string(expected) + " for " + text + ", got " +
-                                   std::to_string(status));
-    expect(std::strstr(sae_last_error(), text.c_str()) != nullptr, "expected '" + text + "' in: " + sae_last_error());
-}
-
-void close_to(double got, double expected, double tolerance, const std::string &what) {
-    expect(std::abs(got - expected) <= tolerance * (std::abs(expected) + 1e-6),
-           what + ": expected " + std::to_string(expected) + ", got " + std::to_string(got));
-}
-
-std::mt19937 random_bits(7);
-
-std::vector<float> gaussian(int64_t n, double deviation = 1, double mean = 0) {
-    std::normal_distribution<float> draw(static_cast<float>(mean), static_cast<float>(deviation));
-    std::vector<float> values(n);
-    for (float &value : values) {
-        value = draw(random_bits);
-    }
-    return values;
-}
-
-template <typename T>
-struct Buffer {
-    sae_handle handle = 0;
-    T *data = nullptr;
-
-    Buffer(sae_handle context, int64_t n) {
-        int64_t address = 0;
-        ok(sae_buffer_create(context, n * static_cast<int64_t>(sizeof(T)), SAE_HOST, &handle));
-        ok(sae_buffer_address(handle, &address));
-        data = reinterpret_cast<T *>(address);
-    }
-    Buffer(sae_handle context, const std::vector<T> &values) : Buffer(context, static_cast<int64_t>(values.size())) {
-        std::copy(values.begin(), values.end(), data);
-    }
-    ~Buffer() { ok(sae_buffer_close(handle)); }
-    Buffer(const Buffer &) = delete;
-    Buffer &operator=(const Buffer &) = delete;
-};
-
-/* Parameters on both sides. */
-struct Pair {
-    reference::Weights expected;
-    sae_handle params = 0;
-
-    Pair(sae_handle context, int64_t d, int64_t m, bool subtract, double bias, double centre) {
-        const auto put = [&](int32_t tensor, const std::vector<float> &values, reference::Matrix &to) {
-            ok(sae_params_write(params, tensor, 0, values.data(), static_cast<int64_t>(values.size())));
-            to.assign(values.begin(), values.end());
-        };
-        ok(sae_params_create(context, d, m, subtract ? SAE_SUBTRACT_B_DEC : 0, &params));
-        expected.d = d;
-        expected.m = m;
-        expected.subtract = subtract;
-        const double scale = 1 / std::sqrt(static_cast<double>(d));
-        put(SAE_W_ENC, gaussian(m * d, scale), expected.w_enc);
-        put(SAE_B_ENC, gaussian(m, bias), expected.b_enc);
-        put(SAE_W_DEC, gaussian(m * d, scale), expected.w_dec);
-        put(SAE_B_DEC, gaussian(d, centre), expected.b_dec);
-    }
-    ~Pair() { ok(sae_params_close(params)); }
-    Pair(const Pair &) = delete;
-    Pair &operator=(const Pair &) = delete;
-
-    std::vector<float> read(int32_t tensor, int64_t n) const {
-        std::vector<float> values(n);
-        ok(sae_params_read(params, tensor, 0, values.data(), n));
-        return values;
-    }
-};
 
 /* Values close together may come in either order in float32: each must be right at its index, they must descend, and none
  * may be missing that is larger than the last by more than rounding. */
@@ -204,10 +118,22 @@ void test_matmul(sae_handle context, int64_t m, int64_t n, int64_t inner) {
 }
 
 const std::map<int, double> kDefaults = {
-    {SAE_OPT_K, 5},          {SAE_OPT_LOSS, 0},         {SAE_OPT_AUX_COEFFICIENT, 1.0 / 32}, {SAE_OPT_AUX_K, 512},
-    {SAE_OPT_AUX_NORM, 0},   {SAE_OPT_AUX_DETACH, 0},   {SAE_OPT_AUX_SCALE_BY_DEAD, 0},      {SAE_OPT_DEAD_AFTER_BATCHES, 2},
-    {SAE_OPT_DEAD_AFTER_ROWS, 0}, {SAE_OPT_ADAM_BETA1, 0.9}, {SAE_OPT_ADAM_BETA2, 0.99},     {SAE_OPT_ADAM_EPS, 1e-8},
-    {SAE_OPT_CLIP_NORM, 1e5}, {SAE_OPT_DECODER_NORM, 1}, {SAE_OPT_PROJECT_GRADIENT, 1},      {SAE_OPT_TRAIN_B_ENC, 0},
+    {SAE_OPT_K, 5},
+    {SAE_OPT_LOSS, 0},
+    {SAE_OPT_AUX_COEFFICIENT, 1.0 / 32},
+    {SAE_OPT_AUX_K, 512},
+    {SAE_OPT_AUX_NORM, 0},
+    {SAE_OPT_AUX_DETACH, 0},
+    {SAE_OPT_AUX_SCALE_BY_DEAD, 0},
+    {SAE_OPT_DEAD_AFTER_BATCHES, 2},
+    {SAE_OPT_DEAD_AFTER_ROWS, 0},
+    {SAE_OPT_ADAM_BETA1, 0.9},
+    {SAE_OPT_ADAM_BETA2, 0.99},
+    {SAE_OPT_ADAM_EPS, 1e-8},
+    {SAE_OPT_CLIP_NORM, 1e5},
+    {SAE_OPT_DECODER_NORM, 1},
+    {SAE_OPT_PROJECT_GRADIENT, 1},
+    {SAE_OPT_TRAIN_B_ENC, 0},
     {SAE_OPT_FREEZE_DECODER, 0},
 };
 
@@ -333,10 +259,12 @@ void test_refusals(sae_handle context, sae_handle other) {
     refused(sae_params_read(sae.params, SAE_B_DEC, 3, x.data, 2), SAE_INVALID_ARGUMENT, "range");
     refused(sae_encode_topk(sae.params, x.handle, 2, 7, index.handle, x.handle), SAE_INVALID_ARGUMENT, "k in [1");
     refused(sae_encode_topk(sae.params, x.handle, 3, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT, "x to hold");
-    refused(sae_encode_topk(sae.params, foreign.handle, 1, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT, "another");
+    refused(sae_encode_topk(sae.params, foreign.handle, 1, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT,
+            "another");
     refused(sae_encode_topk(sae.params, x.handle, 1, 1, index.handle, x.handle), SAE_INVALID_ARGUMENT, "two buffers");
     index.data[1] = 6;
-    refused(sae_decode(sae.params, index.handle, small.handle, 1, 1, small.handle), SAE_INVALID_ARGUMENT, "x_hat to hold");
+    refused(sae_decode(sae.params, index.handle, small.handle, 1, 1, small.handle), SAE_INVALID_ARGUMENT,
+            "x_hat to hold");
     const Buffer<float> output(context, 8);
     refused(sae_decode(sae.params, index.handle, x.handle, 2, 1, output.handle), SAE_INVALID_ARGUMENT, "row 1");
     const int32_t keys[2] = {SAE_OPT_K, SAE_OPT_ADAM_BETA1};
@@ -382,16 +310,17 @@ void run_all(const std::string &options) {
         return;
     }
     ok(sae_context_open("", "threads=1", &other));
-    const int64_t shapes[][4] = {{1, 1, 1, 1},     {7, 13, 3, 2},   {16, 64, 64, 5},   {33, 257, 40, 37},
-                                 {65, 700, 17, 9}, {3, 7001, 1, 5}, {20, 6500, 130, 3}, {64, 300, 8, 600},
-                                 {47, 5000, 11, 50}};
+    const int64_t shapes[][4] = {{1, 1, 1, 1},       {7, 13, 3, 2},     {16, 64, 64, 5},
+                                 {33, 257, 40, 37},  {65, 700, 17, 9},  {3, 7001, 1, 5},
+                                 {20, 6500, 130, 3}, {64, 300, 8, 600}, {47, 5000, 11, 50}};
     for (const auto &[d, m, k, rows] : shapes) {
         where = options + " encode " + std::to_string(d) + " " + std::to_string(m) + " " + std::to_string(k);
         test_encode_decode(context, d, m, k, rows, true, 0);
         test_encode_decode(context, d, m, k, rows, false, 0.3);
         test_encode_decode(context, d, m, k, rows, true, -3); /* hardly a positive value: fill-up */
     }
-    const int64_t tied[][3] = {{3, 5, 5}, {3, 40, 7}, {3, 1000, 16}, {3, 1000, 300}, {2, 9000, 12}, {40, 3000, 8}, {35, 700, 3}};
+    const int64_t tied[][3] = {{3, 5, 5},     {3, 40, 7},    {3, 1000, 16}, {3, 1000, 300},
+                               {2, 9000, 12}, {40, 3000, 8}, {35, 700, 3}};
     for (const auto &[d, m, k] : tied) {
         where = options + " ties " + std::to_string(d) + " " + std::to_string(m) + " " + std::to_string(k);
         test_ties(context, d, m, k);

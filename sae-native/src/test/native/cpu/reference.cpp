@@ -11,9 +11,7 @@ namespace {
 
 double inverse(double denominator) { return denominator == 0 ? 0 : 1 / denominator; }
 
-double squares(const Matrix &matrix) {
-    return std::inner_product(matrix.begin(), matrix.end(), matrix.begin(), 0.0);
-}
+double squares(const Matrix &matrix) { return std::inner_product(matrix.begin(), matrix.end(), matrix.begin(), 0.0); }
 
 double squares_about_mean(const Matrix &matrix, int64_t rows) {
     const int64_t d = static_cast<int64_t>(matrix.size()) / rows;
@@ -71,7 +69,8 @@ void Trainer::adam(Matrix &w, const Matrix &gradient, int tensor, double lr) {
         double &v = second[tensor][i];
         m = beta1 * m + (1 - beta1) * gradient[i];
         v = beta2 * v + (1 - beta2) * gradient[i] * gradient[i];
-        w[i] -= lr * (m / (1 - std::pow(beta1, t))) / (std::sqrt(v / (1 - std::pow(beta2, t))) + option[SAE_OPT_ADAM_EPS]);
+        w[i] -=
+            lr * (m / (1 - std::pow(beta1, t))) / (std::sqrt(v / (1 - std::pow(beta2, t))) + option[SAE_OPT_ADAM_EPS]);
     }
 }
 

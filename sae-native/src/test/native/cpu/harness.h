@@ -1,0 +1,102 @@
+/* harness.h: what the driver's tests are written with: expectations, and the boundary's objects as C++ ones. */
+#ifndef SAE_TEST_HARNESS_H
+#define SAE_TEST_HARNESS_H
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "reference.h"
+#include "sae_abi.h"
+
+namespace test {
+
+inline int failures = 0;
+inline std::string where; /* what is being tested */
+
+inline void expect(bool condition, const std::string &what) {
+    if (!condition) {
+        failures++;
+        std::fprintf(stderr, "FAILED [%s] %s\n", where.c_str(), what.c_str());
+    }
+}
+
+inline void ok(sae_status status) { expect(status == SAE_OK, sae_last_error()); }
+
+inline void refused(sae_status status, sae_status expected, const std::string &text) {
+    expect(status == expected,
+           "expected status " + std::to_string(expected) + " for " + text + ", got " + std::to_string(status));
+    expect(std::strstr(sae_last_error(), text.c_str()) != nullptr, "expected '" + text + "' in: " + sae_last_error());
+}
+
+inline void close_to(double got, double expected, double tolerance, const std::string &what) {
+    expect(std::abs(got - expected) <= tolerance * (std::abs(expected) + 1e-6),
+           what + ": expected " + std::to_string(expected) + ", got " + std::to_string(got));
+}
+
+inline std::mt19937 random_bits(7);
+
+inline std::vector<float> gaussian(int64_t n, double deviation = 1, double mean = 0) {
+    std::normal_distribution<float> draw(static_cast<float>(mean), static_cast<float>(deviation));
+    std::vector<float> values(n);
+    for (float &value : values) {
+        value = draw(random_bits);
+    }
+    return values;
+}
+
+template <typename T>
+struct Buffer {
+    sae_handle handle = 0;
+    T *data = nullptr;
+
+    Buffer(sae_handle context, int64_t n) {
+        int64_t address = 0;
+        ok(sae_buffer_create(context, n * static_cast<int64_t>(sizeof(T)), SAE_HOST, &handle));
+        ok(sae_buffer_address(handle, &address));
+        data = reinterpret_cast<T *>(address);
+    }
+    Buffer(sae_handle context, const std::vector<T> &values) : Buffer(context, static_cast<int64_t>(values.size())) {
+        std::copy(values.begin(), values.end(), data);
+    }
+    ~Buffer() { ok(sae_buffer_close(handle)); }
+    Buffer(const Buffer &) = delete;
+    Buffer &operator=(const Buffer &) = delete;
+};
+
+/* Parameters on both sides. */
+struct Pair {
+    reference::Weights expected;
+    sae_handle params = 0;
+
+    Pair(sae_handle context, int64_t d, int64_t m, bool subtract, double bias, double centre) {
+        const auto put = [&](int32_t tensor, const std::vector<float> &values, reference::Matrix &to) {
+            ok(sae_params_write(params, tensor, 0, values.data(), static_cast<int64_t>(values.size())));
+            to.assign(values.begin(), values.end());
+        };
+        ok(sae_params_create(context, d, m, subtract ? SAE_SUBTRACT_B_DEC : 0, &params));
+        expected.d = d;
+        expected.m = m;
+        expected.subtract = subtract;
+        const double scale = 1 / std::sqrt(static_cast<double>(d));
+        put(SAE_W_ENC, gaussian(m * d, scale), expected.w_enc);
+        put(SAE_B_ENC, gaussian(m, bias), expected.b_enc);
+        put(SAE_W_DEC, gaussian(m * d, scale), expected.w_dec);
+        put(SAE_B_DEC, gaussian(d, centre), expected.b_dec);
+    }
+    ~Pair() { ok(sae_params_close(params)); }
+    Pair(const Pair &) = delete;
+    Pair &operator=(const Pair &) = delete;
+
+    std::vector<float> read(int32_t tensor, int64_t n) const {
+        std::vector<float> values(n);
+        ok(sae_params_read(params, tensor, 0, values.data(), n));
+        return values;
+    }
+};
+
+} // namespace test
+#endif
