@@ -46,12 +46,12 @@ sae_status decode(void *handle, void *indices, void *values, int64_t rows, int64
         const auto scratch =
             context.scratch.make<DecodeScratch>(rows, k, params.d_in, *static_cast<Buffer *>(indices),
                                                 *static_cast<Buffer *>(values), *static_cast<Buffer *>(x_hat));
-        write_int(context, scratch.bad_row, kNoBadRow);
+        clear_bad_row(context, scratch.bad_row);
         check(launch_decode(scratch.indices.upload(), scratch.values.upload(), rows, k, params.tensor(SAE_W_DEC),
                             params.tensor(SAE_B_DEC), params.d_in, params.d_sae, scratch.x_hat.address,
                             scratch.bad_row, context.stream),
               "decoding");
-        const int bad = read_int(context, scratch.bad_row);
+        const int bad = read_bad_row(context, scratch.bad_row);
         if (bad != kNoBadRow) {
             fail(SAE_INVALID_ARGUMENT, "expected indices in [0, " + std::to_string(params.d_sae) +
                                            "), got another in row " + std::to_string(bad) + " of " +

@@ -21,7 +21,7 @@
 namespace sae::cuda {
 
 constexpr int kThreads = 256; // threads of every block of every kernel here
-constexpr int kNoBadRow = INT_MAX;
+constexpr int kNoBadRow = 0x7F7F7F7F; // beyond every row; a memset of bytes makes it
 
 /* Throws the text of a CUDA error; memory exhaustion has its own status. */
 inline void check(cudaError_t error, const char *what) {

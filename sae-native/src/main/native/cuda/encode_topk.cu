@@ -22,8 +22,8 @@ cudaError_t launch_prepare_rows(const float *x, const float *b_dec, int64_t rows
 }
 
 void require_size(int64_t rows, int64_t k) {
-    if (rows > INT_MAX / k) {
-        fail(SAE_INVALID_ARGUMENT, "expected rows * k <= " + std::to_string(INT_MAX) + ", got rows = " +
+    if (rows > kNoBadRow / k) {
+        fail(SAE_INVALID_ARGUMENT, "expected rows * k <= " + std::to_string(kNoBadRow) + ", got rows = " +
                                        std::to_string(rows) + ", k = " + std::to_string(k));
     }
 }
@@ -33,15 +33,15 @@ std::string nonfinite_text(int row, int64_t rows) {
            std::to_string(rows);
 }
 
-void write_int(const Context &context, int *address, int value) {
-    check(cudaMemcpyAsync(address, &value, sizeof value, cudaMemcpyHostToDevice, context.stream), "writing a value");
+void clear_bad_row(const Context &context, int *bad_row) {
+    check(cudaMemsetAsync(bad_row, kNoBadRow & 0xFF, sizeof(int), context.stream), "clearing a check");
 }
 
-int read_int(const Context &context, const int *address) {
-    int value = 0;
-    check(cudaMemcpyAsync(&value, address, sizeof value, cudaMemcpyDeviceToHost, context.stream), "reading a value");
+int read_bad_row(const Context &context, const int *bad_row) {
+    int row = 0;
+    check(cudaMemcpyAsync(&row, bad_row, sizeof row, cudaMemcpyDeviceToHost, context.stream), "reading a check");
     context.synchronize();
-    return value;
+    return row;
 }
 
 Selection::Selection(Carver &carver, int64_t rows_, int64_t d_sae, int64_t k_) : rows(rows_), k(k_) {
@@ -104,9 +104,9 @@ sae_status encode_topk(void *handle, void *x, int64_t rows, int64_t k, void *ind
         const auto scratch =
             context.scratch.make<EncodeScratch>(params, rows, k, *static_cast<Buffer *>(x),
                                                 *static_cast<Buffer *>(indices), *static_cast<Buffer *>(values));
-        write_int(context, scratch.bad_row, kNoBadRow);
+        clear_bad_row(context, scratch.bad_row);
         const float *input = prepare_rows(params, scratch.x.upload(), rows, scratch.centred, scratch.bad_row);
-        const int bad = read_int(context, scratch.bad_row);
+        const int bad = read_bad_row(context, scratch.bad_row);
         if (bad != kNoBadRow) {
             fail(SAE_NONFINITE, nonfinite_text(bad, rows));
         }

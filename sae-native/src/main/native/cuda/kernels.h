@@ -1,7 +1,7 @@
 /*
  * kernels.h: every launcher, in the order a training step uses them. Formulas, shapes and costs are at the top of the
  * .cuh file named with each. Pointers are device addresses; scratch is the caller's; nothing here allocates or waits.
- * B rows, d = d_in, m = d_sae.
+ * B rows, d = d_in, m = d_sae. ptxas 13.0 reports no spills and no stack frame for any kernel on sm_80 and sm_90a.
  */
 #ifndef SAE_CUDA_KERNELS_H
 #define SAE_CUDA_KERNELS_H

@@ -32,9 +32,9 @@ void require_size(int64_t rows, int64_t k);
 
 std::string nonfinite_text(int row, int64_t rows);
 
-/* One int on the device. read_int waits for everything before it. */
-void write_int(const Context &context, int *address, int value);
-int read_int(const Context &context, const int *address);
+/* The first bad row, an int on the device. read_bad_row waits for everything before it. */
+void clear_bad_row(const Context &context, int *bad_row);
+int read_bad_row(const Context &context, const int *bad_row);
 
 sae_status probe(char *text, int64_t capacity);
 sae_status context_open(const char *options, void **context);

@@ -175,7 +175,7 @@ class Step {
 
   private:
     void forward() {
-        write_int(*p_.context, &t_.status()->bad_row, kNoBadRow);
+        clear_bad_row(*p_.context, &t_.status()->bad_row);
         x_ = s_.x.upload();
         input_ = prepare_rows(p_, x_, rows_, s_.centred, &t_.status()->bad_row);
         Selection selection = s_.selection;
@@ -323,10 +323,13 @@ sae_status train_step(void *handle, void *x, int64_t rows, double lr) {
         Trainer &trainer = *static_cast<Trainer *>(handle);
         Context &context = *trainer.params.context;
         context.activate();
-        const int64_t widest = std::max(trainer.k, trainer.aux_k);
-        require_size(rows, widest);
-        int64_t sort_bytes = 0;
-        check(csc_scratch(rows * widest, trainer.params.d_sae, &sort_bytes), "planning the sort");
+        int64_t sort_bytes = 0; // enough for either list
+        for (const int64_t k : {trainer.k, std::max<int64_t>(trainer.aux_k, 1)}) {
+            require_size(rows, k);
+            int64_t bytes = 0;
+            check(csc_scratch(rows * k, trainer.params.d_sae, &bytes), "planning the sort");
+            sort_bytes = std::max(sort_bytes, bytes);
+        }
         const auto scratch =
             context.scratch.make<StepScratch>(trainer, rows, sort_bytes, *static_cast<Buffer *>(x));
         Step(trainer, scratch, rows).run(lr);
