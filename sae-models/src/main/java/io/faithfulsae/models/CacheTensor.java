@@ -18,9 +18,9 @@ final class CacheTensor {
   CacheTensor(int rows, int slots, int groups, int inner) {
     this.groups = groups;
     this.inner = inner;
-    int width = Math.multiplyExact(rows, groups * inner);
-    this.kept = OnnxModel.floats(Math.multiplyExact(slots, width));
-    this.fresh = OnnxModel.floats(width);
+    long width = (long) rows * groups * inner;
+    this.kept = OnnxModel.floats(slots, width);
+    this.fresh = OnnxModel.floats(1, width);
   }
 
   FloatBuffer kept() {

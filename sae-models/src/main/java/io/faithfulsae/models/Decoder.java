@@ -66,8 +66,8 @@ public final class Decoder implements AutoCloseable {
     this.tokens = OnnxModel.longs(maxRows);
     this.positions = OnnxModel.longs(maxRows);
     this.mask = OnnxModel.floats(slots);
-    this.logits = OnnxModel.floats(Math.multiplyExact(maxRows, dims.vocabularySize()));
-    this.probabilities = OnnxModel.floats(maxRows * dims.vocabularySize());
+    this.logits = OnnxModel.floats(maxRows, dims.vocabularySize());
+    this.probabilities = OnnxModel.floats(maxRows, dims.vocabularySize());
     start(maxRows);
   }
 

@@ -43,7 +43,7 @@ class OnnxModelTest {
   void heapAndDirectBuffersHoldTheSameAndPositionsAreKept() throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder("llama-tied-bias"), ONE_THREAD)) {
       int[][] tokens = {{1, 5, 9}, {1, 2, 3}};
-      FloatBuffer direct = OnnxModel.floats(6 * model.dModel());
+      FloatBuffer direct = OnnxModel.floats(6, model.dModel());
       model.activations(HookPoint.residPre(2), tokens, direct);
       FloatBuffer heap = FloatBuffer.allocate(6 * model.dModel() + 4).position(3);
       model.activations(HookPoint.residPre(2), tokens, heap);
@@ -61,9 +61,9 @@ class OnnxModelTest {
   @Test
   void aReplacedResidualChangesTheLogits() throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder("gpt2-tied"), ONE_THREAD)) {
-      FloatBuffer residual = OnnxModel.floats(3 * model.dModel());
-      FloatBuffer logits = OnnxModel.floats(3 * model.vocabularySize());
-      FloatBuffer replaced = OnnxModel.floats(3 * model.vocabularySize());
+      FloatBuffer residual = OnnxModel.floats(3, model.dModel());
+      FloatBuffer logits = OnnxModel.floats(3, model.vocabularySize());
+      FloatBuffer replaced = OnnxModel.floats(3, model.vocabularySize());
       int[][] tokens = {{0, 7, 8}};
       model.logits(tokens, logits);
       model.activations(HookPoint.residPre(1), tokens, residual);
@@ -141,7 +141,7 @@ class OnnxModelTest {
     try (OnnxModel model = OnnxModel.open(folder, ONE_THREAD);
         Decoder decoder = model.decoder(2, 90)) {
       int vocabulary = model.vocabularySize();
-      FloatBuffer whole = OnnxModel.floats(2 * 90 * vocabulary);
+      FloatBuffer whole = OnnxModel.floats(2 * 90, vocabulary);
       model.logits(tokens, whole);
       for (int at = 0; at < 90; at++) {
         decoder.step(new int[] {tokens[0][at], tokens[1][at]});
@@ -189,6 +189,7 @@ class OnnxModelTest {
           () -> model.logitsFrom(first, OnnxModel.floats(11), 1, 1, into),
           "room in activations for [1, 12]");
       assertSays(() -> model.decoder(1, 17), "1 to 16 tokens");
+      assertSays(() -> model.decoder(Integer.MAX_VALUE / 100, 16), "buffers of at most 2 GiB");
     }
     assertSays(() -> new OnnxModel.Options(0), "threads >= 1");
   }

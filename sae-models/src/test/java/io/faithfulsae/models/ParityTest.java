@@ -25,13 +25,13 @@ class ParityTest {
         int[][] tokens = GoldenModels.ints(expected, "tokens." + batch);
         int rows = tokens.length * tokens[0].length;
         float[] logits = GoldenModels.floats(expected, "logits." + batch);
-        FloatBuffer computed = OnnxModel.floats(rows * model.vocabularySize());
+        FloatBuffer computed = OnnxModel.floats(rows, model.vocabularySize());
         model.logits(tokens, computed);
         assertClose(logits, computed, name + " logits " + batch);
         for (HookPoint hook : model.hookPoints()) {
           float[] residual =
               GoldenModels.floats(expected, "residual." + batch + "." + hook.layer());
-          FloatBuffer activations = OnnxModel.floats(rows * model.dModel());
+          FloatBuffer activations = OnnxModel.floats(rows, model.dModel());
           model.activations(hook, tokens, activations);
           assertClose(residual, activations, name + " " + hook + " " + batch);
           computed.put(0, new float[computed.capacity()]);
