@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.faithfulsae.BackendException;
 import io.faithfulsae.BackendUnavailableException;
 import io.faithfulsae.Backends;
 import io.faithfulsae.spi.Backend;
@@ -75,6 +76,15 @@ class NativeBackendTest {
       } else {
         System.setProperty("sae.cuda.library", before);
       }
+    }
+  }
+
+  @Test
+  void moreMemoryThanThereIsNamesTheOperationAndTheDevice() {
+    try (Backend cpu = new CpuBackendProvider().open()) {
+      BackendException e = assertThrows(BackendException.class, () -> cpu.allocate(1L << 60));
+      assertTrue(e.getMessage().startsWith("allocate on " + cpu.info().device()), e.getMessage());
+      assertEquals(0, cpu.liveBytes());
     }
   }
 

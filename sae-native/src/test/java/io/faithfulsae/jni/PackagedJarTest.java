@@ -9,7 +9,6 @@ import io.faithfulsae.spi.DeviceBuffer;
 import java.io.File;
 import java.io.IOException;
 import java.io.OutputStream;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
@@ -82,19 +81,7 @@ class PackagedJarTest {
         Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator, -1))
             .map(entry -> Path.of(entry).toAbsolutePath().equals(classes) ? jar.toString() : entry)
             .collect(Collectors.joining(File.pathSeparator));
-    Process process =
-        new ProcessBuilder(
-                List.of(
-                    Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                    "--enable-native-access=ALL-UNNAMED",
-                    "-Dorg.bytedeco.javacpp.cachedir=" + cache,
-                    "-cp",
-                    classPath,
-                    Main.class.getName()))
-            .redirectError(ProcessBuilder.Redirect.INHERIT)
-            .start();
-    String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    assertEquals(0, process.waitFor(), output);
-    return output.strip();
+    return OtherProcess.run(
+        Main.class, classPath, List.of("-Dorg.bytedeco.javacpp.cachedir=" + cache));
   }
 }
