@@ -29,6 +29,8 @@
 extern "C" {
 #endif
 
+/* clang-format off: the comments beside constants keep their columns */
+
 #define SAE_ABI_VERSION 1
 
 typedef int64_t sae_handle;
