@@ -15,8 +15,8 @@ cudaError_t launch_prepare_update(const double *partials, int64_t count, const A
 cudaError_t launch_update(const float *gradient, int64_t count, const AdamOptions &options, const StepSums *sums,
                           const StepStatus *status, float *parameters, float *first, float *second,
                           cudaStream_t stream) {
-    return launch(update_kernel, divide_up(count, kThreads), stream, gradient, count, options, sums, status,
-                  parameters, first, second);
+    return launch(update_kernel, divide_up(count, kThreads), stream, gradient, count, options, sums, status, parameters,
+                  first, second);
 }
 
 cudaError_t launch_update_decoder(const float *gradient, int64_t d_in, int64_t d_sae, const AdamOptions &options,

@@ -28,8 +28,8 @@ void require_device(int device) {
     }
     if (error != cudaSuccess) {
         cudaGetLastError();
-        fail(SAE_UNAVAILABLE, std::string("no NVIDIA GPU can be used: ") + cudaGetErrorString(error) +
-                                  " (CUDA error " + std::to_string(error) + ")");
+        fail(SAE_UNAVAILABLE, std::string("no NVIDIA GPU can be used: ") + cudaGetErrorString(error) + " (CUDA error " +
+                                  std::to_string(error) + ")");
     }
     if (device >= count) {
         fail(SAE_UNAVAILABLE, "expected device in [0, " + std::to_string(count) + "), got " + std::to_string(device));
@@ -41,9 +41,9 @@ cudaDeviceProp usable_device(int device) {
     cudaDeviceProp properties{};
     check(cudaGetDeviceProperties(&properties, device), "asking for the device's properties");
     if (properties.major < kLeastMajor) {
-        fail(SAE_UNAVAILABLE, "expected a GPU of compute capability " + std::to_string(kLeastMajor) + ".0 or newer, got " +
-                                  properties.name + " with " + std::to_string(properties.major) + "." +
-                                  std::to_string(properties.minor));
+        fail(SAE_UNAVAILABLE, "expected a GPU of compute capability " + std::to_string(kLeastMajor) +
+                                  ".0 or newer, got " + properties.name + " with " + std::to_string(properties.major) +
+                                  "." + std::to_string(properties.minor));
     }
     return properties;
 }
@@ -89,8 +89,7 @@ sae_status context_describe(void *handle, char *text, int64_t capacity) {
         const cudaDeviceProp &properties = context.properties;
         const std::string isa = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
         copy_text("{\"backend\":\"cuda\",\"device\":" + json_string(properties.name) + ",\"isa\":" + json_string(isa) +
-                      ",\"threads\":0,\"blas\":\"own\",\"memory_bytes\":" +
-                      std::to_string(properties.totalGlobalMem) +
+                      ",\"threads\":0,\"blas\":\"own\",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
                       ",\"abi_version\":" + std::to_string(SAE_ABI_VERSION) + "}",
                   text, capacity);
     });
@@ -114,11 +113,10 @@ void context_close(void *handle) {
 namespace {
 
 constexpr sae_backend_table kTable = {
-    SAE_ABI_VERSION, "cuda",        last_error,     probe,          context_open,  context_describe,
-    context_synchronize, context_close, buffer_create, buffer_address, buffer_write,  buffer_read,
-    buffer_close,    params_create, params_write,   params_read,    params_close,  encode_topk,
-    decode,          matmul_nt,     trainer_create, train_step,     trainer_stats, trainer_write,
-    trainer_read,    trainer_close,
+    SAE_ABI_VERSION, "cuda",        last_error,     probe,        context_open,  context_describe, context_synchronize,
+    context_close,   buffer_create, buffer_address, buffer_write, buffer_read,   buffer_close,     params_create,
+    params_write,    params_read,   params_close,   encode_topk,  decode,        matmul_nt,        trainer_create,
+    train_step,      trainer_stats, trainer_write,  trainer_read, trainer_close,
 };
 
 } // namespace

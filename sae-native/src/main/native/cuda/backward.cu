@@ -3,9 +3,8 @@
 
 namespace sae::cuda {
 
-cudaError_t launch_latent_gradient(const int *indices, const float *values, int64_t rows, int64_t k,
-                                   const float *w_dec, const float *gradient, int64_t d_in, float *dz,
-                                   cudaStream_t stream) {
+cudaError_t launch_latent_gradient(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
+                                   const float *gradient, int64_t d_in, float *dz, cudaStream_t stream) {
     return launch(latent_gradient_kernel, rows, stream, indices, values, k, w_dec, gradient, d_in, dz);
 }
 

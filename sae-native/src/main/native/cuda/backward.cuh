@@ -24,9 +24,9 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int kLanes = 32;                 // threads on one dot product
-constexpr int kSlots = kThreads / kLanes;  // dot products a block computes at a time
-constexpr int kRun = 32;                   // entries of a list summed before they join the total
+constexpr int kLanes = 32;                // threads on one dot product
+constexpr int kSlots = kThreads / kLanes; // dot products a block computes at a time
+constexpr int kRun = 32;                  // entries of a list summed before they join the total
 
 __global__ void __launch_bounds__(kThreads)
     latent_gradient_kernel(const int *__restrict__ indices, const float *__restrict__ values, int64_t k,

@@ -30,9 +30,8 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 /* offsets[j] = the number of sorted keys below j. */
-__global__ void __launch_bounds__(kThreads)
-    find_offsets_kernel(const uint32_t *__restrict__ sorted, int64_t entries, int64_t d_sae,
-                        int64_t *__restrict__ offsets) {
+__global__ void __launch_bounds__(kThreads) find_offsets_kernel(const uint32_t *__restrict__ sorted, int64_t entries,
+                                                                int64_t d_sae, int64_t *__restrict__ offsets) {
     const int64_t latent = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (latent > d_sae) {
         return;

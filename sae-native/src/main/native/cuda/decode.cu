@@ -48,8 +48,8 @@ sae_status decode(void *handle, void *indices, void *values, int64_t rows, int64
                                                 *static_cast<Buffer *>(values), *static_cast<Buffer *>(x_hat));
         clear_bad_row(context, scratch.bad_row);
         check(launch_decode(scratch.indices.upload(), scratch.values.upload(), rows, k, params.tensor(SAE_W_DEC),
-                            params.tensor(SAE_B_DEC), params.d_in, params.d_sae, scratch.x_hat.address,
-                            scratch.bad_row, context.stream),
+                            params.tensor(SAE_B_DEC), params.d_in, params.d_sae, scratch.x_hat.address, scratch.bad_row,
+                            context.stream),
               "decoding");
         const int bad = read_bad_row(context, scratch.bad_row);
         if (bad != kNoBadRow) {

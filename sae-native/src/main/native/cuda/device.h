@@ -20,7 +20,7 @@
 
 namespace sae::cuda {
 
-constexpr int kThreads = 256; // threads of every block of every kernel here
+constexpr int kThreads = 256;         // threads of every block of every kernel here
 constexpr int kNoBadRow = 0x7F7F7F7F; // beyond every row; a memset of bytes makes it
 
 /* Throws the text of a CUDA error; memory exhaustion has its own status. */
@@ -75,7 +75,10 @@ class DeviceMemory {
     void clear(cudaStream_t stream) const {
         check(cudaMemsetAsync(address_, 0, static_cast<size_t>(bytes_), stream), "clearing device memory");
     }
-    template <typename T> T *as() const { return static_cast<T *>(address_); }
+    template <typename T>
+    T *as() const {
+        return static_cast<T *>(address_);
+    }
     int64_t bytes() const { return bytes_; }
 
   private:
@@ -94,7 +97,8 @@ class Carver {
   public:
     Carver() = default;
     explicit Carver(unsigned char *base) : base_(base) {}
-    template <typename T> T *take(int64_t count) {
+    template <typename T>
+    T *take(int64_t count) {
         const int64_t start = used_;
         used_ += (count * static_cast<int64_t>(sizeof(T)) + kAlignment - 1) / kAlignment * kAlignment;
         return base_ == nullptr ? nullptr : reinterpret_cast<T *>(base_ + start);
@@ -112,7 +116,8 @@ class Carver {
 class Scratch {
   public:
     /* A Layout is a struct of pointers with a constructor (Carver &, arguments...): made once to add up, once to cut. */
-    template <typename Layout, typename... Arguments> Layout make(Arguments &&...arguments) {
+    template <typename Layout, typename... Arguments>
+    Layout make(Arguments &&...arguments) {
         Carver measure;
         Layout(measure, arguments...);
         if (measure.used() > memory_.bytes()) {
@@ -159,13 +164,15 @@ struct Params {
 
 /* Where the device reads or writes a buffer of n elements: the buffer itself, or its copy in scratch when it is pinned
  * host memory. `upload` and `download` move what is pinned; they do nothing for device memory. */
-template <typename T> struct Staged {
+template <typename T>
+struct Staged {
     T *address;
     const Buffer &buffer;
     int64_t count;
 
     Staged(Carver &carver, const Buffer &from, int64_t n)
-        : address(from.place == SAE_HOST ? carver.take<T>(n) : static_cast<T *>(from.address)), buffer(from), count(n) {}
+        : address(from.place == SAE_HOST ? carver.take<T>(n) : static_cast<T *>(from.address)), buffer(from), count(n) {
+    }
 
     const T *upload() const {
         copy(address, buffer.address, cudaMemcpyHostToDevice, "copying an input to the device");

@@ -12,7 +12,7 @@ namespace {
 #define SAE_SCORE_BYTES (64 << 20)
 #endif
 constexpr int64_t kScoreBytes = SAE_SCORE_BYTES; // dense scores that exist at a time
-constexpr int64_t kLeastRows = 64;        // fewer rows would leave tiles of the matrix product empty
+constexpr int64_t kLeastRows = 64;               // fewer rows would leave tiles of the matrix product empty
 
 } // namespace
 
@@ -23,8 +23,8 @@ cudaError_t launch_prepare_rows(const float *x, const float *b_dec, int64_t rows
 
 void require_size(int64_t rows, int64_t k) {
     if (rows > kNoBadRow / k) {
-        fail(SAE_INVALID_ARGUMENT, "expected rows * k <= " + std::to_string(kNoBadRow) + ", got rows = " +
-                                       std::to_string(rows) + ", k = " + std::to_string(k));
+        fail(SAE_INVALID_ARGUMENT, "expected rows * k <= " + std::to_string(kNoBadRow) +
+                                       ", got rows = " + std::to_string(rows) + ", k = " + std::to_string(k));
     }
 }
 
@@ -85,8 +85,8 @@ struct EncodeScratch {
     Staged<int> indices;
     Staged<float> values;
 
-    EncodeScratch(Carver &carver, const Params &params, int64_t rows, int64_t k, const Buffer &x_, const Buffer &indices_,
-                  const Buffer &values_)
+    EncodeScratch(Carver &carver, const Params &params, int64_t rows, int64_t k, const Buffer &x_,
+                  const Buffer &indices_, const Buffer &values_)
         : bad_row(carver.take<int>(1)), x(carver, x_, rows * params.d_in),
           centred(carver.take<float>(params.subtract_b_dec ? rows * params.d_in : 0)),
           selection(carver, rows, params.d_sae, k), indices(carver, indices_, rows * k),

@@ -16,10 +16,10 @@ constexpr int64_t kSquareBlocks = 256; // partial sums of squares of one gradien
 
 /* ---- what a step keeps on the device ---- */
 
-struct StepStatus {            // of a trainer
-    int bad_row;               // first row of this batch with NaN or infinity; kNoBadRow: none
-    int refused_row;           // the same of the last batch that was refused, until trainer_stats reports it
-    int64_t steps;             // SAE_STATE_STEPS
+struct StepStatus {  // of a trainer
+    int bad_row;     // first row of this batch with NaN or infinity; kNoBadRow: none
+    int refused_row; // the same of the last batch that was refused, until trainer_stats reports it
+    int64_t steps;   // SAE_STATE_STEPS
     double stats[SAE_STAT_COUNT];
 };
 
@@ -122,9 +122,8 @@ cudaError_t launch_csc(const int *indices, const float *values, int64_t entries,
                        const CscScratch &scratch, uint32_t *order, int64_t *offsets, cudaStream_t stream);
 
 /* backward.cuh */
-cudaError_t launch_latent_gradient(const int *indices, const float *values, int64_t rows, int64_t k,
-                                   const float *w_dec, const float *gradient, int64_t d_in, float *dz,
-                                   cudaStream_t stream);
+cudaError_t launch_latent_gradient(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
+                                   const float *gradient, int64_t d_in, float *dz, cudaStream_t stream);
 cudaError_t launch_weight_gradient(const SparseList &kept, const SparseList &aux, const float *input, int64_t d_in,
                                    int64_t d_sae, float *dw_enc, float *dw_dec, float *db_enc, cudaStream_t stream);
 cudaError_t launch_decoder_bias_gradient(const double *outputs, const double *through_encoder, int64_t d_in,

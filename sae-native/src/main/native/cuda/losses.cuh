@@ -44,9 +44,8 @@ __global__ void __launch_bounds__(kThreads)
     partials[chunk * columns + column] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    column_totals_kernel(const double *__restrict__ partials, int64_t chunks, int64_t columns,
-                         double *__restrict__ sums) {
+__global__ void __launch_bounds__(kThreads) column_totals_kernel(const double *__restrict__ partials, int64_t chunks,
+                                                                 int64_t columns, double *__restrict__ sums) {
     const int64_t column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (column >= columns) {
         return;
@@ -107,16 +106,15 @@ __global__ void scales_kernel(LossOptions options, double rows, double d_in, con
         return;
     }
     const double by_variance = inverse(sums->variance);
-    const double reconstruction = options.loss == SAE_LOSS_MEAN ? 1.0 / (rows * d_in)
-                        : options.loss == SAE_LOSS_SUM_MEAN ? 1.0 / rows
-                                                            : by_variance;
+    const double reconstruction = options.loss == SAE_LOSS_MEAN       ? 1.0 / (rows * d_in)
+                                  : options.loss == SAE_LOSS_SUM_MEAN ? 1.0 / rows
+                                                                      : by_variance;
     double aux = 0.0;
     if (options.aux_coefficient > 0.0 && *n_dead > 0) {
-        const double normaliser = options.aux_norm == SAE_AUX_MEAN       ? 1.0 / (rows * d_in)
-                                  : options.aux_norm == SAE_AUX_SUM_MEAN ? 1.0 / rows
-                                  : options.aux_norm == SAE_AUX_TARGET_VARIANCE
-                                      ? by_variance
-                                      : inverse(sums->residual_variance);
+        const double normaliser = options.aux_norm == SAE_AUX_MEAN              ? 1.0 / (rows * d_in)
+                                  : options.aux_norm == SAE_AUX_SUM_MEAN        ? 1.0 / rows
+                                  : options.aux_norm == SAE_AUX_TARGET_VARIANCE ? by_variance
+                                                                                : inverse(sums->residual_variance);
         const double share = options.aux_scale_by_dead ? fmin(1.0, *n_dead / options.aux_k) : 1.0;
         aux = options.aux_coefficient * share * normaliser;
     }

@@ -29,8 +29,8 @@ sae_status matmul_nt(void *handle, void *a, int64_t m, void *b, int64_t n, int64
     return guarded([&] {
         Context &context = *static_cast<Context *>(handle);
         context.activate();
-        const auto scratch = context.scratch.make<MatmulScratch>(
-            m, n, inner, *static_cast<Buffer *>(a), *static_cast<Buffer *>(b), *static_cast<Buffer *>(c));
+        const auto scratch = context.scratch.make<MatmulScratch>(m, n, inner, *static_cast<Buffer *>(a),
+                                                                 *static_cast<Buffer *>(b), *static_cast<Buffer *>(c));
         check(launch_matmul_nt(scratch.a.upload(), m, scratch.b.upload(), n, inner, nullptr, nullptr, nullptr,
                                scratch.c.address, context.stream),
               "multiplying matrices");

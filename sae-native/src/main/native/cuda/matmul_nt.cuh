@@ -21,10 +21,10 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int kTile = 64;      // rows and columns of c a block computes
-constexpr int kDepth = 16;     // elements of the inner dimension held in shared memory at a time
-constexpr int kPerThread = 4;  // rows and columns of c a thread computes
-constexpr int kPadding = 4;    // keeps the transposing stores off the same bank
+constexpr int kTile = 64;     // rows and columns of c a block computes
+constexpr int kDepth = 16;    // elements of the inner dimension held in shared memory at a time
+constexpr int kPerThread = 4; // rows and columns of c a thread computes
+constexpr int kPadding = 4;   // keeps the transposing stores off the same bank
 constexpr int kSide = kTile / kPerThread;
 static_assert(kSide * kSide == kThreads, "a block covers its tile exactly");
 
@@ -67,8 +67,8 @@ __global__ void __launch_bounds__(kThreads)
         for (int p = 0; p < kDepth; p++) {
             for (int i = 0; i < kPerThread; i++) {
                 for (int j = 0; j < kPerThread; j++) {
-                    sum[i][j] = fmaf(a_tile[p][thread_row * kPerThread + i],
-                                     b_tile[p][thread_column * kPerThread + j], sum[i][j]);
+                    sum[i][j] = fmaf(a_tile[p][thread_row * kPerThread + i], b_tile[p][thread_column * kPerThread + j],
+                                     sum[i][j]);
                 }
             }
         }

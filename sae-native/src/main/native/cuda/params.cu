@@ -42,9 +42,9 @@ sae_status buffer_write(void *handle, int64_t offset, const void *source, int64_
             std::memcpy(target, source, static_cast<size_t>(bytes));
             return;
         }
-        check(cudaMemcpyAsync(target, source, static_cast<size_t>(bytes), cudaMemcpyHostToDevice,
-                              buffer.context->stream),
-              "writing a buffer");
+        check(
+            cudaMemcpyAsync(target, source, static_cast<size_t>(bytes), cudaMemcpyHostToDevice, buffer.context->stream),
+            "writing a buffer");
         buffer.context->synchronize();
     });
 }
@@ -59,9 +59,9 @@ sae_status buffer_read(void *handle, int64_t offset, void *target, int64_t bytes
             std::memcpy(target, source, static_cast<size_t>(bytes));
             return;
         }
-        check(cudaMemcpyAsync(target, source, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost,
-                              buffer.context->stream),
-              "reading a buffer");
+        check(
+            cudaMemcpyAsync(target, source, static_cast<size_t>(bytes), cudaMemcpyDeviceToHost, buffer.context->stream),
+            "reading a buffer");
         buffer.context->synchronize();
     });
 }
@@ -77,8 +77,7 @@ void buffer_close(void *handle) {
     }
 }
 
-sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
-                         int64_t *live_bytes) {
+sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flags, void **params, int64_t *live_bytes) {
     return guarded([&] {
         Context &context = *static_cast<Context *>(handle);
         context.activate();

@@ -107,11 +107,11 @@ struct Trainer {
 /* Kept values of a batch, and what hangs on each. */
 struct Kept {
     int64_t k;
-    int *indices;      // [B, k]
-    float *values;     // [B, k]
-    float *dz;         // [B, k]
-    uint32_t *order;   // [B k]
-    int64_t *offsets;  // [m + 1]
+    int *indices;     // [B, k]
+    float *values;    // [B, k]
+    float *dz;        // [B, k]
+    uint32_t *order;  // [B k]
+    int64_t *offsets; // [m + 1]
 
     Kept(Carver &carver, int64_t rows, int64_t k_, int64_t d_sae)
         : k(k_), indices(carver.take<int>(rows * k)), values(carver.take<float>(rows * k)),
@@ -185,8 +185,8 @@ class Step {
                           t_.dead_after_rows, t_.status(), s_.fired, t_.idle_batches.as<int64_t>(),
                           t_.idle_rows.as<int64_t>(), s_.dead_list, s_.n_dead, stream_),
               "counting dead latents");
-        check(launch_error(s_.kept.indices, s_.kept.values, rows_, t_.k, p_.tensor(SAE_W_DEC), p_.tensor(SAE_B_DEC),
-                           x_, p_.d_in, s_.error, stream_),
+        check(launch_error(s_.kept.indices, s_.kept.values, rows_, t_.k, p_.tensor(SAE_W_DEC), p_.tensor(SAE_B_DEC), x_,
+                           p_.d_in, s_.error, stream_),
               "reconstructing");
         if (t_.aux_k > 0) {
             selection.k = t_.aux_k;
@@ -227,9 +227,9 @@ class Step {
         check(launch_latent_gradient(kept.indices, kept.values, rows_, kept.k, p_.tensor(SAE_W_DEC), gradient, p_.d_in,
                                      kept.dz, stream_),
               "differentiating latents");
-        check(launch_csc(kept.indices, kept.values, rows_ * kept.k, p_.d_sae, s_.csc, kept.order, kept.offsets,
-                         stream_),
-              "listing kept values by latent");
+        check(
+            launch_csc(kept.indices, kept.values, rows_ * kept.k, p_.d_sae, s_.csc, kept.order, kept.offsets, stream_),
+            "listing kept values by latent");
         return kept.list(gradient);
     }
 
@@ -271,11 +271,10 @@ class Step {
             }
             float *first = t_.first[tensor].as<float>();
             float *second = t_.second[tensor].as<float>();
-            check(tensor == SAE_W_DEC
-                      ? launch_update_decoder(gradient(tensor), p_.d_in, p_.d_sae, t_.adam, s_.sums, t_.status(),
-                                              p_.tensor(tensor), first, second, stream_)
-                      : launch_update(gradient(tensor), p_.elements(tensor), t_.adam, s_.sums, t_.status(),
-                                      p_.tensor(tensor), first, second, stream_),
+            check(tensor == SAE_W_DEC ? launch_update_decoder(gradient(tensor), p_.d_in, p_.d_sae, t_.adam, s_.sums,
+                                                              t_.status(), p_.tensor(tensor), first, second, stream_)
+                                      : launch_update(gradient(tensor), p_.elements(tensor), t_.adam, s_.sums,
+                                                      t_.status(), p_.tensor(tensor), first, second, stream_),
                   "updating parameters");
         }
     }
@@ -330,8 +329,7 @@ sae_status train_step(void *handle, void *x, int64_t rows, double lr) {
             check(csc_scratch(rows * k, trainer.params.d_sae, &bytes), "planning the sort");
             sort_bytes = std::max(sort_bytes, bytes);
         }
-        const auto scratch =
-            context.scratch.make<StepScratch>(trainer, rows, sort_bytes, *static_cast<Buffer *>(x));
+        const auto scratch = context.scratch.make<StepScratch>(trainer, rows, sort_bytes, *static_cast<Buffer *>(x));
         Step(trainer, scratch, rows).run(lr);
         trainer.last_rows = rows;
     });

@@ -39,7 +39,8 @@ void ok(sae_status status, const char *what) {
 }
 
 /* A buffer of the backend with what a vector holds. */
-template <typename T> struct Memory {
+template <typename T>
+struct Memory {
     void *buffer = nullptr;
     size_t count;
 
@@ -114,7 +115,8 @@ void check_encode_and_decode(void *context, int64_t rows, int64_t d, int64_t m, 
         value = static_cast<float>(random.integer(-3, 3));
     }
     for (int64_t i = 0; i < d; i++) {
-        x[static_cast<size_t>(i)] = subtract ? sae.tensors[SAE_B_DEC][static_cast<size_t>(i)] : -0.0f; // row 0: no signal
+        x[static_cast<size_t>(i)] =
+            subtract ? sae.tensors[SAE_B_DEC][static_cast<size_t>(i)] : -0.0f; // row 0: no signal
     }
     const Kept wanted = encode(sae, x, rows, k, nullptr);
 
@@ -142,7 +144,8 @@ void check_refusals(void *context) {
     const Memory<float> values(context, {1.0f, 1.0f, 1.0f}, SAE_DEVICE);
     expect(table->encode_topk(params.handle, device_x.buffer, 3, 1, indices.buffer, values.buffer) == SAE_NONFINITE,
            "a row with NaN is refused");
-    expect(std::string(table->last_error()).find("row 1 of 3") != std::string::npos, "the text names the first bad row");
+    expect(std::string(table->last_error()).find("row 1 of 3") != std::string::npos,
+           "the text names the first bad row");
     const Memory<float> x_hat(context, std::vector<float>(3 * 5), SAE_DEVICE);
     expect(table->decode(params.handle, indices.buffer, values.buffer, 3, 1, x_hat.buffer) == SAE_INVALID_ARGUMENT,
            "an index beyond d_sae is refused");
@@ -159,8 +162,8 @@ void check_matmul(void *context, int64_t m, int64_t n, int64_t inner, int32_t pl
     for (int64_t i = 0; i < m; i++) {
         for (int64_t j = 0; j < n; j++) {
             for (int64_t p = 0; p < inner; p++) {
-                wanted[static_cast<size_t>(i * n + j)] += static_cast<double>(a[static_cast<size_t>(i * inner + p)]) *
-                                                          b[static_cast<size_t>(j * inner + p)];
+                wanted[static_cast<size_t>(i * n + j)] +=
+                    static_cast<double>(a[static_cast<size_t>(i * inner + p)]) * b[static_cast<size_t>(j * inner + p)];
             }
         }
     }

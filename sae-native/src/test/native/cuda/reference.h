@@ -17,8 +17,23 @@ namespace reference {
 using Options = std::array<double, SAE_OPT_FREEZE_DECODER + 1>;
 
 inline Options default_options(double k) {
-    return {k, SAE_LOSS_MEAN, 1.0 / 32, 512, SAE_AUX_MEAN, 0, 0, 5, 0, 0.9, 0.99, 1e-8, 1e5, SAE_DECODER_NORM_BEFORE_STEP,
-            1, 0, 0};
+    return {k,
+            SAE_LOSS_MEAN,
+            1.0 / 32,
+            512,
+            SAE_AUX_MEAN,
+            0,
+            0,
+            5,
+            0,
+            0.9,
+            0.99,
+            1e-8,
+            1e5,
+            SAE_DECODER_NORM_BEFORE_STEP,
+            1,
+            0,
+            0};
 }
 
 class Random {
@@ -80,9 +95,8 @@ inline Kept encode(const Sae &sae, const std::vector<float> &x, int64_t rows, in
             z[static_cast<size_t>(j)] = std::max(static_cast<float>(sum), 0.0f);
             order.push_back(static_cast<int32_t>(j));
         }
-        std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-            return z[static_cast<size_t>(a)] > z[static_cast<size_t>(b)];
-        });
+        std::stable_sort(order.begin(), order.end(),
+                         [&](int32_t a, int32_t b) { return z[static_cast<size_t>(a)] > z[static_cast<size_t>(b)]; });
         for (int64_t slot = 0; slot < k; slot++) {
             kept.indices.push_back(order[static_cast<size_t>(slot)]);
             kept.values.push_back(z[static_cast<size_t>(kept.indices.back())]);
@@ -168,10 +182,10 @@ class Training {
                 residual[i] += error[i] - s_.at(SAE_B_DEC, static_cast<int64_t>(i) % s_.d);
             }
             const double norm = o_[SAE_OPT_AUX_NORM];
-            aux_scale = o_[SAE_OPT_AUX_COEFFICIENT] *
-                        (norm == SAE_AUX_MEAN              ? 1 / elements
-                         : norm == SAE_AUX_SUM_MEAN        ? 1.0 / static_cast<double>(rows)
-                         : norm == SAE_AUX_TARGET_VARIANCE ? by_variance
+            aux_scale = o_[SAE_OPT_AUX_COEFFICIENT] * (norm == SAE_AUX_MEAN       ? 1 / elements
+                                                       : norm == SAE_AUX_SUM_MEAN ? 1.0 / static_cast<double>(rows)
+                                                       : norm == SAE_AUX_TARGET_VARIANCE
+                                                           ? by_variance
                                                            : inverse(squares_about_mean(error, rows, s_.d)));
             if (o_[SAE_OPT_AUX_SCALE_BY_DEAD] != 0) {
                 aux_scale *= std::min(1.0, static_cast<double>(n_dead) / o_[SAE_OPT_AUX_K]);
@@ -180,9 +194,9 @@ class Training {
         stats[SAE_STAT_RECONSTRUCTION] = scale * squares(error);
         stats[SAE_STAT_AUX] = aux_scale * squares(residual);
         stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
-        stats[SAE_STAT_L0] = static_cast<double>(std::count_if(kept.values.begin(), kept.values.end(),
-                                                               [](float z) { return z > 0; })) /
-                             static_cast<double>(rows);
+        stats[SAE_STAT_L0] =
+            static_cast<double>(std::count_if(kept.values.begin(), kept.values.end(), [](float z) { return z > 0; })) /
+            static_cast<double>(rows);
         stats[SAE_STAT_DEAD] = static_cast<double>(n_dead);
         stats[SAE_STAT_FVU] = squares(error) * by_variance;
 
