@@ -29,7 +29,8 @@
 extern "C" {
 #endif
 
-/* clang-format off: the comments beside constants keep their columns */
+/* The comments beside constants keep their columns. */
+/* clang-format off */
 
 #define SAE_ABI_VERSION 1
 
