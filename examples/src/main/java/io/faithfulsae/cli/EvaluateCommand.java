@@ -1,0 +1,95 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.ActivationSources;
+import io.faithfulsae.Backends;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.Metrics;
+import io.faithfulsae.Sae;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.metrics.Reconstruction;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.tokens.TokenSources;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.StudyResults.Evaluation;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code sae evaluate}: reconstruction and cross entropy on a text. */
+@Command(
+    name = "evaluate",
+    description =
+        "Measures an SAE's reconstruction, L0, density, dead latents and its cost in cross entropy on a text.")
+final class EvaluateCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+  @Mixin SaeOnModel place;
+
+  @Option(
+      names = "--data",
+      paramLabel = "FILE",
+      required = true,
+      description = "Text that the SAE was not trained on, .jsonl or .txt.")
+  Path data;
+
+  @Option(
+      names = "--rows",
+      paramLabel = "N",
+      defaultValue = "100000",
+      description = "Rows for the reconstruction, at most (default: ${DEFAULT-VALUE}).")
+  long rows;
+
+  @Option(
+      names = "--ce-tokens",
+      paramLabel = "N",
+      defaultValue = "20000",
+      description = "Tokens for the cross entropy, at most (default: ${DEFAULT-VALUE}).")
+  long ceTokens;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE.json",
+      required = true,
+      description = "File to write.")
+  Path out;
+
+  @Override
+  public Integer call() throws IOException {
+    Path folder = place.models.folder();
+    try (Backend backend = Backends.best();
+        Sae sae = Sae.load(place.sae, backend);
+        OnnxModel model = place.models.open(folder);
+        Tokenizer tokenizer = Tokenizer.open(folder)) {
+      HookPoint hook = place.hookOf(sae);
+      ActivationFilter filter = place.filters.forEvaluation(sae.metadata());
+      TokenSource text =
+          TokenSources.ofFile(data, tokenizer, place.contextOf(sae, model.contextLength()));
+      Reconstruction reconstruction =
+          Metrics.reconstruction(
+              sae,
+              ActivationSources.ofModel(model, hook, text, filter, place.models.batchSequences),
+              rows);
+      CrossEntropy crossEntropy = Metrics.crossEntropy(sae, model, hook, text, filter, ceTokens);
+      common.write(
+          out,
+          new Evaluation(reconstruction, crossEntropy),
+          String.format(
+              Locale.ROOT,
+              "explained variance %.4f (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats, loss recovered %.4f",
+              reconstruction.explainedVariance(),
+              reconstruction.scalarExplainedVariance(),
+              reconstruction.l2(),
+              reconstruction.l0(),
+              100 * reconstruction.deadShare(),
+              crossEntropy.difference(),
+              crossEntropy.lossRecovered()));
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,108 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.Backends;
+import io.faithfulsae.Metrics;
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.tokens.TokenSources;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code sae fake-features}: latents that answer to noise. */
+@Command(
+    name = "fake-features",
+    description =
+        "Counts the latents that fire on uniformly random tokens: the Fake Feature Ratio with its bootstrap interval.")
+final class FakeFeaturesCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+  @Mixin SaeOnModel place;
+
+  @Option(
+      names = "--tokens",
+      paramLabel = "N",
+      defaultValue = "1000000",
+      description = "Random tokens (default: ${DEFAULT-VALUE}).")
+  long tokens;
+
+  @Option(
+      names = "--activation",
+      paramLabel = "X",
+      defaultValue = "1.0",
+      description = "A latent fires above it (default: ${DEFAULT-VALUE}).")
+  double activation;
+
+  @Option(
+      names = "--frequency",
+      paramLabel = "X",
+      defaultValue = "0.1",
+      description =
+          "A latent is fake that fires at a larger share of the tokens (default: ${DEFAULT-VALUE}).")
+  double frequency;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "42",
+      description = "Of the random tokens and the bootstrap (default: ${DEFAULT-VALUE}).")
+  long seed;
+
+  @Option(
+      names = "--data",
+      paramLabel = "FILE",
+      description = "Ordinary text, to tell latents that fire everywhere.")
+  @Nullable Path data;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE.json",
+      required = true,
+      description = "File to write.")
+  Path out;
+
+  @Override
+  public Integer call() throws IOException {
+    Path folder = place.models.folder();
+    try (Backend backend = Backends.best();
+        Sae sae = Sae.load(place.sae, backend);
+        OnnxModel model = place.models.open(folder);
+        Tokenizer tokenizer = Tokenizer.open(folder)) {
+      int length = place.contextOf(sae, model.contextLength());
+      FakeFeatures.Options.Builder options =
+          FakeFeatures.Options.tokens(length)
+              .noiseTokens(tokens)
+              .activationThreshold(activation)
+              .rateThreshold(frequency)
+              .filter(place.filters.forEvaluation(sae.metadata()))
+              .seed(seed);
+      Path text = data;
+      if (text != null) {
+        options.text(TokenSources.ofFile(text, tokenizer, length), 1000);
+      }
+      FakeFeatures fake =
+          Metrics.fakeFeatures(sae, model, place.hookOf(sae), common.fromOptions(options::build));
+      common.write(
+          out,
+          fake,
+          String.format(
+              Locale.ROOT,
+              "Fake Feature Ratio %.4f [%.4f, %.4f]: %d of %d latents; %d of them fire as often on text; mean norm %.4g on noise",
+              fake.ratio(),
+              fake.interval().low(),
+              fake.interval().high(),
+              fake.count(),
+              fake.dSae(),
+              fake.firingOnTextToo(),
+              fake.noise().meanNorm()));
+    }
+    return 0;
+  }
+}

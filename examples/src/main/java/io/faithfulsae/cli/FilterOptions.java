@@ -1,0 +1,80 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.TokenSource;
+import java.io.IOException;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/**
+ * Which positions reach the SAE. What training left out is kept with the SAE, and evaluation leaves
+ * out the same.
+ */
+final class FilterOptions {
+  private static final String SKIP = "filter_skip_positions";
+  private static final String TOKEN = "filter_excluded_token";
+  private static final String NORM = "filter_max_norm";
+  private static final int NORM_SEQUENCES = 256;
+
+  @Option(
+      names = "--skip-positions",
+      paramLabel = "N",
+      description =
+          "Leading positions of each sequence to leave out. Default: 1, or as the SAE was trained.")
+  @Nullable Integer skipPositions;
+
+  @Option(
+      names = "--max-norm",
+      paramLabel = "X",
+      description =
+          "Leave out rows of a larger norm. Default: 10 x the median norm of the first sequences, or as the SAE was trained.")
+  @Nullable Double maxNorm;
+
+  @Option(
+      names = "--no-filter",
+      description = "Leave out nothing, not even BOS, as the study's authors did.")
+  boolean none;
+
+  /** For training: measures the norms if no bound is given. */
+  ActivationFilter forTraining(
+      LanguageModel model, HookPoint hook, TokenSource text, int batchSequences)
+      throws IOException {
+    if (none) {
+      return ActivationFilter.NONE;
+    }
+    ActivationFilter unbounded =
+        new ActivationFilter(
+            skipPositions == null ? 1 : skipPositions,
+            Set.of(model.bosToken()),
+            Double.POSITIVE_INFINITY);
+    return maxNorm == null
+        ? unbounded.calibrated(model, hook, text, batchSequences, NORM_SEQUENCES)
+        : unbounded.withMaxNorm(maxNorm);
+  }
+
+  /** For evaluation: what the SAE was trained with, where no option says otherwise. */
+  ActivationFilter forEvaluation(Map<String, String> metadata) {
+    if (none) {
+      return ActivationFilter.NONE;
+    }
+    String token = metadata.get(TOKEN);
+    return new ActivationFilter(
+        skipPositions == null ? Integer.parseInt(metadata.getOrDefault(SKIP, "1")) : skipPositions,
+        token == null ? Set.of() : Set.of(Integer.parseInt(token)),
+        maxNorm == null ? Double.parseDouble(metadata.getOrDefault(NORM, "Infinity")) : maxNorm);
+  }
+
+  /** What to keep with an SAE that is trained under a filter. */
+  static Map<String, String> metadata(ActivationFilter filter) {
+    Map<String, String> kept = new TreeMap<>();
+    kept.put(SKIP, String.valueOf(filter.skipPositions()));
+    kept.put(NORM, String.valueOf(filter.maxNorm()));
+    filter.excludedTokens().forEach(token -> kept.put(TOKEN, String.valueOf(token)));
+    return kept;
+  }
+}

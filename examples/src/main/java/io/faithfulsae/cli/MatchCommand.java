@@ -1,0 +1,76 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.Backends;
+import io.faithfulsae.Metrics;
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.SharedFeatures;
+import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code sae match}: shared features of two SAEs. */
+@Command(
+    name = "match",
+    description =
+        "Compares the features of two SAEs: the Shared Feature Ratio, top-1 and matched one to one.")
+final class MatchCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+
+  @Option(names = "--a", paramLabel = "DIR", required = true, description = "SAE folder.")
+  Path a;
+
+  @Option(names = "--b", paramLabel = "DIR", required = true, description = "SAE folder.")
+  Path b;
+
+  @Option(
+      names = "--threshold",
+      paramLabel = "X",
+      defaultValue = "0.7",
+      description = "Cosine above which a pair is shared (default: ${DEFAULT-VALUE}).")
+  double threshold;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE.json",
+      required = true,
+      description = "File to write.")
+  Path out;
+
+  /**
+   * Both comparisons.
+   *
+   * @param decoder by decoder directions: the Shared Feature Ratio
+   * @param encoder by encoder directions
+   */
+  record Matched(SharedFeatures decoder, SharedFeatures encoder) {}
+
+  @Override
+  public Integer call() throws IOException {
+    try (Backend backend = Backends.best();
+        Sae first = Sae.load(a, backend);
+        Sae second = Sae.load(b, backend)) {
+      Matched matched =
+          new Matched(
+              Metrics.sharedFeatures(first, second, Directions.DECODER, threshold),
+              Metrics.sharedFeatures(first, second, Directions.ENCODER, threshold));
+      SharedFeatures shared = matched.decoder();
+      common.write(
+          out,
+          matched,
+          String.format(
+              Locale.ROOT,
+              "shared features (cosine > %s): matched %.4f, top-1 %.4f of a and %.4f of b",
+              threshold,
+              shared.matched(),
+              shared.topOneA(),
+              shared.topOneB()));
+    }
+    return 0;
+  }
+}

@@ -1,0 +1,65 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.Backends;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.Study;
+import io.faithfulsae.study.StudyConfig;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code sae study}: everything, with a report. */
+@Command(
+    name = "study",
+    description = {
+      "Lets a model write its own data set, trains SAEs on it and on outside text with several seeds, compares them and writes report.html.",
+      "The same command goes on where it was stopped, and does only what is missing."
+    })
+final class StudyCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+
+  @Option(
+      names = "--config",
+      paramLabel = "FILE.yaml",
+      description = "Settings that differ from the default study.")
+  @Nullable Path config;
+
+  @Option(
+      names = "--model",
+      paramLabel = "DIR",
+      description =
+          "Hugging Face folder of the model. Default: what the settings say, else the embedded model.")
+  @Nullable Path model;
+
+  @Option(
+      names = "--out",
+      paramLabel = "DIR",
+      defaultValue = "study-out",
+      description = "Folder of the results (default: ${DEFAULT-VALUE}).")
+  Path out;
+
+  @Override
+  public Integer call() throws IOException {
+    Path file = config;
+    StudyConfig settings = file == null ? StudyConfig.defaults() : StudyConfig.read(file);
+    if (model != null) {
+      settings = settings.withModel(model.toString());
+    }
+    try (Backend backend = Backends.best()) {
+      Study.Outcome outcome =
+          Study.run(
+              settings,
+              out,
+              backend,
+              step -> common.command.commandLine().getErr().println("study: " + step));
+      common.print(
+          outcome,
+          outcome.stepsDone() + " steps done\nreport: " + outcome.report().toAbsolutePath());
+    }
+    return 0;
+  }
+}

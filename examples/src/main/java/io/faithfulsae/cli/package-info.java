@@ -1,0 +1,5 @@
+/** The command {@code sae}: each subcommand is a thin program on the public API. */
+@NullMarked
+package io.faithfulsae.cli;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,42 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.metrics.BootstrapInterval;
+import java.util.Locale;
+
+/** Numbers as people read them. */
+final class Format {
+  private Format() {}
+
+  /**
+   * Four significant digits or three decimals, whichever says more about a value of ordinary size.
+   */
+  static String number(double value) {
+    if (!Double.isFinite(value)) {
+      return Double.isNaN(value) ? "not a number" : value > 0 ? "∞" : "−∞";
+    }
+    double size = Math.abs(value);
+    String text =
+        size != 0 && (size < 1e-3 || size >= 1e6)
+            ? String.format(Locale.ROOT, "%.2e", value)
+            : String.format(Locale.ROOT, size >= 100 ? "%.1f" : "%.3f", value);
+    return text.replace('-', '−');
+  }
+
+  static String percent(double share) {
+    double percent = 100 * share;
+    return String.format(
+        Locale.ROOT, percent == Math.rint(percent) ? "%.0f %%" : "%.1f %%", percent);
+  }
+
+  static String count(long value) {
+    return String.format(Locale.ROOT, "%,d", value).replace(',', ' ');
+  }
+
+  static String range(BootstrapInterval interval) {
+    return "[" + number(interval.low()) + ", " + number(interval.high()) + "]";
+  }
+
+  static String percentRange(BootstrapInterval interval) {
+    return "[" + percent(interval.low()) + ", " + percent(interval.high()) + "]";
+  }
+}

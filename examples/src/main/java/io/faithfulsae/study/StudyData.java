@@ -1,0 +1,180 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.generate.GenerationConfig;
+import io.faithfulsae.models.tokens.TokenSources;
+import io.faithfulsae.study.StudyConfig.DataSet;
+import io.faithfulsae.study.StudyConfig.Generate;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.util.ArrayList;
+import java.util.BitSet;
+import java.util.HexFormat;
+import java.util.Iterator;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Stream;
+
+/** Makes a study's data sets: files of text or token ids, and what can be said of them. */
+final class StudyData {
+  private static final int SAMPLE_TOKENS = 160;
+
+  private final StudyConfig config;
+  private final OnnxModel model;
+  private final Tokenizer tokenizer;
+  private final int context;
+
+  /**
+   * A data set that lies in a step's folder.
+   *
+   * @param file its name there
+   * @param origin where the text comes from
+   * @param sequences of the study's context length
+   * @param heldOut how many of them, at the end, are kept from training
+   * @param tokens in them
+   * @param distinctTokens in them
+   * @param hash SHA-256 of the sequences
+   * @param samples texts
+   */
+  record Prepared(
+      String file,
+      String origin,
+      long sequences,
+      long heldOut,
+      long tokens,
+      int distinctTokens,
+      String hash,
+      List<String> samples) {}
+
+  StudyData(StudyConfig config, OnnxModel model, Tokenizer tokenizer, int context) {
+    this.config = config;
+    this.model = model;
+    this.tokenizer = tokenizer;
+    this.context = context;
+  }
+
+  /** All that decides a data set's content besides the model. */
+  Object inputs(DataSet set) throws IOException {
+    return List.of(
+        Json.tree(set),
+        context,
+        config.evaluation().heldOutShare(),
+        config.samples(),
+        set.file() == null
+            ? ""
+            : Json.sha256(text(set).getBytes(java.nio.charset.StandardCharsets.UTF_8)));
+  }
+
+  Prepared prepare(DataSet set, Path folder) throws IOException {
+    Generate generate = set.generate();
+    Path file = generate == null ? write(set, folder) : generate(set.name(), generate, folder);
+    String origin =
+        generate == null
+            ? "embedded".equals(set.file())
+                ? "opening of Shakespeare's plays (public domain)"
+                : String.valueOf(set.file())
+            : "sampled from BOS, temperature %s, top-p %s, seed %d"
+                .formatted(generate.temperature(), generate.topP(), generate.seed());
+    return survey(set, file, origin);
+  }
+
+  /** The whole data set, training part first. */
+  TokenSource open(Prepared prepared, Path folder) throws IOException {
+    TokenSource all = TokenSources.ofFile(folder.resolve(prepared.file()), tokenizer, context);
+    return new TokenSlice(all, 0, prepared.sequences());
+  }
+
+  TokenSource training(Prepared prepared, Path folder) throws IOException {
+    return new TokenSlice(open(prepared, folder), 0, prepared.sequences() - prepared.heldOut());
+  }
+
+  TokenSource heldOut(Prepared prepared, Path folder) throws IOException {
+    return new TokenSlice(
+        open(prepared, folder), prepared.sequences() - prepared.heldOut(), prepared.heldOut());
+  }
+
+  private Path generate(String name, Generate settings, Path folder) throws IOException {
+    int longest = Math.min(settings.maxLength(), model.contextLength());
+    GenerationConfig generation =
+        new GenerationConfig(
+            settings.tokens(),
+            longest,
+            settings.temperature(),
+            settings.topP(),
+            settings.seed(),
+            64);
+    return Generation.run(name, model, tokenizer, generation, folder.resolve("text.jsonl")).file();
+  }
+
+  private Path write(DataSet set, Path folder) throws IOException {
+    String text = text(set);
+    Path file =
+        folder.resolve(
+            set.file() != null && set.file().endsWith(".jsonl") ? "text.jsonl" : "text.txt");
+    AtomicFile.writeString(file, text);
+    return file;
+  }
+
+  private String text(DataSet set) throws IOException {
+    String file = set.file();
+    boolean embedded = file == null || file.equals("embedded");
+    String text = embedded ? EmbeddedModel.outsideText() : Files.readString(Path.of(file));
+    Boolean lower = set.lowerCase();
+    return (lower == null ? config.model() == null : lower) ? text.toLowerCase(Locale.ROOT) : text;
+  }
+
+  private Prepared survey(DataSet set, Path file, String origin) throws IOException {
+    Long limit = set.tokens();
+    long most = limit == null ? Long.MAX_VALUE : Math.max(2, limit / context);
+    MessageDigest digest = Json.sha256();
+    BitSet distinct = new BitSet();
+    List<String> samples = new ArrayList<>();
+    long sequences = 0;
+    long tokens = 0;
+    try (Stream<int[]> all = TokenSources.ofFile(file, tokenizer, context).open(0)) {
+      for (Iterator<int[]> each = all.limit(most).iterator(); each.hasNext(); sequences++) {
+        int[] ids = each.next();
+        tokens += ids.length;
+        ByteBuffer bytes = ByteBuffer.allocate(ids.length * Integer.BYTES);
+        for (int id : ids) {
+          distinct.set(id);
+          bytes.putInt(id);
+        }
+        digest.update(bytes.array());
+        if (samples.size() < config.samples()) {
+          samples.add(sample(ids));
+        }
+      }
+    }
+    long heldOut = Math.max(1, Math.round(sequences * config.evaluation().heldOutShare()));
+    if (sequences - heldOut < 1) {
+      throw new SaeFormatException(
+          file,
+          "text",
+          "expected sequences for training and for evaluation, got %d of %d tokens; mend: give more text"
+              .formatted(sequences, context));
+    }
+    return new Prepared(
+        String.valueOf(file.getFileName()),
+        origin,
+        sequences,
+        heldOut,
+        tokens,
+        distinct.cardinality(),
+        HexFormat.of().formatHex(digest.digest()),
+        samples);
+  }
+
+  private String sample(int[] ids) {
+    return tokenizer
+        .decode(java.util.Arrays.copyOf(ids, Math.min(ids.length, SAMPLE_TOKENS)))
+        .strip();
+  }
+}
