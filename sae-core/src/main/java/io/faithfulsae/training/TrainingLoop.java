@@ -63,21 +63,39 @@ final class TrainingLoop implements Runnable {
 
   @Override
   public void run() {
-    List<TrainingResult> results;
+    List<TrainingResult> results = List.of();
+    Throwable problem = null; // nothing may be lost on a thread of ours: whoever awaits a run gets it
     try (RowBuffer buffer =
         new RowBuffer(
-            source, members.get(0).settings.backend(), batchesOfFill * config.batch(), start)) {
+            source,
+            members.get(0).settings.backend(),
+            batchesOfFill * config.batch(),
+            start)) {
       results = train(buffer);
-    } catch (
-        Throwable e) { // nothing may be lost on a thread of ours: whoever awaits the run gets it
-      members.forEach(TrainingMember::close);
-      members.forEach(member -> member.run.fail(e));
-      return;
+    } catch (Throwable e) {
+      problem = e;
     }
-    members.forEach(TrainingMember::close);
+    for (TrainingMember member : members) {
+      try {
+        member.close();
+      } catch (RuntimeException e) {
+        problem = problem == null ? e : withSuppressed(problem, e);
+      }
+    }
     for (int i = 0; i < members.size(); i++) {
-      members.get(i).run.complete(results.get(i));
+      if (problem == null) {
+        members.get(i).run.complete(results.get(i));
+      } else {
+        members.get(i).run.fail(problem);
+      }
     }
+  }
+
+  private static Throwable withSuppressed(Throwable first, Throwable further) {
+    if (first != further) {
+      first.addSuppressed(further);
+    }
+    return first;
   }
 
   private List<TrainingResult> train(RowBuffer buffer) throws IOException {

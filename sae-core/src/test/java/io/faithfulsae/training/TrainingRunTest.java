@@ -3,6 +3,7 @@ package io.faithfulsae.training;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.ActivationSource;
@@ -10,6 +11,7 @@ import io.faithfulsae.ActivationSources;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.TrainingDivergedException;
+import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -73,6 +75,33 @@ public abstract class TrainingRunTest extends RunFixture {
     TrainingRun run = trainer(wild).start(SOURCE, folder.resolve("run"));
     assertMessage(
         TrainingDivergedException.class, () -> finish(run), "at step", "lower the learning rate");
+  }
+
+  @Test
+  void endsWhenTheBackendIsClosedUnderIt() throws IOException {
+    try (Backend closing = open()) {
+      TrainingRun run =
+          SaeTrainer.of(SAE, CONFIG, closing)
+              .withListener(
+                  progress -> {
+                    if (progress.step() == 3) {
+                      closing.close();
+                    }
+                  })
+              .start(SOURCE, folder.resolve("run"));
+      assertThrows(IllegalStateException.class, () -> finish(run));
+    }
+  }
+
+  @Test
+  void closingARunCancelsIt() throws IOException, InterruptedException {
+    Path dir = folder.resolve("run");
+    TrainingConfig endless = CONFIG.toBuilder().tokens(1L << 40).build();
+    TrainingRun run = trainer(endless).start(SOURCE, dir);
+    run.close();
+    TrainingResult result = run.await();
+    assertEquals(Reason.CANCELLED, result.reason());
+    assertEquals(List.of("checkpoint-" + result.steps() + ".safetensors"), files(dir));
   }
 
   @Test
