@@ -17,6 +17,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -72,10 +73,15 @@ record Checkpoint(
     return dir.resolve("checkpoint-" + step + ".safetensors");
   }
 
-  /** Deletes the checkpoints of a folder but one. */
+  /** Deletes the checkpoints of a folder but one, and what a killed process left half written. */
   static void deleteOthers(Path dir, long keptStep) throws IOException {
     for (Path file : list(dir)) {
       if (stepOf(file) != keptStep) {
+        Files.deleteIfExists(file);
+      }
+    }
+    try (DirectoryStream<Path> halfWritten = Files.newDirectoryStream(dir, ".checkpoint-*.tmp")) {
+      for (Path file : halfWritten) {
         Files.deleteIfExists(file);
       }
     }

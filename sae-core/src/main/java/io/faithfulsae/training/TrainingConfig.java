@@ -36,7 +36,7 @@ package io.faithfulsae.training;
  * @param scaleActivations whether activations are multiplied by one constant so that the mean norm
  *     is sqrt(d_in); folded into the weights when saved
  * @param bufferRows rows of the shuffle buffer, at least batch
- * @param checkpointSteps steps between checkpoints; 0: at the end and on cancel only
+ * @param checkpointSteps steps between checkpoints; 0: on cancel only
  */
 public record TrainingConfig(
     long tokens,
@@ -455,7 +455,7 @@ public record TrainingConfig(
       return this;
     }
 
-    /** Steps between checkpoints; 0: at the end and on cancel only. */
+    /** Steps between checkpoints; 0: on cancel only. */
     public Builder checkpointSteps(long value) {
       this.checkpointSteps = value;
       return this;

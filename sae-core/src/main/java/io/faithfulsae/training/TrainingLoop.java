@@ -64,13 +64,11 @@ final class TrainingLoop implements Runnable {
   @Override
   public void run() {
     List<TrainingResult> results = List.of();
-    Throwable problem = null; // nothing may be lost on a thread of ours: whoever awaits a run gets it
+    Throwable problem =
+        null; // nothing may be lost on a thread of ours: whoever awaits a run gets it
     try (RowBuffer buffer =
         new RowBuffer(
-            source,
-            members.get(0).settings.backend(),
-            batchesOfFill * config.batch(),
-            start)) {
+            source, members.get(0).settings.backend(), batchesOfFill * config.batch(), start)) {
       results = train(buffer);
     } catch (Throwable e) {
       problem = e;

@@ -43,8 +43,10 @@ public abstract class ResumptionTest extends RunFixture {
     Path dir = folder.resolve("crashed");
     crash(trainer(CONFIG), dir, 8);
     assertEquals(List.of("checkpoint-5.safetensors"), files(dir));
+    Files.writeString(dir.resolve(".checkpoint-10.safetensors.1f.tmp"), "left by a killed process");
     assertEquals(STEPS, finish(trainer(CONFIG).resume(SOURCE, dir)).steps());
     assertArrayEquals(whole, weights(dir));
+    assertEquals(List.of("cfg.json", "sae_weights.safetensors", "training.json"), files(dir));
   }
 
   @Test

@@ -79,18 +79,17 @@ public abstract class TrainingRunTest extends RunFixture {
 
   @Test
   void endsWhenTheBackendIsClosedUnderIt() throws IOException {
-    try (Backend closing = open()) {
-      TrainingRun run =
-          SaeTrainer.of(SAE, CONFIG, closing)
-              .withListener(
-                  progress -> {
-                    if (progress.step() == 3) {
-                      closing.close();
-                    }
-                  })
-              .start(SOURCE, folder.resolve("run"));
-      assertThrows(IllegalStateException.class, () -> finish(run));
-    }
+    Backend closing = open();
+    TrainingRun run =
+        SaeTrainer.of(SAE, CONFIG, closing)
+            .withListener(
+                progress -> {
+                  if (progress.step() == 3) {
+                    closing.close();
+                  }
+                })
+            .start(SOURCE, folder.resolve("run"));
+    assertThrows(IllegalStateException.class, () -> finish(run));
   }
 
   @Test
