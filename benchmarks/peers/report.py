@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Turns what run-cpu.sh measured into RESULTS.md and results.json: report.py WORK ROUNDS OUT."""
+"""Turns what run-cpu.sh measured into RESULTS.md and results.json: report.py WORK ROUNDS OUT.
+
+Where OUT is the benchmarks' own folder, the table in the project's README is written as well.
+"""
 
 import json
 import os
@@ -21,6 +24,15 @@ NAMES = {
     ("EncodeBenchmark.encode", None): "encode + top-k",
     ("DecodeBenchmark.decode", None): "decode",
 }
+# the lines that the project's README repeats
+README_LINES = {
+    "train step, sparsify's recipe": ["sparsify step", "sparsify step, fused Adam"],
+    "train step, the study's recipe": ["dense torch step"],
+    "encode + top-k": ["sparsify encode", "our sgemm"],
+    "decode": ["sparsify decode"],
+}
+README_BEGIN = "<!-- written by benchmarks/run-cpu.sh -->"
+README_END = "<!-- end -->"
 ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
@@ -41,6 +53,24 @@ def machine() -> str:
     memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text()).group(1)) / 2**20
     isa = ", ".join(f for f in ISA if f in flags) or "none of " + ", ".join(ISA)
     return f"{model} ({isa}), {os.cpu_count()} logical processors, {memory:.0f} GiB"
+
+
+def update_readme(readme: Path, facts: dict, results: list[dict]) -> None:
+    lines = [
+        f"{facts['machine']}, {facts['threads']} threads on each side; theirs / ours, of one run, so above 1 we are faster:",
+        "",
+        "| rows x d_in x d_sae x k | operation | rows/s | against | theirs / ours |",
+        "|---|---|---|---|---|",
+    ]
+    for r in results:
+        if r["against"] in README_LINES.get(r["operation"], []):
+            lines.append(
+                f"| {r['shape']} | {r['operation']} | {r['rows_per_second']:,.0f} | {r['against']} | {r['ratio']:.2f} |"
+            )
+    text = readme.read_text()
+    head, rest = text.split(README_BEGIN)
+    tail = rest.split(README_END)[1]
+    readme.write_text(head + README_BEGIN + "\n" + "\n".join(lines) + "\n" + README_END + tail)
 
 
 def main() -> None:
@@ -102,6 +132,9 @@ def main() -> None:
         )
     (out / "RESULTS.md").write_text("\n".join(text) + "\n")
     print("\n".join(text))
+    here = Path(__file__).resolve().parent.parent
+    if out == here:
+        update_readme(here.parent / "README.md", facts, results)
 
 
 main()
