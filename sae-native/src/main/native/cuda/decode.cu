@@ -1,6 +1,9 @@
 /* decode.cu: sae_decode, and the sparse products of a training step; definitions are in decode.cuh. */
 #include "decode.cuh"
 
+#include <algorithm>
+#include <vector>
+
 #include "operations.h"
 
 namespace sae::cuda {
@@ -35,6 +38,21 @@ struct DecodeScratch {
           x_hat(carver, x_hat_, rows * d_in) {}
 };
 
+/* Says which index of a row that the kernel refused is out of range. */
+[[noreturn]] void refuse_index(const Context &context, const int *indices, int row, int64_t rows, int64_t k,
+                               int64_t d_sae) {
+    std::vector<int> of_row(static_cast<size_t>(k));
+    check(cudaMemcpyAsync(of_row.data(), indices + row * k, of_row.size() * sizeof(int), cudaMemcpyDeviceToHost,
+                          context.stream),
+          "reading the refused row");
+    context.synchronize();
+    const auto bad =
+        std::find_if(of_row.begin(), of_row.end(), [&](int latent) { return latent < 0 || latent >= d_sae; });
+    fail(SAE_INVALID_ARGUMENT, "expected indices in [0, d_sae = " + std::to_string(d_sae) + "), got " +
+                                   std::to_string(*bad) + " in row " + std::to_string(row) + " of " +
+                                   std::to_string(rows));
+}
+
 } // namespace
 
 sae_status decode(void *handle, void *indices, void *values, int64_t rows, int64_t k, void *x_hat) {
@@ -53,9 +71,7 @@ sae_status decode(void *handle, void *indices, void *values, int64_t rows, int64
               "decoding");
         const int bad = read_bad_row(context, scratch.bad_row);
         if (bad != kNoBadRow) {
-            fail(SAE_INVALID_ARGUMENT, "expected indices in [0, " + std::to_string(params.d_sae) +
-                                           "), got another in row " + std::to_string(bad) + " of " +
-                                           std::to_string(rows));
+            refuse_index(context, scratch.indices.address, bad, rows, k, params.d_sae);
         }
         scratch.x_hat.download();
     });

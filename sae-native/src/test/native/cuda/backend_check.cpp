@@ -149,7 +149,8 @@ void check_refusals(void *context) {
     const Memory<float> x_hat(context, std::vector<float>(3 * 5), SAE_DEVICE);
     expect(table->decode(params.handle, indices.buffer, values.buffer, 3, 1, x_hat.buffer) == SAE_INVALID_ARGUMENT,
            "an index beyond d_sae is refused");
-    expect(std::string(table->last_error()).find("row 2 of 3") != std::string::npos, "the text names the row");
+    expect(std::string(table->last_error()).find("got 9 in row 2 of 3") != std::string::npos,
+           "the text names the index and the row");
     void *none = nullptr;
     expect(table->context_open("colour=blue", &none) == SAE_INVALID_ARGUMENT, "an unknown option is refused");
 }
