@@ -75,7 +75,7 @@ public final class SaeCommand {
   private static int failure(Exception e, CommandLine line, ParseResult parsed) {
     String name = line.getCommandSpec().qualifiedName();
     line.getErr().println(name + ": " + message(e));
-    if (parsed.hasMatchedOption("--debug")) {
+    if (line.getParseResult().hasMatchedOption("--debug")) {
       e.printStackTrace(line.getErr());
     }
     return e instanceof StoppedException ? Interrupts.EXIT_CODE : FAILED;

@@ -7,19 +7,24 @@ import java.util.Locale;
 final class Format {
   private Format() {}
 
-  /**
-   * Four significant digits or three decimals, whichever says more about a value of ordinary size.
-   */
+  /** As many digits as say something about a value of ordinary size. */
   static String number(double value) {
     if (!Double.isFinite(value)) {
       return Double.isNaN(value) ? "not a number" : value > 0 ? "∞" : "−∞";
     }
     double size = Math.abs(value);
     String text =
-        size != 0 && (size < 1e-3 || size >= 1e6)
+        size != 0 && (size < 1e-4 || size >= 1e6)
             ? String.format(Locale.ROOT, "%.2e", value)
-            : String.format(Locale.ROOT, size >= 100 ? "%.1f" : "%.3f", value);
+            : String.format(
+                Locale.ROOT,
+                size >= 100 ? "%.1f" : size < 1e-2 && size != 0 ? "%.4f" : "%.3f",
+                value);
     return text.replace('-', '−');
+  }
+
+  static String tenth(double value) {
+    return String.format(Locale.ROOT, "%.1f", value);
   }
 
   static String percent(double share) {

@@ -127,7 +127,7 @@ final class HtmlReport {
               Format.percent(ce.lossRecovered()),
               Format.percent(rec.explainedVariance()),
               Format.percent(rec.scalarExplainedVariance()),
-              Format.number(rec.l0()),
+              Format.tenth(rec.l0()),
               Format.percent(rec.deadShare())));
     }
     page.table(
@@ -271,6 +271,7 @@ final class HtmlReport {
                   + small(Format.count(set.heldOutSequences()) + " held out"),
               Format.count(set.tokens()),
               Format.count(set.distinctTokens()),
+              Format.number(clean(set)),
               Format.number(set.norms().median()),
               leftOut(set, counts -> counts.byPosition() + counts.byToken()),
               leftOut(set, ActivationFilter.Counts::byNorm)));
@@ -283,6 +284,7 @@ final class HtmlReport {
             "Sequences",
             "Tokens",
             "Distinct tokens",
+            "CE of the model (nats)",
             "Median norm",
             "Left out: position or BOS",
             "Left out: norm"),
@@ -306,6 +308,10 @@ final class HtmlReport {
             .counts();
     long all = counts.kept() + counts.byPosition() + counts.byToken() + counts.byNorm();
     return Format.percent(share(what.applyAsLong(counts), all));
+  }
+
+  private double clean(DataSet set) {
+    return results.saes().get(0).on(set.name()).crossEntropy().clean();
   }
 
   private String filterNote() {
@@ -377,6 +383,16 @@ final class HtmlReport {
         "The threshold of a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too: the results file says how many of the fake latents fire as often on ordinary text.");
     items.add(
         "Dead latents share little across seeds and answer to nothing: read SFR and FFR beside the share of dead latents.");
+    for (DataSet set : results.dataSets()) {
+      if (clean(set) > 0.75 * Math.log(results.model().vocabulary())) {
+        items.add(
+            "%s: the model hardly understands this text (%s nats a token, %s for guessing blindly), so the CE difference on it says little."
+                .formatted(
+                    set.name(),
+                    Format.number(clean(set)),
+                    Format.number(Math.log(results.model().vocabulary()))));
+      }
+    }
     page.heading("Read with care").bullets("", items);
   }
 

@@ -97,15 +97,15 @@ final class Plots {
   }
 
   private Drawn loss() {
-    XYChart chart = chart("training step", "FVU of the training batch (log scale)");
-    chart.getStyler().setYAxisLogarithmic(true);
+    XYChart chart = chart("training step", "FVU of the training batch");
+    chart.getStyler().setYAxisMin(0.0);
     for (TrainedSae sae : results.saes()) {
       List<CurvePoint> curve = sae.curve();
       XYSeries line =
           chart.addSeries(
               sae.name(),
               curve.stream().mapToDouble(CurvePoint::step).toArray(),
-              curve.stream().mapToDouble(point -> Math.max(point.fvu(), 1e-6)).toArray());
+              curve.stream().mapToDouble(CurvePoint::fvu).toArray());
       style(line, sae.dataSet(), sae.seed());
     }
     return drawn(
@@ -129,9 +129,7 @@ final class Plots {
     XYChart chart = chart("cosine of matched decoder directions", "share of latents");
     for (SeedPair pair : results.seedPairs()) {
       Histogram cosines = pair.decoder().matchedCosines();
-      XYSeries line =
-          histogram(
-              chart, pair.dataSet() + " (" + pair.first() + ", " + pair.second() + ")", cosines);
+      XYSeries line = histogram(chart, seedPair(pair), cosines);
       style(line, pair.dataSet(), seeds.get(0));
     }
     double threshold = results.config().sharedFeatures().threshold();
@@ -141,6 +139,10 @@ final class Plots {
         chart,
         "Shared features",
         "Cosines of the one-to-one matching between two seeds; what lies right of the threshold counts as shared.");
+  }
+
+  private String seedPair(SeedPair pair) {
+    return seeds.size() == 2 ? pair.dataSet() : pair.first() + ", " + pair.second();
   }
 
   private Drawn density() {
@@ -303,7 +305,11 @@ final class Plots {
         .setChartBackgroundColor(Color.WHITE)
         .setPlotBackgroundColor(Color.WHITE);
     styler.setLegendPosition(LegendPosition.OutsideS).setLegendLayout(LegendLayout.Horizontal);
-    styler.setLegendBorderColor(Color.WHITE).setLegendFont(text).setLegendSeriesLineLength(56);
+    styler
+        .setLegendBorderColor(Color.WHITE)
+        .setLegendFont(text)
+        .setLegendSeriesLineLength(56)
+        .setLegendPadding(18);
     styler.setPlotBorderVisible(false).setMarkerSize(18).setDecimalPattern("#0.###");
     styler
         .setPlotGridLinesColor(GRID)

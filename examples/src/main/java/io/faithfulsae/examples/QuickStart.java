@@ -1,0 +1,46 @@
+package io.faithfulsae.examples;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationSources;
+import io.faithfulsae.ActivationSources.Magnitude;
+import io.faithfulsae.Backends;
+import io.faithfulsae.Latents;
+import io.faithfulsae.Metrics;
+import io.faithfulsae.Sae;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.SaeTrainer;
+import io.faithfulsae.training.TrainingConfig;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * The README's quick start: train an SAE on rows with 256 known features, encode with it, and judge
+ * it.
+ */
+public final class QuickStart {
+  private QuickStart() {}
+
+  /** Runs it; the SAE is kept in the folder that the argument names, else in a temporary one. */
+  public static void main(String[] args) throws IOException, InterruptedException {
+    run(args.length > 0 ? Path.of(args[0]) : Files.createTempDirectory("sae"));
+  }
+
+  static void run(Path dir) throws IOException, InterruptedException {
+    var rows = ActivationSources.superposition(256, 64, 3, Magnitude.UNIFORM, 0, 400_000, 1);
+    var training = TrainingConfig.builder().tokens(400_000).batch(1024).lr(1e-3).build();
+    try (Backend backend = Backends.best();
+        var run = SaeTrainer.of(SaeConfig.topK(64, 512, 4), training, backend).start(rows, dir);
+        var x = ActivationBatch.allocate(backend, 1, 64)) {
+      run.await();
+      x.data().put(rows.directions()[7]);
+      x.rows(1);
+      try (Sae sae = Sae.load(dir, backend);
+          Latents latents = sae.encode(x)) {
+        System.out.println("true feature 7 is latent " + latents.indices().get(0));
+        System.out.println("FVU " + Metrics.reconstruction(sae, rows, 10_000).fvu());
+      }
+    }
+  }
+}

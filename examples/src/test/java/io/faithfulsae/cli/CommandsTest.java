@@ -1,0 +1,204 @@
+package io.faithfulsae.cli;
+
+import static io.faithfulsae.cli.Tiny.sae;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.internal.Safetensors;
+import java.io.IOException;
+import java.nio.IntBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Each command end to end, at small sizes. */
+final class CommandsTest {
+  @TempDir Path dir;
+
+  @Test
+  void generateWritesTheSameTextAgainAndAnotherWithAnotherSeed() throws IOException {
+    Path first = generate("first.jsonl", 1);
+    Path same = generate("same.jsonl", 1);
+    Path other = generate("other.jsonl", 2);
+    assertEquals(Files.readString(first), Files.readString(same));
+    assertFalse(Files.readString(first).equals(Files.readString(other)));
+    JsonNode record = new JsonMapper().readTree(Files.readAllLines(first).get(0));
+    assertEquals(record.path("tokens").asInt(), record.path("token_ids").size());
+    assertTrue(record.path("tokens").asInt() <= 24);
+    assertFalse(record.path("text").asText().isBlank());
+  }
+
+  @Test
+  void activationsOfAPrefixDoNotDependOnWhatFollows() throws IOException {
+    Path shorter = activations("shorter", "[[0, 5, 9], [0, 7, 3]]");
+    Path longer = activations("longer", "[[0, 5, 9, 11], [0, 7, 3, 2]]");
+    try (Safetensors tensors = Safetensors.open(longer)) {
+      assertEquals(List.of(2L, 4L, 128L), tensors.entry("activations").shape());
+      assertEquals(List.of(2L, 4L, 2048L), tensors.entry("logits").shape());
+    }
+    float[] a = Tiny.floats(shorter, "activations");
+    float[] b = Tiny.floats(longer, "activations");
+    for (int sequence = 0; sequence < 2; sequence++) {
+      for (int i = 0; i < 3 * 128; i++) {
+        assertEquals(a[sequence * 3 * 128 + i], b[sequence * 4 * 128 + i], 1e-4f);
+      }
+    }
+  }
+
+  @Test
+  void encodeWritesWhatTheSaeSees() throws IOException {
+    Path trained = Tiny.sae(dir, 42);
+    Path rows = Tiny.activations(dir.resolve("x.safetensors"), 10, 16);
+    Path out = dir.resolve("encoded.safetensors");
+    sae("encode", "--sae", trained, "--activations", rows, "--out", out, "--dense", "--batch", 3)
+        .ok();
+
+    float[] values = Tiny.floats(out, "values");
+    float[] latents = Tiny.floats(out, "latents");
+    int[] indices = ints(out, "indices", 40);
+    float[] dense = new float[10 * 32];
+    for (int i = 0; i < 40; i++) {
+      assertTrue(i % 4 == 0 || values[i - 1] >= values[i], "values of a row fall");
+      dense[i / 4 * 32 + indices[i]] = values[i];
+    }
+    assertArrayEquals(dense, latents);
+
+    float[] decoder = Tiny.floats(trained.resolve("sae_weights.safetensors"), "W_dec");
+    float[] bias = Tiny.floats(trained.resolve("sae_weights.safetensors"), "b_dec");
+    float[] reconstruction = Tiny.floats(out, "reconstruction");
+    for (int row = 0; row < 10; row++) {
+      for (int d = 0; d < 16; d++) {
+        double expected = bias[d];
+        for (int j = 0; j < 32; j++) {
+          expected += latents[row * 32 + j] * decoder[j * 16 + d];
+        }
+        assertEquals(expected, reconstruction[row * 16 + d], 1e-4);
+      }
+    }
+  }
+
+  @Test
+  void matchFindsAnSaeInItself() throws IOException {
+    Path a = Tiny.sae(dir, 42);
+    Path b = Tiny.sae(dir, 49);
+    Path out = dir.resolve("match.json");
+    sae("match", "--a", a, "--b", a, "--threshold", 0.99, "--out", out).ok();
+    assertEquals(1.0, json(out).path("decoder").path("matched").asDouble());
+    JsonNode printed =
+        sae("match", "--json", "--a", a, "--b", b, "--threshold", 0.99, "--out", out).ok().json();
+    assertTrue(printed.path("decoder").path("matched").asDouble() < 1);
+    assertEquals(json(out), printed);
+  }
+
+  @Test
+  void trainEvaluateAndFakeFeaturesWorkOnAModel() throws IOException {
+    Path text = generate("train.jsonl", 1);
+    Path trained = dir.resolve("on-model");
+    sae(
+            "train",
+            "--hook",
+            "blocks.1.hook_resid_pre",
+            "--data",
+            text,
+            "--context",
+            16,
+            "--d-sae",
+            64,
+            "--k",
+            8,
+            "--lr",
+            5e-3,
+            "--tokens",
+            12_000,
+            "--batch",
+            300,
+            "--out",
+            trained)
+        .ok();
+    assertEquals("topk", json(trained.resolve("cfg.json")).path("architecture").asText());
+
+    Path evaluation = dir.resolve("evaluation.json");
+    sae(
+            "evaluate",
+            "--sae",
+            trained,
+            "--data",
+            generate("test.jsonl", 2),
+            "--ce-tokens",
+            200,
+            "--out",
+            evaluation)
+        .ok();
+    JsonNode measured = json(evaluation);
+    assertEquals(64, measured.path("reconstruction").path("dSae").asInt());
+    assertTrue(
+        measured.path("reconstruction").path("explainedVariance").asDouble() > 0.1,
+        measured.toString());
+    assertTrue(
+        measured.path("crossEntropy").path("clean").asDouble()
+            < measured.path("crossEntropy").path("zeroAblated").asDouble());
+
+    Path fake = dir.resolve("fake.json");
+    sae("fake-features", "--sae", trained, "--tokens", 500, "--out", fake).ok();
+    JsonNode counted = json(fake);
+    assertEquals(counted.path("count").asInt() / 64.0, counted.path("ratio").asDouble());
+  }
+
+  private Path generate(String name, long seed) {
+    Path out = dir.resolve(name);
+    sae(
+            "generate",
+            "--budget",
+            1_500,
+            "--max-length",
+            24,
+            "--batch",
+            16,
+            "--temperature",
+            1,
+            "--top-p",
+            1,
+            "--seed",
+            seed,
+            "--out",
+            out)
+        .ok();
+    return out;
+  }
+
+  private Path activations(String name, String tokens) throws IOException {
+    Path file = Files.writeString(dir.resolve(name + ".json"), tokens);
+    Path out = dir.resolve(name + ".safetensors");
+    sae(
+            "activations",
+            "--hook",
+            "blocks.2.hook_resid_pre",
+            "--tokens",
+            file,
+            "--out",
+            out,
+            "--logits",
+            "--batch-sequences",
+            1)
+        .ok();
+    return out;
+  }
+
+  private static JsonNode json(Path file) throws IOException {
+    return new JsonMapper().readTree(file.toFile());
+  }
+
+  private static int[] ints(Path file, String tensor, int count) throws IOException {
+    try (Safetensors tensors = Safetensors.open(file)) {
+      int[] values = new int[count];
+      tensors.readInts(tensor, 0, IntBuffer.wrap(values));
+      return values;
+    }
+  }
+}

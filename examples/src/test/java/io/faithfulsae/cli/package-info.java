@@ -1,0 +1,5 @@
+/** Tests. */
+@NullMarked
+package io.faithfulsae.cli;
+
+import org.jspecify.annotations.NullMarked;

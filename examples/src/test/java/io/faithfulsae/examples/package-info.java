@@ -1,0 +1,5 @@
+/** Tests. */
+@NullMarked
+package io.faithfulsae.examples;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,128 @@
+package io.faithfulsae.study;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.faithfulsae.Backends;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The whole study at a small size. */
+final class StudyTest {
+  private static final String TINY =
+      """
+      context: 32
+      batchSequences: 8
+      dataSets:
+        - name: faithful
+          generate: {tokens: 3000, maxLength: 64, temperature: 1.0, topP: 1.0, seed: 3}
+        - name: outside
+          file: embedded
+          tokens: 3000
+      sae: {dSae: 48, k: 6}
+      training: {tokens: 6000, batch: 200, bufferRows: 1000, warmupSteps: 0, decaySteps: 0}
+      evaluation: {rows: 300, ceTokens: 200}
+      sharedFeatures: {threshold: 0.3}
+      fakeFeatures: {tokens: 600, activation: 0.5, textSequences: 5}
+      bootstrap: {resamples: 200}
+      samples: 2
+      """;
+
+  @TempDir Path dir;
+  private final List<String> stepsDone = new ArrayList<>();
+
+  @Test
+  void secondStartDoesNothingAndGivesTheSame() throws IOException {
+    Path out = dir.resolve("out");
+    Study.Outcome first = run(TINY, out);
+    String results = Files.readString(first.results());
+    assertEquals(stepsDone.size(), first.stepsDone());
+    assertTrue(first.stepsDone() > 8, stepsDone.toString());
+
+    assertEquals(0, run(TINY, out).stepsDone());
+    assertEquals(results, Files.readString(first.results()));
+
+    Path fresh = dir.resolve("fresh");
+    assertEquals(
+        results,
+        Files.readString(run(TINY, fresh).results()),
+        "the same inputs give the same results");
+
+    stepsDone.clear();
+    String seeds = TINY + "seeds: [42, 50]\n";
+    run(seeds, out);
+    assertFalse(stepsDone.contains("data-faithful"), "data sets do not depend on the SAEs' seeds");
+    assertTrue(stepsDone.contains("train-faithful"), stepsDone.toString());
+    assertFalse(
+        results.equals(Files.readString(first.results())), "other seeds give other results");
+  }
+
+  @Test
+  void reportShowsEveryMeasureOfEverySae() throws IOException {
+    Study.Outcome outcome = run(TINY, dir.resolve("out"));
+    JsonNode results = Json.mapper().readTree(outcome.results().toFile());
+    assertEquals(StudyResults.FORMAT, results.path("format").asText());
+    assertEquals(4, results.path("saes").size());
+    assertEquals(2, results.path("seedPairs").size());
+    assertEquals(2, results.path("comparisons").size());
+    for (JsonNode sae : results.path("saes")) {
+      assertEquals(2, sae.path("on").size(), "on every data set");
+      assertEquals(30, sae.path("curve").get(sae.path("curve").size() - 1).path("step").asInt());
+      double ratio = sae.path("fake").path("ratio").asDouble();
+      assertEquals(sae.path("fake").path("count").asInt() / 48.0, ratio, 1e-12);
+    }
+    String report = Files.readString(outcome.report());
+    for (String expected :
+        List.of(
+            "SFR matched",
+            "FFR",
+            "CE difference",
+            "Explained variance",
+            "L0",
+            "Dead",
+            "Samples: faithful",
+            "faithful",
+            "outside")) {
+      assertTrue(report.contains(expected), expected);
+    }
+    assertFalse(
+        report.contains("http://") || report.contains("https://"), "the page needs no network");
+    String sample = results.path("dataSets").get(0).path("samples").get(0).asText();
+    assertTrue(report.contains(Html.escape(sample)), sample);
+    for (String plot :
+        List.of("loss", "fake-features", "shared-features", "density", "cross-entropy", "norms")) {
+      assertTrue(Files.size(outcome.report().resolveSibling(plot + ".png")) > 1000, plot);
+    }
+  }
+
+  @Test
+  void unknownSettingIsNamed() throws IOException {
+    Path file = Files.writeString(dir.resolve("study.yaml"), "training: {tokns: 3}\n");
+    SaeFormatException unknown =
+        assertThrows(SaeFormatException.class, () -> StudyConfig.read(file));
+    assertTrue(
+        unknown.getMessage().contains("tokns") && unknown.getMessage().contains("study.yaml"),
+        unknown.getMessage());
+    Files.writeString(file, "context: 1\n");
+    SaeFormatException wrong = assertThrows(SaeFormatException.class, () -> StudyConfig.read(file));
+    assertTrue(
+        wrong.getMessage().contains("context: expected at least 2, got 1"), wrong.getMessage());
+  }
+
+  private Study.Outcome run(String yaml, Path out) throws IOException {
+    Path file = Files.writeString(dir.resolve("study.yaml"), yaml);
+    try (Backend backend = Backends.open("cpu")) {
+      return Study.run(StudyConfig.read(file), out, backend, stepsDone::add);
+    }
+  }
+}

@@ -1,0 +1,5 @@
+/** Tests. */
+@NullMarked
+package io.faithfulsae.study;
+
+import org.jspecify.annotations.NullMarked;
