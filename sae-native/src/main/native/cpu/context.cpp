@@ -70,7 +70,8 @@ int usable_processors() {
 } // namespace
 
 Context::Context(const Kernels &isa, const ScreenKernels *bf16, const std::string &blas_path, int threads)
-    : kernels(isa), screen(bf16), blas(blas_path), pool(threads), scratch(threads), gemm_scratch(threads) {}
+    : kernels(isa), screen(bf16), blas(blas_path), pool(threads), scratch(threads), gemm_scratch(threads),
+      kept_selections(threads) {}
 
 void Context::multiply(const Gemm &task, int worker) {
     if (blas.present()) {
@@ -79,6 +80,21 @@ void Context::multiply(const Gemm &task, int worker) {
         gemm_scratch[worker].grow(kernels.gemm_scratch);
         kernels.gemm(task, gemm_scratch[worker].data());
     }
+}
+
+std::vector<Selection> &Context::selections(int worker, int64_t rows, int64_t k, int64_t latents) {
+    std::vector<Selection> &kept = kept_selections[worker];
+    if (!kept.empty() && !kept.front().is_for(k, latents)) {
+        kept.clear();
+    }
+    const size_t count = static_cast<size_t>(rows);
+    if (kept.size() < count) {
+        kept.resize(count, Selection(kernels, k, latents));
+    }
+    for (size_t row = 0; row < count; row++) {
+        kept[row].reset();
+    }
+    return kept;
 }
 
 std::unique_ptr<Context> open_context(const char *options) {

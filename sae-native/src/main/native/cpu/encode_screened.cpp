@@ -13,7 +13,8 @@
  *
  *   bytes: W_enc in bfloat16 once a tile of rows; 2 rows k d_in floats for the dot products
  *
- * Measured on Zen 4 (one thread): see encode_topk.cpp.
+ * Zen 4 only gains what its bfloat16 rate gives (twice float32); encode_topk.cpp has both timings. AMX would give more,
+ * and would take the same panels.
  */
 #include <cmath>
 
@@ -117,8 +118,6 @@ void settle_row(const Context &context, const Encoder &encoder, const float *x, 
 }
 
 struct Worker {
-    std::vector<Selection> selections;
-    std::vector<Selection> redone;
     std::vector<int64_t> unclear; /* rows of the tile */
     std::vector<float> exact;
 };
@@ -133,7 +132,7 @@ void redo(Context &context, const Encoder &encoder, const float *input, int64_t 
     for (int64_t i = 0; i < count; i++) {
         std::copy_n(input + state.unclear[i] * d, d, &rows[i * d]);
     }
-    encode_tile(context, encoder, rows.data(), count, k, state.redone, worker, index.data(), value.data());
+    encode_tile(context, encoder, rows.data(), count, k, worker, index.data(), value.data());
     for (int64_t i = 0; i < count; i++) {
         std::copy_n(&index[i * k], k, indices + state.unclear[i] * k);
         std::copy_n(&value[i * k], k, values + state.unclear[i] * k);
@@ -166,12 +165,9 @@ bool encode_screened(Context &context, const Encoder &encoder, const float *inpu
         Worker &state = workers[worker];
         Block<float> &tile = context.scratch[worker];
         tile.grow(height * width);
-        state.selections.resize(height, Selection(context.kernels, k, encoder.latents));
+        std::vector<Selection> &selections = context.selections(worker, last - first, k, encoder.latents);
         state.unclear.clear();
         std::vector<bool> clear(last - first, true);
-        for (Selection &selection : state.selections) {
-            selection.reset();
-        }
         for (int64_t latent = 0; latent < encoder.latents; latent += width) {
             const int64_t count = std::min(width, encoder.latents - latent);
             context.screen->multiply(&context.rounded[first * depth], last - first,
@@ -182,14 +178,14 @@ bool encode_screened(Context &context, const Encoder &encoder, const float *inpu
                 if (encoder.bias != nullptr) {
                     context.kernels.axpy(p, 1, encoder.bias + latent, count);
                 }
-                clear[row] = clear[row] && state.selections[row].add_screened(p, &margin[latent],
-                                                                              rounded.norm[first + row], count, latent);
+                clear[row] = clear[row] &&
+                             selections[row].add_screened(p, &margin[latent], rounded.norm[first + row], count, latent);
             }
         }
         for (int64_t row = 0; row < last - first; row++) {
             if (clear[row]) {
-                settle_row(context, encoder, input + (first + row) * d, state.selections[row], state.exact);
-                write_chosen(state.selections[row], k, indices + (first + row) * k, values + (first + row) * k);
+                settle_row(context, encoder, input + (first + row) * d, selections[row], state.exact);
+                write_chosen(selections[row], k, indices + (first + row) * k, values + (first + row) * k);
             } else {
                 state.unclear.push_back(row);
             }

@@ -34,10 +34,14 @@ struct Context {
     /* c (+)= a b on the calling worker's thread. */
     void multiply(const Gemm &task, int worker);
 
+    /* `rows` selections, empty, for the calling worker; kept from call to call, until the next one asks. */
+    std::vector<Selection> &selections(int worker, int64_t rows, int64_t k, int64_t latents);
+
     int64_t parts(int64_t items, int64_t size) const { return (items + size - 1) / size; }
 
   private:
     std::vector<Block<float>> gemm_scratch;
+    std::vector<std::vector<Selection>> kept_selections;
 };
 
 std::unique_ptr<Context> open_context(const char *options);
@@ -110,8 +114,8 @@ bool encode_screened(Context &context, const Encoder &encoder, const float *inpu
                      int32_t *indices, float *values);
 
 /* Parts of encoding that both ways share: one tile of rows through sgemm and selection; one row's result. */
-void encode_tile(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
-                 std::vector<Selection> &selections, int worker, int32_t *indices, float *values);
+void encode_tile(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int worker,
+                 int32_t *indices, float *values);
 void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *values);
 
 void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);

@@ -26,7 +26,7 @@ int64_t round_up(int64_t n) { return (n + kLane - 1) / kLane * kLane; }
 
 } // namespace
 
-Selection::Selection(const Kernels &isa, int64_t most, int64_t latents) : kernels(&isa), k(most) {
+Selection::Selection(const Kernels &isa, int64_t most, int64_t of) : kernels(&isa), k(most), latents(of) {
     const int64_t wanted = round_up(std::max<int64_t>(4 * kLane, 2 * k));
     groups.resize(2 * wanted <= latents ? wanted : 0);
     const int64_t most_kept = round_up(std::min(latents, std::max<int64_t>(8 * k, 16 * kLane)));
@@ -38,6 +38,7 @@ Selection::Selection(const Kernels &isa, int64_t most, int64_t latents) : kernel
 void Selection::reset() {
     std::fill(groups.begin(), groups.end(), 0.0f);
     count = 0;
+    bound = 0;
     least = std::numeric_limits<float>::denorm_min(); /* ReLU: only what is positive */
 }
 
@@ -47,7 +48,8 @@ void Selection::raise_least(const float *p, const float *margin, float scale, in
     if (!groups.empty()) {
         const int64_t size = static_cast<int64_t>(groups.size());
         kernels->group_maxima(p, margin, scale, n, groups.data(), size);
-        least = std::max(least, kernels->kth_largest(groups.data(), size, k));
+        bound = std::max(bound, kernels->kth_largest(groups.data(), size, k));
+        least = std::max(least, bound);
     }
 }
 
@@ -64,7 +66,7 @@ bool Selection::add_screened(const float *p, const float *margin, float scale, i
     int64_t at = 0;
     while ((at = kernels->collect(p, margin, scale, at, n, least, base, candidates.data(), &count, room())) < n) {
         const int64_t before = count;
-        drop_below_least();
+        drop_below_bound();
         if (count == before) {
             return false;
         }
@@ -72,14 +74,14 @@ bool Selection::add_screened(const float *p, const float *margin, float scale, i
     return true;
 }
 
-void Selection::drop_below_least() {
-    const auto below = [this](uint64_t key) { return key_value(key) < least; };
+void Selection::drop_below_bound() {
+    const auto below = [this](uint64_t key) { return key_value(key) < bound; };
     const auto begin = candidates.begin();
     count = std::remove_if(begin, begin + count, below) - begin;
 }
 
 const std::vector<int32_t> &Selection::contenders() {
-    drop_below_least();
+    drop_below_bound();
     remaining.resize(count);
     std::transform(candidates.begin(), candidates.begin() + count, remaining.begin(), key_index);
     return remaining;
@@ -110,6 +112,7 @@ int64_t Selection::finish() {
 }
 
 int64_t Selection::finish_sorted() {
+    drop_below_bound(); /* what the first blocks let through when less was known */
     if (count > kCounting) {
         prune();
         std::sort(candidates.begin(), candidates.begin() + count, std::greater<>());

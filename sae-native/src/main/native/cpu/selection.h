@@ -11,8 +11,9 @@ namespace sae::cpu {
 
 class Selection {
   public:
-    Selection(const Kernels &isa, int64_t most, int64_t latents);
+    Selection(const Kernels &isa, int64_t most, int64_t of);
 
+    bool is_for(int64_t most, int64_t of) const { return k == most && latents == of; }
     void reset();
     /* p[i] is the value at index base + i; base grows from call to call. */
     void add(const float *p, int64_t n, int64_t base);
@@ -31,17 +32,19 @@ class Selection {
   private:
     void raise_least(const float *p, const float *margin, float scale, int64_t n);
     int64_t room() const;
-    void drop_below_least();
+    void drop_below_bound();
     void prune();
 
     const Kernels *kernels;
     int64_t k;
+    int64_t latents;
     std::vector<float> groups; /* empty: too few latents for them to tell anything */
     std::vector<uint64_t> candidates;
     std::vector<uint64_t> sorted;
     std::vector<int32_t> remaining;
     int64_t count = 0;
-    float least = 0; /* what is smaller cannot be among the k largest */
+    float bound = 0; /* the k-th largest is at least this */
+    float least = 0; /* what comes now and is smaller cannot be among the k largest */
 };
 
 } // namespace sae::cpu
