@@ -27,7 +27,9 @@ constexpr int64_t kTileRows = 96;
 constexpr int64_t kTileLatents = 2048;
 constexpr int64_t kLeastLatentsPerK = 16; /* below this half the latents may be contenders */
 constexpr int64_t kLeastDepth = 32;
-constexpr int64_t kRowsWorthPacking = 32; /* packing W_enc costs about as much as this many rows */
+/* Packing W_enc costs about as much as this many rows. Fewer are never screened, even when it is packed already, so that
+ * no result depends on what was encoded before. */
+constexpr int64_t kRowsWorthPacking = 32;
 constexpr double kRounding = 1.001;       /* of sums of squares in float32 */
 constexpr double kUnit = 1.0 / (1 << 24);
 constexpr double kFlushed = 1e-37; /* a product below float's normal range may become 0 */
@@ -144,7 +146,7 @@ void redo(Context &context, const Encoder &encoder, const float *input, int64_t 
 bool encode_screened(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
                      int32_t *indices, float *values) {
     if (context.screen == nullptr || encoder.shadow == nullptr || encoder.d_in < kLeastDepth ||
-        encoder.latents < kLeastLatentsPerK * k || (!encoder.shadow->current && rows < kRowsWorthPacking)) {
+        encoder.latents < kLeastLatentsPerK * k || rows < kRowsWorthPacking) {
         return false;
     }
     const int64_t d = encoder.d_in;

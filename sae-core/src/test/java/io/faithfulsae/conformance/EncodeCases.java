@@ -49,6 +49,40 @@ interface EncodeCases extends ConformanceCases {
     }
   }
 
+  /**
+   * A backend may screen in a narrower format, if it settles what that leaves open: values that
+   * differ in their last bit only, from the smallest float32 to the largest, each a single exact
+   * product.
+   */
+  @ParameterizedTest(name = "k {0}, rows of length 2^{1} to 2^{2}")
+  @CsvSource({"1, -140, 127", "16, -140, 127", "16, -20, 20", "100, -20, 20"})
+  default void theLastBitDecides(int k, int low, int high) {
+    int rows = 72;
+    int dIn = 64;
+    int dSae = 2048;
+    Weights weights = Weights.integers(1, dIn, dSae, true);
+    Arrays.fill(weights.bEnc(), 0);
+    Arrays.fill(weights.bDec(), 0);
+    for (int j = 0; j < dSae; j++) {
+      for (int i = 0; i < dIn; i++) {
+        int rank = (j * 1237 + i * 31) % dSae; // another order of the latents for each i
+        weights.wEnc()[j * dIn + i] = (rank % 3 == 0 ? -1 : 1) * (1 + rank * 0x1p-23f);
+      }
+    }
+    float[] x = new float[rows * dIn];
+    for (int row = 0; row < rows; row++) {
+      x[row * dIn + row * 7 % dIn] = Math.scalb(1f, low + row * 13 % (high - low + 1));
+    }
+    Encoded expected = reference(weights, x, rows, k);
+    try (BackendSae sae = weights.on(backend())) {
+      for (int time = 0; time < 2; time++) { // the first call may prepare what the second uses
+        Encoded got = Data.encode(backend(), sae, x, rows, k);
+        assertArrayEquals(expected.values(), got.values());
+        assertArrayEquals(expected.indices(), got.indices());
+      }
+    }
+  }
+
   @ParameterizedTest(name = "rows {0}, dIn {1}, dSae {2}, k {3}")
   @CsvSource({
     "1, 2, 3, 2",

@@ -46,6 +46,20 @@ interface ResumeCases extends ConformanceCases {
     }
   }
 
+  /** An evaluation in the middle of a run, or none, must not show in its weights. */
+  @Test
+  default void encodingBetweenStepsChangesNothing() {
+    Variant study = TrainingSetup.STUDY;
+    try (BackendSae sae = TrainingSetup.weights(study).on(backend());
+        BackendTrainer trainer = sae.trainer(TrainingSetup.K, study.config())) {
+      for (int step = 0; step < TrainingSetup.STEPS; step++) {
+        Data.encode(backend(), sae, Data.gaussian(step, 64 * TrainingSetup.D_IN), 64, 2);
+        TrainingSetup.train(backend(), trainer, step, step + 1);
+      }
+      assertEquals(TrainingSetup.run(backend(), study).end(), Snapshot.of(sae, trainer));
+    }
+  }
+
   @Test
   default void statesAreReadAndWrittenInParts() {
     try (BackendSae sae = backend().createSae(3, 5, true);

@@ -21,7 +21,7 @@ import java.util.function.UnaryOperator;
 
 /** A small training run in which latents die and every option changes the result. */
 final class TrainingSetup {
-  static final int D_IN = 24;
+  static final int D_IN = 40;
   static final int D_SAE = 96;
   static final int K = 4;
   static final int ROWS = 32;
