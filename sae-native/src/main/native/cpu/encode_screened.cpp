@@ -30,7 +30,7 @@ constexpr int64_t kLeastDepth = 32;
 /* Packing W_enc costs about as much as this many rows. Fewer are never screened, even when it is packed already, so that
  * no result depends on what was encoded before. */
 constexpr int64_t kRowsWorthPacking = 32;
-constexpr double kRounding = 1.001;       /* of sums of squares in float32 */
+constexpr double kRounding = 1.001; /* of sums of squares in float32 */
 constexpr double kUnit = 1.0 / (1 << 24);
 constexpr double kFlushed = 1e-37; /* a product below float's normal range may become 0 */
 
