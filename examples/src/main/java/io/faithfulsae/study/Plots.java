@@ -178,6 +178,8 @@ final class Plots {
       points.setMarker(MARKERS[dataSets.indexOf(on) % MARKERS.length]);
       points.setMarkerColor(colour(on));
     }
+    // XChart reckons with less room than a marker takes when they stand side by side.
+    chart.getStyler().setLegendLayout(LegendLayout.Vertical);
     categories(chart, labels);
     return drawn(
         chart,
