@@ -4,16 +4,12 @@ import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
-import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.extension.ExtendWith;
 
 /** Training on the CUDA backend; skipped as {@link CudaBackendTest} is. */
+@ExtendWith(RequiresGpu.class)
 class CudaTrainingTest {
-
-  @BeforeAll
-  static void requireGpu() {
-    CudaBackendTest.requireGpu();
-  }
 
   @Nested
   class Parity extends TrainingParityTest {
