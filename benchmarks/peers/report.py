@@ -137,4 +137,5 @@ def main() -> None:
         update_readme(here.parent / "README.md", facts, results)
 
 
-main()
+if __name__ == "__main__":
+    main()
