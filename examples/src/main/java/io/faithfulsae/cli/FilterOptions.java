@@ -4,10 +4,10 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.study.TrainedOn;
 import java.io.IOException;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
@@ -16,9 +16,6 @@ import picocli.CommandLine.Option;
  * out the same.
  */
 final class FilterOptions {
-  private static final String SKIP = "filter_skip_positions";
-  private static final String TOKEN = "filter_excluded_token";
-  private static final String NORM = "filter_max_norm";
   private static final int NORM_SEQUENCES = 256;
 
   @Option(
@@ -62,19 +59,10 @@ final class FilterOptions {
     if (none) {
       return ActivationFilter.NONE;
     }
-    String token = metadata.get(TOKEN);
+    ActivationFilter trained = TrainedOn.filterOf(metadata);
     return new ActivationFilter(
-        skipPositions == null ? Integer.parseInt(metadata.getOrDefault(SKIP, "1")) : skipPositions,
-        token == null ? Set.of() : Set.of(Integer.parseInt(token)),
-        maxNorm == null ? Double.parseDouble(metadata.getOrDefault(NORM, "Infinity")) : maxNorm);
-  }
-
-  /** What to keep with an SAE that is trained under a filter. */
-  static Map<String, String> metadata(ActivationFilter filter) {
-    Map<String, String> kept = new TreeMap<>();
-    kept.put(SKIP, String.valueOf(filter.skipPositions()));
-    kept.put(NORM, String.valueOf(filter.maxNorm()));
-    filter.excludedTokens().forEach(token -> kept.put(TOKEN, String.valueOf(token)));
-    return kept;
+        skipPositions == null ? trained.skipPositions() : skipPositions,
+        trained.excludedTokens(),
+        maxNorm == null ? trained.maxNorm() : maxNorm);
   }
 }

@@ -12,12 +12,12 @@ import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.TrainedOn;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingResult;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -172,15 +172,11 @@ final class TrainCommand implements Callable<Integer> {
       int length = Math.min(context, model.contextLength());
       TokenSource sequences = TokenSources.ofFile(text, tokenizer, length);
       ActivationFilter filter = filters.forTraining(model, point, sequences, models.batchSequences);
-      Map<String, String> metadata = new HashMap<>(FilterOptions.metadata(filter));
-      metadata.put("model_name", model.name());
-      metadata.put("hook_name", point.toString());
-      metadata.put("dataset_path", text.toString());
-      metadata.put("context_size", String.valueOf(length));
+      TrainedOn rows = new TrainedOn(model.name(), point, text.toString(), length, filter);
       return train(
           training,
           ActivationSources.ofModel(model, point, sequences, filter, models.batchSequences),
-          metadata);
+          rows.metadata());
     }
   }
 

@@ -255,18 +255,21 @@ public final class Study {
                 config.seeds(),
                 backend.info().name()),
             Curves.class,
-            folder -> train(text, source, shape, folder));
+            folder -> train(text, filter, source, shape, folder));
     return new Trained(text, step.key(), step.folder(), step.result().all());
   }
 
-  private Curves train(Texts text, ActivationSource source, SaeConfig shape, Path folder)
+  private Curves train(
+      Texts text, ActivationFilter filter, ActivationSource source, SaeConfig shape, Path folder)
       throws IOException {
     Map<String, String> metadata =
-        Map.of(
-            "model_name", model.name(),
-            "hook_name", hook.toString(),
-            "dataset_path", text.name(),
-            "context_size", String.valueOf(Math.min(config.context(), model.contextLength())));
+        new TrainedOn(
+                model.name(),
+                hook,
+                text.name(),
+                Math.min(config.context(), model.contextLength()),
+                filter)
+            .metadata();
     List<SaeTrainer> trainers = new ArrayList<>();
     List<Path> dirs = new ArrayList<>();
     List<CurveFile> curves = new ArrayList<>();

@@ -6,7 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
+import io.faithfulsae.Sae;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -14,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -65,6 +68,27 @@ final class StudyTest {
     assertTrue(stepsDone.contains("train-faithful"), stepsDone.toString());
     assertFalse(
         results.equals(Files.readString(first.results())), "other seeds give other results");
+  }
+
+  @Test
+  void everySaeSaysWhatWasLeftOutOfItsTraining() throws IOException {
+    Path out = dir.resolve("out");
+    run(TINY, out);
+    List<Path> configs;
+    try (Stream<Path> files = Files.walk(out)) {
+      configs = files.filter(file -> file.endsWith("cfg.json")).toList();
+    }
+    assertEquals(4, configs.size(), configs.toString());
+    try (Backend backend = Backends.best()) {
+      for (Path config : configs) {
+        try (Sae sae = Sae.load(config.getParent(), backend)) {
+          ActivationFilter filter = TrainedOn.filterOf(sae.metadata());
+          assertEquals(1, filter.skipPositions());
+          assertEquals(1, filter.excludedTokens().size(), "BOS");
+          assertTrue(Double.isFinite(filter.maxNorm()), sae.metadata().toString());
+        }
+      }
+    }
   }
 
   @Test
