@@ -1,18 +1,10 @@
 package io.faithfulsae.cli;
 
-import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSources;
-import io.faithfulsae.Backends;
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.Metrics;
-import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.Reconstruction;
-import io.faithfulsae.models.OnnxModel;
-import io.faithfulsae.models.Tokenizer;
-import io.faithfulsae.models.tokens.TokenSources;
-import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.StudyResults.Evaluation;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -61,21 +53,16 @@ final class EvaluateCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Path folder = place.models.folder();
-    try (Backend backend = Backends.best();
-        Sae sae = Sae.load(place.sae, backend);
-        OnnxModel model = place.models.open(folder);
-        Tokenizer tokenizer = Tokenizer.open(folder)) {
-      HookPoint hook = place.hookOf(sae);
-      ActivationFilter filter = place.filters.forEvaluation(sae.metadata());
-      TokenSource text =
-          TokenSources.ofFile(data, tokenizer, place.contextOf(sae, model.contextLength()));
+    try (SaeOnModel.Opened on = place.open()) {
+      TokenSource text = on.text(data);
       Reconstruction reconstruction =
           Metrics.reconstruction(
-              sae,
-              ActivationSources.ofModel(model, hook, text, filter, place.models.batchSequences),
+              on.sae(),
+              ActivationSources.ofModel(
+                  on.model(), on.hook(), text, on.filter(), place.models.batchSequences),
               rows);
-      CrossEntropy crossEntropy = Metrics.crossEntropy(sae, model, hook, text, filter, ceTokens);
+      CrossEntropy crossEntropy =
+          Metrics.crossEntropy(on.sae(), on.model(), on.hook(), text, on.filter(), ceTokens);
       common.write(
           out,
           new Evaluation(reconstruction, crossEntropy),

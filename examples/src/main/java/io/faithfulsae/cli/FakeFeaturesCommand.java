@@ -1,13 +1,7 @@
 package io.faithfulsae.cli;
 
-import io.faithfulsae.Backends;
 import io.faithfulsae.Metrics;
-import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.FakeFeatures;
-import io.faithfulsae.models.OnnxModel;
-import io.faithfulsae.models.Tokenizer;
-import io.faithfulsae.models.tokens.TokenSources;
-import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Locale;
@@ -70,25 +64,20 @@ final class FakeFeaturesCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    Path folder = place.models.folder();
-    try (Backend backend = Backends.best();
-        Sae sae = Sae.load(place.sae, backend);
-        OnnxModel model = place.models.open(folder);
-        Tokenizer tokenizer = Tokenizer.open(folder)) {
-      int length = place.contextOf(sae, model.contextLength());
+    try (SaeOnModel.Opened on = place.open()) {
       FakeFeatures.Options.Builder options =
-          FakeFeatures.Options.tokens(length)
+          FakeFeatures.Options.tokens(on.context())
               .noiseTokens(tokens)
               .activationThreshold(activation)
               .rateThreshold(frequency)
-              .filter(place.filters.forEvaluation(sae.metadata()))
+              .filter(on.filter())
               .seed(seed);
       Path text = data;
       if (text != null) {
-        options.text(TokenSources.ofFile(text, tokenizer, length), 1000);
+        options.text(on.text(text), 1000);
       }
       FakeFeatures fake =
-          Metrics.fakeFeatures(sae, model, place.hookOf(sae), common.fromOptions(options::build));
+          Metrics.fakeFeatures(on.sae(), on.model(), on.hook(), common.fromOptions(options::build));
       common.write(
           out,
           fake,

@@ -1,7 +1,16 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.console.Closing;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.tokens.TokenSources;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
@@ -34,7 +43,23 @@ final class SaeOnModel {
       description = "Tokens a sequence. Default: as the SAE was trained, or the model's context.")
   @Nullable Integer context;
 
-  HookPoint hookOf(Sae loaded) {
+  /** Everything opened; close it. */
+  Opened open() throws IOException {
+    Path folder = models.folder();
+    // What was opened before a failure is closed again.
+    try (Closing opening = new Closing()) {
+      Backend backend = opening.add(Backends.best());
+      Sae loaded = opening.add(Sae.load(sae, backend));
+      HookPoint point = hookOf(loaded);
+      ActivationFilter filter = filters.forEvaluation(loaded.metadata());
+      OnnxModel model = opening.add(models.open(folder));
+      Tokenizer tokenizer = opening.add(Tokenizer.open(folder));
+      int length = contextOf(loaded, model.contextLength());
+      return new Opened(loaded, model, tokenizer, point, length, filter, opening.keep());
+    }
+  }
+
+  private HookPoint hookOf(Sae loaded) {
     String name = hook == null ? loaded.metadata().get("hook_name") : hook;
     if (name == null) {
       throw new IllegalArgumentException(
@@ -43,7 +68,7 @@ final class SaeOnModel {
     return HookPoint.parse(name);
   }
 
-  int contextOf(Sae loaded, int longest) {
+  private int contextOf(Sae loaded, int longest) {
     Map<String, String> metadata = loaded.metadata();
     int wanted =
         context == null
@@ -51,5 +76,31 @@ final class SaeOnModel {
                 metadata.getOrDefault("context_size", String.valueOf(DEFAULT_CONTEXT)))
             : context;
     return Math.min(wanted, longest);
+  }
+
+  /**
+   * An SAE on its model.
+   *
+   * @param context tokens a sequence
+   * @param filter what was left out of training, where no option says otherwise
+   */
+  record Opened(
+      Sae sae,
+      OnnxModel model,
+      Tokenizer tokenizer,
+      HookPoint hook,
+      int context,
+      ActivationFilter filter,
+      Closing resources)
+      implements AutoCloseable {
+    /** Sequences of a text, as long as those of training. */
+    TokenSource text(Path file) throws IOException {
+      return TokenSources.ofFile(file, tokenizer, context);
+    }
+
+    @Override
+    public void close() {
+      resources.close();
+    }
   }
 }
