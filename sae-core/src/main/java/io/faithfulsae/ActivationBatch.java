@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.internal.BackendChecks;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
@@ -31,25 +32,7 @@ public final class ActivationBatch implements AutoCloseable {
    * @throws IllegalArgumentException if a size is below 1 or the batch is larger than 2 GiB
    */
   public static ActivationBatch allocate(Backend on, int capacity, int dIn) {
-    if (capacity < 1 || dIn < 1) {
-      throw new IllegalArgumentException(
-          "expected capacity >= 1 and dIn >= 1, got ["
-              + capacity
-              + ", "
-              + dIn
-              + "]; mend: ask for at least one row");
-    }
-    long bytes = (long) capacity * dIn * Float.BYTES;
-    if (bytes > Integer.MAX_VALUE) {
-      throw new IllegalArgumentException(
-          "expected a batch of at most 2 GiB, got ["
-              + capacity
-              + ", "
-              + dIn
-              + "] = "
-              + bytes
-              + " bytes; mend: use fewer rows");
-    }
+    long bytes = BackendChecks.blockBytes(capacity, "dIn", dIn);
     return new ActivationBatch(on.allocate(bytes), capacity, dIn);
   }
 
@@ -74,15 +57,7 @@ public final class ActivationBatch implements AutoCloseable {
    * @throws IllegalArgumentException if not in [0, capacity]
    */
   public void rows(int filled) {
-    if (filled < 0 || filled > capacity) {
-      throw new IllegalArgumentException(
-          "expected rows in [0, "
-              + capacity
-              + "], got "
-              + filled
-              + "; mend: allocate a larger batch");
-    }
-    this.rows = filled;
+    this.rows = BackendChecks.filled(filled, capacity);
   }
 
   /**

@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.internal.BackendChecks;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -39,17 +40,7 @@ public final class Latents implements AutoCloseable {
    * @throws IllegalArgumentException if a size is below 1 or the block is larger than 2 GiB
    */
   public static Latents allocate(Backend on, int capacity, int k) {
-    long bytes = (long) capacity * k * Float.BYTES;
-    if (capacity < 1 || k < 1 || bytes > Integer.MAX_VALUE) {
-      throw new IllegalArgumentException(
-          "expected capacity >= 1, k >= 1 and at most 2 GiB, got ["
-              + capacity
-              + ", "
-              + k
-              + "] = "
-              + bytes
-              + " bytes; mend: use other sizes");
-    }
+    long bytes = BackendChecks.blockBytes(capacity, "k", k);
     DeviceBuffer indices = on.allocate(bytes);
     try {
       return new Latents(indices, on.allocate(bytes), capacity, k);
@@ -70,15 +61,7 @@ public final class Latents implements AutoCloseable {
    * @throws IllegalArgumentException if not in [0, capacity]
    */
   public void rows(int filled) {
-    if (filled < 0 || filled > capacity) {
-      throw new IllegalArgumentException(
-          "expected rows in [0, "
-              + capacity
-              + "], got "
-              + filled
-              + "; mend: allocate room for more rows");
-    }
-    this.rows = filled;
+    this.rows = BackendChecks.filled(filled, capacity);
   }
 
   /** The most rows it can hold. */

@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.internal.BackendChecks;
 import java.util.Locale;
 
 /**
@@ -40,22 +41,8 @@ public record SaeConfig(
    * @throws IllegalArgumentException if a size is below 1 or k exceeds dSae
    */
   public SaeConfig {
-    if (dIn < 1 || dSae < 1) {
-      throw new IllegalArgumentException(
-          "expected d_in >= 1 and d_sae >= 1, got d_in = "
-              + dIn
-              + ", d_sae = "
-              + dSae
-              + "; mend: give both");
-    }
-    if (k < 1 || k > dSae) {
-      throw new IllegalArgumentException(
-          "expected k in [1, d_sae = "
-              + dSae
-              + "], got k = "
-              + k
-              + "; mend: lower k or raise d_sae");
-    }
+    BackendChecks.shape(dIn, dSae);
+    BackendChecks.k(k, dSae);
   }
 
   /** A TopK SAE as the study trains it. */

@@ -49,6 +49,41 @@ public final class BackendChecks {
     }
   }
 
+  /**
+   * Bytes of a block of 4-byte elements, at most 2 GiB.
+   *
+   * @param widthName what the caller calls the width
+   */
+  public static long blockBytes(int capacity, String widthName, int width) {
+    long bytes = (long) capacity * width * Float.BYTES;
+    if (capacity < 1 || width < 1 || bytes > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "expected capacity >= 1, "
+              + widthName
+              + " >= 1 and at most 2 GiB, got ["
+              + capacity
+              + ", "
+              + width
+              + "] = "
+              + bytes
+              + " bytes; mend: use other sizes");
+    }
+    return bytes;
+  }
+
+  /** Checks how many rows of a block are filled. */
+  public static int filled(int rows, int capacity) {
+    if (rows < 0 || rows > capacity) {
+      throw new IllegalArgumentException(
+          "expected rows in [0, "
+              + capacity
+              + "], got "
+              + rows
+              + "; mend: allocate room for more rows");
+    }
+    return rows;
+  }
+
   /** Checks a number of rows. */
   public static void rows(int rows) {
     atLeastOne("rows", rows);
