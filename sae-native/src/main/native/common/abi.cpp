@@ -86,6 +86,8 @@ int64_t state_size(const Object &trainer, int32_t state) {
     }
 }
 
+constexpr int64_t kAlignment = 64; /* of every buffer */
+
 void distinct(const void *output, const void *other, const char *what) {
     require(output != other, what, "one buffer for both");
 }
@@ -140,6 +142,22 @@ SAE_EXPORT sae_status sae_context_synchronize(sae_handle context) {
     });
 }
 
+SAE_EXPORT sae_status sae_context_stream(sae_handle context, int64_t *stream) {
+    return guarded([&] {
+        const Object &object = registry().get(context, Kind::context, "context");
+        out(stream, "the stream") = object.table->context_stream(object.self);
+    });
+}
+
+SAE_EXPORT sae_status sae_context_order(sae_handle context, int64_t stream, int32_t direction) {
+    return guarded([&] {
+        const Object &object = registry().get(context, Kind::context, "context");
+        require(direction == SAE_ORDER_AFTER || direction == SAE_ORDER_BEFORE, "SAE_ORDER_AFTER or SAE_ORDER_BEFORE",
+                std::to_string(direction));
+        check(*object.table, object.table->context_order(object.self, stream, direction));
+    });
+}
+
 SAE_EXPORT sae_status sae_context_close(sae_handle context) {
     return guarded([&] { registry().close(context, Kind::context, "context"); });
 }
@@ -155,6 +173,21 @@ SAE_EXPORT sae_status sae_buffer_create(sae_handle context, int64_t bytes, int32
         void *self = nullptr;
         check(*owner.table, owner.table->buffer_create(owner.self, bytes, place, &self));
         *buffer = registry().add({Kind::buffer, owner.table, self, context, 0, bytes, bytes, 0, 0});
+    });
+}
+
+SAE_EXPORT sae_status sae_buffer_wrap(sae_handle context, int64_t address, int64_t bytes, int32_t place,
+                                      sae_handle *buffer) {
+    return guarded([&] {
+        out(buffer, "the buffer") = 0;
+        const Object &owner = registry().get(context, Kind::context, "context");
+        at_least_one(bytes, "bytes");
+        require(place == SAE_HOST || place == SAE_DEVICE, "place SAE_HOST or SAE_DEVICE", std::to_string(place));
+        require(address != 0 && address % kAlignment == 0, "an address that is a multiple of 64 bytes",
+                std::to_string(address));
+        void *self = nullptr;
+        check(*owner.table, owner.table->buffer_wrap(owner.self, address, bytes, place, &self));
+        *buffer = registry().add({Kind::buffer, owner.table, self, context, 0, 0, bytes, 0, 0});
     });
 }
 

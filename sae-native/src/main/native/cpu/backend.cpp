@@ -7,7 +7,11 @@ namespace sae::cpu {
 namespace {
 
 struct Buffer {
-    Block<char> memory;
+    Block<char> own; /* empty: the caller's memory */
+    char *memory;
+
+    explicit Buffer(int64_t bytes) : own(bytes), memory(own.data()) {}
+    explicit Buffer(char *callers) : memory(callers) {}
 };
 
 template <typename T>
@@ -15,8 +19,8 @@ T *as(void *object) {
     return static_cast<T *>(object);
 }
 
-float *floats(void *buffer) { return reinterpret_cast<float *>(as<Buffer>(buffer)->memory.data()); }
-int32_t *ints(void *buffer) { return reinterpret_cast<int32_t *>(as<Buffer>(buffer)->memory.data()); }
+float *floats(void *buffer) { return reinterpret_cast<float *>(as<Buffer>(buffer)->memory); }
+int32_t *ints(void *buffer) { return reinterpret_cast<int32_t *>(as<Buffer>(buffer)->memory); }
 
 sae_status probe(char *text, int64_t capacity) {
     return guarded([&] { copy_text(describe_device(), text, capacity); });
@@ -32,21 +36,29 @@ sae_status context_describe(void *context, char *text, int64_t capacity) {
 
 sae_status context_synchronize(void *) { return SAE_OK; } /* every operation has ended when its call returns */
 
+int64_t context_stream(void *) { return 0; }
+
+sae_status context_order(void *, int64_t, int32_t) { return SAE_OK; } /* for the same reason */
+
 void context_close(void *context) { delete as<Context>(context); }
 
 sae_status buffer_create(void *, int64_t bytes, int32_t, void **buffer) {
-    return guarded([&] { *buffer = new Buffer{Block<char>(bytes)}; });
+    return guarded([&] { *buffer = new Buffer(bytes); });
 }
 
-int64_t buffer_address(void *buffer) { return reinterpret_cast<int64_t>(as<Buffer>(buffer)->memory.data()); }
+sae_status buffer_wrap(void *, int64_t address, int64_t, int32_t, void **buffer) {
+    return guarded([&] { *buffer = new Buffer(reinterpret_cast<char *>(address)); });
+}
+
+int64_t buffer_address(void *buffer) { return reinterpret_cast<int64_t>(as<Buffer>(buffer)->memory); }
 
 sae_status buffer_write(void *buffer, int64_t offset, const void *source, int64_t bytes) {
-    std::memmove(as<Buffer>(buffer)->memory.data() + offset, source, bytes);
+    std::memmove(as<Buffer>(buffer)->memory + offset, source, bytes);
     return SAE_OK;
 }
 
 sae_status buffer_read(void *buffer, int64_t offset, void *target, int64_t bytes) {
-    std::memmove(target, as<Buffer>(buffer)->memory.data() + offset, bytes);
+    std::memmove(target, as<Buffer>(buffer)->memory + offset, bytes);
     return SAE_OK;
 }
 
@@ -137,10 +149,11 @@ sae_status trainer_read(void *trainer, int32_t state, int64_t first, void *targe
 void trainer_close(void *trainer) { delete as<Trainer>(trainer); }
 
 constexpr sae_backend_table kTable = {
-    SAE_ABI_VERSION, "cpu",         last_error,     probe,        context_open,  context_describe, context_synchronize,
-    context_close,   buffer_create, buffer_address, buffer_write, buffer_read,   buffer_close,     params_create,
-    params_write,    params_read,   params_close,   encode,       decode,        multiply,         trainer_create,
-    train_step,      trainer_stats, trainer_write,  trainer_read, trainer_close,
+    SAE_ABI_VERSION,     "cpu",          last_error,    probe,         context_open,  context_describe,
+    context_synchronize, context_stream, context_order, context_close, buffer_create, buffer_wrap,
+    buffer_address,      buffer_write,   buffer_read,   buffer_close,  params_create, params_write,
+    params_read,         params_close,   encode,        decode,        multiply,      trainer_create,
+    train_step,          trainer_stats,  trainer_write, trainer_read,  trainer_close,
 };
 
 } // namespace

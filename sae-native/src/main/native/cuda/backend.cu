@@ -48,13 +48,16 @@ cudaDeviceProp usable_device(int device) {
     return properties;
 }
 
-int parse_device(const char *options) {
-    int64_t device = 0;
+void read_options(const char *options, Context &context) {
     for (const auto &[key, value] : parse_options(options)) {
-        require(key == "device", "the CUDA backend's option device=N", key);
-        device = parse_integer(key, value, 0, INT_MAX);
+        if (key == "stream") {
+            context.stream = reinterpret_cast<cudaStream_t>(parse_integer(key, value, 1, INT64_MAX));
+            context.owns_stream = false;
+        } else {
+            require(key == "device", "the CUDA backend's options device=N and stream=N", key);
+            context.device = static_cast<int>(parse_integer(key, value, 0, INT_MAX));
+        }
     }
-    return static_cast<int>(device);
 }
 
 std::string version_text(const cudaDeviceProp &properties) {
@@ -75,10 +78,12 @@ sae_status probe(char *text, int64_t capacity) {
 sae_status context_open(const char *options, void **context) {
     return guarded([&] {
         auto made = std::make_unique<Context>();
-        made->device = parse_device(options);
+        read_options(options, *made);
         made->properties = usable_device(made->device);
         made->activate();
-        check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "making a stream");
+        if (made->owns_stream) {
+            check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "making a stream");
+        }
         *context = made.release();
     });
 }
@@ -103,20 +108,42 @@ sae_status context_synchronize(void *handle) {
     });
 }
 
+int64_t context_stream(void *context) { return reinterpret_cast<int64_t>(static_cast<Context *>(context)->stream); }
+
+sae_status context_order(void *handle, int64_t address, int32_t direction) {
+    return guarded([&] {
+        const Context &context = *static_cast<Context *>(handle);
+        context.activate();
+        const auto stream = reinterpret_cast<cudaStream_t>(address);
+        const bool after = direction == SAE_ORDER_AFTER;
+        cudaEvent_t event = nullptr;
+        check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+        cudaError_t error = cudaEventRecord(event, after ? stream : context.stream);
+        if (error == cudaSuccess) {
+            error = cudaStreamWaitEvent(after ? context.stream : stream, event, 0);
+        }
+        cudaEventDestroy(event); // freed when what waits for it has passed
+        check(error, "ordering two streams");
+    });
+}
+
 void context_close(void *handle) {
     const std::unique_ptr<Context> context(static_cast<Context *>(handle));
     cudaSetDevice(context->device);
     cudaStreamSynchronize(context->stream);
-    cudaStreamDestroy(context->stream);
+    if (context->owns_stream) {
+        cudaStreamDestroy(context->stream);
+    }
 }
 
 namespace {
 
 constexpr sae_backend_table kTable = {
-    SAE_ABI_VERSION, "cuda",        last_error,     probe,        context_open,  context_describe, context_synchronize,
-    context_close,   buffer_create, buffer_address, buffer_write, buffer_read,   buffer_close,     params_create,
-    params_write,    params_read,   params_close,   encode_topk,  decode,        matmul_nt,        trainer_create,
-    train_step,      trainer_stats, trainer_write,  trainer_read, trainer_close,
+    SAE_ABI_VERSION,     "cuda",         last_error,    probe,         context_open,  context_describe,
+    context_synchronize, context_stream, context_order, context_close, buffer_create, buffer_wrap,
+    buffer_address,      buffer_write,   buffer_read,   buffer_close,  params_create, params_write,
+    params_read,         params_close,   encode_topk,   decode,        matmul_nt,     trainer_create,
+    train_step,          trainer_stats,  trainer_write, trainer_read,  trainer_close,
 };
 
 } // namespace

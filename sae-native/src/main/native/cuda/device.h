@@ -136,6 +136,7 @@ struct Context {
     int device = 0;
     cudaDeviceProp properties{};
     cudaStream_t stream = nullptr;
+    bool owns_stream = true;
     Scratch scratch;
 
     void activate() const { check(cudaSetDevice(device), "choosing the device"); }
@@ -147,6 +148,7 @@ struct Buffer {
     void *address = nullptr;
     int64_t bytes = 0;
     int32_t place = SAE_DEVICE;
+    bool owned = true; // false: the caller's memory
 };
 
 struct Params {

@@ -40,9 +40,12 @@ sae_status probe(char *text, int64_t capacity);
 sae_status context_open(const char *options, void **context);
 sae_status context_describe(void *context, char *text, int64_t capacity);
 sae_status context_synchronize(void *context);
+int64_t context_stream(void *context);
+sae_status context_order(void *context, int64_t stream, int32_t direction);
 void context_close(void *context);
 
 sae_status buffer_create(void *context, int64_t bytes, int32_t place, void **buffer);
+sae_status buffer_wrap(void *context, int64_t address, int64_t bytes, int32_t place, void **buffer);
 int64_t buffer_address(void *buffer);
 sae_status buffer_write(void *buffer, int64_t offset, const void *source, int64_t bytes);
 sae_status buffer_read(void *buffer, int64_t offset, void *target, int64_t bytes);

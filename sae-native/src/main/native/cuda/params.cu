@@ -30,6 +30,25 @@ sae_status buffer_create(void *handle, int64_t bytes, int32_t place, void **buff
     });
 }
 
+sae_status buffer_wrap(void *handle, int64_t address, int64_t bytes, int32_t place, void **buffer) {
+    return guarded([&] {
+        Context &context = *static_cast<Context *>(handle);
+        context.activate();
+        void *memory = reinterpret_cast<void *>(address);
+        cudaPointerAttributes attributes{};
+        check(cudaPointerGetAttributes(&attributes, memory), "asking where memory is");
+        const bool of_device = attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
+        if (place == SAE_DEVICE) {
+            require(of_device, "memory of the device (cudaMalloc)", "memory of the host");
+            require(attributes.device == context.device, "memory of the context's device",
+                    "memory of device " + std::to_string(attributes.device));
+        } else {
+            require(attributes.type != cudaMemoryTypeDevice, "memory of the host", "memory of a device");
+        }
+        *buffer = new Buffer{&context, memory, bytes, place, false};
+    });
+}
+
 int64_t buffer_address(void *buffer) { return reinterpret_cast<int64_t>(static_cast<Buffer *>(buffer)->address); }
 
 sae_status buffer_write(void *handle, int64_t offset, const void *source, int64_t bytes) {
@@ -70,6 +89,9 @@ void buffer_close(void *handle) {
     const std::unique_ptr<Buffer> buffer(static_cast<Buffer *>(handle));
     cudaSetDevice(buffer->context->device);
     cudaStreamSynchronize(buffer->context->stream); // operations may still use it
+    if (!buffer->owned) {
+        return;
+    }
     if (buffer->place == SAE_HOST) {
         cudaFreeHost(buffer->address);
     } else {

@@ -32,7 +32,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 1
+#define SAE_ABI_VERSION 2
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -64,13 +64,25 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   threads=N   CPU: worker threads (default: the processors this process may use)
  *   blas=PATH   CPU: libopenblas.so.0 to take sgemm from (default: a built-in portable kernel)
  *   isa=NAME    CPU: portable | avx2 | avx512, to force a path (default: the best one there is)
- *   device=N    CUDA: device ordinal (default 0) */
+ *   device=N    CUDA: device ordinal (default 0)
+ *   stream=N    CUDA: address of a cudaStream_t of that device to work on; it stays the caller's and must outlive the
+ *               context (default: a stream of the context's own) */
 sae_status sae_context_open(const char *library, const char *options, sae_handle *context);
 /* One JSON object: backend, device, isa, threads, blas, memory_bytes, abi_version. */
 sae_status sae_context_describe(sae_handle context, char *text, int64_t capacity);
 /* Bytes that live handles of this context hold (buffers, parameters, optimiser state). */
 sae_status sae_context_live_bytes(sae_handle context, int64_t *bytes);
 sae_status sae_context_synchronize(sae_handle context);
+/* Address of the cudaStream_t that operations are queued on; 0 where they are done when their call returns (CPU). */
+sae_status sae_context_stream(sae_handle context, int64_t *stream);
+
+enum { /* direction of sae_context_order */
+    SAE_ORDER_AFTER = 0, /* operations from now on start after what `stream` has been given so far */
+    SAE_ORDER_BEFORE = 1 /* what `stream` is given from now on starts after the operations so far */
+};
+/* Orders the context and another stream of the same device (address of a cudaStream_t) without a wait of the host.
+ * Does nothing on the CPU. */
+sae_status sae_context_order(sae_handle context, int64_t stream, int32_t direction);
 sae_status sae_context_close(sae_handle context);
 
 /* ---- buffers ------------------------------------------------------------------------------- */
@@ -82,6 +94,9 @@ enum {
 
 /* 64-byte aligned, zeroed. */
 sae_status sae_buffer_create(sae_handle context, int64_t bytes, int32_t place, sae_handle *buffer);
+/* Memory of the caller's, 64-byte aligned: not cleared, never freed, not in the live bytes. It must outlive the handle.
+ * SAE_DEVICE: memory of the context's device; SAE_HOST: of the host (copies overlap with work only if it is pinned). */
+sae_status sae_buffer_wrap(sae_handle context, int64_t address, int64_t bytes, int32_t place, sae_handle *buffer);
 /* Host address (SAE_HOST) or device address (SAE_DEVICE); constant for the buffer's life. */
 sae_status sae_buffer_address(sae_handle buffer, int64_t *address);
 sae_status sae_buffer_write(sae_handle buffer, int64_t offset, const void *source, int64_t bytes);

@@ -328,6 +328,38 @@ void run_cases(void *context, bool large) {
     check_training(context, "no auxiliary loss", 70, 19, 61, true, options, SAE_DEVICE);
 }
 
+/* Memory and streams that the caller shares with the backend. */
+void check_interop(void *context) {
+    const std::vector<float> values = {1, 2, 3, 4};
+    const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
+    const Memory<float> own(context, values, SAE_DEVICE);
+    const int64_t stream = table->context_stream(context);
+    void *other = nullptr;
+    const std::string options = stream == 0 ? "" : "stream=" + std::to_string(stream);
+    ok(table->context_open(options.c_str(), &other), "context_open on a stream");
+    expect(table->context_stream(other) == stream, "the caller's stream is the one that is used");
+    ok(table->context_order(other, stream, SAE_ORDER_AFTER), "context_order after");
+    ok(table->context_order(other, stream, SAE_ORDER_BEFORE), "context_order before");
+    void *wrapped = nullptr;
+    const int64_t address = table->buffer_address(own.buffer);
+    ok(table->buffer_wrap(other, address, bytes, SAE_DEVICE, &wrapped), "buffer_wrap");
+    expect(table->buffer_address(wrapped) == address, "the address of wrapped memory");
+    std::vector<float> read(values.size());
+    ok(table->buffer_read(wrapped, 0, read.data(), bytes), "buffer_read");
+    expect(read == values, "wrapped memory is the caller's");
+    const float nine = 9;
+    ok(table->buffer_write(wrapped, 4, &nine, 4), "buffer_write");
+    table->buffer_close(wrapped);
+    expect(own.read() == std::vector<float>{1, 9, 3, 4}, "the caller's memory outlives its wrapping");
+    alignas(64) float host[16] = {};
+    expect(table->buffer_wrap(other, reinterpret_cast<int64_t>(host), sizeof host, SAE_DEVICE, &wrapped) ==
+               SAE_INVALID_ARGUMENT,
+           "host memory is not the device's");
+    expect(table->buffer_wrap(other, address, bytes, SAE_HOST, &wrapped) == SAE_INVALID_ARGUMENT,
+           "device memory is not the host's");
+    table->context_close(other);
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -356,6 +388,7 @@ int main(int argc, char **argv) {
     ok(table->context_describe(context, text, sizeof text), "context_describe");
     std::printf("%s\n", text);
     run_cases(context, argc == 3);
+    check_interop(context);
     ok(table->context_synchronize(context), "context_synchronize");
     table->context_close(context);
     std::printf(failures == 0 ? "every case passed\n" : "%d checks failed\n", failures);

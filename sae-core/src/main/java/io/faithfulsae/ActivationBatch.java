@@ -36,6 +36,22 @@ public final class ActivationBatch implements AutoCloseable {
     return new ActivationBatch(on.allocate(bytes), capacity, dIn);
   }
 
+  /**
+   * A batch over a buffer, such as device memory that another program fills; no rows are filled
+   * yet. Closing the batch closes the buffer.
+   *
+   * @param buffer holds {@code [capacity, dIn]} float32
+   * @param capacity the most rows it can hold, at least 1
+   * @param dIn width of a row, at least 1
+   * @throws IllegalArgumentException if the buffer is too small
+   */
+  public static ActivationBatch over(DeviceBuffer buffer, int capacity, int dIn) {
+    BackendChecks.atLeastOne("capacity", capacity);
+    BackendChecks.atLeastOne("dIn", dIn);
+    BackendChecks.holds("the batch", buffer, capacity, dIn);
+    return new ActivationBatch(buffer, capacity, dIn);
+  }
+
   /** Width of a row. */
   public int dIn() {
     return dIn;
@@ -63,6 +79,8 @@ public final class ActivationBatch implements AutoCloseable {
   /**
    * The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory, valid
    * until close.
+   *
+   * @throws UnsupportedOperationException if it is device memory that the host cannot address
    */
   public FloatBuffer data() {
     return buffer.host().asFloatBuffer();

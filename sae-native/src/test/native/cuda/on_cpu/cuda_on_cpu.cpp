@@ -287,6 +287,12 @@ cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t bytes, cuda
     return cudaSuccess;
 }
 
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const void *address) {
+    const std::lock_guard<std::mutex> lock(device_mutex);
+    *attributes = {on_device(address, 1) ? cudaMemoryTypeDevice : cudaMemoryTypeUnregistered, 0};
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
     *properties = {};
     std::strcpy(properties->name, "CUDA kernels emulated on the CPU (test only)");

@@ -187,6 +187,11 @@ public final class BackendChecks {
     range(state.name(), elements(state, dIn, dSae), first, host.remaining() / size);
   }
 
+  /** Checks that bytes can be copied to or from a buffer of the caller's. */
+  public static void direct(ByteBuffer host) {
+    direct("the copy", host, ByteOrder.nativeOrder());
+  }
+
   private static void direct(String name, Buffer host, ByteOrder order) {
     if (!host.isDirect() || order != ByteOrder.nativeOrder()) {
       throw new IllegalArgumentException(

@@ -11,13 +11,14 @@ import java.util.Optional;
  * -Dsae.cuda.library=PATH}. {@code -Dsae.cuda.options="device=1"} chooses a device.
  */
 public final class CudaBackendProvider implements BackendProvider {
+  private static final String NAME = "cuda";
 
   /** For {@link java.util.ServiceLoader}. */
   public CudaBackendProvider() {}
 
   @Override
   public String name() {
-    return "cuda";
+    return NAME;
   }
 
   @Override
@@ -40,9 +41,12 @@ public final class CudaBackendProvider implements BackendProvider {
 
   @Override
   public Backend open() {
+    return open(System.getProperty("sae.cuda.options", ""));
+  }
+
+  static Backend open(String options) {
     Path library =
         NativeLibrary.cuda().orElseThrow(() -> new BackendUnavailableException(notBuilt()));
-    return NativeBackend.open(
-        name(), library.toString(), System.getProperty("sae.cuda.options", ""));
+    return NativeBackend.open(NAME, library.toString(), options);
   }
 }

@@ -80,17 +80,46 @@ final class NativeBackend implements Backend {
 
   @Override
   public DeviceBuffer allocate(long bytes) {
+    return allocate(bytes, NativeBuffer.Place.HOST);
+  }
+
+  NativeBuffer allocate(long bytes, NativeBuffer.Place place) {
     BackendChecks.bytes(bytes);
     Handle buffer =
         make(
             "allocate",
             "buffer of " + bytes + " bytes",
             handle,
-            out -> SaeAbi.sae_buffer_create(handle.value(), bytes, SaeAbi.SAE_HOST, out),
+            out -> SaeAbi.sae_buffer_create(handle.value(), bytes, place.ordinal(), out),
             SaeAbi::sae_buffer_close);
     long[] address = new long[1];
     call("allocate", () -> SaeAbi.sae_buffer_address(buffer.value(), address), buffer);
-    return new NativeBuffer(this, buffer, address[0], bytes);
+    return new NativeBuffer(this, buffer, address[0], bytes, place, null);
+  }
+
+  /** A buffer over memory that stays the caller's and is kept reachable. */
+  NativeBuffer wrap(long address, long bytes, NativeBuffer.Place place, Object keep) {
+    BackendChecks.bytes(bytes);
+    Handle buffer =
+        make(
+            "wrap",
+            "buffer over " + bytes + " bytes of the caller's",
+            handle,
+            out -> SaeAbi.sae_buffer_wrap(handle.value(), address, bytes, place.ordinal(), out),
+            SaeAbi::sae_buffer_close);
+    return new NativeBuffer(this, buffer, address, bytes, place, keep);
+  }
+
+  /** Address of the stream that operations are queued on; 0: there is none. */
+  long stream() {
+    long[] stream = new long[1];
+    call("stream", () -> SaeAbi.sae_context_stream(handle.value(), stream), handle);
+    return stream[0];
+  }
+
+  /** Orders this backend and another stream; direction is one of {@code SAE_ORDER_*}. */
+  void order(long stream, int direction) {
+    call("order", () -> SaeAbi.sae_context_order(handle.value(), stream, direction), handle);
   }
 
   @Override
