@@ -57,7 +57,113 @@ CASES = {
         torch.float16,
         "6KB",
     ),
+    "llama3-rope": (
+        transformers.LlamaConfig(
+            vocab_size=41, max_position_embeddings=64, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, head_dim=8, bos_token_id=1, eos_token_id=2,
+            tie_word_embeddings=True, initializer_range=0.3,
+            rope_parameters={
+                "rope_type": "llama3", "rope_theta": 100.0, "factor": 8.0, "low_freq_factor": 1.0,
+                "high_freq_factor": 4.0, "original_max_position_embeddings": 16,
+            },
+        ),
+        torch.bfloat16,
+        "1GB",
+    ),
+    "gptneox-parallel": (
+        transformers.GPTNeoXConfig(
+            vocab_size=43, max_position_embeddings=32, hidden_size=24, intermediate_size=30, num_hidden_layers=3,
+            num_attention_heads=3, bos_token_id=0, eos_token_id=0, initializer_range=0.25,
+            rope_parameters={"rope_type": "default", "rope_theta": 1000.0, "partial_rotary_factor": 0.25},
+        ),
+        torch.float16,
+        "1GB",
+    ),
+    "gptneox-serial": (
+        transformers.GPTNeoXConfig(
+            vocab_size=37, max_position_embeddings=32, hidden_size=16, intermediate_size=24, num_hidden_layers=2,
+            num_attention_heads=2, bos_token_id=0, eos_token_id=0, use_parallel_residual=False, attention_bias=False,
+            initializer_range=0.3, tie_word_embeddings=True,
+            rope_parameters={"rope_type": "default", "rope_theta": 10000.0, "partial_rotary_factor": 0.5},
+        ),
+        torch.float32,
+        "1GB",
+    ),
+    "mistral-window": (
+        transformers.MistralConfig(
+            vocab_size=39, max_position_embeddings=32, hidden_size=20, intermediate_size=28, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, head_dim=6, sliding_window=4, bos_token_id=1, eos_token_id=2,
+            initializer_range=0.3,
+        ),
+        torch.float32,
+        "1GB",
+    ),
+    "mistral-no-window": (
+        transformers.MistralConfig(
+            vocab_size=35, max_position_embeddings=32, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=1, sliding_window=None, bos_token_id=1, eos_token_id=2,
+            initializer_range=0.3,
+        ),
+        torch.bfloat16,
+        "1GB",
+    ),
+    "gemma2-window": (
+        transformers.Gemma2Config(
+            vocab_size=45, max_position_embeddings=32, hidden_size=20, intermediate_size=24, num_hidden_layers=3,
+            num_attention_heads=4, num_key_value_heads=2, head_dim=6, sliding_window=4, query_pre_attn_scalar=10,
+            attn_logit_softcapping=2.0, final_logit_softcapping=5.0, bos_token_id=2, eos_token_id=1,
+            initializer_range=0.3,
+        ),
+        torch.float32,
+        "1GB",
+    ),
+    "gemma2-bf16": (
+        transformers.Gemma2Config(
+            vocab_size=33, max_position_embeddings=32, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=2, head_dim=8, sliding_window=5, query_pre_attn_scalar=8,
+            layer_types=["full_attention", "sliding_attention"], bos_token_id=2, eos_token_id=1, initializer_range=0.4,
+        ),
+        torch.bfloat16,
+        "1GB",
+    ),
+    "qwen2": (
+        transformers.Qwen2Config(
+            vocab_size=31, max_position_embeddings=32, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+            num_attention_heads=4, num_key_value_heads=2, bos_token_id=1, eos_token_id=2, initializer_range=0.3,
+            tie_word_embeddings=True,
+        ),
+        torch.float32,
+        "1GB",
+    ),
+    "qwen3": (
+        transformers.Qwen3Config(
+            vocab_size=31, max_position_embeddings=32, hidden_size=16, intermediate_size=20, num_hidden_layers=2,
+            num_attention_heads=2, num_key_value_heads=1, head_dim=12, bos_token_id=1, eos_token_id=2,
+            initializer_range=0.3,
+        ),
+        torch.bfloat16,
+        "1GB",
+    ),
 }
+
+
+def blocks(model):
+    """Each block with the modules whose outputs go into the residual stream: attention's, the MLP's."""
+    for block in getattr(model.base_model, "layers", None) or model.base_model.h:
+        if hasattr(block, "post_feedforward_layernorm"):
+            yield block, block.post_attention_layernorm, block.post_feedforward_layernorm
+        else:
+            attention = next(getattr(block, n) for n in ("self_attn", "attention", "attn") if hasattr(block, n))
+            yield block, attention, block.mlp
+
+
+def watch(model, seen):
+    """Keeps what passes the sites of every block in `seen`, by "site.layer"."""
+    for layer, modules in enumerate(blocks(model)):
+        for site, module in zip(("hook_resid_post", "hook_attn_out", "hook_mlp_out"), modules):
+            def keep(_module, _inputs, output, key=f"{site}.{layer}"):
+                seen[key] = (output[0] if isinstance(output, tuple) else output).clone()
+            module.register_forward_hook(keep)
 
 
 def make_tokenizer(folder):
@@ -81,10 +187,15 @@ def make_tokenizer(folder):
 
 
 def old_layout(folder):
-    """Older checkpoints have rope_theta at the top level."""
+    """Older checkpoints have the options of rotary positions at the top level."""
     file = folder / "config.json"
     config = json.loads(file.read_text())
-    config["rope_theta"] = config.pop("rope_parameters")["rope_theta"]
+    rope = config.pop("rope_parameters")
+    if config["model_type"] == "gpt_neox":
+        config["rotary_emb_base"] = rope["rope_theta"]
+        config["rotary_pct"] = rope["partial_rotary_factor"]
+    else:
+        config["rope_theta"] = rope["rope_theta"]
     file.write_text(json.dumps(config, indent=2) + "\n")
 
 
@@ -98,16 +209,23 @@ for number, (name, (config, dtype, shard)) in enumerate(CASES.items()):
             parameter.data += 0.2 * torch.randn_like(parameter)
     model.to(dtype).save_pretrained(folder, max_shard_size=shard)
     (folder / "generation_config.json").unlink(missing_ok=True)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    if name == "llama-tied-bias":
+    # Not sdpa, which leaves out Gemma 2's bound of the scores.
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=torch.float32, attn_implementation="eager"
+    ).eval()
+    if name in ("llama-tied-bias", "gptneox-serial"):
         old_layout(folder)
     if name == "gpt2-tied":
         make_tokenizer(folder)
     expected = {}
+    seen = {}
+    watch(model, seen)
     with torch.no_grad():
         for key, shape in SHAPES.items():
             tokens = torch.randint(0, config.vocab_size, shape)
             out = model(tokens, output_hidden_states=True)
+            if key == "a":
+                expected.update({name: value.contiguous() for name, value in seen.items()})
             expected[f"tokens.{key}"] = tokens.int()
             expected[f"logits.{key}"] = out.logits.contiguous()
             for layer, residual in enumerate(out.hidden_states[:-1]):

@@ -19,6 +19,14 @@ public record HookPoint(int layer, String site) {
   }
 
   /**
+   * Whether it is the whole residual stream ({@code hook_resid_pre}, {@code hook_resid_mid}, {@code
+   * hook_resid_post}), so that what lies behind it sees nothing else of what lies before.
+   */
+  public boolean isResidual() {
+    return site.startsWith("hook_resid_");
+  }
+
+  /**
    * Reads a hook point's name.
    *
    * @throws IllegalArgumentException if the name is not of the form {@code blocks.L.hook_SITE}

@@ -2,6 +2,7 @@ package io.faithfulsae;
 
 import java.nio.FloatBuffer;
 import java.util.List;
+import java.util.Map;
 
 /**
  * A causal language model whose residual stream can be read and replaced. {@code OnnxModel} in
@@ -34,6 +35,11 @@ public interface LanguageModel extends AutoCloseable {
   /** The hook points it has, in order. */
   List<HookPoint> hookPoints();
 
+  /** Number of blocks that have a hook point. */
+  default int layers() {
+    return 1 + hookPoints().stream().mapToInt(HookPoint::layer).max().orElse(-1);
+  }
+
   /**
    * Computes the activations at a hook point; blocks behind it do not run.
    *
@@ -52,7 +58,32 @@ public interface LanguageModel extends AutoCloseable {
   void logits(int[][] tokens, FloatBuffer into);
 
   /**
-   * Runs the model from a hook point on, with given activations there.
+   * Computes next-token logits with the activations at some hook points replaced; everything else
+   * is computed as usual from what it then sees.
+   *
+   * @param replaced <b>Shape</b> {@code [batch, length, dModel]} each. Not modified.
+   * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.
+   * @throws UnsupportedOperationException if the model cannot replace these
+   */
+  default void logits(int[][] tokens, Map<HookPoint, FloatBuffer> replaced, FloatBuffer into) {
+    if (replaced.isEmpty()) {
+      logits(tokens, into);
+    } else if (replaced.size() == 1) {
+      Map.Entry<HookPoint, FloatBuffer> only = replaced.entrySet().iterator().next();
+      logitsFrom(only.getKey(), only.getValue(), tokens.length, tokens[0].length, into);
+    } else {
+      throw new UnsupportedOperationException(
+          "expected one hook point, got "
+              + replaced.keySet()
+              + "; mend: "
+              + name()
+              + " replaces one at a time");
+    }
+  }
+
+  /**
+   * Runs the model from a hook point on, with given activations there. Only a residual stream will
+   * do: through it goes all that the blocks behind it see.
    *
    * @param activations <b>Shape</b> {@code [batch, length, dModel]}. Not modified.
    * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.

@@ -133,7 +133,8 @@ class ActivationSourcesTest {
                 ActivationSources.ofModel(
                     new TableModel(), HookPoint.residPre(5), tokens(text), filter, 3));
     assertTrue(
-        e.getMessage().contains("got blocks.5.hook_resid_pre; mend: it has [blocks.0"),
+        e.getMessage()
+            .contains("L in [0, 2) and SITE one of [hook_resid_pre], got blocks.5.hook_resid_pre"),
         e.getMessage());
   }
 

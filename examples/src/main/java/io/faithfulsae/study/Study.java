@@ -111,7 +111,7 @@ public final class Study {
     this.steps = steps;
     this.hook =
         config.hook().equals("middle")
-            ? HookPoint.residPre(model.hookPoints().size() / 2)
+            ? HookPoint.residPre(model.layers() / 2)
             : HookPoint.parse(config.hook());
     this.data =
         new StudyData(config, model, tokenizer, Math.min(config.context(), model.contextLength()));
@@ -470,7 +470,7 @@ public final class Study {
     return new StudyResults.Model(
         model.name(),
         model.dModel(),
-        model.hookPoints().size(),
+        model.layers(),
         model.vocabularySize(),
         model.contextLength(),
         hook.toString(),

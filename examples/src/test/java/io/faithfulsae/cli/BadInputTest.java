@@ -31,7 +31,7 @@ final class BadInputTest {
             "--out",
             dir.resolve("o"));
     assertFailed(
-        ran, 1, "blocks.0.hook_resid_pre", "blocks.3.hook_resid_pre", "blocks.9.hook_resid_pre");
+        ran, 1, "L in [0, 4)", "hook_resid_pre", "hook_mlp_out", "got blocks.9.hook_resid_pre");
     assertFailed(
         sae("activations", "--hook", "layer 3", "--tokens", tokens, "--out", dir.resolve("o")),
         2,

@@ -27,15 +27,7 @@ public final class ModelSource implements ActivationSource {
       TokenSource tokens,
       ActivationFilter filter,
       int batchSequences) {
-    if (!model.hookPoints().contains(hook)) {
-      throw new IllegalArgumentException(
-          "expected a hook point of "
-              + model.name()
-              + ", got "
-              + hook
-              + "; mend: it has "
-              + model.hookPoints());
-    }
+    Hooks.require(model, hook);
     if (batchSequences < 1) {
       throw new IllegalArgumentException(
           "expected batchSequences >= 1, got "

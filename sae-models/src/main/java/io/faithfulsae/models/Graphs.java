@@ -1,26 +1,28 @@
 package io.faithfulsae.models;
 
+import io.faithfulsae.HookPoint;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Attention;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
+import io.faithfulsae.models.spi.Architecture.Scores;
 import io.faithfulsae.models.spi.Graph;
 import io.faithfulsae.models.spi.Graph.Attribute;
 import io.faithfulsae.models.spi.Graph.Value;
 import io.faithfulsae.models.spi.Weights;
 import java.io.IOException;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
 
 /**
- * The graphs that a model is run by: a section of its blocks over whole sequences, or one step of
- * decoding.
+ * The graphs that a model is run by: whole sequences, from tokens or from hook points to a hook
+ * point or to logits, and one step of decoding.
  */
 final class Graphs {
   static final String TOKENS = "tokens";
   static final String POSITIONS = "positions";
   static final String LENGTH = "length";
-  static final String RESIDUAL = "residual";
-  static final String RESIDUAL_OUT = "residual_out";
+  static final String ACTIVATIONS = "activations";
   static final String LOGITS = "logits";
   static final String PROBABILITIES = "probabilities";
   static final String INVERSE_TEMPERATURE = "inverse_temperature";
@@ -36,52 +38,52 @@ final class Graphs {
     return what + ".fresh." + layer;
   }
 
-  /** From tokens to the residual stream that enters block {@code end}. */
-  static byte[] prefix(Architecture model, Weights weights, int end) throws IOException {
+  /** From tokens to the activations at a hook point, and nothing that they do not need. */
+  static byte[] tap(Architecture model, Weights weights, HookPoint hook) throws IOException {
     Graph graph = new Graph(weights);
-    Value tokens = graph.longInput(TOKENS, "rows");
-    Value positions = graph.longInput(POSITIONS, "rows");
-    Attention attention = causal(graph, model.dimensions(), graph.longInput(LENGTH, 1));
-    Value x = model.embed(graph, tokens, positions);
-    for (int layer = 0; layer < end; layer++) {
-      x = model.block(graph, layer, x, positions, attention);
-    }
-    graph.output(RESIDUAL_OUT, x, "rows", model.dimensions().dModel());
+    wholeSequences(graph, model, hook.layer() + 1);
+    graph.output(ACTIVATIONS, graph.at(hook), "rows", model.dimensions().dModel());
     return graph.toBytes();
   }
 
-  /** From the residual stream that enters block {@code first} to logits. */
-  static byte[] suffix(Architecture model, Weights weights, int first) throws IOException {
+  /**
+   * To logits, with the activations at some hook points given as inputs of the hooks' names. Tokens
+   * are an input only if something else than these reaches the logits.
+   */
+  static byte[] logits(Architecture model, Weights weights, Collection<HookPoint> replaced)
+      throws IOException {
     Graph graph = new Graph(weights);
-    Value residual = graph.floatInput(RESIDUAL, "rows", model.dimensions().dModel());
-    Value positions = graph.longInput(POSITIONS, "rows");
-    Attention attention = causal(graph, model.dimensions(), graph.longInput(LENGTH, 1));
-    return logits(graph, model, first, residual, positions, attention);
+    for (HookPoint hook : replaced) {
+      graph.replace(hook, graph.floatInput(hook.toString(), "rows", model.dimensions().dModel()));
+    }
+    Value last = wholeSequences(graph, model, model.dimensions().layers());
+    graph.output(LOGITS, model.unembed(graph, last), "rows", model.dimensions().vocabularySize());
+    return graph.toBytes();
   }
 
-  /** From tokens to logits. */
-  static byte[] whole(Architecture model, Weights weights) throws IOException {
-    Graph graph = new Graph(weights);
+  private static Value wholeSequences(Graph graph, Architecture model, int layers)
+      throws IOException {
     Value tokens = graph.longInput(TOKENS, "rows");
     Value positions = graph.longInput(POSITIONS, "rows");
     Attention attention = causal(graph, model.dimensions(), graph.longInput(LENGTH, 1));
-    return logits(graph, model, 0, model.embed(graph, tokens, positions), positions, attention);
+    return blocks(graph, model, layers, tokens, positions, attention);
   }
 
-  private static byte[] logits(
+  private static Value blocks(
       Graph graph,
       Architecture model,
-      int first,
-      Value residual,
+      int layers,
+      Value tokens,
       Value positions,
       Attention attention)
       throws IOException {
-    Value x = residual;
-    for (int layer = first; layer < model.dimensions().layers(); layer++) {
+    Value x = model.embed(graph, tokens, positions);
+    for (int layer = 0; layer < layers; layer++) {
+      x = graph.site(layer, Graph.RESID_PRE, x);
       x = model.block(graph, layer, x, positions, attention);
+      x = graph.site(layer, Graph.RESID_POST, x);
     }
-    graph.output(LOGITS, model.unembed(graph, x), "rows", model.dimensions().vocabularySize());
-    return graph.toBytes();
+    return x;
   }
 
   /**
@@ -108,7 +110,7 @@ final class Graphs {
               cached("value", layer), "rows", dims.keyValueHeads(), "capacity", dims.headDim()));
     }
     Attention attention =
-        (layer, query, key, value, scale) ->
+        (layer, query, key, value, scores) ->
             attendToCache(
                 graph,
                 dims,
@@ -116,14 +118,11 @@ final class Graphs {
                 query,
                 key,
                 value,
-                scale,
+                scores,
                 keys.get(layer),
                 values.get(layer),
-                mask);
-    Value x = model.embed(graph, tokens, positions);
-    for (int layer = 0; layer < dims.layers(); layer++) {
-      x = model.block(graph, layer, x, positions, attention);
-    }
+                visible(graph, scores.window(), positions, mask));
+    Value x = blocks(graph, model, dims.layers(), tokens, positions, attention);
     Value logits = model.unembed(graph, x);
     graph.output(LOGITS, logits, "rows", dims.vocabularySize());
     Value cooled = graph.scale(logits, inverseTemperature);
@@ -142,7 +141,7 @@ final class Graphs {
       Value query,
       Value key,
       Value value,
-      float scale,
+      Scores scores,
       Value keys,
       Value values,
       Value mask) {
@@ -150,15 +149,20 @@ final class Graphs {
     long headDim = dims.headDim();
     Value q =
         graph.scale(
-            graph.reshape(query, -1, kv, dims.heads() / kv, headDim), graph.constant(scale));
+            graph.reshape(query, -1, kv, dims.heads() / kv, headDim),
+            graph.constant(scores.scale()));
     Value k = graph.reshape(key, -1, kv, 1, headDim);
     Value v = graph.reshape(value, -1, kv, 1, headDim);
     graph.output(fresh("key", layer), k, "rows", kv, 1, headDim);
     graph.output(fresh("value", layer), v, "rows", kv, 1, headDim);
-    Value before = graph.add(graph.node("MatMul", List.of(q, keys)), mask);
-    Value self = graph.node("ReduceSum", List.of(graph.scale(q, k), graph.integers(-1)));
-    Value scores = graph.node("Concat", List.of(before, self), Attribute.of("axis", -1));
-    Value weights = graph.node("Softmax", List.of(scores), Attribute.of("axis", -1));
+    Value before =
+        graph.add(graph.softcap(graph.node("MatMul", List.of(q, keys)), scores.softcap()), mask);
+    Value self =
+        graph.softcap(
+            graph.node("ReduceSum", List.of(graph.scale(q, k), graph.integers(-1))),
+            scores.softcap());
+    Value all = graph.node("Concat", List.of(before, self), Attribute.of("axis", -1));
+    Value weights = graph.node("Softmax", List.of(all), Attribute.of("axis", -1));
     Value last = graph.integers(-1);
     Value weightsBefore = graph.node("Slice", List.of(weights, graph.integers(0), last, last));
     Value weightSelf =
@@ -168,21 +172,96 @@ final class Graphs {
     return graph.reshape(mixed, -1, dims.queryWidth());
   }
 
+  /**
+   * The mask of slots, and for a window also what hides the slots before it: {@code [rows, 1, 1,
+   * capacity]}.
+   */
+  private static Value visible(Graph graph, int window, Value positions, Value mask) {
+    if (window == 0) {
+      return mask;
+    }
+    return graph.once(
+        "visible." + window,
+        () -> {
+          Value capacity = graph.node("Shape", List.of(mask), Attribute.of("start", 1));
+          Value distance =
+              graph.node(
+                  "Sub", List.of(graph.reshape(positions, -1, 1, 1, 1), range(graph, capacity)));
+          Value past = graph.node("GreaterOrEqual", List.of(distance, graph.integers(window)));
+          return graph.add(mask, hide(graph, past));
+        });
+  }
+
+  /** 0 to {@code count - 1}, from a count of shape {@code [1]}. */
+  private static Value range(Graph graph, Value count) {
+    Value zero = graph.node("Squeeze", List.of(graph.integers(0)));
+    Value one = graph.node("Squeeze", List.of(graph.integers(1)));
+    return graph.node("Range", List.of(zero, graph.node("Squeeze", List.of(count)), one));
+  }
+
+  private static Value hide(Graph graph, Value where) {
+    return graph.node(
+        "Where", List.of(where, graph.constant(Float.NEGATIVE_INFINITY), graph.constant(0f)));
+  }
+
   private static Attention causal(Graph graph, Dimensions dims, Value length) {
-    return (layer, query, key, value, scale) -> {
+    return (layer, query, key, value, scores) -> {
+      Value q = sequences(graph, query, length, dims.queryWidth());
+      Value k = sequences(graph, key, length, dims.keyValueWidth());
+      Value v = sequences(graph, value, length, dims.keyValueWidth());
       Value attended =
-          graph.node(
-              "Attention",
-              List.of(
-                  sequences(graph, query, length, dims.queryWidth()),
-                  sequences(graph, key, length, dims.keyValueWidth()),
-                  sequences(graph, value, length, dims.keyValueWidth())),
-              Attribute.of("is_causal", 1),
-              Attribute.of("q_num_heads", dims.heads()),
-              Attribute.of("kv_num_heads", dims.keyValueHeads()),
-              Attribute.of("scale", scale));
+          scores.window() == 0 && scores.softcap() == 0
+              ? graph.node(
+                  "Attention",
+                  List.of(q, k, v),
+                  Attribute.of("is_causal", 1),
+                  Attribute.of("q_num_heads", dims.heads()),
+                  Attribute.of("kv_num_heads", dims.keyValueHeads()),
+                  Attribute.of("scale", scores.scale()))
+              : attend(graph, dims, q, k, v, length, scores);
       return graph.reshape(attended, -1, dims.queryWidth());
     };
+  }
+
+  /**
+   * Attention written out, for windows and bounded scores: the operator's order of bound and mask
+   * differs between versions of ONNX.
+   *
+   * @param q {@code [sequences, length, heads * headDim]}; k and v likewise
+   */
+  private static Value attend(
+      Graph graph, Dimensions dims, Value q, Value k, Value v, Value length, Scores scores) {
+    long kv = dims.keyValueHeads();
+    long group = dims.heads() / kv;
+    long headDim = dims.headDim();
+    Value queries = graph.transpose(graph.reshape(q, 0, 0, kv, group, headDim), 0, 2, 3, 1, 4);
+    Value keys = graph.transpose(graph.reshape(k, 0, 0, kv, 1, headDim), 0, 2, 3, 4, 1);
+    Value values = graph.transpose(graph.reshape(v, 0, 0, kv, 1, headDim), 0, 2, 3, 1, 4);
+    Value products =
+        graph.node("MatMul", List.of(graph.scale(queries, graph.constant(scores.scale())), keys));
+    Value masked =
+        graph.add(
+            graph.softcap(products, scores.softcap()), causalMask(graph, length, scores.window()));
+    Value weights = graph.node("Softmax", List.of(masked), Attribute.of("axis", -1));
+    return graph.transpose(graph.node("MatMul", List.of(weights, values)), 0, 3, 1, 2, 4);
+  }
+
+  /** {@code [length, length]}: 0 where row i sees column j, else minus infinity. */
+  private static Value causalMask(Graph graph, Value length, int window) {
+    return graph.once(
+        "causal." + window,
+        () -> {
+          Value places = range(graph, length);
+          Value distance =
+              graph.node(
+                  "Sub", List.of(graph.reshape(places, -1, 1), graph.reshape(places, 1, -1)));
+          Value hidden = graph.node("Less", List.of(distance, graph.integers(0)));
+          if (window > 0) {
+            Value past = graph.node("GreaterOrEqual", List.of(distance, graph.integers(window)));
+            hidden = graph.node("Or", List.of(hidden, past));
+          }
+          return hide(graph, hidden);
+        });
   }
 
   /** {@code [rows, width]} as {@code [sequences, length, width]}. */

@@ -6,6 +6,7 @@ import ai.onnxruntime.OrtSession;
 import io.faithfulsae.BackendException;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
+import io.faithfulsae.internal.Hooks;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
 import io.faithfulsae.models.spi.ModelConfig;
@@ -19,6 +20,7 @@ import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
@@ -31,8 +33,8 @@ import java.util.stream.IntStream;
  * Runtime.
  *
  * <p>Graphs are built in memory when first needed, one for each part of the model that is asked
- * for: activations at block L run blocks 0 to L-1, {@link #logitsFrom} runs block L on. Weights are
- * read from the safetensors files where they lie; nothing is written.
+ * for: the residual stream that enters block L runs blocks 0 to L-1, {@link #logitsFrom} runs block
+ * L on. Weights are read from the safetensors files where they lie; nothing is written.
  *
  * <p><b>Memory</b>: ONNX Runtime packs the matrices of each graph for its kernels, 4 bytes a
  * parameter that the graph uses, whatever the checkpoint stores: SmolLM2-135M (0.27 GB of float16)
@@ -85,7 +87,8 @@ public final class OnnxModel implements LanguageModel {
     this.sessions = new Sessions(weights.root(), options.threads());
     this.hookPoints =
         IntStream.range(0, architecture.dimensions().layers())
-            .mapToObj(HookPoint::residPre)
+            .boxed()
+            .flatMap(layer -> architecture.sites().stream().map(site -> new HookPoint(layer, site)))
             .toList();
   }
 
@@ -112,8 +115,8 @@ public final class OnnxModel implements LanguageModel {
     ModelFamily family = family(read);
     Weights weights = Weights.open(folder);
     Architecture architecture = family.architecture(read, weights);
-    Graphs.whole(
-        architecture, weights); // names a missing or misshapen tensor now, not at the first use
+    // Names a missing or misshapen tensor now, not at the first use.
+    Graphs.logits(architecture, weights, Set.of());
     Path fileName = folder.toAbsolutePath().normalize().getFileName();
     return new OnnxModel(
         fileName == null ? family.modelType() : fileName.toString(),
@@ -174,42 +177,57 @@ public final class OnnxModel implements LanguageModel {
   @Override
   public synchronized void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
     checkOpen();
-    int layer = layer(hook);
+    Hooks.require(this, hook);
     int length = flatten(tokens);
-    OrtSession session =
-        sessions.get("prefix." + layer, () -> Graphs.prefix(architecture, weights, layer));
-    runTokens(session, tokens.length, length, Graphs.RESIDUAL_OUT, dModel(), into);
+    OrtSession session = sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook));
+    run(session, true, Map.of(), tokens.length, length, Graphs.ACTIVATIONS, dModel(), into);
   }
 
   @Override
   public synchronized void logits(int[][] tokens, FloatBuffer into) {
+    logits(tokens, Map.of(), into);
+  }
+
+  @Override
+  public synchronized void logits(
+      int[][] tokens, Map<HookPoint, FloatBuffer> replaced, FloatBuffer into) {
     checkOpen();
+    replaced.keySet().forEach(hook -> Hooks.require(this, hook));
     int length = flatten(tokens);
-    OrtSession session = sessions.get("whole", () -> Graphs.whole(architecture, weights));
-    runTokens(session, tokens.length, length, Graphs.LOGITS, vocabularySize(), into);
+    run(
+        logitsSession(replaced),
+        true,
+        replaced,
+        tokens.length,
+        length,
+        Graphs.LOGITS,
+        vocabularySize(),
+        into);
+  }
+
+  private OrtSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
+    List<HookPoint> hooks = hookPoints.stream().filter(replaced::containsKey).toList();
+    return sessions.get("logits " + hooks, () -> Graphs.logits(architecture, weights, hooks));
   }
 
   @Override
   public synchronized void logitsFrom(
       HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into) {
     checkOpen();
-    int layer = layer(hook);
+    Hooks.require(this, hook);
     checkLength(batch, length);
-    int rows = Math.multiplyExact(batch, length);
-    checkRoom("activations", activations, rows, dModel());
-    FloatBuffer input = activations;
-    if (!usable(input)) {
-      input = floats(rows, dModel());
-      input.put(0, activations, activations.position(), rows * dModel());
+    Map<HookPoint, FloatBuffer> replaced = Map.of(hook, activations);
+    OrtSession session = logitsSession(replaced);
+    if (session.getInputNames().contains(Graphs.TOKENS)) {
+      throw new IllegalArgumentException(
+          "expected a hook point through which all goes, such as "
+              + HookPoint.residPre(hook.layer())
+              + ", got "
+              + hook
+              + ", beside which the residual stream runs on; mend: use logits(tokens, replaced,"
+              + " into)");
     }
-    fillPositions(batch, length);
-    OrtSession session =
-        sessions.get("suffix." + layer, () -> Graphs.suffix(architecture, weights, layer));
-    try (OnnxTensor residual = tensor(input, rows, dModel())) {
-      run(session, Graphs.RESIDUAL, residual, rows, length, Graphs.LOGITS, vocabularySize(), into);
-    } catch (OrtException e) {
-      throw failed(e);
-    }
+    run(session, false, replaced, batch, length, Graphs.LOGITS, vocabularySize(), into);
   }
 
   /**
@@ -234,54 +252,61 @@ public final class OnnxModel implements LanguageModel {
     return architecture.dimensions();
   }
 
-  private void runTokens(
-      OrtSession session, int batch, int length, String output, int width, FloatBuffer into) {
-    int rows = Math.multiplyExact(batch, length);
-    fillPositions(batch, length);
-    try (OnnxTensor ids = tensor(tokenIds, rows)) {
-      run(session, Graphs.TOKENS, ids, rows, length, output, width, into);
-    } catch (OrtException e) {
-      throw failed(e);
-    }
-  }
-
+  /**
+   * Runs whole sequences.
+   *
+   * @param fromTokens whether {@link #tokenIds} are filled
+   * @param hooks activations {@code [rows, dModel]} at hook points that are inputs
+   */
   private void run(
       OrtSession session,
-      String inputName,
-      OnnxTensor input,
-      int rows,
+      boolean fromTokens,
+      Map<HookPoint, FloatBuffer> hooks,
+      int batch,
       int length,
       String output,
       int width,
-      FloatBuffer into)
-      throws OrtException {
+      FloatBuffer into) {
+    int rows = Math.multiplyExact(batch, length);
     checkRoom("into", into, rows, width);
+    hooks.forEach((hook, data) -> checkRoom(hook.toString(), data, rows, dModel()));
+    fillPositions(batch, length);
     boolean direct = usable(into);
     FloatBuffer result = direct ? into : floats(rows, width);
-    try (OnnxTensor place = tensor(positions, rows);
-        OnnxTensor span = tensor(lengths.put(0, length), 1);
-        OnnxTensor out = tensor(result, rows, width)) {
-      Map<String, OnnxTensor> inputs =
-          Map.of(inputName, input, Graphs.POSITIONS, place, Graphs.LENGTH, span);
-      session.run(inputs, Set.of(), Map.of(output, out)).close();
+    Map<String, OnnxTensor> inputs = new HashMap<>();
+    try {
+      inputs.put(Graphs.POSITIONS, tensor(positions, rows));
+      inputs.put(Graphs.LENGTH, tensor(lengths.put(0, length), 1));
+      if (fromTokens) {
+        inputs.put(Graphs.TOKENS, tensor(tokenIds, rows));
+      }
+      for (Map.Entry<HookPoint, FloatBuffer> hook : hooks.entrySet()) {
+        inputs.put(
+            hook.getKey().toString(), tensor(readable(hook.getValue(), rows), rows, dModel()));
+      }
+      // A graph has no inputs that its output does not need.
+      Map<String, OnnxTensor> needed = new HashMap<>(inputs);
+      needed.keySet().retainAll(session.getInputNames());
+      try (OnnxTensor out = tensor(result, rows, width)) {
+        session.run(needed, Set.of(), Map.of(output, out)).close();
+      }
+    } catch (OrtException e) {
+      throw failed(e);
+    } finally {
+      inputs.values().forEach(OnnxTensor::close);
     }
     if (!direct) {
       into.put(into.position(), result, 0, rows * width);
     }
   }
 
-  private int layer(HookPoint hook) {
-    if (!hookPoints.contains(hook)) {
-      throw new IllegalArgumentException(
-          "expected one of the hook points of "
-              + name
-              + ", "
-              + hookPoints
-              + ", got "
-              + hook
-              + "; mend: choose one of these");
+  /** The data itself where ONNX Runtime can read it, else a copy. */
+  private FloatBuffer readable(FloatBuffer data, int rows) {
+    if (usable(data)) {
+      return data;
     }
-    return hook.layer();
+    FloatBuffer copy = floats(rows, dModel());
+    return copy.put(0, data, data.position(), rows * dModel());
   }
 
   private int flatten(int[][] tokens) {

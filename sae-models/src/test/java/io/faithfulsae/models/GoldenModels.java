@@ -17,7 +17,19 @@ public final class GoldenModels {
 
   static Stream<String> all() {
     return Stream.of(
-        "gpt2-tied", "gpt2-untied-bf16", "llama-tied-bias", "llama-untied-fp16-sharded");
+        "gpt2-tied",
+        "gpt2-untied-bf16",
+        "llama-tied-bias",
+        "llama-untied-fp16-sharded",
+        "llama3-rope",
+        "gptneox-parallel",
+        "gptneox-serial",
+        "mistral-window",
+        "mistral-no-window",
+        "gemma2-window",
+        "gemma2-bf16",
+        "qwen2",
+        "qwen3");
   }
 
   public static Path folder(String name) {

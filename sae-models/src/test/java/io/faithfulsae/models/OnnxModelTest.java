@@ -36,7 +36,9 @@ class OnnxModelTest {
       assertEquals(16, model.contextLength());
       assertEquals(3, model.bosToken());
       assertEquals(4, model.eosToken());
-      assertEquals(List.of(HookPoint.residPre(0), HookPoint.residPre(1)), model.hookPoints());
+      assertEquals(10, model.hookPoints().size(), "five sites in each of two blocks");
+      assertEquals(HookPoint.residPre(0), model.hookPoints().get(0));
+      assertEquals(HookPoint.parse("blocks.1.hook_resid_post"), model.hookPoints().get(9));
     }
   }
 
@@ -190,11 +192,14 @@ class OnnxModelTest {
       HookPoint first = HookPoint.residPre(0);
       assertSays(
           () -> model.activations(HookPoint.residPre(2), new int[][] {{1}}, into),
-          "[blocks.0.hook_resid_pre, blocks.1.hook_resid_pre], got blocks.2.hook_resid_pre");
+          "L in [0, 2) and SITE one of [hook_resid_pre, hook_attn_out, hook_resid_mid, hook_mlp_out,"
+              + " hook_resid_post], got blocks.2.hook_resid_pre");
       assertSays(
-          () ->
-              model.activations(HookPoint.parse("blocks.0.hook_mlp_out"), new int[][] {{1}}, into),
-          "hook_mlp_out");
+          () -> model.activations(HookPoint.parse("blocks.0.hook_z"), new int[][] {{1}}, into),
+          "got blocks.0.hook_z");
+      assertSays(
+          () -> model.logitsFrom(HookPoint.parse("blocks.0.hook_mlp_out"), into, 1, 2, into),
+          "such as blocks.0.hook_resid_pre, got blocks.0.hook_mlp_out, beside which");
       assertSays(
           () -> model.activations(first, new int[][] {{1, 61}}, into),
           "[0, 61), got 61 in sequence 0");
@@ -211,7 +216,7 @@ class OnnxModelTest {
           "[2, 61] = 122 floats, got 121");
       assertSays(
           () -> model.logitsFrom(first, OnnxModel.floats(11), 1, 1, into),
-          "room in activations for [1, 12]");
+          "room in blocks.0.hook_resid_pre for [1, 12]");
       assertSays(() -> model.decoder(1, 17), "1 to 16 tokens");
       assertSays(() -> model.decoder(Integer.MAX_VALUE / 100, 16), "buffers of at most 2 GiB");
     }
@@ -287,14 +292,14 @@ class OnnxModelTest {
       quoteCharacter = '\0',
       textBlock =
           """
-          gpt2-tied | "model_type": "gpt2" | "model_type": "mamba" | one of the supported families [gpt2, llama, stranger], got "mamba"
+          gpt2-tied | "model_type": "gpt2" | "model_type": "mamba" | one of the supported families [gemma2, gpt2, gpt_neox, llama, mistral, qwen2, qwen3, stranger], got "mamba"
           gpt2-tied | "add_cross_attention": false | "add_cross_attention": true | add_cross_attention
-          gpt2-tied | "gelu_new" | "mish" | activation_function: expected gelu_new
+          gpt2-tied | "gelu_new" | "mish" | activation_function: expected gelu, gelu_new
           gpt2-tied | "n_head": 4 | "n_head": 3 | n_head: expected a divisor
           gpt2-tied | "n_embd": 20 | "n_embd": -1 | n_embd: expected a positive integer, got -1
-          llama-untied-fp16-sharded | "rope_type": "default" | "rope_type": "llama3" | rope_parameters: expected rope_type "default"
-          llama-tied-bias | "rope_theta": 10000.0 | "rope_theta": 1.0, "rope_scaling": {"type": "linear"} | rope_scaling
-          llama-tied-bias | "hidden_act": "silu" | "hidden_act": "gelu" | hidden_act
+          llama-untied-fp16-sharded | "rope_type": "default" | "rope_type": "yarn" | rope_parameters: expected rope_type "default", "linear" or "llama3"
+          llama-tied-bias | "rope_theta": 10000.0 | "rope_theta": 1.0, "rope_scaling": {"type": "linear"} | rope_scaling: expected a number > 0 under factor
+          llama-tied-bias | "hidden_act": "silu" | "hidden_act": "tanh" | hidden_act
           llama-tied-bias | "num_key_value_heads": 2 | "num_key_value_heads": 4 | num_key_value_heads
           llama-tied-bias | "head_dim": 6 | "head_dim": 5 | head_dim
           """)

@@ -8,6 +8,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.internal.Safetensors;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.Map;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -28,7 +29,8 @@ class ParityTest {
         FloatBuffer computed = OnnxModel.floats(rows, model.vocabularySize());
         model.logits(tokens, computed);
         assertClose(logits, computed, name + " logits " + batch);
-        for (HookPoint hook : model.hookPoints()) {
+        for (int layer = 0; layer < model.hookPoints().size() / sites(model); layer++) {
+          HookPoint hook = HookPoint.residPre(layer);
           float[] residual =
               GoldenModels.floats(expected, "residual." + batch + "." + hook.layer());
           FloatBuffer activations = OnnxModel.floats(rows, model.dModel());
@@ -38,6 +40,58 @@ class ParityTest {
           model.logitsFrom(hook, activations, tokens.length, tokens[0].length, computed);
           assertClose(logits, computed, name + " logits from " + hook + " " + batch);
         }
+      }
+    }
+  }
+
+  private static long sites(OnnxModel model) {
+    return model.hookPoints().stream().filter(hook -> hook.layer() == 0).count();
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void theSitesOfEveryBlock(String name) throws Exception {
+    try (OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1));
+        Safetensors expected = expected(name)) {
+      int[][] tokens = GoldenModels.ints(expected, "tokens.a");
+      int rows = tokens.length * tokens[0].length;
+      float[] logits = GoldenModels.floats(expected, "logits.a");
+      for (HookPoint hook : model.hookPoints()) {
+        FloatBuffer activations = OnnxModel.floats(rows, model.dModel());
+        model.activations(hook, tokens, activations);
+        assertClose(site(expected, hook), activations, name + " " + hook);
+
+        FloatBuffer computed = OnnxModel.floats(rows, model.vocabularySize());
+        model.logits(tokens, Map.of(hook, activations), computed);
+        assertClose(logits, computed, name + " logits with " + hook + " put back");
+        for (int i = 0; i < activations.capacity(); i++) {
+          activations.put(i, 1 - activations.get(i));
+        }
+        model.logits(tokens, Map.of(hook, activations), computed);
+        float change = 0;
+        for (int i = 0; i < logits.length; i++) {
+          change = Math.max(change, Math.abs(logits[i] - computed.get(i)));
+        }
+        assertTrue(change > 1e-2, name + " does not use what replaces " + hook);
+      }
+    }
+  }
+
+  private static float[] site(Safetensors expected, HookPoint hook) throws Exception {
+    float[] before = GoldenModels.floats(expected, "residual.a." + hook.layer());
+    switch (hook.site()) {
+      case "hook_resid_pre" -> {
+        return before;
+      }
+      case "hook_resid_mid" -> {
+        float[] added = GoldenModels.floats(expected, "hook_attn_out." + hook.layer());
+        for (int i = 0; i < added.length; i++) {
+          added[i] += before[i];
+        }
+        return added;
+      }
+      default -> {
+        return GoldenModels.floats(expected, hook.site() + "." + hook.layer());
       }
     }
   }

@@ -10,6 +10,7 @@ import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
@@ -140,7 +141,11 @@ public final class ModelCost implements AutoCloseable {
     int length = tokens[0].length;
     int count = tokens.length * length;
     FloatBuffer logits = into.host().asFloatBuffer().limit(count * model.vocabularySize());
-    model.logitsFrom(hook, rows.activations(count), tokens.length, length, logits);
+    if (hook.isResidual()) {
+      model.logitsFrom(hook, rows.activations(count), tokens.length, length, logits);
+    } else {
+      model.logits(tokens, Map.of(hook, rows.activations(count)), logits);
+    }
     return logits;
   }
 

@@ -1,6 +1,7 @@
 package io.faithfulsae.models.gpt2;
 
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.models.spi.Activation;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Graph;
 import io.faithfulsae.models.spi.Graph.Attribute;
@@ -45,27 +46,11 @@ public final class Gpt2Family implements ModelFamily {
             width / heads),
         config.number("n_inner", 4 * width),
         (float) config.real("layer_norm_epsilon", 1e-5),
-        activation(config),
+        Activation.of(config, "activation_function", "gelu_new"),
         config.flag("scale_attn_weights", true),
         config.flag("scale_attn_by_inverse_layer_idx", false),
         config.flag("tie_word_embeddings", true),
         weights.has("transformer.wte.weight") ? "transformer." : "");
-  }
-
-  private static Activation activation(ModelConfig config) throws SaeFormatException {
-    return switch (config.text("activation_function", "gelu_new")) {
-      case "gelu_new", "gelu_pytorch_tanh", "gelu_fast" ->
-          (graph, x) -> graph.node("Gelu", List.of(x), Attribute.of("approximate", "tanh"));
-      case "gelu" -> (graph, x) -> graph.node("Gelu", List.of(x));
-      case "relu" -> (graph, x) -> graph.node("Relu", List.of(x));
-      default ->
-          throw config.problem(
-              "activation_function", "gelu_new, gelu_pytorch_tanh, gelu_fast, gelu or relu");
-    };
-  }
-
-  private interface Activation {
-    Value apply(Graph graph, Value x);
   }
 
   private record Gpt2(
@@ -102,12 +87,17 @@ public final class Gpt2Family implements ModelFamily {
               Attribute.of("num_outputs", 3));
       Value mixed =
           attention.apply(layer, qkv.get(0), qkv.get(1), qkv.get(2), attentionScale(layer));
-      Value middle = graph.add(residual, linear(graph, mixed, name + "attn.c_proj", width, width));
+      Value attended = linear(graph, mixed, name + "attn.c_proj", width, width);
+      Value middle =
+          graph.site(
+              layer,
+              Graph.RESID_MID,
+              graph.add(residual, graph.site(layer, Graph.ATTN_OUT, attended)));
       Value hidden =
           linear(graph, norm(graph, middle, name + "ln_2"), name + "mlp.c_fc", width, inner);
-      return graph.add(
-          middle,
-          linear(graph, activation.apply(graph, hidden), name + "mlp.c_proj", inner, width));
+      Value added =
+          linear(graph, activation.apply(graph, hidden), name + "mlp.c_proj", inner, width);
+      return graph.add(middle, graph.site(layer, Graph.MLP_OUT, added));
     }
 
     @Override
@@ -119,9 +109,9 @@ public final class Gpt2Family implements ModelFamily {
           true);
     }
 
-    private float attentionScale(int layer) {
+    private Scores attentionScale(int layer) {
       double scale = scaleByWidth ? 1 / Math.sqrt(dimensions.headDim()) : 1;
-      return (float) (scaleByLayer ? scale / (layer + 1) : scale);
+      return Scores.scaled(scaleByLayer ? scale / (layer + 1) : scale);
     }
 
     private Value norm(Graph graph, Value x, String name) throws SaeFormatException {

@@ -2,6 +2,7 @@ package io.faithfulsae.models.spi;
 
 import io.faithfulsae.models.spi.Graph.Value;
 import java.io.IOException;
+import java.util.List;
 
 /**
  * How one model computes. The residual stream is flat, {@code [rows, dModel]} with one row a token
@@ -40,6 +41,21 @@ public interface Architecture {
     }
   }
 
+  /**
+   * How products of query and key become weights: {@code softmax(softcap · tanh(scale · qk /
+   * softcap))} over the tokens that are seen.
+   *
+   * @param scale what the products are multiplied by
+   * @param window tokens that are seen, the token itself and those right before it; 0: all
+   * @param softcap bound of the scores (Gemma 2); 0: none
+   */
+  record Scores(float scale, int window, float softcap) {
+    /** Scores that are scaled and nothing else. */
+    public static Scores scaled(double scale) {
+      return new Scores((float) scale, 0, 0);
+    }
+  }
+
   /** Causal attention among the tokens of each sequence; how depends on what the graph is for. */
   interface Attention {
     /**
@@ -49,10 +65,10 @@ public interface Architecture {
      * @param query {@code [rows, heads * headDim]}
      * @param key {@code [rows, keyValueHeads * headDim]}
      * @param value as the key
-     * @param scale what the products of query and key are multiplied by
+     * @param scores from products to weights
      * @return {@code [rows, heads * headDim]}
      */
-    Value apply(int layer, Value query, Value key, Value value, float scale);
+    Value apply(int layer, Value query, Value key, Value value, Scores scores);
   }
 
   /** The sizes. */
@@ -66,7 +82,20 @@ public interface Architecture {
    */
   Value embed(Graph graph, Value tokens, Value positions) throws IOException;
 
-  /** One block: residual stream in, residual stream out, both {@code [rows, dModel]}. */
+  /**
+   * The sites of every block that {@link #block} names with {@link Graph#site}, in the order in
+   * which they are computed.
+   */
+  default List<String> sites() {
+    return List.of(
+        Graph.RESID_PRE, Graph.ATTN_OUT, Graph.RESID_MID, Graph.MLP_OUT, Graph.RESID_POST);
+  }
+
+  /**
+   * One block: residual stream in, residual stream out, both {@code [rows, dModel]}. What enters
+   * and leaves it is named by the caller; {@code hook_attn_out}, {@code hook_resid_mid} and {@code
+   * hook_mlp_out} are named here.
+   */
   Value block(Graph graph, int layer, Value residual, Value positions, Attention attention)
       throws IOException;
 

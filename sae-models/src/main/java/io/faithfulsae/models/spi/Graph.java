@@ -10,12 +10,17 @@ import ai.onnx.proto.OnnxMl.TensorProto;
 import ai.onnx.proto.OnnxMl.TensorShapeProto;
 import ai.onnx.proto.OnnxMl.TypeProto;
 import ai.onnx.proto.OnnxMl.ValueInfoProto;
+import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.internal.Safetensors.DType;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.Supplier;
 
 /**
@@ -24,12 +29,29 @@ import java.util.function.Supplier;
  * Cast to float32.
  */
 public final class Graph {
+  /** TransformerLens' names of the sites of a block: the residual stream that enters it. */
+  public static final String RESID_PRE = "hook_resid_pre";
+
+  /** What attention adds to the residual stream. */
+  public static final String ATTN_OUT = "hook_attn_out";
+
+  /** The residual stream between attention and MLP. */
+  public static final String RESID_MID = "hook_resid_mid";
+
+  /** What the MLP adds to the residual stream. */
+  public static final String MLP_OUT = "hook_mlp_out";
+
+  /** The residual stream that leaves the block. */
+  public static final String RESID_POST = "hook_resid_post";
+
   private static final int OPSET = 23;
   private static final int IR_VERSION = 11;
 
   private final Weights weights;
   private final GraphProto.Builder graph = GraphProto.newBuilder().setName("faithfulsae");
   private final Map<String, Value> once = new HashMap<>();
+  private final Map<HookPoint, Value> sites = new HashMap<>();
+  private final Map<HookPoint, Value> replaced = new HashMap<>();
   private int names;
 
   /** A tensor in the graph. */
@@ -123,6 +145,32 @@ public final class Graph {
                 .setTensorType(
                     TypeProto.Tensor.newBuilder().setElemType(type.getNumber()).setShape(dims)))
         .build();
+  }
+
+  /**
+   * Names a value as a hook point's. What is computed from the result is computed from what stands
+   * in its place, if {@link #replace} named something.
+   */
+  public Value site(int layer, String name, Value value) {
+    HookPoint hook = new HookPoint(layer, name);
+    Value used = replaced.getOrDefault(hook, value);
+    sites.put(hook, used);
+    return used;
+  }
+
+  /** Puts a value in the place of a hook point's, from before the model is built on. */
+  public void replace(HookPoint hook, Value value) {
+    replaced.put(hook, value);
+  }
+
+  /** The value at a hook point that {@link #site} has named. */
+  public Value at(HookPoint hook) {
+    Value value = sites.get(hook);
+    if (value == null) {
+      throw new IllegalStateException(
+          "expected the model's blocks to name " + hook + ", got only " + sites.keySet());
+    }
+    return value;
   }
 
   /** Adds a node with one output. */
@@ -263,6 +311,13 @@ public final class Graph {
     return node("Mul", List.of(a, b));
   }
 
+  /** {@code cap · tanh(value / cap)}; 0: as it is. */
+  public Value softcap(Value value, float cap) {
+    return cap == 0
+        ? value
+        : scale(node("Tanh", List.of(scale(value, constant(1 / cap)))), constant(cap));
+  }
+
   /** A value in another shape; 0 keeps a dimension, -1 takes what is left. */
   public Value reshape(Value value, long... shape) {
     return node("Reshape", List.of(value, integers(shape)));
@@ -273,13 +328,32 @@ public final class Graph {
     return node("Transpose", List.of(value), Attribute.of("perm", order));
   }
 
-  /** The graph as an ONNX model. */
+  /** The graph as an ONNX model, without what no output needs: no node, weight or input. */
   public byte[] toBytes() {
+    Set<String> needed = new HashSet<>();
+    graph.getOutputList().forEach(output -> needed.add(output.getName()));
+    List<NodeProto> nodes = new ArrayList<>();
+    for (int i = graph.getNodeCount() - 1; i >= 0; i--) {
+      NodeProto node = graph.getNode(i);
+      if (node.getOutputList().stream().anyMatch(needed::contains)) {
+        needed.addAll(node.getInputList());
+        nodes.add(node);
+      }
+    }
+    Collections.reverse(nodes);
+    GraphProto.Builder pruned = GraphProto.newBuilder().setName(graph.getName()).addAllNode(nodes);
+    pruned.addAllOutput(graph.getOutputList());
+    graph.getInputList().stream()
+        .filter(input -> needed.contains(input.getName()))
+        .forEach(pruned::addInput);
+    graph.getInitializerList().stream()
+        .filter(weight -> needed.contains(weight.getName()))
+        .forEach(pruned::addInitializer);
     return ModelProto.newBuilder()
         .setIrVersion(IR_VERSION)
         .setProducerName("faithfulsae")
         .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain("").setVersion(OPSET))
-        .setGraph(graph)
+        .setGraph(pruned)
         .build()
         .toByteArray();
   }

@@ -1,0 +1,5 @@
+/** The Gemma family. */
+@NullMarked
+package io.faithfulsae.models.gemma;
+
+import org.jspecify.annotations.NullMarked;

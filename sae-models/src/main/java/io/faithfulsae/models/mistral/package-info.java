@@ -1,0 +1,5 @@
+/** The Mistral family. */
+@NullMarked
+package io.faithfulsae.models.mistral;
+
+import org.jspecify.annotations.NullMarked;

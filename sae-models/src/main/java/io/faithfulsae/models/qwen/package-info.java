@@ -1,0 +1,5 @@
+/** The Qwen family. */
+@NullMarked
+package io.faithfulsae.models.qwen;
+
+import org.jspecify.annotations.NullMarked;
