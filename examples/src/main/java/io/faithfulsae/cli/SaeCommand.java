@@ -25,7 +25,8 @@ import picocli.CommandLine.ParseResult;
       EncodeCommand.class,
       EvaluateCommand.class,
       MatchCommand.class,
-      FakeFeaturesCommand.class
+      FakeFeaturesCommand.class,
+      CompareCommand.class
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {

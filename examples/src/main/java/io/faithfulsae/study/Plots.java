@@ -32,14 +32,7 @@ import org.knowm.xchart.style.markers.SeriesMarkers;
  * Ito's, told apart by everyone.
  */
 final class Plots {
-  private static final Color[] DATA_SETS = {
-    new Color(0x0072B2),
-    new Color(0xD55E00),
-    new Color(0x009E73),
-    new Color(0xCC79A7),
-    new Color(0xE69F00),
-    new Color(0x56B4E9)
-  };
+  private static final Color[] DATA_SETS = Palette.colors();
   private static final BasicStroke[] SEEDS = {
     stroke(), stroke(10, 7), stroke(3, 5), stroke(14, 5, 3, 5)
   };

@@ -1,0 +1,85 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.compare.Comparer;
+import io.faithfulsae.compare.Comparison;
+import io.faithfulsae.compare.ComparisonPlot;
+import io.faithfulsae.compare.ComparisonTable;
+import io.faithfulsae.compare.ResultFile;
+import io.faithfulsae.compare.Run;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code sae compare}: data sets compared over models and tasks. */
+@Command(
+    name = "compare",
+    description =
+        "Compares the data sets of finished runs over models and tasks: averages, differences, wins, paired tests.")
+final class CompareCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+
+  @Parameters(
+      paramLabel = "FILE",
+      arity = "1..*",
+      description = "Result files: probing or fake features.")
+  List<Path> files = List.of();
+
+  @Option(
+      names = "--datasets",
+      paramLabel = "NAME",
+      split = ",",
+      description =
+          "Data sets to compare, in this order; faithful-MODEL counts as faithful. Default: those that more than half of the models have.")
+  List<String> dataSets = List.of();
+
+  @Option(
+      names = "--measures",
+      paramLabel = "NAME",
+      split = ",",
+      description =
+          "Measures to compare. Default: sae_acc and sae_f1, or avg_fake_feature_ratio, whichever there is.")
+  List<String> measures = List.of();
+
+  @Option(
+      names = "--resamples",
+      paramLabel = "N",
+      defaultValue = "10000",
+      description = "Of the bootstrap (default: ${DEFAULT-VALUE}).")
+  int resamples;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "42",
+      description = "Of the bootstrap (default: ${DEFAULT-VALUE}).")
+  long seed;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE.json",
+      required = true,
+      description = "File to write; a picture goes beside it, as FILE.png.")
+  Path out;
+
+  @Override
+  public Integer call() throws IOException {
+    List<Run> runs = new ArrayList<>();
+    for (Path file : files) {
+      runs.addAll(ResultFile.read(file));
+    }
+    Comparison comparison =
+        Comparer.compare(
+            files.stream().map(Path::toString).toList(),
+            runs,
+            new Comparer.Options(dataSets, measures, resamples, seed));
+    Path picture = ComparisonPlot.write(comparison, out);
+    common.write(out, comparison, ComparisonTable.text(comparison) + "\n\n" + picture);
+    return 0;
+  }
+}

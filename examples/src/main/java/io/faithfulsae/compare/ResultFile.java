@@ -1,0 +1,103 @@
+package io.faithfulsae.compare;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.SaeFormatException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * Reads result files in the layout of the study: a list of {@code {"run": {"model", "dataset",
+ * ...}, "result": ...}}, where a result is numbers by name (fake features) or by task and name
+ * (probing).
+ */
+public final class ResultFile {
+  private static final String FAITHFUL = "faithful";
+  private static final String LAYOUT =
+      "a list of {\"run\": {\"model\", \"dataset\"}, \"result\": numbers by name, or by task and name}";
+
+  private ResultFile() {}
+
+  /**
+   * Reads all runs of a file.
+   *
+   * @throws SaeFormatException if it is not in that layout; the message names the run
+   */
+  public static List<Run> read(Path file) throws IOException {
+    JsonNode root;
+    try {
+      root = JsonMapper.builder().build().readTree(Files.readAllBytes(file));
+    } catch (JsonProcessingException e) {
+      throw problem(file, "file", "JSON, got: " + e.getOriginalMessage());
+    }
+    if (!root.isArray() || root.isEmpty()) {
+      throw problem(file, "file", LAYOUT + ", got " + root.getNodeType());
+    }
+    List<Run> runs = new ArrayList<>();
+    for (int i = 0; i < root.size(); i++) {
+      runs.add(run(file, "run " + i, root.get(i)));
+    }
+    return runs;
+  }
+
+  private static Run run(Path file, String place, JsonNode entry) throws SaeFormatException {
+    String model = entry.path("run").path("model").asText("");
+    String dataSet = entry.path("run").path("dataset").asText("");
+    JsonNode result = entry.path("result");
+    if (model.isEmpty() || dataSet.isEmpty() || !result.isObject() || result.isEmpty()) {
+      throw problem(file, place, LAYOUT + ", got " + shortened(entry));
+    }
+    Map<String, Map<String, Double>> results = new LinkedHashMap<>();
+    for (Map.Entry<String, JsonNode> field : result.properties()) {
+      if (field.getValue().isObject()) {
+        for (Map.Entry<String, JsonNode> measure : field.getValue().properties()) {
+          put(file, place, results, field.getKey(), measure);
+        }
+      } else {
+        put(file, place, results, Run.NO_TASK, field);
+      }
+    }
+    return new Run(model, group(dataSet), results);
+  }
+
+  /** Each model has a faithful data set of its own, {@code faithful-MODEL}; they are one kind. */
+  private static String group(String dataSet) {
+    return dataSet.startsWith(FAITHFUL + "-") ? FAITHFUL : dataSet;
+  }
+
+  private static void put(
+      Path file,
+      String place,
+      Map<String, Map<String, Double>> results,
+      String task,
+      Map.Entry<String, JsonNode> measure)
+      throws SaeFormatException {
+    if (!measure.getValue().isNumber()) {
+      throw problem(
+          file,
+          place,
+          "a number for " + measure.getKey() + ", got " + shortened(measure.getValue()));
+    }
+    results
+        .computeIfAbsent(task, t -> new LinkedHashMap<>())
+        .put(measure.getKey(), measure.getValue().doubleValue());
+  }
+
+  private static String shortened(JsonNode node) {
+    String text = node.toString();
+    return text.length() <= 120 ? text : text.substring(0, 120) + " …";
+  }
+
+  private static SaeFormatException problem(Path file, String place, String expected) {
+    return new SaeFormatException(
+        file,
+        place,
+        "expected " + expected + "; mend: pass files that sae probe or sae fake-features wrote");
+  }
+}

@@ -1,0 +1,5 @@
+/** Tests. */
+@NullMarked
+package io.faithfulsae.compare;
+
+import org.jspecify.annotations.NullMarked;
