@@ -130,7 +130,10 @@ def main() -> None:
             f"| {r['shape']} | {r['operation']} | {r['ms']:.2f} | {r['rows_per_second']:,.0f} | {r['against']} "
             f"| {r['their_ms']:.2f} | {r['ratio']:.2f} ({low:.2f} to {high:.2f}) |"
         )
-    (out / "RESULTS.md").write_text("\n".join(text) + "\n")
+    file = out / "RESULTS.md"
+    # What run-models.sh has written stays.
+    _, heading, models = (file.read_text() if file.exists() else "").partition("\n# Measured on language models")
+    file.write_text("\n".join(text) + "\n" + heading + models)
     print("\n".join(text))
     here = Path(__file__).resolve().parent.parent
     if out == here:

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Times this project and transformers in turn on a language model, fp32, the same threads: tokens a second of the residual
+# stream in the middle, and of sampling 32 texts of 128 tokens from BOS with a cache.
+# transformers runs in bf16 too, for what the processor would allow. Writes the last section of RESULTS.md.
+#   run-models.sh MODEL_DIR NAME     THREADS=2 ROUNDS=3 SECONDS_EACH=10 PYTHON=python3 as in run-cpu.sh; quiet machine
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+model=${1:?usage: run-models.sh MODEL_DIR NAME}
+name=${2:?usage: run-models.sh MODEL_DIR NAME}
+threads=${THREADS:-2}
+rounds=${ROUNDS:-3}
+seconds=${SECONDS_EACH:-10}
+python=${PYTHON:-python3}
+jar=$here/target/benchmarks.jar
+[ -f "$jar" ] || { echo "$jar is missing; mend: mvn -DskipTests package" >&2; exit 1; }
+"$python" -c 'import torch, transformers' 2>/dev/null \
+    || { echo "$python lacks torch or transformers; mend: pip install torch transformers" >&2; exit 1; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cpus=$("$python" -c "import os; print(','.join(map(str, sorted(os.sched_getaffinity(0))[:$threads])))")
+for round in $(seq "$rounds"); do
+    taskset -c "$cpus" "${JAVA_HOME:+$JAVA_HOME/bin/}java" --enable-native-access=ALL-UNNAMED -cp "$jar" \
+        io.faithfulsae.benchmarks.ModelSpeed "$model" "$threads" "$seconds" "$work/ours-$round.json"
+    for dtype in float32 bfloat16; do
+        taskset -c "$cpus" "$python" "$here/peers/models.py" "$model" "$threads" "$seconds" "$work/$dtype-$round.json" "$dtype" 2>/dev/null
+    done
+done
+"$python" "$here/peers/models_report.py" "$work" "$rounds" "$threads" "$name" "$here/RESULTS.md"
