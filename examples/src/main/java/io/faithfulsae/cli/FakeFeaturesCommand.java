@@ -1,9 +1,12 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.Metrics;
+import io.faithfulsae.Sae;
+import io.faithfulsae.compare.FakeFeaturePair;
 import io.faithfulsae.metrics.FakeFeatures;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -56,6 +59,13 @@ final class FakeFeaturesCommand implements Callable<Integer> {
   @Nullable Path data;
 
   @Option(
+      names = "--second",
+      paramLabel = "DIR",
+      description =
+          "SAE of another seed: both are counted, and the file has the study's layout, as sae compare reads it.")
+  @Nullable Path second;
+
+  @Option(
       names = "--out",
       paramLabel = "FILE.json",
       required = true,
@@ -76,8 +86,12 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       if (text != null) {
         options.text(on.text(text), 1000);
       }
-      FakeFeatures fake =
-          Metrics.fakeFeatures(on.sae(), on.model(), on.hook(), common.fromOptions(options::build));
+      FakeFeatures.Options counted = common.fromOptions(options::build);
+      FakeFeatures fake = Metrics.fakeFeatures(on.sae(), on.model(), on.hook(), counted);
+      Path otherFolder = second;
+      if (otherFolder != null) {
+        return pair(on, fake, otherFolder, counted);
+      }
       common.write(
           out,
           fake,
@@ -91,6 +105,27 @@ final class FakeFeaturesCommand implements Callable<Integer> {
               fake.dSae(),
               fake.firingOnTextToo(),
               fake.noise().meanNorm()));
+    }
+    return 0;
+  }
+
+  private int pair(
+      SaeOnModel.Opened on, FakeFeatures fake, Path otherFolder, FakeFeatures.Options counted)
+      throws IOException {
+    try (Sae other = Sae.load(otherFolder, on.sae().backend())) {
+      FakeFeatures ofOther = Metrics.fakeFeatures(other, on.model(), on.hook(), counted);
+      FakeFeaturePair pair = FakeFeaturePair.of(on.sae(), place.sae, fake, otherFolder, ofOther);
+      common.write(
+          out,
+          List.of(pair),
+          String.format(
+              Locale.ROOT,
+              "Fake Feature Ratio %.4f and %.4f, mean %.4f: %d and %d latents",
+              fake.ratio(),
+              ofOther.ratio(),
+              pair.result().averageRatio(),
+              fake.count(),
+              ofOther.count()));
     }
     return 0;
   }

@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.compare.ResultFile;
 import io.faithfulsae.internal.Safetensors;
 import java.io.IOException;
 import java.nio.IntBuffer;
@@ -148,6 +149,18 @@ final class CommandsTest {
     sae("fake-features", "--sae", trained, "--tokens", 500, "--out", fake).ok();
     JsonNode counted = json(fake);
     assertEquals(counted.path("count").asInt() / 64.0, counted.path("ratio").asDouble());
+
+    Path pair = dir.resolve("pair.json");
+    sae("fake-features", "--sae", trained, "--second", trained, "--tokens", 500, "--out", pair)
+        .ok();
+    JsonNode entry = json(pair).get(0);
+    assertEquals(counted.path("count"), entry.path("result").path("fake_feature_count2"));
+    assertEquals(counted.path("ratio"), entry.path("result").path("avg_fake_feature_ratio"));
+    assertEquals("tiny-stories-gpt2", entry.path("run").path("model").asText());
+    assertEquals("[42,42]", entry.path("run").path("seeds").toString());
+    assertEquals(16, entry.path("run").path("seq_len").asInt());
+    assertEquals(40, entry.path("run").path("steps").asInt());
+    assertEquals("tiny-stories-gpt2", ResultFile.read(pair).get(0).model());
   }
 
   private Path generate(String name, long seed) {
