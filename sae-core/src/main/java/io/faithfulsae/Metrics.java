@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import io.faithfulsae.internal.metrics.Bootstrap;
+import io.faithfulsae.internal.metrics.DataSets;
 import io.faithfulsae.internal.metrics.FeatureMatching;
 import io.faithfulsae.internal.metrics.GroupDifference;
 import io.faithfulsae.internal.metrics.ModelCost;
@@ -8,7 +9,9 @@ import io.faithfulsae.internal.metrics.NoiseResponse;
 import io.faithfulsae.internal.metrics.Reconstructions;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FirstTokens;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
@@ -93,6 +96,39 @@ public final class Metrics {
       Sae sae, LanguageModel model, HookPoint hook, FakeFeatures.Options options)
       throws IOException {
     return NoiseResponse.measure(sae, model, hook, options);
+  }
+
+  /**
+   * Counts what a data set consists of, and how varied it is. Takes 64 bytes of heap a token.
+   *
+   * @param data whole sequences or documents, each behind a BOS
+   * @param maxTokens whole sequences are read until at least as many tokens were seen
+   * @throws IllegalArgumentException if there are no tokens
+   */
+  public static DataSetStatistics dataSet(TokenSource data, long maxTokens) throws IOException {
+    return DataSets.count(data, maxTokens);
+  }
+
+  /**
+   * Compares the first tokens of a data set, right after BOS, with what the model puts there.
+   *
+   * @param data whole documents, each behind a BOS
+   * @throws IllegalArgumentException if no document has two tokens
+   */
+  public static FirstTokens firstTokens(TokenSource data, LanguageModel model, long maxTokens)
+      throws IOException {
+    return DataSets.firstTokens(data, model, maxTokens);
+  }
+
+  /**
+   * The share of another set's different n-grams that a data set holds as well.
+   *
+   * @param n tokens an n-gram, 1 for the vocabulary
+   * @throws IllegalArgumentException if either has none
+   */
+  public static double coverage(TokenSource data, TokenSource other, int n, long maxTokens)
+      throws IOException {
+    return DataSets.coverage(data, other, n, maxTokens);
   }
 
   /**

@@ -20,6 +20,7 @@ import picocli.CommandLine.ParseResult;
     subcommands = {
       StudyCommand.class,
       GenerateCommand.class,
+      CheckDatasetCommand.class,
       ActivationsCommand.class,
       TrainCommand.class,
       EncodeCommand.class,

@@ -163,6 +163,24 @@ final class CommandsTest {
     assertEquals("tiny-stories-gpt2", ResultFile.read(pair).get(0).model());
   }
 
+  @Test
+  void checkDatasetKnowsWhatTheModelWrote() throws IOException {
+    Path own = generate("own.jsonl", 3);
+    Path out = dir.resolve("check.json");
+    sae("check-dataset", "--data", own, "--against", own, "--out", out).ok();
+    JsonNode checked = json(out);
+    assertEquals("[1.0,1.0,1.0]", checked.path("coverage").toString());
+    assertTrue(checked.path("statistics").path("tokens").asLong() >= 1_500);
+    assertEquals(24, checked.path("statistics").path("maxLength").asInt());
+    assertTrue(Files.size(dir.resolve("check.png")) > 1_000);
+
+    Path foreign = Files.writeString(dir.resolve("foreign.txt"), "Qqq zzz.<|endoftext|>Xx xx.");
+    sae("check-dataset", "--data", foreign, "--out", out).ok();
+    double ofForeign = json(out).path("firstTokens").path("jensenShannon").asDouble();
+    double ofOwn = checked.path("firstTokens").path("jensenShannon").asDouble();
+    assertTrue(ofOwn < ofForeign, ofOwn + " of its own text, " + ofForeign + " of foreign");
+  }
+
   private Path generate(String name, long seed) {
     Path out = dir.resolve(name);
     sae(

@@ -46,8 +46,7 @@ public final class TokenSources {
    */
   public static TokenSource ofFile(Path file, Tokenizer tokenizer, int contextLength)
       throws IOException {
-    boolean lines = file.toString().toLowerCase(Locale.ROOT).endsWith(".jsonl");
-    return lines
+    return isJsonLines(file)
         ? ofJsonLines(file, tokenizer, contextLength)
         : ofText(file, tokenizer, contextLength);
   }
@@ -72,6 +71,33 @@ public final class TokenSources {
   public static TokenSource ofJsonLines(Path file, Tokenizer tokenizer, int contextLength)
       throws IOException {
     return new ChunkedFile(file, () -> JsonLines.open(file, tokenizer), contextLength);
+  }
+
+  /**
+   * A file's documents, each behind a BOS and as long as it is, for what looks at whole documents.
+   * Reads what {@link #ofFile} reads.
+   */
+  public static TokenSource documents(Path file, Tokenizer tokenizer) throws IOException {
+    String description = "%s (sha256 %s), documents".formatted(file.getFileName(), sha256(file));
+    return new TokenSource() {
+      @Override
+      public String description() {
+        return description;
+      }
+
+      @Override
+      public Stream<int[]> open(long first) throws IOException {
+        return open(file, tokenizer).filter(document -> document.length > 0).skip(first);
+      }
+
+      private Stream<int[]> open(Path from, Tokenizer by) throws IOException {
+        return isJsonLines(from) ? JsonLines.open(from, by) : TextDocuments.open(from, by);
+      }
+    };
+  }
+
+  private static boolean isJsonLines(Path file) {
+    return file.toString().toLowerCase(Locale.ROOT).endsWith(".jsonl");
   }
 
   /**

@@ -1,0 +1,51 @@
+package io.faithfulsae.metrics;
+
+import java.util.List;
+
+/**
+ * The tokens that come first in a data set, after BOS, against what the model itself would put
+ * there: a data set sampled from the model at temperature 1 differs from it by chance alone. p is
+ * the data set's distribution, q the model's; all in nats.
+ *
+ * @param sequences number of first tokens
+ * @param klDataFromModel {@code Σ p ln((p + ε) / (q + ε))}, ε = 1e-10, as FaithfulSAE's {@code
+ *     measure_dataset.py} has it
+ * @param klModelFromData the same with p and q exchanged
+ * @param halfJeffreys mean of the two, half the Jeffreys divergence (what that program calls
+ *     Jensen-Shannon)
+ * @param jensenShannon {@code (KL(p ‖ m) + KL(q ‖ m)) / 2}, m = (p + q) / 2, at most ln 2
+ * @param crossEntropy {@code −Σ p ln(q + ε)}
+ * @param topOfData the ten likeliest tokens of the data set, ties by number
+ * @param topOfModel the ten likeliest tokens of the model
+ * @param sortedData p in falling order, zeros left out
+ * @param sortedModel the largest of q in falling order, as many as {@code sortedData} has
+ */
+public record FirstTokens(
+    long sequences,
+    double klDataFromModel,
+    double klModelFromData,
+    double halfJeffreys,
+    double jensenShannon,
+    double crossEntropy,
+    List<Share> topOfData,
+    List<Share> topOfModel,
+    List<Double> sortedData,
+    List<Double> sortedModel) {
+
+  /** Copies the lists. */
+  public FirstTokens {
+    topOfData = List.copyOf(topOfData);
+    topOfModel = List.copyOf(topOfModel);
+    sortedData = List.copyOf(sortedData);
+    sortedModel = List.copyOf(sortedModel);
+  }
+
+  /**
+   * One token under both distributions.
+   *
+   * @param token its number
+   * @param data share in the data set
+   * @param model probability in the model
+   */
+  public record Share(int token, double data, double model) {}
+}
