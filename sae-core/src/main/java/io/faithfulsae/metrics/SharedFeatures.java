@@ -1,5 +1,7 @@
 package io.faithfulsae.metrics;
 
+import java.util.List;
+
 /**
  * Which latents two SAEs share: the cosines S[i][j] between the directions of latent i of one (a)
  * and latent j of the other (b), by the best partner of each and by the best one-to-one matching.
@@ -26,6 +28,9 @@ package io.faithfulsae.metrics;
  * @param topOneCosinesA best cosines of a's latents; 100 bins over [-1, 1]
  * @param topOneCosinesB best cosines of b's latents; 100 bins over [-1, 1]
  * @param matchedCosines cosines of the matched pairs; 100 bins over [-1, 1]
+ * @param ranksA cosines of a's latents with their best, second, third and fourth partner in b, as
+ *     far as b has so many latents: is the best one alone, or one of several that are alike?
+ * @param ranksB the same for b's latents in a
  */
 public record SharedFeatures(
     Directions directions,
@@ -41,7 +46,24 @@ public record SharedFeatures(
     double meanMatched,
     Histogram topOneCosinesA,
     Histogram topOneCosinesB,
-    Histogram matchedCosines) {
+    Histogram matchedCosines,
+    List<Rank> ranksA,
+    List<Rank> ranksB) {
+
+  /** Copies the lists. */
+  public SharedFeatures {
+    ranksA = List.copyOf(ranksA);
+    ranksB = List.copyOf(ranksB);
+  }
+
+  /**
+   * The partners of one rank.
+   *
+   * @param shareAbove share of the latents whose partner of this rank is above the threshold
+   * @param mean mean cosine
+   * @param cosines all of them; 100 bins over [-1, 1]
+   */
+  public record Rank(double shareAbove, double mean, Histogram cosines) {}
 
   /** The directions of a latent that are compared. */
   public enum Directions {

@@ -65,6 +65,29 @@ class SharedFeaturesTest {
   }
 
   @Test
+  void ranksPartnersByTheirCosine() {
+    float[][] others = {{0, 1}, {0.6f, 0.8f}, {-1, 0}, {1, 0}, {0.8f, 0.6f}};
+    try (Sae a = Given.sae(backend, 1, new float[] {1, 0}, new float[] {0, 1});
+        Sae b = Given.sae(backend, 1, others)) {
+      SharedFeatures seen = Metrics.sharedFeatures(a, b, 0.7);
+      // Of (1, 0): 1, 0.8, 0.6, 0. Of (0, 1): 1, 0.8, 0.6 and one of two zeros.
+      double[] cosines = {1, 0.8, 0.6, 0};
+      double[] shares = {1, 1, 0, 0};
+      for (int rank = 0; rank < 4; rank++) {
+        assertEquals(cosines[rank], seen.ranksA().get(rank).mean(), 1e-7);
+        assertEquals(shares[rank], seen.ranksA().get(rank).shareAbove());
+      }
+      assertEquals(seen.topOneCosinesA(), seen.ranksA().get(0).cosines());
+      assertEquals(2, seen.ranksB().size(), "a has two latents");
+      // Second best: 0, 0.6, -1, 0, 0.6.
+      assertEquals(0.2 / 5, seen.ranksB().get(1).mean(), 1e-7);
+      SharedFeatures back = Metrics.sharedFeatures(b, a, 0.7);
+      assertEquals(seen.ranksA(), back.ranksB());
+      assertEquals(seen.ranksB(), back.ranksA());
+    }
+  }
+
+  @Test
   void countsOnlyWhatIsStrictlyAbove() {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0});
         Sae b = Given.sae(backend, 1, new float[] {0.8f, 0.6f})) {

@@ -4,10 +4,12 @@ import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Rank;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.List;
 
 /** Cosines between the directions of two SAEs, their best partners and their best matching. */
 public final class FeatureMatching {
@@ -15,6 +17,7 @@ public final class FeatureMatching {
   private static final long BLOCK_BYTES = 64L << 20;
   private static final long NOTEWORTHY_BYTES = 64L << 20;
   private static final int COSINE_BINS = 100;
+  private static final int RANKS = 4;
 
   private FeatureMatching() {}
 
@@ -25,17 +28,21 @@ public final class FeatureMatching {
       return swap(compare(b, a, directions, threshold));
     }
     float[][] cosines = cosines(a, b, directions);
-    double[] bestOfA = new double[cosines.length];
-    double[] bestOfB = new double[b.config().dSae()];
-    Arrays.fill(bestOfA, -1);
-    Arrays.fill(bestOfB, -1);
+    int columns = b.config().dSae();
+    double[][] ranksA = new double[Math.min(RANKS, columns)][cosines.length];
+    double[][] ranksB = new double[Math.min(RANKS, cosines.length)][columns];
+    for (double[][] ranks : List.of(ranksA, ranksB)) {
+      Arrays.stream(ranks).forEach(rank -> Arrays.fill(rank, -1));
+    }
     for (int i = 0; i < cosines.length; i++) {
       float[] row = cosines[i];
-      for (int j = 0; j < row.length; j++) {
-        bestOfA[i] = Math.max(bestOfA[i], row[j]);
-        bestOfB[j] = Math.max(bestOfB[j], row[j]);
+      for (int j = 0; j < columns; j++) {
+        insert(ranksA, i, row[j]);
+        insert(ranksB, j, row[j]);
       }
     }
+    double[] bestOfA = ranksA[0];
+    double[] bestOfB = ranksB[0];
     int[] partner = Assignment.maximumSum(cosines);
     double[] matched = new double[partner.length];
     for (int i = 0; i < partner.length; i++) {
@@ -55,7 +62,30 @@ public final class FeatureMatching {
         Bootstrap.mean(matched),
         Histogram.of(bestOfA, -1, 1, COSINE_BINS),
         Histogram.of(bestOfB, -1, 1, COSINE_BINS),
-        Histogram.of(matched, -1, 1, COSINE_BINS));
+        Histogram.of(matched, -1, 1, COSINE_BINS),
+        ranks(ranksA, threshold),
+        ranks(ranksB, threshold));
+  }
+
+  /** Puts a cosine among the largest of a latent, {@code ranks[0]} the largest. */
+  private static void insert(double[][] ranks, int latent, double cosine) {
+    double falling = cosine;
+    for (int rank = 0; rank < ranks.length && falling > ranks[ranks.length - 1][latent]; rank++) {
+      double here = ranks[rank][latent];
+      ranks[rank][latent] = Math.max(here, falling);
+      falling = Math.min(here, falling);
+    }
+  }
+
+  private static List<Rank> ranks(double[][] ranks, double threshold) {
+    return Arrays.stream(ranks)
+        .map(
+            cosines ->
+                new Rank(
+                    shareAbove(cosines, threshold),
+                    Bootstrap.mean(cosines),
+                    Histogram.of(cosines, -1, 1, COSINE_BINS)))
+        .toList();
   }
 
   private static void check(Sae a, Sae b, double threshold) {
@@ -120,7 +150,9 @@ public final class FeatureMatching {
         s.meanMatched(),
         s.topOneCosinesB(),
         s.topOneCosinesA(),
-        s.matchedCosines());
+        s.matchedCosines(),
+        s.ranksB(),
+        s.ranksA());
   }
 
   private static double shareAbove(double[] cosines, double threshold) {
