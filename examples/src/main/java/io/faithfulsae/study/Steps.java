@@ -38,6 +38,12 @@ final class Steps {
    */
   record Outcome<T>(T result, String key, Path folder) {}
 
+  /**
+   * Raised whenever a step's result gets other fields, so that what an older program kept is made
+   * anew instead of being read wrongly.
+   */
+  private static final int LAYOUT = 2;
+
   private record Kept(String key, JsonNode inputs, double seconds, JsonNode result) {}
 
   Steps(Path dir, Consumer<String> log) {
@@ -54,7 +60,7 @@ final class Steps {
   <T> Outcome<T> run(String name, Object inputs, Class<T> type, Work work) throws IOException {
     Path folder = dir.resolve(name);
     JsonNode tree = Json.tree(inputs);
-    String key = Json.hash(Map.of(name, tree));
+    String key = Json.hash(Map.of("layout", LAYOUT, name, tree));
     Path file = folder.resolve(DONE);
     Kept record = Files.exists(file) ? read(file) : null;
     if (record == null || !record.key().equals(key)) {
