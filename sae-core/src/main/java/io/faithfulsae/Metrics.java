@@ -40,7 +40,13 @@ public final class Metrics {
    */
   public static Reconstruction reconstruction(Sae sae, ActivationSource source, long maxRows)
       throws IOException {
-    return Reconstructions.measure(sae, source, maxRows);
+    return reconstruction(List.of(sae), source, maxRows).get(0);
+  }
+
+  /** Measures several SAEs of one backend as above, one result each; the source is read once. */
+  public static List<Reconstruction> reconstruction(
+      List<Sae> saes, ActivationSource source, long maxRows) throws IOException {
+    return Reconstructions.measure(saes, source, maxRows);
   }
 
   /**
@@ -63,7 +69,22 @@ public final class Metrics {
       ActivationFilter filter,
       long maxTokens)
       throws IOException {
-    return ModelCost.measure(sae, model, hook, text, filter, maxTokens);
+    return crossEntropy(List.of(sae), model, hook, text, filter, maxTokens).get(0);
+  }
+
+  /**
+   * Measures several SAEs of one backend as above, one result each; what does not depend on the SAE
+   * is run once.
+   */
+  public static List<CrossEntropy> crossEntropy(
+      List<Sae> saes,
+      LanguageModel model,
+      HookPoint hook,
+      TokenSource text,
+      ActivationFilter filter,
+      long maxTokens)
+      throws IOException {
+    return ModelCost.measure(saes, model, hook, text, filter, maxTokens);
   }
 
   /**
@@ -95,7 +116,14 @@ public final class Metrics {
   public static FakeFeatures fakeFeatures(
       Sae sae, LanguageModel model, HookPoint hook, FakeFeatures.Options options)
       throws IOException {
-    return NoiseResponse.measure(sae, model, hook, options);
+    return fakeFeatures(List.of(sae), model, hook, options).get(0);
+  }
+
+  /** Counts in several SAEs of one backend as above, one result each; the model runs once. */
+  public static List<FakeFeatures> fakeFeatures(
+      List<Sae> saes, LanguageModel model, HookPoint hook, FakeFeatures.Options options)
+      throws IOException {
+    return NoiseResponse.measure(saes, model, hook, options);
   }
 
   /**

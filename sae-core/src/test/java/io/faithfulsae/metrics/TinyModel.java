@@ -10,7 +10,7 @@ import java.util.List;
  * A causal language model small enough to follow by hand: x_t = embedding of token t; each block
  * adds ReLU((mean of x_0 … x_t) W); logits = x U. The golden script has the same in PyTorch.
  */
-final class TinyModel implements LanguageModel {
+class TinyModel implements LanguageModel {
   private final int dModel;
   private final int vocabulary;
   private final float[] embedding; // [vocabulary, dModel]

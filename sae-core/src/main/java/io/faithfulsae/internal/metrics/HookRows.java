@@ -4,23 +4,22 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
-import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
+import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
+import java.util.List;
 
 /**
  * The activations of one batch of sequences at a hook point, and those of them that a filter lets
- * through to the SAE. Memory is kept from batch to batch.
+ * through to SAEs, however many read them. Memory is kept from batch to batch.
  */
 final class HookRows implements AutoCloseable {
-  private final Sae sae;
   private final LanguageModel model;
   private final HookPoint hook;
   private final ActivationFilter filter;
   private final DeviceBuffer activations;
   private final ActivationBatch kept;
-  private final Latents latents;
   private final int[] positions; // in [0, batch · length), of each kept row
   private final float[] row;
   private double norms;
@@ -30,7 +29,51 @@ final class HookRows implements AutoCloseable {
    *
    * @param tokens the most tokens of a batch
    */
-  HookRows(Sae sae, LanguageModel model, HookPoint hook, ActivationFilter filter, int tokens) {
+  HookRows(
+      Backend backend, LanguageModel model, HookPoint hook, ActivationFilter filter, int tokens) {
+    this.model = model;
+    this.hook = hook;
+    this.filter = filter;
+    this.kept = ActivationBatch.allocate(backend, tokens, model.dModel());
+    this.activations = backend.allocate((long) tokens * model.dModel() * Float.BYTES);
+    this.positions = new int[tokens];
+    this.row = new float[model.dModel()];
+  }
+
+  /**
+   * The backend of SAEs that are to read the same rows.
+   *
+   * @throws IllegalArgumentException if there are none, they are on several backends, or one is not
+   *     as wide as the model
+   */
+  static Backend backendOf(List<Sae> saes, LanguageModel model) {
+    for (Sae sae : saes) {
+      requireWidth(sae, model);
+    }
+    return backendOf(saes);
+  }
+
+  /**
+   * The backend of SAEs that are to read the same rows.
+   *
+   * @throws IllegalArgumentException if there are none, or they are on several backends
+   */
+  static Backend backendOf(List<Sae> saes) {
+    if (saes.isEmpty()) {
+      throw new IllegalArgumentException("expected at least one SAE, got none; mend: give some");
+    }
+    Backend backend = saes.get(0).backend();
+    for (Sae sae : saes) {
+      if (sae.backend() != backend) {
+        throw new IllegalArgumentException(
+            "expected SAEs that were loaded with one backend, got ones of %s and of %s; mend: load all with the same Backend"
+                .formatted(backend.info().name(), sae.backend().info().name()));
+      }
+    }
+    return backend;
+  }
+
+  private static void requireWidth(Sae sae, LanguageModel model) {
     if (sae.config().dIn() != model.dModel()) {
       throw new IllegalArgumentException(
           "expected an SAE as wide as "
@@ -41,15 +84,6 @@ final class HookRows implements AutoCloseable {
               + sae.config().dIn()
               + "; mend: use the model that the SAE was trained on");
     }
-    this.sae = sae;
-    this.model = model;
-    this.hook = hook;
-    this.filter = filter;
-    this.kept = ActivationBatch.allocate(sae.backend(), tokens, model.dModel());
-    this.activations = sae.backend().allocate((long) tokens * model.dModel() * Float.BYTES);
-    this.latents = Latents.allocate(sae.backend(), tokens, sae.config().k());
-    this.positions = new int[tokens];
-    this.row = new float[model.dModel()];
   }
 
   /** Runs the model up to the hook and picks the rows that the filter keeps. */
@@ -97,17 +131,15 @@ final class HookRows implements AutoCloseable {
     return positions[keptRow];
   }
 
-  /** Encodes the kept rows. */
-  Latents encode() {
-    sae.encode(kept, latents);
-    return latents;
+  /** The rows that the filter kept, for SAEs to encode; not to be changed. */
+  ActivationBatch kept() {
+    return kept;
   }
 
-  /** Puts reconstructions in place of the kept rows, {@link #encode} first. */
-  void replaceByReconstructions() {
-    sae.decode(latents, kept);
+  /** Puts other rows, such as their reconstructions, in place of the kept ones. */
+  void replaceBy(ActivationBatch rows) {
     FloatBuffer all = activations.host().asFloatBuffer();
-    FloatBuffer from = kept.data();
+    FloatBuffer from = rows.data();
     for (int r = 0; r < kept.rows(); r++) {
       from.get(r * row.length, row);
       all.put(positions[r] * row.length, row);
@@ -125,7 +157,6 @@ final class HookRows implements AutoCloseable {
 
   @Override
   public void close() {
-    latents.close();
     activations.close();
     kept.close();
   }

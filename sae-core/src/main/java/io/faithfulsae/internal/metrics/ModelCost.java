@@ -1,26 +1,33 @@
 package io.faithfulsae.internal.metrics;
 
+import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** Runs a model on text with and without an SAE's reconstruction in its residual stream. */
+/**
+ * Runs a model on text with and without SAEs' reconstructions in its residual stream. However many
+ * SAEs there are, the model runs once to the hook, once as it is and once on zeros.
+ */
 public final class ModelCost implements AutoCloseable {
   private static final int BATCH_TOKENS = 4096;
   private static final long LOGIT_BYTES = 128L << 20;
 
-  private final Sae sae;
+  private final Backend backend;
   private final LanguageModel model;
   private final HookPoint hook;
   private final ActivationFilter filter;
@@ -31,23 +38,40 @@ public final class ModelCost implements AutoCloseable {
   private long replacedPositions;
   private long keptPositions;
   private double clean;
-  private double replaced;
   private double zeroAblated;
-  private double divergence;
+  private final List<OfSae> saes;
+
+  /** What one SAE's reconstructions cost: sums over predicted positions. */
+  private static final class OfSae {
+    private final Sae sae;
+    private double replaced;
+    private double divergence;
+
+    OfSae(Sae sae) {
+      this.sae = sae;
+    }
+  }
 
   /** Memory for a batch of at most so many tokens. */
-  private record Room(int tokens, HookRows rows, DeviceBuffer clean, DeviceBuffer changed)
+  private record Room(
+      int tokens,
+      HookRows rows,
+      ActivationBatch reconstructions,
+      DeviceBuffer clean,
+      DeviceBuffer changed)
       implements AutoCloseable {
     @Override
     public void close() {
+      reconstructions.close();
       changed.close();
       clean.close();
       rows.close();
     }
   }
 
-  private ModelCost(Sae sae, LanguageModel model, HookPoint hook, ActivationFilter filter) {
-    this.sae = sae;
+  private ModelCost(List<Sae> saes, LanguageModel model, HookPoint hook, ActivationFilter filter) {
+    this.backend = HookRows.backendOf(saes, model);
+    this.saes = saes.stream().map(OfSae::new).toList();
     this.model = model;
     this.hook = hook;
     this.filter = filter;
@@ -56,8 +80,8 @@ public final class ModelCost implements AutoCloseable {
   }
 
   /** Measures whole sequences until at least {@code maxTokens} positions were predicted. */
-  public static CrossEntropy measure(
-      Sae sae,
+  public static List<CrossEntropy> measure(
+      List<Sae> saes,
       LanguageModel model,
       HookPoint hook,
       TokenSource text,
@@ -68,7 +92,7 @@ public final class ModelCost implements AutoCloseable {
       throw new IllegalArgumentException(
           "expected maxTokens >= 1, got " + maxTokens + "; mend: Long.MAX_VALUE takes all");
     }
-    try (ModelCost cost = new ModelCost(sae, model, hook, filter);
+    try (ModelCost cost = new ModelCost(saes, model, hook, filter);
         Stream<int[]> sequences = text.open(0)) {
       SequenceBatches batches =
           new SequenceBatches(
@@ -82,7 +106,7 @@ public final class ModelCost implements AutoCloseable {
                 + text.description()
                 + "; mend: give more text");
       }
-      return cost.result(text.description());
+      return cost.saes.stream().map(sae -> cost.result(sae, text.description())).toList();
     }
   }
 
@@ -98,18 +122,34 @@ public final class ModelCost implements AutoCloseable {
     HookRows rows = memory.rows();
     rows.read(tokens);
     FloatBuffer before = run(tokens, rows, memory.clean());
-    rows.encode();
-    rows.replaceByReconstructions();
-    compare(tokens, before, run(tokens, rows, memory.changed()));
+    for (OfSae each : saes) {
+      reconstruct(each.sae, rows.kept(), memory.reconstructions());
+      rows.replaceBy(memory.reconstructions());
+      compare(each, tokens, before, run(tokens, rows, memory.changed()));
+    }
     rows.replaceByZeros();
     FloatBuffer without = run(tokens, rows, memory.changed());
-    zeroAblated +=
-        sumOverPositions(tokens, 1, (at, next, loss) -> loss[0] = crossEntropy(without, at, next))[
-            0];
+    double[] sums =
+        sumOverPositions(
+            tokens,
+            2,
+            (at, next, losses) -> {
+              losses[0] = crossEntropy(before, at, next);
+              losses[1] = crossEntropy(without, at, next);
+            });
+    clean += sums[0];
+    zeroAblated += sums[1];
     sequences += tokens.length;
     predicted += (long) tokens.length * (tokens[0].length - 1);
     replacedPositions += rows.keptRows();
     keptPositions += count - rows.keptRows();
+  }
+
+  private void reconstruct(Sae sae, ActivationBatch kept, ActivationBatch into) {
+    try (Latents latents = Latents.allocate(backend, Math.max(1, kept.rows()), sae.config().k())) {
+      sae.encode(kept, latents);
+      sae.decode(latents, into);
+    }
   }
 
   private Room room(int tokens) {
@@ -129,9 +169,10 @@ public final class ModelCost implements AutoCloseable {
       current =
           new Room(
               capacity,
-              new HookRows(sae, model, hook, filter, capacity),
-              sae.backend().allocate(logitBytes),
-              sae.backend().allocate(logitBytes));
+              new HookRows(backend, model, hook, filter, capacity),
+              ActivationBatch.allocate(backend, capacity, model.dModel()),
+              backend.allocate(logitBytes),
+              backend.allocate(logitBytes));
       room = current;
     }
     return current;
@@ -149,11 +190,11 @@ public final class ModelCost implements AutoCloseable {
     return logits;
   }
 
-  private void compare(int[][] tokens, FloatBuffer before, FloatBuffer after) {
+  private void compare(OfSae of, int[][] tokens, FloatBuffer before, FloatBuffer after) {
     double[] sums =
         sumOverPositions(
             tokens,
-            3,
+            2,
             (at, next, losses) -> {
               double logSumAfter = logSumExp(after, at);
               double largest = largest(before, at);
@@ -166,14 +207,12 @@ public final class ModelCost implements AutoCloseable {
                 weighted += weight * (logit - after.get(v));
               }
               double logSumBefore = largest + Math.log(sum);
-              losses[0] = logSumBefore - before.get(at + next);
-              losses[1] = logSumAfter - after.get(at + next);
+              losses[0] = logSumAfter - after.get(at + next);
               // Σ p (log p − log q); rounding may leave it a little below 0.
-              losses[2] = Math.max(0, weighted / sum - logSumBefore + logSumAfter);
+              losses[1] = Math.max(0, weighted / sum - logSumBefore + logSumAfter);
             });
-    clean += sums[0];
-    replaced += sums[1];
-    divergence += sums[2];
+    of.replaced += sums[0];
+    of.divergence += sums[1];
   }
 
   private interface Losses {
@@ -223,7 +262,8 @@ public final class ModelCost implements AutoCloseable {
     return largest;
   }
 
-  private CrossEntropy result(String text) {
+  private CrossEntropy result(OfSae of, String text) {
+    double replaced = of.replaced;
     double recoverable = zeroAblated - clean;
     return new CrossEntropy(
         model.name(),
@@ -238,7 +278,7 @@ public final class ModelCost implements AutoCloseable {
         zeroAblated / predicted,
         (replaced - clean) / predicted,
         recoverable == 0 ? 0 : (zeroAblated - replaced) / recoverable,
-        divergence / predicted);
+        of.divergence / predicted);
   }
 
   @Override

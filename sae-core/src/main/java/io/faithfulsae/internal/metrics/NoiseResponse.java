@@ -2,18 +2,21 @@ package io.faithfulsae.internal.metrics;
 
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Options;
+import io.faithfulsae.spi.Backend;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/** Runs noise, and text to compare with, through a model and an SAE and counts who fires. */
+/** Runs noise, and text to compare with, through a model and SAEs and counts who fires. */
 public final class NoiseResponse {
   private static final int BATCH_TOKENS = 4096;
 
@@ -22,19 +25,23 @@ public final class NoiseResponse {
 
   private final LanguageModel model;
   private final Options options;
-  private final int dSae;
+  private final HookPoint hook;
+  private final List<Sae> saes;
   private final HookRows rows;
 
-  private NoiseResponse(LanguageModel model, Options options, int dSae, HookRows rows) {
+  private NoiseResponse(
+      LanguageModel model, HookPoint hook, Options options, List<Sae> saes, HookRows rows) {
     this.model = model;
+    this.hook = hook;
     this.options = options;
-    this.dSae = dSae;
+    this.saes = saes;
     this.rows = rows;
   }
 
-  /** Counts the fake latents. */
-  public static FakeFeatures measure(Sae sae, LanguageModel model, HookPoint hook, Options options)
-      throws IOException {
+  /** Counts the fake latents of each SAE; the model runs once for all. */
+  public static List<FakeFeatures> measure(
+      List<Sae> saes, LanguageModel model, HookPoint hook, Options options) throws IOException {
+    Backend backend = HookRows.backendOf(saes, model);
     if (options.contextLength() > model.contextLength()) {
       throw new IllegalArgumentException(
           "expected a contextLength of at most "
@@ -46,22 +53,37 @@ public final class NoiseResponse {
               + "; mend: lower it");
     }
     int tokens = Math.max(BATCH_TOKENS, options.contextLength());
-    try (HookRows rows = new HookRows(sae, model, hook, options.filter(), tokens)) {
-      NoiseResponse response = new NoiseResponse(model, options, sae.config().dSae(), rows);
-      return response.count(hook);
+    try (HookRows rows = new HookRows(backend, model, hook, options.filter(), tokens)) {
+      return new NoiseResponse(model, hook, options, saes, rows).count();
     }
   }
 
-  private FakeFeatures count(HookPoint hook) throws IOException {
-    double[] thresholds = new double[dSae];
-    Arrays.fill(thresholds, options.activationThreshold());
-    Firings text = text(thresholds);
+  private List<FakeFeatures> count() throws IOException {
+    List<double[]> thresholds = saes.stream().map(this::absoluteThresholds).toList();
+    List<Firings> text = text(thresholds);
     if (options.relativeThreshold()) {
-      thresholds =
-          Arrays.stream(text.means()).map(m -> m * options.activationThreshold()).toArray();
+      thresholds = text.stream().map(this::relativeThresholds).toList();
       text = text(thresholds);
     }
-    Firings noise = noise(thresholds);
+    List<Firings> noise = noise(thresholds);
+    List<FakeFeatures> results = new ArrayList<>();
+    for (int i = 0; i < saes.size(); i++) {
+      results.add(result(saes.get(i).config().dSae(), noise.get(i), text.get(i)));
+    }
+    return results;
+  }
+
+  private double[] absoluteThresholds(Sae sae) {
+    double[] thresholds = new double[sae.config().dSae()];
+    Arrays.fill(thresholds, options.activationThreshold());
+    return thresholds;
+  }
+
+  private double[] relativeThresholds(Firings text) {
+    return Arrays.stream(text.means()).map(m -> m * options.activationThreshold()).toArray();
+  }
+
+  private FakeFeatures result(int dSae, Firings noise, Firings text) {
     double[] noiseRates = noise.rates();
     double[] textRates = text.rates();
     double limit = options.rateThreshold();
@@ -92,10 +114,15 @@ public final class NoiseResponse {
         Arrays.stream(resampled).boxed().toList());
   }
 
-  private Firings noise(double[] thresholds) {
+  private List<Firings> noise(List<double[]> thresholds) {
     int sequences = options.noiseSequences();
-    Firings firings =
-        new Firings(options.definition(), thresholds, sequences, Math.min(sequences, MOST_BLOCKS));
+    List<Firings> firings =
+        thresholds.stream()
+            .map(
+                of ->
+                    new Firings(
+                        options.definition(), of, sequences, Math.min(sequences, MOST_BLOCKS)))
+            .toList();
     run(
         new NoiseSequences(
             sequences,
@@ -104,7 +131,7 @@ public final class NoiseResponse {
             model.bosToken(),
             options.seed()),
         firings);
-    if (firings.rows() == 0) {
+    if (firings.get(0).rows() == 0) {
       throw new IllegalArgumentException(
           "expected a filter that leaves some of the noise, got "
               + options.filter()
@@ -113,8 +140,11 @@ public final class NoiseResponse {
     return firings;
   }
 
-  private Firings text(double[] thresholds) throws IOException {
-    Firings firings = new Firings(options.definition(), thresholds, options.textSequences(), 1);
+  private List<Firings> text(List<double[]> thresholds) throws IOException {
+    List<Firings> firings =
+        thresholds.stream()
+            .map(of -> new Firings(options.definition(), of, options.textSequences(), 1))
+            .toList();
     if (options.text().isPresent()) {
       try (Stream<int[]> sequences = options.text().get().open(0)) {
         run(
@@ -125,7 +155,7 @@ public final class NoiseResponse {
                 .iterator(),
             firings);
       }
-      if (firings.rows() == 0) {
+      if (firings.get(0).rows() == 0) {
         throw new IllegalArgumentException(
             "expected text of which the filter leaves some, got none from "
                 + options.text().get().description()
@@ -135,13 +165,23 @@ public final class NoiseResponse {
     return firings;
   }
 
-  private void run(Iterator<int[]> sequences, Firings into) {
+  private void run(Iterator<int[]> sequences, List<Firings> into) {
     SequenceBatches batches =
         new SequenceBatches(sequences, length -> Math.max(1, BATCH_TOKENS / length));
     while (batches.hasNext()) {
       int[][] tokens = batches.next();
       rows.read(tokens);
-      into.add(rows, rows.encode(), tokens.length, tokens[0].length);
+      for (int i = 0; i < saes.size(); i++) {
+        add(saes.get(i), tokens, into.get(i));
+      }
+    }
+  }
+
+  private void add(Sae sae, int[][] tokens, Firings into) {
+    try (Latents latents =
+        Latents.allocate(sae.backend(), Math.max(1, rows.keptRows()), sae.config().k())) {
+      sae.encode(rows.kept(), latents);
+      into.add(rows, latents, tokens.length, tokens[0].length);
     }
   }
 }

@@ -7,12 +7,14 @@ import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.Reconstruction;
+import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.util.Arrays;
+import java.util.List;
 
-/** One pass of an SAE over rows, from which {@link Reconstruction} is made. */
+/** One pass of SAEs over rows, from which {@link Reconstruction} is made for each. */
 public final class Reconstructions {
   private static final int BATCH_ROWS = 1024;
 
@@ -41,37 +43,49 @@ public final class Reconstructions {
   }
 
   /** Reads at most {@code maxRows} rows and measures their reconstruction. */
-  public static Reconstruction measure(Sae sae, ActivationSource source, long maxRows)
+  public static List<Reconstruction> measure(List<Sae> saes, ActivationSource source, long maxRows)
       throws IOException {
     if (maxRows < 1) {
       throw new IllegalArgumentException(
           "expected maxRows >= 1, got " + maxRows + "; mend: Long.MAX_VALUE reads all rows");
     }
     int capacity = (int) Math.min(BATCH_ROWS, maxRows);
-    Reconstructions seen = new Reconstructions(sae, capacity);
+    Backend backend = HookRows.backendOf(saes);
+    List<Reconstructions> all =
+        saes.stream().map(sae -> new Reconstructions(sae, capacity)).toList();
+    long rows = 0;
     try (ActivationReader reader = source.open(0);
-        ActivationBatch in = ActivationBatch.allocate(sae.backend(), capacity, source.dIn());
-        ActivationBatch out = ActivationBatch.allocate(sae.backend(), capacity, seen.dIn);
-        Latents latents = Latents.allocate(sae.backend(), capacity, sae.config().k())) {
+        ActivationBatch in = ActivationBatch.allocate(backend, capacity, source.dIn())) {
       boolean more = true;
-      while (more && seen.rows < maxRows) {
+      while (more && rows < maxRows) {
         in.rows(0);
         while (more && in.rows() < capacity) {
           more = reader.read(in) >= 0;
         }
-        in.rows((int) Math.min(in.rows(), maxRows - seen.rows));
-        sae.encode(in, latents);
-        sae.decode(latents, out);
-        seen.add(in, latents, out);
+        in.rows((int) Math.min(in.rows(), maxRows - rows));
+        rows += in.rows();
+        for (Reconstructions each : all) {
+          each.read(in);
+        }
       }
     }
-    if (seen.rows == 0) {
+    if (rows == 0) {
       throw new IllegalArgumentException(
           "expected at least one row of activations, got none from "
               + source.description()
               + "; mend: give more data, or a filter that leaves some");
     }
-    return seen.result(source.description());
+    return all.stream().map(each -> each.result(source.description())).toList();
+  }
+
+  private void read(ActivationBatch in) {
+    int capacity = Math.max(1, in.rows());
+    try (ActivationBatch out = ActivationBatch.allocate(sae.backend(), capacity, dIn);
+        Latents latents = Latents.allocate(sae.backend(), capacity, sae.config().k())) {
+      sae.encode(in, latents);
+      sae.decode(latents, out);
+      add(in, latents, out);
+    }
   }
 
   private void add(ActivationBatch in, Latents latents, ActivationBatch out) {
