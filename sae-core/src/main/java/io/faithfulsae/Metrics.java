@@ -197,7 +197,10 @@ public final class Metrics {
    * @throws IllegalArgumentException if a group is empty or the numbers of resamples differ
    */
   public static BootstrapInterval.Difference fakeFeatureDifference(
-      List<FakeFeatures> first, List<FakeFeatures> second, double level, long seed) {
+      List<FakeFeatures.Resamples> first,
+      List<FakeFeatures.Resamples> second,
+      double level,
+      long seed) {
     return GroupDifference.ofFakeFeatures(first, second, level, seed);
   }
 

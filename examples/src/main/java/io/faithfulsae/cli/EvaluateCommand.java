@@ -5,7 +5,7 @@ import io.faithfulsae.Metrics;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.Reconstruction;
-import io.faithfulsae.study.StudyResults.Evaluation;
+import io.faithfulsae.study.ModelResults.Evaluation;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Locale;

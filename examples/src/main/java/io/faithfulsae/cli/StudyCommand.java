@@ -3,7 +3,7 @@ package io.faithfulsae.cli;
 import io.faithfulsae.Backends;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.Study;
-import io.faithfulsae.study.StudyConfig;
+import io.faithfulsae.study.StudyFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
@@ -45,7 +45,7 @@ final class StudyCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Path file = config;
-    StudyConfig settings = file == null ? StudyConfig.defaults() : StudyConfig.read(file);
+    StudyFile settings = file == null ? StudyFile.defaults() : StudyFile.read(file);
     if (model != null) {
       settings = settings.withModel(model.toString());
     }
@@ -59,7 +59,10 @@ final class StudyCommand implements Callable<Integer> {
       common.print(
           outcome,
           outcome.stepsDone() + " steps done\nreport: " + outcome.report().toAbsolutePath());
+      for (String failure : outcome.failures()) {
+        common.command.commandLine().getErr().println("failed: " + failure);
+      }
+      return outcome.failures().isEmpty() ? 0 : 1;
     }
-    return 0;
   }
 }

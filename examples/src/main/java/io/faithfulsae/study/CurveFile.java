@@ -1,7 +1,7 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import io.faithfulsae.study.StudyResults.CurvePoint;
+import io.faithfulsae.study.ModelResults.CurvePoint;
 import io.faithfulsae.training.TrainingProgress;
 import java.io.IOException;
 import java.io.UncheckedIOException;

@@ -26,6 +26,11 @@ final class Html {
     return markup("<h3>" + escape(text) + "</h3>");
   }
 
+  /** A heading below a subheading. */
+  Html minor(String text) {
+    return markup("<h4>" + escape(text) + "</h4>");
+  }
+
   Html paragraph(String text) {
     return markup("<p>" + escape(text) + "</p>");
   }
@@ -44,10 +49,12 @@ final class Html {
     return markup("<dt>" + escape(name) + "</dt><dd>" + escape(definition) + "</dd>");
   }
 
-  /** A table whose cells are markup. */
+  /** A table whose cells are markup, sorted by a column when its head is clicked. */
   Html table(String caption, List<String> head, List<List<String>> rows) {
     markup("<div class=\"scroll\"><table><caption>" + escape(caption) + "</caption><thead><tr>");
-    head.forEach(cell -> markup("<th scope=\"col\">" + escape(cell) + "</th>"));
+    head.forEach(
+        cell ->
+            markup("<th scope=\"col\"><button type=\"button\">" + escape(cell) + "</button></th>"));
     markup("</tr></thead><tbody>");
     for (List<String> row : rows) {
       StringBuilder line = new StringBuilder("<tr>");

@@ -3,9 +3,9 @@ package io.faithfulsae.study;
 import io.faithfulsae.internal.AtomicFile;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.Histogram;
-import io.faithfulsae.study.StudyResults.CurvePoint;
-import io.faithfulsae.study.StudyResults.SeedPair;
-import io.faithfulsae.study.StudyResults.TrainedSae;
+import io.faithfulsae.study.ModelResults.CurvePoint;
+import io.faithfulsae.study.ModelResults.SeedPair;
+import io.faithfulsae.study.ModelResults.TrainedSae;
 import java.awt.BasicStroke;
 import java.awt.Color;
 import java.awt.Font;
@@ -13,11 +13,14 @@ import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.BitmapEncoder.BitmapFormat;
+import org.knowm.xchart.VectorGraphicsEncoder;
+import org.knowm.xchart.VectorGraphicsEncoder.VectorGraphicsFormat;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
@@ -55,27 +58,36 @@ final class Plots {
 
   private record Drawn(String title, String caption, XYChart chart) {}
 
-  private final StudyResults results;
+  private final ModelResults results;
   private final List<String> dataSets;
   private final List<Long> seeds;
 
-  private Plots(StudyResults results) {
+  private Plots(ModelResults results) {
     this.results = results;
-    this.dataSets = results.dataSets().stream().map(StudyResults.DataSet::name).toList();
+    this.dataSets = results.dataSets().stream().map(ModelResults.DataSet::name).toList();
     this.seeds = results.config().seeds();
   }
 
-  /** Draws all plots and writes each as NAME.png; the map is by NAME. */
-  static Map<String, Plot> write(StudyResults results, Path folder) throws IOException {
+  /**
+   * Draws what there are results for and writes each as NAME.png and NAME.svg; the map is by NAME.
+   */
+  static Map<String, Plot> write(ModelResults results, Path folder) throws IOException {
     Plots plots = new Plots(results);
     Map<String, Drawn> all = new LinkedHashMap<>();
+    if (results.saes().isEmpty()) {
+      return Map.of();
+    }
     all.put("loss", plots.loss());
-    all.put("fake-features", plots.fakeFeatures());
+    if (results.saes().stream().anyMatch(sae -> sae.fake() != null)) {
+      all.put("fake-features", plots.fakeFeatures());
+    }
     if (!results.seedPairs().isEmpty()) {
       all.put("shared-features", plots.sharedFeatures());
     }
-    all.put("density", plots.density());
-    all.put("cross-entropy", plots.crossEntropy());
+    if (results.saes().stream().anyMatch(sae -> sae.own().isPresent())) {
+      all.put("density", plots.density());
+      all.put("cross-entropy", plots.crossEntropy());
+    }
     all.put("norms", plots.norms());
     Map<String, Plot> written = new LinkedHashMap<>();
     for (Map.Entry<String, Drawn> entry : all.entrySet()) {
@@ -83,10 +95,24 @@ final class Plots {
       Path file = folder.resolve(entry.getKey() + ".png");
       ByteArrayOutputStream png = new ByteArrayOutputStream();
       BitmapEncoder.saveBitmap(drawn.chart(), png, BitmapFormat.PNG);
-      AtomicFile.write(file, channel -> channel.write(ByteBuffer.wrap(png.toByteArray())));
+      write(file, png);
+      ByteArrayOutputStream svg = new ByteArrayOutputStream();
+      VectorGraphicsEncoder.saveVectorGraphic(drawn.chart(), svg, VectorGraphicsFormat.SVG);
+      write(folder.resolve(entry.getKey() + ".svg"), svg);
       written.put(entry.getKey(), new Plot(drawn.title(), drawn.caption(), file));
     }
     return written;
+  }
+
+  private static void write(Path file, ByteArrayOutputStream content) throws IOException {
+    AtomicFile.write(
+        file,
+        channel -> {
+          ByteBuffer rest = ByteBuffer.wrap(content.toByteArray());
+          while (rest.hasRemaining()) {
+            channel.write(rest);
+          }
+        });
   }
 
   private Drawn loss() {
@@ -108,7 +134,7 @@ final class Plots {
   }
 
   private Drawn fakeFeatures() {
-    XYChart chart = intervals("Fake Feature Ratio", sae -> sae.fake().interval());
+    XYChart chart = fakeIntervals();
     return drawn(
         chart,
         "Fake features",
@@ -135,17 +161,25 @@ final class Plots {
   }
 
   private String seedPair(SeedPair pair) {
-    return seeds.size() == 2 ? pair.dataSet() : pair.first() + ", " + pair.second();
+    if (seeds.size() > 2) {
+      return pair.first() + ", " + pair.second();
+    }
+    return results.config().sae().k().size() == 1
+        ? pair.dataSet()
+        : pair.dataSet() + ", k = " + pair.k();
   }
 
   private Drawn density() {
     XYChart chart =
         chart("log10 of the share of tokens on which a latent fires", "share of latents");
     for (TrainedSae sae : results.saes()) {
-      style(
-          histogram(chart, sae.name(), sae.own().reconstruction().logDensity()),
-          sae.dataSet(),
-          sae.seed());
+      sae.own()
+          .ifPresent(
+              on ->
+                  style(
+                      histogram(chart, sae.name(), on.reconstruction().logDensity()),
+                      sae.dataSet(),
+                      sae.seed()));
     }
     return drawn(
         chart,
@@ -160,11 +194,22 @@ final class Plots {
       labels.put((double) s, results.saes().get(s).name());
     }
     for (String on : dataSets) {
-      double[] xs = new double[results.saes().size()];
-      double[] ys = new double[xs.length];
-      for (int s = 0; s < xs.length; s++) {
-        xs[s] = s + 0.12 * (dataSets.indexOf(on) - (dataSets.size() - 1) / 2.0);
-        ys[s] = results.saes().get(s).on(on).crossEntropy().difference();
+      List<Double> xs = new ArrayList<>();
+      List<Double> ys = new ArrayList<>();
+      for (int s = 0; s < results.saes().size(); s++) {
+        double x = s + 0.12 * (dataSets.indexOf(on) - (dataSets.size() - 1) / 2.0);
+        results
+            .saes()
+            .get(s)
+            .on(on)
+            .ifPresent(
+                measured -> {
+                  xs.add(x);
+                  ys.add(measured.crossEntropy().difference());
+                });
+      }
+      if (xs.isEmpty()) {
+        continue;
       }
       XYSeries points = chart.addSeries("on " + on, xs, ys);
       points.setXYSeriesRenderStyle(XYSeries.XYSeriesRenderStyle.Scatter);
@@ -182,7 +227,7 @@ final class Plots {
 
   private Drawn norms() {
     XYChart chart = chart("position in the sequence", "mean norm at the hook");
-    for (StudyResults.DataSet set : results.dataSets()) {
+    for (ModelResults.DataSet set : results.dataSets()) {
       List<Double> means = set.norms().meanByPosition();
       double[] xs = new double[means.size()];
       for (int i = 0; i < xs.length; i++) {
@@ -201,14 +246,17 @@ final class Plots {
         "Mean length of the residual stream, nothing left out: massive activations at the first positions would show here.");
   }
 
-  private XYChart intervals(
-      String yTitle, java.util.function.Function<TrainedSae, BootstrapInterval> value) {
-    XYChart chart = chart(null, yTitle);
+  private XYChart fakeIntervals() {
+    XYChart chart = chart(null, "Fake Feature Ratio");
     Map<Double, String> labels = new LinkedHashMap<>();
     double top = 0;
     for (int s = 0; s < results.saes().size(); s++) {
       TrainedSae sae = results.saes().get(s);
-      BootstrapInterval interval = value.apply(sae);
+      ModelResults.Fake fake = sae.fake();
+      if (fake == null) {
+        continue;
+      }
+      BootstrapInterval interval = fake.interval();
       double x = s;
       top = Math.max(top, interval.high());
       labels.put(x, sae.name());

@@ -17,6 +17,9 @@ import java.util.stream.Stream;
  * half-way finds its folder as it left it; when the inputs change, the folder is emptied first.
  */
 final class Steps {
+  /** Where a model's steps are, within its folder. */
+  static final String FOLDER = "steps";
+
   private static final String DONE = "step.json";
   private static final String BEGUN = "begun.txt";
 
@@ -42,7 +45,7 @@ final class Steps {
    * Raised whenever a step's result gets other fields, so that what an older program kept is made
    * anew instead of being read wrongly.
    */
-  private static final int LAYOUT = 2;
+  private static final int LAYOUT = 3;
 
   private record Kept(String key, JsonNode inputs, double seconds, JsonNode result) {}
 

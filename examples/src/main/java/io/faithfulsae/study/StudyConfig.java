@@ -1,24 +1,18 @@
 package io.faithfulsae.study;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonMappingException;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
-import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
-import io.faithfulsae.SaeFormatException;
-import java.io.IOException;
-import java.io.InputStream;
+import com.fasterxml.jackson.annotation.JsonFormat;
+import io.faithfulsae.training.TrainingConfig;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The settings of a study; {@code default-study.yaml} explains each of them and gives its default.
+ * A study's settings for one of its models; {@code default-study.yaml} explains each of them and
+ * gives its default.
  *
  * @param model folder of the language model; null for the embedded one
  * @param hook hook point, or {@code middle}
@@ -51,9 +45,6 @@ public record StudyConfig(
     Bootstrap bootstrap,
     int samples) {
 
-  private static final YAMLMapper YAML =
-      YAMLMapper.builder().enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES).build();
-
   /**
    * What never reaches an SAE.
    *
@@ -64,11 +55,12 @@ public record StudyConfig(
   public record Filter(int skipPositions, boolean skipBos, @Nullable Double normMultiple) {}
 
   /**
-   * One data set: either {@code generate} or {@code file}.
+   * One data set: one of {@code generate}, {@code file} and {@code from}.
    *
    * @param name names it in results
    * @param generate the model's own samples
    * @param file a text file, or {@code embedded}
+   * @param from what another model of the study wrote, as {@code model/data set}
    * @param lowerCase whether the file's text is lower-cased; null: where the embedded model reads
    *     it
    * @param tokens at most so many tokens of the file; null for all
@@ -77,6 +69,7 @@ public record StudyConfig(
       String name,
       @Nullable Generate generate,
       @Nullable String file,
+      @Nullable String from,
       @Nullable Boolean lowerCase,
       @Nullable Long tokens) {}
 
@@ -95,9 +88,17 @@ public record StudyConfig(
    * Shape of the SAEs.
    *
    * @param dSae latents
-   * @param k active latents a token
+   * @param k active latents a token; several train an SAE each
    */
-  public record SaeShape(int dSae, int k) {}
+  public record SaeShape(
+      int dSae,
+      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Integer> k) {
+
+    /** Copies the list. */
+    public SaeShape {
+      k = List.copyOf(k);
+    }
+  }
 
   /**
    * Training of each SAE; all else is the study's default of {@code TrainingConfig}.
@@ -110,7 +111,22 @@ public record StudyConfig(
    * @param bufferRows rows of the shuffle buffer
    */
   public record Training(
-      long tokens, int batch, double lr, long warmupSteps, long decaySteps, int bufferRows) {}
+      long tokens, int batch, double lr, long warmupSteps, long decaySteps, int bufferRows) {
+
+    /** The whole configuration of one SAE's training. */
+    TrainingConfig withSeed(long seed) {
+      return TrainingConfig.builder()
+          .tokens(tokens)
+          .batch(batch)
+          .lr(lr)
+          .warmupSteps(warmupSteps)
+          .decaySteps(decaySteps)
+          .bufferRows(bufferRows)
+          .seed(seed)
+          .checkpointSteps(100)
+          .build();
+    }
+  }
 
   /**
    * Evaluation on text that was not trained on.
@@ -160,6 +176,8 @@ public record StudyConfig(
     require(!dataSets.isEmpty(), "dataSets", "at least one", dataSets);
     require(!seeds.isEmpty(), "seeds", "at least one", seeds);
     require(new HashSet<>(seeds).size() == seeds.size(), "seeds", "different ones", seeds);
+    require(!sae.k().isEmpty(), "sae.k", "at least one", sae.k());
+    require(new HashSet<>(sae.k()).size() == sae.k().size(), "sae.k", "different ones", sae.k());
     require(context >= 2, "context", "at least 2", context);
     require(batchSequences >= 1, "batchSequences", "at least 1", batchSequences);
     require(samples >= 0, "samples", "at least 0", samples);
@@ -172,13 +190,14 @@ public record StudyConfig(
           at,
           "a name of letters, digits, - and _",
           set.name());
-      require((set.generate() == null) != (set.file() == null), at, "either generate or file", set);
+      long given = Stream.of(set.generate(), set.file(), set.from()).filter(x -> x != null).count();
+      require(given == 1, at, "one of generate, file and from", set);
     }
     Set<String> names = dataSets.stream().map(DataSet::name).collect(Collectors.toSet());
     require(names.size() == dataSets.size(), "dataSets", "different names", names);
   }
 
-  private static void require(boolean holds, String setting, String expected, Object got) {
+  static void require(boolean holds, String setting, String expected, Object got) {
     if (!holds) {
       throw new IllegalArgumentException(
           setting
@@ -190,47 +209,8 @@ public record StudyConfig(
     }
   }
 
-  /** The default study of the embedded model. */
-  public static StudyConfig defaults() {
-    try {
-      return YAML.treeToValue(defaultTree(), StudyConfig.class);
-    } catch (IOException e) {
-      throw new IllegalStateException("the default study is part of the build", e);
-    }
-  }
-
-  /**
-   * Reads a YAML file; what it does not say is as in the default study. Paths in it are relative to
-   * it.
-   *
-   * @throws SaeFormatException if it is not YAML or holds an unknown setting or a wrong value
-   */
-  public static StudyConfig read(Path file) throws IOException {
-    JsonNode tree = defaultTree();
-    try {
-      JsonNode given = YAML.readTree(file.toFile());
-      if (given instanceof ObjectNode changes) {
-        merge((ObjectNode) tree, changes);
-      } else if (!given.isMissingNode() && !given.isNull()) {
-        throw new SaeFormatException(
-            file,
-            "study",
-            "expected settings, got " + given.getNodeType() + "; mend: see the default study");
-      }
-      return YAML.treeToValue(tree, StudyConfig.class)
-          .relativeTo(file.toAbsolutePath().getParent());
-    } catch (JsonMappingException e) {
-      Throwable cause = e.getCause() instanceof IllegalArgumentException own ? own : e;
-      String problem = cause == e ? e.getOriginalMessage() : String.valueOf(cause.getMessage());
-      throw new SaeFormatException(file, where(e), problem);
-    } catch (JsonProcessingException e) {
-      throw new SaeFormatException(
-          file, "line " + e.getLocation().getLineNr(), e.getOriginalMessage());
-    }
-  }
-
   /** The same study of another model. */
-  public StudyConfig withModel(String folder) {
+  StudyConfig withModel(String folder) {
     return new StudyConfig(
         folder,
         hook,
@@ -248,7 +228,8 @@ public record StudyConfig(
         samples);
   }
 
-  private StudyConfig relativeTo(@Nullable Path folder) {
+  /** The same with paths that are relative to a folder. */
+  StudyConfig relativeTo(@Nullable Path folder) {
     List<DataSet> resolved =
         dataSets.stream()
             .map(
@@ -257,6 +238,7 @@ public record StudyConfig(
                         set.name(),
                         set.generate(),
                         resolve(folder, set.file()),
+                        set.from(),
                         set.lowerCase(),
                         set.tokens()))
             .toList();
@@ -281,32 +263,5 @@ public record StudyConfig(
     return file == null || folder == null || file.equals("embedded")
         ? file
         : folder.resolve(file).normalize().toString();
-  }
-
-  private static void merge(ObjectNode into, ObjectNode changes) {
-    for (Map.Entry<String, JsonNode> change : changes.properties()) {
-      if (into.get(change.getKey()) instanceof ObjectNode deeper
-          && change.getValue() instanceof ObjectNode part) {
-        merge(deeper, part);
-      } else {
-        into.set(change.getKey(), change.getValue());
-      }
-    }
-  }
-
-  private static String where(JsonMappingException e) {
-    String path =
-        e.getPath().stream()
-            .map(
-                part ->
-                    part.getFieldName() == null ? "[" + part.getIndex() + "]" : part.getFieldName())
-            .collect(Collectors.joining("."));
-    return path.isEmpty() ? "study" : path;
-  }
-
-  private static JsonNode defaultTree() throws IOException {
-    try (InputStream in = StudyConfig.class.getResourceAsStream("default-study.yaml")) {
-      return YAML.readTree(in);
-    }
   }
 }

@@ -11,6 +11,7 @@ import io.faithfulsae.study.StudyConfig.DataSet;
 import io.faithfulsae.study.StudyConfig.Generate;
 import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
@@ -20,13 +21,18 @@ import java.util.HexFormat;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.stream.Stream;
 
 /** Makes a study's data sets: files of text or token ids, and what can be said of them. */
 final class StudyData {
   private static final int SAMPLE_TOKENS = 160;
 
+  private static final String TEXT = "text.jsonl";
+  private static final String TOKENS = "tokens.int32";
+
   private final StudyConfig config;
+  private final Path study;
   private final OnnxModel model;
   private final Tokenizer tokenizer;
   private final int context;
@@ -34,7 +40,7 @@ final class StudyData {
   /**
    * A data set that lies in a step's folder.
    *
-   * @param file its name there
+   * @param file the text's name there
    * @param origin where the text comes from
    * @param sequences of the study's context length
    * @param heldOut how many of them, at the end, are kept from training
@@ -53,8 +59,14 @@ final class StudyData {
       String hash,
       List<String> samples) {}
 
-  StudyData(StudyConfig config, OnnxModel model, Tokenizer tokenizer, int context) {
+  /**
+   * Prepares one model's data sets.
+   *
+   * @param study folder of the whole study, where other models' texts are
+   */
+  StudyData(StudyConfig config, Path study, OnnxModel model, Tokenizer tokenizer, int context) {
     this.config = config;
+    this.study = study;
     this.model = model;
     this.tokenizer = tokenizer;
     this.context = context;
@@ -67,35 +79,42 @@ final class StudyData {
         context,
         config.evaluation().heldOutShare(),
         config.samples(),
-        set.file() == null
-            ? ""
-            : Json.sha256(text(set).getBytes(java.nio.charset.StandardCharsets.UTF_8)));
+        set.generate() == null ? Json.sha256(text(set).getBytes(StandardCharsets.UTF_8)) : "");
   }
 
   Prepared prepare(DataSet set, Path folder) throws IOException {
     Generate generate = set.generate();
     Path file = generate == null ? write(set, folder) : generate(set.name(), generate, folder);
-    String origin =
-        generate == null
-            ? "embedded".equals(set.file())
-                ? "opening of Shakespeare's plays (public domain)"
-                : String.valueOf(set.file())
-            : "sampled from BOS, temperature %s, top-p %s, seed %d"
-                .formatted(generate.temperature(), generate.topP(), generate.seed());
-    return survey(set, file, origin);
+    return survey(set, file, folder.resolve(TOKENS), origin(set));
+  }
+
+  private static String origin(DataSet set) {
+    Generate generate = set.generate();
+    if (generate != null) {
+      return "sampled from BOS, temperature %s, top-p %s, seed %d"
+          .formatted(generate.temperature(), generate.topP(), generate.seed());
+    }
+    if (set.from() != null) {
+      return "written by another model: " + set.from();
+    }
+    return "embedded".equals(set.file())
+        ? "opening of Shakespeare's plays (public domain)"
+        : String.valueOf(Path.of(String.valueOf(set.file())).getFileName());
   }
 
   /** The whole data set, training part first. */
-  TokenSource open(Prepared prepared, Path folder) throws IOException {
-    TokenSource all = TokenSources.ofFile(folder.resolve(prepared.file()), tokenizer, context);
-    return new TokenSlice(all, 0, prepared.sequences());
+  private TokenSource open(Prepared prepared, Path folder) {
+    String description =
+        "%s (tokens sha256 %s), sequences of %d tokens"
+            .formatted(prepared.file(), prepared.hash(), context);
+    return new TokenFile(folder.resolve(TOKENS), context, description);
   }
 
-  TokenSource training(Prepared prepared, Path folder) throws IOException {
+  TokenSource training(Prepared prepared, Path folder) {
     return new TokenSlice(open(prepared, folder), 0, prepared.sequences() - prepared.heldOut());
   }
 
-  TokenSource heldOut(Prepared prepared, Path folder) throws IOException {
+  TokenSource heldOut(Prepared prepared, Path folder) {
     return new TokenSlice(
         open(prepared, folder), prepared.sequences() - prepared.heldOut(), prepared.heldOut());
   }
@@ -110,19 +129,21 @@ final class StudyData {
             settings.topP(),
             settings.seed(),
             64);
-    return Generation.run(name, model, tokenizer, generation, folder.resolve("text.jsonl")).file();
+    return Generation.run(name, model, tokenizer, generation, folder.resolve(TEXT)).file();
   }
 
   private Path write(DataSet set, Path folder) throws IOException {
     String text = text(set);
-    Path file =
-        folder.resolve(
-            set.file() != null && set.file().endsWith(".jsonl") ? "text.jsonl" : "text.txt");
+    boolean records = set.from() != null || String.valueOf(set.file()).endsWith(".jsonl");
+    Path file = folder.resolve(records ? TEXT : "text.txt");
     AtomicFile.writeString(file, text);
     return file;
   }
 
   private String text(DataSet set) throws IOException {
+    if (set.from() != null) {
+      return otherModelsText(set.from());
+    }
     String file = set.file();
     boolean embedded = file == null || file.equals("embedded");
     String text = embedded ? EmbeddedModel.outsideText() : Files.readString(Path.of(file));
@@ -130,7 +151,31 @@ final class StudyData {
     return (lower == null ? config.model() == null : lower) ? text.toLowerCase(Locale.ROOT) : text;
   }
 
-  private Prepared survey(DataSet set, Path file, String origin) throws IOException {
+  /** Records with their text alone: the other model's token ids need not be this one's. */
+  private String otherModelsText(String from) throws IOException {
+    int slash = from.indexOf('/');
+    Path file =
+        study
+            .resolve(from.substring(0, slash))
+            .resolve(Steps.FOLDER)
+            .resolve(ModelStudy.dataStep(from.substring(slash + 1)))
+            .resolve(TEXT);
+    if (!Files.exists(file)) {
+      throw new IOException(
+          "expected the text of " + from + " in " + file + ", got none; mend: see why it failed");
+    }
+    StringBuilder records = new StringBuilder();
+    try (Stream<String> lines = Files.lines(file)) {
+      for (Iterator<String> each = lines.iterator(); each.hasNext(); ) {
+        String text = Json.mapper().readTree(each.next()).path("text").asText();
+        records.append(Json.line(Map.of("text", text))).append('\n');
+      }
+    }
+    return records.toString();
+  }
+
+  private Prepared survey(DataSet set, Path file, Path tokenFile, String origin)
+      throws IOException {
     Long limit = set.tokens();
     long most = limit == null ? Long.MAX_VALUE : Math.max(2, limit / context);
     MessageDigest digest = Json.sha256();
@@ -139,7 +184,10 @@ final class StudyData {
     long sequences = 0;
     long tokens = 0;
     try (Stream<int[]> all = TokenSources.ofFile(file, tokenizer, context).open(0)) {
-      for (Iterator<int[]> each = all.limit(most).iterator(); each.hasNext(); sequences++) {
+      TokenFile.write(tokenFile, all.limit(most).iterator());
+    }
+    try (Stream<int[]> all = new TokenFile(tokenFile, context, "").open(0)) {
+      for (Iterator<int[]> each = all.iterator(); each.hasNext(); sequences++) {
         int[] ids = each.next();
         tokens += ids.length;
         ByteBuffer bytes = ByteBuffer.allocate(ids.length * Integer.BYTES);

@@ -1,225 +1,27 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.metrics.BootstrapInterval;
-import io.faithfulsae.metrics.CrossEntropy;
-import io.faithfulsae.metrics.FakeFeatures;
-import io.faithfulsae.metrics.Reconstruction;
-import io.faithfulsae.metrics.SharedFeatures;
 import java.util.List;
-import java.util.Map;
 
 /**
  * All that a study has found, written as {@code results.json}: the same inputs give the same file,
- * byte for byte. The metrics' own Javadoc defines their fields.
+ * byte for byte.
  *
  * @param format name and version of this schema
  * @param provenance what made it
- * @param config all settings
- * @param model the language model
- * @param maxNorm rows with a larger norm are left out everywhere; infinity for no bound
- * @param dataSets what the SAEs were trained on
- * @param saes one for each data set and seed
- * @param seedPairs SAEs of one data set compared over seeds
- * @param comparisons the first data set against each other one
+ * @param models what was found for each model
  */
-public record StudyResults(
-    String format,
-    Provenance provenance,
-    StudyConfig config,
-    Model model,
-    double maxNorm,
-    List<DataSet> dataSets,
-    List<TrainedSae> saes,
-    List<SeedPair> seedPairs,
-    List<Comparison> comparisons) {
+public record StudyResults(String format, Provenance provenance, List<ModelResults> models) {
 
   /** The value of {@link #format}. */
-  public static final String FORMAT = "faithfulsae-study-1";
+  public static final String FORMAT = "faithfulsae-study-2";
 
-  /**
-   * The language model.
-   *
-   * @param name its name
-   * @param dModel width of the residual stream
-   * @param blocks number of blocks
-   * @param vocabulary tokens in the vocabulary
-   * @param contextLength the longest sequence
-   * @param hook where activations were taken
-   * @param hash SHA-256 of its files
-   */
-  public record Model(
-      String name,
-      int dModel,
-      int blocks,
-      int vocabulary,
-      int contextLength,
-      String hook,
-      String hash) {}
-
-  /**
-   * A data set.
-   *
-   * @param name its name
-   * @param origin where the text comes from
-   * @param sequences token sequences, held-out ones counted
-   * @param heldOutSequences the last ones, kept from training
-   * @param tokens tokens, BOS of each sequence counted
-   * @param distinctTokens different tokens
-   * @param hash SHA-256 of the token sequences
-   * @param norms norms at the hook
-   * @param samples the texts of some sequences
-   */
-  public record DataSet(
-      String name,
-      String origin,
-      long sequences,
-      long heldOutSequences,
-      long tokens,
-      int distinctTokens,
-      String hash,
-      Norms norms,
-      List<String> samples) {}
-
-  /**
-   * Norms of the residual stream at the hook, over the first sequences of the training part.
-   *
-   * @param median over the rows that position and token let pass
-   * @param rows as many rows
-   * @param meanByPosition mean norm by position in the sequence, nothing left out
-   */
-  public record Norms(double median, long rows, List<Double> meanByPosition) {}
-
-  /**
-   * One SAE.
-   *
-   * @param name data set and seed
-   * @param dataSet what it was trained on
-   * @param seed of initial weights and shuffling
-   * @param folder its folder within the study's
-   * @param steps training steps
-   * @param rows rows trained on
-   * @param counts rows that the source kept and left out while it was trained
-   * @param curve training loss
-   * @param on its evaluation on the held-out part of each data set
-   * @param fake how it answers to random tokens
-   */
-  public record TrainedSae(
-      String name,
-      String dataSet,
-      long seed,
-      String folder,
-      long steps,
-      long rows,
-      ActivationFilter.Counts counts,
-      List<CurvePoint> curve,
-      Map<String, Evaluation> on,
-      Fake fake) {
-
-    /** The evaluation on the held-out part of its own data set. */
-    public Evaluation own() {
-      return on(dataSet);
-    }
-
-    /** The evaluation on the held-out part of a data set. */
-    public Evaluation on(String name) {
-      return find(on, name);
-    }
+  /** Copies the list. */
+  public StudyResults {
+    models = List.copyOf(models);
   }
 
-  /**
-   * What {@link FakeFeatures} says of an SAE, without its resamples; the settings stand in {@code
-   * config.fakeFeatures}.
-   *
-   * @param definition of a fake feature
-   * @param count fake latents
-   * @param ratio Fake Feature Ratio
-   * @param interval the same with its bootstrap interval
-   * @param firingOnTextToo how many of them fire as often on the held-out text of the SAE's own
-   *     data set
-   * @param latents their numbers
-   * @param noiseRates firing rate of each on random tokens
-   * @param textRates firing rate of each on the held-out text
-   * @param noise the random tokens as the SAE saw them
-   * @param text the held-out text as the SAE saw it
-   */
-  public record Fake(
-      FakeFeatures.Definition definition,
-      int count,
-      double ratio,
-      BootstrapInterval interval,
-      int firingOnTextToo,
-      List<Integer> latents,
-      List<Double> noiseRates,
-      List<Double> textRates,
-      FakeFeatures.Sample noise,
-      FakeFeatures.Sample text) {
-
-    static Fake of(FakeFeatures fake) {
-      return new Fake(
-          fake.options().definition(),
-          fake.count(),
-          fake.ratio(),
-          fake.interval(),
-          fake.firingOnTextToo(),
-          fake.fakeLatents(),
-          fake.noiseRates(),
-          fake.textRates(),
-          fake.noise(),
-          fake.text());
-    }
-  }
-
-  /**
-   * Training at one step.
-   *
-   * @param step number of the step
-   * @param loss total loss of its batch
-   * @param fvu fraction of variance unexplained of its batch
-   * @param dead dead latents by the training rule
-   */
-  public record CurvePoint(long step, double loss, double fvu, long dead) {}
-
-  /**
-   * One SAE on one data set.
-   *
-   * @param reconstruction of activations
-   * @param crossEntropy of the model with the reconstruction in place
-   */
-  public record Evaluation(Reconstruction reconstruction, CrossEntropy crossEntropy) {}
-
-  /**
-   * Two SAEs of one data set.
-   *
-   * @param dataSet what both were trained on
-   * @param first name of one
-   * @param second name of the other
-   * @param decoder features shared by decoder directions: the Shared Feature Ratio
-   * @param encoder the same by encoder directions
-   */
-  public record SeedPair(
-      String dataSet,
-      String first,
-      String second,
-      SharedFeatures decoder,
-      SharedFeatures encoder) {}
-
-  /**
-   * Two data sets.
-   *
-   * @param metric what is compared
-   * @param first one data set
-   * @param second the other
-   * @param difference first minus second, bootstrapped over features
-   */
-  public record Comparison(
-      String metric, String first, String second, BootstrapInterval.Difference difference) {}
-
-  static <T> T find(Map<String, T> by, String name) {
-    T found = by.get(name);
-    if (found == null) {
-      throw new IllegalArgumentException("expected one of " + by.keySet() + ", got " + name);
-    }
-    return found;
+  /** How many parts failed. */
+  public int failures() {
+    return models.stream().mapToInt(model -> model.failures().size()).sum();
   }
 }

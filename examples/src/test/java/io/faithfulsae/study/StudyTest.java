@@ -96,10 +96,14 @@ final class StudyTest {
     Study.Outcome outcome = run(TINY, dir.resolve("out"));
     JsonNode results = Json.mapper().readTree(outcome.results().toFile());
     assertEquals(StudyResults.FORMAT, results.path("format").asText());
-    assertEquals(4, results.path("saes").size());
-    assertEquals(2, results.path("seedPairs").size());
-    assertEquals(2, results.path("comparisons").size());
-    for (JsonNode sae : results.path("saes")) {
+    assertEquals(1, results.path("models").size());
+    JsonNode model = results.path("models").get(0);
+    assertEquals(EmbeddedModel.NAME, model.path("name").asText());
+    assertEquals(0, model.path("failures").size(), model.path("failures").toString());
+    assertEquals(4, model.path("saes").size());
+    assertEquals(2, model.path("seedPairs").size());
+    assertEquals(2, model.path("comparisons").size());
+    for (JsonNode sae : model.path("saes")) {
       assertEquals(2, sae.path("on").size(), "on every data set");
       assertEquals(30, sae.path("curve").get(sae.path("curve").size() - 1).path("step").asInt());
       double ratio = sae.path("fake").path("ratio").asDouble();
@@ -121,24 +125,26 @@ final class StudyTest {
     }
     assertFalse(
         report.contains("http://") || report.contains("https://"), "the page needs no network");
-    String sample = results.path("dataSets").get(0).path("samples").get(0).asText();
+    String sample = model.path("dataSets").get(0).path("samples").get(0).asText();
     assertTrue(report.contains(Html.escape(sample)), sample);
     for (String plot :
         List.of("loss", "fake-features", "shared-features", "density", "cross-entropy", "norms")) {
-      assertTrue(Files.size(outcome.report().resolveSibling(plot + ".png")) > 1000, plot);
+      assertTrue(
+          Files.size(outcome.report().resolveSibling(EmbeddedModel.NAME).resolve(plot + ".png"))
+              > 1000,
+          plot);
     }
   }
 
   @Test
   void unknownSettingIsNamed() throws IOException {
     Path file = Files.writeString(dir.resolve("study.yaml"), "training: {tokns: 3}\n");
-    SaeFormatException unknown =
-        assertThrows(SaeFormatException.class, () -> StudyConfig.read(file));
+    SaeFormatException unknown = assertThrows(SaeFormatException.class, () -> StudyFile.read(file));
     assertTrue(
         unknown.getMessage().contains("tokns") && unknown.getMessage().contains("study.yaml"),
         unknown.getMessage());
     Files.writeString(file, "context: 1\n");
-    SaeFormatException wrong = assertThrows(SaeFormatException.class, () -> StudyConfig.read(file));
+    SaeFormatException wrong = assertThrows(SaeFormatException.class, () -> StudyFile.read(file));
     assertTrue(
         wrong.getMessage().contains("context: expected at least 2, got 1"), wrong.getMessage());
   }
@@ -146,7 +152,7 @@ final class StudyTest {
   private Study.Outcome run(String yaml, Path out) throws IOException {
     Path file = Files.writeString(dir.resolve("study.yaml"), yaml);
     try (Backend backend = Backends.open("cpu")) {
-      return Study.run(StudyConfig.read(file), out, backend, stepsDone::add);
+      return Study.run(StudyFile.read(file), out, backend, stepsDone::add);
     }
   }
 }

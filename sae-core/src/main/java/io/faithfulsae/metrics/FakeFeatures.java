@@ -62,6 +62,25 @@ public record FakeFeatures(
     resampledCounts = List.copyOf(resampledCounts);
   }
 
+  /** What comparing groups of SAEs needs of this result, and what JSON keeps whole. */
+  public Resamples resamples() {
+    return new Resamples(dSae, ratio, resampledCounts);
+  }
+
+  /**
+   * A result as {@link io.faithfulsae.Metrics#fakeFeatureDifference} needs it.
+   *
+   * @param dSae number of latents
+   * @param ratio Fake Feature Ratio
+   * @param counts number of fake latents in each bootstrap resample
+   */
+  public record Resamples(int dSae, double ratio, List<Integer> counts) {
+    /** Copies the list. */
+    public Resamples {
+      counts = List.copyOf(counts);
+    }
+  }
+
   /** What a firing is counted over. */
   public enum Definition {
     /** Tokens: the authors' code, behind their published numbers. */

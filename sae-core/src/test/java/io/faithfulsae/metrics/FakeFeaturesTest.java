@@ -187,7 +187,11 @@ class FakeFeaturesTest {
     FakeFeatures one = measure(Options.tokens(LENGTH).noiseTokens(5_000).activationThreshold(1.7));
     assertEquals(List.of(0), one.fakeLatents());
     BootstrapInterval.Difference seen =
-        Metrics.fakeFeatureDifference(List.of(two, two), List.of(one, two), 0.95, 1);
+        Metrics.fakeFeatureDifference(
+            List.of(two.resamples(), two.resamples()),
+            List.of(one.resamples(), two.resamples()),
+            0.95,
+            1);
     assertEquals(0.4, seen.first(), 1e-12);
     assertEquals(0.3, seen.second(), 1e-12);
     assertEquals(0.1, seen.difference().estimate(), 1e-12);
@@ -195,7 +199,7 @@ class FakeFeaturesTest {
     assertTrue(seen.difference().low() < 0 && seen.pValue() > 0.05, seen.toString());
     assertThrows(
         IllegalArgumentException.class,
-        () -> Metrics.fakeFeatureDifference(List.of(), List.of(one), 0.95, 1));
+        () -> Metrics.fakeFeatureDifference(List.of(), List.of(one.resamples()), 0.95, 1));
   }
 
   @Test

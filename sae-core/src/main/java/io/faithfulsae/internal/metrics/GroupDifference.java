@@ -1,7 +1,7 @@
 package io.faithfulsae.internal.metrics;
 
 import io.faithfulsae.metrics.BootstrapInterval;
-import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FakeFeatures.Resamples;
 import io.faithfulsae.metrics.SharedFeatures;
 import java.util.List;
 import org.apache.commons.math3.random.RandomGenerator;
@@ -12,7 +12,7 @@ public final class GroupDifference {
 
   /** Mean Fake Feature Ratio of the first group minus that of the second. */
   public static BootstrapInterval.Difference ofFakeFeatures(
-      List<FakeFeatures> first, List<FakeFeatures> second, double level, long seed) {
+      List<Resamples> first, List<Resamples> second, double level, long seed) {
     if (first.isEmpty() || second.isEmpty()) {
       throw new IllegalArgumentException(
           "expected at least one SAE in each group, got "
@@ -21,28 +21,27 @@ public final class GroupDifference {
               + second.size()
               + "; mend: measure both");
     }
-    int resamples = first.get(0).resampledCounts().size();
+    int resamples = first.get(0).counts().size();
     RandomGenerator random = Bootstrap.random(seed);
     return Bootstrap.difference(
-        first.stream().mapToDouble(FakeFeatures::ratio).average().orElseThrow(),
+        first.stream().mapToDouble(Resamples::ratio).average().orElseThrow(),
         meanRatios(first, resamples, random),
-        second.stream().mapToDouble(FakeFeatures::ratio).average().orElseThrow(),
+        second.stream().mapToDouble(Resamples::ratio).average().orElseThrow(),
         meanRatios(second, resamples, random),
         level);
   }
 
-  private static double[] meanRatios(
-      List<FakeFeatures> group, int resamples, RandomGenerator random) {
+  private static double[] meanRatios(List<Resamples> group, int resamples, RandomGenerator random) {
     double[] means = new double[resamples];
-    for (FakeFeatures sae : group) {
-      List<Integer> counts = sae.resampledCounts();
+    for (Resamples sae : group) {
+      List<Integer> counts = sae.counts();
       if (counts.size() != resamples || resamples == 0) {
         throw new IllegalArgumentException(
             "expected results of one number of resamples, got "
                 + resamples
                 + " and "
                 + counts.size()
-                + "; mend: measure all with the same options (JSON does not keep resamples)");
+                + "; mend: measure all with the same options");
       }
       Bootstrap.Hits hits = new Bootstrap.Hits(sae.dSae(), random);
       for (int b = 0; b < resamples; b++) {

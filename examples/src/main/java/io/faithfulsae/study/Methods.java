@@ -1,0 +1,103 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.study.ModelResults.DataSet;
+import io.faithfulsae.training.TrainingConfig;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+
+/** Says in words how results were made, with every setting, seed, version and data hash. */
+final class Methods {
+  private Methods() {}
+
+  /** One paragraph on one model. */
+  static String paragraph(ModelResults results, Provenance made) {
+    StudyConfig config = results.config();
+    StudyConfig.Training training = config.training();
+    TrainingConfig adam = training.withSeed(config.seeds().get(0));
+    StudyConfig.Fake fake = config.fakeFeatures();
+    StringBuilder text = new StringBuilder();
+    text.append(
+        "TopK sparse autoencoders with %d latents and k = %s were trained with FaithfulSAE for Java %s (%s backend, Java %s, %s) on the activations of %s (SHA-256 of its files %s) at %s, d_in = %d, in sequences of %d tokens. "
+            .formatted(
+                config.sae().dSae(),
+                list(config.sae().k()),
+                made.version(),
+                made.backend().name(),
+                made.java(),
+                made.os(),
+                results.model().name(),
+                results.model().hash().substring(0, 16),
+                results.model().hook(),
+                results.model().dModel(),
+                Math.min(config.context(), results.model().contextLength())));
+    text.append(
+        "Data sets: "
+            + results.dataSets().stream().map(Methods::dataSet).collect(Collectors.joining("; "))
+            + ". ");
+    text.append(filter(config.filter(), results.maxNorm()));
+    text.append(
+        "Each SAE (seeds %s) was trained on %d rows in batches of %d with Adam (betas %s and %s, eps %s), learning rate %s, %d steps of linear warm-up, %d of linear decay, and a shuffle buffer of %d rows. "
+            .formatted(
+                list(config.seeds()),
+                training.tokens(),
+                training.batch(),
+                adam.beta1(),
+                adam.beta2(),
+                adam.eps(),
+                training.lr(),
+                training.warmupSteps(),
+                training.decaySteps(),
+                training.bufferRows()));
+    text.append(
+        "The last %s of each data set was held out; reconstruction was measured on up to %d of its rows and cross entropy on up to %d predicted tokens. "
+            .formatted(
+                Format.percent(config.evaluation().heldOutShare()),
+                config.evaluation().rows(),
+                config.evaluation().ceTokens()));
+    text.append(
+        "Shared features: decoder directions of two seeds matched by the assignment that maximises the sum of cosines, shared above %s. "
+            .formatted(config.sharedFeatures().threshold()));
+    text.append(
+        "Fake features: latents that fire (z > %s) at more than %s of %d uniformly random tokens behind BOS (seed %d), firing rates in distribution on up to %d held-out sequences. "
+            .formatted(
+                fake.activation(),
+                Format.percent(fake.frequency()),
+                fake.tokens(),
+                fake.seed(),
+                fake.textSequences()));
+    text.append(
+        "Intervals are %s bootstrap intervals of %d resamples (seed %d)."
+            .formatted(
+                Format.percent(config.bootstrap().level()),
+                config.bootstrap().resamples(),
+                config.bootstrap().seed()));
+    return text.toString();
+  }
+
+  private static String dataSet(DataSet set) {
+    return String.format(
+        Locale.ROOT,
+        "%s (%s; %d tokens in %d sequences, the last %d held out; SHA-256 of the tokens %s)",
+        set.name(),
+        set.origin(),
+        set.tokens(),
+        set.sequences(),
+        set.heldOutSequences(),
+        set.hash().substring(0, 16));
+  }
+
+  private static String filter(StudyConfig.Filter filter, double maxNorm) {
+    String bound =
+        filter.normMultiple() == null
+            ? "norms were not bounded"
+            : "rows of norm above %s (%s × the largest median norm of a data set) were left out"
+                .formatted(Format.number(maxNorm), Format.number(filter.normMultiple()));
+    return "In training and evaluation alike the first %d positions of every sequence%s were left out and %s. "
+        .formatted(filter.skipPositions(), filter.skipBos() ? " and BOS" : "", bound);
+  }
+
+  private static String list(List<? extends Number> numbers) {
+    return numbers.stream().map(String::valueOf).collect(Collectors.joining(", "));
+  }
+}

@@ -1,0 +1,170 @@
+package io.faithfulsae.study;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonMappingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.study.StudyConfig.DataSet;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/**
+ * A study as it is written down: one model or several, each with its settings. {@code
+ * default-study.yaml} explains the format.
+ *
+ * @param models settings by the name of the model, in the order of the file; at least one
+ */
+public record StudyFile(Map<String, StudyConfig> models) {
+  private static final String MODELS = "models";
+  private static final YAMLMapper YAML =
+      YAMLMapper.builder().enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES).build();
+
+  /**
+   * Checks what ties the models together.
+   *
+   * @throws IllegalArgumentException naming the setting
+   */
+  public StudyFile {
+    models = java.util.Collections.unmodifiableMap(new LinkedHashMap<>(models));
+    StudyConfig.require(!models.isEmpty(), MODELS, "at least one", models);
+    for (Map.Entry<String, StudyConfig> model : models.entrySet()) {
+      String at = MODELS + "." + model.getKey();
+      StudyConfig.require(
+          model.getKey().matches("[A-Za-z0-9._-]+"),
+          at,
+          "a name of letters, digits, ., - and _",
+          model.getKey());
+      for (DataSet set : model.getValue().dataSets()) {
+        if (set.from() != null) {
+          StudyConfig.require(
+              writes(models, set.from()),
+              at + ".dataSets." + set.name() + ".from",
+              "model/data set, of a data set that another model generates",
+              set.from());
+        }
+      }
+    }
+  }
+
+  private static boolean writes(Map<String, StudyConfig> models, String from) {
+    int slash = from.indexOf('/');
+    StudyConfig other = slash < 0 ? null : models.get(from.substring(0, slash));
+    String name = from.substring(slash + 1);
+    return other != null
+        && other.dataSets().stream()
+            .anyMatch(set -> set.name().equals(name) && set.generate() != null);
+  }
+
+  /** The default study of the embedded model. */
+  public static StudyFile defaults() {
+    try {
+      return parse(defaultTree());
+    } catch (IOException e) {
+      throw new IllegalStateException("the default study is part of the build", e);
+    }
+  }
+
+  /**
+   * Reads a YAML file; what it does not say is as in the default study. Paths in it are relative to
+   * it.
+   *
+   * @throws SaeFormatException if it is not YAML or holds an unknown setting or a wrong value
+   */
+  public static StudyFile read(Path file) throws IOException {
+    ObjectNode tree = defaultTree();
+    try {
+      JsonNode given = YAML.readTree(file.toFile());
+      if (given instanceof ObjectNode changes) {
+        merge(tree, changes);
+      } else if (!given.isMissingNode() && !given.isNull()) {
+        throw new SaeFormatException(
+            file,
+            "study",
+            "expected settings, got " + given.getNodeType() + "; mend: see the default study");
+      }
+      Map<String, StudyConfig> models = new LinkedHashMap<>();
+      Path folder = file.toAbsolutePath().getParent();
+      parse(tree).models().forEach((name, one) -> models.put(name, one.relativeTo(folder)));
+      return new StudyFile(models);
+    } catch (JsonMappingException e) {
+      Throwable cause = e.getCause() instanceof IllegalArgumentException own ? own : e;
+      String problem = cause == e ? e.getOriginalMessage() : String.valueOf(cause.getMessage());
+      throw new SaeFormatException(file, where(e), problem);
+    } catch (JsonProcessingException e) {
+      throw new SaeFormatException(
+          file, "line " + e.getLocation().getLineNr(), e.getOriginalMessage());
+    } catch (IllegalArgumentException e) {
+      throw new SaeFormatException(file, "study", String.valueOf(e.getMessage()));
+    }
+  }
+
+  /**
+   * The same study of another model.
+   *
+   * @throws IllegalArgumentException if the study names several models itself
+   */
+  public StudyFile withModel(String folder) {
+    StudyConfig.require(models.size() == 1, MODELS, "one model beside --model", models.keySet());
+    StudyConfig changed = models.values().iterator().next().withModel(folder);
+    return new StudyFile(Map.of(nameOf(changed), changed));
+  }
+
+  private static StudyFile parse(ObjectNode tree) throws JsonProcessingException {
+    JsonNode named = tree.remove(MODELS);
+    Map<String, StudyConfig> models = new LinkedHashMap<>();
+    if (named instanceof ObjectNode several && !several.isEmpty()) {
+      for (Map.Entry<String, JsonNode> each : several.properties()) {
+        ObjectNode own = tree.deepCopy();
+        if (each.getValue() instanceof ObjectNode changes) {
+          merge(own, changes);
+        }
+        models.put(each.getKey(), YAML.treeToValue(own, StudyConfig.class));
+      }
+    } else {
+      StudyConfig one = YAML.treeToValue(tree, StudyConfig.class);
+      models.put(nameOf(one), one);
+    }
+    return new StudyFile(models);
+  }
+
+  /** The folder's name, as far as it can name a folder of ours. */
+  private static String nameOf(StudyConfig one) {
+    String folder = one.model();
+    Path name = folder == null ? null : Path.of(folder).toAbsolutePath().normalize().getFileName();
+    return name == null ? EmbeddedModel.NAME : name.toString().replaceAll("[^A-Za-z0-9._-]", "-");
+  }
+
+  private static void merge(ObjectNode into, ObjectNode changes) {
+    for (Map.Entry<String, JsonNode> change : changes.properties()) {
+      if (into.get(change.getKey()) instanceof ObjectNode deeper
+          && change.getValue() instanceof ObjectNode part) {
+        merge(deeper, part);
+      } else {
+        into.set(change.getKey(), change.getValue());
+      }
+    }
+  }
+
+  private static String where(JsonMappingException e) {
+    String path =
+        e.getPath().stream()
+            .map(
+                part ->
+                    part.getFieldName() == null ? "[" + part.getIndex() + "]" : part.getFieldName())
+            .collect(Collectors.joining("."));
+    return path.isEmpty() ? "study" : path;
+  }
+
+  private static ObjectNode defaultTree() throws IOException {
+    try (InputStream in = StudyFile.class.getResourceAsStream("default-study.yaml")) {
+      return (ObjectNode) YAML.readTree(in);
+    }
+  }
+}

@@ -1,0 +1,124 @@
+package io.faithfulsae.study;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import io.faithfulsae.Backends;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A study of several models, data sets and k. */
+final class StudyGridTest {
+  private static final String SMALL =
+      """
+      context: 32
+      batchSequences: 8
+      seeds: [1, 2]
+      sae: {dSae: 40, k: [4, 8]}
+      training: {tokens: 2000, batch: 200, bufferRows: 1000, warmupSteps: 0, decaySteps: 0}
+      evaluation: {rows: 200, ceTokens: 100}
+      fakeFeatures: {tokens: 300, textSequences: 3}
+      bootstrap: {resamples: 50}
+      samples: 1
+      """;
+
+  @TempDir Path dir;
+  private final List<String> steps = new ArrayList<>();
+
+  @Test
+  void modelsReadEachOthersTexts() throws IOException {
+    String yaml =
+        SMALL
+            + """
+            models:
+              one:
+                dataSets:
+                  - name: own
+                    generate: {tokens: 1500, maxLength: 64, temperature: 1.0, topP: 1.0, seed: 3}
+                  - {name: others, from: two/own}
+              two:
+                sae: {k: 6}
+                seeds: [1]
+                dataSets:
+                  - name: own
+                    generate: {tokens: 1500, maxLength: 64, temperature: 0.5, topP: 1.0, seed: 4}
+                  - {name: others, from: one/own}
+            """;
+    Path out = dir.resolve("out");
+    Study.Outcome outcome = run(yaml, out);
+    assertEquals(List.of(), outcome.failures());
+    JsonNode models = Json.mapper().readTree(outcome.results().toFile()).path("models");
+    assertEquals(2, models.size());
+    assertEquals(8, models.get(0).path("saes").size(), "two data sets, two k, two seeds");
+    assertEquals(4, models.get(0).path("seedPairs").size(), "seeds are paired within a k");
+    assertEquals(4, models.get(0).path("comparisons").size(), "SFR and FFR of each k");
+    assertEquals(2, models.get(1).path("saes").size());
+    assertEquals(0, models.get(1).path("seedPairs").size());
+    assertEquals(
+        models.get(1).path("dataSets").get(0).path("hash"),
+        models.get(0).path("dataSets").get(1).path("hash"),
+        "with one tokenizer for both, the other's text has the other's tokens");
+    String report = Files.readString(outcome.report());
+    assertTrue(report.contains("own-k4-1") && report.contains("<section id=\"two\">"));
+    assertEquals(0, run(yaml, out).stepsDone());
+  }
+
+  @Test
+  void failedPartDoesNotLoseTheOthersAndIsTriedAgain() throws IOException {
+    String yaml =
+        SMALL
+            + """
+            dataSets:
+              - {name: good, file: embedded, tokens: 1500}
+              - {name: late, file: late.txt}
+            """;
+    Path out = dir.resolve("out");
+    Study.Outcome first = run(yaml, out);
+    assertEquals(1, first.failures().size(), first.failures().toString());
+    assertTrue(first.failures().get(0).contains("late.txt"), first.failures().toString());
+    JsonNode model = Json.mapper().readTree(first.results().toFile()).path("models").get(0);
+    assertEquals(4, model.path("saes").size(), "the other data set's SAEs");
+    assertEquals("data-late", model.path("failures").get(0).path("part").asText());
+    assertTrue(Files.readString(first.report()).contains("What failed"));
+
+    Files.writeString(dir.resolve("late.txt"), "it was a very sunny day. ".repeat(200));
+    Study.Outcome second = run(yaml, out);
+    assertEquals(List.of(), second.failures());
+    assertFalse(steps.contains("data-good"), steps.toString());
+    assertEquals(
+        8,
+        Json.mapper()
+            .readTree(second.results().toFile())
+            .path("models")
+            .get(0)
+            .path("saes")
+            .size());
+  }
+
+  @Test
+  void textOfAModelThatIsNotInTheStudyIsRefused() throws IOException {
+    Path file =
+        Files.writeString(
+            dir.resolve("study.yaml"), "models: {one: {dataSets: [{name: x, from: two/own}]}}\n");
+    SaeFormatException refused = assertThrows(SaeFormatException.class, () -> StudyFile.read(file));
+    assertTrue(refused.getMessage().contains("two/own"), refused.getMessage());
+  }
+
+  private Study.Outcome run(String yaml, Path out) throws IOException {
+    steps.clear();
+    Path file = Files.writeString(dir.resolve("study.yaml"), yaml);
+    try (Backend backend = Backends.open("cpu")) {
+      return Study.run(StudyFile.read(file), out, backend, steps::add);
+    }
+  }
+}
