@@ -7,16 +7,20 @@ import io.faithfulsae.internal.metrics.GroupDifference;
 import io.faithfulsae.internal.metrics.ModelCost;
 import io.faithfulsae.internal.metrics.NoiseResponse;
 import io.faithfulsae.internal.metrics.Reconstructions;
+import io.faithfulsae.internal.probe.Prober;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.metrics.ProbeTask;
+import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 import java.io.IOException;
 import java.util.List;
+import java.util.function.LongConsumer;
 import org.apache.commons.math3.random.RandomGenerator;
 
 /**
@@ -124,6 +128,27 @@ public final class Metrics {
       List<Sae> saes, LanguageModel model, HookPoint hook, FakeFeatures.Options options)
       throws IOException {
     return NoiseResponse.measure(saes, model, hook, options);
+  }
+
+  /**
+   * Fits linear probes for a text task on activations, on the latents of SAEs and on their
+   * reconstructions, one result for each SAE; the model runs once for all.
+   *
+   * <p>Holds the pooled vectors of all examples: 4 bytes an element of x and x̂, 8 bytes an active
+   * latent, and while a probe is fitted about 32 bytes an element of its training vectors.
+   *
+   * @param onRead hears how many examples the model has read
+   * @throws IllegalArgumentException if an SAE is not as wide as the model, a text is longer than
+   *     its context, or there are too few examples
+   */
+  public static List<Probing> probe(
+      List<Sae> saes,
+      LanguageModel model,
+      HookPoint hook,
+      ProbeTask task,
+      Probing.Options options,
+      LongConsumer onRead) {
+    return Prober.probe(saes, model, hook, task, options, onRead);
   }
 
   /**

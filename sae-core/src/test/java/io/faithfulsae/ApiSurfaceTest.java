@@ -8,9 +8,10 @@ import org.junit.jupiter.api.Test;
 final class ApiSurfaceTest {
   private final ApiListing api = ApiListing.ofModuleWith(Sae.class);
 
+  /** 35 for training and the first metrics; each further metric of the study is one record. */
   @Test
   void staysSmall() {
-    ApiSurface.assertAtMost(35, api);
+    ApiSurface.assertAtMost(45, api);
   }
 
   @Test

@@ -14,7 +14,7 @@ import java.util.List;
  * The activations of one batch of sequences at a hook point, and those of them that a filter lets
  * through to SAEs, however many read them. Memory is kept from batch to batch.
  */
-final class HookRows implements AutoCloseable {
+public final class HookRows implements AutoCloseable {
   private final LanguageModel model;
   private final HookPoint hook;
   private final ActivationFilter filter;
@@ -29,7 +29,7 @@ final class HookRows implements AutoCloseable {
    *
    * @param tokens the most tokens of a batch
    */
-  HookRows(
+  public HookRows(
       Backend backend, LanguageModel model, HookPoint hook, ActivationFilter filter, int tokens) {
     this.model = model;
     this.hook = hook;
@@ -46,7 +46,7 @@ final class HookRows implements AutoCloseable {
    * @throws IllegalArgumentException if there are none, they are on several backends, or one is not
    *     as wide as the model
    */
-  static Backend backendOf(List<Sae> saes, LanguageModel model) {
+  public static Backend backendOf(List<Sae> saes, LanguageModel model) {
     for (Sae sae : saes) {
       requireWidth(sae, model);
     }
@@ -58,7 +58,7 @@ final class HookRows implements AutoCloseable {
    *
    * @throws IllegalArgumentException if there are none, or they are on several backends
    */
-  static Backend backendOf(List<Sae> saes) {
+  public static Backend backendOf(List<Sae> saes) {
     if (saes.isEmpty()) {
       throw new IllegalArgumentException("expected at least one SAE, got none; mend: give some");
     }
@@ -87,7 +87,7 @@ final class HookRows implements AutoCloseable {
   }
 
   /** Runs the model up to the hook and picks the rows that the filter keeps. */
-  void read(int[][] tokens) {
+  public void read(int[][] tokens) {
     int length = tokens[0].length;
     FloatBuffer all = activations(tokens.length * length);
     model.activations(hook, tokens, all);
@@ -117,7 +117,7 @@ final class HookRows implements AutoCloseable {
   }
 
   /** Number of rows that the filter kept. */
-  int keptRows() {
+  public int keptRows() {
     return kept.rows();
   }
 
@@ -127,12 +127,12 @@ final class HookRows implements AutoCloseable {
   }
 
   /** Where a kept row stands, as sequence · length + position. */
-  int position(int keptRow) {
+  public int position(int keptRow) {
     return positions[keptRow];
   }
 
   /** The rows that the filter kept, for SAEs to encode; not to be changed. */
-  ActivationBatch kept() {
+  public ActivationBatch kept() {
     return kept;
   }
 

@@ -1,0 +1,120 @@
+package io.faithfulsae.internal.probe;
+
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Sae;
+import io.faithfulsae.internal.metrics.Bootstrap;
+import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.metrics.ProbeTask;
+import io.faithfulsae.metrics.ProbeTask.Example;
+import io.faithfulsae.metrics.Probing;
+import io.faithfulsae.metrics.Probing.Options;
+import io.faithfulsae.metrics.Probing.Protocol;
+import io.faithfulsae.metrics.Probing.Scores;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Random;
+import java.util.function.LongConsumer;
+import java.util.stream.IntStream;
+import org.apache.commons.math3.random.RandomGenerator;
+
+/** Fits probes on pooled activations, latents and reconstructions. */
+public final class Prober {
+  private final ProbeTask task;
+  private final Options options;
+  private final int[] trainLabels;
+  private final int[] testLabels;
+
+  private Prober(ProbeTask task, Options options, List<Example> train, List<Example> test) {
+    this.task = task;
+    this.options = options;
+    this.trainLabels = train.stream().mapToInt(Example::label).toArray();
+    this.testLabels = test.stream().mapToInt(Example::label).toArray();
+  }
+
+  /**
+   * Probes several SAEs; the model runs once for all, and the baseline is fitted once.
+   *
+   * @param onRead hears how many examples were read
+   */
+  public static List<Probing> probe(
+      List<Sae> saes,
+      LanguageModel model,
+      HookPoint hook,
+      ProbeTask task,
+      Options options,
+      LongConsumer onRead) {
+    List<Example> train = chosen(task.train(), options);
+    List<Example> test = chosen(task.test(), options);
+    List<Example> all = new ArrayList<>(train);
+    all.addAll(test);
+    PooledTexts pooled = PooledTexts.of(saes, model, hook, all, options, onRead);
+    return new Prober(task, options, train, test).results(saes, model.dModel(), pooled);
+  }
+
+  private static List<Example> chosen(List<Example> examples, Options options) {
+    List<Example> shuffled = new ArrayList<>(examples);
+    Collections.shuffle(shuffled, new Random(options.seed()));
+    return shuffled.subList(0, Math.min(shuffled.size(), options.maxExamples()));
+  }
+
+  private List<Probing> results(List<Sae> saes, int dIn, PooledTexts pooled) {
+    Scores baseline = scores(pooled.baseline(), dIn);
+    List<Probing> results = new ArrayList<>();
+    for (int i = 0; i < saes.size(); i++) {
+      results.add(
+          new Probing(
+              task.name(),
+              options,
+              trainLabels.length,
+              testLabels.length,
+              counts(trainLabels),
+              counts(testLabels),
+              baseline,
+              scores(pooled.latents().get(i), saes.get(i).config().dSae()),
+              scores(pooled.reconstructions().get(i), dIn)));
+    }
+    return results;
+  }
+
+  private List<Integer> counts(int[] labels) {
+    int[] counts = new int[task.classes().size()];
+    for (int label : labels) {
+      counts[label]++;
+    }
+    return IntStream.of(counts).boxed().toList();
+  }
+
+  private Scores scores(List<FeatureRow> rows, int width) {
+    List<FeatureRow> train = rows.subList(0, trainLabels.length);
+    List<FeatureRow> test = rows.subList(trainLabels.length, rows.size());
+    int classes = task.classes().size();
+    Probe probe =
+        options.protocol() == Protocol.CLEAN
+            ? new LogisticProbe(options.costs(), options.heldOutShare())
+            : new SoftmaxProbe(options.seed());
+    Probe.Answers answers = probe.fit(train, trainLabels, test, width, classes);
+    Confusion confusion = new Confusion(classes);
+    for (int i = 0; i < testLabels.length; i++) {
+      confusion.add(testLabels[i], answers.predicted()[i]);
+    }
+    double[] accuracies = new double[options.resamples()];
+    double[] f1s = new double[options.resamples()];
+    RandomGenerator random = Bootstrap.random(options.seed());
+    for (int b = 0; b < accuracies.length; b++) {
+      Confusion resampled = new Confusion(classes);
+      for (int i = 0; i < testLabels.length; i++) {
+        int drawn = random.nextInt(testLabels.length);
+        resampled.add(testLabels[drawn], answers.predicted()[drawn]);
+      }
+      accuracies[b] = resampled.accuracy();
+      f1s[b] = resampled.macroF1();
+    }
+    BootstrapInterval accuracy =
+        Bootstrap.interval(confusion.accuracy(), accuracies, options.level());
+    BootstrapInterval f1 = Bootstrap.interval(confusion.macroF1(), f1s, options.level());
+    double nonZeros = train.stream().mapToLong(FeatureRow::nonZeros).average().orElse(0);
+    return new Scores(accuracy, f1, answers.cost(), nonZeros);
+  }
+}
