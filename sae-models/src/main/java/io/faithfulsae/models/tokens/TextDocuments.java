@@ -2,12 +2,15 @@ package io.faithfulsae.models.tokens;
 
 import io.faithfulsae.models.Tokenizer;
 import java.io.IOException;
+import java.io.InputStreamReader;
 import java.io.Reader;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Iterator;
+import java.util.Locale;
 import java.util.NoSuchElementException;
 import java.util.Queue;
 import java.util.Spliterator;
@@ -16,6 +19,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
+import java.util.zip.GZIPInputStream;
 
 /** Documents of a text file, in pieces of bounded size. */
 final class TextDocuments implements Iterator<int[]> {
@@ -45,7 +49,11 @@ final class TextDocuments implements Iterator<int[]> {
   }
 
   static Stream<int[]> open(Path file, Tokenizer tokenizer) throws IOException {
-    Reader reader = Files.newBufferedReader(file);
+    Reader reader =
+        file.toString().toLowerCase(Locale.ROOT).endsWith(".gz")
+            ? new InputStreamReader(
+                new GZIPInputStream(Files.newInputStream(file)), StandardCharsets.UTF_8)
+            : Files.newBufferedReader(file);
     Iterator<int[]> documents = new TextDocuments(reader, tokenizer);
     return StreamSupport.stream(
             Spliterators.spliteratorUnknownSize(documents, Spliterator.ORDERED), false)

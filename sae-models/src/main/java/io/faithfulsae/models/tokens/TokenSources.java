@@ -13,6 +13,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Iterator;
+import java.util.List;
 import java.util.Locale;
 import java.util.Spliterator;
 import java.util.Spliterators;
@@ -28,6 +29,8 @@ import java.util.stream.StreamSupport;
  * open as long as the source is used.
  */
 public final class TokenSources {
+  private static final String TEXT = "text";
+
   private TokenSources() {}
 
   /**
@@ -39,16 +42,53 @@ public final class TokenSources {
     Stream<int[]> open() throws IOException;
   }
 
-  /**
-   * Reads JSON lines if the name ends in {@code .jsonl}, else plain text.
-   *
-   * @throws SaeFormatException as {@link #ofText} and {@link #ofJsonLines}
-   */
+  /** As {@link #ofFile(Path, String, Tokenizer, int)}, of tables the column {@code text}. */
   public static TokenSource ofFile(Path file, Tokenizer tokenizer, int contextLength)
       throws IOException {
-    return isJsonLines(file)
-        ? ofJsonLines(file, tokenizer, contextLength)
-        : ofText(file, tokenizer, contextLength);
+    return ofFile(file, TEXT, tokenizer, contextLength);
+  }
+
+  /**
+   * Reads a file as its name says: JSON lines as {@link #ofJsonLines}; CSV, TSV, Parquet and
+   * compressed JSON lines as a {@link TableFile} with a header, a document in each row; {@code .gz}
+   * of anything else as compressed text; else as {@link #ofText}. A folder is read as all Parquet
+   * files in it, in the order of their names, as data sets on the hub have them.
+   *
+   * @param column of a table, with the text
+   * @throws SaeFormatException if the file is not what its name says, the column is missing, or
+   *     there is too little text for one sequence
+   */
+  public static TokenSource ofFile(Path file, String column, Tokenizer tokenizer, int contextLength)
+      throws IOException {
+    return new ChunkedFile(file, () -> open(file, column, tokenizer), contextLength);
+  }
+
+  private static Stream<int[]> open(Path file, String column, Tokenizer tokenizer)
+      throws IOException {
+    if (Files.isDirectory(file)) {
+      return TableDocuments.open(parquetFiles(file), column, tokenizer);
+    }
+    if (isJsonLines(file)) {
+      return JsonLines.open(file, tokenizer);
+    }
+    return TableFile.isTable(file)
+        ? TableDocuments.open(List.of(file), column, tokenizer)
+        : TextDocuments.open(file, tokenizer);
+  }
+
+  private static List<Path> parquetFiles(Path folder) throws IOException {
+    try (Stream<Path> files = Files.walk(folder)) {
+      List<Path> found =
+          files
+              .filter(f -> f.toString().toLowerCase(Locale.ROOT).endsWith(".parquet"))
+              .sorted()
+              .toList();
+      if (found.isEmpty()) {
+        throw new SaeFormatException(
+            folder, "folder", "expected .parquet files, got none; mend: name a file");
+      }
+      return found;
+    }
   }
 
   /**
@@ -78,6 +118,12 @@ public final class TokenSources {
    * Reads what {@link #ofFile} reads.
    */
   public static TokenSource documents(Path file, Tokenizer tokenizer) throws IOException {
+    return documents(file, TEXT, tokenizer);
+  }
+
+  /** As {@link #documents(Path, Tokenizer)}, with the text in another column of a table. */
+  public static TokenSource documents(Path file, String column, Tokenizer tokenizer)
+      throws IOException {
     String description = "%s (sha256 %s), documents".formatted(file.getFileName(), sha256(file));
     return new TokenSource() {
       @Override
@@ -87,11 +133,9 @@ public final class TokenSources {
 
       @Override
       public Stream<int[]> open(long first) throws IOException {
-        return open(file, tokenizer).filter(document -> document.length > 0).skip(first);
-      }
-
-      private Stream<int[]> open(Path from, Tokenizer by) throws IOException {
-        return isJsonLines(from) ? JsonLines.open(from, by) : TextDocuments.open(from, by);
+        return TokenSources.open(file, column, tokenizer)
+            .filter(document -> document.length > 0)
+            .skip(first);
       }
     };
   }
@@ -224,6 +268,7 @@ public final class TokenSources {
     }
   }
 
+  /** Of a folder, over its Parquet files in order. */
   private static String sha256(Path file) throws IOException {
     MessageDigest digest;
     try {
@@ -231,8 +276,10 @@ public final class TokenSources {
     } catch (NoSuchAlgorithmException e) {
       throw new IllegalStateException("every Java platform has SHA-256", e);
     }
-    try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
-      in.transferTo(java.io.OutputStream.nullOutputStream());
+    for (Path each : Files.isDirectory(file) ? parquetFiles(file) : List.of(file)) {
+      try (InputStream in = new DigestInputStream(Files.newInputStream(each), digest)) {
+        in.transferTo(java.io.OutputStream.nullOutputStream());
+      }
     }
     return HexFormat.of().formatHex(digest.digest());
   }

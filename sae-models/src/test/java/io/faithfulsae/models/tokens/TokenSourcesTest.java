@@ -10,13 +10,19 @@ import io.faithfulsae.TokenSource;
 import io.faithfulsae.models.GoldenModels;
 import io.faithfulsae.models.Tokenizer;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.sql.Connection;
+import java.sql.DriverManager;
+import java.sql.SQLException;
+import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -66,6 +72,48 @@ class TokenSourcesTest {
     assertArrayEquals(all.get(all.size() - 1), rest.get(rest.size() - 1));
     assertTrue(
         source.description().matches("a\\.txt \\(sha256 [0-9a-f]{64}\\), sequences of 16 tokens"));
+  }
+
+  @Test
+  void theSameDocumentsInAnyFormatHaveTheSameTokens() throws IOException, SQLException {
+    Path text =
+        Files.writeString(temp.resolve("a.txt"), "The cat sat.<|endoftext|>One day, \"so\"");
+    List<int[]> expected = read(TokenSources.ofFile(text, tokenizer, 4), 0);
+    assertTrue(expected.size() >= 2);
+    Path hub = Files.createDirectories(temp.resolve("hub/data"));
+    try (Connection database = DriverManager.getConnection("jdbc:duckdb:");
+        Statement statement = database.createStatement()) {
+      String rows = "SELECT * FROM (VALUES (1, 'The cat sat.'), (2, 'One day, \"so\"')) t(n, text)";
+      for (String target : List.of("a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.jsonl.gz")) {
+        String path = temp.resolve(target).toString();
+        statement.execute(
+            target.endsWith("tsv")
+                ? "COPY (%s) TO '%s' (FORMAT csv, DELIMITER '\t', QUOTE '')".formatted(rows, path)
+                : "COPY (%s) TO '%s'%s"
+                    .formatted(rows, path, target.contains("jsonl") ? " (FORMAT json)" : ""));
+      }
+      for (int part : new int[] {1, 2}) { // a split in two files, as the hub stores them
+        statement.execute(
+            "COPY (SELECT * FROM (%s) WHERE n = %d) TO '%s'"
+                .formatted(rows, part, hub.resolve("train-0000%d.parquet".formatted(part))));
+      }
+    }
+    try (OutputStream gz = new GZIPOutputStream(Files.newOutputStream(temp.resolve("a.txt.gz")))) {
+      gz.write(Files.readAllBytes(text));
+    }
+    for (String name :
+        List.of("a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.jsonl.gz", "a.txt.gz", "hub")) {
+      List<int[]> found = read(TokenSources.ofFile(temp.resolve(name), tokenizer, 4), 0);
+      assertEquals(expected.size(), found.size(), name);
+      for (int i = 0; i < expected.size(); i++) {
+        assertArrayEquals(expected.get(i), found.get(i), name);
+      }
+    }
+    SaeFormatException missing =
+        assertThrows(
+            SaeFormatException.class,
+            () -> TokenSources.ofFile(temp.resolve("a.csv"), "sentence", tokenizer, 4));
+    assertTrue(missing.getMessage().contains("[n, text]"), missing.getMessage());
   }
 
   @Test
