@@ -27,7 +27,8 @@ import picocli.CommandLine.ParseResult;
       EvaluateCommand.class,
       MatchCommand.class,
       FakeFeaturesCommand.class,
-      CompareCommand.class
+      CompareCommand.class,
+      ProbeCommand.class
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {

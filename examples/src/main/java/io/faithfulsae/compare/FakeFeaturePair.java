@@ -1,16 +1,11 @@
 package io.faithfulsae.compare;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
-import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.FakeFeatures;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.stream.Stream;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The fake features of two seeds' SAEs, in the layout of the study's result files.
@@ -19,18 +14,6 @@ import org.jspecify.annotations.Nullable;
  * @param result counts and ratios
  */
 public record FakeFeaturePair(RunFields run, Result result) {
-
-  /** The run, under the study's names. */
-  public record RunFields(
-      @Nullable String model,
-      @Nullable String hook,
-      @JsonProperty("d_sae") int dSae,
-      int k,
-      @Nullable Double lr,
-      List<Long> seeds,
-      @Nullable String dataset,
-      @JsonProperty("seq_len") @Nullable Integer seqLen,
-      @Nullable Long steps) {}
 
   /** The numbers, under the study's names. */
   public record Result(
@@ -51,26 +34,8 @@ public record FakeFeaturePair(RunFields run, Result result) {
   public static FakeFeaturePair of(
       Sae sae, Path folder, FakeFeatures fake, Path otherFolder, FakeFeatures other)
       throws IOException {
-    JsonNode training = training(folder);
-    JsonNode otherTraining = training(otherFolder);
-    JsonNode lr = training.path("training").path("lr");
-    JsonNode steps = training.path("result").path("steps");
-    String context = sae.metadata().get("context_size");
     return new FakeFeaturePair(
-        new RunFields(
-            sae.metadata().get("model_name"),
-            sae.metadata().get("hook_name"),
-            sae.config().dSae(),
-            sae.config().k(),
-            lr.isNumber() ? lr.doubleValue() : null,
-            Stream.of(training, otherTraining)
-                .map(json -> json.path("training").path("seed"))
-                .filter(JsonNode::isNumber)
-                .map(JsonNode::longValue)
-                .toList(),
-            sae.metadata().get("dataset_path"),
-            context == null ? null : Integer.valueOf(context),
-            steps.isNumber() ? steps.longValue() : null),
+        RunFields.of(sae, List.of(folder, otherFolder)),
         new Result(
             (fake.ratio() + other.ratio()) / 2,
             (fake.count() + other.count()) / 2.0,
@@ -80,11 +45,5 @@ public record FakeFeaturePair(RunFields run, Result result) {
             other.ratio(),
             fake.dSae(),
             other.dSae()));
-  }
-
-  private static JsonNode training(Path folder) throws IOException {
-    Path file = folder.resolve("training.json");
-    JsonMapper json = new JsonMapper();
-    return Files.exists(file) ? json.readTree(Files.readAllBytes(file)) : json.createObjectNode();
   }
 }
