@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures;
 import java.util.List;
@@ -110,6 +111,7 @@ public record ModelResults(
    * @param curve training loss
    * @param on its evaluation on the held-out part of each data set; one that failed is missing
    * @param fake how it answers to random tokens; null if that failed
+   * @param probing what linear probes reach on each task
    */
   public record TrainedSae(
       String name,
@@ -122,7 +124,8 @@ public record ModelResults(
       ActivationFilter.Counts counts,
       List<CurvePoint> curve,
       Map<String, Evaluation> on,
-      @Nullable Fake fake) {
+      @Nullable Fake fake,
+      Map<String, Probing> probing) {
 
     /** The evaluation on the held-out part of its own data set. */
     public Optional<Evaluation> own() {

@@ -2,6 +2,7 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.study.ModelResults.Comparison;
 import io.faithfulsae.study.ModelResults.DataSet;
 import io.faithfulsae.study.ModelResults.SeedPair;
@@ -46,6 +47,7 @@ final class ModelSection {
       pictures();
       crossData();
       sharedFeatures();
+      probing();
     }
     texts();
     caveats();
@@ -282,6 +284,45 @@ final class ModelSection {
             "Mean cosine, matched",
             "Mean cosine, top-1"),
         rows);
+  }
+
+  private void probing() {
+    List<List<String>> rows = new ArrayList<>();
+    for (TrainedSae sae : results.saes()) {
+      for (Probing task : sae.probing().values()) {
+        rows.add(
+            List.of(
+                Html.escape(task.task()),
+                Html.escape(sae.name()),
+                score(task.baseline().accuracy()),
+                score(task.sae().accuracy()),
+                score(task.recon().accuracy()),
+                score(task.baseline().macroF1()),
+                score(task.sae().macroF1()),
+                score(task.recon().macroF1()),
+                Format.tenth(task.sae().meanNonZeros())));
+      }
+    }
+    if (!rows.isEmpty()) {
+      page.subheading("Text tasks, by linear probes");
+      page.table(
+          "Logistic regression on the mean over a text's tokens of activations (baseline), latents and reconstructions; test examples that were not used for fitting, with bootstrap intervals.",
+          List.of(
+              "Task",
+              "SAE",
+              "Accuracy, baseline",
+              "latents",
+              "reconstructions",
+              "Macro F1, baseline",
+              "latents",
+              "reconstructions",
+              "Latents a text"),
+          rows);
+    }
+  }
+
+  private static String score(BootstrapInterval score) {
+    return Format.number(score.estimate()) + small(Format.range(score));
   }
 
   private void texts() {

@@ -8,14 +8,18 @@ import io.faithfulsae.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.console.Progress;
 import io.faithfulsae.console.StoppedException;
 import io.faithfulsae.console.TrainingSession;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.ProbeTask;
+import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.probe.TaskFile;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.ModelResults.Comparison;
 import io.faithfulsae.study.ModelResults.Evaluation;
@@ -27,6 +31,7 @@ import io.faithfulsae.study.ModelResults.TrainedSae;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingResult;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -99,6 +104,8 @@ final class ModelStudy implements AutoCloseable {
 
   /** With the resamples that comparing data sets needs and results leave out. */
   private record KeptFake(Fake fake, FakeFeatures.Resamples resamples) {}
+
+  private record Probed(Map<String, Probing> bySae) {}
 
   private record Fakes(Map<String, KeptFake> bySae) {}
 
@@ -212,6 +219,7 @@ final class ModelStudy implements AutoCloseable {
                                 .put(text.name(), evaluation)));
       }
     }
+    Map<String, Map<String, Probing>> probing = probing(trained, filter);
     List<TrainedSae> saes = new ArrayList<>();
     for (Trained group : trained) {
       for (Curve curve : group.curves()) {
@@ -228,7 +236,8 @@ final class ModelStudy implements AutoCloseable {
                 curve.counts(),
                 curve.points(),
                 evaluations.getOrDefault(curve.name(), Map.of()),
-                fake == null ? null : fake.fake()));
+                fake == null ? null : fake.fake(),
+                probing.getOrDefault(curve.name(), Map.of())));
       }
     }
     List<Comparison> comparisons = new ArrayList<>();
@@ -503,6 +512,74 @@ final class ModelStudy implements AutoCloseable {
                       new KeptFake(Fake.of(found.get(i)), found.get(i).resamples()));
                 }
                 return new Fakes(bySae);
+              }
+            })
+        .result()
+        .bySae();
+  }
+
+  /** By SAE and task. */
+  private Map<String, Map<String, Probing>> probing(
+      List<Trained> trained, ActivationFilter filter) {
+    Map<String, Map<String, Probing>> bySae = new LinkedHashMap<>();
+    if (trained.isEmpty()) {
+      return bySae;
+    }
+    Optional<List<String>> tasks = attempt("probing", this::tasks);
+    for (String task : tasks.orElse(List.of())) {
+      attempt("probe-" + task, () -> probe(task, trained, filter))
+          .ifPresent(
+              found ->
+                  found.forEach(
+                      (sae, result) ->
+                          bySae
+                              .computeIfAbsent(sae, any -> new LinkedHashMap<>())
+                              .put(task, result)));
+    }
+    return bySae;
+  }
+
+  private List<String> tasks() throws IOException {
+    TaskFile tasks = config.probing().open();
+    if (tasks == null) {
+      return List.of();
+    }
+    return config.probing().only().isEmpty() ? tasks.present() : config.probing().only();
+  }
+
+  /** All SAEs in one step, since the activations and their probe are the same for all. */
+  private Map<String, Probing> probe(String task, List<Trained> trained, ActivationFilter filter)
+      throws IOException {
+    TaskFile tasks = Objects.requireNonNull(config.probing().open());
+    List<String> files = new ArrayList<>();
+    for (Path file : tasks.files(task)) {
+      files.add(Json.sha256(Files.readAllBytes(file)));
+    }
+    Probing.Options options =
+        Probing.Options.clean().withFilter(filter).withMaxExamples(config.probing().maxExamples());
+    return steps
+        .run(
+            "probe-" + task,
+            List.of(trained.stream().map(Trained::key).toList(), files, options, context()),
+            Probed.class,
+            folder -> {
+              ProbeTask examples = tasks.open(task, tokenizer, context());
+              List<String> names = new ArrayList<>();
+              try (Opened saes = new Opened(new ArrayList<>());
+                  Progress progress = Progress.start(task, "texts", -1)) {
+                for (Trained group : trained) {
+                  for (Curve curve : group.curves()) {
+                    names.add(curve.name());
+                    saes.all().add(Sae.load(group.sae(curve), backend));
+                  }
+                }
+                List<Probing> found =
+                    Metrics.probe(saes.all(), model, hook, examples, options, progress::at);
+                Map<String, Probing> bySae = new LinkedHashMap<>();
+                for (int i = 0; i < names.size(); i++) {
+                  bySae.put(names.get(i), found.get(i));
+                }
+                return new Probed(bySae);
               }
             })
         .result()

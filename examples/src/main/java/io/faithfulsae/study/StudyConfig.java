@@ -1,7 +1,9 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
+import io.faithfulsae.probe.TaskFile;
 import io.faithfulsae.training.TrainingConfig;
+import java.io.IOException;
 import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.List;
@@ -26,6 +28,7 @@ import org.jspecify.annotations.Nullable;
  * @param evaluation evaluation
  * @param sharedFeatures Shared Feature Ratio
  * @param fakeFeatures Fake Feature Ratio
+ * @param probing text tasks
  * @param bootstrap intervals and tests
  * @param samples texts of each data set in the report
  */
@@ -42,6 +45,7 @@ public record StudyConfig(
     Evaluation evaluation,
     Shared sharedFeatures,
     Fake fakeFeatures,
+    Probe probing,
     Bootstrap bootstrap,
     int samples) {
 
@@ -157,6 +161,37 @@ public record StudyConfig(
       long tokens, double activation, double frequency, long seed, int textSequences) {}
 
   /**
+   * Downstream probing; without {@code data} and {@code tasks} there is none.
+   *
+   * @param data folder with the study's tasks
+   * @param tasks file that describes other tasks
+   * @param only some of the tasks; empty for all whose files are there
+   * @param maxExamples most training and most test examples of a task
+   */
+  public record Probe(
+      @Nullable String data, @Nullable String tasks, List<String> only, int maxExamples) {
+
+    /** Copies the list. */
+    public Probe {
+      only = List.copyOf(only);
+      require(data == null || tasks == null, "probing", "one of data and tasks", "both");
+      require(maxExamples >= 1, "probing.maxExamples", "at least 1", maxExamples);
+    }
+
+    /** The tasks, or null if there are none. */
+    @Nullable TaskFile open() throws IOException {
+      if (tasks != null) {
+        return TaskFile.read(Path.of(tasks));
+      }
+      return data == null ? null : TaskFile.builtIn(Path.of(data));
+    }
+
+    private Probe relativeTo(@Nullable Path folder) {
+      return new Probe(resolve(folder, data), resolve(folder, tasks), only, maxExamples);
+    }
+  }
+
+  /**
    * Bootstrap.
    *
    * @param resamples number
@@ -224,6 +259,7 @@ public record StudyConfig(
         evaluation,
         sharedFeatures,
         fakeFeatures,
+        probing,
         bootstrap,
         samples);
   }
@@ -255,6 +291,7 @@ public record StudyConfig(
         evaluation,
         sharedFeatures,
         fakeFeatures,
+        probing.relativeTo(folder),
         bootstrap,
         samples);
   }

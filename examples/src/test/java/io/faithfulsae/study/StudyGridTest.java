@@ -106,6 +106,38 @@ final class StudyGridTest {
   }
 
   @Test
+  void tasksAreProbedWithAllSaes() throws IOException {
+    Path tasks = Files.createDirectories(dir.resolve("tasks/sst2"));
+    StringBuilder rows = new StringBuilder("sentence\tlabel\n");
+    for (int i = 0; i < 80; i++) {
+      rows.append(i % 2 == 0 ? "the dog ran very fast" : "a cat was asleep all day")
+          .append(" and then %s\t%d\n".formatted("it was fun ".repeat(1 + i % 3).strip(), i % 2));
+    }
+    Files.writeString(tasks.resolve("train.tsv"), rows);
+    Files.writeString(tasks.resolve("test.tsv"), rows);
+    String yaml =
+        SMALL
+            + """
+            dataSets:
+              - {name: plays, file: embedded, tokens: 1500}
+            probing: {data: tasks, maxExamples: 60}
+            """;
+    Path out = dir.resolve("out");
+    Study.Outcome outcome = run(yaml, out);
+    assertEquals(List.of(), outcome.failures());
+    JsonNode saes =
+        Json.mapper().readTree(outcome.results().toFile()).path("models").get(0).path("saes");
+    assertEquals(4, saes.size());
+    for (JsonNode sae : saes) {
+      JsonNode probed = sae.path("probing").path("sst2");
+      assertEquals(60, probed.path("testExamples").asInt());
+      assertEquals(1.0, probed.path("baseline").path("accuracy").path("estimate").asDouble());
+    }
+    assertTrue(Files.readString(outcome.report()).contains("Text tasks"));
+    assertEquals(0, run(yaml, out).stepsDone());
+  }
+
+  @Test
   void textOfAModelThatIsNotInTheStudyIsRefused() throws IOException {
     Path file =
         Files.writeString(
