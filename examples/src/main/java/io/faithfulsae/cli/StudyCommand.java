@@ -4,6 +4,7 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.Study;
 import io.faithfulsae.study.StudyFile;
+import io.faithfulsae.study.StudyPlan;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.Callable;
@@ -42,6 +43,11 @@ final class StudyCommand implements Callable<Integer> {
       description = "Folder of the results (default: ${DEFAULT-VALUE}).")
   Path out;
 
+  @Option(
+      names = "--plan",
+      description = "Say what would be done, with tokens, disk and time, and stop.")
+  boolean planOnly;
+
   @Override
   public Integer call() throws IOException {
     Path file = config;
@@ -50,6 +56,11 @@ final class StudyCommand implements Callable<Integer> {
       settings = settings.withModel(model.toString());
     }
     try (Backend backend = Backends.best()) {
+      if (planOnly) {
+        StudyPlan plan = Study.plan(settings, out, backend);
+        common.print(plan, plan.table());
+        return 0;
+      }
       Study.Outcome outcome =
           Study.run(
               settings,

@@ -171,6 +171,12 @@ final class ModelStudy implements AutoCloseable {
     return "data-" + dataSet;
   }
 
+  /** Says what run() would do, and about how long it would take. */
+  StudyPlan.ModelPlan plan() throws IOException {
+    return new Planner(config, model, tokenizer, hook, backend, context())
+        .plan(name, tasks().size(), steps.kept());
+  }
+
   /** Makes the texts that the model writes, which other models may want. */
   void generate() {
     for (StudyConfig.DataSet set : config.dataSets()) {

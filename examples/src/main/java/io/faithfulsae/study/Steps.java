@@ -79,6 +79,16 @@ final class Steps {
     return new Outcome<>(Json.read(record.result(), type), key, folder);
   }
 
+  /** Steps that an earlier start has done, whether or not their inputs are still the same. */
+  int kept() throws IOException {
+    if (!Files.isDirectory(dir)) {
+      return 0;
+    }
+    try (Stream<Path> folders = Files.list(dir)) {
+      return (int) folders.filter(folder -> Files.exists(folder.resolve(DONE))).count();
+    }
+  }
+
   /** Steps that this start has done, not found done. */
   int done() {
     return done;

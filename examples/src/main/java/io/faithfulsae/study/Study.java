@@ -34,7 +34,9 @@ public final class Study {
    */
   public static Outcome run(StudyFile study, Path out, Backend backend, Consumer<String> log)
       throws IOException {
-    Files.createDirectories(out);
+    StudyPlan plan = plan(study, out, backend);
+    log.accept(plan.table());
+    plan.requireDisk();
     Map<String, StudyConfig> models = study.models();
     boolean crossed =
         models.values().stream()
@@ -59,6 +61,23 @@ public final class Study {
     }
     return report(
         new StudyResults(StudyResults.FORMAT, Provenance.of(backend), results), out, seconds, done);
+  }
+
+  /**
+   * Says what {@link #run} would do. Opens every model, so that what is wrong with one shows before
+   * hours of work, and tries out how fast this machine is.
+   *
+   * @throws IOException if a model cannot be opened
+   */
+  public static StudyPlan plan(StudyFile study, Path out, Backend backend) throws IOException {
+    Files.createDirectories(out);
+    List<StudyPlan.ModelPlan> plans = new ArrayList<>();
+    for (Map.Entry<String, StudyConfig> each : study.models().entrySet()) {
+      try (ModelStudy model = open(each, study.models().size(), out, backend, step -> {})) {
+        plans.add(model.plan());
+      }
+    }
+    return new StudyPlan(plans, StudyPlan.freeBytes(out));
   }
 
   private static ModelStudy open(

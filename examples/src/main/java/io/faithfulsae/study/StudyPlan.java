@@ -1,0 +1,118 @@
+package io.faithfulsae.study;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * What a study will do, said before it starts.
+ *
+ * @param models what it will do for each model
+ * @param freeBytes free space where its folder is
+ */
+public record StudyPlan(List<ModelPlan> models, long freeBytes) {
+
+  /**
+   * What a study will do for one model, all steps counted, also those that an earlier start has
+   * done.
+   *
+   * @param name of the model in the study
+   * @param steps number of steps
+   * @param keptSteps how many of them an earlier start has done; they are not done again unless
+   *     their settings have changed
+   * @param saes number of SAEs
+   * @param saeParameters parameters of each
+   * @param generatedTokens tokens that the model samples
+   * @param trainingRows rows that each SAE is trained on
+   * @param hookTokens tokens that run through the model up to the hook
+   * @param logitTokens tokens that run from the hook to logits
+   * @param bytes disk that texts, SAEs and checkpoints take at most
+   * @param seconds estimate for all steps together, from short trials on this machine; 0 if all
+   *     steps are done
+   */
+  public record ModelPlan(
+      String name,
+      int steps,
+      int keptSteps,
+      int saes,
+      long saeParameters,
+      long generatedTokens,
+      long trainingRows,
+      long hookTokens,
+      long logitTokens,
+      long bytes,
+      double seconds) {}
+
+  /** Copies the list. */
+  public StudyPlan {
+    models = List.copyOf(models);
+  }
+
+  static long freeBytes(Path folder) throws IOException {
+    return Files.getFileStore(folder).getUsableSpace();
+  }
+
+  /** Disk that all models together take at most. */
+  public long bytes() {
+    return models.stream().mapToLong(ModelPlan::bytes).sum();
+  }
+
+  /** For people. */
+  public String table() {
+    StringBuilder text = new StringBuilder("plan");
+    for (ModelPlan model : models) {
+      text.append(
+          String.format(
+              Locale.ROOT,
+              "%n  %s: %d steps (%d kept from an earlier start), %d SAEs of %,d parameters%n"
+                  + "    %,d tokens to sample, %,d rows of training for each SAE, %,d tokens through the model to the hook, %,d on to logits%n"
+                  + "    at most %s of disk, about %s",
+              model.name(),
+              model.steps(),
+              model.keptSteps(),
+              model.saes(),
+              model.saeParameters(),
+              model.generatedTokens(),
+              model.trainingRows(),
+              model.hookTokens(),
+              model.logitTokens(),
+              bytes(model.bytes()),
+              model.keptSteps() == model.steps() ? "no time" : time(model.seconds())));
+    }
+    return text.append(String.format("%n  free disk: %s", bytes(freeBytes))).toString();
+  }
+
+  /**
+   * Checks that the disk can hold it.
+   *
+   * @throws IOException saying what it needs and what there is
+   */
+  void requireDisk() throws IOException {
+    if (bytes() > freeBytes) {
+      throw new IOException(
+          "expected "
+              + bytes(bytes())
+              + " of free disk for the study, got "
+              + bytes(freeBytes)
+              + "; mend: free some, or choose fewer SAEs or smaller ones");
+    }
+  }
+
+  private static String bytes(long count) {
+    return count >= 1 << 30
+        ? String.format(Locale.ROOT, "%.1f GiB", count / (double) (1 << 30))
+        : String.format(Locale.ROOT, "%.1f MiB", count / (double) (1 << 20));
+  }
+
+  private static String time(double seconds) {
+    Duration d = Duration.ofSeconds(Math.round(seconds));
+    return d.toHours() > 0
+        ? d.toHours() + " h " + d.toMinutesPart() + " min"
+        : d.toMinutes() > 0
+            ? d.toMinutes() + " min " + d.toSecondsPart() + " s"
+            : d.toSeconds() + " s";
+  }
+}
