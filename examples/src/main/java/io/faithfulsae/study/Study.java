@@ -101,6 +101,7 @@ public final class Study {
     Path json = out.resolve("results.json");
     Path report = out.resolve("report.html");
     AtomicFile.writeString(json, Json.pretty(results));
+    AtomicFile.writeString(out.resolve(StudyResults.SCHEMA), StudyResults.schema());
     Map<String, Map<String, Plot>> plots = new LinkedHashMap<>();
     for (ModelResults model : results.models()) {
       plots.put(model.name(), Plots.write(model, ModelStudy.folder(out, model.name())));

@@ -1,5 +1,8 @@
 package io.faithfulsae.study;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
 import java.util.List;
 
 /**
@@ -14,6 +17,16 @@ public record StudyResults(String format, Provenance provenance, List<ModelResul
 
   /** The value of {@link #format}. */
   public static final String FORMAT = "faithfulsae-study-2";
+
+  /** Name of the file that describes results. */
+  static final String SCHEMA = "results.schema.json";
+
+  /** JSON Schema of results. */
+  static String schema() throws IOException {
+    try (InputStream in = StudyResults.class.getResourceAsStream(SCHEMA)) {
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    }
+  }
 
   /** Copies the list. */
   public StudyResults {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
@@ -16,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -157,6 +159,22 @@ final class StudyTest {
       assertEquals(after.steps(), after.keptSteps());
       assertEquals(0, after.seconds());
     }
+  }
+
+  @Test
+  void resultsAreAsTheSchemaSays() throws IOException {
+    Path committed =
+        Path.of("src/main/resources/io/faithfulsae/study").resolve(StudyResults.SCHEMA);
+    String made = ResultsSchema.generate();
+    if (Boolean.getBoolean("api.update")) {
+      Files.writeString(committed, made);
+    }
+    assertEquals(
+        made, Files.readString(committed), "write it again with -Dapi.update=true, and look at it");
+    JsonNode results = Json.mapper().readTree(run(TINY, dir.resolve("out")).results().toFile());
+    assertEquals(Set.of(), ResultsSchema.problems(results, made));
+    ((ObjectNode) results.path("models").get(0)).put("unknown", 1);
+    assertEquals(1, ResultsSchema.problems(results, made).size());
   }
 
   @Test

@@ -1,0 +1,67 @@
+package io.faithfulsae.study;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.SerializationFeature;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.github.victools.jsonschema.generator.FieldScope;
+import com.github.victools.jsonschema.generator.Option;
+import com.github.victools.jsonschema.generator.OptionPreset;
+import com.github.victools.jsonschema.generator.SchemaGenerator;
+import com.github.victools.jsonschema.generator.SchemaGeneratorConfigBuilder;
+import com.github.victools.jsonschema.generator.SchemaVersion;
+import com.github.victools.jsonschema.module.jackson.JacksonModule;
+import com.networknt.schema.JsonSchema;
+import com.networknt.schema.JsonSchemaFactory;
+import com.networknt.schema.SpecVersion;
+import com.networknt.schema.ValidationMessage;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/** The schema of {@code results.json}, made from the records that are written. */
+final class ResultsSchema {
+  private ResultsSchema() {}
+
+  static String generate() {
+    SchemaGeneratorConfigBuilder builder =
+        new SchemaGeneratorConfigBuilder(SchemaVersion.DRAFT_2020_12, OptionPreset.PLAIN_JSON)
+            .with(new JacksonModule())
+            .with(Option.DEFINITIONS_FOR_ALL_OBJECTS, Option.MAP_VALUES_AS_ADDITIONAL_PROPERTIES)
+            .with(Option.FORBIDDEN_ADDITIONAL_PROPERTIES_BY_DEFAULT);
+    // What is null is left out of the file.
+    builder.forFields().withRequiredCheck(field -> !isNullable(field));
+    // Infinity, which a filter without a bound has, is a word in JSON.
+    builder
+        .forTypesInGeneral()
+        .withTypeAttributeOverride(
+            (node, scope, context) -> {
+              Class<?> type = scope.getType().getErasedType();
+              if (type == double.class || type == Double.class) {
+                node.putArray("type").add("number").add("string");
+              }
+            });
+    JsonNode schema = new SchemaGenerator(builder.build()).generateSchema(StudyResults.class);
+    return write(schema);
+  }
+
+  private static boolean isNullable(FieldScope field) {
+    return field.getRawMember().getAnnotatedType().isAnnotationPresent(Nullable.class);
+  }
+
+  private static String write(JsonNode schema) {
+    try {
+      return JsonMapper.builder()
+              .enable(SerializationFeature.INDENT_OUTPUT)
+              .build()
+              .writeValueAsString(schema)
+          + "\n";
+    } catch (com.fasterxml.jackson.core.JsonProcessingException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+
+  static Set<ValidationMessage> problems(JsonNode results, String schema) {
+    JsonSchema checker =
+        JsonSchemaFactory.getInstance(SpecVersion.VersionFlag.V202012).getSchema(schema);
+    return checker.validate(results);
+  }
+}
