@@ -4,6 +4,7 @@ import io.faithfulsae.internal.metrics.Bootstrap;
 import io.faithfulsae.internal.metrics.DataSets;
 import io.faithfulsae.internal.metrics.FeatureMatching;
 import io.faithfulsae.internal.metrics.GroupDifference;
+import io.faithfulsae.internal.metrics.LatentDescriptions;
 import io.faithfulsae.internal.metrics.ModelCost;
 import io.faithfulsae.internal.metrics.NoiseResponse;
 import io.faithfulsae.internal.metrics.Reconstructions;
@@ -13,6 +14,7 @@ import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Reconstruction;
@@ -149,6 +151,25 @@ public final class Metrics {
       Probing.Options options,
       LongConsumer onRead) {
     return Prober.probe(saes, model, hook, task, options, onRead);
+  }
+
+  /**
+   * Says what latents are about: where they fire, how, with which others, and what they speak for.
+   * Reads the text once for all of them.
+   *
+   * @param latents different ones, in the order of the results
+   * @throws IllegalArgumentException if a latent is not of the SAE, the SAE is not as wide as the
+   *     model, or there is no text
+   */
+  public static List<LatentDescription> describe(
+      Sae sae,
+      LanguageModel model,
+      HookPoint hook,
+      TokenSource text,
+      List<Integer> latents,
+      LatentDescription.Options options)
+      throws IOException {
+    return LatentDescriptions.of(sae, model, hook, text, latents, options);
   }
 
   /**

@@ -1,0 +1,132 @@
+package io.faithfulsae.internal.metrics;
+
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.LatentDescription.Other;
+import io.faithfulsae.metrics.LatentDescription.TokenEffect;
+import io.faithfulsae.spi.BackendSae.Tensor;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/** Decoder directions of some latents, beside all others and through the model's unembedding. */
+final class LatentDirections {
+  private static final int ROWS = 1024;
+
+  private final Sae sae;
+  private final List<Integer> chosen;
+  private final int dIn;
+  private final float[][] directions; // of unit norm
+
+  LatentDirections(Sae sae, List<Integer> chosen) {
+    this.sae = sae;
+    this.chosen = chosen;
+    this.dIn = sae.config().dIn();
+    this.directions = new float[chosen.size()][];
+    FloatBuffer row = direct(dIn);
+    for (int c = 0; c < directions.length; c++) {
+      sae.parameters().read(Tensor.W_DEC, (long) chosen.get(c) * dIn, row.clear());
+      directions[c] = unit(row, 0);
+    }
+  }
+
+  /** The latents whose directions have the largest cosine with that of a chosen one. */
+  List<Other> nearest(int c, int most) {
+    int latents = sae.config().dSae();
+    double[] cosines = new double[latents];
+    FloatBuffer block = direct(ROWS * dIn);
+    for (int first = 0; first < latents; first += ROWS) {
+      int count = Math.min(ROWS, latents - first);
+      sae.parameters().read(Tensor.W_DEC, (long) first * dIn, block.clear().limit(count * dIn));
+      for (int r = 0; r < count; r++) {
+        float[] other = unit(block, r * dIn);
+        double sum = 0;
+        for (int i = 0; i < dIn; i++) {
+          sum += (double) directions[c][i] * other[i];
+        }
+        cosines[first + r] = sum;
+      }
+    }
+    return IntStream.range(0, latents)
+        .filter(other -> other != chosen.get(c))
+        .mapToObj(other -> new Other(other, cosines[other]))
+        .sorted(
+            Comparator.comparingDouble((Other other) -> -other.cosine())
+                .thenComparingInt(Other::latent))
+        .limit(most)
+        .toList();
+  }
+
+  /** The tokens whose logits a direction moves most. */
+  record Effects(List<TokenEffect> raised, List<TokenEffect> lowered) {}
+
+  /**
+   * Reads each direction by the model's own final norm and unembedding.
+   *
+   * @param sizes the length that each direction gets
+   */
+  List<Effects> effects(LanguageModel model, double[] sizes, int most) {
+    HookPoint last =
+        model.hookPoints().stream()
+            .filter(HookPoint::isResidual)
+            .reduce((first, second) -> second)
+            .orElseThrow();
+    float[] zero = logits(model, last, new float[dIn], 0);
+    List<Effects> effects = new ArrayList<>();
+    for (int c = 0; c < directions.length; c++) {
+      float[] with = logits(model, last, directions[c], sizes[c]);
+      List<TokenEffect> byLogit =
+          IntStream.range(0, with.length)
+              .mapToObj(token -> new TokenEffect(token, (double) with[token] - zero[token]))
+              .sorted(
+                  Comparator.comparingDouble(TokenEffect::logit)
+                      .thenComparingInt(TokenEffect::token))
+              .toList();
+      int kept = sizes[c] > 0 ? Math.min(most, byLogit.size()) : 0;
+      List<TokenEffect> raised =
+          new ArrayList<>(byLogit.subList(byLogit.size() - kept, byLogit.size()));
+      java.util.Collections.reverse(raised);
+      effects.add(new Effects(raised, byLogit.subList(0, kept)));
+    }
+    return effects;
+  }
+
+  private float[] logits(LanguageModel model, HookPoint at, float[] direction, double size) {
+    FloatBuffer x = direct(dIn);
+    for (int i = 0; i < dIn; i++) {
+      x.put(i, (float) (direction[i] * size));
+    }
+    FloatBuffer into = direct(model.vocabularySize());
+    model.logitsFrom(at, x, 1, 1, into);
+    float[] logits = new float[model.vocabularySize()];
+    into.get(0, logits);
+    return logits;
+  }
+
+  private float[] unit(FloatBuffer from, int at) {
+    float[] row = new float[dIn];
+    from.get(at, row);
+    double squares = 0;
+    for (float value : row) {
+      squares += (double) value * value;
+    }
+    if (squares > 0) {
+      double norm = Math.sqrt(squares);
+      for (int i = 0; i < dIn; i++) {
+        row[i] = (float) (row[i] / norm);
+      }
+    }
+    return row;
+  }
+
+  private static FloatBuffer direct(int count) {
+    return ByteBuffer.allocateDirect(Math.multiplyExact(count, Float.BYTES))
+        .order(ByteOrder.nativeOrder())
+        .asFloatBuffer();
+  }
+}

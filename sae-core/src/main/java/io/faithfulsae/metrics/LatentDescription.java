@@ -1,0 +1,120 @@
+package io.faithfulsae.metrics;
+
+import io.faithfulsae.ActivationFilter;
+import java.util.List;
+
+/**
+ * What one latent is about: where it fires most, how often and how strongly, which latents are like
+ * it, and which next tokens it speaks for.
+ *
+ * @param latent its number
+ * @param rows positions that were looked at
+ * @param density share of them at which it fires, z &gt; 0
+ * @param meanActivation mean z where it fires; 0 if it never does
+ * @param maxActivation the largest z; 0 if it never fires
+ * @param logActivations log10 of z where it fires, in bins of a tenth from −4 to 4
+ * @param examples sequences with its largest z, largest first, equals in the order of the text
+ * @param nearest latents whose decoder directions have the largest cosine with its own
+ * @param correlated latents whose z correlates most with its own over the rows (Pearson), of those
+ *     that fire together with it at all
+ * @param raised tokens whose logit its decoder direction raises most: the direction alone, of unit
+ *     norm times {@code maxActivation}, stands at the model's last residual hook point, and what
+ *     the model makes of a zero vector there is subtracted; so the model's own final norm is in it
+ * @param lowered tokens whose logit it lowers most
+ */
+public record LatentDescription(
+    int latent,
+    long rows,
+    double density,
+    double meanActivation,
+    double maxActivation,
+    Histogram logActivations,
+    List<Example> examples,
+    List<Other> nearest,
+    List<Correlated> correlated,
+    List<TokenEffect> raised,
+    List<TokenEffect> lowered) {
+
+  /** Copies the lists. */
+  public LatentDescription {
+    examples = List.copyOf(examples);
+    nearest = List.copyOf(nearest);
+    correlated = List.copyOf(correlated);
+    raised = List.copyOf(raised);
+    lowered = List.copyOf(lowered);
+  }
+
+  /**
+   * A sequence in which the latent fires.
+   *
+   * @param sequence its number among those of at least two tokens, from 0
+   * @param position where z is largest, the first of equals
+   * @param tokens of the whole sequence
+   * @param activations z at each token; 0 where the filter leaves a position out
+   */
+  public record Example(
+      long sequence, int position, List<Integer> tokens, List<Double> activations) {
+
+    /** Copies the lists. */
+    public Example {
+      tokens = List.copyOf(tokens);
+      activations = List.copyOf(activations);
+    }
+
+    /** The largest z. */
+    public double max() {
+      return activations.get(position);
+    }
+  }
+
+  /**
+   * Another latent.
+   *
+   * @param latent its number
+   * @param cosine of both decoder directions
+   */
+  public record Other(int latent, double cosine) {}
+
+  /**
+   * Another latent that fires with it.
+   *
+   * @param latent its number
+   * @param correlation Pearson's, of z over all rows
+   * @param jaccard positions at which both fire, over those at which one does
+   */
+  public record Correlated(int latent, double correlation, double jaccard) {}
+
+  /**
+   * A token.
+   *
+   * @param token its id
+   * @param logit the change of its logit
+   */
+  public record TokenEffect(int token, double logit) {}
+
+  /**
+   * How much to look at and to keep.
+   *
+   * @param filter positions that are looked at
+   * @param maxSequences at most so many sequences of the text
+   * @param examples examples to keep
+   * @param others nearest and correlated latents to keep
+   * @param tokens raised and lowered tokens to keep
+   */
+  public record Options(
+      ActivationFilter filter, int maxSequences, int examples, int others, int tokens) {
+
+    /**
+     * Checks the numbers.
+     *
+     * @throws IllegalArgumentException if one is out of range
+     */
+    public Options {
+      if (maxSequences < 1 || examples < 0 || others < 0 || tokens < 0) {
+        throw new IllegalArgumentException(
+            "expected maxSequences >= 1 and other numbers >= 0, got %d, %d, %d, %d; mend: correct them"
+                .formatted(maxSequences, examples, others, tokens));
+      }
+    }
+  }
+}
