@@ -2,7 +2,7 @@ package io.faithfulsae.compare;
 
 import io.faithfulsae.compare.Comparison.Measure;
 import io.faithfulsae.internal.AtomicFile;
-import io.faithfulsae.study.Palette;
+import io.faithfulsae.report.Palette;
 import java.awt.Color;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

@@ -1,7 +1,7 @@
 package io.faithfulsae.probe;
 
 import io.faithfulsae.internal.AtomicFile;
-import io.faithfulsae.study.Palette;
+import io.faithfulsae.report.Palette;
 import java.awt.Color;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

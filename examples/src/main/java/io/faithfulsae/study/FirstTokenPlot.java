@@ -2,6 +2,7 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.internal.AtomicFile;
 import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.report.Palette;
 import java.awt.Color;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;

@@ -1,5 +1,7 @@
 package io.faithfulsae.study;
 
+import io.faithfulsae.report.Format;
+import io.faithfulsae.report.Html;
 import io.faithfulsae.study.ModelResults.SeedPair;
 import io.faithfulsae.study.ModelResults.TrainedSae;
 import io.faithfulsae.study.Plots.Plot;

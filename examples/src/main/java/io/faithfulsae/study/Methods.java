@@ -1,5 +1,6 @@
 package io.faithfulsae.study;
 
+import io.faithfulsae.report.Format;
 import io.faithfulsae.study.ModelResults.DataSet;
 import io.faithfulsae.training.TrainingConfig;
 import java.util.List;

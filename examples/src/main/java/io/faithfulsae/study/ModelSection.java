@@ -3,6 +3,8 @@ package io.faithfulsae.study;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.Probing;
+import io.faithfulsae.report.Format;
+import io.faithfulsae.report.Html;
 import io.faithfulsae.study.ModelResults.Comparison;
 import io.faithfulsae.study.ModelResults.DataSet;
 import io.faithfulsae.study.ModelResults.SeedPair;

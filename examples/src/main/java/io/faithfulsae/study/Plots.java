@@ -3,6 +3,8 @@ package io.faithfulsae.study;
 import io.faithfulsae.internal.AtomicFile;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.Histogram;
+import io.faithfulsae.report.Format;
+import io.faithfulsae.report.Palette;
 import io.faithfulsae.study.ModelResults.CurvePoint;
 import io.faithfulsae.study.ModelResults.SeedPair;
 import io.faithfulsae.study.ModelResults.TrainedSae;

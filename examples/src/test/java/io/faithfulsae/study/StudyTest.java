@@ -11,6 +11,7 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.report.Html;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,14 +1,14 @@
-package io.faithfulsae.study;
+package io.faithfulsae.report;
 
 import io.faithfulsae.metrics.BootstrapInterval;
 import java.util.Locale;
 
 /** Numbers as people read them. */
-final class Format {
+public final class Format {
   private Format() {}
 
   /** As many digits as say something about a value of ordinary size. */
-  static String number(double value) {
+  public static String number(double value) {
     if (!Double.isFinite(value)) {
       return Double.isNaN(value) ? "not a number" : value > 0 ? "∞" : "−∞";
     }
@@ -23,25 +23,25 @@ final class Format {
     return text.replace('-', '−');
   }
 
-  static String tenth(double value) {
+  public static String tenth(double value) {
     return String.format(Locale.ROOT, "%.1f", value);
   }
 
-  static String percent(double share) {
+  public static String percent(double share) {
     double percent = 100 * share;
     return String.format(
         Locale.ROOT, percent == Math.rint(percent) ? "%.0f %%" : "%.1f %%", percent);
   }
 
-  static String count(long value) {
+  public static String count(long value) {
     return String.format(Locale.ROOT, "%,d", value).replace(',', ' ');
   }
 
-  static String range(BootstrapInterval interval) {
+  public static String range(BootstrapInterval interval) {
     return "[" + number(interval.low()) + ", " + number(interval.high()) + "]";
   }
 
-  static String percentRange(BootstrapInterval interval) {
+  public static String percentRange(BootstrapInterval interval) {
     return "[" + percent(interval.low()) + ", " + percent(interval.high()) + "]";
   }
 }

@@ -1,4 +1,4 @@
-package io.faithfulsae.study;
+package io.faithfulsae.report;
 
 import java.awt.Color;
 

@@ -1,0 +1,122 @@
+package io.faithfulsae.models.explain;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.sun.net.httpserver.HttpServer;
+import io.faithfulsae.models.explain.Explainer.Evidence;
+import io.faithfulsae.models.explain.Explainer.Text;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.URI;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+/** Against a server of the JDK on this machine. */
+class ChatExplainerTest {
+  private static final Evidence EVIDENCE =
+      new Evidence(
+          7,
+          List.of(
+              new Text(
+                  List.of("The", " big", " dog", "s", " ran"), List.of(0.0, 0.4, 2.0, 1.5, 0.0))),
+          List.of(" barked", " ran"));
+
+  private final CountDownLatch never = new CountDownLatch(1);
+  private HttpServer server;
+  private int status = 200;
+  private String answer = "{\"choices\": [{\"message\": {\"content\": \" dogs \\n\"}}]}";
+  private String asked = "";
+  private String authorization = "";
+
+  @BeforeEach
+  void start() throws IOException {
+    server = HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    server.createContext(
+        "/v1/chat/completions",
+        exchange -> {
+          asked = new String(exchange.getRequestBody().readAllBytes(), StandardCharsets.UTF_8);
+          authorization = String.valueOf(exchange.getRequestHeaders().getFirst("Authorization"));
+          if (answer.isEmpty()) {
+            await();
+          }
+          byte[] body = answer.getBytes(StandardCharsets.UTF_8);
+          exchange.sendResponseHeaders(status, body.length);
+          exchange.getResponseBody().write(body);
+          exchange.close();
+        });
+    server.start();
+  }
+
+  private void await() {
+    try {
+      never.await();
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+  }
+
+  @AfterEach
+  void stop() {
+    never.countDown();
+    server.stop(0);
+  }
+
+  @Test
+  void asksAsOpenAisClientsDo() throws IOException, InterruptedException {
+    assertEquals("dogs", explainer(Duration.ofSeconds(10)).explain(EVIDENCE));
+    JsonNode body = new JsonMapper().readTree(asked);
+    assertEquals("some-model", body.path("model").asText());
+    assertEquals("Bearer secret", authorization);
+    String prompt = body.path("messages").get(1).path("content").asText();
+    assertTrue(prompt.contains("Text 1: The big<< dogs>> ran"), prompt);
+    assertTrue(prompt.contains(" barked"), prompt);
+  }
+
+  @Test
+  void whatGoesWrongIsSaid() {
+    status = 401;
+    answer = "{\"error\": \"who are you\"}";
+    assertSays("401", "check the key");
+    status = 200;
+    answer = "<html>";
+    assertSays("<html>", "chat protocol");
+    answer = "";
+    IOException late =
+        assertThrows(IOException.class, () -> explainer(Duration.ofMillis(300)).explain(EVIDENCE));
+    assertTrue(late.getMessage().contains("got none"), late.getMessage());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> new ChatExplainer(URI.create("localhost"), "m", null, Duration.ofSeconds(1)));
+  }
+
+  @Test
+  void noServerIsSaid() {
+    ChatExplainer nobody =
+        new ChatExplainer(URI.create("http://127.0.0.1:1/v1"), "m", null, Duration.ofSeconds(5));
+    IOException none = assertThrows(IOException.class, () -> nobody.explain(EVIDENCE));
+    assertTrue(none.getMessage().contains("check the address"), none.getMessage());
+  }
+
+  private void assertSays(String... parts) {
+    IOException problem =
+        assertThrows(IOException.class, () -> explainer(Duration.ofSeconds(10)).explain(EVIDENCE));
+    for (String part : parts) {
+      assertTrue(problem.getMessage().contains(part), problem.getMessage());
+    }
+  }
+
+  private ChatExplainer explainer(Duration timeout) {
+    URI base = URI.create("http://127.0.0.1:" + server.getAddress().getPort() + "/v1");
+    return new ChatExplainer(base, "some-model", "secret", timeout);
+  }
+}
