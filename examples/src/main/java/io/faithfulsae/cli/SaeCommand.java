@@ -28,7 +28,8 @@ import picocli.CommandLine.ParseResult;
       MatchCommand.class,
       FakeFeaturesCommand.class,
       CompareCommand.class,
-      ProbeCommand.class
+      ProbeCommand.class,
+      DashboardCommand.class
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {

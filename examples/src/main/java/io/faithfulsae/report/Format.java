@@ -23,24 +23,29 @@ public final class Format {
     return text.replace('-', '−');
   }
 
+  /** With one decimal. */
   public static String tenth(double value) {
     return String.format(Locale.ROOT, "%.1f", value);
   }
 
+  /** A share in percent, with a decimal where it has one. */
   public static String percent(double share) {
     double percent = 100 * share;
     return String.format(
         Locale.ROOT, percent == Math.rint(percent) ? "%.0f %%" : "%.1f %%", percent);
   }
 
+  /** With thin groups of three digits. */
   public static String count(long value) {
     return String.format(Locale.ROOT, "%,d", value).replace(',', ' ');
   }
 
+  /** Both ends of an interval. */
   public static String range(BootstrapInterval interval) {
     return "[" + number(interval.low()) + ", " + number(interval.high()) + "]";
   }
 
+  /** Both ends of an interval of shares. */
   public static String percentRange(BootstrapInterval interval) {
     return "[" + percent(interval.low()) + ", " + percent(interval.high()) + "]";
   }

@@ -1,0 +1,151 @@
+package io.faithfulsae.cli;
+
+import static io.faithfulsae.cli.Tiny.sae;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.sun.net.httpserver.HttpServer;
+import java.io.IOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** {@code sae dashboard} on the embedded model. */
+final class DashboardCommandTest {
+  @TempDir static Path dir;
+  private static Path text;
+  private static Path trained;
+
+  @BeforeAll
+  static void train() throws IOException {
+    text =
+        Files.writeString(dir.resolve("text.txt"), "the <dog> & cat ran. it was fun. ".repeat(200));
+    trained = dir.resolve("sae");
+    sae(
+            "train",
+            "--data",
+            text,
+            "--hook",
+            "blocks.1.hook_resid_pre",
+            "--d-sae",
+            64,
+            "--k",
+            8,
+            "--tokens",
+            4_000,
+            "--batch",
+            200,
+            "--context",
+            32,
+            "--out",
+            trained)
+        .ok();
+  }
+
+  @Test
+  void pageShowsWhatTheJsonSays() throws IOException {
+    Path out = dir.resolve("page.html");
+    sae(
+            "dashboard",
+            "--sae",
+            trained,
+            "--data",
+            text,
+            "--random",
+            6,
+            "--sequences",
+            20,
+            "--examples",
+            3,
+            "--out",
+            out)
+        .ok();
+    String page = Files.readString(out);
+    JsonNode dashboard = new JsonMapper().readTree(dir.resolve("page.json").toFile());
+    assertEquals(6, dashboard.path("latents").size());
+    boolean fired = false;
+    for (JsonNode latent : dashboard.path("latents")) {
+      JsonNode description = latent.path("description");
+      assertTrue(page.contains("<section id=\"latent-" + description.path("latent").asInt()));
+      fired |= description.path("density").asDouble() > 0;
+      assertEquals(description.path("examples").size(), latent.path("examples").size());
+      if (description.path("density").asDouble() > 0) {
+        assertEquals(10, latent.path("raised").size());
+        assertEquals(5, description.path("nearest").size());
+      }
+    }
+    assertTrue(fired && page.contains("<mark style="), "some latent fires");
+    assertTrue(page.contains("&lt;") && !page.contains("<dog>"), "text is escaped");
+    assertFalse(page.contains("http://") || page.contains("https://"), "no network");
+  }
+
+  @Test
+  void explanationsComeFromTheServerThatWasNamed() throws IOException {
+    HttpServer server =
+        HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    server.createContext(
+        "/v1/chat/completions",
+        exchange -> {
+          exchange.getRequestBody().readAllBytes();
+          byte[] body =
+              "{\"choices\": [{\"message\": {\"content\": \"a <phrase>\"}}]}"
+                  .getBytes(StandardCharsets.UTF_8);
+          exchange.sendResponseHeaders(200, body.length);
+          exchange.getResponseBody().write(body);
+          exchange.close();
+        });
+    server.start();
+    try {
+      Path out = dir.resolve("named.html");
+      sae(
+              "dashboard",
+              "--sae",
+              trained,
+              "--data",
+              text,
+              "--latents",
+              "3,1",
+              "--sequences",
+              10,
+              "--explain-with",
+              "http://127.0.0.1:" + server.getAddress().getPort() + "/v1",
+              "--explain-model",
+              "m",
+              "--out",
+              out)
+          .ok();
+      assertTrue(Files.readString(out).contains("a &lt;phrase&gt;"));
+      JsonNode latents =
+          new JsonMapper().readTree(dir.resolve("named.json").toFile()).path("latents");
+      assertEquals(3, latents.get(0).path("description").path("latent").asInt());
+      assertEquals("a <phrase>", latents.get(1).path("explanation").asText());
+    } finally {
+      server.stop(0);
+    }
+  }
+
+  @Test
+  void badLatentIsNamed() {
+    Tiny.Ran ran =
+        sae(
+            "dashboard",
+            "--sae",
+            trained,
+            "--data",
+            text,
+            "--latents",
+            64,
+            "--out",
+            dir.resolve("x.html"));
+    assertEquals(1, ran.code());
+    assertTrue(ran.err().contains("[0, 64)"), ran.err());
+  }
+}
