@@ -64,6 +64,7 @@ final class ModelStudy implements AutoCloseable {
   private final StudyData data;
   private final Steps steps;
   private final String modelHash;
+  private final Consumer<String> log;
   private final List<Failure> failures = new ArrayList<>();
 
   /** A data set with its parts. */
@@ -130,6 +131,7 @@ final class ModelStudy implements AutoCloseable {
     this.model = model;
     this.tokenizer = tokenizer;
     this.modelHash = modelHash;
+    this.log = log;
     this.steps = new Steps(folder(study, name).resolve(Steps.FOLDER), log);
     this.hook =
         config.hook().equals("middle")
@@ -280,8 +282,8 @@ final class ModelStudy implements AutoCloseable {
       throw stop;
     } catch (IOException | RuntimeException e) {
       failures.add(new Failure(part, String.valueOf(e.getMessage())));
-      System.getLogger(ModelStudy.class.getName())
-          .log(System.Logger.Level.ERROR, name + ": " + part + " failed; the rest goes on", e);
+      log.accept(part + " failed, the rest goes on: " + e.getMessage());
+      System.getLogger(ModelStudy.class.getName()).log(System.Logger.Level.DEBUG, part, e);
       return Optional.empty();
     }
   }

@@ -46,6 +46,11 @@ final class Plots {
   };
   private static final Color INK = new Color(0x24292F);
   private static final Color GRID = new Color(0xE4E7EB);
+
+  /** More names than that stand below each other, each on a line of so many pixels. */
+  private static final int MOST_IN_A_LINE = 4;
+
+  private static final int LINE = 41;
   private static final int WIDTH = 1320;
   private static final int HEIGHT = 800;
 
@@ -335,11 +340,11 @@ final class Plots {
         : new BasicStroke(3f, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 10f, dash, 0f);
   }
 
-  private static XYChart chart(@org.jspecify.annotations.Nullable String x, String y) {
+  private XYChart chart(@org.jspecify.annotations.Nullable String x, String y) {
     XYChart chart =
         new XYChartBuilder()
             .width(WIDTH)
-            .height(HEIGHT)
+            .height(HEIGHT + LINE * Math.max(0, results.saes().size() - MOST_IN_A_LINE))
             .xAxisTitle(x == null ? "" : x)
             .yAxisTitle(y)
             .build();
@@ -370,6 +375,10 @@ final class Plots {
   }
 
   private static Drawn drawn(XYChart chart, String title, String caption) {
+    long named = chart.getSeriesMap().values().stream().filter(XYSeries::isShowInLegend).count();
+    if (named > MOST_IN_A_LINE) {
+      chart.getStyler().setLegendLayout(LegendLayout.Vertical);
+    }
     return new Drawn(title, caption, chart);
   }
 }

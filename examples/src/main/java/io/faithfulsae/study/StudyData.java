@@ -146,6 +146,10 @@ final class StudyData {
     }
     String file = set.file();
     boolean embedded = file == null || file.equals("embedded");
+    if (!embedded && !Files.isRegularFile(Path.of(file))) {
+      throw new SaeFormatException(
+          Path.of(file), "file", "expected a text, got no file; mend: correct the path");
+    }
     String text = embedded ? EmbeddedModel.outsideText() : Files.readString(Path.of(file));
     Boolean lower = set.lowerCase();
     return (lower == null ? config.model() == null : lower) ? text.toLowerCase(Locale.ROOT) : text;
