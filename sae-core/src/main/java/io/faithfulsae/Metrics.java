@@ -97,7 +97,7 @@ public final class Metrics {
    * Finds which latents two SAEs share, by their decoder directions.
    *
    * <p>Takes {@link SharedFeatures#bytesNeeded} of heap, which is logged before it starts, and up
-   * to O(d_sae³) time.
+   * to O(d_sae³) time; seconds at d_sae = 18,432.
    *
    * @param threshold cosine above which two latents are the same, 0.7 in the study
    * @throws IllegalArgumentException if the SAEs differ in width, the threshold is no cosine, or
@@ -110,7 +110,18 @@ public final class Metrics {
   /** Finds which latents two SAEs share, as {@link #sharedFeatures(Sae, Sae, double)} does. */
   public static SharedFeatures sharedFeatures(
       Sae a, Sae b, Directions directions, double threshold) {
-    return FeatureMatching.compare(a, b, directions, threshold);
+    return sharedFeatures(a, b, directions, threshold, matched -> {});
+  }
+
+  /**
+   * Finds which latents two SAEs share, as {@link #sharedFeatures(Sae, Sae, double)} does.
+   *
+   * @param onMatched hears now and then how many latents of the smaller SAE are matched; an
+   *     exception of its ends the work
+   */
+  public static SharedFeatures sharedFeatures(
+      Sae a, Sae b, Directions directions, double threshold, LongConsumer onMatched) {
+    return FeatureMatching.compare(a, b, directions, threshold, onMatched);
   }
 
   /**

@@ -3,6 +3,7 @@ package io.faithfulsae.cli;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Metrics;
 import io.faithfulsae.Sae;
+import io.faithfulsae.console.Progress;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 import io.faithfulsae.spi.Backend;
@@ -57,8 +58,7 @@ final class MatchCommand implements Callable<Integer> {
         Sae second = Sae.load(b, backend)) {
       Matched matched =
           new Matched(
-              Metrics.sharedFeatures(first, second, Directions.DECODER, threshold),
-              Metrics.sharedFeatures(first, second, Directions.ENCODER, threshold));
+              match(first, second, Directions.DECODER), match(first, second, Directions.ENCODER));
       SharedFeatures shared = matched.decoder();
       common.write(
           out,
@@ -72,5 +72,13 @@ final class MatchCommand implements Callable<Integer> {
               shared.topOneB()));
     }
     return 0;
+  }
+
+  private SharedFeatures match(Sae first, Sae second, Directions directions) {
+    int latents = Math.min(first.config().dSae(), second.config().dSae());
+    String task = directions.name().toLowerCase(Locale.ROOT);
+    try (Progress progress = Progress.start(task, "latents", latents)) {
+      return Metrics.sharedFeatures(first, second, directions, threshold, progress::at);
+    }
   }
 }

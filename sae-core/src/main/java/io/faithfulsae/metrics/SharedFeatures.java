@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.internal.metrics.Assignment;
 import java.util.List;
 
 /**
@@ -80,8 +81,9 @@ public record SharedFeatures(
    * @param dSaeB number of latents of the other
    */
   public static long bytesNeeded(int dSaeA, int dSaeB) {
-    // Each row is an array of its own, with a header of 16 bytes; vectors of the assignment: 40
-    // bytes.
-    return dSaeA * (dSaeB * (long) Float.BYTES + 16) + 40L * (dSaeA + dSaeB);
+    int rows = Math.min(dSaeA, dSaeB);
+    int columns = Math.max(dSaeA, dSaeB);
+    // Each row is an array of its own, with a header of 16 bytes.
+    return rows * (columns * (long) Float.BYTES + 16) + Assignment.bytesNeeded(rows, columns);
   }
 }

@@ -1,20 +1,25 @@
 package io.faithfulsae.internal.metrics;
 
 import java.util.Arrays;
+import java.util.function.LongConsumer;
 
 /**
  * Exact linear assignment on a dense matrix after Jonker and Volgenant, "A Shortest Augmenting Path
  * Algorithm for Dense and Sparse Linear Assignment Problems", Computing 38, 1987: augmenting row
- * reduction, then augmentation along shortest paths.
+ * reduction, then augmentation along shortest paths. Rows are read through {@link BestColumns}, so
+ * that few of the matrix's elements are looked at more than once.
  *
- * <p>Costs are the negated scores; {@code price} holds the dual variables of the columns, 0 at
- * first. A price only falls, and only where a column is assigned, and an assigned column stays so:
- * with more columns than rows the free ones keep price 0, which makes the result optimal there too.
- * Their column reduction would price every column and so spoil that; on cosines between
- * dictionaries (1,024 to 4,096 random rows) it also made the whole take three to six times as long.
+ * <p>{@code price} holds the dual variables of the columns, 0 at first. A price only rises, and
+ * only where a column is assigned, and an assigned column stays so: with more columns than rows the
+ * free ones keep price 0, which makes the result optimal there too. Jonker and Volgenant's column
+ * reduction would price every column and so spoil that; on cosines between dictionaries (1,024 to
+ * 4,096 random rows) it also made the whole take three to six times as long.
  */
 public final class Assignment {
   private static final int FREE = -1;
+
+  /** Rows between two reports. */
+  private static final int REPORT = 64;
 
   private final float[][] scores;
   private final int rows;
@@ -23,9 +28,11 @@ public final class Assignment {
   private final int[] rowOf;
   private final double[] price;
   private final int[] freeRows;
+  private final BestColumns best;
+  private final LongConsumer onAssigned;
   private int freeCount;
 
-  private Assignment(float[][] scores) {
+  private Assignment(float[][] scores, LongConsumer onAssigned) {
     this.scores = scores;
     this.rows = scores.length;
     this.columns = rows == 0 ? 0 : scores[0].length;
@@ -33,23 +40,63 @@ public final class Assignment {
     this.rowOf = new int[columns];
     this.price = new double[columns];
     this.freeRows = new int[rows];
+    this.best = new BestColumns(scores, price);
+    this.onAssigned = onAssigned;
     Arrays.fill(columnOf, FREE);
     Arrays.fill(rowOf, FREE);
   }
 
   /**
    * Finds distinct columns, one for each row, with the largest sum of scores. Worst case O(rows² ·
-   * columns) time; O(rows + columns) memory beside the scores.
+   * columns) time.
    *
    * @param scores <b>Shape</b> {@code [rows, columns]}, finite, rows &lt;= columns. Not modified.
    * @return the column of each row
    * @throws IllegalArgumentException if there are more rows than columns, or a score is not finite
    */
   public static int[] maximumSum(float[][] scores) {
+    return maximumSum(scores, assigned -> {});
+  }
+
+  /**
+   * Finds the assignment as above.
+   *
+   * @param onAssigned hears now and then how many rows are assigned for good; an exception of its
+   *     ends the work
+   */
+  public static int[] maximumSum(float[][] scores, LongConsumer onAssigned) {
+    return solved(scores, onAssigned).columnOf;
+  }
+
+  /**
+   * Largest possible amount by which any assignment could beat the one found, from the prices alone
+   * (linear programming duality): 0 but for rounding. For tests, which so need no second solver.
+   */
+  static double gap(float[][] scores) {
+    Assignment solved = solved(scores, assigned -> {});
+    double bound = 0;
+    double sum = 0;
+    for (int i = 0; i < solved.rows; i++) {
+      double profit = Double.NEGATIVE_INFINITY;
+      for (int j = 0; j < solved.columns; j++) {
+        profit = Math.max(profit, scores[i][j] - solved.price[j]);
+      }
+      bound += profit;
+      sum += scores[i][solved.columnOf[i]];
+    }
+    return bound + Arrays.stream(solved.price).sum() - sum;
+  }
+
+  /** Heap beside the scores, in bytes. */
+  public static long bytesNeeded(int rows, int columns) {
+    return BestColumns.bytesNeeded(rows, columns) + 40L * (rows + columns);
+  }
+
+  private static Assignment solved(float[][] scores, LongConsumer onAssigned) {
     check(scores);
-    Assignment assignment = new Assignment(scores);
+    Assignment assignment = new Assignment(scores, onAssigned);
     assignment.solve();
-    return assignment.columnOf;
+    return assignment;
   }
 
   private static void check(float[][] scores) {
@@ -91,9 +138,7 @@ public final class Assignment {
     rowOf[column] = row;
   }
 
-  /**
-   * Each free row takes its cheapest column and lowers the price to that of the second cheapest.
-   */
+  /** Each free row takes its best column and raises the price until the second best is as good. */
   private void reduceRows() {
     int pending = freeCount;
     int next = 0;
@@ -101,37 +146,20 @@ public final class Assignment {
     freeCount = 0;
     while (next < pending) {
       int i = freeRows[next++];
-      float[] row = scores[i];
-      int first = -1;
-      int second = -1;
-      double least = Double.POSITIVE_INFINITY;
-      double runnerUp = Double.POSITIVE_INFINITY;
-      for (int j = 0; j < columns; j++) {
-        double reduced = -row[j] - price[j];
-        if (reduced < runnerUp) {
-          if (reduced < least) {
-            runnerUp = least;
-            second = first;
-            least = reduced;
-            first = j;
-          } else {
-            runnerUp = reduced;
-            second = j;
-          }
-        }
+      best.find(i);
+      int column = best.first();
+      double raised = price[column] + (best.firstProfit() - best.secondProfit());
+      boolean raise = raised > price[column];
+      if (raise) {
+        price[column] = raised;
+      } else if (rowOf[column] != FREE) {
+        column = best.second();
       }
-      double lowered = price[first] - (runnerUp - least);
-      boolean lower = lowered < price[first];
-      if (lower) {
-        price[first] = lowered;
-      } else if (rowOf[first] != FREE) {
-        first = second;
-      }
-      int displaced = rowOf[first];
-      assign(i, first);
+      int displaced = rowOf[column];
+      assign(i, column);
       if (displaced != FREE) {
         columnOf[displaced] = FREE;
-        if (lower && budget-- > 0) {
+        if (raise && budget-- > 0) {
           freeRows[--next] = displaced;
         } else {
           freeRows[freeCount++] = displaced;
@@ -140,83 +168,22 @@ public final class Assignment {
     }
   }
 
-  /** Dijkstra's shortest path over reduced costs from each free row to a free column. */
   private void augment() {
-    double[] distance = new double[columns];
-    int[] previousRow = new int[columns];
-    int[] order =
-        new int[columns]; // [0, low) done, [low, up) at the least distance, [up, …) others
+    ShortestPath path = new ShortestPath(scores, price, rowOf, best);
     for (int f = 0; f < freeCount; f++) {
+      if (f % REPORT == 0) {
+        onAssigned.accept(rows - freeCount + f);
+      }
       int start = freeRows[f];
-      float[] row = scores[start];
-      for (int j = 0; j < columns; j++) {
-        distance[j] = -row[j] - price[j];
-        previousRow[j] = start;
-        order[j] = j;
-      }
-      int low = 0;
-      int up = 0;
-      int done = 0;
-      int end = FREE;
-      double least = 0;
-      while (end == FREE) {
-        if (up == low) {
-          done = low;
-          least = distance[order[up]];
-          for (int s = up; s < columns; s++) {
-            int j = order[s];
-            if (distance[j] <= least) {
-              if (distance[j] < least) {
-                up = low;
-                least = distance[j];
-              }
-              order[s] = order[up];
-              order[up++] = j;
-            }
-          }
-          for (int s = low; s < up && end == FREE; s++) {
-            end = rowOf[order[s]] == FREE ? order[s] : FREE;
-          }
-        }
-        if (end == FREE) {
-          int scanned = order[low++];
-          int i = rowOf[scanned];
-          float[] through = scores[i];
-          double offset = -through[scanned] - price[scanned] - least;
-          for (int s = up; s < columns; s++) {
-            int j = order[s];
-            double longer = -through[j] - price[j] - offset;
-            if (longer < distance[j]) {
-              distance[j] = longer;
-              previousRow[j] = i;
-              if (longer <= least) {
-                if (rowOf[j] == FREE) {
-                  end = j;
-                  break;
-                }
-                order[s] = order[up];
-                order[up++] = j;
-              }
-            }
-          }
-        }
-      }
-      for (int s = 0; s < done; s++) {
-        price[order[s]] += distance[order[s]] - least;
-      }
-      flip(start, end, previousRow);
+      int column = path.find(start);
+      int row;
+      do { // assigns along the path, from its free column back to its free row
+        row = path.rowBefore(column);
+        int before = columnOf[row];
+        assign(row, column);
+        column = before;
+      } while (row != start);
     }
-  }
-
-  /** Assigns along the path that was found, from its free column back to its free row. */
-  private void flip(int start, int end, int[] previousRow) {
-    int column = end;
-    int row;
-    do {
-      row = previousRow[column];
-      int before = columnOf[row];
-      assign(row, column);
-      column = before;
-    } while (row != start);
+    onAssigned.accept(rows);
   }
 }

@@ -10,6 +10,7 @@ import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.LongConsumer;
 
 /** Cosines between the directions of two SAEs, their best partners and their best matching. */
 public final class FeatureMatching {
@@ -21,11 +22,12 @@ public final class FeatureMatching {
 
   private FeatureMatching() {}
 
-  /** Compares the directions of two SAEs. */
-  public static SharedFeatures compare(Sae a, Sae b, Directions directions, double threshold) {
+  /** Compares the directions of two SAEs; {@code onMatched} hears how many are matched. */
+  public static SharedFeatures compare(
+      Sae a, Sae b, Directions directions, double threshold, LongConsumer onMatched) {
     check(a, b, threshold);
     if (a.config().dSae() > b.config().dSae()) {
-      return swap(compare(b, a, directions, threshold));
+      return swap(compare(b, a, directions, threshold, onMatched));
     }
     float[][] cosines = cosines(a, b, directions);
     int columns = b.config().dSae();
@@ -43,7 +45,7 @@ public final class FeatureMatching {
     }
     double[] bestOfA = ranksA[0];
     double[] bestOfB = ranksB[0];
-    int[] partner = Assignment.maximumSum(cosines);
+    int[] partner = Assignment.maximumSum(cosines, onMatched);
     double[] matched = new double[partner.length];
     for (int i = 0; i < partner.length; i++) {
       matched[i] = cosines[i][partner[i]];

@@ -2,6 +2,7 @@ package io.faithfulsae.internal.metrics;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -11,9 +12,12 @@ import io.faithfulsae.golden.Goldens;
 import io.faithfulsae.internal.Safetensors;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import java.util.concurrent.CancellationException;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -92,6 +96,56 @@ class AssignmentTest {
       }
     }
     assertDistinct(Assignment.maximumSum(equal));
+  }
+
+  @Test
+  void noAssignmentCanBeBetterByTheDualsWhereRowsMustBeReadAgain() {
+    Random random = new Random(13);
+    for (int size : new int[] {60, 150, 400}) {
+      float[][] hubs = new float[size][size + size % 4]; // all rows want the same columns
+      float[][] ties = new float[size][size];
+      float[][] random64 = new float[size][size];
+      for (int i = 0; i < size; i++) {
+        float weight = random.nextFloat();
+        for (int j = 0; j < hubs[i].length; j++) {
+          hubs[i][j] = weight * j / size + 0.01f * random.nextFloat();
+        }
+        for (int j = 0; j < size; j++) {
+          ties[i][j] = random.nextInt(3);
+          random64[i][j] = (float) random.nextGaussian();
+        }
+      }
+      for (float[][] scores : new float[][][] {hubs, ties, random64}) {
+        assertDistinct(Assignment.maximumSum(scores));
+        assertEquals(0, Assignment.gap(scores), 1e-9);
+      }
+    }
+  }
+
+  @Test
+  void saysHowFarItIsAndEndsWhenToldTo() {
+    float[][] scores = new float[300][300];
+    Random random = new Random(14);
+    for (float[] row : scores) {
+      for (int j = 0; j < row.length; j++) {
+        row[j] = random.nextFloat();
+      }
+    }
+    List<Long> heard = new ArrayList<>();
+    Assignment.maximumSum(scores, heard::add);
+    assertEquals(300, heard.get(heard.size() - 1));
+    assertEquals(heard.stream().sorted().toList(), heard);
+    CancellationException stop = new CancellationException("enough");
+    assertSame(
+        stop,
+        assertThrows(
+            CancellationException.class,
+            () ->
+                Assignment.maximumSum(
+                    scores,
+                    assigned -> {
+                      throw stop;
+                    })));
   }
 
   @Test
