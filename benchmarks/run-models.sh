@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Times this project and transformers in turn on a language model, fp32, the same threads: tokens a second of the residual
 # stream in the middle, and of sampling 32 texts of 128 tokens from BOS with a cache.
-# transformers runs in bf16 too, for what the processor would allow. Writes the last section of RESULTS.md.
+# transformers runs in bf16 too, for what the processor would allow. Writes the section "language models" of RESULTS.md.
 #   run-models.sh MODEL_DIR NAME     THREADS=2 ROUNDS=3 SECONDS_EACH=10 PYTHON=python3 as in run-cpu.sh; quiet machine
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

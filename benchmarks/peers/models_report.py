@@ -8,7 +8,8 @@ import sys
 import torch
 import transformers
 
-HEADING = "# Measured on language models"
+from results_file import processor, write_section
+
 work, rounds, threads, name, results = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], pathlib.Path(sys.argv[5])
 sides = {
     side: [json.loads((work / f"{side}-{r}.json").read_text()) for r in range(1, rounds + 1)]
@@ -20,16 +21,12 @@ def median(side, what):
     return statistics.median(run[what] for run in sides[side])
 
 
-cpu = pathlib.Path("/proc/cpuinfo").read_text()
-model = next(line.split(":", 1)[1].strip() for line in cpu.splitlines() if line.startswith("model name"))
-flags = next(line for line in cpu.splitlines() if line.startswith("flags")).split()
-isa = ", ".join(flag for flag in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if flag in flags)
 lines = [
-    HEADING, "",
+    "# Measured on language models", "",
     "Written by `benchmarks/run-models.sh`: tokens a second, ours and transformers' in turn, the same threads and model.",
     "harvest: the residual stream in the middle of 8 sequences of 128 tokens; only the blocks before it run on either side.",
     "generate: 32 texts of 128 tokens sampled from BOS with a cache, temperature 1, no top-p. Ours computes in float32.", "",
-    f"- Machine: {model} ({isa}), {threads} threads on each side, {rounds} rounds in turn.",
+    f"- Machine: {processor()}, {threads} threads on each side, {rounds} rounds in turn.",
     f"- Model: {name}. Theirs: transformers {transformers.__version__}, PyTorch {torch.__version__}.",
     f"- Peak resident memory: ours {max(r['peak_mib'] for r in sides['ours'])} MiB, theirs "
     f"{max(r['peak_mib'] for r in sides['float32'])} MiB (float32).", "",
@@ -41,6 +38,5 @@ for what in ("harvest", "generate"):
         f"| {what} | {median('ours', what):,.0f} | {median('float32', what):,.0f} | {statistics.median(ratios):.2f} "
         f"({min(ratios):.2f} to {max(ratios):.2f}) | {median('bfloat16', what):,.0f} |"
     )
-before = results.read_text().split(HEADING)[0].rstrip() if results.exists() else ""
-results.write_text((before + "\n\n" if before else "") + "\n".join(lines) + "\n")
+write_section(results, lines)
 print("\n".join(lines[-4:]))

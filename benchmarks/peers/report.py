@@ -5,11 +5,11 @@ Where OUT is the benchmarks' own folder, the table in the project's README is wr
 """
 
 import json
-import os
-import re
 import statistics
 import sys
 from pathlib import Path
+
+from results_file import machine, write_section
 
 # our benchmark, recipe; what it is compared with
 COMPARISONS = [
@@ -33,7 +33,6 @@ README_LINES = {
 }
 README_BEGIN = "<!-- written by benchmarks/run-cpu.sh -->"
 README_END = "<!-- end -->"
-ISA = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
 
 
 def read_ours(path: Path) -> dict:
@@ -44,15 +43,6 @@ def read_ours(path: Path) -> dict:
         times[key] = entry["primaryMetric"]["score"]
         assert entry["primaryMetric"]["scoreUnit"] == "ms/op"
     return times
-
-
-def machine() -> str:
-    cpuinfo = Path("/proc/cpuinfo").read_text()
-    model = re.search(r"model name\s*: (.*)", cpuinfo).group(1)
-    flags = re.search(r"flags\s*: (.*)", cpuinfo).group(1).split()
-    memory = int(re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text()).group(1)) / 2**20
-    isa = ", ".join(f for f in ISA if f in flags) or "none of " + ", ".join(ISA)
-    return f"{model} ({isa}), {os.cpu_count()} logical processors, {memory:.0f} GiB"
 
 
 def update_readme(readme: Path, facts: dict, results: list[dict]) -> None:
@@ -130,10 +120,7 @@ def main() -> None:
             f"| {r['shape']} | {r['operation']} | {r['ms']:.2f} | {r['rows_per_second']:,.0f} | {r['against']} "
             f"| {r['their_ms']:.2f} | {r['ratio']:.2f} ({low:.2f} to {high:.2f}) |"
         )
-    file = out / "RESULTS.md"
-    # What run-models.sh has written stays.
-    _, heading, models = (file.read_text() if file.exists() else "").partition("\n# Measured on language models")
-    file.write_text("\n".join(text) + "\n" + heading + models)
+    write_section(out / "RESULTS.md", text)
     print("\n".join(text))
     here = Path(__file__).resolve().parent.parent
     if out == here:

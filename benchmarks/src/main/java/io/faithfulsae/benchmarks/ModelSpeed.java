@@ -35,7 +35,7 @@ public final class ModelSpeed {
               "{\"harvest\": %.1f, \"generate\": %.1f, \"peak_mib\": %d}%n",
               harvest(model, seconds),
               generate(model, seconds),
-              peakMib());
+              PeakMemory.mib());
       Files.writeString(Path.of(args[3]), json);
     }
   }
@@ -98,18 +98,5 @@ public final class ModelSpeed {
       }
     }
     return model.vocabularySize() - 1;
-  }
-
-  /** Peak resident memory of this process, of Linux; -1 elsewhere. */
-  private static long peakMib() throws IOException {
-    Path status = Path.of("/proc/self/status");
-    if (!Files.exists(status)) {
-      return -1;
-    }
-    return Files.readAllLines(status).stream()
-        .filter(line -> line.startsWith("VmHWM:"))
-        .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) / 1024)
-        .findFirst()
-        .orElse(-1);
   }
 }

@@ -1,0 +1,30 @@
+"""RESULTS.md: one section for each script that measures; and this machine by its hardware."""
+
+import os
+from pathlib import Path
+
+
+def write_section(results: Path, lines: list[str]) -> None:
+    """Puts a section, whose first line is its heading ("# ..."), in place of the one of that heading, else at the end."""
+    sections: dict[str, list[str]] = {}
+    for line in results.read_text().splitlines() if results.exists() else []:
+        if line.startswith("# "):
+            sections[line] = []
+        if sections:
+            sections[next(reversed(sections))].append(line)
+    sections[lines[0]] = lines
+    results.write_text("\n\n".join("\n".join(section).strip() for section in sections.values()) + "\n")
+
+
+def processor() -> str:
+    """Name and those of the vector instruction sets that matter here."""
+    cpu = Path("/proc/cpuinfo").read_text()
+    name = next((l.split(":", 1)[1].strip() for l in cpu.splitlines() if l.startswith("model name")), "unknown processor")
+    flags = next((l for l in cpu.splitlines() if l.startswith("flags")), "").split()
+    isa = [f for f in ("avx2", "avx512f", "avx512_bf16", "amx_bf16") if f in flags]
+    return f"{name} ({', '.join(isa)})"
+
+
+def machine() -> str:
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{processor()}, {os.cpu_count()} logical processors, {memory:.0f} GiB"
