@@ -1,18 +1,15 @@
 package io.faithfulsae.models;
 
-import ai.onnxruntime.OnnxTensor;
-import ai.onnxruntime.OrtEnvironment;
-import ai.onnxruntime.OrtException;
-import ai.onnxruntime.OrtSession;
+import io.faithfulsae.models.runtime.Binding;
+import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.models.runtime.Tensor;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.List;
-import java.util.Map;
-import java.util.Set;
 import java.util.function.Consumer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Runs sequences side by side, one token at a time; keys and values of earlier tokens are kept. All
@@ -29,8 +26,7 @@ public final class Decoder implements AutoCloseable {
   private static final int GROWTH = 32;
 
   private final OnnxModel model;
-  private final OrtEnvironment environment;
-  private final OrtSession session;
+  private final OnnxSession session;
   private final Dimensions dims;
   private final int maxRows;
   private final int maxLength;
@@ -42,18 +38,14 @@ public final class Decoder implements AutoCloseable {
   private final FloatBuffer inverseTemperature = OnnxModel.floats(1).put(0, 1f);
   private final FloatBuffer logits;
   private final FloatBuffer probabilities;
-  private final List<OnnxTensor> bound = new ArrayList<>();
-  private final Map<String, OnnxTensor> inputs = new HashMap<>();
-  private final Map<String, OnnxTensor> outputs = new HashMap<>();
+  private @Nullable Binding binding;
   private int rows;
   private int length;
   private int capacity;
   private boolean closed;
 
-  Decoder(
-      OnnxModel model, OrtEnvironment environment, OrtSession session, int maxRows, int maxLength) {
+  Decoder(OnnxModel model, OnnxSession session, int maxRows, int maxLength) {
     this.model = model;
-    this.environment = environment;
     this.session = session;
     this.dims = model.dimensions();
     this.maxRows = maxRows;
@@ -136,14 +128,10 @@ public final class Decoder implements AutoCloseable {
     if (length == capacity) {
       grow();
     }
-    try {
-      if (bound.isEmpty()) {
-        bind();
-      }
-      session.run(inputs, Set.of(), outputs).close();
-    } catch (OrtException e) {
-      throw OnnxModel.failed(e);
+    if (binding == null) {
+      binding = bind();
     }
+    binding.run();
     forEachCache(cache -> cache.append(rows, capacity, length));
     mask.put(length, 0f);
     length++;
@@ -196,57 +184,35 @@ public final class Decoder implements AutoCloseable {
     values.forEach(action);
   }
 
-  private void bind() throws OrtException {
+  private Binding bind() {
     long kv = dims.keyValueHeads();
-    bind(
-        inputs,
-        Graphs.TOKENS,
-        OnnxTensor.createTensor(environment, tokens.slice(0, rows), new long[] {rows}));
-    bind(
-        inputs,
-        Graphs.POSITIONS,
-        OnnxTensor.createTensor(environment, positions.slice(0, rows), new long[] {rows}));
-    bind(inputs, Graphs.MASK, tensor(mask, 1, capacity));
-    bind(inputs, Graphs.INVERSE_TEMPERATURE, tensor(inverseTemperature, 1));
+    Binding to = session.bind();
+    to.input(Graphs.TOKENS, Tensor.of(tokens, rows));
+    to.input(Graphs.POSITIONS, Tensor.of(positions, rows));
+    to.input(Graphs.MASK, Tensor.of(mask, 1, capacity));
+    to.input(Graphs.INVERSE_TEMPERATURE, Tensor.of(inverseTemperature, 1));
     for (int layer = 0; layer < dims.layers(); layer++) {
       CacheTensor key = keys.get(layer);
       CacheTensor value = values.get(layer);
-      bind(
-          inputs,
-          Graphs.cached("key", layer),
-          tensor(key.kept(), rows, kv, dims.headDim(), capacity));
-      bind(
-          inputs,
+      to.input(
+          Graphs.cached("key", layer), Tensor.of(key.kept(), rows, kv, dims.headDim(), capacity));
+      to.input(
           Graphs.cached("value", layer),
-          tensor(value.kept(), rows, kv, capacity, dims.headDim()));
-      bind(outputs, Graphs.fresh("key", layer), tensor(key.fresh(), rows, kv, 1, dims.headDim()));
-      bind(
-          outputs,
-          Graphs.fresh("value", layer),
-          tensor(value.fresh(), rows, kv, 1, dims.headDim()));
+          Tensor.of(value.kept(), rows, kv, capacity, dims.headDim()));
+      to.output(Graphs.fresh("key", layer), Tensor.of(key.fresh(), rows, kv, 1, dims.headDim()));
+      to.output(
+          Graphs.fresh("value", layer), Tensor.of(value.fresh(), rows, kv, 1, dims.headDim()));
     }
-    bind(outputs, Graphs.LOGITS, tensor(logits, rows, dims.vocabularySize()));
-    bind(outputs, Graphs.PROBABILITIES, tensor(probabilities, rows, dims.vocabularySize()));
-  }
-
-  private void bind(Map<String, OnnxTensor> to, String name, OnnxTensor tensor) {
-    bound.add(tensor);
-    to.put(name, tensor);
-  }
-
-  private OnnxTensor tensor(FloatBuffer data, long... shape) throws OrtException {
-    long size = 1;
-    for (long dim : shape) {
-      size *= dim;
-    }
-    return OnnxTensor.createTensor(environment, data.slice(0, Math.toIntExact(size)), shape);
+    to.output(Graphs.LOGITS, Tensor.of(logits, rows, dims.vocabularySize()));
+    to.output(Graphs.PROBABILITIES, Tensor.of(probabilities, rows, dims.vocabularySize()));
+    return to;
   }
 
   private void unbind() {
-    bound.forEach(OnnxTensor::close);
-    bound.clear();
-    inputs.clear();
-    outputs.clear();
+    if (binding != null) {
+      binding.close();
+      binding = null;
+    }
   }
 
   private void checkOpen() {

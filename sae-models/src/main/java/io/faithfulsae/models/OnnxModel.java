@@ -1,12 +1,13 @@
 package io.faithfulsae.models;
 
-import ai.onnxruntime.OnnxTensor;
-import ai.onnxruntime.OrtException;
-import ai.onnxruntime.OrtSession;
-import io.faithfulsae.BackendException;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.internal.Hooks;
+import io.faithfulsae.models.runtime.Binding;
+import io.faithfulsae.models.runtime.JavaRuntime;
+import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.models.runtime.Tensor;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
 import io.faithfulsae.models.spi.ModelConfig;
@@ -20,7 +21,6 @@ import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.ServiceLoader;
@@ -84,7 +84,8 @@ public final class OnnxModel implements LanguageModel {
     this.architecture = architecture;
     this.weights = weights;
     this.special = special;
-    this.sessions = new Sessions(weights.root(), options.threads());
+    this.sessions =
+        new Sessions(new JavaRuntime(), new OnnxRuntime.Loading(weights.root(), options.threads()));
     this.hookPoints =
         IntStream.range(0, architecture.dimensions().layers())
             .boxed()
@@ -179,7 +180,8 @@ public final class OnnxModel implements LanguageModel {
     checkOpen();
     Hooks.require(this, hook);
     int length = flatten(tokens);
-    OrtSession session = sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook));
+    OnnxSession session =
+        sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook));
     run(session, true, Map.of(), tokens.length, length, Graphs.ACTIVATIONS, dModel(), into);
   }
 
@@ -205,7 +207,7 @@ public final class OnnxModel implements LanguageModel {
         into);
   }
 
-  private OrtSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
+  private OnnxSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
     List<HookPoint> hooks = hookPoints.stream().filter(replaced::containsKey).toList();
     return sessions.get("logits " + hooks, () -> Graphs.logits(architecture, weights, hooks));
   }
@@ -217,8 +219,8 @@ public final class OnnxModel implements LanguageModel {
     Hooks.require(this, hook);
     checkLength(batch, length);
     Map<HookPoint, FloatBuffer> replaced = Map.of(hook, activations);
-    OrtSession session = logitsSession(replaced);
-    if (session.getInputNames().contains(Graphs.TOKENS)) {
+    OnnxSession session = logitsSession(replaced);
+    if (session.inputs().contains(Graphs.TOKENS)) {
       throw new IllegalArgumentException(
           "expected a hook point through which all goes, such as "
               + HookPoint.residPre(hook.layer())
@@ -241,11 +243,7 @@ public final class OnnxModel implements LanguageModel {
     checkOpen();
     checkLength(rows, maxLength);
     return new Decoder(
-        this,
-        sessions.environment(),
-        sessions.get("step", () -> Graphs.step(architecture, weights)),
-        rows,
-        maxLength);
+        this, sessions.get("step", () -> Graphs.step(architecture, weights)), rows, maxLength);
   }
 
   Dimensions dimensions() {
@@ -259,7 +257,7 @@ public final class OnnxModel implements LanguageModel {
    * @param hooks activations {@code [rows, dModel]} at hook points that are inputs
    */
   private void run(
-      OrtSession session,
+      OnnxSession session,
       boolean fromTokens,
       Map<HookPoint, FloatBuffer> hooks,
       int batch,
@@ -273,30 +271,30 @@ public final class OnnxModel implements LanguageModel {
     fillPositions(batch, length);
     boolean direct = usable(into);
     FloatBuffer result = direct ? into : floats(rows, width);
-    Map<String, OnnxTensor> inputs = new HashMap<>();
-    try {
-      inputs.put(Graphs.POSITIONS, tensor(positions, rows));
-      inputs.put(Graphs.LENGTH, tensor(lengths.put(0, length), 1));
+    try (Binding binding = session.bind()) {
+      bind(binding, session, Graphs.POSITIONS, Tensor.of(positions, rows));
+      bind(binding, session, Graphs.LENGTH, Tensor.of(lengths.put(0, length), 1));
       if (fromTokens) {
-        inputs.put(Graphs.TOKENS, tensor(tokenIds, rows));
+        bind(binding, session, Graphs.TOKENS, Tensor.of(tokenIds, rows));
       }
-      for (Map.Entry<HookPoint, FloatBuffer> hook : hooks.entrySet()) {
-        inputs.put(
-            hook.getKey().toString(), tensor(readable(hook.getValue(), rows), rows, dModel()));
-      }
-      // A graph has no inputs that its output does not need.
-      Map<String, OnnxTensor> needed = new HashMap<>(inputs);
-      needed.keySet().retainAll(session.getInputNames());
-      try (OnnxTensor out = tensor(result, rows, width)) {
-        session.run(needed, Set.of(), Map.of(output, out)).close();
-      }
-    } catch (OrtException e) {
-      throw failed(e);
-    } finally {
-      inputs.values().forEach(OnnxTensor::close);
+      hooks.forEach(
+          (hook, data) ->
+              bind(
+                  binding,
+                  session,
+                  hook.toString(),
+                  Tensor.of(readable(data, rows), rows, dModel())));
+      binding.output(output, Tensor.of(result, rows, width)).run();
     }
     if (!direct) {
       into.put(into.position(), result, 0, rows * width);
+    }
+  }
+
+  /** A graph has no inputs that its output does not need. */
+  private static void bind(Binding binding, OnnxSession session, String name, Tensor value) {
+    if (session.inputs().contains(name)) {
+      binding.input(name, value);
     }
   }
 
@@ -392,21 +390,6 @@ public final class OnnxModel implements LanguageModel {
 
   private static boolean usable(FloatBuffer buffer) {
     return buffer.isDirect() && !buffer.isReadOnly() && buffer.order() == ByteOrder.nativeOrder();
-  }
-
-  static BackendException failed(OrtException e) {
-    return new BackendException("running a graph", "onnxruntime", String.valueOf(e.getMessage()));
-  }
-
-  private OnnxTensor tensor(FloatBuffer data, int rows, int width) throws OrtException {
-    return OnnxTensor.createTensor(
-        sessions.environment(),
-        data.slice(data.position(), rows * width),
-        new long[] {rows, width});
-  }
-
-  private OnnxTensor tensor(LongBuffer data, int rows) throws OrtException {
-    return OnnxTensor.createTensor(sessions.environment(), data.slice(0, rows), new long[] {rows});
   }
 
   private static LongBuffer ensure(LongBuffer buffer, int size) {

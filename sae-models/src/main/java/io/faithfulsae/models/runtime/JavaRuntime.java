@@ -1,0 +1,139 @@
+package io.faithfulsae.models.runtime;
+
+import ai.onnxruntime.OnnxTensor;
+import ai.onnxruntime.OrtEnvironment;
+import ai.onnxruntime.OrtException;
+import ai.onnxruntime.OrtLoggingLevel;
+import ai.onnxruntime.OrtSession;
+import ai.onnxruntime.OrtSession.SessionOptions;
+import io.faithfulsae.BackendException;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
+import java.util.HashMap;
+import java.util.Map;
+import java.util.Set;
+
+/** ONNX Runtime by its own Java API, on the CPU: tensors of the host only. */
+public final class JavaRuntime implements OnnxRuntime {
+  private final OrtEnvironment environment =
+      OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
+
+  /** The CPU. */
+  public JavaRuntime() {}
+
+  @Override
+  public OnnxSession open(byte[] graph, Loading loading) {
+    try (SessionOptions options = new SessionOptions()) {
+      options.setIntraOpNumThreads(loading.threads());
+      // Idle threads sleep: spinning ones take the processor from whatever shares it, such as the
+      // trainer.
+      options.addConfigEntry("session.intra_op.allow_spinning", "0");
+      options.setOptimizationLevel(SessionOptions.OptLevel.ALL_OPT);
+      options.addConfigEntry(
+          "session.model_external_initializers_file_folder_path", loading.weightsRoot().toString());
+      return new Session(environment.createSession(graph, options));
+    } catch (OrtException e) {
+      throw failed("loading a graph", e);
+    }
+  }
+
+  /** The environment is one for the whole process, and stays. */
+  @Override
+  public void close() {}
+
+  private static BackendException failed(String what, OrtException e) {
+    return new BackendException(what, "onnxruntime", String.valueOf(e.getMessage()));
+  }
+
+  private final class Session implements OnnxSession {
+    private final OrtSession session;
+    private final Set<String> inputs;
+    private boolean closed;
+
+    Session(OrtSession session) {
+      this.session = session;
+      this.inputs = Set.copyOf(session.getInputNames());
+    }
+
+    @Override
+    public Set<String> inputs() {
+      return inputs;
+    }
+
+    @Override
+    public Binding bind() {
+      return new Bound(session);
+    }
+
+    @Override
+    public void close() {
+      if (closed) {
+        return;
+      }
+      closed = true;
+      try {
+        session.close();
+      } catch (OrtException e) {
+        throw failed("closing a graph", e);
+      }
+    }
+  }
+
+  private final class Bound implements Binding {
+    private final OrtSession session;
+    private final Map<String, OnnxTensor> inputs = new HashMap<>();
+    private final Map<String, OnnxTensor> outputs = new HashMap<>();
+
+    Bound(OrtSession session) {
+      this.session = session;
+    }
+
+    @Override
+    public Binding input(String name, Tensor value) {
+      return put(inputs, name, value);
+    }
+
+    @Override
+    public Binding output(String name, Tensor value) {
+      return put(outputs, name, value);
+    }
+
+    private Binding put(Map<String, OnnxTensor> to, String name, Tensor value) {
+      try {
+        OnnxTensor before = to.put(name, tensor(value));
+        if (before != null) {
+          before.close();
+        }
+        return this;
+      } catch (OrtException e) {
+        throw failed("binding " + name, e);
+      }
+    }
+
+    private OnnxTensor tensor(Tensor value) throws OrtException {
+      return switch (value.type()) {
+        case FLOAT32 ->
+            OnnxTensor.createTensor(environment, (FloatBuffer) value.host(), value.shape());
+        case INT64 ->
+            OnnxTensor.createTensor(environment, (LongBuffer) value.host(), value.shape());
+      };
+    }
+
+    @Override
+    public void run() {
+      try {
+        session.run(inputs, Set.of(), outputs).close();
+      } catch (OrtException e) {
+        throw failed("running a graph", e);
+      }
+    }
+
+    @Override
+    public void close() {
+      inputs.values().forEach(OnnxTensor::close);
+      outputs.values().forEach(OnnxTensor::close);
+      inputs.clear();
+      outputs.clear();
+    }
+  }
+}

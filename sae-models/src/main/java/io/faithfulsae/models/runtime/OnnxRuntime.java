@@ -1,0 +1,30 @@
+package io.faithfulsae.models.runtime;
+
+import java.nio.file.Path;
+
+/**
+ * Runs ONNX graphs. <b>Threads</b>: sessions may be opened from any thread; each is used by one at
+ * a time.
+ */
+public interface OnnxRuntime extends AutoCloseable {
+
+  /**
+   * How a graph is loaded.
+   *
+   * @param weightsRoot folder of the files that hold the graph's external weights
+   * @param threads for the graph's operators, at least 1
+   */
+  record Loading(Path weightsRoot, int threads) {}
+
+  /**
+   * Loads a graph. <b>Closed by</b> the caller, before this runtime.
+   *
+   * @param graph an ONNX model as bytes
+   * @throws io.faithfulsae.BackendException if it cannot be loaded
+   */
+  OnnxSession open(byte[] graph, Loading loading);
+
+  /** Frees what this runtime holds; sessions must be closed before. */
+  @Override
+  void close();
+}
