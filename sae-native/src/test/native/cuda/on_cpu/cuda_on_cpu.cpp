@@ -7,6 +7,7 @@
 #include <memory>
 #include <mutex>
 #include <random>
+#include <utility>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -55,6 +56,7 @@ dim3 block_index;
 
 namespace {
 
+constexpr size_t kTotalBytes = size_t{1} << 30; // of device memory
 constexpr size_t kStackBytes = 64 * 1024;
 constexpr size_t kEntryBytes = 1024; // of a stack: the frames below a kernel's
 
@@ -97,6 +99,7 @@ struct Fiber {
     void *stack_pointer = nullptr;
     std::unique_ptr<unsigned char[]> stack{new unsigned char[kStackBytes]};
     bool done = true;
+    enum { nothing, warp, block } waits_for = nothing;
     const char *file = nullptr; // where it waits
     int line = 0;
     void *fake_stack = nullptr;
@@ -154,6 +157,7 @@ void prepare(Fiber &fiber) {
     }
     fiber.stack_pointer = frame;
     fiber.done = false;
+    fiber.waits_for = Fiber::nothing;
 }
 
 void resume(Fiber &fiber, unsigned index) {
@@ -177,15 +181,55 @@ void check_barrier(unsigned threads) {
     }
 }
 
-} // namespace
-
-void barrier(const char *file, int line) {
+void wait_at(const char *file, int line, decltype(Fiber::waits_for) what) {
     Fiber &self = *running;
     self.file = file;
     self.line = line;
+    self.waits_for = what;
     start_switch(&self.fake_stack, scheduler_stack, scheduler_stack_bytes);
     cuda_on_cpu_switch(&self.stack_pointer, scheduler);
     finish_switch(self.fake_stack, &scheduler_stack, &scheduler_stack_bytes);
+}
+
+constexpr unsigned kWarp = 32;
+uint64_t lanes[1024]; // what each thread passes to a warp function
+
+/* Lets go every warp whose threads have all come to a warp function. */
+bool release_warps(unsigned threads) {
+    bool any = false;
+    for (unsigned first = 0; first < threads; first += kWarp) {
+        const unsigned end = std::min(first + kWarp, threads);
+        unsigned waiting = 0;
+        for (unsigned i = first; i < end; i++) {
+            waiting += fibers[i].waits_for == Fiber::warp ? 1 : 0;
+        }
+        if (waiting == 0) {
+            continue;
+        }
+        if (waiting != end - first) {
+            die("cuda_on_cpu: %u threads of the warp from thread %u of block %u are at a warp function, the others are "
+                "not",
+                waiting, first, block_index.x);
+        }
+        for (unsigned i = first; i < end; i++) {
+            fibers[i].waits_for = Fiber::nothing;
+        }
+        any = true;
+    }
+    return any;
+}
+
+} // namespace
+
+void barrier(const char *file, int line) { wait_at(file, line, Fiber::block); }
+
+uint64_t exchange(uint64_t bits, unsigned from_lane) {
+    const unsigned thread = thread_index.x;
+    lanes[thread] = bits;
+    wait_at(__FILE__, __LINE__, Fiber::warp);
+    const uint64_t result = lanes[thread / kWarp * kWarp + from_lane];
+    wait_at(__FILE__, __LINE__, Fiber::warp); // the next call overwrites the lanes
+    return result;
 }
 
 void run_grid(unsigned blocks, unsigned threads, const std::function<void()> &kernel) {
@@ -208,11 +252,47 @@ void run_grid(unsigned blocks, unsigned threads, const std::function<void()> &ke
         }
         do {
             std::shuffle(order.begin(), order.end(), shuffler());
-            for (const unsigned i : order) {
-                resume(fibers[i], i);
-            }
+            do {
+                for (const unsigned i : order) {
+                    if (!fibers[i].done && fibers[i].waits_for == Fiber::nothing) {
+                        resume(fibers[i], i);
+                    }
+                }
+            } while (release_warps(threads));
             check_barrier(threads);
+            for (unsigned i = 0; i < threads; i++) {
+                fibers[i].waits_for = Fiber::nothing;
+            }
         } while (!fibers[0].done);
+    }
+}
+
+} // namespace cuda_on_cpu
+
+/* What a capture kept. */
+struct cuda_on_cpu_graph {
+    std::vector<std::function<void()>> work;
+    unsigned owners = 1; // the graph, and what was instantiated from it
+};
+
+namespace cuda_on_cpu {
+namespace {
+
+cuda_on_cpu_graph *capturing = nullptr;
+
+void require_no_capture(const char *what) {
+    if (capturing != nullptr) {
+        die("cuda_on_cpu: %s while a stream captures", what);
+    }
+}
+
+} // namespace
+
+void enqueue(std::function<void()> work) {
+    if (capturing != nullptr) {
+        capturing->work.push_back(std::move(work));
+    } else {
+        work();
     }
 }
 
@@ -235,8 +315,9 @@ DeviceScope::~DeviceScope() {
 using namespace cuda_on_cpu;
 
 cudaError_t cudaMalloc(void **address, size_t bytes) {
+    require_no_capture("cudaMalloc");
     void *memory = nullptr;
-    if (bytes == 0 || posix_memalign(&memory, 256, bytes) != 0) {
+    if (bytes == 0 || bytes > kTotalBytes || posix_memalign(&memory, 256, bytes) != 0) {
         return cudaErrorMemoryAllocation;
     }
     const std::lock_guard<std::mutex> lock(device_mutex);
@@ -248,6 +329,7 @@ cudaError_t cudaMalloc(void **address, size_t bytes) {
 }
 
 cudaError_t cudaFree(void *address) {
+    require_no_capture("cudaFree");
     const std::lock_guard<std::mutex> lock(device_mutex);
     const auto found = allocations.find(static_cast<unsigned char *>(address));
     if (found == allocations.end()) {
@@ -266,11 +348,13 @@ cudaError_t cudaHostAlloc(void **address, size_t bytes, unsigned) {
 cudaError_t cudaFreeHost(void *address) { return std::free(address), cudaSuccess; }
 
 cudaError_t cudaMemsetAsync(void *address, int value, size_t bytes, cudaStream_t) {
-    const DeviceScope scope;
-    if (!on_device(address, bytes)) {
-        die("cuda_on_cpu: a memset of %zu bytes outside device memory", bytes);
-    }
-    std::memset(address, value, bytes);
+    enqueue([=] {
+        const DeviceScope scope;
+        if (!on_device(address, bytes)) {
+            die("cuda_on_cpu: a memset of %zu bytes outside device memory", bytes);
+        }
+        std::memset(address, value, bytes);
+    });
     return cudaSuccess;
 }
 
@@ -278,12 +362,60 @@ cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t bytes, cuda
     if (bytes == 0) {
         return cudaSuccess;
     }
-    const DeviceScope scope;
-    const bool to_device = kind == cudaMemcpyHostToDevice;
-    if (on_device(target, bytes) != to_device || on_device(source, bytes) == to_device) {
-        die("cuda_on_cpu: a copy of %zu bytes %s the device with the wrong ends", bytes, to_device ? "to" : "from");
+    enqueue([=] {
+        const DeviceScope scope;
+        if (on_device(target, bytes) != (kind != cudaMemcpyDeviceToHost) ||
+            on_device(source, bytes) != (kind != cudaMemcpyHostToDevice)) {
+            die("cuda_on_cpu: a copy of %zu bytes of kind %d with the wrong ends", bytes, static_cast<int>(kind));
+        }
+        std::memcpy(target, source, bytes);
+    });
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t) { return require_no_capture("a wait"), cudaSuccess; }
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
+    require_no_capture("a second capture");
+    capturing = new cuda_on_cpu_graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *graph) {
+    *graph = std::exchange(capturing, nullptr);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long) {
+    graph->owners++;
+    *executable = graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+    for (const std::function<void()> &work : executable->work) {
+        work();
     }
-    std::memcpy(target, source, bytes);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    if (--graph->owners == 0) {
+        delete graph;
+    }
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) { return cudaGraphDestroy(executable); }
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
+    const std::lock_guard<std::mutex> lock(device_mutex);
+    size_t used = 0;
+    for (const auto &[address, bytes] : allocations) {
+        used += bytes;
+    }
+    *total_bytes = kTotalBytes;
+    *free_bytes = kTotalBytes - std::min(used, kTotalBytes);
     return cudaSuccess;
 }
 
@@ -297,6 +429,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
     *properties = {};
     std::strcpy(properties->name, "CUDA kernels emulated on the CPU (test only)");
     properties->major = 9;
-    properties->totalGlobalMem = size_t{1} << 30;
+    properties->totalGlobalMem = kTotalBytes;
+    properties->multiProcessorCount = 3;
     return cudaSuccess;
 }

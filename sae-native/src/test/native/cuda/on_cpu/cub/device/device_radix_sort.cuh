@@ -19,6 +19,14 @@ struct DeviceRadixSort {
             bytes = 1;
             return cudaSuccess;
         }
+        cuda_on_cpu::enqueue([=] { sort(keys_in, keys_out, values_in, values_out, count, begin_bit, end_bit); });
+        return cudaSuccess;
+    }
+
+  private:
+    template <typename Key, typename Value, typename Count>
+    static void sort(const Key *keys_in, Key *keys_out, const Value *values_in, Value *values_out, Count count,
+                     int begin_bit, int end_bit) {
         const cuda_on_cpu::DeviceScope scope;
         const Key mask = end_bit - begin_bit >= 32 ? ~Key{0} : (Key{1} << (end_bit - begin_bit)) - 1;
         std::vector<size_t> order(count);
@@ -30,7 +38,6 @@ struct DeviceRadixSort {
             keys_out[i] = keys_in[order[i]];
             values_out[i] = values_in[order[i]];
         }
-        return cudaSuccess;
     }
 };
 
