@@ -16,6 +16,16 @@ public interface ActivationReader extends AutoCloseable {
    */
   int read(ActivationBatch into) throws IOException;
 
+  /**
+   * As {@link #read(ActivationBatch)}, noting where each row comes from.
+   *
+   * @param origins rows are added behind those it holds; stays as it is where the source does not
+   *     know. Modified.
+   */
+  default int read(ActivationBatch into, RowOrigins origins) throws IOException {
+    return read(into);
+  }
+
   /** Where the next row stands: {@link ActivationSource#open} with it goes on exactly there. */
   long position();
 

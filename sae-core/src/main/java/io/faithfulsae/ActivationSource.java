@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import java.io.IOException;
+import java.util.OptionalLong;
 
 /**
  * A recipe for a stream of activations that can be opened again and again: two seeds, and a resumed
@@ -19,6 +20,15 @@ public interface ActivationSource {
    * options).
    */
   String description();
+
+  /**
+   * The most rows that a pass can have, to plan by; empty where nobody knows before it is made.
+   *
+   * @param enough counting may end here: what is returned need not be larger
+   */
+  default OptionalLong rowsAtMost(long enough) throws IOException {
+    return OptionalLong.empty();
+  }
 
   /**
    * Opens a reader.

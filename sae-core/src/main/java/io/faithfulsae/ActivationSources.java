@@ -28,9 +28,10 @@ public final class ActivationSources {
    * Rows on disk: every {@code *.safetensors} file of a folder, in the order of their names, each
    * with a tensor {@code activations} of shape {@code [n, dIn]} (leading axes are joined) in F32,
    * BF16, F16 or F64. The files are mapped, so that they may be larger than memory, and must not
-   * change.
+   * change. {@link ShardWriter} writes them.
    *
-   * @throws SaeFormatException if a file is damaged, lacks the tensor or has another width
+   * @throws SaeFormatException if a file is damaged, lacks the tensor or has another width, or the
+   *     folder's {@link ShardIndex}, where there is one, says that something is missing
    * @throws IOException if the folder has no such file
    */
   public static ActivationSource ofShards(Path dir) throws IOException {

@@ -21,7 +21,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -108,9 +107,16 @@ class ActivationSourcesTest {
     int[][] text = {{1, 2, 3}, {1, 9, 4, 5}, {1}, {1, 7, 6}, {1, 2, 9, 9, 8}};
     ActivationFilter filter = new ActivationFilter(1, Set.of(9), 1000);
     ActivationSource source =
-        ActivationSources.ofModel(new TableModel(), HookPoint.residPre(1), tokens(text), filter, 3);
+        ActivationSources.ofModel(
+            new TableModel(), HookPoint.residPre(1), TableModel.text(text), filter, 3);
     float[] expected = {
-      row(2, 1), row(3, 2), row(4, 2), row(5, 3), row(6, 2), row(2, 1), row(8, 4)
+      TableModel.row(2, 1),
+      TableModel.row(3, 2),
+      TableModel.row(4, 2),
+      TableModel.row(5, 3),
+      TableModel.row(6, 2),
+      TableModel.row(2, 1),
+      TableModel.row(8, 4)
     };
     float[] all = readAll(source, 2);
     float[] first = new float[expected.length];
@@ -131,7 +137,7 @@ class ActivationSourcesTest {
             IllegalArgumentException.class,
             () ->
                 ActivationSources.ofModel(
-                    new TableModel(), HookPoint.residPre(5), tokens(text), filter, 3));
+                    new TableModel(), HookPoint.residPre(5), TableModel.text(text), filter, 3));
     assertTrue(
         e.getMessage()
             .contains("L in [0, 2) and SITE one of [hook_resid_pre], got blocks.5.hook_resid_pre"),
@@ -143,15 +149,17 @@ class ActivationSourcesTest {
     int[][] text = {{1, 2, 3}, {1, 4}, {1, 7, 5}, {1, 1000, 1000}};
     ActivationFilter base = new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
     ActivationFilter.Norms norms =
-        base.norms(new TableModel(), HookPoint.residPre(0), tokens(text), 2, 3);
-    // kept: row(2, 1), row(3, 2), row(4, 1), row(7, 1), row(5, 2); a row's norm is twice its value
+        base.norms(new TableModel(), HookPoint.residPre(0), TableModel.text(text), 2, 3);
+    // kept: TableModel.row(2, 1), TableModel.row(3, 2), TableModel.row(4, 1), TableModel.row(7, 1),
+    // TableModel.row(5, 2); a row's norm is twice its value
     assertEquals(5, norms.rows());
-    assertEquals(2 * row(4, 1), norms.median(), 1e-9);
+    assertEquals(2 * TableModel.row(4, 1), norms.median(), 1e-9);
     assertEquals(3, norms.meanByPosition().size());
-    assertEquals(2 * row(1, 0), norms.meanByPosition().get(0), 1e-9);
-    assertEquals(2 * (row(3, 2) + row(5, 2)) / 2, norms.meanByPosition().get(2), 1e-9);
+    assertEquals(2 * TableModel.row(1, 0), norms.meanByPosition().get(0), 1e-9);
+    assertEquals(
+        2 * (TableModel.row(3, 2) + TableModel.row(5, 2)) / 2, norms.meanByPosition().get(2), 1e-9);
     ActivationFilter bounded =
-        base.calibrated(new TableModel(), HookPoint.residPre(0), tokens(text), 2, 3);
+        base.calibrated(new TableModel(), HookPoint.residPre(0), TableModel.text(text), 2, 3);
     assertEquals(10 * norms.median(), bounded.maxNorm(), 1e-9);
     assertEquals(1, bounded.skipPositions());
   }
@@ -162,7 +170,7 @@ class ActivationSourcesTest {
         ActivationSources.ofModel(
             new TableModel(),
             HookPoint.residPre(0),
-            tokens(new int[][] {{TableModel.INFINITE, 2}}),
+            TableModel.text(new int[][] {{TableModel.INFINITE, 2}}),
             new ActivationFilter(0, Set.of(), 10),
             1);
     assertEquals(Float.POSITIVE_INFINITY, readAll(source, 2)[0]);
@@ -258,92 +266,5 @@ class ActivationSourcesTest {
                     chunk.putShort((short) (Float.floatToIntBits(values[i]) >>> 16));
                   }
                 })));
-  }
-
-  /** Value of each of the four elements of a row of {@link TableModel}. */
-  private static float row(int token, int position) {
-    return token == 7 ? 1e4f : token * 10 + position;
-  }
-
-  private static TokenSource tokens(int[][] sequences) {
-    return new TokenSource() {
-      @Override
-      public String description() {
-        return "a test's text";
-      }
-
-      @Override
-      public Stream<int[]> open(long first) {
-        return Arrays.stream(sequences).skip(first);
-      }
-    };
-  }
-
-  /** A model whose activations are a table of token and position. */
-  private static final class TableModel implements LanguageModel {
-    static final int INFINITE = 13;
-
-    @Override
-    public String name() {
-      return "table";
-    }
-
-    @Override
-    public int dModel() {
-      return D;
-    }
-
-    @Override
-    public int vocabularySize() {
-      return 2000;
-    }
-
-    @Override
-    public int contextLength() {
-      return 8;
-    }
-
-    @Override
-    public int bosToken() {
-      return 1;
-    }
-
-    @Override
-    public int eosToken() {
-      return 0;
-    }
-
-    @Override
-    public List<HookPoint> hookPoints() {
-      return List.of(HookPoint.residPre(0), HookPoint.residPre(1));
-    }
-
-    @Override
-    public void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
-      FloatBuffer target = into.duplicate();
-      for (int[] sequence : tokens) {
-        assertEquals(tokens[0].length, sequence.length, "a batch has one length");
-        for (int p = 0; p < sequence.length; p++) {
-          for (int i = 0; i < D; i++) {
-            target.put(sequence[p] == INFINITE ? Float.POSITIVE_INFINITY : row(sequence[p], p));
-          }
-        }
-      }
-      assertEquals(0, target.remaining());
-    }
-
-    @Override
-    public void logits(int[][] tokens, FloatBuffer into) {
-      throw new UnsupportedOperationException();
-    }
-
-    @Override
-    public void logitsFrom(
-        HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into) {
-      throw new UnsupportedOperationException();
-    }
-
-    @Override
-    public void close() {}
   }
 }

@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import java.nio.ByteBuffer;
+import java.util.OptionalLong;
 
 /** Rows that lie in memory; a position is a row number. */
 public final class ArraySource implements ActivationSource {
@@ -40,6 +41,11 @@ public final class ArraySource implements ActivationSource {
   @Override
   public String description() {
     return description;
+  }
+
+  @Override
+  public OptionalLong rowsAtMost(long enough) {
+    return OptionalLong.of(rows.length / dIn);
   }
 
   @Override

@@ -6,8 +6,13 @@ import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
+import io.faithfulsae.RowOrigins;
 import io.faithfulsae.TokenSource;
 import java.io.IOException;
+import java.util.Iterator;
+import java.util.OptionalLong;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Activations of a language model on text. A position is {@code batch << 32 | kept rows of that
@@ -60,6 +65,21 @@ public final class ModelSource implements ActivationSource {
   }
 
   @Override
+  public OptionalLong rowsAtMost(long enough) throws IOException {
+    long rows = 0;
+    try (Stream<int[]> sequences = tokens.open(0)) {
+      Iterator<int[]> each = sequences.iterator();
+      while (rows < enough && each.hasNext()) {
+        int[] sequence = each.next();
+        for (int place = 0; place < sequence.length; place++) {
+          rows += filter.keeps(place, sequence[place]) ? 1 : 0;
+        }
+      }
+    }
+    return OptionalLong.of(rows);
+  }
+
+  @Override
   public ActivationReader open(long position) throws IOException {
     return new Reader(position);
   }
@@ -96,6 +116,15 @@ public final class ModelSource implements ActivationSource {
 
     @Override
     public int read(ActivationBatch into) {
+      return fill(into, null);
+    }
+
+    @Override
+    public int read(ActivationBatch into, RowOrigins origins) {
+      return fill(into, origins);
+    }
+
+    private int fill(ActivationBatch into, @Nullable RowOrigins origins) {
       int before = into.rows();
       while (into.rows() < into.capacity()) {
         if (!loaded && !load()) {
@@ -105,6 +134,10 @@ public final class ModelSource implements ActivationSource {
           int offset = batches.offset(sequence, place);
           into.data().put(into.rows() * dIn(), batches.activations(), offset, dIn());
           into.rows(into.rows() + 1);
+          if (origins != null) {
+            int number = Math.toIntExact(batch * batchSequences + sequence);
+            origins.add(number, place, batches.tokens()[sequence][place]);
+          }
           place++;
           rowsOfBatch++;
           kept++;

@@ -220,11 +220,7 @@ public final class Safetensors implements AutoCloseable {
                 target.put(halfToFloat(piece.getShort()));
               }
             }
-            case BF16 -> {
-              while (piece.hasRemaining()) {
-                target.put(Float.intBitsToFloat(piece.getShort() << 16));
-              }
-            }
+            case BF16 -> BFloat16.widen(piece, target);
             case F64 -> {
               while (piece.hasRemaining()) {
                 target.put((float) piece.getDouble());

@@ -3,15 +3,19 @@ package io.faithfulsae.internal;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.RowOrigins;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.ShardIndex;
 import io.faithfulsae.internal.Safetensors.Entry;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -20,7 +24,7 @@ import org.jspecify.annotations.Nullable;
  * over all files.
  */
 public final class ShardSource implements ActivationSource {
-  private static final String TENSOR = "activations";
+  private static final String TENSOR = ShardBuffer.ACTIVATIONS;
   private static final int SAMPLE_BYTES = 1 << 16;
 
   private record Shard(Path file, long firstRow, long rows) {}
@@ -39,6 +43,9 @@ public final class ShardSource implements ActivationSource {
               .filter(f -> f.getFileName().toString().endsWith(".safetensors"))
               .sorted()
               .toList();
+    }
+    if (ShardIndex.isIn(dir)) {
+      checkIndex(dir, files);
     }
     long width = -1;
     long total = 0;
@@ -85,6 +92,42 @@ public final class ShardSource implements ActivationSource {
             + fingerprint.hex();
   }
 
+  /** The files must be those of the index, and all of them. */
+  private static void checkIndex(Path dir, List<Path> files) throws IOException {
+    ShardIndex index = ShardIndex.read(dir);
+    if (!index.complete()) {
+      throw new SaeFormatException(
+          dir.resolve(ShardIndex.FILE),
+          "complete",
+          "expected shards that are all written, got the first "
+              + index.rows()
+              + " rows; mend: let the command that writes them go on");
+    }
+    List<String> listed = index.shards().stream().map(ShardIndex.Shard::file).toList();
+    List<String> found = files.stream().map(file -> file.getFileName().toString()).toList();
+    if (!listed.equals(found)) {
+      throw new SaeFormatException(
+          dir.resolve(ShardIndex.FILE),
+          "shards",
+          "expected " + listed + ", got " + found + "; mend: put the files back, or delete others");
+    }
+    for (ShardIndex.Shard shard : index.shards()) {
+      try (Safetensors tensors = Safetensors.open(dir.resolve(shard.file()))) {
+        List<Long> shape = List.of((long) shard.rows(), (long) index.dIn());
+        if (!tensors.entry(TENSOR).shape().equals(shape)) {
+          throw new SaeFormatException(
+              dir.resolve(shard.file()),
+              TENSOR,
+              "expected shape "
+                  + shape
+                  + " as the index has it, got "
+                  + tensors.entry(TENSOR).shape()
+                  + "; mend: write the shards anew");
+        }
+      }
+    }
+  }
+
   /** Both ends of the data; all of it could take minutes. */
   private static void sample(Safetensors tensors, Entry entry, Fingerprint fingerprint)
       throws IOException {
@@ -103,6 +146,11 @@ public final class ShardSource implements ActivationSource {
   @Override
   public String description() {
     return description;
+  }
+
+  @Override
+  public OptionalLong rowsAtMost(long enough) {
+    return OptionalLong.of(rows);
   }
 
   @Override
@@ -133,6 +181,35 @@ public final class ShardSource implements ActivationSource {
         target.position(target.limit());
         row += here;
       }
+    }
+
+    @Override
+    public int read(ActivationBatch into, RowOrigins origins) throws IOException {
+      long first = position();
+      int count = read(into);
+      for (long row = first; row < first + count; ) {
+        int number = find(row);
+        Shard shard = shards.get(number);
+        int here = (int) Math.min(first + count - row, shard.firstRow() + shard.rows() - row);
+        Safetensors tensors = openShard(number);
+        if (tensors.entries().containsKey(ShardBuffer.SEQUENCE)) {
+          int[] sequences = ints(tensors, ShardBuffer.SEQUENCE, row - shard.firstRow(), here);
+          int[] positions = ints(tensors, ShardBuffer.POSITION, row - shard.firstRow(), here);
+          int[] tokens = ints(tensors, ShardBuffer.TOKEN, row - shard.firstRow(), here);
+          for (int i = 0; i < here; i++) {
+            origins.add(sequences[i], positions[i], tokens[i]);
+          }
+        }
+        row += here;
+      }
+      return count;
+    }
+
+    private static int[] ints(Safetensors tensors, String name, long first, int count)
+        throws IOException {
+      int[] values = new int[count];
+      tensors.readInts(name, first, IntBuffer.wrap(values));
+      return values;
     }
 
     private int find(long row) {

@@ -5,6 +5,7 @@ import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.ActivationSources.Superposition;
 import java.util.Arrays;
+import java.util.OptionalLong;
 
 /**
  * Rows made from known directions; row i depends on the seed and i alone. A position is a row
@@ -68,6 +69,11 @@ public final class SuperpositionSource implements Superposition {
   public String description() {
     return "superposition of %d directions in %d dimensions, l0 %s, %s coefficients, noise %s, %d rows, seed %d"
         .formatted(directions.length, dIn, l0, magnitude, noise, rows, seed);
+  }
+
+  @Override
+  public OptionalLong rowsAtMost(long enough) {
+    return OptionalLong.of(rows);
   }
 
   @Override

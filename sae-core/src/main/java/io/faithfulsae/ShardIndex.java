@@ -1,0 +1,106 @@
+package io.faithfulsae;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.internal.AtomicFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * What a folder of shards holds, as its {@code index.json} says (in snake case). Each shard is a
+ * safetensors file with {@code activations} {@code [rows, dIn]} and, for rows of a text, {@code
+ * sequence}, {@code position} and {@code token}, int32 {@code [rows]} each.
+ *
+ * @param version of this layout, 1
+ * @param source the description of the source that was written
+ * @param metadata what the writer was told besides: model, hook, hashes
+ * @param precision of the activations
+ * @param dIn width of a row
+ * @param rowsPerShard rows of each shard but the last
+ * @param rowLimit where writing was to end though the source has more; null for no limit
+ * @param rows in all shards
+ * @param complete whether everything was written; a writer that was stopped goes on
+ * @param filtered what the source kept and left out
+ * @param shards in order
+ */
+public record ShardIndex(
+    int version,
+    String source,
+    Map<String, String> metadata,
+    ShardWriter.Precision precision,
+    int dIn,
+    int rowsPerShard,
+    @Nullable Long rowLimit,
+    long rows,
+    boolean complete,
+    ActivationFilter.Counts filtered,
+    List<Shard> shards) {
+  /** The file's name. */
+  public static final String FILE = "index.json";
+
+  /** The version that is written. */
+  static final int VERSION = 1;
+
+  private static final JsonMapper JSON =
+      JsonMapper.builder().propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE).build();
+
+  /**
+   * One shard.
+   *
+   * @param file its name
+   * @param rows in it
+   * @param end {@link ActivationReader#position()} of the source behind its last row
+   */
+  public record Shard(String file, int rows, long end) {}
+
+  /** Copies the collections. */
+  public ShardIndex {
+    metadata = java.util.Collections.unmodifiableMap(new TreeMap<>(metadata));
+    shards = List.copyOf(shards);
+  }
+
+  /** Whether a folder has an index; shards from elsewhere need not have one. */
+  public static boolean isIn(Path dir) {
+    return Files.exists(dir.resolve(FILE));
+  }
+
+  /**
+   * Reads a folder's index.
+   *
+   * @throws java.nio.file.NoSuchFileException if there is none
+   * @throws SaeFormatException if it is not an index, or of a later version
+   */
+  public static ShardIndex read(Path dir) throws IOException {
+    Path file = dir.resolve(FILE);
+    ShardIndex index;
+    try {
+      index = JSON.readValue(Files.readAllBytes(file), ShardIndex.class);
+    } catch (JsonProcessingException e) {
+      throw new SaeFormatException(
+          file,
+          "JSON",
+          "expected an index of shards, got: "
+              + e.getOriginalMessage()
+              + "; mend: write the shards anew");
+    }
+    if (index.version() != VERSION) {
+      throw new SaeFormatException(
+          file,
+          "version",
+          "expected " + VERSION + ", got " + index.version() + "; mend: use a later release");
+    }
+    return index;
+  }
+
+  /** Writes it beside and renames it. */
+  void write(Path dir) throws IOException {
+    AtomicFile.writeString(
+        dir.resolve(FILE), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(this) + "\n");
+  }
+}

@@ -1,0 +1,245 @@
+package io.faithfulsae;
+
+import io.faithfulsae.internal.HostBuffer;
+import io.faithfulsae.internal.ShardBuffer;
+import io.faithfulsae.internal.ShardFolder;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalLong;
+import java.util.TreeMap;
+
+/**
+ * Writes the rows of a source as shards that {@link ActivationSources#ofShards} reads, with a
+ * {@link ShardIndex}. Every file is written beside its place and renamed. A writer that was stopped
+ * or killed, opened again with the same source and options, goes on behind the last whole shard,
+ * and ends with the same bytes as one that was not.
+ *
+ * <pre>{@code
+ * try (ShardWriter writer = ShardWriter.open(dir, source, options)) {
+ *   while (writer.advance()) {
+ *     System.out.println(writer.rows());
+ *   }
+ * }
+ * }</pre>
+ *
+ * <p><b>Memory</b>: one shard. <b>Threads</b>: one. <b>Closed by</b> who opened it.
+ */
+public final class ShardWriter implements AutoCloseable {
+  /** Bytes of float32 that are read at a time. */
+  private static final int CHUNK_BYTES = 1 << 20;
+
+  private static final long MAX_SHARD_BYTES = 1L << 30;
+
+  private final Path dir;
+  private final ActivationSource source;
+  private final ActivationReader reader;
+  private final ActivationBatch chunk;
+  private final RowOrigins origins = new RowOrigins();
+  private final ShardBuffer shard;
+  private final OptionalLong rowsAtMost;
+  private final long maxBytes;
+  private final ActivationFilter.Counts filteredBefore;
+  private ShardIndex index;
+
+  /** How an activation is stored. */
+  public enum Precision {
+    /** As computed. */
+    FP32(4),
+    /** Rounded to the nearest, ties to even: half the size, 8 bits of precision. */
+    BF16(2);
+
+    private final int bytes;
+
+    Precision(int bytes) {
+      this.bytes = bytes;
+    }
+
+    /** Bytes of one activation. */
+    public int bytes() {
+      return bytes;
+    }
+  }
+
+  /**
+   * What is written.
+   *
+   * @param precision of the activations
+   * @param shardBytes most bytes of a shard, at most 1 GiB, since one is held in memory
+   * @param maxBytes most bytes in all; checked before anything is computed, as far as the source
+   *     can say how many rows it has
+   * @param maxRows rows after which writing ends though the source has more
+   * @param metadata kept in the index: what the rows are (model, hook, hashes)
+   */
+  public record Options(
+      Precision precision,
+      long shardBytes,
+      long maxBytes,
+      long maxRows,
+      Map<String, String> metadata) {
+    /** float32, shards of 256 MiB, as many as the disk holds. */
+    public static final Options DEFAULT =
+        new Options(Precision.FP32, 256L << 20, Long.MAX_VALUE, Long.MAX_VALUE, Map.of());
+
+    /**
+     * Checks the bounds.
+     *
+     * @throws IllegalArgumentException if one is below 1, or a shard larger than 1 GiB
+     */
+    public Options {
+      if (shardBytes < 1 || shardBytes > MAX_SHARD_BYTES || maxBytes < 1 || maxRows < 1) {
+        throw new IllegalArgumentException(
+            "expected 1 to %d bytes a shard and limits of at least 1, got %d bytes a shard, %d in all, %d rows; mend: change that value"
+                .formatted(MAX_SHARD_BYTES, shardBytes, maxBytes, maxRows));
+      }
+      metadata = Map.copyOf(metadata);
+    }
+  }
+
+  private ShardWriter(
+      Path dir,
+      ActivationSource source,
+      ShardIndex index,
+      OptionalLong rowsAtMost,
+      long maxBytes,
+      int chunkRows)
+      throws IOException {
+    this.dir = dir;
+    this.source = source;
+    this.index = index;
+    this.rowsAtMost = rowsAtMost;
+    this.maxBytes = maxBytes;
+    this.filteredBefore = index.filtered();
+    this.shard = new ShardBuffer(index.precision(), index.rowsPerShard(), index.dIn());
+    this.chunk =
+        ActivationBatch.over(
+            new HostBuffer(chunkRows * index.dIn() * Float.BYTES), chunkRows, index.dIn());
+    List<ShardIndex.Shard> done = index.shards();
+    this.reader = source.open(done.isEmpty() ? 0 : done.get(done.size() - 1).end());
+  }
+
+  /**
+   * Begins, or goes on with what lies in the folder.
+   *
+   * @param dir is made if need be
+   * @throws IllegalArgumentException if the rows would need more bytes than allowed
+   * @throws SaeFormatException if the folder holds something else, or shards of another source or
+   *     of other options
+   * @throws IOException if there is not enough room on the disk
+   */
+  public static ShardWriter open(Path dir, ActivationSource source, Options options)
+      throws IOException {
+    int dIn = source.dIn();
+    long rowBytes = ShardBuffer.rowBytes(options.precision(), dIn);
+    int rowsPerShard =
+        Math.toIntExact(Math.max(1, (options.shardBytes() - ShardFolder.HEADER_BYTES) / rowBytes));
+    ShardIndex wanted =
+        new ShardIndex(
+            ShardIndex.VERSION,
+            source.description(),
+            new TreeMap<>(options.metadata()),
+            options.precision(),
+            dIn,
+            rowsPerShard,
+            options.maxRows() == Long.MAX_VALUE ? null : options.maxRows(),
+            0,
+            false,
+            ActivationFilter.Counts.ZERO,
+            List.of());
+    Files.createDirectories(dir);
+    ShardFolder folder = new ShardFolder(dir);
+    ShardIndex index = folder.begin(wanted);
+    OptionalLong rows =
+        index.complete()
+            ? OptionalLong.of(index.rows())
+            : folder.checkRoom(index, source, options.maxBytes(), options.maxRows());
+    int chunkRows = Math.max(1, Math.min(CHUNK_BYTES / Float.BYTES / dIn, index.rowsPerShard()));
+    if (!ShardIndex.isIn(dir)) {
+      index.write(dir);
+    }
+    return new ShardWriter(dir, source, index, rows, options.maxBytes(), chunkRows);
+  }
+
+  /**
+   * Writes a little more: some rows are read, and each full shard goes to the disk.
+   *
+   * @return false once everything is written
+   */
+  public boolean advance() throws IOException {
+    if (index.complete()) {
+      return false;
+    }
+    Long limit = index.rowLimit();
+    long wanted = Math.min(shard.free(), limit == null ? Long.MAX_VALUE : limit - rows());
+    int before = (int) Math.max(0, chunk.capacity() - wanted);
+    chunk.rows(before);
+    origins.clear();
+    int count = reader.read(chunk, origins);
+    if (count > 0) {
+      shard.add(chunk.data().slice(before * index.dIn(), count * index.dIn()), origins);
+    }
+    boolean ended = count < 0 || (limit != null && rows() == limit);
+    if (ended && rows() == 0) {
+      throw new IOException(
+          "expected rows from "
+              + source.description()
+              + ", got none; mend: check the data and what is left out of it");
+    }
+    if (ended || shard.free() == 0) {
+      finishShard(ended);
+    }
+    return !ended;
+  }
+
+  private void finishShard(boolean complete) throws IOException {
+    List<ShardIndex.Shard> shards = new ArrayList<>(index.shards());
+    long rows = rows();
+    if (shard.rows() > 0) {
+      ShardFolder.requireWithin(maxBytes, index, rows);
+      String name = ShardFolder.name(shards.size());
+      shard.write(dir.resolve(name));
+      shards.add(new ShardIndex.Shard(name, shard.rows(), reader.position()));
+      shard.clear();
+    }
+    ShardIndex now =
+        new ShardIndex(
+            index.version(),
+            index.source(),
+            index.metadata(),
+            index.precision(),
+            index.dIn(),
+            index.rowsPerShard(),
+            index.rowLimit(),
+            rows,
+            complete,
+            filteredBefore.plus(reader.counts()),
+            shards);
+    now.write(dir);
+    index = now;
+  }
+
+  /** Rows so far, with those of the shard in memory. */
+  public long rows() {
+    return index.rows() + shard.rows();
+  }
+
+  /** Rows at the end, at most; empty if the source does not know. */
+  public OptionalLong rowsAtMost() {
+    return rowsAtMost;
+  }
+
+  /** What is on the disk. */
+  public ShardIndex index() {
+    return index;
+  }
+
+  /** Drops the rows that do not fill a shard yet, unless everything is written. */
+  @Override
+  public void close() {
+    reader.close();
+    chunk.close();
+  }
+}

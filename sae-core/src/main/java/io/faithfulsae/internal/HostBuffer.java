@@ -1,0 +1,28 @@
+package io.faithfulsae.internal;
+
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+
+/** Memory of the Java process, for rows that no backend computes on; freed by the collector. */
+public final class HostBuffer implements DeviceBuffer {
+  private final ByteBuffer memory;
+
+  /** Zeroed memory, at most 2 GiB. */
+  public HostBuffer(int bytes) {
+    memory = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
+  }
+
+  @Override
+  public long bytes() {
+    return memory.capacity();
+  }
+
+  @Override
+  public ByteBuffer host() {
+    return memory.duplicate().clear().order(ByteOrder.nativeOrder());
+  }
+
+  @Override
+  public void close() {}
+}

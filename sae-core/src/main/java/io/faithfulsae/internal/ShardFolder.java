@@ -1,0 +1,147 @@
+package io.faithfulsae.internal;
+
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.ShardIndex;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+import java.util.OptionalLong;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/** A folder that a writer of shards begins or goes on with. */
+public record ShardFolder(Path dir) {
+  /** More than the header of a shard takes. */
+  public static final int HEADER_BYTES = 1024;
+
+  /** The name of a shard. */
+  public static String name(int number) {
+    return String.format(Locale.ROOT, "shard-%05d.safetensors", number);
+  }
+
+  /**
+   * The index to go on with: the one in the folder if it is of the same source and options.
+   *
+   * @param wanted an index without shards
+   * @throws SaeFormatException if the folder holds something else
+   */
+  public ShardIndex begin(ShardIndex wanted) throws IOException {
+    ShardIndex index = wanted;
+    if (ShardIndex.isIn(dir)) {
+      index = ShardIndex.read(dir);
+      requireSame("source", wanted.source(), index.source());
+      requireSame("metadata", wanted.metadata(), index.metadata());
+      requireSame("precision", wanted.precision(), index.precision());
+      requireSame("rows_per_shard", wanted.rowsPerShard(), index.rowsPerShard());
+      requireSame("row_limit", wanted.rowLimit(), index.rowLimit());
+    }
+    boolean begun = ShardIndex.isIn(dir);
+    List<String> shards = index.shards().stream().map(ShardIndex.Shard::file).toList();
+    for (Path file : files()) {
+      String name = String.valueOf(file.getFileName());
+      if (begun && isLeftOver(name, shards)) {
+        Files.delete(file);
+      } else if (name.endsWith(".safetensors") && !shards.contains(name)) {
+        throw new SaeFormatException(
+            dir,
+            name,
+            "expected a folder for shards alone, got another file; mend: name an empty folder");
+      }
+    }
+    for (ShardIndex.Shard shard : index.shards()) {
+      if (!Files.exists(dir.resolve(shard.file()))) {
+        throw new SaeFormatException(
+            dir, shard.file(), "expected the shard, got none; mend: delete the folder");
+      }
+    }
+    return index;
+  }
+
+  /** What a writer that was killed had not renamed, or not put into the index yet. */
+  private static boolean isLeftOver(String name, List<String> shards) {
+    return name.matches("\\.(shard-\\d+\\.safetensors|index\\.json)\\.[0-9a-f]+\\.tmp")
+        || (name.matches("shard-\\d+\\.safetensors") && !shards.contains(name));
+  }
+
+  private void requireSame(String field, @Nullable Object wanted, @Nullable Object found)
+      throws IOException {
+    if (!Objects.equals(wanted, found)) {
+      throw new SaeFormatException(
+          dir.resolve(ShardIndex.FILE),
+          field,
+          "expected "
+              + wanted
+              + " as the shards to be written have it, got "
+              + found
+              + "; mend: name another folder, or delete this one");
+    }
+  }
+
+  private List<Path> files() throws IOException {
+    try (Stream<Path> files = Files.list(dir)) {
+      return files.sorted().toList();
+    }
+  }
+
+  /**
+   * Checks that what is missing has room, in the bytes that are allowed and on the disk.
+   *
+   * @return the rows at the end, at most
+   * @throws IllegalArgumentException if more bytes are needed than allowed
+   */
+  public OptionalLong checkRoom(
+      ShardIndex index, ActivationSource source, long maxBytes, long maxRows) throws IOException {
+    long rowBytes = ShardBuffer.rowBytes(index.precision(), index.dIn());
+    long free = Files.getFileStore(dir).getUsableSpace();
+    long written = bytes(index, index.rows());
+    long allowed = Math.min(maxBytes, free > Long.MAX_VALUE - written ? free : free + written);
+    // Counting a text ends where it is clear that it is too long, or long enough.
+    OptionalLong counted = source.rowsAtMost(Math.min(maxRows, allowed / rowBytes + 1));
+    OptionalLong rows =
+        maxRows == Long.MAX_VALUE
+            ? counted
+            : OptionalLong.of(Math.min(maxRows, counted.orElse(maxRows)));
+    requireWithin(maxBytes, index, rows.orElse(0));
+    long needed = bytes(index, rows.orElse(0));
+    if (needed > allowed) {
+      throw new IOException(
+          String.format(
+              Locale.ROOT,
+              "expected room for %,d bytes of shards in %s, got %,d; mend: free the disk, take fewer rows, or bfloat16",
+              needed - written,
+              dir,
+              free));
+    }
+    return rows;
+  }
+
+  /**
+   * Checks that rows are not too many.
+   *
+   * @throws IllegalArgumentException if they need more bytes than allowed
+   */
+  public static void requireWithin(long maxBytes, ShardIndex index, long rows) {
+    long needed = bytes(index, rows);
+    if (needed > maxBytes) {
+      throw new IllegalArgumentException(
+          String.format(
+              Locale.ROOT,
+              "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d; mend: allow more, take fewer rows, or bfloat16",
+              maxBytes,
+              needed,
+              rows,
+              index.dIn()));
+    }
+  }
+
+  private static long bytes(ShardIndex index, long rows) {
+    double perRow =
+        ShardBuffer.rowBytes(index.precision(), index.dIn())
+            + (double) HEADER_BYTES / index.rowsPerShard();
+    return (long) Math.ceil(rows * perRow) + HEADER_BYTES;
+  }
+}
