@@ -100,6 +100,40 @@ public final class Latents implements AutoCloseable {
     return values;
   }
 
+  /** Copies the first latents of each row, as many as {@code into} has room for. */
+  void copyFirst(Latents into) {
+    if (into.k > k || into.capacity < rows) {
+      throw new IllegalArgumentException(
+          "expected latents of k <= "
+              + k
+              + " and room for "
+              + rows
+              + " rows, got ["
+              + into.capacity
+              + ", "
+              + into.k
+              + "]; mend: encode with a larger k, or allocate more rows");
+    }
+    IntBuffer fromIndices = indices();
+    FloatBuffer fromValues = values();
+    IntBuffer toIndices = into.indices();
+    FloatBuffer toValues = into.values();
+    for (int row = 0; row < rows; row++) {
+      toIndices.put(row * into.k, fromIndices, row * k, into.k);
+      toValues.put(row * into.k, fromValues, row * k, into.k);
+    }
+    into.rows(rows);
+    into.undo.copy(undo);
+  }
+
+  /**
+   * What the normalisation of the SAE's input multiplies the decoded row by when it is undone; 1
+   * where the SAE does not normalise rows.
+   */
+  public double scale(int row) {
+    return undo.scale(row);
+  }
+
   /** What decoding needs to undo the normalisation of the rows that were encoded. */
   RowNormalizer.Undo undo() {
     return undo;

@@ -1,25 +1,38 @@
 package io.faithfulsae;
 
 import io.faithfulsae.internal.metrics.Bootstrap;
+import io.faithfulsae.internal.metrics.BothMatchings;
+import io.faithfulsae.internal.metrics.CorrelatedLatents;
+import io.faithfulsae.internal.metrics.Curves;
 import io.faithfulsae.internal.metrics.DataSets;
 import io.faithfulsae.internal.metrics.FeatureMatching;
 import io.faithfulsae.internal.metrics.GroupDifference;
 import io.faithfulsae.internal.metrics.LatentDescriptions;
+import io.faithfulsae.internal.metrics.LatentUse;
 import io.faithfulsae.internal.metrics.ModelCost;
+import io.faithfulsae.internal.metrics.NeuronMatching;
 import io.faithfulsae.internal.metrics.NoiseResponse;
 import io.faithfulsae.internal.metrics.Reconstructions;
+import io.faithfulsae.internal.metrics.SnippetSampler;
 import io.faithfulsae.internal.probe.Prober;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FeatureSubsets;
 import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.metrics.KCurve;
+import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
+import io.faithfulsae.metrics.LatentSnippets;
+import io.faithfulsae.metrics.LatentStatistics;
+import io.faithfulsae.metrics.MatchingAgreement;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedNeurons;
 import java.io.IOException;
 import java.util.List;
 import java.util.function.LongConsumer;
@@ -144,6 +157,51 @@ public final class Metrics {
   }
 
   /**
+   * Evaluates SAEs of one backend with other k than they were trained with, one result each. Rows
+   * are encoded once, with the largest k: a smaller k is the beginning of the same latents.
+   *
+   * @param text that the SAEs were not trained on, as for {@link #crossEntropy}
+   * @throws IllegalArgumentException as {@link #reconstruction}, {@link #crossEntropy} and {@link
+   *     #fakeFeatures} say, or if a k exceeds dSae
+   */
+  public static List<KCurve> kCurves(
+      List<Sae> saes, LanguageModel model, HookPoint hook, TokenSource text, KCurve.Options options)
+      throws IOException {
+    return Curves.byK(saes, model, hook, text, options);
+  }
+
+  /**
+   * Counts how much each latent is used, by which latents can be ranked; one result for each SAE of
+   * one backend. Takes 4 bytes of heap an element of the decoder.
+   *
+   * @param maxRows rows to read at most
+   */
+  public static List<LatentStatistics> latentStatistics(
+      List<Sae> saes, ActivationSource source, long maxRows) throws IOException {
+    return LatentUse.of(saes, source, maxRows);
+  }
+
+  /**
+   * Evaluates an SAE with the best and with the worst of its latents alone, one result for each
+   * ranking. Rows are encoded once.
+   *
+   * @param rankings latents, best first, as {@link LatentStatistics#ranking} gives them; made on
+   *     other text than {@code text}, or the best are the best by chance too
+   * @throws IllegalArgumentException as {@link #reconstruction} and {@link #crossEntropy} say, or
+   *     if a ranking names what is no latent
+   */
+  public static List<FeatureSubsets> featureSubsets(
+      Sae sae,
+      List<List<Integer>> rankings,
+      LanguageModel model,
+      HookPoint hook,
+      TokenSource text,
+      FeatureSubsets.Options options)
+      throws IOException {
+    return Curves.bySubset(sae, rankings, model, hook, text, options);
+  }
+
+  /**
    * Fits linear probes for a text task on activations, on the latents of SAEs and on their
    * reconstructions, one result for each SAE; the model runs once for all.
    *
@@ -165,6 +223,25 @@ public final class Metrics {
   }
 
   /**
+   * How much a linear probe for a text task leans on each latent, one list for each SAE: the root
+   * of the summed squares of its weights over the classes, of the probe that {@link #probe} fits on
+   * latents. For ranking latents by {@link LatentStatistics#ranking(List)}.
+   *
+   * @param onRead hears how many examples the model has read
+   * @throws IllegalArgumentException as {@link #probe} says, or if the protocol is not the clean
+   *     one
+   */
+  public static List<List<Double>> probeWeights(
+      List<Sae> saes,
+      LanguageModel model,
+      HookPoint hook,
+      ProbeTask task,
+      Probing.Options options,
+      LongConsumer onRead) {
+    return Prober.weights(saes, model, hook, task, options, onRead);
+  }
+
+  /**
    * Says what latents are about: where they fire, how, with which others, and what they speak for.
    * Reads the text once for all of them.
    *
@@ -181,6 +258,55 @@ public final class Metrics {
       LatentDescription.Options options)
       throws IOException {
     return LatentDescriptions.of(sae, model, hook, text, latents, options);
+  }
+
+  /**
+   * Draws snippets of text in which latents fire and in which they do not, for judging explanations
+   * by detection. Reads the text once for all of them.
+   *
+   * @param latents different ones, in the order of the results
+   * @throws IllegalArgumentException if a latent is not of the SAE, or the SAE is not as wide as
+   *     the model
+   */
+  public static List<LatentSnippets> snippets(
+      Sae sae,
+      LanguageModel model,
+      HookPoint hook,
+      TokenSource text,
+      List<Integer> latents,
+      LatentSnippets.Options options)
+      throws IOException {
+    return SnippetSampler.draw(sae, model, hook, text, latents, options);
+  }
+
+  /**
+   * Correlates what the latents of two SAEs of one backend do on the same rows; of one SAE where
+   * both are the same.
+   *
+   * @throws IllegalArgumentException if there are no rows, a width differs, or a latent is not of a
+   */
+  public static LatentCorrelations latentCorrelations(
+      Sae a, Sae b, ActivationSource source, LatentCorrelations.Options options)
+      throws IOException {
+    return CorrelatedLatents.of(a, b, source, options);
+  }
+
+  /**
+   * Compares the neurons of two SAEs of one shape, as the authors do beside features.
+   *
+   * @param threshold cosine above which neurons count in the shares
+   * @throws IllegalArgumentException if the shapes differ
+   */
+  public static SharedNeurons sharedNeurons(Sae a, Sae b, Directions directions, double threshold) {
+    return NeuronMatching.compare(a, b, directions, threshold);
+  }
+
+  /**
+   * Counts the latents that two SAEs share by decoder and encoder alike. Heap and time as {@link
+   * #sharedFeatures(Sae, Sae, double)}, twice the time.
+   */
+  public static MatchingAgreement matchingAgreement(Sae a, Sae b, double threshold) {
+    return BothMatchings.compare(a, b, threshold);
   }
 
   /**

@@ -10,7 +10,10 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.nio.file.Path;
+import java.util.BitSet;
+import java.util.Collection;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -21,13 +24,16 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>On disk it is a folder in SAELens' layout, {@code cfg.json} and {@code
  * sae_weights.safetensors}. <b>Closed by</b> who created or loaded it, before its backend.
- * <b>Threads</b>: may be used from any thread, one call at a time.
+ * <b>Threads</b>: may be used from any thread, one call at a time (an SAE and its views count as
+ * one).
  */
 public final class Sae implements AutoCloseable {
   private final SaeConfig config;
   private final Map<String, String> metadata;
   private final Backend backend;
   private final BackendSae parameters;
+  private final @Nullable Sae viewOf;
+  private final @Nullable BitSet heard; // the latents that are not silent; null: all
   private @Nullable ActivationBatch normalized;
 
   private Sae(
@@ -36,6 +42,17 @@ public final class Sae implements AutoCloseable {
     this.metadata = Collections.unmodifiableMap(new LinkedHashMap<>(metadata));
     this.backend = backend;
     this.parameters = parameters;
+    this.viewOf = null;
+    this.heard = null;
+  }
+
+  private Sae(Sae of, SaeConfig config, @Nullable BitSet heard) {
+    this.config = config;
+    this.metadata = of.metadata;
+    this.backend = of.backend;
+    this.parameters = of.parameters;
+    this.viewOf = of.origin();
+    this.heard = heard;
   }
 
   /** Makes an SAE whose parameters are all zero; write to {@link #parameters()} to fill it. */
@@ -105,6 +122,43 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
+   * A view of this SAE with another k, for evaluating it with more or fewer latents a row than it
+   * was trained with: the parameters are shared, not copied. <b>Closed by</b> nobody: it lives as
+   * long as this SAE does, and closing it does nothing to this SAE.
+   *
+   * @throws IllegalArgumentException if k is not in [1, dSae]
+   */
+  public Sae withK(int k) {
+    return new Sae(this, config.withK(k), heard);
+  }
+
+  /**
+   * A view of this SAE in which all other latents are silent, for telling how much some of them
+   * carry: a row is encoded as by this SAE, and z of the other latents is set to 0 afterwards, so
+   * that no latent takes the place of another. Parameters and lifetime are as those of {@link
+   * #withK}; it cannot be saved.
+   *
+   * @param latents the ones that are kept; of a view, those that it keeps as well
+   * @throws IllegalArgumentException if one is not a latent's number
+   */
+  public Sae only(Collection<Integer> latents) {
+    BitSet kept = new BitSet(config.dSae());
+    for (int latent : latents) {
+      requireLatent(latent);
+      kept.set(latent);
+    }
+    if (heard != null) {
+      kept.and(heard);
+    }
+    return new Sae(this, config, kept);
+  }
+
+  /** The SAE that this is a view of, or itself. */
+  public Sae origin() {
+    return viewOf == null ? this : viewOf;
+  }
+
+  /**
    * Encodes rows with the SAE's own k.
    *
    * @param x not modified
@@ -154,6 +208,33 @@ public final class Sae implements AutoCloseable {
     parameters.encodeTopK(
         input.buffer(), x.rows(), into.k(), into.indexBuffer(), into.valueBuffer());
     backend.synchronize();
+    silence(into);
+  }
+
+  /**
+   * Takes what {@link #encode(ActivationBatch, Latents)} would give from what the {@link #origin}
+   * gave for the same rows, without encoding them again: the first k of each row are the k largest.
+   *
+   * @param whole encoded by the origin, with at least the k of {@code into}. Not modified.
+   * @param into holds as many rows afterwards. Modified.
+   * @throws IllegalArgumentException if the sizes do not fit
+   */
+  public void select(Latents whole, Latents into) {
+    whole.copyFirst(into);
+    silence(into);
+  }
+
+  private void silence(Latents latents) {
+    if (heard == null) {
+      return;
+    }
+    IntBuffer indices = latents.indices();
+    FloatBuffer values = latents.values();
+    for (int i = 0; i < latents.rows() * latents.k(); i++) {
+      if (!heard.get(indices.get(i))) {
+        values.put(i, 0);
+      }
+    }
   }
 
   /**
@@ -206,8 +287,15 @@ public final class Sae implements AutoCloseable {
    * cfg.json} last.
    *
    * @throws IOException if a file cannot be written
+   * @throws IllegalStateException if it is a view with silent latents
    */
   public void save(Path dir) throws IOException {
+    if (heard != null) {
+      throw new IllegalStateException(
+          "expected an SAE with all its latents, got a view of "
+              + heard.cardinality()
+              + " of them; mend: save the SAE that it is a view of");
+    }
     SaeFolder.write(dir, config, metadata, parameters);
   }
 
@@ -215,11 +303,17 @@ public final class Sae implements AutoCloseable {
   public synchronized void close() {
     if (normalized != null) {
       normalized.close();
+      normalized = null;
     }
-    parameters.close();
+    if (viewOf == null) {
+      parameters.close();
+    }
   }
 
   private ActivationBatch normalize(ActivationBatch x, Latents into) {
+    if (viewOf != null) {
+      return viewOf.normalize(x, into); // its scratch is closed, a view need not be
+    }
     ActivationBatch scratch = normalized;
     if (scratch == null || scratch.capacity() < x.rows()) {
       if (scratch != null) {
@@ -234,6 +328,13 @@ public final class Sae implements AutoCloseable {
   }
 
   private float[] direction(Tensor tensor, int latent) {
+    requireLatent(latent);
+    float[] row = new float[config.dIn()];
+    readDirections(tensor, latent, FloatBuffer.wrap(row));
+    return row;
+  }
+
+  private void requireLatent(int latent) {
     if (latent < 0 || latent >= config.dSae()) {
       throw new IllegalArgumentException(
           "expected a latent in [0, "
@@ -242,9 +343,6 @@ public final class Sae implements AutoCloseable {
               + latent
               + "; mend: give another number");
     }
-    float[] row = new float[config.dIn()];
-    readDirections(tensor, latent, FloatBuffer.wrap(row));
-    return row;
   }
 
   private void readDirections(Tensor tensor, int firstLatent, FloatBuffer into) {

@@ -35,6 +35,20 @@ public final class RowNormalizer {
       identity = true;
     }
 
+    /** Remembers the same rows as another. */
+    public void copy(Undo other) {
+      identity = other.identity;
+      if (!identity) {
+        shift = other.shift.clone();
+        scale = other.scale.clone();
+      }
+    }
+
+    /** What row r is multiplied by. */
+    public double scale(int r) {
+      return identity ? 1 : scale[r];
+    }
+
     private void ensure(int rows) {
       identity = false;
       if (scale.length < rows) {

@@ -15,6 +15,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.Stream;
 
 /** What the tests of the metrics measure. */
@@ -24,6 +25,37 @@ final class Given {
   /** What PyTorch and SciPy found. */
   static JsonNode expected(Path folder) throws IOException {
     return JsonMapper.builder().build().readTree(Goldens.copy("metrics.json", folder).toFile());
+  }
+
+  /** What PyTorch, NumPy and SciPy found with other k, fewer latents and a second SAE. */
+  static JsonNode curves(Path folder) throws IOException {
+    return JsonMapper.builder().build().readTree(Goldens.copy("curves.json", folder).toFile());
+  }
+
+  /** The second SAE of those results. */
+  static Sae secondSae(JsonNode curves, Safetensors golden, Backend on) throws IOException {
+    JsonNode given = curves.path("other");
+    Sae sae = Sae.create(SaeConfig.topK(12, 40, given.path("k").intValue()), on);
+    write(sae, Tensor.W_ENC, floats(given.path("W_enc")));
+    write(sae, Tensor.W_DEC, floats(given.path("W_dec")));
+    write(sae, Tensor.B_DEC, Goldens.floats(golden, "b_dec"));
+    return sae;
+  }
+
+  private static float[] floats(JsonNode numbers) {
+    float[] values = new float[numbers.size()];
+    for (int i = 0; i < values.length; i++) {
+      values[i] = numbers.get(i).floatValue();
+    }
+    return values;
+  }
+
+  static TinyModel goldenModel(Safetensors golden) throws IOException {
+    return new TinyModel(
+        12,
+        Goldens.floats(golden, "embedding"),
+        List.of(Goldens.floats(golden, "block0"), Goldens.floats(golden, "block1")),
+        Goldens.floats(golden, "unembedding"));
   }
 
   static Safetensors tensors(Path folder) throws IOException {

@@ -63,6 +63,36 @@ class ProbingTest {
   }
 
   @Test
+  void latentsThatTheProbeLeansOnCarryIt() {
+    try (Backend backend = new ReferenceBackend();
+        Sae sae = Given.perfect(backend, 3)) {
+      ProbeTask task = task(300, 200);
+      List<Double> weights =
+          Metrics.probeWeights(List.of(sae), model, HOOK, task, Options.clean(), read -> {}).get(0);
+      assertEquals(6, weights.size());
+      // Latents 0 and 1 read the axes that tell the classes apart; 3 to 5 never fire.
+      List<Integer> ranking = new ArrayList<>(List.of(0, 1, 2, 3, 4, 5));
+      ranking.sort(java.util.Comparator.comparingDouble(latent -> -weights.get(latent)));
+      assertEquals(java.util.Set.of(0, 1), java.util.Set.copyOf(ranking.subList(0, 2)));
+      assertEquals(0, weights.get(4));
+      List<Probing> parts =
+          Metrics.probe(
+              List.of(sae.only(List.of(0, 1)), sae.only(List.of(2))),
+              model,
+              HOOK,
+              task,
+              Options.clean(),
+              read -> {});
+      assertTrue(parts.get(0).sae().accuracy().estimate() > 0.95, parts.get(0).toString());
+      assertTrue(parts.get(1).sae().accuracy().estimate() < 0.75, parts.get(1).toString());
+      assertThrows(
+          IllegalArgumentException.class,
+          () ->
+              Metrics.probeWeights(List.of(sae), model, HOOK, task, Options.authors(), read -> {}));
+    }
+  }
+
+  @Test
   void authorsProtocolLearnsTheSame() {
     try (Backend backend = new ReferenceBackend();
         Sae sae = Given.perfect(backend, 3)) {

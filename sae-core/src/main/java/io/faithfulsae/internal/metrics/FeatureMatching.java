@@ -90,7 +90,7 @@ public final class FeatureMatching {
         .toList();
   }
 
-  private static void check(Sae a, Sae b, double threshold) {
+  static void check(Sae a, Sae b, double threshold) {
     if (a.config().dIn() != b.config().dIn()) {
       throw new IllegalArgumentException(
           "expected SAEs of one width, got d_in = "
@@ -163,7 +163,7 @@ public final class FeatureMatching {
   }
 
   /** Multiplies blocks of a's unit rows with all of b's, so that only the result is on the heap. */
-  private static float[][] cosines(Sae a, Sae b, Directions directions) {
+  static float[][] cosines(Sae a, Sae b, Directions directions) {
     Backend backend = a.backend();
     int dIn = a.config().dIn();
     int rows = a.config().dSae();

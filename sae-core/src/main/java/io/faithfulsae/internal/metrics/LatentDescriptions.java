@@ -15,7 +15,6 @@ import java.nio.IntBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
-import java.util.HashSet;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -73,20 +72,7 @@ public final class LatentDescriptions {
       List<Integer> chosen,
       Options options)
       throws IOException {
-    for (int latent : chosen) {
-      if (latent < 0 || latent >= sae.config().dSae()) {
-        throw new IllegalArgumentException(
-            "expected latents in [0, "
-                + sae.config().dSae()
-                + "), got "
-                + latent
-                + "; mend: name latents of this SAE");
-      }
-    }
-    if (new HashSet<>(chosen).size() != chosen.size()) {
-      throw new IllegalArgumentException(
-          "expected different latents, got " + chosen + "; mend: name each once");
-    }
+    LatentDirections.requireLatents(sae, chosen);
     LatentDescriptions seen = new LatentDescriptions(sae, chosen, options);
     try (HookRows hookRows =
             new HookRows(
@@ -188,7 +174,7 @@ public final class LatentDescriptions {
               largest[c],
               new Histogram(LOG_LOW, LOG_HIGH, Arrays.stream(logCounts[c]).boxed().toList()),
               examples.get(c).list(),
-              directions.nearest(c, options.others()),
+              directions.nearest(c, sae, options.others()),
               correlated(c),
               effects.get(c).raised(),
               effects.get(c).lowered()));

@@ -11,6 +11,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashSet;
 import java.util.List;
 import java.util.stream.IntStream;
 
@@ -35,31 +36,65 @@ final class LatentDirections {
     }
   }
 
-  /** The latents whose directions have the largest cosine with that of a chosen one. */
-  List<Other> nearest(int c, int most) {
-    int latents = sae.config().dSae();
+  /**
+   * Checks numbers of latents.
+   *
+   * @throws IllegalArgumentException if one is not of the SAE, or stands there twice
+   */
+  static void requireLatents(Sae sae, List<Integer> chosen) {
+    for (int latent : chosen) {
+      if (latent < 0 || latent >= sae.config().dSae()) {
+        throw new IllegalArgumentException(
+            "expected latents in [0, "
+                + sae.config().dSae()
+                + "), got "
+                + latent
+                + "; mend: name latents of this SAE");
+      }
+    }
+    if (new HashSet<>(chosen).size() != chosen.size()) {
+      throw new IllegalArgumentException(
+          "expected different latents, got " + chosen + "; mend: name each once");
+    }
+  }
+
+  /**
+   * The latents of an SAE whose directions have the largest cosine with that of a chosen one, which
+   * is not among them itself.
+   */
+  List<Other> nearest(int c, Sae among, int most) {
+    int latents = among.config().dSae();
     double[] cosines = new double[latents];
     FloatBuffer block = direct(ROWS * dIn);
     for (int first = 0; first < latents; first += ROWS) {
       int count = Math.min(ROWS, latents - first);
-      sae.parameters().read(Tensor.W_DEC, (long) first * dIn, block.clear().limit(count * dIn));
+      among.readDecoder(first, block.clear().limit(count * dIn));
       for (int r = 0; r < count; r++) {
-        float[] other = unit(block, r * dIn);
-        double sum = 0;
-        for (int i = 0; i < dIn; i++) {
-          sum += (double) directions[c][i] * other[i];
-        }
-        cosines[first + r] = sum;
+        cosines[first + r] = product(directions[c], unit(block, r * dIn));
       }
     }
+    boolean within = among.origin() == sae.origin();
     return IntStream.range(0, latents)
-        .filter(other -> other != chosen.get(c))
+        .filter(other -> !(within && other == chosen.get(c)))
         .mapToObj(other -> new Other(other, cosines[other]))
         .sorted(
             Comparator.comparingDouble((Other other) -> -other.cosine())
                 .thenComparingInt(Other::latent))
         .limit(most)
         .toList();
+  }
+
+  /** The cosine of a chosen latent's direction with that of a latent of an SAE. */
+  double cosine(int c, Sae other, int latent) {
+    return product(directions[c], unit(FloatBuffer.wrap(other.decoderDirection(latent)), 0));
+  }
+
+  private static double product(float[] one, float[] other) {
+    double sum = 0;
+    for (int i = 0; i < one.length; i++) {
+      sum += (double) one[i] * other[i];
+    }
+    return sum;
   }
 
   /** The tokens whose logits a direction moves most. */

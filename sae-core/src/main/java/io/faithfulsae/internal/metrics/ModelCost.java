@@ -4,7 +4,6 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
-import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
@@ -40,6 +39,7 @@ public final class ModelCost implements AutoCloseable {
   private double clean;
   private double zeroAblated;
   private final List<OfSae> saes;
+  private final SharedEncoding encoding;
 
   /** What one SAE's reconstructions cost: sums over predicted positions. */
   private static final class OfSae {
@@ -72,6 +72,7 @@ public final class ModelCost implements AutoCloseable {
   private ModelCost(List<Sae> saes, LanguageModel model, HookPoint hook, ActivationFilter filter) {
     this.backend = HookRows.backendOf(saes, model);
     this.saes = saes.stream().map(OfSae::new).toList();
+    this.encoding = new SharedEncoding(saes);
     this.model = model;
     this.hook = hook;
     this.filter = filter;
@@ -122,11 +123,14 @@ public final class ModelCost implements AutoCloseable {
     HookRows rows = memory.rows();
     rows.read(tokens);
     FloatBuffer before = run(tokens, rows, memory.clean());
-    for (OfSae each : saes) {
-      reconstruct(each.sae, rows.kept(), memory.reconstructions());
-      rows.replaceBy(memory.reconstructions());
-      compare(each, tokens, before, run(tokens, rows, memory.changed()));
-    }
+    encoding.encode(
+        rows.kept(),
+        (i, latents) -> {
+          OfSae each = saes.get(i);
+          each.sae.decode(latents, memory.reconstructions());
+          rows.replaceBy(memory.reconstructions());
+          compare(each, tokens, before, run(tokens, rows, memory.changed()));
+        });
     rows.replaceByZeros();
     FloatBuffer without = run(tokens, rows, memory.changed());
     double[] sums =
@@ -143,13 +147,6 @@ public final class ModelCost implements AutoCloseable {
     predicted += (long) tokens.length * (tokens[0].length - 1);
     replacedPositions += rows.keptRows();
     keptPositions += count - rows.keptRows();
-  }
-
-  private void reconstruct(Sae sae, ActivationBatch kept, ActivationBatch into) {
-    try (Latents latents = Latents.allocate(backend, Math.max(1, kept.rows()), sae.config().k())) {
-      sae.encode(kept, latents);
-      sae.decode(latents, into);
-    }
   }
 
   private Room room(int tokens) {

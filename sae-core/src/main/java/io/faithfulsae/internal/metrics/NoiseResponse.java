@@ -2,7 +2,6 @@ package io.faithfulsae.internal.metrics;
 
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
-import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.FakeFeatures;
@@ -28,6 +27,7 @@ public final class NoiseResponse {
   private final HookPoint hook;
   private final List<Sae> saes;
   private final HookRows rows;
+  private final SharedEncoding encoding;
 
   private NoiseResponse(
       LanguageModel model, HookPoint hook, Options options, List<Sae> saes, HookRows rows) {
@@ -36,6 +36,7 @@ public final class NoiseResponse {
     this.options = options;
     this.saes = saes;
     this.rows = rows;
+    this.encoding = new SharedEncoding(saes);
   }
 
   /** Counts the fake latents of each SAE; the model runs once for all. */
@@ -171,17 +172,9 @@ public final class NoiseResponse {
     while (batches.hasNext()) {
       int[][] tokens = batches.next();
       rows.read(tokens);
-      for (int i = 0; i < saes.size(); i++) {
-        add(saes.get(i), tokens, into.get(i));
-      }
-    }
-  }
-
-  private void add(Sae sae, int[][] tokens, Firings into) {
-    try (Latents latents =
-        Latents.allocate(sae.backend(), Math.max(1, rows.keptRows()), sae.config().k())) {
-      sae.encode(rows.kept(), latents);
-      into.add(rows, latents, tokens.length, tokens[0].length);
+      encoding.encode(
+          rows.kept(),
+          (i, latents) -> into.get(i).add(rows, latents, tokens.length, tokens[0].length));
     }
   }
 }

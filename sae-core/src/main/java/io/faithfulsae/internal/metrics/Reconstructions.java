@@ -1,7 +1,6 @@
 package io.faithfulsae.internal.metrics;
 
 import io.faithfulsae.ActivationBatch;
-import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
@@ -16,8 +15,6 @@ import java.util.List;
 
 /** One pass of SAEs over rows, from which {@link Reconstruction} is made for each. */
 public final class Reconstructions {
-  private static final int BATCH_ROWS = 1024;
-
   private final Sae sae;
   private final int dIn;
   private final ColumnMoments inputs;
@@ -45,47 +42,23 @@ public final class Reconstructions {
   /** Reads at most {@code maxRows} rows and measures their reconstruction. */
   public static List<Reconstruction> measure(List<Sae> saes, ActivationSource source, long maxRows)
       throws IOException {
-    if (maxRows < 1) {
-      throw new IllegalArgumentException(
-          "expected maxRows >= 1, got " + maxRows + "; mend: Long.MAX_VALUE reads all rows");
-    }
-    int capacity = (int) Math.min(BATCH_ROWS, maxRows);
     Backend backend = HookRows.backendOf(saes);
+    int capacity = RowPasses.capacity(maxRows);
     List<Reconstructions> all =
         saes.stream().map(sae -> new Reconstructions(sae, capacity)).toList();
-    long rows = 0;
-    try (ActivationReader reader = source.open(0);
-        ActivationBatch in = ActivationBatch.allocate(backend, capacity, source.dIn())) {
-      boolean more = true;
-      while (more && rows < maxRows) {
-        in.rows(0);
-        while (more && in.rows() < capacity) {
-          more = reader.read(in) >= 0;
-        }
-        in.rows((int) Math.min(in.rows(), maxRows - rows));
-        rows += in.rows();
-        for (Reconstructions each : all) {
-          each.read(in);
-        }
-      }
-    }
-    if (rows == 0) {
-      throw new IllegalArgumentException(
-          "expected at least one row of activations, got none from "
-              + source.description()
-              + "; mend: give more data, or a filter that leaves some");
-    }
+    SharedEncoding encoding = new SharedEncoding(saes);
+    RowPasses.read(
+        backend,
+        source,
+        maxRows,
+        (in, out) ->
+            encoding.encode(
+                in,
+                (i, latents) -> {
+                  saes.get(i).decode(latents, out);
+                  all.get(i).add(in, latents, out);
+                }));
     return all.stream().map(each -> each.result(source.description())).toList();
-  }
-
-  private void read(ActivationBatch in) {
-    int capacity = Math.max(1, in.rows());
-    try (ActivationBatch out = ActivationBatch.allocate(sae.backend(), capacity, dIn);
-        Latents latents = Latents.allocate(sae.backend(), capacity, sae.config().k())) {
-      sae.encode(in, latents);
-      sae.decode(latents, out);
-      add(in, latents, out);
-    }
   }
 
   private void add(ActivationBatch in, Latents latents, ActivationBatch out) {

@@ -43,6 +43,26 @@ final class LogisticProbe implements Probe {
     return new Answers(predicted, best);
   }
 
+  /** Of each element, the root of the summed squares of its weights over the classes. */
+  double[] weights(List<FeatureRow> train, int[] labels, int width) {
+    Feature[][] rows = features(train, 1 / rootMeanSquareNorm(train));
+    return norms(train(rows, labels, width, choose(rows, labels, width), TOLERANCE), width);
+  }
+
+  static double[] norms(Model model, int width) {
+    double[] all = model.getFeatureWeights(); // [element][class]; one column for two classes
+    int columns = all.length / (width + 1);
+    double[] norms = new double[width];
+    for (int i = 0; i < width; i++) {
+      double squares = 0;
+      for (int c = 0; c < columns; c++) {
+        squares += all[i * columns + c] * all[i * columns + c];
+      }
+      norms[i] = Math.sqrt(squares);
+    }
+    return norms;
+  }
+
   private double choose(Feature[][] rows, int[] labels, int width) {
     if (costs.size() == 1) {
       return costs.get(0);

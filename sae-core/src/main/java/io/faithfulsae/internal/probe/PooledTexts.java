@@ -6,6 +6,7 @@ import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.internal.metrics.HookRows;
+import io.faithfulsae.internal.metrics.SharedEncoding;
 import io.faithfulsae.metrics.ProbeTask.Example;
 import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.spi.Backend;
@@ -86,6 +87,7 @@ record PooledTexts(
   /** Pools batch after batch into the places of the texts. */
   private static final class Reader implements AutoCloseable {
     private final List<Sae> saes;
+    private final SharedEncoding encoding;
     private final HookRows hookRows;
     private final FeatureRow[][] rows;
     private final Pool dense;
@@ -94,6 +96,7 @@ record PooledTexts(
 
     Reader(List<Sae> saes, HookRows hookRows, Options options, FeatureRow[][] rows) {
       this.saes = saes;
+      this.encoding = new SharedEncoding(saes);
       this.hookRows = hookRows;
       this.rows = rows;
       int dIn = saes.get(0).config().dIn();
@@ -106,16 +109,15 @@ record PooledTexts(
       hookRows.read(places.stream().map(i -> texts.get(i).tokens()).toArray(int[][]::new));
       poolDense(hookRows.kept(), places, length, rows[0]);
       int capacity = Math.max(1, hookRows.keptRows());
-      for (int s = 0; s < saes.size(); s++) {
-        Sae sae = saes.get(s);
-        try (Latents latents = Latents.allocate(sae.backend(), capacity, sae.config().k());
-            ActivationBatch out =
-                ActivationBatch.allocate(sae.backend(), capacity, sae.config().dIn())) {
-          sae.encode(hookRows.kept(), latents);
-          sae.decode(latents, out);
-          poolLatents(latents, sparse.get(s), places, length, rows[1 + s]);
-          poolDense(out, places, length, rows[1 + saes.size() + s]);
-        }
+      try (ActivationBatch out =
+          ActivationBatch.allocate(saes.get(0).backend(), capacity, row.length)) {
+        encoding.encode(
+            hookRows.kept(),
+            (s, latents) -> {
+              saes.get(s).decode(latents, out);
+              poolLatents(latents, sparse.get(s), places, length, rows[1 + s]);
+              poolDense(out, places, length, rows[1 + saes.size() + s]);
+            });
       }
     }
 

@@ -16,6 +16,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Random;
 import java.util.function.LongConsumer;
+import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import org.apache.commons.math3.random.RandomGenerator;
 
@@ -51,6 +52,33 @@ public final class Prober {
     all.addAll(test);
     PooledTexts pooled = PooledTexts.of(saes, model, hook, all, options, onRead);
     return new Prober(task, options, train, test).results(saes, model.dModel(), pooled);
+  }
+
+  /** The weights of the latents' probe, of each SAE. */
+  public static List<List<Double>> weights(
+      List<Sae> saes,
+      LanguageModel model,
+      HookPoint hook,
+      ProbeTask task,
+      Options options,
+      LongConsumer onRead) {
+    if (options.protocol() != Protocol.CLEAN) {
+      throw new IllegalArgumentException(
+          "expected protocol CLEAN, whose weights are those of a converged fit, got "
+              + options.protocol()
+              + "; mend: use Probing.Options.clean()");
+    }
+    List<Example> train = chosen(task.train(), options);
+    int[] labels = train.stream().mapToInt(Example::label).toArray();
+    PooledTexts pooled = PooledTexts.of(saes, model, hook, train, options, onRead);
+    List<List<Double>> all = new ArrayList<>();
+    for (int i = 0; i < saes.size(); i++) {
+      LogisticProbe probe = new LogisticProbe(options.costs(), options.heldOutShare());
+      double[] weights =
+          probe.weights(pooled.latents().get(i), labels, saes.get(i).config().dSae());
+      all.add(DoubleStream.of(weights).boxed().toList());
+    }
+    return all;
   }
 
   private static List<Example> chosen(List<Example> examples, Options options) {

@@ -50,6 +50,14 @@ class ProbesTest {
           assertEquals(expected, found, 2e-5 * (1 + Math.abs(expected)), "class " + c + ", " + i);
         }
       }
+      double[] norms = LogisticProbe.norms(model, WIDTH);
+      for (int i = 0; i < WIDTH; i++) {
+        double squares = 0;
+        for (JsonNode ofClass : weights) {
+          squares += Math.pow(ofClass.get(i).asDouble(), 2);
+        }
+        assertEquals(Math.sqrt(squares), norms[i], 1e-4 * (1 + Math.sqrt(squares)), "norm " + i);
+      }
     }
   }
 
