@@ -12,6 +12,9 @@ import java.util.List;
  * of a head turns with dimension {@code i + width / 2}.
  */
 public final class Rotary {
+  /** Floats of the widest vectors of a processor. */
+  private static final int VECTOR = 16;
+
   private final int headDim;
   private final float[] frequencies;
 
@@ -112,10 +115,8 @@ public final class Rotary {
    */
   public Value apply(Graph graph, Value x, Value positions, int heads) {
     String key = "rotary." + Arrays.toString(frequencies);
-    Value cosines =
-        graph.once(key + ".cos", () -> graph.node("Cos", List.of(angles(graph, key, positions))));
-    Value sines =
-        graph.once(key + ".sin", () -> graph.node("Sin", List.of(angles(graph, key, positions))));
+    Value cosines = graph.once(key + ".cos", () -> ofAngles(graph, "Cos", key, positions));
+    Value sines = graph.once(key + ".sin", () -> ofAngles(graph, "Sin", key, positions));
     long width = (long) heads * headDim;
     // All rows as one sequence, each with its own row of angles.
     Value sequence = graph.reshape(x, 1, -1, width);
@@ -129,12 +130,30 @@ public final class Rotary {
     return graph.reshape(rotated, -1, width);
   }
 
+  private Value ofAngles(Graph graph, String function, String key, Value positions) {
+    Value values = graph.node(function, List.of(angles(graph, key, positions)));
+    return padded() == frequencies.length
+        ? values
+        : graph.node(
+            "Slice",
+            List.of(
+                values, graph.integers(0), graph.integers(frequencies.length), graph.integers(-1)));
+  }
+
   private Value angles(Graph graph, String key, Value positions) {
     return graph.once(
         key + ".angles",
         () ->
             graph.scale(
                 graph.reshape(graph.cast(positions), 1, -1, 1),
-                graph.constant(frequencies, 1, 1, frequencies.length)));
+                graph.constant(Arrays.copyOf(frequencies, padded()), 1, 1, padded())));
+  }
+
+  /**
+   * A row's angles fill whole vectors of the processor: what is left over would be computed by
+   * other code, to other last bits, and what that is depends on how many rows there are.
+   */
+  private int padded() {
+    return (frequencies.length + VECTOR - 1) / VECTOR * VECTOR;
   }
 }
