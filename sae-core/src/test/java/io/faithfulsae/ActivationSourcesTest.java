@@ -13,6 +13,9 @@ import io.faithfulsae.internal.Safetensors;
 import io.faithfulsae.internal.Safetensors.DType;
 import io.faithfulsae.internal.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.synthetic.Hierarchy;
+import io.faithfulsae.synthetic.PerFeature;
+import io.faithfulsae.synthetic.SyntheticFeatures;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
@@ -198,6 +201,21 @@ class ActivationSourcesTest {
     assertEquals(3, norms / 4000, 0.3);
     assertResumesAnywhere(
         ActivationSources.superposition(50, 20, 3, Magnitude.HALF_NORMAL, 0.1, 30, 1), 7);
+    assertResumesAnywhere(
+        ActivationSources.synthetic(
+            SyntheticFeatures.builder(20, 6)
+                .layout(SyntheticFeatures.Layout.EVEN)
+                .firing(PerFeature.zipf(1, 0.5, 0.1))
+                .scale(PerFeature.foldedNormal(1, 0.2))
+                .deviation(PerFeature.constant(0.3))
+                .correlated(3, 0.2)
+                .hierarchy(new Hierarchy(2, 3, 2, 0.5, true, true))
+                .bias(1)
+                .noise(0.1)
+                .build(),
+            30,
+            1),
+        7);
     float[] otherSeed =
         readAll(ActivationSources.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 2), 64);
     assertNotEquals(rows[0], otherSeed[0]);

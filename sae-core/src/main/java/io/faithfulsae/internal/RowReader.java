@@ -5,11 +5,12 @@ import io.faithfulsae.ActivationReader;
 import java.io.IOException;
 
 /** A reader of rows that are numbered: a position is the number of the next row. */
-abstract class RowReader implements ActivationReader {
+public abstract class RowReader implements ActivationReader {
   private final long end;
   private long next;
 
-  RowReader(long end, long position) {
+  /** Starts at a position in [0, end]. */
+  protected RowReader(long end, long position) {
     if (position < 0 || position > end) {
       throw new IllegalArgumentException(
           "expected a position in [0, "

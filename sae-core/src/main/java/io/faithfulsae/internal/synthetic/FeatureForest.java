@@ -1,0 +1,133 @@
+package io.faithfulsae.internal.synthetic;
+
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.synthetic.Hierarchy;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/** The trees of a {@link Hierarchy}, and what they do to coefficients. */
+public final class FeatureForest {
+  private static final int NONE = -1;
+
+  private final Hierarchy hierarchy;
+  private final int[] parents; // below the child's own number, or NONE
+  private final int[] firstChild; // children of a feature are neighbours
+  private final int[] childCount;
+  private final boolean[] exclusive; // of each parent: its children exclude each other
+
+  private FeatureForest(Hierarchy hierarchy, int features) {
+    this.hierarchy = hierarchy;
+    this.parents = new int[features];
+    this.firstChild = new int[features];
+    this.childCount = new int[features];
+    this.exclusive = new boolean[features];
+  }
+
+  /**
+   * Grows the trees level by level until depth or features end.
+   *
+   * @param rng chooses the parents whose children exclude each other
+   */
+  public static FeatureForest grow(Hierarchy hierarchy, int features, Rng rng) {
+    FeatureForest forest = new FeatureForest(hierarchy, features);
+    Arrays.fill(forest.parents, NONE);
+    int level = 0;
+    int next = Math.min(hierarchy.roots(), features);
+    for (int depth = 0; depth < hierarchy.depth(); depth++) {
+      int end = next;
+      for (int parent = level; parent < end; parent++) {
+        forest.firstChild[parent] = next;
+        forest.childCount[parent] = Math.min(hierarchy.branching(), features - next);
+        for (int c = 0; c < forest.childCount[parent]; c++) {
+          forest.parents[next++] = parent;
+        }
+      }
+      level = end;
+    }
+    forest.exclude(rng);
+    return forest;
+  }
+
+  private void exclude(Rng rng) {
+    List<Integer> eligible = new ArrayList<>();
+    for (int f = 0; f < parents.length; f++) {
+      if (childCount[f] >= 2) {
+        eligible.add(f);
+      }
+    }
+    int chosen = (int) (eligible.size() * hierarchy.exclusiveShare());
+    for (int i = 0; i < chosen; i++) {
+      int at = i + rng.nextInt(eligible.size() - i);
+      exclusive[eligible.get(at)] = true;
+      eligible.set(at, eligible.get(i));
+    }
+  }
+
+  /** Firing probabilities under which features fire about as often as {@code wanted} says. */
+  public double[] compensated(double[] wanted) {
+    double[] raised = wanted.clone();
+    for (int f = 0; f < wanted.length; f++) {
+      int parent = parents[f];
+      if (parent != NONE && wanted[parent] > 0) {
+        raised[f] /= wanted[parent];
+        if (exclusive[parent]) {
+          int first = firstChild[parent];
+          double all = Arrays.stream(wanted, first, first + childCount[parent]).sum();
+          raised[f] *= 1 + Math.max(0, all - wanted[f]) / wanted[parent];
+        }
+      }
+      raised[f] = Math.min(1, raised[f]);
+    }
+    return raised;
+  }
+
+  /**
+   * Silences features whose parents are silent, and rivals.
+   *
+   * @param coefficients of a row. Modified.
+   * @param means mean coefficient of each feature where it fires, for scaling by the parent's
+   * @param rng draws the one of several rivals that stays
+   */
+  public void apply(float[] coefficients, double[] means, Rng rng) {
+    for (int f = 0; f < parents.length; f++) { // parents come before their children
+      int parent = parents[f];
+      if (parent != NONE && coefficients[f] > 0) {
+        if (!(coefficients[parent] > 0)) {
+          coefficients[f] = 0;
+        } else if (hierarchy.scaleByParent()) {
+          coefficients[f] = (float) (coefficients[f] * (coefficients[parent] / means[parent]));
+        }
+      }
+      if (exclusive[f] && coefficients[f] > 0) {
+        keepOne(coefficients, firstChild[f], firstChild[f] + childCount[f], rng);
+      }
+    }
+  }
+
+  private static void keepOne(float[] coefficients, int from, int to, Rng rng) {
+    int active = 0;
+    for (int f = from; f < to; f++) {
+      active += coefficients[f] > 0 ? 1 : 0;
+    }
+    if (active < 2) {
+      return;
+    }
+    int kept = rng.nextInt(active);
+    for (int f = from; f < to; f++) {
+      if (coefficients[f] > 0 && kept-- != 0) {
+        coefficients[f] = 0;
+      }
+    }
+  }
+
+  /** The parent of a feature, or -1. */
+  public int parent(int feature) {
+    return parents[feature];
+  }
+
+  /** Whether the children of a feature exclude each other. */
+  public boolean isExclusive(int feature) {
+    return exclusive[feature];
+  }
+}

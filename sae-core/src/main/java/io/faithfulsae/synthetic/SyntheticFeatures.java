@@ -1,0 +1,226 @@
+package io.faithfulsae.synthetic;
+
+import io.faithfulsae.ActivationSources.Magnitude;
+import java.util.Optional;
+
+/**
+ * Known features, and how often, how strongly and with which others they fire. A row is {@code x =
+ * Σ_f c_f · direction_f + bias + noise}, with {@code c_f = max(0, scale_f · m + deviation_f · N(0,
+ * 1))} where feature f fires (m is drawn anew from the {@link Magnitude}) and 0 where it does not.
+ * A feature whose coefficient comes out as 0 did not fire.
+ *
+ * <p><b>Source</b>: toy models of superposition (Elhage et al., 2022), with what SAELens' {@code
+ * sae_lens.synthetic} offers: its magnitudes are {@link Magnitude#ONE} with a scale (its mean) and
+ * a deviation (its std) for each feature.
+ *
+ * @param features number of directions, at least 1
+ * @param dIn width of a row, at least 1
+ * @param layout how the directions lie
+ * @param firing firing probability of each feature, in [0, 1]; 0 for one that never fires, so that
+ *     two recipes can share directions and differ in which of them occur
+ * @param magnitude distribution of a coefficient in units of its scale
+ * @param scale of each feature's coefficients, at least 0
+ * @param deviation standard deviation of what is added to a coefficient of each feature
+ * @param correlationRank number of hidden causes that features share; 0 for features that fire
+ *     independently
+ * @param correlationScale strength of the causes: feature f would fire where a Gaussian {@code Σ_r
+ *     A_fr ε_r + √(1 − Σ_r A_fr²) η_f} exceeds the threshold of its probability; A is drawn from
+ *     N(0, scale²), and a row of it that is longer than √0.99 is shortened to that. Keep rank ·
+ *     scale² below 1.
+ * @param hierarchy which features need which, if any
+ * @param bias length of a constant vector of random direction that is added to each row
+ * @param noise standard deviation of Gaussian noise on each element; 0 for none
+ * @param seed decides the directions and all that is drawn once; rows have a seed of their own
+ */
+public record SyntheticFeatures(
+    int features,
+    int dIn,
+    Layout layout,
+    PerFeature firing,
+    Magnitude magnitude,
+    PerFeature scale,
+    PerFeature deviation,
+    int correlationRank,
+    double correlationScale,
+    Optional<Hierarchy> hierarchy,
+    double bias,
+    double noise,
+    long seed) {
+
+  /** How directions lie. */
+  public enum Layout {
+    /** Each drawn uniformly from the unit sphere. */
+    RANDOM,
+    /**
+     * As evenly as d_in allows: random ones, moved until the sum of their squared cosines is the
+     * least possible, that is until they are orthogonal, or with more of them than dimensions until
+     * each has squared cosines that sum to features / d_in (a tight frame). Takes time of order
+     * features · d_in², some 50 times.
+     */
+    EVEN
+  }
+
+  /**
+   * Checks the numbers; those of each feature are checked when a source is made.
+   *
+   * @throws IllegalArgumentException if one is out of range
+   */
+  public SyntheticFeatures {
+    if (features < 1 || dIn < 1) {
+      throw wrong("features and d_in >= 1", features + " and " + dIn);
+    }
+    if (correlationRank < 0 || !(correlationScale >= 0 && correlationScale < 1e6)) {
+      throw wrong(
+          "a correlation of rank and scale >= 0", correlationRank + " and " + correlationScale);
+    }
+    if (!(bias >= 0 && bias < Double.POSITIVE_INFINITY)) {
+      throw wrong("a bias of length >= 0", bias);
+    }
+    if (!(noise >= 0 && noise < Double.POSITIVE_INFINITY)) {
+      throw wrong("noise >= 0", noise);
+    }
+  }
+
+  private static IllegalArgumentException wrong(String expected, Object got) {
+    return new IllegalArgumentException(
+        "expected " + expected + ", got " + got + "; mend: change that value");
+  }
+
+  /**
+   * A builder with random directions that fire independently with probability 0.01 and coefficient
+   * 1, no bias and no noise, seed 1.
+   *
+   * @param features number of directions
+   * @param dIn width of a row
+   */
+  public static Builder builder(int features, int dIn) {
+    return new Builder(features, dIn);
+  }
+
+  /** A builder with these values. */
+  public Builder toBuilder() {
+    Builder b = new Builder(features, dIn);
+    b.layout = layout;
+    b.firing = firing;
+    b.magnitude = magnitude;
+    b.scale = scale;
+    b.deviation = deviation;
+    b.correlationRank = correlationRank;
+    b.correlationScale = correlationScale;
+    b.hierarchy = hierarchy;
+    b.bias = bias;
+    b.noise = noise;
+    b.seed = seed;
+    return b;
+  }
+
+  /** Collects values; {@link #build()} checks them. Each method returns this. */
+  public static final class Builder {
+    private final int features;
+    private final int dIn;
+    private Layout layout = Layout.RANDOM;
+    private PerFeature firing = PerFeature.constant(0.01);
+    private Magnitude magnitude = Magnitude.ONE;
+    private PerFeature scale = PerFeature.constant(1);
+    private PerFeature deviation = PerFeature.constant(0);
+    private int correlationRank;
+    private double correlationScale;
+    private Optional<Hierarchy> hierarchy = Optional.empty();
+    private double bias;
+    private double noise;
+    private long seed = 1;
+
+    private Builder(int features, int dIn) {
+      this.features = features;
+      this.dIn = dIn;
+    }
+
+    /** How the directions lie. */
+    public Builder layout(Layout value) {
+      this.layout = value;
+      return this;
+    }
+
+    /** Firing probabilities. */
+    public Builder firing(PerFeature value) {
+      this.firing = value;
+      return this;
+    }
+
+    /** Distribution of a coefficient in units of its scale. */
+    public Builder magnitude(Magnitude value) {
+      this.magnitude = value;
+      return this;
+    }
+
+    /** Scales of the coefficients. */
+    public Builder scale(PerFeature value) {
+      this.scale = value;
+      return this;
+    }
+
+    /** Standard deviations of what is added to the coefficients. */
+    public Builder deviation(PerFeature value) {
+      this.deviation = value;
+      return this;
+    }
+
+    /**
+     * Lets features fire together, or not together, through hidden causes that they share.
+     *
+     * @param rank number of causes
+     * @param strength standard deviation of a feature's dependence on one; SAELens has 0.075
+     */
+    public Builder correlated(int rank, double strength) {
+      this.correlationRank = rank;
+      this.correlationScale = strength;
+      return this;
+    }
+
+    /** Which features need which. */
+    public Builder hierarchy(Hierarchy value) {
+      this.hierarchy = Optional.of(value);
+      return this;
+    }
+
+    /** Length of a constant vector that is added to each row. */
+    public Builder bias(double length) {
+      this.bias = length;
+      return this;
+    }
+
+    /** Standard deviation of Gaussian noise on each element. */
+    public Builder noise(double value) {
+      this.noise = value;
+      return this;
+    }
+
+    /** Decides the directions and all that is drawn once. */
+    public Builder seed(long value) {
+      this.seed = value;
+      return this;
+    }
+
+    /**
+     * Checks and builds.
+     *
+     * @throws IllegalArgumentException if a value is out of range
+     */
+    public SyntheticFeatures build() {
+      return new SyntheticFeatures(
+          features,
+          dIn,
+          layout,
+          firing,
+          magnitude,
+          scale,
+          deviation,
+          correlationRank,
+          correlationScale,
+          hierarchy,
+          bias,
+          noise,
+          seed);
+    }
+  }
+}
