@@ -1,11 +1,13 @@
 package io.faithfulsae;
 
+import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.internal.metrics.Bootstrap;
 import io.faithfulsae.internal.metrics.BothMatchings;
 import io.faithfulsae.internal.metrics.CorrelatedLatents;
 import io.faithfulsae.internal.metrics.Curves;
 import io.faithfulsae.internal.metrics.DataSets;
 import io.faithfulsae.internal.metrics.FeatureMatching;
+import io.faithfulsae.internal.metrics.FeatureRecovery;
 import io.faithfulsae.internal.metrics.GroupDifference;
 import io.faithfulsae.internal.metrics.LatentDescriptions;
 import io.faithfulsae.internal.metrics.LatentUse;
@@ -21,6 +23,7 @@ import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FeatureSubsets;
 import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.metrics.GroundTruth;
 import io.faithfulsae.metrics.KCurve;
 import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
@@ -135,6 +138,28 @@ public final class Metrics {
   public static SharedFeatures sharedFeatures(
       Sae a, Sae b, Directions directions, double threshold, LongConsumer onMatched) {
     return FeatureMatching.compare(a, b, directions, threshold, onMatched);
+  }
+
+  /**
+   * Measures how well an SAE found features that are known.
+   *
+   * <p>Takes {@link SharedFeatures#bytesNeeded} of heap for the cosines of latents and features.
+   *
+   * @param truth rows and the features that they are made of
+   * @param maxRows rows to read at most, from the first on
+   * @param threshold cosine above which a latent stands for a feature, 0.9 is usual
+   * @throws IllegalArgumentException if the widths differ, the threshold is no cosine, a row holds
+   *     NaN or infinity, or the heap cannot hold the cosines
+   */
+  public static GroundTruth groundTruth(
+      Sae sae, Superposition truth, long maxRows, double threshold) throws IOException {
+    return groundTruth(List.of(sae), truth, maxRows, threshold).get(0);
+  }
+
+  /** Measures several SAEs of one backend as above, one result each; the rows are drawn once. */
+  public static List<GroundTruth> groundTruth(
+      List<Sae> saes, Superposition truth, long maxRows, double threshold) throws IOException {
+    return FeatureRecovery.measure(saes, truth, maxRows, threshold);
   }
 
   /**

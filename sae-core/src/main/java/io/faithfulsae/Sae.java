@@ -74,6 +74,44 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
+   * Makes an SAE that reads and writes given directions: rows of W_enc and W_dec are these, biases
+   * are zero. It is a start for training an encoder alone, with the decoder fixed ({@link
+   * io.faithfulsae.training.SaeTrainer#withInitial} and {@link
+   * io.faithfulsae.training.TrainingConfig.Builder#freezeDecoder}).
+   *
+   * @param directions <b>Shape</b> {@code [dSae, dIn]}. Not modified.
+   * @throws IllegalArgumentException if they have another shape
+   */
+  public static Sae ofDirections(SaeConfig config, float[][] directions, Backend on) {
+    FloatBuffer row =
+        ByteBuffer.allocateDirect(config.dIn() * Float.BYTES)
+            .order(ByteOrder.nativeOrder())
+            .asFloatBuffer();
+    Sae sae = create(config, on);
+    try {
+      for (int latent = 0; latent < Math.max(config.dSae(), directions.length); latent++) {
+        if (directions.length != config.dSae() || directions[latent].length != config.dIn()) {
+          throw new IllegalArgumentException(
+              "expected %d directions of width %d, got %d and width %d in number %d; mend: use the shape of the config"
+                  .formatted(
+                      config.dSae(),
+                      config.dIn(),
+                      directions.length,
+                      latent < directions.length ? directions[latent].length : 0,
+                      latent));
+        }
+        row.put(0, directions[latent]);
+        sae.parameters.write(Tensor.W_ENC, (long) latent * config.dIn(), row);
+        sae.parameters.write(Tensor.W_DEC, (long) latent * config.dIn(), row);
+      }
+      return sae;
+    } catch (RuntimeException e) {
+      sae.close();
+      throw e;
+    }
+  }
+
+  /**
    * Loads a folder that this library or SAELens wrote (architecture {@code topk}, its version 6 or
    * older).
    *

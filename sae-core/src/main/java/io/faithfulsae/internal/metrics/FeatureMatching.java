@@ -157,7 +157,7 @@ public final class FeatureMatching {
         s.ranksA());
   }
 
-  private static double shareAbove(double[] cosines, double threshold) {
+  static double shareAbove(double[] cosines, double threshold) {
     return (double) Arrays.stream(cosines).filter(c -> c > (float) threshold).count()
         / cosines.length;
   }

@@ -39,8 +39,26 @@ public final class Reconstructions {
     this.residual = new float[batchRows * dIn];
   }
 
+  /** Hears what SAEs make of rows. */
+  interface LatentsListener {
+    /**
+     * A batch was encoded.
+     *
+     * @param sae its place in the list
+     * @param firstRow number of the batch's first row
+     */
+    void encoded(int sae, long firstRow, Latents latents);
+  }
+
   /** Reads at most {@code maxRows} rows and measures their reconstruction. */
   public static List<Reconstruction> measure(List<Sae> saes, ActivationSource source, long maxRows)
+      throws IOException {
+    return measure(saes, source, maxRows, (sae, firstRow, latents) -> {});
+  }
+
+  /** Measures as above and lets a listener see the latents on the way. */
+  static List<Reconstruction> measure(
+      List<Sae> saes, ActivationSource source, long maxRows, LatentsListener listener)
       throws IOException {
     Backend backend = HookRows.backendOf(saes);
     int capacity = RowPasses.capacity(maxRows);
@@ -55,6 +73,7 @@ public final class Reconstructions {
             encoding.encode(
                 in,
                 (i, latents) -> {
+                  listener.encoded(i, all.get(i).rows, latents);
                   saes.get(i).decode(latents, out);
                   all.get(i).add(in, latents, out);
                 }));
