@@ -182,6 +182,26 @@ public final class Metrics {
   }
 
   /**
+   * Counts the latents of SAEs that answer to noise, one result each, on activations that are there
+   * already, such as those of a synthetic source. Instead of {@code contextLength − 1} tokens
+   * behind BOS, a sequence is as many neighbouring rows; filter and text of the options are not
+   * used, and model and hook of the results are empty.
+   *
+   * @param noise rows to be held for noise, at least {@code noiseSequences} sequences of them
+   * @param ordinary rows as they are in distribution, of which at most {@code textSequences}
+   *     sequences are read
+   * @throws IllegalArgumentException if there are too few rows, or their width is not the SAEs'
+   */
+  public static List<FakeFeatures> fakeFeatures(
+      List<Sae> saes,
+      ActivationSource noise,
+      ActivationSource ordinary,
+      FakeFeatures.Options options)
+      throws IOException {
+    return NoiseResponse.measure(saes, noise, ordinary, options);
+  }
+
+  /**
    * Evaluates SAEs of one backend with other k than they were trained with, one result each. Rows
    * are encoded once, with the largest k: a smaller k is the beginning of the same latents.
    *

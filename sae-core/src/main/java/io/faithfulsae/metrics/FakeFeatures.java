@@ -22,8 +22,8 @@ import java.util.Set;
  * FaithfulSAE's {@code feat_match.py} (tokens) and its authors' notes (sequences).
  *
  * @param options what was counted
- * @param model name of the language model
- * @param hook the hook point
+ * @param model name of the language model; empty where activations were given
+ * @param hook the hook point; empty where activations were given
  * @param dSae number of latents
  * @param count number of fake latents
  * @param ratio Fake Feature Ratio, count / dSae, in [0, 1]
@@ -115,7 +115,7 @@ public record FakeFeatures(
    * @param noiseSequences number of noise sequences
    * @param activationThreshold what z (or its sum over a sequence) must exceed
    * @param relativeThreshold whether that is in units of the latent's own mean z over its firings
-   *     on text (of all latents' where it never fired there) instead of absolute
+   *     on text (of all latents' where it never fired there) instead of absolute; needs a text
    * @param rateThreshold the share of tokens (or sequences) that a fake latent's firings exceed
    * @param filter positions that reach the SAE, in noise and text alike
    * @param seed of the noise and of the bootstrap
@@ -143,7 +143,7 @@ public record FakeFeatures(
     /**
      * Checks the numbers.
      *
-     * @throws IllegalArgumentException if one is out of range, or a text is needed and missing
+     * @throws IllegalArgumentException if one is out of range
      */
     public Options {
       require(contextLength >= 2, "contextLength >= 2", contextLength);
@@ -157,8 +157,6 @@ public record FakeFeatures(
       require(resamples >= 1, "resamples >= 1", resamples);
       require(level > 0 && level < 1, "level in (0, 1)", level);
       require(textSequences >= 1, "textSequences >= 1", textSequences);
-      require(
-          !relativeThreshold || text.isPresent(), "a text for relativeThreshold", text.isPresent());
     }
 
     /**

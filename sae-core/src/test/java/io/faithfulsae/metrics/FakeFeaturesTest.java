@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.Metrics;
 import io.faithfulsae.Sae;
@@ -227,11 +228,55 @@ class FakeFeaturesTest {
     assertRefused(
         Options.tokens(LENGTH).noiseTokens(10).text(Given.text(new int[] {1}), 5),
         "expected text of which the filter leaves some");
-    assertRefused(Options.tokens(LENGTH).relativeThreshold(1), "a text for relativeThreshold");
+    assertRefused(
+        Options.tokens(LENGTH).relativeThreshold(1), "expected a text for relativeThreshold");
     assertRefused(Options.tokens(LENGTH).rateThreshold(5), "rateThreshold in [0, 1), got 5.0");
     assertRefused(Options.tokens(LENGTH).noiseTokens(0), "noiseSequences >= 1");
     assertRefused(
         Options.tokens(64).noiseTokens(2_000_000_000), "at most 1073741824 tokens of noise");
+  }
+
+  @Test
+  void countsOnRowsThatAreGiven() throws IOException {
+    // Noise: latent 0 in every other row, latent 2 in one of eight. Ordinary: latent 0 always.
+    float[] noise = new float[8 * 100 * 5];
+    float[] ordinary = new float[50 * 5];
+    for (int row = 0; row < 800; row++) {
+      noise[row * 5] = row % 2 == 0 ? 3 : 0;
+      noise[row * 5 + 2] = row % 8 == 1 ? 1.5f : 0;
+    }
+    for (int row = 0; row < 50; row++) {
+      ordinary[row * 5] = 2;
+    }
+    Options.Builder options = Options.tokens(5).noiseSequences(200).resamples(100);
+    FakeFeatures seen = given(noise, ordinary, options);
+    assertEquals(List.of(0, 2), seen.fakeLatents());
+    assertEquals(List.of(0.5, 0.125), seen.noiseRates());
+    assertEquals(List.of(1.0, 0.0), seen.textRates());
+    assertEquals(1, seen.firingOnTextToo());
+    assertEquals(800, seen.noise().rows());
+    assertEquals(200, seen.noise().sequences());
+    assertEquals((400 * 3 + 100 * 1.5) / 800, seen.noise().meanNorm(), 1e-9);
+    assertEquals(48, seen.text().rows(), "whole sequences of four");
+    assertEquals("", seen.model());
+    // In units of the means on ordinary rows, which are 2 for both.
+    assertEquals(List.of(0), given(noise, ordinary, options.relativeThreshold(1)).fakeLatents());
+    String message =
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> given(noise, ordinary, options.noiseSequences(201)))
+            .getMessage();
+    assertTrue(message.contains("expected at least 201 sequences of 4 rows, got 200"), message);
+  }
+
+  private FakeFeatures given(float[] noise, float[] ordinary, Options.Builder options)
+      throws IOException {
+    return Metrics.fakeFeatures(
+            List.of(sae),
+            ActivationSources.ofArray(noise, 5),
+            ActivationSources.ofArray(ordinary, 5),
+            options.build())
+        .get(0);
   }
 
   private void assertRefused(Options.Builder options, String part) {

@@ -45,7 +45,7 @@ final class Firings {
   }
 
   /** Adds a batch of sequences whose kept rows were encoded. */
-  void add(HookRows kept, Latents latents, int sequences, int length) {
+  void add(SequenceRows kept, Latents latents, int sequences, int length) {
     norms += kept.norms();
     rows += kept.keptRows();
     IntBuffer indices = latents.indices();

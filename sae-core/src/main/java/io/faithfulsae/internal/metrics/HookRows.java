@@ -14,7 +14,7 @@ import java.util.List;
  * The activations of one batch of sequences at a hook point, and those of them that a filter lets
  * through to SAEs, however many read them. Memory is kept from batch to batch.
  */
-public final class HookRows implements AutoCloseable {
+public final class HookRows implements SequenceRows, AutoCloseable {
   private final LanguageModel model;
   private final HookPoint hook;
   private final ActivationFilter filter;
@@ -117,21 +117,25 @@ public final class HookRows implements AutoCloseable {
   }
 
   /** Number of rows that the filter kept. */
+  @Override
   public int keptRows() {
     return kept.rows();
   }
 
   /** Σ‖x‖ over the kept rows. */
-  double norms() {
+  @Override
+  public double norms() {
     return norms;
   }
 
   /** Where a kept row stands, as sequence · length + position. */
+  @Override
   public int position(int keptRow) {
     return positions[keptRow];
   }
 
   /** The rows that the filter kept, for SAEs to encode; not to be changed. */
+  @Override
   public ActivationBatch kept() {
     return kept;
   }
@@ -161,7 +165,7 @@ public final class HookRows implements AutoCloseable {
     kept.close();
   }
 
-  private static double norm(float[] values) {
+  static double norm(float[] values) {
     double squares = 0;
     for (float value : values) {
       squares += (double) value * value;

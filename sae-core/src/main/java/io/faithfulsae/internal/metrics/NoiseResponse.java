@@ -1,42 +1,41 @@
 package io.faithfulsae.internal.metrics;
 
+import io.faithfulsae.ActivationSource;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
-import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Options;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Iterator;
 import java.util.List;
+import java.util.Optional;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
-/** Runs noise, and text to compare with, through a model and SAEs and counts who fires. */
+/** Runs noise, and ordinary rows to compare with, through SAEs and counts who fires. */
 public final class NoiseResponse {
-  private static final int BATCH_TOKENS = 4096;
 
   /** Enough for the spread of an interval to be right within some 3 %, few enough to be cheap. */
   private static final int MOST_BLOCKS = 512;
 
-  private final LanguageModel model;
   private final Options options;
-  private final HookPoint hook;
   private final List<Sae> saes;
-  private final HookRows rows;
   private final SharedEncoding encoding;
+  private final SequenceFeed noise;
+  private final Optional<? extends SequenceFeed> ordinary;
 
   private NoiseResponse(
-      LanguageModel model, HookPoint hook, Options options, List<Sae> saes, HookRows rows) {
-    this.model = model;
-    this.hook = hook;
+      Options options,
+      List<Sae> saes,
+      SequenceFeed noise,
+      Optional<? extends SequenceFeed> ordinary) {
     this.options = options;
     this.saes = saes;
-    this.rows = rows;
     this.encoding = new SharedEncoding(saes);
+    this.noise = noise;
+    this.ordinary = ordinary;
   }
 
   /** Counts the fake latents of each SAE; the model runs once for all. */
@@ -53,23 +52,53 @@ public final class NoiseResponse {
               + options.contextLength()
               + "; mend: lower it");
     }
-    int tokens = Math.max(BATCH_TOKENS, options.contextLength());
+    int tokens = Math.max(ModelFeed.BATCH_TOKENS, options.contextLength());
     try (HookRows rows = new HookRows(backend, model, hook, options.filter(), tokens)) {
-      return new NoiseResponse(model, hook, options, saes, rows).count();
+      return new NoiseResponse(
+              options,
+              saes,
+              ModelFeed.noise(model, options, rows),
+              options.text().map(text -> ModelFeed.text(text, options, rows)))
+          .count(model.name(), hook.toString());
     }
   }
 
-  private List<FakeFeatures> count() throws IOException {
+  /** Counts the fake latents of each SAE on rows that are there already. */
+  public static List<FakeFeatures> measure(
+      List<Sae> saes, ActivationSource noise, ActivationSource ordinary, Options options)
+      throws IOException {
+    Backend backend = HookRows.backendOf(saes);
+    int length = options.contextLength() - 1;
+    int sequences = options.noiseSequences();
+    return new NoiseResponse(
+            options,
+            saes,
+            new SourceFeed(noise, backend, length, sequences, sequences),
+            Optional.of(new SourceFeed(ordinary, backend, length, 1, options.textSequences())))
+        .count("", "");
+  }
+
+  private List<FakeFeatures> count(String model, String hook) throws IOException {
     List<double[]> thresholds = saes.stream().map(this::absoluteThresholds).toList();
-    List<Firings> text = text(thresholds);
+    List<Firings> ordinaryFirings = ordinary(thresholds);
     if (options.relativeThreshold()) {
-      thresholds = text.stream().map(this::relativeThresholds).toList();
-      text = text(thresholds);
+      if (ordinary.isEmpty()) {
+        throw new IllegalArgumentException(
+            "expected a text for relativeThreshold, got none; mend: give one in the options");
+      }
+      thresholds = ordinaryFirings.stream().map(this::relativeThresholds).toList();
+      ordinaryFirings = ordinary(thresholds);
     }
-    List<Firings> noise = noise(thresholds);
+    List<Firings> noiseFirings = run(noise, thresholds, MOST_BLOCKS);
     List<FakeFeatures> results = new ArrayList<>();
     for (int i = 0; i < saes.size(); i++) {
-      results.add(result(saes.get(i).config().dSae(), noise.get(i), text.get(i)));
+      results.add(
+          result(
+              model,
+              hook,
+              saes.get(i).config().dSae(),
+              noiseFirings.get(i),
+              ordinaryFirings.get(i)));
     }
     return results;
   }
@@ -84,97 +113,60 @@ public final class NoiseResponse {
     return Arrays.stream(text.means()).map(m -> m * options.activationThreshold()).toArray();
   }
 
-  private FakeFeatures result(int dSae, Firings noise, Firings text) {
-    double[] noiseRates = noise.rates();
-    double[] textRates = text.rates();
+  private FakeFeatures result(
+      String model, String hook, int dSae, Firings noiseFirings, Firings textFirings) {
+    double[] noiseRates = noiseFirings.rates();
+    double[] textRates = textFirings.rates();
     double limit = options.rateThreshold();
     List<Integer> fake =
         IntStream.range(0, dSae).filter(i -> noiseRates[i] > limit).boxed().toList();
     int[] resampled =
-        noise
+        noiseFirings
             .resampler()
             .countsAbove(limit, options.resamples(), Bootstrap.random(~options.seed()));
     double ratio = (double) fake.size() / dSae;
     double[] ratios = Arrays.stream(resampled).mapToDouble(c -> (double) c / dSae).toArray();
-    String noiseName = "uniform over " + model.vocabularySize() + " tokens behind BOS";
-    String textName = options.text().map(TokenSource::description).orElse("");
     return new FakeFeatures(
         options,
-        model.name(),
-        hook.toString(),
+        model,
+        hook,
         dSae,
         fake.size(),
         ratio,
         Bootstrap.interval(ratio, ratios, options.level()),
         fake,
         fake.stream().map(i -> noiseRates[i]).toList(),
-        options.text().isEmpty() ? List.of() : fake.stream().map(i -> textRates[i]).toList(),
+        ordinary.isEmpty() ? List.of() : fake.stream().map(i -> textRates[i]).toList(),
         (int) fake.stream().filter(i -> textRates[i] > limit).count(),
-        noise.sample(noiseName),
-        text.sample(textName),
+        noiseFirings.sample(noise.description()),
+        textFirings.sample(ordinary.map(SequenceFeed::description).orElse("")),
         Arrays.stream(resampled).boxed().toList());
   }
 
-  private List<Firings> noise(List<double[]> thresholds) {
-    int sequences = options.noiseSequences();
+  private List<Firings> ordinary(List<double[]> thresholds) throws IOException {
+    if (ordinary.isEmpty()) {
+      return thresholds.stream()
+          .map(of -> new Firings(options.definition(), of, options.textSequences(), 1))
+          .toList();
+    }
+    return run(ordinary.get(), thresholds, 1);
+  }
+
+  private List<Firings> run(SequenceFeed feed, List<double[]> thresholds, int mostBlocks)
+      throws IOException {
+    int sequences = feed.sequences();
+    int blocks = Math.min(sequences, mostBlocks);
     List<Firings> firings =
         thresholds.stream()
-            .map(
-                of ->
-                    new Firings(
-                        options.definition(), of, sequences, Math.min(sequences, MOST_BLOCKS)))
+            .map(of -> new Firings(options.definition(), of, sequences, blocks))
             .toList();
-    run(
-        new NoiseSequences(
-            sequences,
-            options.contextLength(),
-            model.vocabularySize(),
-            model.bosToken(),
-            options.seed()),
-        firings);
+    feed.run(
+        (rows, count, length) ->
+            encoding.encode(
+                rows.kept(), (i, latents) -> firings.get(i).add(rows, latents, count, length)));
     if (firings.get(0).rows() == 0) {
-      throw new IllegalArgumentException(
-          "expected a filter that leaves some of the noise, got "
-              + options.filter()
-              + "; mend: let more through");
+      throw feed.nothing();
     }
     return firings;
-  }
-
-  private List<Firings> text(List<double[]> thresholds) throws IOException {
-    List<Firings> firings =
-        thresholds.stream()
-            .map(of -> new Firings(options.definition(), of, options.textSequences(), 1))
-            .toList();
-    if (options.text().isPresent()) {
-      try (Stream<int[]> sequences = options.text().get().open(0)) {
-        run(
-            sequences
-                .filter(s -> s.length >= 2)
-                .limit(options.textSequences())
-                .map(s -> Arrays.copyOf(s, Math.min(s.length, options.contextLength())))
-                .iterator(),
-            firings);
-      }
-      if (firings.get(0).rows() == 0) {
-        throw new IllegalArgumentException(
-            "expected text of which the filter leaves some, got none from "
-                + options.text().get().description()
-                + "; mend: give more text, or another filter");
-      }
-    }
-    return firings;
-  }
-
-  private void run(Iterator<int[]> sequences, List<Firings> into) {
-    SequenceBatches batches =
-        new SequenceBatches(sequences, length -> Math.max(1, BATCH_TOKENS / length));
-    while (batches.hasNext()) {
-      int[][] tokens = batches.next();
-      rows.read(tokens);
-      encoding.encode(
-          rows.kept(),
-          (i, latents) -> into.get(i).add(rows, latents, tokens.length, tokens[0].length));
-    }
   }
 }
