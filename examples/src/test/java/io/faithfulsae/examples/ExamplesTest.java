@@ -1,5 +1,6 @@
 package io.faithfulsae.examples;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.ByteArrayOutputStream;
@@ -40,6 +41,20 @@ final class ExamplesTest {
   void customSourceIsReadAsAnyOther() throws IOException, InterruptedException {
     CustomSource.main(new String[0]);
     assertTrue(number("explained variance: ") > 0.9, printed.toString(StandardCharsets.UTF_8));
+  }
+
+  @Test
+  void fakeFeaturesThatWerePlantedAreFound() throws IOException, InterruptedException {
+    for (GroundTruth.Line line : GroundTruth.run(dir)) {
+      assertTrue(line.recovered() > 0.95, line.toString());
+      if (line.rows().equals("faithful")) {
+        assertTrue(line.fake() <= 1, line.toString());
+        assertEquals(0, line.planted());
+      } else {
+        assertTrue(line.planted() >= 14, line.toString());
+        assertTrue(line.fake() <= line.planted() + 1, line.toString());
+      }
+    }
   }
 
   private double number(String label) {
