@@ -4,10 +4,9 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.SaeFormatException;
-import io.faithfulsae.models.Tokenizer;
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
@@ -17,57 +16,63 @@ import java.util.stream.Stream;
 final class JsonLines {
   private static final JsonMapper JSON = JsonMapper.builder().build();
 
-  private JsonLines() {}
+  private final Path file;
+  private final TextOptions options;
+  private final Encoder encoder;
+  private final AtomicLong number = new AtomicLong();
 
-  @SuppressWarnings("StreamResourceLeak") // the caller closes the stream, and the file with it
-  static Stream<int[]> open(Path file, Tokenizer tokenizer) throws IOException {
-    AtomicLong number = new AtomicLong();
-    return Files.lines(file)
-        .map(
-            line ->
-                line.isBlank()
-                    ? new int[0]
-                    : document(file, number.incrementAndGet(), line, tokenizer));
+  private JsonLines(Path file, TextOptions options, Encoder encoder) {
+    this.file = file;
+    this.options = options;
+    this.encoder = encoder;
   }
 
-  private static int[] document(Path file, long number, String line, Tokenizer tokenizer) {
+  static Stream<int[]> open(Path file, TextOptions options, Encoder encoder) throws IOException {
+    BufferedReader lines = TextFiles.reader(file);
+    return lines
+        .lines()
+        .map(new JsonLines(file, options, encoder)::document)
+        .onClose(
+            () -> {
+              try {
+                lines.close();
+              } catch (IOException e) {
+                throw new UncheckedIOException(e);
+              }
+            });
+  }
+
+  private int[] document(String line) {
+    if (line.isBlank()) {
+      return new int[0];
+    }
+    number.incrementAndGet();
     try {
       JsonNode json = JSON.readTree(line);
       JsonNode ids = json.path("token_ids");
-      if (ids.isArray()) {
-        return withBos(
-            IntStream.range(0, ids.size()).map(i -> ids.get(i).asInt(-1)).toArray(), tokenizer);
+      if (options.isDefaultColumn() && ids.isArray()) {
+        return encoder.withBos(
+            IntStream.range(0, ids.size()).map(i -> ids.get(i).asInt(-1)).toArray());
       }
-      if (json.path("text").isTextual()) {
-        return withBos(tokenizer.encode(json.path("text").textValue()), tokenizer);
+      JsonNode text = json.path(options.column());
+      if (text.isTextual()) {
+        return encoder.document(text.textValue());
       }
     } catch (JsonProcessingException e) {
-      throw problem(file, number, "got: " + e.getOriginalMessage());
+      throw problem("got: " + e.getOriginalMessage());
     }
-    throw problem(file, number, "got neither");
+    throw problem(options.isDefaultColumn() ? "got neither" : "got none");
   }
 
-  private static UncheckedIOException problem(Path file, long number, String got) {
+  private UncheckedIOException problem(String got) {
     return new UncheckedIOException(
         new SaeFormatException(
             file,
             "document " + number,
-            "expected a JSON object with token_ids or text, "
+            "expected a JSON object with "
+                + (options.isDefaultColumn() ? "token_ids or text" : options.column())
+                + ", "
                 + got
                 + "; mend: write one object a line"));
-  }
-
-  /** Where EOS is the BOS of the next document as well, it stands once. */
-  private static int[] withBos(int[] tokens, Tokenizer tokenizer) {
-    int bos = tokenizer.bosToken();
-    int end = tokens.length;
-    if (bos == tokenizer.eosToken() && end > 1 && tokens[end - 1] == bos) {
-      end--;
-    }
-    boolean begun = end > 0 && tokens[0] == bos;
-    int[] document = new int[begun ? end : end + 1];
-    document[0] = bos;
-    System.arraycopy(tokens, begun ? 1 : 0, document, 1, document.length - 1);
-    return document;
   }
 }

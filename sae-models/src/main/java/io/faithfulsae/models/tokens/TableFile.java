@@ -79,9 +79,15 @@ public final class TableFile {
     return formatOf(file) != null;
   }
 
+  /** How the name of a table ends, without what says how it is compressed. */
+  static String ending(Path file) {
+    Format format = formatOf(file);
+    return format == null ? "" : format.ending;
+  }
+
   private static @Nullable Format formatOf(Path file) {
     String name = file.toString().toLowerCase(Locale.ROOT);
-    String plain = name.replaceFirst("\\.(gz|zst)$", "");
+    String plain = TextFiles.plainName(file);
     return Arrays.stream(Format.values())
         .filter(f -> (f == Format.PARQUET ? name : plain).endsWith(f.ending))
         .findFirst()

@@ -2,15 +2,11 @@ package io.faithfulsae.models.tokens;
 
 import io.faithfulsae.models.Tokenizer;
 import java.io.IOException;
-import java.io.InputStreamReader;
 import java.io.Reader;
 import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayDeque;
 import java.util.Iterator;
-import java.util.Locale;
 import java.util.NoSuchElementException;
 import java.util.Queue;
 import java.util.Spliterator;
@@ -19,7 +15,6 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
-import java.util.zip.GZIPInputStream;
 
 /** Documents of a text file, in pieces of bounded size. */
 final class TextDocuments implements Iterator<int[]> {
@@ -29,8 +24,9 @@ final class TextDocuments implements Iterator<int[]> {
    */
   private static final int PIECE = 1 << 18;
 
+  private final Path file;
   private final Reader reader;
-  private final Tokenizer tokenizer;
+  private final Encoder encoder;
   private final Pattern separator;
   private final StringBuilder text = new StringBuilder();
   private final char[] block = new char[1 << 16];
@@ -38,9 +34,11 @@ final class TextDocuments implements Iterator<int[]> {
   private boolean documentBegins = true;
   private boolean ended;
 
-  private TextDocuments(Reader reader, Tokenizer tokenizer) {
+  private TextDocuments(Path file, Reader reader, Encoder encoder) {
+    this.file = file;
     this.reader = reader;
-    this.tokenizer = tokenizer;
+    this.encoder = encoder;
+    Tokenizer tokenizer = encoder.tokenizer();
     this.separator =
         Pattern.compile(
             Pattern.quote("<|endoftext|>")
@@ -48,13 +46,9 @@ final class TextDocuments implements Iterator<int[]> {
                 + Pattern.quote(tokenizer.decode(tokenizer.eosToken())));
   }
 
-  static Stream<int[]> open(Path file, Tokenizer tokenizer) throws IOException {
-    Reader reader =
-        file.toString().toLowerCase(Locale.ROOT).endsWith(".gz")
-            ? new InputStreamReader(
-                new GZIPInputStream(Files.newInputStream(file)), StandardCharsets.UTF_8)
-            : Files.newBufferedReader(file);
-    Iterator<int[]> documents = new TextDocuments(reader, tokenizer);
+  static Stream<int[]> open(Path file, Encoder encoder) throws IOException {
+    Reader reader = TextFiles.reader(file);
+    Iterator<int[]> documents = new TextDocuments(file, reader, encoder);
     return StreamSupport.stream(
             Spliterators.spliteratorUnknownSize(documents, Spliterator.ORDERED), false)
         .onClose(
@@ -92,7 +86,7 @@ final class TextDocuments implements Iterator<int[]> {
         text.append(block, 0, count);
       }
     } catch (IOException e) {
-      throw new UncheckedIOException(e);
+      throw new UncheckedIOException(TextFiles.problem(file, e));
     }
     int done = 0;
     Matcher matcher = separator.matcher(text);
@@ -113,14 +107,15 @@ final class TextDocuments implements Iterator<int[]> {
     if (piece.isBlank()) {
       return;
     }
-    int[] tokens = tokenizer.encode(documentBegins ? piece.stripLeading() : piece);
-    if (documentBegins) {
-      int[] withBos = new int[tokens.length + 1];
-      withBos[0] = tokenizer.bosToken();
-      System.arraycopy(tokens, 0, withBos, 1, tokens.length);
-      tokens = withBos;
-      documentBegins = false;
+    if (!documentBegins) {
+      ready.add(encoder.encode(piece));
+      return;
     }
-    ready.add(tokens);
+    int[] tokens = encoder.encode(piece.stripLeading());
+    int[] withBos = new int[tokens.length + 1];
+    withBos[0] = encoder.tokenizer().bosToken();
+    System.arraycopy(tokens, 0, withBos, 1, tokens.length);
+    documentBegins = false;
+    ready.add(withBos);
   }
 }

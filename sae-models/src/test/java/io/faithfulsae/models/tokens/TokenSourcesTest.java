@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.github.luben.zstd.ZstdOutputStream;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.models.GoldenModels;
@@ -12,7 +13,9 @@ import io.faithfulsae.models.Tokenizer;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.sql.Connection;
 import java.sql.DriverManager;
@@ -84,7 +87,8 @@ class TokenSourcesTest {
     try (Connection database = DriverManager.getConnection("jdbc:duckdb:");
         Statement statement = database.createStatement()) {
       String rows = "SELECT * FROM (VALUES (1, 'The cat sat.'), (2, 'One day, \"so\"')) t(n, text)";
-      for (String target : List.of("a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.jsonl.gz")) {
+      for (String target :
+          List.of("a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.jsonl.gz", "a.jsonl.zst")) {
         String path = temp.resolve(target).toString();
         statement.execute(
             target.endsWith("tsv")
@@ -101,8 +105,27 @@ class TokenSourcesTest {
     try (OutputStream gz = new GZIPOutputStream(Files.newOutputStream(temp.resolve("a.txt.gz")))) {
       gz.write(Files.readAllBytes(text));
     }
+    try (OutputStream zst =
+        new ZstdOutputStream(Files.newOutputStream(temp.resolve("a.txt.zst")))) {
+      zst.write(Files.readAllBytes(text));
+    }
+    Path lines = Files.createDirectories(temp.resolve("lines"));
+    Files.copy(temp.resolve("a.jsonl.zst"), lines.resolve("part-0.jsonl.zst"));
+    Files.writeString(lines.resolve("README.txt"), "not part of the text");
+    Files.writeString(Files.createDirectories(lines.resolve(".cache")).resolve("b.csv"), "no");
     for (String name :
-        List.of("a.csv", "a.csv.gz", "a.tsv", "a.parquet", "a.jsonl.gz", "a.txt.gz", "hub")) {
+        List.of(
+            "a.csv",
+            "a.csv.gz",
+            "a.tsv",
+            "a.parquet",
+            "a.jsonl.gz",
+            "a.jsonl.zst",
+            "a.txt.gz",
+            "a.txt.zst",
+            "hub",
+            "hub/data/train-*.parquet",
+            "lines")) {
       List<int[]> found = read(TokenSources.ofFile(temp.resolve(name), tokenizer, 4), 0);
       assertEquals(expected.size(), found.size(), name);
       for (int i = 0; i < expected.size(); i++) {
@@ -112,8 +135,83 @@ class TokenSourcesTest {
     SaeFormatException missing =
         assertThrows(
             SaeFormatException.class,
-            () -> TokenSources.ofFile(temp.resolve("a.csv"), "sentence", tokenizer, 4));
+            () ->
+                TokenSources.ofFile(
+                    temp.resolve("a.csv"),
+                    TextOptions.DEFAULT.withColumn("sentence"),
+                    tokenizer,
+                    4));
     assertTrue(missing.getMessage().contains("[n, text]"), missing.getMessage());
+    Files.copy(temp.resolve("a.csv"), hub.resolve("extra.csv"));
+    assertSays(hub, 4, "expected files of one format, got [.csv, .parquet]");
+    assertThrows(
+        NoSuchFileException.class,
+        () -> TokenSources.ofFile(hub.resolve("test-*.parquet"), tokenizer, 4));
+  }
+
+  @Test
+  void sequencesMayEndWhereDocumentsDo() throws IOException {
+    Path file =
+        Files.writeString(
+            temp.resolve("a.txt"), "The cat sat.\n<|endoftext|>\nOne day the sun<|endoftext|>the");
+    List<int[]> expected = new ArrayList<>();
+    for (String text : new String[] {"The cat sat.\n", "One day the sun", "the"}) {
+      int[] tokens = tokenizer.encode(text);
+      int[] document = new int[tokens.length + 1];
+      System.arraycopy(tokens, 0, document, 1, tokens.length);
+      for (int at = 0; at < document.length; at += 5) {
+        int end = Math.min(document.length, at + 5);
+        if (end - at > 1) {
+          expected.add(java.util.Arrays.copyOfRange(document, at, end));
+        }
+      }
+    }
+    assertTrue(expected.stream().anyMatch(sequence -> sequence.length < 5));
+    TokenSource source =
+        TokenSources.ofFile(file, TextOptions.DEFAULT.withinDocuments(), tokenizer, 5);
+    for (int first : new int[] {0, 2}) {
+      List<int[]> found = read(source, first);
+      assertEquals(expected.size() - first, found.size());
+      for (int i = 0; i < found.size(); i++) {
+        assertArrayEquals(expected.get(first + i), found.get(i), "sequence " + i);
+      }
+    }
+    assertTrue(source.description().contains("within documents"), source.description());
+  }
+
+  @Test
+  void theColumnIsAFieldOfJsonLinesToo() throws IOException {
+    Path file =
+        Files.writeString(
+            temp.resolve("a.jsonl"),
+            "{\"content\": \"THE CAT\", \"text\": \"sun\", \"token_ids\": [0, 1, 2, 3]}\n");
+    TextOptions options = TextOptions.DEFAULT.withColumn("content").withLowerCase(true);
+    int[] tokens = tokenizer.encode("the cat");
+    int[] found = read(TokenSources.ofFile(file, options, tokenizer, 1 + tokens.length), 0).get(0);
+    assertEquals(0, found[0]);
+    assertArrayEquals(tokens, java.util.Arrays.copyOfRange(found, 1, found.length));
+    SaeFormatException none =
+        assertThrows(
+            SaeFormatException.class,
+            () -> TokenSources.ofFile(file, TextOptions.DEFAULT.withColumn("body"), tokenizer, 4));
+    assertTrue(none.getMessage().contains("expected a JSON object with body, got none"));
+  }
+
+  @Test
+  void saysWhatIsWrongWithAPackedFile() throws IOException {
+    byte[] text = "The cat sat in the sun. ".repeat(200).getBytes(StandardCharsets.UTF_8);
+    Path whole = temp.resolve("whole.txt.zst");
+    try (OutputStream zst = new ZstdOutputStream(Files.newOutputStream(whole))) {
+      zst.write(text);
+    }
+    byte[] packed = Files.readAllBytes(whole);
+    assertSays(
+        Files.write(temp.resolve("cut.txt.zst"), java.util.Arrays.copyOf(packed, 30)),
+        4,
+        "expected UTF-8, packed as the name says");
+    assertSays(Files.write(temp.resolve("no.txt.gz"), text), 4, "Not in GZIP format");
+    assertSays(
+        Files.write(temp.resolve("latin.txt"), new byte[] {'a', (byte) 0xe9, 'b'}), 4, "Malformed");
   }
 
   @Test

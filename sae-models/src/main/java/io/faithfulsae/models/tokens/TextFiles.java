@@ -1,0 +1,139 @@
+package io.faithfulsae.models.tokens;
+
+import com.github.luben.zstd.ZstdInputStream;
+import io.faithfulsae.SaeFormatException;
+import java.io.BufferedInputStream;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.DirectoryStream;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import java.util.zip.GZIPInputStream;
+
+/** The files of a text, and their characters. */
+final class TextFiles {
+  private static final int BUFFER = 1 << 16;
+
+  private TextFiles() {}
+
+  /**
+   * The files that a path names, in the order of their names: itself; all that match, if its last
+   * part is a pattern such as {@code train-*.parquet}; of a folder, all in it of one format, tables
+   * before plain text, so that what describes a data set does not count as its text.
+   *
+   * @throws SaeFormatException if a folder has no text, or tables of several formats
+   */
+  static List<Path> of(Path path) throws IOException {
+    if (Files.isDirectory(path)) {
+      return inFolder(path);
+    }
+    String name = String.valueOf(path.getFileName());
+    if (!Files.exists(path) && name.matches(".*[*?\\[{].*")) {
+      return matching(path, name);
+    }
+    return List.of(path);
+  }
+
+  private static List<Path> matching(Path path, String pattern) throws IOException {
+    Path folder = path.toAbsolutePath().getParent();
+    List<Path> found = new ArrayList<>();
+    if (folder != null && Files.isDirectory(folder)) {
+      try (DirectoryStream<Path> matches = Files.newDirectoryStream(folder, pattern)) {
+        matches.forEach(found::add);
+      }
+    }
+    if (found.isEmpty()) {
+      throw new NoSuchFileException(path.toString());
+    }
+    return found.stream().sorted().toList();
+  }
+
+  private static List<Path> inFolder(Path folder) throws IOException {
+    List<Path> files;
+    try (Stream<Path> all = Files.walk(folder)) {
+      files =
+          all.filter(Files::isRegularFile)
+              .filter(file -> !folder.relativize(file).toString().matches("(.*/)?\\..*"))
+              .sorted()
+              .toList();
+    }
+    List<Path> tables = files.stream().filter(TableFile::isTable).toList();
+    Set<String> formats = tables.stream().map(TableFile::ending).collect(Collectors.toSet());
+    if (formats.size() > 1) {
+      throw new SaeFormatException(
+          folder,
+          "folder",
+          "expected files of one format, got "
+              + formats.stream().sorted().toList()
+              + "; mend: name some of them, such as "
+              + folder.resolve("*" + formats.stream().sorted().toList().get(0)));
+    }
+    List<Path> chosen =
+        tables.isEmpty()
+            ? files.stream().filter(file -> plainName(file).endsWith(".txt")).toList()
+            : tables;
+    if (chosen.isEmpty()) {
+      throw new SaeFormatException(
+          folder,
+          "folder",
+          "expected .parquet, .jsonl, .csv, .tsv or .txt files, perhaps .gz or .zst, got none; mend: name a file");
+    }
+    return chosen;
+  }
+
+  /** A file's name in lower case, without what says how it is compressed. */
+  static String plainName(Path file) {
+    return file.toString().toLowerCase(Locale.ROOT).replaceFirst("\\.(gz|zst)$", "");
+  }
+
+  /**
+   * The characters of a file in UTF-8, unpacked if its name ends in {@code .gz} or {@code .zst}.
+   */
+  static BufferedReader reader(Path file) throws IOException {
+    InputStream bytes = new BufferedInputStream(Files.newInputStream(file), BUFFER);
+    try {
+      // A decoder, and not a charset, so that what is not UTF-8 is an error.
+      return new BufferedReader(
+          new InputStreamReader(unpacked(file, bytes), StandardCharsets.UTF_8.newDecoder()),
+          BUFFER);
+    } catch (IOException e) {
+      bytes.close();
+      throw problem(file, e);
+    }
+  }
+
+  private static InputStream unpacked(Path file, InputStream bytes) throws IOException {
+    String name = file.toString().toLowerCase(Locale.ROOT);
+    if (name.endsWith(".gz")) {
+      return new GZIPInputStream(bytes, BUFFER);
+    }
+    if (!name.endsWith(".zst")) {
+      return bytes;
+    }
+    try {
+      return new ZstdInputStream(bytes);
+    } catch (NoClassDefFoundError e) {
+      throw new IllegalStateException(
+          "expected zstd-jni to read " + file + ", got none; mend: add com.github.luben:zstd-jni",
+          e);
+    }
+  }
+
+  /** What went wrong while a file's characters were read. */
+  static SaeFormatException problem(Path file, IOException e) {
+    return new SaeFormatException(
+        file,
+        "text",
+        "expected UTF-8, packed as the name says, got: " + e + "; mend: fetch it again");
+  }
+}
