@@ -2,13 +2,23 @@ package io.faithfulsae.cli;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.ShardIndex;
+import io.faithfulsae.TokenSource;
 import io.faithfulsae.console.Progress;
+import io.faithfulsae.console.ShardSession;
 import io.faithfulsae.internal.Safetensors;
 import io.faithfulsae.internal.Safetensors.DType;
 import io.faithfulsae.internal.Safetensors.Tensor;
 import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.tokens.TokenSources;
+import io.faithfulsae.study.Json;
+import io.faithfulsae.study.ModelHash;
+import io.faithfulsae.study.TrainedOn;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
@@ -17,20 +27,30 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
+import java.util.function.LongConsumer;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae activations}: the residual stream of given tokens. */
+/** {@code sae activations}: a model's activations, of text as shards, or of given tokens. */
 @Command(
     name = "activations",
-    description =
-        "Writes a model's activations at a hook point, for given tokens, as safetensors: 'activations' [B, T, d] float32.")
+    description = {
+      "Writes a model's activations at a hook point.",
+      "With --data: of a text, as a folder of safetensors shards with an index, for 'train --activations'. Stopped, the same command goes on.",
+      "With --tokens: of given tokens, as one file: 'activations' [B, T, d] float32."
+    })
 final class ActivationsCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
   @Mixin ModelOptions models;
+  @Mixin FilterOptions filters;
+  @Mixin TextReading reading;
+  @Mixin ShardOptions layout;
 
   @Option(
       names = "--hook",
@@ -39,21 +59,30 @@ final class ActivationsCommand implements Callable<Integer> {
       description = "Hook point, such as blocks.2.hook_resid_pre.")
   String hook;
 
+  @Option(names = "--data", paramLabel = "FILE", description = "Text: " + TextReading.FORMATS)
+  @Nullable Path data;
+
+  @Option(
+      names = "--context",
+      paramLabel = "N",
+      defaultValue = "128",
+      description = "Tokens a sequence (default: ${DEFAULT-VALUE}, or the model's context).")
+  int context;
+
   @Option(
       names = "--tokens",
       paramLabel = "FILE.json",
-      required = true,
-      description = "Array of equally long arrays of token ids.")
-  Path tokens;
+      description = "Instead of text: an array of equally long arrays of token ids.")
+  @Nullable Path tokens;
 
   @Option(
       names = "--out",
-      paramLabel = "FILE.safetensors",
+      paramLabel = "PATH",
       required = true,
-      description = "File to write.")
+      description = "Folder of shards to write or go on with, or with --tokens the file.")
   Path out;
 
-  @Option(names = "--logits", description = "Write 'logits' [B, T, V] too.")
+  @Option(names = "--logits", description = "With --tokens: write 'logits' [B, T, V] too.")
   boolean withLogits;
 
   /** One kind of output of a forward pass. */
@@ -64,19 +93,73 @@ final class ActivationsCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     HookPoint point = common.fromOptions(() -> HookPoint.parse(hook));
-    int[][] sequences = read(tokens);
+    Path text = data;
+    Path given = tokens;
+    if (text != null && given == null && !withLogits) {
+      return writeShards(point, text);
+    }
+    if (text == null && given != null) {
+      return writeFile(point, read(given));
+    }
+    throw common.usage(
+        "expected --data, or --tokens with or without --logits, got "
+            + (text == null ? "neither" : given == null ? "--data with --logits" : "both")
+            + "; mend: say what the model shall read");
+  }
+
+  private int writeShards(HookPoint point, Path text) throws IOException {
+    common.fromOptions(() -> layout.with(Map.of()));
+    Path folder = models.folder();
+    try (OnnxModel model = models.open(folder);
+        Tokenizer tokenizer = Tokenizer.open(folder)) {
+      int length = Math.min(context, model.contextLength());
+      TokenSource sequences = TokenSources.ofFile(text, reading.options(), tokenizer, length);
+      // What goes on leaves out what it has left out so far.
+      ActivationFilter filter =
+          ShardIndex.isIn(out)
+              ? filters.forEvaluation(ShardIndex.read(out).metadata())
+              : filters.forTraining(model, point, sequences, models.batchSequences);
+      Map<String, String> metadata =
+          new TreeMap<>(
+              new TrainedOn(model.name(), point, text.toString(), length, filter).metadata());
+      metadata.put("dataset", sequences.description());
+      metadata.put("model_sha256", ModelHash.of(folder));
+      metadata.put(
+          "tokenizer_sha256", Json.sha256(Files.readAllBytes(folder.resolve("tokenizer.json"))));
+      ShardIndex index =
+          ShardSession.run(
+              "activations",
+              out,
+              ActivationSources.ofModel(model, point, sequences, filter, models.batchSequences),
+              layout.with(metadata));
+      common.print(
+          index,
+          String.format(
+              Locale.ROOT,
+              "%,d rows of %d in %d shards, %s; left out: %,d by position, %,d by token, %,d by norm%n%s",
+              index.rows(),
+              index.dIn(),
+              index.shards().size(),
+              index.precision(),
+              index.filtered().byPosition(),
+              index.filtered().byToken(),
+              index.filtered().byNorm(),
+              out));
+    }
+    return 0;
+  }
+
+  private int writeFile(HookPoint point, int[][] sequences) throws IOException {
     try (OnnxModel model = models.open(models.folder());
-        Progress progress =
-            Progress.start(
-                "activations", "sequences", (long) sequences.length * (withLogits ? 2 : 1))) {
+        Progress progress = Progress.start("activations", "sequences", sequences.length)) {
+      int passes = withLogits ? 2 : 1;
       List<Tensor> tensors = new ArrayList<>();
       tensors.add(
           tensor(
               "activations",
               sequences,
               model.dModel(),
-              progress,
-              0,
+              done -> progress.at(done / passes),
               (batch, into) -> model.activations(point, batch, into)));
       if (withLogits) {
         tensors.add(
@@ -84,8 +167,7 @@ final class ActivationsCommand implements Callable<Integer> {
                 "logits",
                 sequences,
                 model.vocabularySize(),
-                progress,
-                sequences.length,
+                done -> progress.at((sequences.length + done) / passes),
                 model::logits));
       }
       Safetensors.write(out, Map.of("model", model.name(), "hook", point.toString()), tensors);
@@ -97,7 +179,7 @@ final class ActivationsCommand implements Callable<Integer> {
   }
 
   private Tensor tensor(
-      String name, int[][] sequences, int width, Progress progress, long before, Forward forward) {
+      String name, int[][] sequences, int width, LongConsumer progress, Forward forward) {
     int length = sequences[0].length;
     return TensorBlocks.tensor(
         name,
@@ -105,13 +187,12 @@ final class ActivationsCommand implements Callable<Integer> {
         List.of((long) sequences.length, (long) length, (long) width),
         number -> {
           int first = number * models.batchSequences;
-          int[][] batch =
-              Arrays.copyOfRange(
-                  sequences, first, Math.min(sequences.length, first + models.batchSequences));
+          int last = Math.min(sequences.length, first + models.batchSequences);
+          int[][] batch = Arrays.copyOfRange(sequences, first, last);
           ByteBuffer bytes =
               TensorBlocks.allocate(Math.multiplyExact(batch.length * length, width));
           forward.run(batch, bytes.asFloatBuffer());
-          progress.at(before + first + batch.length);
+          progress.accept(last);
           return bytes;
         });
   }

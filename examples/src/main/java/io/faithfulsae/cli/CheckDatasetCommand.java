@@ -6,6 +6,7 @@ import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FirstTokens;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.tokens.TextOptions;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.study.FirstTokenPlot;
 import java.io.IOException;
@@ -35,8 +36,16 @@ final class CheckDatasetCommand implements Callable<Integer> {
       names = "--data",
       paramLabel = "FILE",
       required = true,
-      description = "Data set, .jsonl or .txt.")
+      description = "Data set: " + TextReading.FORMATS)
   Path data;
+
+  @Option(
+      names = "--column",
+      paramLabel = "NAME",
+      defaultValue = "text",
+      description =
+          "Column of tables, or field of JSON lines, with the text (default: ${DEFAULT-VALUE}).")
+  String column;
 
   @Option(
       names = "--against",
@@ -76,11 +85,12 @@ final class CheckDatasetCommand implements Callable<Integer> {
     Path folder = models.folder();
     try (OnnxModel model = models.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder)) {
-      TokenSource documents = TokenSources.documents(data, tokenizer);
+      TextOptions reading = TextOptions.DEFAULT.withColumn(column);
+      TokenSource documents = TokenSources.documents(data, reading, tokenizer);
       List<Double> coverage = new ArrayList<>();
       Path other = against;
       if (other != null) {
-        TokenSource others = TokenSources.documents(other, tokenizer);
+        TokenSource others = TokenSources.documents(other, reading, tokenizer);
         for (int n : COVERED) {
           coverage.add(Metrics.coverage(documents, others, n, maxTokens));
         }

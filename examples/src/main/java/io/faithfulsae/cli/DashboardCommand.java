@@ -40,7 +40,7 @@ final class DashboardCommand implements Callable<Integer> {
       names = "--data",
       paramLabel = "FILE",
       required = true,
-      description = "Text to look for examples in.")
+      description = "Text to look for examples in: " + TextReading.FORMATS)
   Path data;
 
   @Option(

@@ -27,7 +27,7 @@ final class EvaluateCommand implements Callable<Integer> {
       names = "--data",
       paramLabel = "FILE",
       required = true,
-      description = "Text that the SAE was not trained on, .jsonl or .txt.")
+      description = "Text that the SAE was not trained on: " + TextReading.FORMATS)
   Path data;
 
   @Option(

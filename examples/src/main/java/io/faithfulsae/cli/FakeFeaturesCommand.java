@@ -55,7 +55,7 @@ final class FakeFeaturesCommand implements Callable<Integer> {
   @Option(
       names = "--data",
       paramLabel = "FILE",
-      description = "Ordinary text, to tell latents that fire everywhere.")
+      description = "Ordinary text, to tell latents that fire everywhere: " + TextReading.FORMATS)
   @Nullable Path data;
 
   @Option(

@@ -8,6 +8,7 @@ import io.faithfulsae.TokenSource;
 import io.faithfulsae.console.Closing;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.tokens.TextOptions;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -23,6 +24,7 @@ final class SaeOnModel {
 
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
+  @Mixin TextReading reading;
 
   @Option(
       names = "--sae",
@@ -55,7 +57,8 @@ final class SaeOnModel {
       OnnxModel model = opening.add(models.open(folder));
       Tokenizer tokenizer = opening.add(Tokenizer.open(folder));
       int length = contextOf(loaded, model.contextLength());
-      return new Opened(loaded, model, tokenizer, point, length, filter, opening.keep());
+      return new Opened(
+          loaded, model, tokenizer, point, length, filter, reading.options(), opening.keep());
     }
   }
 
@@ -83,6 +86,7 @@ final class SaeOnModel {
    *
    * @param context tokens a sequence
    * @param filter what was left out of training, where no option says otherwise
+   * @param reading how text is read
    */
   record Opened(
       Sae sae,
@@ -91,11 +95,12 @@ final class SaeOnModel {
       HookPoint hook,
       int context,
       ActivationFilter filter,
+      TextOptions reading,
       Closing resources)
       implements AutoCloseable {
     /** Sequences of a text, as long as those of training. */
     TokenSource text(Path file) throws IOException {
-      return TokenSources.ofFile(file, tokenizer, context);
+      return TokenSources.ofFile(file, reading, tokenizer, context);
     }
 
     @Override

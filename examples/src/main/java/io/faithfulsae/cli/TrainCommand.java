@@ -6,6 +6,7 @@ import io.faithfulsae.ActivationSources;
 import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.ShardIndex;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.console.TrainingSession;
 import io.faithfulsae.models.OnnxModel;
@@ -38,6 +39,7 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
+  @Mixin TextReading reading;
 
   @Option(
       names = "--hook",
@@ -49,7 +51,7 @@ final class TrainCommand implements Callable<Integer> {
       names = "--data",
       paramLabel = "FILE",
       description =
-          "Text: FILE.jsonl, as 'generate' writes it or with a field 'text', or FILE.txt.")
+          "Text: FILE.jsonl, as 'generate' writes it, or any other: " + TextReading.FORMATS)
   @Nullable Path data;
 
   @Option(
@@ -63,7 +65,7 @@ final class TrainCommand implements Callable<Integer> {
       names = "--activations",
       paramLabel = "DIR",
       description =
-          "Folder of *.safetensors with 'activations' [n, d], in place of model, hook and data.")
+          "Folder of shards that 'activations' wrote, or of any *.safetensors with 'activations' [n, d], in place of model, hook and data.")
   @Nullable Path activations;
 
   @Option(names = "--d-sae", paramLabel = "N", required = true, description = "Latents.")
@@ -156,8 +158,12 @@ final class TrainCommand implements Callable<Integer> {
         throw common.usage(
             "expected --activations, or --model, --hook and --data, got both; mend: leave out one of them");
       }
-      return train(
-          training, ActivationSources.ofShards(stored), Map.of("dataset_path", stored.toString()));
+      // Shards that 'activations' wrote know their model, hook and text, as training on these does.
+      Map<String, String> metadata =
+          ShardIndex.isIn(stored)
+              ? ShardIndex.read(stored).metadata()
+              : Map.of("dataset_path", stored.toString());
+      return train(training, ActivationSources.ofShards(stored), metadata);
     }
     String name = hook;
     Path text = data;
@@ -170,7 +176,7 @@ final class TrainCommand implements Callable<Integer> {
     try (OnnxModel model = models.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder)) {
       int length = Math.min(context, model.contextLength());
-      TokenSource sequences = TokenSources.ofFile(text, tokenizer, length);
+      TokenSource sequences = TokenSources.ofFile(text, reading.options(), tokenizer, length);
       ActivationFilter filter = filters.forTraining(model, point, sequences, models.batchSequences);
       TrainedOn rows = new TrainedOn(model.name(), point, text.toString(), length, filter);
       return train(

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.PrintStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import me.tongfei.progressbar.ConsoleProgressBarConsumer;
 import me.tongfei.progressbar.DelegatingProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
@@ -33,10 +34,16 @@ public final class Progress implements AutoCloseable {
    * @param total the count at the end, or -1 while it is not known
    */
   public static Progress start(String task, String unit, long total) {
-    return start(task, unit, total, System.err, isTerminal());
+    return start(task, unit, 0, total);
   }
 
-  static Progress start(String task, String unit, long total, PrintStream to, boolean terminal) {
+  /** As {@link #start(String, String, long)}, of work of which a part was done earlier. */
+  public static Progress start(String task, String unit, long done, long total) {
+    return start(task, unit, done, total, System.err, isTerminal());
+  }
+
+  static Progress start(
+      String task, String unit, long done, long total, PrintStream to, boolean terminal) {
     ProgressBarConsumer consumer =
         terminal
             ? new ConsoleProgressBarConsumer(to)
@@ -46,6 +53,7 @@ public final class Progress implements AutoCloseable {
             .setTaskName(task)
             .setUnit(" " + unit, 1)
             .setInitialMax(total)
+            .startsFrom(done, Duration.ZERO)
             .setStyle(ProgressBarStyle.ASCII)
             .setUpdateIntervalMillis(terminal ? TERMINAL_MILLIS : LOG_MILLIS)
             .showSpeed()

@@ -13,10 +13,11 @@ import java.util.List;
 import java.util.stream.Stream;
 
 /** One hash over what makes a model folder this model: its configuration, tokenizer and weights. */
-final class ModelHash {
+public final class ModelHash {
   private ModelHash() {}
 
-  static String of(Path folder) throws IOException {
+  /** SHA-256 of a folder's files, in hexadecimal. */
+  public static String of(Path folder) throws IOException {
     MessageDigest digest = Json.sha256();
     try (Stream<Path> files = Files.list(folder)) {
       List<Path> relevant =

@@ -1,0 +1,29 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.models.tokens.TextOptions;
+import picocli.CommandLine.Option;
+
+/** How text is read; the files are JSON lines, CSV, TSV, Parquet or plain text, packed or not. */
+final class TextReading {
+  /** For the descriptions of options that name a text. */
+  static final String FORMATS =
+      ".jsonl, .txt, .csv, .tsv, .parquet, perhaps .gz or .zst, a folder of them, or a pattern such as 'train-*.parquet'.";
+
+  @Option(
+      names = "--column",
+      paramLabel = "NAME",
+      defaultValue = "text",
+      description =
+          "Column of tables, or field of JSON lines, with the text (default: ${DEFAULT-VALUE}).")
+  String column;
+
+  @Option(
+      names = "--within-documents",
+      description =
+          "End sequences where documents end, so that none holds parts of two. Default: documents run on into each other.")
+  boolean withinDocuments;
+
+  TextOptions options() {
+    return new TextOptions(column, !withinDocuments, false);
+  }
+}

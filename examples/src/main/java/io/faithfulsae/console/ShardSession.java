@@ -1,0 +1,42 @@
+package io.faithfulsae.console;
+
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.ShardIndex;
+import io.faithfulsae.ShardWriter;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** Writes shards with progress, and keeps the whole ones when the user stops it. */
+public final class ShardSession {
+  private ShardSession() {}
+
+  /**
+   * Writes to the end, from where the folder's index says.
+   *
+   * @param name of the work, for the progress line
+   * @throws StoppedException if the user stopped it
+   */
+  public static ShardIndex run(
+      String name, Path dir, ActivationSource source, ShardWriter.Options options)
+      throws IOException {
+    AtomicBoolean stopped = new AtomicBoolean();
+    Interrupts.Registration onStop = Interrupts.onStop(() -> stopped.set(true));
+    try (ShardWriter writer = ShardWriter.open(dir, source, options);
+        Progress progress =
+            Progress.start(name, "rows", writer.rows(), writer.rowsAtMost().orElse(-1))) {
+      while (writer.advance()) {
+        progress.at(writer.rows(), writer.index().shards().size() + " shards");
+        if (stopped.get()) {
+          throw new StoppedException(
+              "stopped after %d rows in %d shards; the same command goes on from there"
+                  .formatted(writer.index().rows(), writer.index().shards().size()));
+        }
+      }
+      progress.at(writer.rows());
+      return writer.index();
+    } finally {
+      onStop.close();
+    }
+  }
+}
