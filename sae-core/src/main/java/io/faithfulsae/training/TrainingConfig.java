@@ -30,7 +30,9 @@ package io.faithfulsae.training;
  * @param decoderNorm when decoder rows are scaled to unit norm
  * @param projectGradient whether the part of the decoder gradient parallel to its row is taken out
  * @param trainEncoderBias whether b_enc is trained (the study's TopK leaves it at zero)
- * @param freezeDecoder whether W_dec stays as it is and the encoder alone is trained
+ * @param freezeDecoder whether W_dec stays as it is and the encoder alone (with b_dec) is trained;
+ *     give the directions with {@link SaeTrainer#withInitial}. With scaleActivations, the saved
+ *     W_dec is divided by the scale.
  * @param encoderInit initial W_enc; W_dec starts as its transpose with unit rows
  * @param decoderBiasInit initial b_dec
  * @param scaleActivations whether activations are multiplied by one constant so that the mean norm
