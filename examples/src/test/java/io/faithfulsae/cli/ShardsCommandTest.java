@@ -180,7 +180,8 @@ final class ShardsCommandTest {
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
                 "-cp",
-                System.getProperty("java.class.path"),
+                // Longer than ONNX Runtime can match on an ordinary thread's stack.
+                System.getProperty("java.class.path") + ":" + "x".repeat(8_000),
                 SaeCommand.class.getName()));
     Arrays.stream(arguments).map(String::valueOf).forEach(command::add);
     return new ProcessBuilder(command)
