@@ -7,9 +7,9 @@ cudaError_t launch_squares(const float *gradient, int64_t count, double *partial
     return launch(squares_kernel, kSquareBlocks, stream, gradient, count, partials);
 }
 
-cudaError_t launch_prepare_update(const double *partials, int64_t count, const AdamOptions &options, double lr,
-                                  StepSums *sums, StepStatus *status, cudaStream_t stream) {
-    return launch(prepare_update_kernel, 1, stream, partials, count, options, lr, sums, status);
+cudaError_t launch_prepare_update(const double *partials, int64_t count, const AdamOptions &options, StepSums *sums,
+                                  StepStatus *status, cudaStream_t stream) {
+    return launch(prepare_update_kernel, 1, stream, partials, count, options, sums, status);
 }
 
 cudaError_t launch_update(const float *gradient, int64_t count, const AdamOptions &options, const StepSums *sums,

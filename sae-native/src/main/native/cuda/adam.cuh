@@ -20,6 +20,7 @@
 #include "device.h"
 #include "kernels.h"
 #include "reduce.cuh"
+#include "step_numbers.cuh"
 
 namespace sae::cuda {
 namespace {
@@ -40,8 +41,8 @@ __global__ void __launch_bounds__(kThreads)
 
 /* One block. partials holds the squares of every trained gradient; count 0: clipping is off. */
 __global__ void __launch_bounds__(kThreads)
-    prepare_update_kernel(const double *__restrict__ partials, int64_t count, AdamOptions options, double lr,
-                          StepSums *sums, StepStatus *status) {
+    prepare_update_kernel(const double *__restrict__ partials, int64_t count, AdamOptions options, StepSums *sums,
+                          StepStatus *status) {
     double squares = 0.0;
     for (int64_t i = threadIdx.x; i < count; i += kThreads) {
         squares += partials[i];
@@ -50,17 +51,11 @@ __global__ void __launch_bounds__(kThreads)
     if (threadIdx.x != 0) {
         return;
     }
-    if (status->bad_row != kNoBadRow) {
-        status->refused_row = status->bad_row; // until the host asks
-        return;
+    if (begin_update(options, sums, status)) {
+        const double norm = sqrt(squares);
+        sums->clip = count == 0 ? 1.0 : clip_factor(options, norm);
+        status->stats[SAE_STAT_GRADIENT_NORM] = norm;
     }
-    const double norm = sqrt(squares);
-    const double t = static_cast<double>(++status->steps);
-    sums->clip = count == 0 ? 1.0 : fmin(1.0, options.clip_norm / (norm + 1e-6));
-    sums->step_size = lr / (1.0 - pow(options.beta1, t));
-    sums->second_correction = 1.0 / sqrt(1.0 - pow(options.beta2, t));
-    status->stats[SAE_STAT_STEPS] = t;
-    status->stats[SAE_STAT_GRADIENT_NORM] = norm;
 }
 
 __device__ inline float adam_step(float parameter, double gradient, const AdamOptions &options, const StepSums &sums,

@@ -48,13 +48,25 @@ cudaDeviceProp usable_device(int device) {
     return properties;
 }
 
+/* A value that is one of two words: true for the first. */
+bool is_first(const std::string &key, const std::string &value, const char *first, const char *second) {
+    require(value == first || value == second, (key + " to be " + first + " or " + second).c_str(), value);
+    return value == first;
+}
+
 void read_options(const char *options, Context &context) {
     for (const auto &[key, value] : parse_options(options)) {
         if (key == "stream") {
             context.stream = reinterpret_cast<cudaStream_t>(parse_integer(key, value, 1, INT64_MAX));
             context.owns_stream = false;
+        } else if (key == "step") {
+            context.fused_step = is_first(key, value, "fused", "plain");
+        } else if (key == "graph") {
+            context.graphs = is_first(key, value, "on", "off");
+        } else if (key == "moments") {
+            context.bf16_moments = is_first(key, value, "bf16", "fp32");
         } else {
-            require(key == "device", "the CUDA backend's options device=N and stream=N", key);
+            require(key == "device", "the CUDA backend's options device, stream, step, graph and moments", key);
             context.device = static_cast<int>(parse_integer(key, value, 0, INT_MAX));
         }
     }

@@ -35,17 +35,17 @@ cudaError_t csc_scratch(int64_t entries, int64_t d_sae, int64_t *bytes) {
 }
 
 cudaError_t launch_csc(const int *indices, const float *values, int64_t entries, int64_t d_sae,
-                       const CscScratch &scratch, uint32_t *order, int64_t *offsets, cudaStream_t stream) {
+                       const CscScratch &scratch, uint32_t *order, uint32_t *sorted, int64_t *offsets,
+                       cudaStream_t stream) {
     cudaError_t error = launch(fill_keys_kernel, divide_up(entries, kThreads), stream, indices, values, entries, d_sae,
                                scratch.keys_in, scratch.entries_in);
     if (error == cudaSuccess) {
         auto sort_bytes = static_cast<size_t>(scratch.sort_bytes);
-        error = sort_pairs(scratch.sort, sort_bytes, scratch.keys_in, scratch.keys_out, scratch.entries_in, order,
-                           entries, d_sae, stream);
+        error = sort_pairs(scratch.sort, sort_bytes, scratch.keys_in, sorted, scratch.entries_in, order, entries, d_sae,
+                           stream);
     }
     if (error == cudaSuccess) {
-        error = launch(find_offsets_kernel, divide_up(d_sae + 1, kThreads), stream, scratch.keys_out, entries, d_sae,
-                       offsets);
+        error = launch(find_offsets_kernel, divide_up(d_sae + 1, kThreads), stream, sorted, entries, d_sae, offsets);
     }
     return error;
 }

@@ -4,8 +4,8 @@
  *   order[offsets[j] .. offsets[j + 1])  = the entries e = row * k + slot of latent j with values[e] > 0, ascending
  *
  * in:  indices int32 [rows, k], values float32 [rows, k]
- * out: order uint32 [rows k], offsets int64 [d_sae + 1]
- * scratch: keys_in, keys_out, entries_in uint32 [rows k], and what CUB's radix sort asks for
+ * out: order uint32 [rows k], sorted uint32 [rows k]: the latent at each place of the order, offsets int64 [d_sae + 1]
+ * scratch: keys_in, entries_in uint32 [rows k], and what CUB's radix sort asks for
  * Entries of value 0 get the key d_sae, behind every latent's. The sort is stable and keys are integers, so each list is
  * in the order of rows: sums along a list have one order, on every run.
  * Launch: a thread per entry; CUB's radix sort over the bits of d_sae; a thread per offset (binary search).

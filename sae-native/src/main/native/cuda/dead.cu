@@ -3,22 +3,15 @@
 
 namespace sae::cuda {
 
-cudaError_t launch_dead(const int *indices, const float *values, int64_t rows, int64_t k, int64_t d_sae,
-                        int64_t after_batches, int64_t after_rows, const StepStatus *status, int *fired,
-                        int64_t *idle_batches, int64_t *idle_rows, int *dead_list, int *n_dead, cudaStream_t stream) {
-    cudaError_t error = cudaMemsetAsync(fired, 0, static_cast<size_t>(d_sae) * sizeof(int), stream);
-    if (error == cudaSuccess) {
-        error = launch(mark_fired_kernel, divide_up(rows * k, kThreads), stream, indices, values, rows * k, fired);
-    }
-    if (error == cudaSuccess) {
-        error = launch(count_idle_kernel, divide_up(d_sae, kThreads), stream, fired, d_sae, rows, status, idle_batches,
-                       idle_rows);
-    }
-    if (error == cudaSuccess) {
-        error = launch(compact_dead_kernel, 1, stream, idle_batches, idle_rows, d_sae, after_batches, after_rows,
-                       dead_list, n_dead);
-    }
-    return error;
+cudaError_t launch_dead(const DeadRule &rule, const int64_t *offsets, int64_t rows, int64_t d_sae,
+                        const StepStatus *status, int64_t *idle_batches, int64_t *idle_rows, int *in_block,
+                        const DeadLatents &out, cudaStream_t stream) {
+    const int64_t blocks = divide_up(d_sae, kThreads);
+    const cudaError_t error = launch(count_idle_kernel, blocks, stream, rule, offsets, d_sae, rows, status,
+                                     idle_batches, idle_rows, in_block);
+    return error != cudaSuccess
+               ? error
+               : launch(list_dead_kernel, blocks, stream, rule, d_sae, idle_batches, idle_rows, in_block, blocks, out);
 }
 
 } // namespace sae::cuda

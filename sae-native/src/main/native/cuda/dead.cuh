@@ -1,79 +1,92 @@
 /*
- * dead.cuh: which latents fired, how long the others have been idle, and the list of the dead.
+ * dead.cuh: how long each latent has been idle, and the list of the dead.
  *
- *   fired[j]        = some kept value of latent j is > 0 in this batch
+ *   fired[j]        = latent j's list of this batch is not empty (csc.cuh)
  *   idle_batches[j] = fired[j] ? 0 : idle_batches[j] + 1
  *   idle_rows[j]    = fired[j] ? 0 : idle_rows[j] + rows
  *   dead[j]         = (after_batches > 0 and idle_batches[j] >= after_batches)
  *                     or (after_rows > 0 and idle_rows[j] >= after_rows)
  *
- * in:  indices int32 [rows, k], values float32 [rows, k], status (no change when it has a bad row)
- * out: fired int32 [d_sae] (cleared by the caller), idle_batches and idle_rows int64 [d_sae],
- *      dead_list int32 [d_sae]: the dead in ascending order, n_dead int32 [1]
- * Bytes: 8 rows k + 20 d_sae read, 20 d_sae written.
- * Launch: mark: a thread per kept value; count: a thread per latent; compact: one block, a contiguous run of latents a
- * thread, so the list ascends and ties among the dead go to the lower latent.
- * Deterministic: several threads may write the same 1 to fired; nothing else is shared. Not yet run on a GPU.
+ * in:  offsets int64 [d_sae + 1], status (no change of the counters when it has a bad row)
+ * out: idle_batches and idle_rows int64 [d_sae]; dead_list int32 [d_sae]: the dead in ascending order; dead_rank int32
+ *      [d_sae]: a latent's place in that list, -1 while it lives; counts int32 [1 + parts]: the number of the dead, then
+ *      how many of them are in each part of `part` neighbours of the list
+ * scratch: in_block int32 [blocks of 256 latents]
+ * Bytes: 24 d_sae read, 24 d_sae written. Launch: twice a thread per latent; the second time each block first adds up what
+ * the blocks before it counted. 2.3 KiB shared memory.
+ * Deterministic: integers only. Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_DEAD_CUH
 #define SAE_CUDA_DEAD_CUH
 
 #include "device.h"
 #include "kernels.h"
+#include "reduce.cuh"
 
 namespace sae::cuda {
 namespace {
 
-__global__ void __launch_bounds__(kThreads)
-    mark_fired_kernel(const int *__restrict__ indices, const float *__restrict__ values, int64_t entries, int *fired) {
-    const int64_t entry = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (entry < entries && values[entry] > 0.0f) {
-        fired[indices[entry]] = 1;
-    }
+__device__ inline bool is_dead(const DeadRule &rule, int64_t idle_batches, int64_t idle_rows) {
+    return (rule.after_batches > 0 && idle_batches >= rule.after_batches) ||
+           (rule.after_rows > 0 && idle_rows >= rule.after_rows);
 }
 
 __global__ void __launch_bounds__(kThreads)
-    count_idle_kernel(const int *__restrict__ fired, int64_t d_sae, int64_t rows, const StepStatus *status,
-                      int64_t *__restrict__ idle_batches, int64_t *__restrict__ idle_rows) {
+    count_idle_kernel(DeadRule rule, const int64_t *__restrict__ offsets, int64_t d_sae, int64_t rows,
+                      const StepStatus *status, int64_t *__restrict__ idle_batches, int64_t *__restrict__ idle_rows,
+                      int *__restrict__ in_block) {
     const int64_t latent = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (latent >= d_sae || status->bad_row != kNoBadRow) {
-        return;
+    bool dead = false;
+    if (latent < d_sae) {
+        int64_t batches = idle_batches[latent];
+        int64_t idle = idle_rows[latent];
+        if (status->bad_row == kNoBadRow) {
+            const bool fired = offsets[latent + 1] > offsets[latent];
+            batches = fired ? 0 : batches + 1;
+            idle = fired ? 0 : idle + rows;
+            idle_batches[latent] = batches;
+            idle_rows[latent] = idle;
+        }
+        dead = is_dead(rule, batches, idle);
     }
-    idle_batches[latent] = fired[latent] != 0 ? 0 : idle_batches[latent] + 1;
-    idle_rows[latent] = fired[latent] != 0 ? 0 : idle_rows[latent] + rows;
+    const double count = block_sum(dead ? 1.0 : 0.0);
+    if (threadIdx.x == 0) {
+        in_block[blockIdx.x] = static_cast<int>(count);
+    }
 }
 
 __global__ void __launch_bounds__(kThreads)
-    compact_dead_kernel(const int64_t *__restrict__ idle_batches, const int64_t *__restrict__ idle_rows, int64_t d_sae,
-                        int64_t after_batches, int64_t after_rows, int *__restrict__ dead_list,
-                        int *__restrict__ n_dead) {
-    __shared__ int counts[kThreads];
+    list_dead_kernel(DeadRule rule, int64_t d_sae, const int64_t *__restrict__ idle_batches,
+                     const int64_t *__restrict__ idle_rows, const int *__restrict__ in_block, int64_t blocks,
+                     DeadLatents out) {
+    __shared__ int flags[kThreads];
     const int thread = static_cast<int>(threadIdx.x);
-    const int64_t run = (d_sae + kThreads - 1) / kThreads;
-    const int64_t begin = thread * run < d_sae ? thread * run : d_sae;
-    const int64_t end = begin + run < d_sae ? begin + run : d_sae;
-    int next = 0;
-    for (int pass = 0; pass < 2; pass++) { // count, then write
-        int count = 0;
-        for (int64_t latent = begin; latent < end; latent++) {
-            const bool dead = (after_batches > 0 && idle_batches[latent] >= after_batches) ||
-                              (after_rows > 0 && idle_rows[latent] >= after_rows);
-            if (dead) {
-                if (pass == 1) {
-                    dead_list[next + count] = static_cast<int>(latent);
-                }
-                count++;
-            }
+    const int64_t latent = static_cast<int64_t>(blockIdx.x) * kThreads + thread;
+    const bool dead = latent < d_sae && is_dead(rule, idle_batches[latent], idle_rows[latent]);
+    flags[thread] = dead ? 1 : 0;
+    double counted = 0.0;
+    for (int64_t block = thread; block < blockIdx.x; block += kThreads) {
+        counted += in_block[block];
+    }
+    const int before_block = static_cast<int>(block_sum(counted)); // an exact integer; its barriers show the flags
+    int rank = before_block;
+    for (int other = 0; other < thread; other++) {
+        rank += flags[other];
+    }
+    if (latent < d_sae) {
+        out.rank[latent] = dead ? rank : -1;
+        if (dead) {
+            out.list[rank] = static_cast<int>(latent);
         }
-        if (pass == 0) {
-            counts[thread] = count;
-            __syncthreads();
-            for (int before = 0; before < thread; before++) {
-                next += counts[before];
-            }
-            if (thread == kThreads - 1) {
-                *n_dead = next + count;
-            }
+    }
+    if (blockIdx.x == blocks - 1) {
+        const int all = before_block + in_block[blockIdx.x];
+        for (int64_t part = thread; part < out.parts; part += kThreads) {
+            const int64_t rest = all - part * out.part;
+            out.counts[1 + part] = static_cast<int>(rest < 0 ? 0 : rest < out.part ? rest : out.part);
+        }
+        if (thread == 0) {
+            out.counts[0] = all;
         }
     }
 }

@@ -128,6 +128,9 @@ class Scratch {
         return Layout(carver, arguments...);
     }
 
+    const void *base() const { return memory_.as<void>(); }
+    int64_t bytes() const { return memory_.bytes(); }
+
   private:
     DeviceMemory memory_;
 };
@@ -137,6 +140,9 @@ struct Context {
     cudaDeviceProp properties{};
     cudaStream_t stream = nullptr;
     bool owns_stream = true;
+    bool fused_step = true;    // option step
+    bool graphs = true;        // option graph
+    bool bf16_moments = false; // option moments
     Scratch scratch;
 
     void activate() const { check(cudaSetDevice(device), "choosing the device"); }
@@ -156,7 +162,9 @@ struct Params {
     int64_t d_in = 0;
     int64_t d_sae = 0;
     bool subtract_b_dec = false;
-    DeviceMemory tensors[4]; // by SAE_W_ENC ...
+    DeviceMemory tensors[4];     // by SAE_W_ENC ...
+    DeviceMemory weight_squares; // double [2]: sums of squares of W_enc and W_dec, for the bound on the gradient norm
+    mutable bool weight_squares_stale = true;
 
     float *tensor(int32_t which) const { return tensors[which].as<float>(); }
     int64_t elements(int32_t which) const {

@@ -13,6 +13,9 @@ namespace sae::cuda {
 constexpr int64_t kSharedKeys = 1024;  // top-k up to this k sorts in shared memory
 constexpr int64_t kChunk = 64;         // rows of a column sum added by one thread
 constexpr int64_t kSquareBlocks = 256; // partial sums of squares of one gradient
+constexpr int64_t kStretch = 128;      // list entries whose sum is taken apart where they are of one latent
+constexpr int64_t kCollectBlocks = 128;
+constexpr int kCollected = 6; // sums of squares: of e, r, g, z, dz, z_aux
 
 /* ---- what a step keeps on the device ---- */
 
@@ -24,6 +27,7 @@ struct StepStatus {  // of a trainer
 };
 
 struct StepSums { // of one step
+    double lr;
     double squared_error;
     double variance; // of x about its column means, summed
     double squared_residual;
@@ -34,6 +38,10 @@ struct StepSums { // of one step
     double clip;
     double step_size;         // lr / (1 - beta1^t)
     double second_correction; // 1 / sqrt(1 - beta2^t)
+    double input_squares;     // of what the encoder sees
+    int needs_norm;           // 1: the bound does not rule clipping out
+    uint32_t encoder_seed;    // of the stochastic rounding of this step
+    uint32_t decoder_seed;
 };
 
 struct LossOptions {
@@ -87,17 +95,28 @@ cudaError_t launch_error(const int *indices, const float *values, int64_t rows, 
 cudaError_t launch_residual(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
                             const float *error, int64_t d_in, float *residual, cudaStream_t stream);
 
-/* dead.cuh: fired is scratch [m] */
-cudaError_t launch_dead(const int *indices, const float *values, int64_t rows, int64_t k, int64_t d_sae,
-                        int64_t after_batches, int64_t after_rows, const StepStatus *status, int *fired,
-                        int64_t *idle_batches, int64_t *idle_rows, int *dead_list, int *n_dead, cudaStream_t stream);
+/* dead.cuh: in_block is scratch [divide_up(m, kThreads)] */
+struct DeadRule { // 0: off
+    int64_t after_batches;
+    int64_t after_rows;
+};
+struct DeadLatents {
+    int *list;    // [m]
+    int *rank;    // [m]
+    int *counts;  // [1 + parts]
+    int64_t part; // dead latents in a part
+    int64_t parts;
+};
+cudaError_t launch_dead(const DeadRule &rule, const int64_t *offsets, int64_t rows, int64_t d_sae,
+                        const StepStatus *status, int64_t *idle_batches, int64_t *idle_rows, int *in_block,
+                        const DeadLatents &out, cudaStream_t stream);
 
 /* ---- losses: losses.cuh ---- */
 
 /* sums [columns] = sum over rows of weights[row] a[row]; partials: scratch of column_scratch(rows, columns) */
 int64_t column_scratch(int64_t rows, int64_t columns);
 cudaError_t launch_column_sums(const float *a, const float *weights, int64_t rows, int64_t columns, double *partials,
-                               double *sums, cudaStream_t stream);
+                               double *sums, cudaStream_t stream, const int *only_if = nullptr);
 /* total = sum of (a - column mean)^2, or of a^2 when column_sums is null; squares: scratch [rows] */
 cudaError_t launch_squares_about(const float *a, const double *column_sums, int64_t rows, int64_t columns,
                                  double *squares, double *total, cudaStream_t stream);
@@ -112,14 +131,14 @@ cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t co
 /* csc.cuh */
 struct CscScratch {
     uint32_t *keys_in;    // [entries]
-    uint32_t *keys_out;   // [entries]
     uint32_t *entries_in; // [entries]
     void *sort;           // sort_bytes, what csc_scratch says
     int64_t sort_bytes;
 };
 cudaError_t csc_scratch(int64_t entries, int64_t d_sae, int64_t *bytes);
 cudaError_t launch_csc(const int *indices, const float *values, int64_t entries, int64_t d_sae,
-                       const CscScratch &scratch, uint32_t *order, int64_t *offsets, cudaStream_t stream);
+                       const CscScratch &scratch, uint32_t *order, uint32_t *sorted, int64_t *offsets,
+                       cudaStream_t stream);
 
 /* backward.cuh */
 cudaError_t launch_latent_gradient(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
@@ -134,14 +153,134 @@ cudaError_t launch_decoder_bias_gradient(const double *outputs, const double *th
 /* partials [kSquareBlocks] */
 cudaError_t launch_squares(const float *gradient, int64_t count, double *partials, cudaStream_t stream);
 /* partials [count]; count 0: clipping is off */
-cudaError_t launch_prepare_update(const double *partials, int64_t count, const AdamOptions &options, double lr,
-                                  StepSums *sums, StepStatus *status, cudaStream_t stream);
+cudaError_t launch_prepare_update(const double *partials, int64_t count, const AdamOptions &options, StepSums *sums,
+                                  StepStatus *status, cudaStream_t stream);
 cudaError_t launch_update(const float *gradient, int64_t count, const AdamOptions &options, const StepSums *sums,
                           const StepStatus *status, float *parameters, float *first, float *second,
                           cudaStream_t stream);
 cudaError_t launch_update_decoder(const float *gradient, int64_t d_in, int64_t d_sae, const AdamOptions &options,
                                   const StepSums *sums, const StepStatus *status, float *w_dec, float *first,
                                   float *second, cudaStream_t stream);
+
+/* ---- the fused step ---- */
+
+/* batch.cuh: partials: scratch of batch_scratch(rows, d_in); moments [2, d_in]; b_dec and centred null: x is the input */
+int64_t batch_scratch(int64_t rows, int64_t d_in);
+cudaError_t launch_prepare_batch(const float *x, const float *b_dec, int64_t rows, int64_t d_in, float *centred,
+                                 int *bad_row, double *partials, double *moments, cudaStream_t stream);
+
+/* forward.cuh */
+struct ForwardInputs {
+    int64_t rows, k, d_in, slices; // slices = forward_slices(d_in, k)
+    const int *indices;            // [rows, k]
+    const float *values;           // [rows, k]
+    const float *w_dec;
+    const float *b_dec;
+    const float *x;
+    const int *n_dead; // null: no auxiliary loss
+    const StepSums *sums;
+    bool detach;
+};
+struct ForwardOutputs {
+    float *gradient;     // [rows, d_in]
+    float *aux_gradient; // [rows, d_in]: z_aux W_dec before, its gradient after; null: no auxiliary loss
+    float *dz_parts;     // [slices, rows k]
+    double *squares;     // [3, slices rows]
+};
+int64_t forward_slices(int64_t d_in, int64_t k);
+cudaError_t launch_forward(const ForwardInputs &in, const ForwardOutputs &out, cudaStream_t stream);
+
+/* lists.cuh */
+struct ListInputs {
+    int64_t entries, k, d_sae, slices;
+    const uint32_t *order;
+    const int64_t *offsets;
+    const float *values;
+    const float *dz_parts;
+    const float *aux_values; // [aux_entries]
+    int64_t aux_entries;
+    const int *n_dead; // null: no auxiliary loss
+};
+struct LatentLists {
+    uint32_t *rows; // [entries], by list position
+    float *z;
+    float *dz;
+    float *by_z; // [entries / kStretch, d_in]
+    float *by_dz;
+    float *bias; // [entries / kStretch]
+};
+cudaError_t launch_collect(const ListInputs &in, const double *forward_squares, int64_t forward_blocks,
+                           const LatentLists &lists, double *partials, cudaStream_t stream);
+cudaError_t launch_stretches(const LatentLists &lists, const uint32_t *sorted, int64_t entries, int64_t d_sae,
+                             const float *gradient, const float *input, int64_t d_in, cudaStream_t stream);
+
+/* aux_dense.cuh */
+struct DensePart {
+    int64_t first;      // rank of the first dead latent of the part
+    int64_t most;       // latents a part can have: the row length of z and dz
+    const int *count;   // how many it has
+    const int *latents; // which
+};
+cudaError_t launch_spread(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
+                          const int *rank, float *z, cudaStream_t stream);
+cudaError_t launch_reconstruct_dead(const DensePart &part, const float *z, const float *w_dec, int64_t rows,
+                                    int64_t d_in, float *out, cudaStream_t stream);
+cudaError_t launch_dense_gradients(const DensePart &part, const float *z, const float *dz, const float *aux_gradient,
+                                   const float *input, int64_t rows, int64_t d_in, float *by_z, float *by_dz,
+                                   float *bias, cudaStream_t stream);
+
+/* row_update.cuh */
+struct MatrixState {
+    float *weights;
+    void *first; // float32, or bfloat16 with bf16_moments
+    void *second;
+};
+struct DenseGradients { // of a part of the dead latents
+    const float *by_z;  // [most, d_in]
+    const float *by_dz;
+    const float *bias;
+    const int *count; // null: this is the launch for the living
+    const int *latents;
+};
+struct RowUpdate {
+    int64_t d_in, d_sae, group, groups;
+    const int64_t *offsets;
+    LatentLists lists;
+    const float *gradient;
+    const float *input;
+    DenseGradients dense;
+    const int *dead_rank; // null: no auxiliary loss
+    MatrixState encoder, decoder, b_enc;
+    bool train_decoder, train_b_enc, norm_only;
+    AdamOptions adam;
+    const StepSums *sums;
+    const StepStatus *status;
+    double *by_group; // [3, groups]
+    float *through;   // [groups, d_in]
+};
+bool row_update_fits(int64_t d_in); // whether a row fits the registers of a block
+int64_t row_update_group(int64_t d_sae);
+cudaError_t launch_row_update(const RowUpdate &update, bool bf16_moments, int64_t most_rows, cudaStream_t stream);
+
+/* step_sums.cuh */
+struct ClipBound {
+    double rows;
+    bool subtract_b_dec, train_decoder, train_b_enc;
+    const double *weight_squares; // [2]: of W_enc and of W_dec
+};
+cudaError_t launch_begin_step(double lr, StepSums *sums, StepStatus *status, cudaStream_t stream);
+/* partials: scratch [2, kSquareBlocks]; weight_squares [2]: of W_enc and W_dec, `count` elements each */
+cudaError_t launch_weight_squares(const float *w_enc, const float *w_dec, int64_t count, double *partials,
+                                  double *weight_squares, cudaStream_t stream);
+cudaError_t launch_batch_scales(const LossOptions &options, const double *moments, int64_t rows, int64_t d_in,
+                                const int *n_dead, StepSums *sums, cudaStream_t stream);
+cudaError_t launch_decide(const double *collected, const int64_t *active, const int *n_dead, const ClipBound &bound,
+                          const AdamOptions &options, StepSums *sums, StepStatus *status, cudaStream_t stream);
+cudaError_t launch_clip(const double *by_group, int64_t groups, const float *b_dec_gradient, int64_t d_in,
+                        const AdamOptions &options, StepSums *sums, cudaStream_t stream);
+cudaError_t launch_finish_step(const double *by_group, int64_t groups, const float *b_dec_gradient, int64_t d_in,
+                               const AdamOptions &options, bool train_decoder, double *weight_squares,
+                               StepStatus *status, cudaStream_t stream);
 
 } // namespace sae::cuda
 #endif

@@ -6,13 +6,14 @@ namespace sae::cuda {
 int64_t column_scratch(int64_t rows, int64_t columns) { return divide_up(rows, kChunk) * columns; }
 
 cudaError_t launch_column_sums(const float *a, const float *weights, int64_t rows, int64_t columns, double *partials,
-                               double *sums, cudaStream_t stream) {
+                               double *sums, cudaStream_t stream, const int *only_if) {
     const int64_t chunks = divide_up(rows, kChunk);
     const int64_t column_blocks = divide_up(columns, kThreads);
     cudaError_t error =
-        launch(column_partials_kernel, chunks * column_blocks, stream, a, weights, rows, columns, partials);
-    return error != cudaSuccess ? error
-                                : launch(column_totals_kernel, column_blocks, stream, partials, chunks, columns, sums);
+        launch(column_partials_kernel, chunks * column_blocks, stream, a, weights, rows, columns, only_if, partials);
+    return error != cudaSuccess
+               ? error
+               : launch(column_totals_kernel, column_blocks, stream, partials, chunks, columns, only_if, sums);
 }
 
 cudaError_t launch_squares_about(const float *a, const double *column_sums, int64_t rows, int64_t columns,

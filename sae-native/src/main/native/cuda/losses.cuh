@@ -1,7 +1,7 @@
 /*
  * losses.cuh: column means, squares about them, the losses of a step and what multiplies its gradients.
  *
- *   column sums:   sums[i] = sum_b w[b] a[b, i]                         (w = 1 when null)
+ *   column sums:   sums[i] = sum_b w[b] a[b, i]                         (w = 1 when null; skipped where only_if is 0)
  *   row squares:   squares[b] = sum_i (a[b, i] - scale sums[i])^2        (no mean when sums is null)
  *   reconstruction = main sum e^2,  main = 1/(B d) | 1/B | 1/sum (x - mean x)^2                    (SAE_OPT_LOSS)
  *   aux            = aux sum r^2,   aux = coefficient share / (B d) | / B | / sum (x - mean x)^2
@@ -21,13 +21,17 @@
 #include "device.h"
 #include "kernels.h"
 #include "reduce.cuh"
+#include "step_numbers.cuh"
 
 namespace sae::cuda {
 namespace {
 
 __global__ void __launch_bounds__(kThreads)
     column_partials_kernel(const float *__restrict__ a, const float *__restrict__ weights, int64_t rows,
-                           int64_t columns, double *__restrict__ partials) {
+                           int64_t columns, const int *__restrict__ only_if, double *__restrict__ partials) {
+    if (only_if != nullptr && *only_if == 0) {
+        return;
+    }
     const int64_t column_blocks = (columns + kThreads - 1) / kThreads;
     const int64_t chunk = blockIdx.x / column_blocks;
     const int64_t column = blockIdx.x % column_blocks * kThreads + threadIdx.x;
@@ -44,10 +48,11 @@ __global__ void __launch_bounds__(kThreads)
     partials[chunk * columns + column] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads) column_totals_kernel(const double *__restrict__ partials, int64_t chunks,
-                                                                 int64_t columns, double *__restrict__ sums) {
+__global__ void __launch_bounds__(kThreads)
+    column_totals_kernel(const double *__restrict__ partials, int64_t chunks, int64_t columns,
+                         const int *__restrict__ only_if, double *__restrict__ sums) {
     const int64_t column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (column >= columns) {
+    if (column >= columns || (only_if != nullptr && *only_if == 0)) {
         return;
     }
     double sum = 0.0;
@@ -98,38 +103,12 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-__device__ inline double inverse(double denominator) { return denominator == 0.0 ? 0.0 : 1.0 / denominator; }
-
 __global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead, StepSums *sums,
                               StepStatus *status) {
-    if (threadIdx.x != 0) {
-        return;
+    if (threadIdx.x == 0) {
+        set_scales(options, rows, d_in, *n_dead, sums);
+        set_statistics(*sums, rows, *n_dead, status);
     }
-    const double by_variance = inverse(sums->variance);
-    const double reconstruction = options.loss == SAE_LOSS_MEAN       ? 1.0 / (rows * d_in)
-                                  : options.loss == SAE_LOSS_SUM_MEAN ? 1.0 / rows
-                                                                      : by_variance;
-    double aux = 0.0;
-    if (options.aux_coefficient > 0.0 && *n_dead > 0) {
-        const double normaliser = options.aux_norm == SAE_AUX_MEAN              ? 1.0 / (rows * d_in)
-                                  : options.aux_norm == SAE_AUX_SUM_MEAN        ? 1.0 / rows
-                                  : options.aux_norm == SAE_AUX_TARGET_VARIANCE ? by_variance
-                                                                                : inverse(sums->residual_variance);
-        const double share = options.aux_scale_by_dead ? fmin(1.0, *n_dead / options.aux_k) : 1.0;
-        aux = options.aux_coefficient * share * normaliser;
-    }
-    sums->error_scale = 2.0 * reconstruction;
-    sums->aux_scale = 2.0 * aux;
-    if (status->bad_row != kNoBadRow) {
-        return; // the stats stay those of the last step that counted
-    }
-    double *stats = status->stats;
-    stats[SAE_STAT_RECONSTRUCTION] = reconstruction * sums->squared_error;
-    stats[SAE_STAT_AUX] = aux == 0.0 ? 0.0 : aux * sums->squared_residual;
-    stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
-    stats[SAE_STAT_L0] = sums->active / rows;
-    stats[SAE_STAT_DEAD] = *n_dead;
-    stats[SAE_STAT_FVU] = sums->squared_error * by_variance;
 }
 
 /* error becomes dL/dx_hat, residual (may be null) becomes dL/d(z_aux W_dec). */

@@ -114,6 +114,7 @@ sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flag
                 zeroed(made->elements(tensor) * static_cast<int64_t>(sizeof(float)), context.stream);
             bytes += made->tensors[tensor].bytes();
         }
+        made->weight_squares = zeroed(2 * static_cast<int64_t>(sizeof(double)), context.stream);
         *live_bytes = bytes;
         *params = made.release();
     });
@@ -123,6 +124,7 @@ sae_status params_write(void *handle, int32_t tensor, int64_t first, const float
     return guarded([&] {
         const Params &params = *static_cast<Params *>(handle);
         params.context->activate();
+        params.weight_squares_stale = true;
         check(cudaMemcpyAsync(params.tensor(tensor) + first, source, static_cast<size_t>(count) * sizeof(float),
                               cudaMemcpyHostToDevice, params.context->stream),
               "writing parameters");

@@ -1,8 +1,8 @@
 /*
- * reduce.cuh: sums over a block, in a fixed order.
+ * reduce.cuh: sums over a warp and over a block, in a fixed order.
  *
- * A tree in shared memory, in double: the result depends on the values only, never on the schedule.
- * Every thread of the block must call; every thread gets the sum.
+ * The result depends on the values only, never on the schedule; every thread gets it. Every thread of the warp or block
+ * must call.
  */
 #ifndef SAE_CUDA_REDUCE_CUH
 #define SAE_CUDA_REDUCE_CUH
@@ -11,6 +11,10 @@
 
 namespace sae::cuda {
 
+constexpr int kWarp = 32;
+constexpr int kWarps = kThreads / kWarp;
+
+/* A tree in shared memory, in double. */
 __device__ inline double block_sum(double value) {
     __shared__ double partial[kThreads];
     const int thread = static_cast<int>(threadIdx.x);
@@ -25,6 +29,59 @@ __device__ inline double block_sum(double value) {
     const double sum = partial[0];
     __syncthreads(); // the next call overwrites partial
     return sum;
+}
+
+/* Each lane ends with the same bits: a pair of lanes adds the same two numbers. */
+template <typename T>
+__device__ inline T warp_sum(T value) {
+    for (int half = kWarp / 2; half > 0; half /= 2) {
+        value += __shfl_xor_sync(0xFFFFFFFFu, value, half);
+    }
+    return value;
+}
+
+/* N sums at a time: shuffles within warps, two barriers. */
+template <int N>
+__device__ inline void block_sums(double (&values)[N]) {
+    __shared__ double of_warp[kWarps][N];
+    const int thread = static_cast<int>(threadIdx.x);
+    for (int i = 0; i < N; i++) {
+        const double sum = warp_sum(values[i]);
+        if (thread % kWarp == 0) {
+            of_warp[thread / kWarp][i] = sum;
+        }
+    }
+    __syncthreads();
+    for (int i = 0; i < N; i++) {
+        values[i] = 0.0;
+        for (int warp = 0; warp < kWarps; warp++) {
+            values[i] += of_warp[warp][i];
+        }
+    }
+    __syncthreads(); // the next call overwrites of_warp
+}
+
+/* N dot products of a warp, N a power of two <= 32: afterwards lane l has the sum of values[l / (32 / N)] over all lanes.
+ * Halving the list with the lanes takes N + 4 - log2 N shuffles where N separate sums take 5 N. */
+template <int N>
+__device__ inline float warp_transposed_sums(const float (&values)[N], int half = kWarp / 2) {
+    if constexpr (N == 1) {
+        float sum = values[0];
+        for (; half > 0; half /= 2) {
+            sum += __shfl_xor_sync(0xFFFFFFFFu, sum, half);
+        }
+        return sum;
+    } else {
+        const bool upper = (threadIdx.x & static_cast<unsigned>(half)) != 0;
+        float halved[N / 2];
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) {
+            const float kept = upper ? values[i + N / 2] : values[i];
+            const float given = upper ? values[i] : values[i + N / 2];
+            halved[i] = kept + __shfl_xor_sync(0xFFFFFFFFu, given, half);
+        }
+        return warp_transposed_sums(halved, half / 2);
+    }
 }
 
 } // namespace sae::cuda

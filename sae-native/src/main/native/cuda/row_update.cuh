@@ -1,0 +1,339 @@
+/*
+ * row_update.cuh: from the lists of latents to new weights in one pass: gradients in registers, projection, Adam, norm.
+ *
+ *   dW_dec[j] = sum over latent j's list of z g[row];  dW_enc[j] = the same of dz input[row];  db_enc[j] = sum of dz
+ *   a dead latent's list is empty; its gradients come as dense rows (aux_dense.cuh)
+ *   then as adam.cuh has it: clip, decoder norm and projection, Adam, decoder norm
+ *   through[i] = sum_j db_enc[j] W_enc[j, i]   (what b_dec gets through the encoder; W_enc before the update)
+ *
+ * in:  lists (lists.cuh), g and input float32 [rows, d_in], dense float32 [latents, d_in], StepSums
+ * in and out: W_enc, W_dec float32 [d_sae, d_in], b_enc, their moments (float32, or bfloat16 rounded stochastically)
+ * out: by_group double [3, groups]: squares of the gradients, of the new W_enc, of the new W_dec;
+ *      through float32 [groups, d_in]
+ * norm_only: only the squares of the gradients and `through`; nothing else is written. It runs before the update where the
+ * bound on the norm (step_sums.cuh) does not rule clipping out, and ends at once where it does.
+ * One launch for the latents that are alive; the dead follow by parts of the dense rows and add to the sums by group.
+ *
+ * Bytes: 8 d_in an entry gathered (L2); a parameter 12 read + 12 written of HBM (8 + 8 with bfloat16 moments); the
+ * gradient never leaves the registers. Parameters and moments are streamed past L2, which keeps g and input.
+ * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width columns.
+ * 0.7 KiB shared memory. Deterministic: lists in row order, group sums in a fixed tree. Not measured on a GPU yet.
+ */
+#ifndef SAE_CUDA_ROW_UPDATE_CUH
+#define SAE_CUDA_ROW_UPDATE_CUH
+
+#include "device.h"
+#include "kernels.h"
+#include "reduce.cuh"
+#include "row_sums.cuh"
+
+namespace sae::cuda {
+namespace {
+
+/* Adam's numbers of this step in float32. */
+struct AdamScalars {
+    float beta1, rest1, beta2, rest2, step_size, second_correction, eps, clip;
+
+    __device__ inline AdamScalars(const AdamOptions &options, const StepSums &sums)
+        : beta1(static_cast<float>(options.beta1)), rest1(static_cast<float>(1.0 - options.beta1)),
+          beta2(static_cast<float>(options.beta2)), rest2(static_cast<float>(1.0 - options.beta2)),
+          step_size(static_cast<float>(sums.step_size)), second_correction(static_cast<float>(sums.second_correction)),
+          eps(static_cast<float>(options.eps)), clip(static_cast<float>(sums.clip)) {}
+
+    __device__ inline float step(float parameter, float gradient, float &first, float &second) const {
+        first = fmaf(beta1, first, rest1 * gradient);
+        second = fmaf(beta2, second, rest2 * gradient * gradient);
+        return parameter - step_size * first / (sqrtf(second) * second_correction + eps);
+    }
+};
+
+template <int Width>
+__device__ inline void put_moments(float *first, float *second, const float (&m)[Width], const float (&v)[Width],
+                                   uint32_t, int64_t) {
+    store_stream(first, m);
+    store_stream(second, v);
+}
+
+template <int Width>
+__device__ inline void put_moments(Bf16 *first, Bf16 *second, const float (&m)[Width], const float (&v)[Width],
+                                   uint32_t seed, int64_t element) {
+    uint32_t low[Width];
+    uint32_t high[Width];
+#pragma unroll
+    for (int at = 0; at < Width; at++) {
+        const uint32_t bits = random_bits(seed, element + at);
+        low[at] = bits & 0xFFFFu;
+        high[at] = bits >> 16;
+    }
+    store_stream(first, m, low);
+    store_stream(second, v, high);
+}
+
+/* One row of a weight matrix and its moments. */
+template <typename Moment>
+struct RowOf {
+    float *weights;
+    Moment *first;
+    Moment *second;
+    int64_t start; // element of the matrix
+    uint32_t seed;
+
+    __device__ inline RowOf(const MatrixState &matrix, int64_t latent, int64_t d_in, uint32_t seed_)
+        : weights(matrix.weights + latent * d_in), first(static_cast<Moment *>(matrix.first) + latent * d_in),
+          second(static_cast<Moment *>(matrix.second) + latent * d_in), start(latent * d_in), seed(seed_) {}
+};
+
+template <typename Moment, int Width, int Chunks>
+struct LatentUpdate {
+    using Columns = float[Chunks][Width];
+    static constexpr int kUnroll = Chunks >= 8 ? 1 : Chunks >= 4 ? 2 : 4;
+
+    const RowUpdate &u;
+    int64_t first_column;
+    double squares = 0.0;
+    double encoder_squares = 0.0;
+    double decoder_squares = 0.0;
+
+    __device__ inline explicit LatentUpdate(const RowUpdate &update)
+        : u(update), first_column(static_cast<int64_t>(threadIdx.x) * Width) {}
+
+    __device__ inline int64_t column(int chunk) const { return first_column + chunk * kThreads * Width; }
+
+    __device__ inline void read(const float *row, Columns &into) const {
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+            if (column(chunk) < u.d_in) {
+                load(row + column(chunk), into[chunk]);
+            } else {
+#pragma unroll
+                for (int at = 0; at < Width; at++) {
+                    into[chunk][at] = 0.0f;
+                }
+            }
+        }
+    }
+
+    /* Head, whole stretches, tail. */
+    __device__ inline void sum_list(int64_t latent, const float *weights, const float *stretches, const float *source,
+                                    Columns &sum, float &bias) const {
+        const int64_t begin = u.offsets[latent];
+        const int64_t end = u.offsets[latent + 1];
+        const int64_t aligned = (begin + kStretch - 1) / kStretch * kStretch;
+        const int64_t head_end = aligned < end ? aligned : end;
+        add_rows<Width, Chunks, kUnroll>(u.lists.rows, weights, begin, head_end, source, u.d_in, first_column, sum,
+                                         bias);
+        int64_t at = head_end;
+        for (; at + kStretch <= end; at += kStretch) {
+            const int64_t stretch = at / kStretch;
+            Columns part;
+            read(stretches + stretch * u.d_in, part);
+            bias += u.lists.bias[stretch];
+#pragma unroll
+            for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+                for (int i = 0; i < Width; i++) {
+                    sum[chunk][i] += part[chunk][i];
+                }
+            }
+        }
+        add_rows<Width, Chunks, kUnroll>(u.lists.rows, weights, at, end, source, u.d_in, first_column, sum, bias);
+    }
+
+    __device__ inline void count_squares(const Columns &gradient) {
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                squares += static_cast<double>(gradient[chunk][at]) * gradient[chunk][at];
+            }
+        }
+    }
+
+    /* weights = Adam's step from weights with this gradient; the moments are read and written. */
+    __device__ inline void adam(const RowOf<Moment> &row, const AdamScalars &scalars, const Columns &gradient,
+                                Columns &weights) const {
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+            const int64_t at = column(chunk);
+            if (at < u.d_in) {
+                float m[Width];
+                float v[Width];
+                load_stream(row.first + at, m);
+                load_stream(row.second + at, v);
+#pragma unroll
+                for (int i = 0; i < Width; i++) {
+                    weights[chunk][i] = scalars.step(weights[chunk][i], gradient[chunk][i], m[i], v[i]);
+                }
+                put_moments(row.first + at, row.second + at, m, v, row.seed, row.start + at);
+            }
+        }
+    }
+
+    __device__ inline void write(float *row, const Columns &weights) const {
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+            if (column(chunk) < u.d_in) {
+                store_stream(row + column(chunk), weights[chunk]);
+            }
+        }
+    }
+
+    __device__ inline void decoder(int64_t latent, int64_t dense_row, const AdamScalars &scalars, bool norm_only) {
+        Columns gradient = {};
+        float ignored = 0.0f;
+        if (dense_row < 0) {
+            sum_list(latent, u.lists.z, u.lists.by_z, u.gradient, gradient, ignored);
+        } else {
+            read(u.dense.by_z + dense_row * u.d_in, gradient);
+        }
+        count_squares(gradient);
+        if (norm_only) {
+            return;
+        }
+        const RowOf<Moment> row(u.decoder, latent, u.d_in, u.sums->decoder_seed);
+        Columns weights;
+        read(row.weights, weights);
+        double about[2] = {}; // |w|^2 and <g, w>
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                gradient[chunk][at] *= scalars.clip;
+                about[0] += static_cast<double>(weights[chunk][at]) * weights[chunk][at];
+                about[1] += static_cast<double>(gradient[chunk][at]) * weights[chunk][at];
+            }
+        }
+        block_sums(about);
+        const bool unit = u.adam.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP && about[0] > 0.0;
+        const auto scale = static_cast<float>(unit ? 1.0 / sqrt(about[0]) : 1.0);
+        /* <g, w'> w' / |w'|^2 = <g, w> w / |w|^2, whatever the length of w' */
+        const auto along = static_cast<float>(u.adam.project_gradient && about[0] > 0.0 ? about[1] / about[0] : 0.0);
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                gradient[chunk][at] = fmaf(-along, weights[chunk][at], gradient[chunk][at]);
+                weights[chunk][at] *= scale;
+            }
+        }
+        adam(row, scalars, gradient, weights);
+        double after[1] = {};
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                after[0] += static_cast<double>(weights[chunk][at]) * weights[chunk][at];
+            }
+        }
+        if (u.adam.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
+            block_sums(after);
+            const auto to_unit = static_cast<float>(after[0] > 0.0 ? 1.0 / sqrt(after[0]) : 1.0);
+            after[0] = 0.0;
+#pragma unroll
+            for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+                for (int at = 0; at < Width; at++) {
+                    weights[chunk][at] *= to_unit;
+                    after[0] += static_cast<double>(weights[chunk][at]) * weights[chunk][at];
+                }
+            }
+        }
+        decoder_squares += after[0];
+        write(row.weights, weights);
+    }
+
+    __device__ inline void encoder(int64_t latent, int64_t dense_row, const AdamScalars &scalars, bool norm_only,
+                                   Columns &through) {
+        Columns gradient = {};
+        float bias = 0.0f;
+        if (dense_row < 0) {
+            sum_list(latent, u.lists.dz, u.lists.by_dz, u.input, gradient, bias);
+        } else {
+            read(u.dense.by_dz + dense_row * u.d_in, gradient);
+            bias = u.dense.bias[dense_row];
+        }
+        count_squares(gradient);
+        squares += threadIdx.x == 0 && u.train_b_enc ? static_cast<double>(bias) * bias : 0.0;
+        const RowOf<Moment> row(u.encoder, latent, u.d_in, u.sums->encoder_seed);
+        Columns weights;
+        read(row.weights, weights);
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                through[chunk][at] = fmaf(bias, weights[chunk][at], through[chunk][at]);
+            }
+        }
+        if (norm_only) {
+            return;
+        }
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                gradient[chunk][at] *= scalars.clip;
+            }
+        }
+        adam(row, scalars, gradient, weights);
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                encoder_squares += static_cast<double>(weights[chunk][at]) * weights[chunk][at];
+            }
+        }
+        write(row.weights, weights);
+        if (threadIdx.x == 0 && u.train_b_enc) {
+            u.b_enc.weights[latent] =
+                scalars.step(u.b_enc.weights[latent], scalars.clip * bias, static_cast<float *>(u.b_enc.first)[latent],
+                             static_cast<float *>(u.b_enc.second)[latent]);
+        }
+    }
+};
+
+template <typename Moment, int Width, int Chunks>
+__global__ void __launch_bounds__(kThreads) row_update_kernel(RowUpdate u) {
+    if (u.status->bad_row != kNoBadRow || (u.norm_only && u.sums->needs_norm == 0)) {
+        return;
+    }
+    const AdamScalars scalars(u.adam, *u.sums);
+    LatentUpdate<Moment, Width, Chunks> update(u);
+    float through[Chunks][Width] = {};
+    const int64_t first = static_cast<int64_t>(blockIdx.x) * u.group;
+    const bool dead_ones = u.dense.count != nullptr;
+    const int64_t count = dead_ones ? *u.dense.count : u.d_sae;
+    const int64_t end = first + u.group < count ? first + u.group : count;
+    if (first >= end) {
+        return; // only of dead ones: the grid covers the most there can be
+    }
+    for (int64_t i = first; i < end; i++) {
+        const int64_t latent = dead_ones ? u.dense.latents[i] : i;
+        if (!dead_ones && u.dead_rank != nullptr && u.dead_rank[latent] >= 0) {
+            continue; // its turn is with the dead ones
+        }
+        const int64_t dense_row = dead_ones ? i : -1;
+        if (u.train_decoder) {
+            update.decoder(latent, dense_row, scalars, u.norm_only);
+        }
+        update.encoder(latent, dense_row, scalars, u.norm_only, through);
+    }
+#pragma unroll
+    for (int chunk = 0; chunk < Chunks; chunk++) {
+        for (int at = 0; at < Width && update.column(chunk) < u.d_in; at++) {
+            float &sum = u.through[blockIdx.x * u.d_in + update.column(chunk) + at];
+            sum = dead_ones ? sum + through[chunk][at] : through[chunk][at];
+        }
+    }
+    double squares[3] = {update.squares, update.encoder_squares, update.decoder_squares};
+    block_sums(squares);
+    if (threadIdx.x == 0) {
+        for (int which = 0; which < 3; which++) {
+            double &sum = u.by_group[which * u.groups + blockIdx.x];
+            sum = dead_ones ? sum + squares[which] : squares[which];
+        }
+    }
+}
+
+} // namespace
+} // namespace sae::cuda
+#endif

@@ -1,0 +1,316 @@
+/*
+ * step_fused.cu: a training step in which the gradient of the weights never reaches memory.
+ *
+ *   1. batch:    finite check, x - b_dec, variance of x                                        (batch.cuh)
+ *   2. encode:   the top k of every row                                                        (encode_topk.cu)
+ *   3. lists:    kept values by latent, idle counters, list of the dead                        (csc.cuh, dead.cuh)
+ *   4. aux:      the top aux_k among the dead, and their reconstruction                        (aux_dense.cuh)
+ *   5. forward:  decode, error, losses, output gradient, dz                                    (forward.cuh)
+ *   6. decide:   statistics; whether clipping is ruled out                                     (lists.cuh, step_sums.cuh)
+ *   7. norm:     the rows' gradients for their norm alone; ends at once where clipping is out  (row_update.cuh)
+ *   8. update:   the rows' gradients again or for the first time, projection, Adam, norm
+ *   9. b_dec
+ *
+ * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the parameters:
+ * 8 bytes a parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B (3 d + (6 + S) k + 2 aux_k),
+ * 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of an update: 24 a parameter.
+ * Deterministic: every kernel is.
+ */
+#include "trainer.h"
+
+namespace sae::cuda {
+namespace {
+
+#ifndef SAE_DENSE_BYTES // tests on the CPU make it small
+#define SAE_DENSE_BYTES (512 << 20)
+#endif
+constexpr int64_t kDenseBytes = SAE_DENSE_BYTES; // of the dense matrices of a part of the dead latents
+constexpr int64_t kLeastPart = 16;
+
+/* Dead latents whose dense matrices exist at a time. */
+int64_t dead_part(int64_t rows, int64_t d_in, int64_t d_sae) {
+    const int64_t bytes_each = 2 * (rows + d_in) * static_cast<int64_t>(sizeof(float));
+    return std::min(d_sae, std::max(kDenseBytes / bytes_each, kLeastPart));
+}
+
+/* What the auxiliary loss needs; nothing without it. */
+struct AuxScratch {
+    int64_t k;
+    int *indices;    // [B, k]
+    float *values;   // [B, k]
+    float *gradient; // [B, d]: first z_aux W_dec
+    float *z;        // [B, part]
+    float *dz;       // [B, part]
+    float *by_z;     // [part, d]
+    float *by_dz;    // [part, d]
+    float *bias;     // [part]
+
+    AuxScratch(Carver &carver, int64_t rows, int64_t k_, int64_t d_in, int64_t part) : k(k_) {
+        const bool on = k > 0;
+        indices = carver.take<int>(on ? rows * k : 0);
+        values = carver.take<float>(on ? rows * k : 0);
+        gradient = on ? carver.take<float>(rows * d_in) : nullptr;
+        z = carver.take<float>(on ? rows * part : 0);
+        dz = carver.take<float>(on ? rows * part : 0);
+        by_z = carver.take<float>(on ? part * d_in : 0);
+        by_dz = carver.take<float>(on ? part * d_in : 0);
+        bias = carver.take<float>(on ? part : 0);
+    }
+};
+
+struct FusedScratch {
+    int64_t slices;
+    int64_t group;
+    int64_t groups;
+    Staged<float> x;
+    float *centred;  // [B, d]
+    float *gradient; // [B, d]
+    Kept kept;
+    CscScratch csc;
+    Selection selection;
+    AuxScratch aux;
+    DeadLatents dead;
+    int *in_block;
+    StepSums *sums;
+    double *batch_partials;
+    double *moments;   // [2, d]
+    float *dz_parts;   // [slices, B k]
+    double *squares;   // [3, slices B]; before the step: of the weights
+    double *collected; // [kCollected, kCollectBlocks]
+    LatentLists lists;
+    double *by_group;      // [3, groups]
+    float *through;        // [groups, d]
+    double *partials;      // column sums of up to max(B, groups) rows
+    double *columns;       // [2, d]
+    float *b_dec_gradient; // [d]
+
+    FusedScratch(Carver &carver, const Trainer &t, int64_t rows, int64_t bytes, const Buffer &buffer)
+        : slices(forward_slices(t.params.d_in, t.k)), group(row_update_group(t.params.d_sae)),
+          groups(divide_up(t.params.d_sae, group)), x(carver, buffer, rows * t.params.d_in),
+          centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
+          gradient(carver.take<float>(rows * t.params.d_in)), kept(carver, rows, t.k, t.params.d_sae),
+          csc(csc_arrays(carver, rows * t.k, bytes)), selection(carver, rows, t.params.d_sae, std::max(t.k, t.aux_k)),
+          aux(carver, rows, t.aux_k, t.params.d_in, dead_part(rows, t.params.d_in, t.params.d_sae)),
+          dead(dead_arrays(carver, rows, t.params)), in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))),
+          sums(carver.take<StepSums>(1)), batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
+          moments(carver.take<double>(2 * t.params.d_in)), dz_parts(carver.take<float>(slices * rows * t.k)),
+          squares(carver.take<double>(std::max(3 * slices * rows, 2 * kSquareBlocks))),
+          collected(carver.take<double>(kCollected * kCollectBlocks)),
+          lists(list_arrays(carver, rows * t.k, t.params.d_in)), by_group(carver.take<double>(3 * groups)),
+          through(carver.take<float>(groups * t.params.d_in)),
+          partials(carver.take<double>(column_scratch(std::max(rows, groups), t.params.d_in))),
+          columns(carver.take<double>(2 * t.params.d_in)), b_dec_gradient(carver.take<float>(t.params.d_in)) {}
+
+  private:
+    static DeadLatents dead_arrays(Carver &carver, int64_t rows, const Params &params) {
+        const int64_t part = dead_part(rows, params.d_in, params.d_sae);
+        const int64_t parts = divide_up(params.d_sae, part);
+        int *list = carver.take<int>(params.d_sae);
+        int *rank = carver.take<int>(params.d_sae);
+        return {list, rank, carver.take<int>(1 + parts), part, parts};
+    }
+
+    static LatentLists list_arrays(Carver &carver, int64_t entries, int64_t d_in) {
+        LatentLists lists;
+        lists.rows = carver.take<uint32_t>(entries);
+        lists.z = carver.take<float>(entries);
+        lists.dz = carver.take<float>(entries);
+        lists.by_z = carver.take<float>(entries / kStretch * d_in);
+        lists.by_dz = carver.take<float>(entries / kStretch * d_in);
+        lists.bias = carver.take<float>(entries / kStretch);
+        return lists;
+    }
+};
+
+/* One step: the phases in order, each a few launches on the context's stream. */
+class FusedStep {
+  public:
+    FusedStep(Trainer &trainer, const FusedScratch &scratch, int64_t rows)
+        : t_(trainer), p_(trainer.params), s_(scratch), rows_(rows), stream_(trainer.params.context->stream),
+          x_(scratch.x.address), input_(p_.subtract_b_dec ? scratch.centred : x_),
+          n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr) {}
+
+    void enqueue() {
+        encode();
+        reconstruct_dead();
+        forward();
+        if (t_.adam.clip_norm > 0.0) {
+            rows_pass(true);
+            b_dec_gradient(&s_.sums->needs_norm);
+            check(launch_clip(s_.by_group, s_.groups, s_.b_dec_gradient, p_.d_in, t_.adam, s_.sums, stream_),
+                  "clipping");
+        }
+        rows_pass(false);
+        update_b_dec();
+    }
+
+  private:
+    void encode() {
+        const float *b_dec = p_.subtract_b_dec ? p_.tensor(SAE_B_DEC) : nullptr;
+        check(launch_prepare_batch(x_, b_dec, rows_, p_.d_in, p_.subtract_b_dec ? s_.centred : nullptr,
+                                   &t_.status()->bad_row, s_.batch_partials, s_.moments, stream_),
+              "preparing rows");
+        Selection selection = s_.selection;
+        selection.k = t_.k;
+        select_latents(p_, selection, input_, nullptr, nullptr, s_.kept.indices, s_.kept.values);
+        check(launch_csc(s_.kept.indices, s_.kept.values, rows_ * t_.k, p_.d_sae, s_.csc, s_.kept.order, s_.kept.sorted,
+                         s_.kept.offsets, stream_),
+              "listing kept values by latent");
+        check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, s_.kept.offsets, rows_, p_.d_sae, t_.status(),
+                          t_.idle_batches.as<int64_t>(), t_.idle_rows.as<int64_t>(), s_.in_block, s_.dead, stream_),
+              "counting dead latents");
+        check(launch_batch_scales(t_.loss, s_.moments, rows_, p_.d_in, s_.dead.counts, s_.sums, stream_),
+              "scaling the loss");
+    }
+
+    DensePart part(int64_t number) const {
+        const int64_t first = number * s_.dead.part;
+        return {first, s_.dead.part, s_.dead.counts + 1 + number, s_.dead.list + first};
+    }
+
+    void spread(const DensePart &part) const {
+        check(launch_spread(part, s_.aux.indices, s_.aux.values, rows_, t_.aux_k, s_.dead.rank, s_.aux.z, stream_),
+              "spreading dead latents");
+    }
+
+    void reconstruct_dead() {
+        if (t_.aux_k == 0) {
+            return;
+        }
+        Selection selection = s_.selection;
+        selection.k = t_.aux_k;
+        select_latents(p_, selection, input_, s_.dead.list, s_.dead.counts, s_.aux.indices, s_.aux.values);
+        for (int64_t number = 0; number < s_.dead.parts; number++) {
+            spread(part(number));
+            check(launch_reconstruct_dead(part(number), s_.aux.z, p_.tensor(SAE_W_DEC), rows_, p_.d_in, s_.aux.gradient,
+                                          stream_),
+                  "reconstructing from dead latents");
+        }
+    }
+
+    void forward() {
+        const ForwardInputs in{rows_,
+                               t_.k,
+                               p_.d_in,
+                               s_.slices,
+                               s_.kept.indices,
+                               s_.kept.values,
+                               p_.tensor(SAE_W_DEC),
+                               p_.tensor(SAE_B_DEC),
+                               x_,
+                               n_dead_,
+                               s_.sums,
+                               t_.aux_detach};
+        check(launch_forward(in, {s_.gradient, s_.aux.gradient, s_.dz_parts, s_.squares}, stream_), "reconstructing");
+        const ListInputs list{rows_ * t_.k,    t_.k,           p_.d_sae,    s_.slices,     s_.kept.order,
+                              s_.kept.offsets, s_.kept.values, s_.dz_parts, s_.aux.values, rows_ * t_.aux_k,
+                              n_dead_};
+        check(launch_collect(list, s_.squares, rows_ * s_.slices, s_.lists, s_.collected, stream_),
+              "collecting the lists");
+        check(launch_stretches(s_.lists, s_.kept.sorted, rows_ * t_.k, p_.d_sae, s_.gradient, input_, p_.d_in, stream_),
+              "adding up long lists");
+        const ClipBound bound{static_cast<double>(rows_), p_.subtract_b_dec, t_.trains(SAE_W_DEC), t_.train_b_enc,
+                              p_.weight_squares.as<double>()};
+        check(launch_decide(s_.collected, s_.kept.offsets + p_.d_sae, s_.dead.counts, bound, t_.adam, s_.sums,
+                            t_.status(), stream_),
+              "adding up the loss");
+    }
+
+    MatrixState matrix(int32_t tensor) const {
+        return {p_.tensor(tensor), t_.first[tensor].as<void>(), t_.second[tensor].as<void>()};
+    }
+
+    /* The living latents, then the dead by parts. */
+    void rows_pass(bool norm_only) {
+        RowUpdate update{p_.d_in,
+                         p_.d_sae,
+                         s_.group,
+                         s_.groups,
+                         s_.kept.offsets,
+                         s_.lists,
+                         s_.gradient,
+                         input_,
+                         {},
+                         t_.aux_k > 0 ? s_.dead.rank : nullptr,
+                         matrix(SAE_W_ENC),
+                         matrix(SAE_W_DEC),
+                         matrix(SAE_B_ENC),
+                         t_.trains(SAE_W_DEC),
+                         t_.train_b_enc,
+                         norm_only,
+                         t_.adam,
+                         s_.sums,
+                         t_.status(),
+                         s_.by_group,
+                         s_.through};
+        const bool narrow = t_.narrow_moments(SAE_W_ENC);
+        check(launch_row_update(update, narrow, p_.d_sae, stream_), "updating weights");
+        for (int64_t number = 0; number < (t_.aux_k > 0 ? s_.dead.parts : 0); number++) {
+            const DensePart dead = part(number);
+            spread(dead);
+            check(launch_matmul_nt(s_.aux.gradient, rows_, p_.tensor(SAE_W_DEC), dead.most, p_.d_in, dead.latents,
+                                   dead.count, nullptr, s_.aux.dz, stream_),
+                  "differentiating dead latents");
+            check(launch_dense_gradients(dead, s_.aux.z, s_.aux.dz, s_.aux.gradient, input_, rows_, p_.d_in,
+                                         s_.aux.by_z, s_.aux.by_dz, s_.aux.bias, stream_),
+                  "differentiating dead latents");
+            update.dense = {s_.aux.by_z, s_.aux.by_dz, s_.aux.bias, dead.count, dead.latents};
+            check(launch_row_update(update, narrow, dead.most, stream_), "updating dead latents");
+        }
+    }
+
+    void b_dec_gradient(const int *only_if) {
+        double *outputs = s_.columns;
+        double *through_encoder = p_.subtract_b_dec ? s_.columns + p_.d_in : nullptr;
+        check(launch_column_sums(s_.gradient, nullptr, rows_, p_.d_in, s_.partials, outputs, stream_, only_if),
+              "differentiating the decoder's bias");
+        if (through_encoder != nullptr) {
+            check(launch_column_sums(s_.through, nullptr, s_.groups, p_.d_in, s_.partials, through_encoder, stream_,
+                                     only_if),
+                  "differentiating the encoder's input");
+        }
+        check(launch_decoder_bias_gradient(outputs, through_encoder, p_.d_in, s_.b_dec_gradient, stream_),
+              "differentiating the decoder's bias");
+    }
+
+    void update_b_dec() {
+        b_dec_gradient(nullptr);
+        check(launch_finish_step(s_.by_group, s_.groups, s_.b_dec_gradient, p_.d_in, t_.adam, t_.trains(SAE_W_DEC),
+                                 p_.weight_squares.as<double>(), t_.status(), stream_),
+              "finishing a step");
+        check(launch_update(s_.b_dec_gradient, p_.d_in, t_.adam, s_.sums, t_.status(), p_.tensor(SAE_B_DEC),
+                            t_.first[SAE_B_DEC].as<float>(), t_.second[SAE_B_DEC].as<float>(), stream_),
+              "updating the decoder's bias");
+    }
+
+    Trainer &t_;
+    const Params &p_;
+    const FusedScratch &s_;
+    const int64_t rows_;
+    const cudaStream_t stream_;
+    const float *x_;
+    const float *input_; // what the encoder sees: x or x - b_dec
+    const int *n_dead_;  // null without the auxiliary loss
+};
+
+} // namespace
+
+void step_fused(Trainer &trainer, const Buffer &x, int64_t rows, double lr) {
+    const Params &params = trainer.params;
+    Context &context = *params.context;
+    require_size(rows, std::max<int64_t>(trainer.aux_k, 1));
+    const auto scratch =
+        context.scratch.make<FusedScratch>(trainer, rows, sort_bytes(rows, trainer.k, params.d_sae), x);
+    const float *at = scratch.x.upload();
+    if (params.weight_squares_stale) {
+        check(launch_weight_squares(params.tensor(SAE_W_ENC), params.tensor(SAE_W_DEC), params.elements(SAE_W_ENC),
+                                    scratch.squares, params.weight_squares.as<double>(), context.stream),
+              "measuring the weights");
+        params.weight_squares_stale = false;
+    }
+    check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "beginning a step");
+    trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
+                       [&] { FusedStep(trainer, scratch, rows).enqueue(); });
+}
+
+} // namespace sae::cuda

@@ -1,0 +1,55 @@
+/*
+ * step_graph.h: the launches of a step as a CUDA graph.
+ *
+ * The launches of the first step of a kind are captured; that step and the later ones are one launch of the graph. What differs
+ * from step to step (lr, the step number, the rows) is in device memory, so a graph holds for as long as the addresses do:
+ * a graph's key is where the rows are, how many, and where the scratch is. The last kGraphs keys are kept, enough for two
+ * buffers that take turns and a shorter last batch.
+ */
+#ifndef SAE_CUDA_STEP_GRAPH_H
+#define SAE_CUDA_STEP_GRAPH_H
+
+#include <array>
+#include <functional>
+
+#include "device.h"
+
+namespace sae::cuda {
+
+class StepGraphs {
+  public:
+    struct Key {
+        const void *rows_at = nullptr;
+        int64_t rows = 0;
+        const void *scratch = nullptr;
+        int64_t scratch_bytes = 0;
+        bool operator==(const Key &other) const {
+            return rows_at == other.rows_at && rows == other.rows && scratch == other.scratch &&
+                   scratch_bytes == other.scratch_bytes;
+        }
+    };
+
+    StepGraphs() = default;
+    StepGraphs(const StepGraphs &) = delete;
+    StepGraphs &operator=(const StepGraphs &) = delete;
+    ~StepGraphs();
+
+    /* Runs what `enqueue` puts on the context's stream; with graphs off, by calling it. */
+    void run(Context &context, const Key &key, const std::function<void()> &enqueue);
+
+  private:
+    struct Entry {
+        Key key;
+        cudaGraphExec_t graph = nullptr;
+        int64_t last_used = 0;
+    };
+    static constexpr int kGraphs = 4;
+
+    static cudaGraphExec_t capture(Context &context, const std::function<void()> &enqueue);
+
+    std::array<Entry, kGraphs> entries_;
+    int64_t uses_ = 0;
+};
+
+} // namespace sae::cuda
+#endif

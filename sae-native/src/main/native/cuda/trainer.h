@@ -1,0 +1,161 @@
+/*
+ * trainer.h: optimiser state of one SAE, and the two ways to take a step with it.
+ *
+ * The fused step (step_fused.cu) is what runs. The plain step (step_plain.cu) has one kernel for each formula and writes
+ * every gradient to memory: it serves where the fused one does not fit (rows too long for the registers of a block; an
+ * auxiliary loss scaled by the residual's variance, which is known only after decoding), and as its twin in tests
+ * (context option step=plain). Neither waits for the device.
+ */
+#ifndef SAE_CUDA_TRAINER_H
+#define SAE_CUDA_TRAINER_H
+
+#include <algorithm>
+
+#include "operations.h"
+#include "step_graph.h"
+#include "vectors.cuh"
+
+namespace sae::cuda {
+
+constexpr int kTensors = SAE_B_DEC + 1;
+
+inline LossOptions loss_options(const double *options) {
+    return {static_cast<int>(options[SAE_OPT_LOSS]), static_cast<int>(options[SAE_OPT_AUX_NORM]),
+            options[SAE_OPT_AUX_COEFFICIENT], options[SAE_OPT_AUX_K], options[SAE_OPT_AUX_SCALE_BY_DEAD] != 0.0};
+}
+
+inline AdamOptions adam_options(const double *options) {
+    return {options[SAE_OPT_ADAM_BETA1],
+            options[SAE_OPT_ADAM_BETA2],
+            options[SAE_OPT_ADAM_EPS],
+            options[SAE_OPT_CLIP_NORM],
+            static_cast<int>(options[SAE_OPT_DECODER_NORM]),
+            options[SAE_OPT_PROJECT_GRADIENT] != 0.0};
+}
+
+struct Trainer {
+    const Params &params;
+    const LossOptions loss;
+    const AdamOptions adam;
+    const int64_t k;
+    const int64_t aux_k; // 0: no auxiliary loss
+    const bool aux_detach;
+    const int64_t dead_after_batches;
+    const int64_t dead_after_rows;
+    const bool train_b_enc;
+    const bool freeze_decoder;
+    int64_t last_rows = 0; // of the last step, for the text about a refused row
+
+    const bool fused;                 // step_fused.cu, otherwise step_plain.cu
+    DeviceMemory gradients[kTensors]; // of the plain step
+    DeviceMemory first[kTensors];     // float32; bfloat16 where narrow_moments says so
+    DeviceMemory second[kTensors];
+    DeviceMemory idle_batches; // int64 [m]
+    DeviceMemory idle_rows;    // int64 [m]
+    DeviceMemory status_memory;
+    StepGraphs graphs;
+
+    Trainer(const Params &of, const double *options)
+        : params(of), loss(loss_options(options)), adam(adam_options(options)),
+          k(static_cast<int64_t>(options[SAE_OPT_K])),
+          aux_k(loss.aux_coefficient > 0.0 ? std::min(static_cast<int64_t>(options[SAE_OPT_AUX_K]), of.d_sae) : 0),
+          aux_detach(options[SAE_OPT_AUX_DETACH] != 0.0),
+          dead_after_batches(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_BATCHES])),
+          dead_after_rows(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_ROWS])),
+          train_b_enc(options[SAE_OPT_TRAIN_B_ENC] != 0.0), freeze_decoder(options[SAE_OPT_FREEZE_DECODER] != 0.0),
+          fused(of.context->fused_step && row_update_fits(of.d_in) &&
+                (aux_k == 0 || loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE)) {
+        if (params.context->bf16_moments && !fused) {
+            fail(SAE_INVALID_ARGUMENT,
+                 "expected a trainer that the fused step can run (step=fused, an auxiliary loss not "
+                 "over the residual's variance, d_in <= 8192 that 4 divides) for moments=bf16, got "
+                 "another; mend: moments=fp32");
+        }
+        const cudaStream_t stream = params.context->stream;
+        for (int32_t tensor = 0; tensor < kTensors; tensor++) {
+            const int64_t bytes = params.elements(tensor) * moment_bytes(tensor);
+            first[tensor] = zeroed(bytes, stream);
+            second[tensor] = zeroed(bytes, stream);
+            if (!fused) {
+                gradients[tensor] = zeroed(params.elements(tensor) * static_cast<int64_t>(sizeof(float)), stream);
+            }
+        }
+        idle_batches = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
+        idle_rows = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
+        status_memory = DeviceMemory(sizeof(StepStatus));
+        StepStatus fresh{};
+        fresh.bad_row = kNoBadRow;
+        fresh.refused_row = kNoBadRow;
+        write_status(fresh);
+    }
+
+    /* Matrices alone: the biases are small. */
+    bool narrow_moments(int32_t tensor) const {
+        return params.context->bf16_moments && (tensor == SAE_W_ENC || tensor == SAE_W_DEC);
+    }
+    int64_t moment_bytes(int32_t tensor) const {
+        return static_cast<int64_t>(narrow_moments(tensor) ? sizeof(Bf16) : sizeof(float));
+    }
+
+    StepStatus *status() const { return status_memory.as<StepStatus>(); }
+
+    StepStatus read_status() const {
+        StepStatus copy;
+        check(cudaMemcpyAsync(&copy, status(), sizeof copy, cudaMemcpyDeviceToHost, params.context->stream),
+              "reading the step's result");
+        params.context->synchronize();
+        return copy;
+    }
+
+    void write_status(const StepStatus &value) const {
+        check(cudaMemcpyAsync(status(), &value, sizeof value, cudaMemcpyHostToDevice, params.context->stream),
+              "writing the trainer's status");
+        params.context->synchronize();
+    }
+
+    bool trains(int32_t tensor) const {
+        return tensor == SAE_B_ENC ? train_b_enc : tensor == SAE_W_DEC ? !freeze_decoder : true;
+    }
+
+    int64_t live_bytes() const {
+        int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + status_memory.bytes();
+        for (int32_t tensor = 0; tensor < kTensors; tensor++) {
+            bytes += gradients[tensor].bytes() + first[tensor].bytes() + second[tensor].bytes();
+        }
+        return bytes;
+    }
+};
+
+/* Kept values of a batch, listed by latent. */
+struct Kept {
+    int64_t k;
+    int *indices;     // [B, k]
+    float *values;    // [B, k]
+    uint32_t *order;  // [B k]
+    uint32_t *sorted; // [B k]
+    int64_t *offsets; // [m + 1]
+
+    Kept(Carver &carver, int64_t rows, int64_t k_, int64_t d_sae)
+        : k(k_), indices(carver.take<int>(rows * k)), values(carver.take<float>(rows * k)),
+          order(carver.take<uint32_t>(rows * k)), sorted(carver.take<uint32_t>(rows * k)),
+          offsets(carver.take<int64_t>(d_sae + 1)) {}
+};
+
+inline CscScratch csc_arrays(Carver &carver, int64_t entries, int64_t sort_bytes) {
+    CscScratch csc;
+    csc.keys_in = carver.take<uint32_t>(entries);
+    csc.entries_in = carver.take<uint32_t>(entries);
+    csc.sort = carver.take<unsigned char>(sort_bytes);
+    csc.sort_bytes = sort_bytes;
+    return csc;
+}
+
+/* Scratch of the sort of so many entries; refuses what the device's 32-bit numbers cannot count. */
+int64_t sort_bytes(int64_t rows, int64_t k, int64_t d_sae);
+
+/* One step on x, with this lr. */
+void step_fused(Trainer &trainer, const Buffer &x, int64_t rows, double lr);
+void step_plain(Trainer &trainer, const Buffer &x, int64_t rows, double lr);
+
+} // namespace sae::cuda
+#endif

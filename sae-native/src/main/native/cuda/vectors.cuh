@@ -1,0 +1,91 @@
+/*
+ * vectors.cuh: loads and stores of a few neighbouring elements as one memory access, and bfloat16 storage.
+ *
+ * Width elements: 4 (128 bits of float32; the address must be a multiple of 16, of 8 for bfloat16) or 1 (any address).
+ * `stream` variants are for what is touched once a step and need not stay in L2.
+ *
+ * bfloat16 of a float: the upper half of its bits, rounded stochastically: the discarded half, plus 16 random bits, carries
+ * into the upper half with the probability that makes the mean exact. The random bits are a hash of (seed, element), so a
+ * run repeats bit by bit.
+ */
+#ifndef SAE_CUDA_VECTORS_CUH
+#define SAE_CUDA_VECTORS_CUH
+
+#include "device.h"
+
+namespace sae::cuda {
+
+struct Bf16 {
+    uint16_t bits;
+};
+
+template <int Width>
+__device__ inline void load(const float *address, float (&values)[Width]) {
+    static_assert(Width == 1 || Width == 4, "one access");
+    if constexpr (Width == 4) {
+        const float4 four = *reinterpret_cast<const float4 *>(address);
+        values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
+    } else {
+        values[0] = *address;
+    }
+}
+
+template <int Width>
+__device__ inline void load_stream(const float *address, float (&values)[Width]) {
+    if constexpr (Width == 4) {
+        const float4 four = __ldcs(reinterpret_cast<const float4 *>(address));
+        values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
+    } else {
+        values[0] = __ldcs(address);
+    }
+}
+
+template <int Width>
+__device__ inline void store_stream(float *address, const float (&values)[Width]) {
+    if constexpr (Width == 4) {
+        __stcs(reinterpret_cast<float4 *>(address), float4{values[0], values[1], values[2], values[3]});
+    } else {
+        __stcs(address, values[0]);
+    }
+}
+
+__device__ inline float widen(uint32_t bits) { return __uint_as_float(bits << 16); }
+
+template <int Width>
+__device__ inline void load_stream(const Bf16 *address, float (&values)[Width]) {
+    if constexpr (Width == 4) {
+        const uint2 two = __ldcs(reinterpret_cast<const uint2 *>(address));
+        values[0] = widen(two.x), values[1] = widen(two.x >> 16);
+        values[2] = widen(two.y), values[3] = widen(two.y >> 16);
+    } else {
+        values[0] = widen(address->bits);
+    }
+}
+
+/* Bits that look random: every input bit changes every output bit about half of the time. */
+__device__ inline uint32_t scramble(uint32_t bits) {
+    bits = (bits ^ bits >> 16) * 0x85EBCA6Bu;
+    bits = (bits ^ bits >> 13) * 0xC2B2AE35u;
+    return bits ^ bits >> 16;
+}
+
+__device__ inline uint32_t random_bits(uint32_t seed, int64_t element) {
+    return scramble(static_cast<uint32_t>(element) ^ scramble(seed + static_cast<uint32_t>(element >> 32)));
+}
+
+/* noise: 16 random bits */
+__device__ inline uint32_t narrow(float value, uint32_t noise) { return (__float_as_uint(value) + noise) >> 16; }
+
+template <int Width>
+__device__ inline void store_stream(Bf16 *address, const float (&values)[Width], const uint32_t (&noise)[Width]) {
+    if constexpr (Width == 4) {
+        const uint32_t low = narrow(values[0], noise[0]) | narrow(values[1], noise[1]) << 16;
+        const uint32_t high = narrow(values[2], noise[2]) | narrow(values[3], noise[3]) << 16;
+        __stcs(reinterpret_cast<uint2 *>(address), uint2{low, high});
+    } else {
+        address->bits = static_cast<uint16_t>(narrow(values[0], noise[0]));
+    }
+}
+
+} // namespace sae::cuda
+#endif
