@@ -26,7 +26,7 @@ else
     mode=(-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 fi
 flags=("${mode[@]}" -std=c++17 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas
-    -DSAE_SCORE_BYTES=65536 -DSAE_DENSE_BYTES=2048)
+    -DSAE_SCORE_BYTES=65536 -DSAE_DENSE_BYTES=2048 -DSAE_SUM_BLOCKS=3)
 printf '%s\0' "$native"/cuda/*.cu "$shim"/cuda_on_cpu.cpp | xargs -0 -P "$(nproc)" -I{} \
     sh -c 'object=$1/cuda-on-cpu-objects/$(basename "$2").o; shift; source=$1; shift
            exec "${CXX:-g++}" -x c++ "$@" -c "$source" -o "$object"' sh "$out" {} "${flags[@]}" -I"$shim" -I"$native/include"
@@ -36,7 +36,12 @@ if [ -n "$library_only" ]; then
 fi
 
 "${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/cuda/backend_check.cpp" -ldl
+checks=()
 for seed in 1 2; do
     CUDA_ON_CPU_SEED=$seed ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
-        "$out/backend_check" "$out/libsae_cuda.so"
+        "$out/backend_check" "$out/libsae_cuda.so" &
+    checks+=($!)
+done
+for check in "${checks[@]}"; do
+    wait "$check"
 done

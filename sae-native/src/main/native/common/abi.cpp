@@ -216,6 +216,14 @@ SAE_EXPORT sae_status sae_buffer_read(sae_handle buffer, int64_t offset, void *t
     });
 }
 
+SAE_EXPORT sae_status sae_buffer_upload(sae_handle buffer, int64_t bytes) {
+    return guarded([&] {
+        const Object &object = registry().get(buffer, Kind::buffer, "buffer");
+        check_range(0, bytes, object.bytes, "bytes of the buffer");
+        check(*object.table, object.table->buffer_upload(object.self, bytes));
+    });
+}
+
 SAE_EXPORT sae_status sae_buffer_close(sae_handle buffer) {
     return guarded([&] { registry().close(buffer, Kind::buffer, "buffer"); });
 }

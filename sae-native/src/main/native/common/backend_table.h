@@ -37,6 +37,7 @@ typedef struct sae_backend_table {
     int64_t (*buffer_address)(void *buffer);
     sae_status (*buffer_write)(void *buffer, int64_t offset, const void *source, int64_t bytes);
     sae_status (*buffer_read)(void *buffer, int64_t offset, void *target, int64_t bytes);
+    sae_status (*buffer_upload)(void *buffer, int64_t bytes);
     void (*buffer_close)(void *buffer);
 
     /* live_bytes: what the object holds, for sae_context_live_bytes */

@@ -62,6 +62,8 @@ sae_status buffer_read(void *buffer, int64_t offset, void *target, int64_t bytes
     return SAE_OK;
 }
 
+sae_status buffer_upload(void *, int64_t) { return SAE_OK; }
+
 void buffer_close(void *buffer) { delete as<Buffer>(buffer); }
 
 sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
@@ -151,9 +153,9 @@ void trainer_close(void *trainer) { delete as<Trainer>(trainer); }
 constexpr sae_backend_table kTable = {
     SAE_ABI_VERSION,     "cpu",          last_error,    probe,         context_open,  context_describe,
     context_synchronize, context_stream, context_order, context_close, buffer_create, buffer_wrap,
-    buffer_address,      buffer_write,   buffer_read,   buffer_close,  params_create, params_write,
-    params_read,         params_close,   encode,        decode,        multiply,      trainer_create,
-    train_step,          trainer_stats,  trainer_write, trainer_read,  trainer_close,
+    buffer_address,      buffer_write,   buffer_read,   buffer_upload, buffer_close,  params_create,
+    params_write,        params_read,    params_close,  encode,        decode,        multiply,
+    trainer_create,      train_step,     trainer_stats, trainer_write, trainer_read,  trainer_close,
 };
 
 } // namespace

@@ -86,6 +86,19 @@ class DeviceMemory {
     int64_t bytes_ = 0;
 };
 
+/* Refuses with numbers what would not fit, before anything is allocated. `returned`: bytes that are freed first. */
+inline void require_memory(int64_t bytes, int64_t returned, const std::string &what, const char *mend) {
+    size_t free_bytes = 0;
+    size_t total = 0;
+    check(cudaMemGetInfo(&free_bytes, &total), "asking for free device memory");
+    const int64_t there = static_cast<int64_t>(free_bytes) + returned;
+    if (bytes > there) {
+        fail(SAE_OUT_OF_MEMORY, "expected " + std::to_string(bytes) + " bytes of free device memory for " + what +
+                                    ", got " + std::to_string(there) + " of " + std::to_string(total) +
+                                    "; mend: " + mend);
+    }
+}
+
 inline DeviceMemory zeroed(int64_t bytes, cudaStream_t stream) {
     DeviceMemory memory(bytes);
     memory.clear(stream);
@@ -121,6 +134,7 @@ class Scratch {
         Carver measure;
         Layout(measure, arguments...);
         if (measure.used() > memory_.bytes()) {
+            require_memory(measure.used(), memory_.bytes(), "the scratch of this operation", "fewer rows at a time");
             memory_ = DeviceMemory(); // frees the old one first
             memory_ = DeviceMemory(measure.used());
         }
@@ -135,14 +149,43 @@ class Scratch {
     DeviceMemory memory_;
 };
 
+/* An event, made when it is first recorded. */
+class Event {
+  public:
+    Event() = default;
+    Event(const Event &) = delete;
+    Event &operator=(const Event &) = delete;
+    ~Event() {
+        if (event_ != nullptr) {
+            cudaEventDestroy(event_); // freed when what waits for it has passed
+        }
+    }
+    void record(cudaStream_t stream) {
+        if (event_ == nullptr) {
+            check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event");
+        }
+        check(cudaEventRecord(event_, stream), "recording an event");
+    }
+    /* Does nothing before the first record. */
+    void wait_on(cudaStream_t stream) const {
+        if (event_ != nullptr) {
+            check(cudaStreamWaitEvent(stream, event_, 0), "ordering two streams");
+        }
+    }
+
+  private:
+    cudaEvent_t event_ = nullptr;
+};
+
 struct Context {
     int device = 0;
     cudaDeviceProp properties{};
     cudaStream_t stream = nullptr;
     bool owns_stream = true;
-    bool fused_step = true;    // option step
-    bool graphs = true;        // option graph
-    bool bf16_moments = false; // option moments
+    cudaStream_t copies = nullptr; // uploads run here, beside `stream`; made by the first
+    bool fused_step = true;        // option step
+    bool graphs = true;            // option graph
+    bool bf16_moments = false;     // option moments
     Scratch scratch;
 
     void activate() const { check(cudaSetDevice(device), "choosing the device"); }
@@ -155,6 +198,20 @@ struct Buffer {
     int64_t bytes = 0;
     int32_t place = SAE_DEVICE;
     bool owned = true; // false: the caller's memory
+
+    /* The copy that sae_buffer_upload made of a SAE_HOST buffer. */
+    DeviceMemory copy;
+    int64_t uploaded = 0;            // bytes of it that count
+    Event arrived;                   // on the stream of copies
+    Event was_read;                  // on the context's stream, after the last operation that read it
+    mutable bool read_since = false; // an operation read it after that
+
+    /* What was queued so far is the last that reads the copy: the next upload need not wait for more. */
+    void mark_read() {
+        if (std::exchange(read_since, false)) {
+            was_read.record(context->stream);
+        }
+    }
 };
 
 struct Params {
@@ -181,16 +238,26 @@ struct Staged {
     int64_t count;
 
     Staged(Carver &carver, const Buffer &from, int64_t n)
-        : address(from.place == SAE_HOST ? carver.take<T>(n) : static_cast<T *>(from.address)), buffer(from), count(n) {
-    }
+        : address(is_uploaded(from, n)     ? from.copy.as<T>()
+                  : from.place == SAE_HOST ? carver.take<T>(n)
+                                           : static_cast<T *>(from.address)),
+          buffer(from), count(n) {}
 
     const T *upload() const {
-        copy(address, buffer.address, cudaMemcpyHostToDevice, "copying an input to the device");
+        if (is_uploaded(buffer, count)) {
+            buffer.arrived.wait_on(buffer.context->stream);
+            buffer.read_since = true;
+        } else {
+            copy(address, buffer.address, cudaMemcpyHostToDevice, "copying an input to the device");
+        }
         return address;
     }
     void download() const { copy(buffer.address, address, cudaMemcpyDeviceToHost, "copying an output to the host"); }
 
   private:
+    static bool is_uploaded(const Buffer &from, int64_t n) {
+        return n * static_cast<int64_t>(sizeof(T)) <= from.uploaded;
+    }
     void copy(void *target, const void *source, cudaMemcpyKind kind, const char *what) const {
         if (buffer.place == SAE_HOST) {
             check(cudaMemcpyAsync(target, source, static_cast<size_t>(count) * sizeof(T), kind, buffer.context->stream),

@@ -10,12 +10,15 @@
 
 namespace sae::cuda {
 
-constexpr int64_t kSharedKeys = 1024;  // top-k up to this k sorts in shared memory
-constexpr int64_t kChunk = 64;         // rows of a column sum added by one thread
-constexpr int64_t kSquareBlocks = 256; // partial sums of squares of one gradient
-constexpr int64_t kStretch = 128;      // list entries whose sum is taken apart where they are of one latent
-constexpr int64_t kCollectBlocks = 128;
-constexpr int kCollected = 6; // sums of squares: of e, r, g, z, dz, z_aux
+constexpr int64_t kSharedKeys = 1024; // top-k up to this k sorts in shared memory
+constexpr int64_t kChunk = 64;        // rows of a column sum added by one thread
+#ifndef SAE_SUM_BLOCKS                // tests on the CPU make it small
+#define SAE_SUM_BLOCKS 256
+#endif
+constexpr int64_t kSquareBlocks = SAE_SUM_BLOCKS;  // partial sums of squares of one gradient
+constexpr int64_t kStretch = 128;                  // list entries whose sum is taken apart where they are of one latent
+constexpr int64_t kCollectBlocks = SAE_SUM_BLOCKS; // partial sums of a step's squares
+constexpr int kCollected = 6;                      // sums of squares: of e, r, g, z, dz, z_aux
 
 /* ---- what a step keeps on the device ---- */
 

@@ -49,6 +49,7 @@ sae_status buffer_wrap(void *context, int64_t address, int64_t bytes, int32_t pl
 int64_t buffer_address(void *buffer);
 sae_status buffer_write(void *buffer, int64_t offset, const void *source, int64_t bytes);
 sae_status buffer_read(void *buffer, int64_t offset, void *target, int64_t bytes);
+sae_status buffer_upload(void *buffer, int64_t bytes);
 void buffer_close(void *buffer);
 
 sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params, int64_t *live_bytes);

@@ -2,6 +2,7 @@
 #include <cstring>
 #include <memory>
 
+#include "memory_plan.h"
 #include "operations.h"
 
 namespace sae::cuda {
@@ -45,7 +46,13 @@ sae_status buffer_wrap(void *handle, int64_t address, int64_t bytes, int32_t pla
         } else {
             require(attributes.type != cudaMemoryTypeDevice, "memory of the host", "memory of a device");
         }
-        *buffer = new Buffer{&context, memory, bytes, place, false};
+        auto made = std::make_unique<Buffer>();
+        made->context = &context;
+        made->address = memory;
+        made->bytes = bytes;
+        made->place = place;
+        made->owned = false;
+        *buffer = made.release();
     });
 }
 
@@ -53,11 +60,15 @@ int64_t buffer_address(void *buffer) { return reinterpret_cast<int64_t>(static_c
 
 sae_status buffer_write(void *handle, int64_t offset, const void *source, int64_t bytes) {
     return guarded([&] {
-        const Buffer &buffer = *static_cast<Buffer *>(handle);
+        Buffer &buffer = *static_cast<Buffer *>(handle);
         buffer.context->activate();
         unsigned char *target = static_cast<unsigned char *>(buffer.address) + offset;
         if (buffer.place == SAE_HOST) {
             buffer.context->synchronize(); // operations before this one may still read it
+            if (buffer.context->copies != nullptr) {
+                check(cudaStreamSynchronize(buffer.context->copies), "waiting for an upload");
+            }
+            buffer.uploaded = 0;
             std::memcpy(target, source, static_cast<size_t>(bytes));
             return;
         }
@@ -85,10 +96,43 @@ sae_status buffer_read(void *handle, int64_t offset, void *target, int64_t bytes
     });
 }
 
+sae_status buffer_upload(void *handle, int64_t bytes) {
+    return guarded([&] {
+        Buffer &buffer = *static_cast<Buffer *>(handle);
+        Context &context = *buffer.context;
+        if (buffer.place != SAE_HOST) {
+            return;
+        }
+        context.activate();
+        buffer.uploaded = 0;
+        if (bytes == 0) {
+            return;
+        }
+        if (context.copies == nullptr) {
+            check(cudaStreamCreateWithFlags(&context.copies, cudaStreamNonBlocking), "making a stream");
+        }
+        if (buffer.copy.bytes() < bytes) {
+            require_memory(buffer.bytes, buffer.copy.bytes(), "the device's copy of a buffer", "a smaller batch");
+            buffer.copy = DeviceMemory(); // frees the old one, which waits for what reads it
+            buffer.copy = DeviceMemory(buffer.bytes);
+        }
+        buffer.mark_read();
+        buffer.was_read.wait_on(context.copies);
+        check(cudaMemcpyAsync(buffer.copy.as<void>(), buffer.address, static_cast<size_t>(bytes),
+                              cudaMemcpyHostToDevice, context.copies),
+              "uploading a buffer");
+        buffer.arrived.record(context.copies);
+        buffer.uploaded = bytes;
+    });
+}
+
 void buffer_close(void *handle) {
     const std::unique_ptr<Buffer> buffer(static_cast<Buffer *>(handle));
     cudaSetDevice(buffer->context->device);
     cudaStreamSynchronize(buffer->context->stream); // operations may still use it
+    if (buffer->context->copies != nullptr) {
+        cudaStreamSynchronize(buffer->context->copies);
+    }
     if (!buffer->owned) {
         return;
     }
@@ -103,6 +147,13 @@ sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flag
     return guarded([&] {
         Context &context = *static_cast<Context *>(handle);
         context.activate();
+        const int64_t needed = memory::params_bytes(d_in, d_sae);
+        require_memory(needed, 0,
+                       "the parameters of an SAE with d_in " + std::to_string(d_in) + " and d_sae " +
+                           std::to_string(d_sae) + " (a trainer takes " +
+                           std::to_string(memory::trainer_bytes(d_in, d_sae, false, true)) + " more, " +
+                           std::to_string(memory::trainer_bytes(d_in, d_sae, true, true)) + " with moments=bf16)",
+                       "a smaller d_sae, or a device with more memory");
         auto made = std::make_unique<Params>();
         made->context = &context;
         made->d_in = d_in;

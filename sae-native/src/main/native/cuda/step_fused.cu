@@ -295,7 +295,7 @@ class FusedStep {
 
 } // namespace
 
-void step_fused(Trainer &trainer, const Buffer &x, int64_t rows, double lr) {
+void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     const Params &params = trainer.params;
     Context &context = *params.context;
     require_size(rows, std::max<int64_t>(trainer.aux_k, 1));
@@ -311,6 +311,7 @@ void step_fused(Trainer &trainer, const Buffer &x, int64_t rows, double lr) {
     check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "beginning a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
                        [&] { FusedStep(trainer, scratch, rows).enqueue(); });
+    x.mark_read();
 }
 
 } // namespace sae::cuda

@@ -184,7 +184,7 @@ class PlainStep {
 
 } // namespace
 
-void step_plain(Trainer &trainer, const Buffer &x, int64_t rows, double lr) {
+void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     Context &context = *trainer.params.context;
     const int64_t d_sae = trainer.params.d_sae;
     const int64_t bytes =
@@ -194,6 +194,7 @@ void step_plain(Trainer &trainer, const Buffer &x, int64_t rows, double lr) {
     check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "beginning a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
                        [&] { PlainStep(trainer, scratch, rows).enqueue(); });
+    x.mark_read();
     trainer.params.weight_squares_stale = true;
 }
 

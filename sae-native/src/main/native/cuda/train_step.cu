@@ -4,7 +4,10 @@
  * A step never waits for the device: the number of dead latents, the finite check, losses, clipping and Adam's step count
  * stay there. After a batch with NaN or infinity nothing is updated and the next trainer_stats says so.
  */
+#include <algorithm>
+#include <cstring>
 #include <memory>
+#include <vector>
 
 #include "trainer.h"
 
@@ -30,10 +33,29 @@ std::pair<unsigned char *, int64_t> locate(const Trainer &trainer, int32_t state
         return {reinterpret_cast<unsigned char *>(&trainer.status()->steps), sizeof(int64_t)};
     default: {
         const bool is_first = state < SAE_STATE_V_W_ENC;
-        const DeviceMemory &memory = is_first ? trainer.first[state] : trainer.second[state - SAE_STATE_V_W_ENC];
-        return {memory.as<unsigned char>(), sizeof(float)};
+        const int32_t tensor = is_first ? state : state - SAE_STATE_V_W_ENC;
+        return {(is_first ? trainer.first : trainer.second)[tensor].as<unsigned char>(), trainer.moment_bytes(tensor)};
     }
     }
+}
+
+/* Whether a state is stored as bfloat16: to the host it is float32. */
+bool is_narrow(const Trainer &trainer, int32_t state) {
+    return state < SAE_STATE_IDLE_BATCHES && trainer.narrow_moments(state % kTensors);
+}
+
+/* To the nearest, ties to even; what came from a bfloat16 comes back as it was. */
+uint16_t to_bf16(float value) {
+    uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
+float from_bf16(uint16_t value) {
+    const uint32_t bits = static_cast<uint32_t>(value) << 16;
+    float wide = 0;
+    std::memcpy(&wide, &bits, sizeof wide);
+    return wide;
 }
 
 } // namespace
@@ -77,6 +99,13 @@ sae_status trainer_write(void *handle, int32_t state, int64_t first, const void 
         const Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         const auto [base, size] = locate(trainer, state);
+        std::vector<uint16_t> narrow;
+        if (is_narrow(trainer, state)) {
+            const auto *values = static_cast<const float *>(source);
+            narrow.resize(static_cast<size_t>(count));
+            std::transform(values, values + count, narrow.begin(), to_bf16);
+            source = narrow.data();
+        }
         check(cudaMemcpyAsync(base + first * size, source, static_cast<size_t>(count * size), cudaMemcpyHostToDevice,
                               trainer.params.context->stream),
               "writing optimiser state");
@@ -89,10 +118,13 @@ sae_status trainer_read(void *handle, int32_t state, int64_t first, void *target
         const Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         const auto [base, size] = locate(trainer, state);
-        check(cudaMemcpyAsync(target, base + first * size, static_cast<size_t>(count * size), cudaMemcpyDeviceToHost,
+        std::vector<uint16_t> narrow(static_cast<size_t>(is_narrow(trainer, state) ? count : 0));
+        void *into = narrow.empty() ? target : narrow.data();
+        check(cudaMemcpyAsync(into, base + first * size, static_cast<size_t>(count * size), cudaMemcpyDeviceToHost,
                               trainer.params.context->stream),
               "reading optimiser state");
         trainer.params.context->synchronize();
+        std::transform(narrow.begin(), narrow.end(), static_cast<float *>(target), from_bf16);
     });
 }
 

@@ -11,6 +11,7 @@
 
 #include <algorithm>
 
+#include "memory_plan.h"
 #include "operations.h"
 #include "step_graph.h"
 #include "vectors.cuh"
@@ -72,6 +73,12 @@ struct Trainer {
                  "another; mend: moments=fp32");
         }
         const cudaStream_t stream = params.context->stream;
+        const bool narrow = params.context->bf16_moments;
+        require_memory(memory::trainer_bytes(params.d_in, params.d_sae, narrow, fused), 0,
+                       "the optimiser state of an SAE with d_in " + std::to_string(params.d_in) + " and d_sae " +
+                           std::to_string(params.d_sae),
+                       narrow ? "a smaller d_sae, or a device with more memory"
+                              : "a smaller d_sae, or moments=bf16 in the options of the backend");
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
             const int64_t bytes = params.elements(tensor) * moment_bytes(tensor);
             first[tensor] = zeroed(bytes, stream);
@@ -154,8 +161,8 @@ inline CscScratch csc_arrays(Carver &carver, int64_t entries, int64_t sort_bytes
 int64_t sort_bytes(int64_t rows, int64_t k, int64_t d_sae);
 
 /* One step on x, with this lr. */
-void step_fused(Trainer &trainer, const Buffer &x, int64_t rows, double lr);
-void step_plain(Trainer &trainer, const Buffer &x, int64_t rows, double lr);
+void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr);
+void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr);
 
 } // namespace sae::cuda
 #endif

@@ -32,7 +32,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 2
+#define SAE_ABI_VERSION 3
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -65,6 +65,10 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   blas=PATH   CPU: libopenblas.so.0 to take sgemm from (default: a built-in portable kernel)
  *   isa=NAME    CPU: portable | avx2 | avx512, to force a path (default: the best one there is)
  *   device=N    CUDA: device ordinal (default 0)
+ *   moments=T   CUDA: fp32 | bf16, how Adam's moments of the weight matrices are stored (default fp32). bf16 is rounded
+ *               stochastically, repeats bit by bit, and takes 8 bytes a parameter in place of 12
+ *   step=NAME   CUDA: fused | plain: plain writes every gradient to memory (default fused where it fits)
+ *   graph=on    CUDA: on | off: whether a training step is launched as one graph (default on)
  *   stream=N    CUDA: address of a cudaStream_t of that device to work on; it stays the caller's and must outlive the
  *               context (default: a stream of the context's own) */
 sae_status sae_context_open(const char *library, const char *options, sae_handle *context);
@@ -101,6 +105,11 @@ sae_status sae_buffer_wrap(sae_handle context, int64_t address, int64_t bytes, i
 sae_status sae_buffer_address(sae_handle buffer, int64_t *address);
 sae_status sae_buffer_write(sae_handle buffer, int64_t offset, const void *source, int64_t bytes);
 sae_status sae_buffer_read(sae_handle buffer, int64_t offset, void *target, int64_t bytes);
+/* Starts to copy the first `bytes` of a SAE_HOST buffer to the device, beside the operations that run; operations from
+ * now on that read no more than those take the copy, any number of times. The host may not touch the buffer until they
+ * are done. The copy counts until the next upload (of 0 bytes: none is made) or sae_buffer_write. Where there is nothing
+ * to copy (SAE_DEVICE, CPU) nothing happens. */
+sae_status sae_buffer_upload(sae_handle buffer, int64_t bytes);
 sae_status sae_buffer_close(sae_handle buffer);
 
 /* ---- parameters of one SAE ----------------------------------------------------------------- */

@@ -192,7 +192,8 @@ void wait_at(const char *file, int line, decltype(Fiber::waits_for) what) {
 }
 
 constexpr unsigned kWarp = 32;
-uint64_t lanes[1024]; // what each thread passes to a warp function
+uint64_t lanes[2][1024]; // what each thread passes to a warp function, this call's and the last one's
+unsigned parity[1024];   // which of the two is this call's
 
 /* Lets go every warp whose threads have all come to a warp function. */
 bool release_warps(unsigned threads) {
@@ -225,11 +226,11 @@ void barrier(const char *file, int line) { wait_at(file, line, Fiber::block); }
 
 uint64_t exchange(uint64_t bits, unsigned from_lane) {
     const unsigned thread = thread_index.x;
-    lanes[thread] = bits;
-    wait_at(__FILE__, __LINE__, Fiber::warp);
-    const uint64_t result = lanes[thread / kWarp * kWarp + from_lane];
-    wait_at(__FILE__, __LINE__, Fiber::warp); // the next call overwrites the lanes
-    return result;
+    parity[thread] ^= 1;
+    uint64_t(&values)[1024] = lanes[parity[thread]];
+    values[thread] = bits;
+    wait_at(__FILE__, __LINE__, Fiber::warp); // who is here again has been read by all: they passed the call between
+    return values[thread / kWarp * kWarp + from_lane];
 }
 
 void run_grid(unsigned blocks, unsigned threads, const std::function<void()> &kernel) {

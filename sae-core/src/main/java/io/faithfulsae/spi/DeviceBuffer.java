@@ -21,6 +21,17 @@ public interface DeviceBuffer extends AutoCloseable {
    */
   ByteBuffer host();
 
+  /**
+   * Starts to bring the first {@code bytes} to the device, beside the operations that run.
+   * Operations from now on that read no more than those read them as they are now, any number of
+   * times, until the next upload. The host may not write to the memory until they are done. Does
+   * nothing where the device reads the host's memory; an operation that finds nothing uploaded
+   * copies by itself.
+   *
+   * @param bytes in [0, bytes()]; 0 ends the effect of an earlier upload
+   */
+  default void upload(long bytes) {}
+
   /** Frees the memory. Further calls do nothing. */
   @Override
   void close();

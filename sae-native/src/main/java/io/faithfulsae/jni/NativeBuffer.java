@@ -95,6 +95,11 @@ final class NativeBuffer implements DeviceBuffer {
   }
 
   @Override
+  public void upload(long count) {
+    backend.call("upload", () -> SaeAbi.sae_buffer_upload(handle.value(), count), handle);
+  }
+
+  @Override
   public void close() {
     handle.close();
   }

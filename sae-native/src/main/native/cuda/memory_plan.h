@@ -1,0 +1,31 @@
+/*
+ * memory_plan.h: how many bytes of the device an SAE and its trainer take, known before anything is allocated.
+ *
+ *   parameters     4 (2 d_sae d_in + d_sae + d_in)                                    float32
+ *   trainer        2 T (2 d_sae d_in) + 8 (d_sae + d_in) + 16 d_sae                   T = 4, or 2 with moments=bf16
+ *                  + 4 (2 d_sae d_in + d_sae + d_in) of gradients for the plain step alone
+ *
+ * A step's scratch does not grow with d_sae d_in, but for 4 d_in min(d_sae / 8, 8192) bytes (step_fused.cu).
+ */
+#ifndef SAE_CUDA_MEMORY_PLAN_H
+#define SAE_CUDA_MEMORY_PLAN_H
+
+#include <cstdint>
+
+namespace sae::cuda::memory {
+
+constexpr int64_t params_bytes(int64_t d_in, int64_t d_sae) { return 4 * (2 * d_sae * d_in + d_sae + d_in); }
+
+constexpr int64_t trainer_bytes(int64_t d_in, int64_t d_sae, bool bf16_moments, bool fused) {
+    const int64_t moments = 2 * (bf16_moments ? 2 : 4) * 2 * d_sae * d_in + 8 * (d_sae + d_in);
+    const int64_t counters = 16 * d_sae;
+    return moments + counters + (fused ? 0 : params_bytes(d_in, d_sae));
+}
+
+/* d_sae 2^20 at d_in 4096: 34.4 GB of parameters, 68.7 GB of float32 moments, 34.4 GB of bfloat16 ones. */
+static_assert(params_bytes(4096, 1 << 20) == 34363949056);
+static_assert(trainer_bytes(4096, 1 << 20, false, true) == 68744675328);
+static_assert(trainer_bytes(4096, 1 << 20, true, true) == 34384936960);
+
+} // namespace sae::cuda::memory
+#endif
