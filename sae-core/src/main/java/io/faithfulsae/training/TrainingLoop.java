@@ -7,8 +7,13 @@ import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
+import org.jspecify.annotations.Nullable;
 
 /** The thread behind one or more {@link TrainingRun}s that share a stream of rows. */
 final class TrainingLoop implements Runnable {
@@ -20,6 +25,8 @@ final class TrainingLoop implements Runnable {
   private final int batchesOfFill;
   private final Thread thread;
   private volatile boolean cancelled;
+  private final List<BatchFeed> feeds = new ArrayList<>();
+  private final Map<TrainingMember, BatchFeed> feedOf = new HashMap<>();
   private long startedNanos;
 
   private TrainingLoop(
@@ -64,7 +71,7 @@ final class TrainingLoop implements Runnable {
   @Override
   public void run() {
     List<TrainingResult> results = List.of();
-    Throwable problem =
+    @Nullable Throwable problem =
         null; // nothing may be lost on a thread of ours: whoever awaits a run gets it
     try (RowBuffer buffer =
         new RowBuffer(
@@ -74,11 +81,10 @@ final class TrainingLoop implements Runnable {
       problem = e;
     }
     for (TrainingMember member : members) {
-      try {
-        member.close();
-      } catch (RuntimeException e) {
-        problem = problem == null ? e : withSuppressed(problem, e);
-      }
+      problem = close(member::close, problem);
+    }
+    for (BatchFeed feed : feeds) {
+      problem = close(feed::close, problem);
     }
     for (int i = 0; i < members.size(); i++) {
       if (problem == null) {
@@ -86,6 +92,15 @@ final class TrainingLoop implements Runnable {
       } else {
         members.get(i).run.fail(problem);
       }
+    }
+  }
+
+  private static @Nullable Throwable close(Runnable closing, @Nullable Throwable problem) {
+    try {
+      closing.run();
+      return problem;
+    } catch (RuntimeException e) {
+      return problem == null ? e : withSuppressed(problem, e);
     }
   }
 
@@ -100,20 +115,32 @@ final class TrainingLoop implements Runnable {
     startedNanos = System.nanoTime();
     long steps = config.steps();
     boolean filled = false;
+    boolean loaded = false; // whether the feeds have this step's batch
     long step = firstStep;
     while (step < steps && !cancelled) {
       int batch = (int) (step % batchesOfFill);
       if (batch == 0 || !filled) {
         buffer.fill();
-        members.forEach(member -> member.shuffle(buffer));
+        if (step == 0) {
+          members.forEach(member -> member.prepare(buffer));
+        }
+        makeFeeds();
+        feeds.forEach(feed -> feed.shuffle(buffer));
         filled = true;
+        loaded = false;
       }
-      if (step == 0) {
-        members.forEach(member -> member.prepare(buffer));
+      if (!loaded) {
+        feeds.forEach(feed -> feed.load(buffer, batch));
       }
       for (TrainingMember member : members) {
-        StepStats stats = member.step(buffer, batch, step);
-        member.tell(progress(step + 1, stats));
+        member.step(feed(member).current(), step);
+      }
+      loaded = step + 1 < steps && batch + 1 < batchesOfFill;
+      if (loaded) { // while the steps run
+        feeds.forEach(feed -> feed.load(buffer, batch + 1));
+      }
+      for (TrainingMember member : members) {
+        member.tell(progress(step + 1, member.stats(step)));
       }
       step++;
       if (config.checkpointSteps() > 0 && step % config.checkpointSteps() == 0 && step < steps) {
@@ -127,6 +154,28 @@ final class TrainingLoop implements Runnable {
       return members.stream().map(member -> result(member, Reason.CANCELLED, end, at)).toList();
     }
     return finish(end, step);
+  }
+
+  /** One feed for all members whose batches are the same. */
+  private void makeFeeds() {
+    for (TrainingMember member : members) {
+      BatchFeed.Recipe recipe = member.recipe();
+      if (feedOf.containsKey(member)) {
+        continue;
+      }
+      BatchFeed feed =
+          feeds.stream().filter(f -> f.recipe().equals(recipe)).findFirst().orElse(null);
+      if (feed == null) {
+        SaeTrainer settings = member.settings;
+        feed = new BatchFeed(recipe, settings.backend(), config.batch(), settings.sae().dIn());
+        feeds.add(feed);
+      }
+      feedOf.put(member, feed);
+    }
+  }
+
+  private BatchFeed feed(TrainingMember member) {
+    return Objects.requireNonNull(feedOf.get(member));
   }
 
   private List<TrainingResult> finish(Mark end, long step) throws IOException {

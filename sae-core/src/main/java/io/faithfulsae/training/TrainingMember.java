@@ -41,10 +41,7 @@ final class TrainingMember implements AutoCloseable {
   private final TrainingConfig training;
   private final BackendSae parameters;
   private final BackendTrainer trainer;
-  private final ActivationBatch batch;
-  private final RowNormalizer.Undo unused = new RowNormalizer.Undo();
   private double activationScale = 1;
-  private int[] order = new int[0];
   private @Nullable TrainingProgress last;
 
   TrainingMember(SaeTrainer settings, Path dir) {
@@ -55,18 +52,12 @@ final class TrainingMember implements AutoCloseable {
     this.training = settings.training();
     this.parameters =
         settings.backend().createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
-    BackendTrainer newTrainer = null;
     try {
-      newTrainer = parameters.trainer(config.k(), training);
-      this.batch = ActivationBatch.allocate(settings.backend(), training.batch(), config.dIn());
+      this.trainer = parameters.trainer(config.k(), training);
     } catch (RuntimeException e) {
-      if (newTrainer != null) {
-        newTrainer.close();
-      }
       parameters.close();
       throw e;
     }
-    this.trainer = newTrainer;
   }
 
   /** Sets the initial weights: given ones, or random ones under the seed. */
@@ -135,7 +126,12 @@ final class TrainingMember implements AutoCloseable {
     }
     float[] sample = new float[rows * d];
     RowNormalizer.apply(
-        config.normalization(), buffer.data(), FloatBuffer.wrap(sample), rows, d, unused);
+        config.normalization(),
+        buffer.data(),
+        FloatBuffer.wrap(sample),
+        rows,
+        d,
+        new RowNormalizer.Undo());
     if (training.scaleActivations()) {
       activationScale = Math.sqrt(d) / meanNorm(sample, d);
       for (int i = 0; i < sample.length; i++) {
@@ -172,28 +168,18 @@ final class TrainingMember implements AutoCloseable {
     return sum / count;
   }
 
-  /** Draws this member's own order of a new fill. */
-  void shuffle(RowBuffer buffer) {
-    order = buffer.order(training.seed());
+  /** What its batches are made by; known once the data-dependent start is done. */
+  BatchFeed.Recipe recipe() {
+    return new BatchFeed.Recipe(training.seed(), config.normalization(), activationScale);
   }
 
-  /** One step on batch {@code number} of the current fill. */
-  StepStats step(RowBuffer buffer, int number, long step) {
-    int d = config.dIn();
-    int rows = training.batch();
-    FloatBuffer from = buffer.data();
-    FloatBuffer into = batch.data();
-    for (int r = 0; r < rows; r++) {
-      into.put(r * d, from, order[number * rows + r] * d, d);
-    }
-    RowNormalizer.apply(config.normalization(), into, into, rows, d, unused);
-    if (activationScale != 1) {
-      for (int i = 0; i < rows * d; i++) {
-        into.put(i, (float) (into.get(i) * activationScale));
-      }
-    }
-    batch.rows(rows);
-    trainer.step(batch.buffer(), rows, training.lrAt(step));
+  /** Starts a step; {@link #stats} waits for it. */
+  void step(ActivationBatch batch, long step) {
+    trainer.step(batch.buffer(), batch.rows(), training.lrAt(step));
+  }
+
+  /** What the step saw. */
+  StepStats stats(long step) {
     StepStats stats = trainer.stats();
     if (!Double.isFinite(stats.loss())) {
       throw new TrainingDivergedException(step, stats.loss());
@@ -230,7 +216,6 @@ final class TrainingMember implements AutoCloseable {
 
   @Override
   public void close() {
-    batch.close();
     trainer.close();
     parameters.close();
   }
