@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # Builds OUTDIR/libsae_cuda.so when there is a CUDA compiler; otherwise says so in one line, builds nothing and ends with 0.
+#   build-cuda.sh --bench OUTDIR   builds OUTDIR/gpu_bench as well (src/main/native/bench)
 # Looks for nvcc in $CUDA_HOME, on PATH, in /usr/local/cuda and in sae-native/.venv/nvcc (setup-nvcc.sh).
 # Incremental: an object is kept while its source, every header, this script and the compiler are the same bytes.
 set -euo pipefail
 
+bench=
+if [ "${1:-}" = --bench ]; then
+    bench=1
+    shift
+fi
 if [ $# -ne 1 ]; then
-    echo "usage: $0 OUTDIR" >&2
+    echo "usage: $0 [--bench] OUTDIR" >&2
     exit 2
 fi
 mkdir -p "$1"
@@ -76,6 +82,11 @@ if [ ! -f "$library" ] || [ "${wanted[*]}" != "$(cat "$objects/linked" 2>/dev/nu
     fi
     mv "$library.part" "$library"
     echo "${wanted[*]}" >"$objects/linked"
+fi
+if [ -n "$bench" ] && { [ ! -f "$out/gpu_bench" ] || [ "$native/bench/gpu_bench.cu" -nt "$out/gpu_bench" ] || [ "$library" -nt "$out/gpu_bench" ]; }; then
+    "$nvcc" "${flags[@]}" -I"$native/include" -cudart static -L"$home/lib" -L"$home/lib64" \
+        -Xcompiler -static-libstdc++,-static-libgcc -o "$out/gpu_bench.part" "$native/bench/gpu_bench.cu" "${wanted[@]}" -ldl
+    mv "$out/gpu_bench.part" "$out/gpu_bench"
 fi
 for object in "$objects"/*.o; do # of earlier sources
     [[ " ${wanted[*]} " == *" $object "* ]] || rm "$object"

@@ -1,11 +1,19 @@
 #!/usr/bin/env bash
 # Checks the CUDA backend on a machine that has a GPU but neither Java nor a network, and keeps the result beside the sources.
-#   gpu-check.sh --pack DIR   here: a Java runtime, the tests and the native libraries in DIR (at most 64 MiB)
-#   gpu-check.sh --run DIR    there, in the same tree: builds libsae_cuda.so (or takes the packed one), then runs
-#                             backend_check, compute-sanitizer over it, and the conformance suite with the backend forced;
-#                             writes gpu-check/<gpu>.txt; ends with 1 when something failed
+#   gpu-check.sh --pack DIR   here: a Java runtime, the tests and the native programs in DIR (at most 64 MiB)
+#   gpu-check.sh --run DIR [STAGE...]
+#                             there, in the same tree: the stages below, each with a time limit, those that have not been
+#                             run on these very sources yet; then gpu-check/<gpu>.txt. Stops before a stage that would not
+#                             fit SAE_GPU_SECONDS (540) any more and ends with 3: start it again, it goes on
 #   gpu-check.sh --hash       the sha256 of the CUDA sources
 #   gpu-check.sh --status     says whether gpu-check/ holds a passed run of exactly these sources; always ends with 0
+# Ends with 1 when a stage failed. Stages:
+#   build        libsae_cuda.so and gpu_bench, by nvcc where it is, otherwise the packed ones
+#   check        backend_check --large: against double precision, 200 steps, two runs bit by bit
+#   memcheck racecheck initcheck synccheck   backend_check under compute-sanitizer
+#   conformance  the Java suite with the backend forced
+#   overhead     what a call costs through Java and JNI, beside a step of the smallest shape
+#   bench peers  gpu_bench, and PyTorch and sparsify on the same GPU, one shape after the other; JSON lines
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
@@ -13,7 +21,7 @@ limit_mib=64
 console=org.junit.platform:junit-platform-console-standalone:1.14.4
 
 sources_hash() {
-    find src/main/native/cuda src/main/native/include src/main/native/common build-cuda.sh -type f \
+    find src/main/native/cuda src/main/native/bench src/main/native/include src/main/native/common build-cuda.sh -type f \
         \( -name '*.h' -o -name '*.cu' -o -name '*.cuh' -o -name build-cuda.sh \) -print0 |
         LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
 }
@@ -53,10 +61,12 @@ pack() {
     # Native: a driver without Java, and the library in case there is no nvcc over there.
     "${CXX:-g++}" -std=c++17 -O1 -static-libstdc++ -static-libgcc -Isrc/main/native/include \
         -o "$dir/native/backend_check" src/test/native/cuda/backend_check.cpp -ldl
-    ./build-cuda.sh target/native/cuda
-    if [ -f target/native/cuda/libsae_cuda.so ]; then
-        cp target/native/cuda/libsae_cuda.so "$dir/native/"
-    fi
+    ./build-cuda.sh --bench target/native/cuda
+    for built in libsae_cuda.so gpu_bench; do
+        if [ -f "target/native/cuda/$built" ]; then
+            cp "target/native/cuda/$built" "$dir/native/"
+        fi
+    done
     sources_hash >"$dir/native/sources.sha256"
 
     local mib
@@ -70,83 +80,150 @@ pack() {
 
 # ---- on the GPU machine ----
 
-failed=0
-report=
+shapes="gpt2 1b 3b 8b wide"
+begin=$SECONDS
+budget=${SAE_GPU_SECONDS:-540}
 
-note() { echo "$*" | tee -a "$report"; }
-
-# check NAME COMMAND...: one line in the report, and the end of the output where it failed
-check() {
-    local name=$1 log
-    shift
-    log=$(mktemp)
-    if "$@" >"$log" 2>&1; then
-        note "PASSED $name"
-    else
-        note "FAILED $name: $*"
-        tail -n 40 "$log" | sed 's/^/    /' | tee -a "$report"
-        failed=1
+# once STAGE LIMIT COMMAND...: runs a stage that has not been run yet; its output and verdict stay in $state
+once() {
+    local stage=$1 limit=$2 rc=0
+    shift 2
+    if [ -f "$state/$stage.verdict" ]; then
+        return
     fi
-    rm -f "$log"
+    if [ $((SECONDS - begin + limit)) -gt "$budget" ]; then
+        echo "gpu-check: stage $stage may take $limit s, $((budget - SECONDS + begin)) s are left; mend: start again"
+        exit 3
+    fi
+    echo "gpu-check: $stage"
+    timeout "$limit" "$@" >"$state/$stage.out" 2>"$state/$stage.err" || rc=$?
+    case $rc in
+    0) echo PASSED >"$state/$stage.verdict" ;;
+    124) echo "FAILED after $limit s" >"$state/$stage.verdict" ;;
+    *) echo "FAILED with $rc" >"$state/$stage.verdict" ;;
+    esac
+    cat "$state/$stage.verdict"
+}
+
+skip() { # STAGE REASON
+    echo "SKIPPED: $2" >"$state/$1.verdict"
+}
+
+build_stage() {
+    ./build-cuda.sh --bench "$dir/build"
+    if [ ! -f "$dir/build/libsae_cuda.so" ]; then
+        if [ ! -f "$dir/native/libsae_cuda.so" ] || [ "$(cat "$dir/native/sources.sha256")" != "$(sources_hash)" ]; then
+            echo "gpu-check: expected nvcc, or packed programs of these sources, got neither; mend: pack again" >&2
+            return 1
+        fi
+        echo "packed, of the same sources"
+        cp "$dir/native/libsae_cuda.so" "$dir/native/gpu_bench" "$dir/build/"
+    fi
+}
+
+java_stage() {
+    "$dir/java/bin/java" --enable-native-access=ALL-UNNAMED -Dsae.backend=cuda \
+        -Dsae.cuda.library="$dir/build/libsae_cuda.so" -Dorg.bytedeco.javacpp.cachedir="$dir/cache" \
+        -cp "$dir/jars/sae-native-test-classes:$dir/jars/*" "$@"
+}
+
+# The libraries that PyTorch's wheels bring, for gpu_bench's dlopen of cuBLAS.
+library_path() {
+    python3 -c 'import glob, os, torch
+base = os.path.dirname(os.path.dirname(torch.__file__))
+print(":".join(glob.glob(base + "/nvidia/*/lib") + glob.glob(base + "/nvidia/cu13/lib")))' 2>/dev/null || true
+}
+
+report() {
+    local file=$1 stage failed=passed
+    {
+        echo "sources: $(sources_hash)"
+        echo "gpu: $gpu, driver $(nvidia-smi --query-gpu=driver_version --format=csv,noheader -i 0)"
+        echo "date: $(date -u +%Y-%m-%d)"
+        for stage in $stages; do
+            echo "$(cat "$state/$stage.verdict" 2>/dev/null || echo "NOT RUN") $stage"
+            if grep -q FAILED "$state/$stage.verdict" 2>/dev/null; then
+                failed=failed
+                tail -n 40 "$state/$stage.out" "$state/$stage.err" | sed 's/^/    /'
+            elif [ ! -f "$state/$stage.verdict" ]; then
+                failed=incomplete
+            fi
+        done
+        for stage in overhead bench-{gpt2,1b,3b,8b,wide} peers-{gpt2,1b,3b,8b,wide}; do
+            grep -h '^{' "$state/$stage.out" 2>/dev/null || true
+        done
+        echo "result: $failed"
+    } >"$file.part"
+    mv "$file.part" "$file"
+    echo "gpu-check: $file: $failed"
+    [ "$failed" = passed ]
 }
 
 run() {
-    local dir library gpu tool sanitizer
+    local tool shape sanitizer check
     dir=$(cd "$1" && pwd)
+    shift
     if ! gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader -i 0); then
         echo "gpu-check: expected a GPU that nvidia-smi can see, got none" >&2
         exit 1
     fi
-    mkdir -p gpu-check
-    report=gpu-check/$(echo "$gpu" | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9-').txt
-    : >"$report"
-    note "sources: $(sources_hash)"
-    note "gpu: $gpu, driver $(nvidia-smi --query-gpu=driver_version --format=csv,noheader -i 0)"
-    note "date: $(date -u +%Y-%m-%d)"
+    name=$(echo "$gpu" | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9-')
+    state=$dir/state/$name-$(sources_hash | cut -c1-16)
+    mkdir -p gpu-check "$state" "$dir/build"
+    stages="build check memcheck racecheck initcheck synccheck conformance overhead"
+    for shape in $shapes; do
+        stages="$stages bench-$shape peers-$shape"
+    done
+    if [ $# -gt 0 ]; then # these again
+        for tool in "$@"; do
+            rm -f "$state/$tool.verdict"
+        done
+    fi
+    check=$dir/native/backend_check
+    export -f build_stage java_stage sources_hash
+    export dir
 
-    ./build-cuda.sh "$dir/build" | tee "$dir/build.log"
-    library=$dir/build/libsae_cuda.so
-    if [ -f "$library" ]; then
-        note "library: built here, $(sed -n 's/.*\(CUDA [0-9.]*\).*/\1/p' "$dir/build.log")"
-    elif [ -f "$dir/native/libsae_cuda.so" ] && [ "$(cat "$dir/native/sources.sha256")" = "$(sources_hash)" ]; then
-        library=$dir/native/libsae_cuda.so
-        note "library: packed, of the same sources"
-    else
-        echo "gpu-check: expected nvcc, or a packed library of these sources, got neither; mend: pack again" >&2
+    once build 240 bash -c build_stage
+    if grep -q FAILED "$state/build.verdict"; then
+        cat "$state/build.err" >&2
+        rm "$state/build.verdict"
         exit 1
     fi
-
-    check "backend_check" "$dir/native/backend_check" "$library" --large
+    once check 120 "$check" "$dir/build/libsae_cuda.so" --large
     sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda*/bin/compute-sanitizer 2>/dev/null | head -n 1 || true)
     for tool in memcheck racecheck initcheck synccheck; do
         if [ -n "$sanitizer" ]; then
-            check "compute-sanitizer $tool" "$sanitizer" --tool "$tool" --error-exitcode 1 \
-                "$dir/native/backend_check" "$library"
+            once "$tool" 240 "$sanitizer" --tool "$tool" --error-exitcode 1 "$check" "$dir/build/libsae_cuda.so"
         else
-            note "SKIPPED compute-sanitizer $tool: it is not installed"
+            skip "$tool" "compute-sanitizer is not installed"
         fi
     done
-    check "conformance suite" "$dir/java/bin/java" --enable-native-access=ALL-UNNAMED \
-        -Dsae.backend=cuda -Dsae.cuda.library="$library" -Dorg.bytedeco.javacpp.cachedir="$dir/cache" \
-        -cp "$dir/jars/sae-native-test-classes:$dir/jars/*" org.junit.platform.console.ConsoleLauncher execute \
-        --select-class=io.faithfulsae.jni.CudaBackendTest --fail-if-no-tests --disable-banner --details=tree
-    note "SKIPPED benchmark: this tree has none"
+    once conformance 120 bash -c 'java_stage org.junit.platform.console.ConsoleLauncher execute \
+        --select-class=io.faithfulsae.jni.CudaBackendTest --fail-if-no-tests --disable-banner --details=tree'
+    once overhead 60 bash -c 'java_stage io.faithfulsae.jni.CallOverhead'
+    LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}:$(library_path)"
+    export LD_LIBRARY_PATH
+    for shape in $shapes; do
+        once "bench-$shape" 60 "$dir/build/gpu_bench" --shape "$shape"
+        if python3 -c 'import torch' 2>/dev/null; then
+            once "peers-$shape" 240 python3 ../benchmarks/peers/gpu_peers.py --shape "$shape"
+        else
+            skip "peers-$shape" "PyTorch is not installed"
+        fi
+    done
+    report "gpu-check/$name.txt"
+}
 
-    if [ "$failed" = 0 ]; then
-        note "result: passed"
-    else
-        note "result: failed"
-    fi
-    exit "$failed"
+usage() {
+    echo "usage: $0 --pack DIR | --run DIR [STAGE...] | --hash | --status" >&2
+    exit 2
 }
 
 case "${1:-} $#" in
 "--pack 2") pack "$2" ;;
-"--run 2") run "$2" ;;
+"--run 1") usage ;;
+"--run "*) run "${@:2}" ;;
 "--hash 1") sources_hash ;;
 "--status 1") status ;;
-*)
-    echo "usage: $0 --pack DIR | --run DIR | --hash | --status" >&2
-    exit 2
-    ;;
+*) usage ;;
 esac
