@@ -31,10 +31,10 @@ final class CacheTensor {
     return fresh;
   }
 
-  /** Puts the newest token into a slot. */
-  void append(int rows, int capacity, int slot) {
+  /** Puts each row's newest token into a slot of the row. */
+  void append(int rows, int capacity, int[] slots) {
     for (int i = 0; i < rows * groups; i++) {
-      int to = (i * capacity + slot) * inner;
+      int to = (i * capacity + slots[i / groups]) * inner;
       if (inner == 1) {
         kept.put(to, fresh.get(i));
       } else {
@@ -43,10 +43,12 @@ final class CacheTensor {
     }
   }
 
-  /** Spreads the slots out in place, from the end, to a larger capacity. */
-  void grow(int rows, int capacity, int wider) {
-    for (int i = rows * groups - 1; i > 0; i--) {
-      kept.put(i * wider * inner, kept, i * capacity * inner, capacity * inner);
+  /** Lays the first slots out in place for another capacity, from the end where they move apart. */
+  void resize(int rows, int capacity, int wanted, int used) {
+    int last = rows * groups - 1;
+    for (int n = 1; n <= last; n++) {
+      int i = wanted > capacity ? last + 1 - n : n;
+      kept.put(i * wanted * inner, kept, i * capacity * inner, used * inner);
     }
   }
 

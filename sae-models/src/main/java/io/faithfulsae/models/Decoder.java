@@ -7,13 +7,18 @@ import io.faithfulsae.models.spi.Architecture.Dimensions;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Runs sequences side by side, one token at a time; keys and values of earlier tokens are kept. All
- * sequences are equally long; a finished one can be dropped, so that it costs nothing more.
+ * Runs sequences side by side, one token at a time; keys and values of earlier tokens are kept.
+ * Each sequence has a length of its own: a finished one makes room for another ({@link #restart}),
+ * or is dropped, so that it costs nothing more. What is computed for a sequence does not depend on
+ * those beside it.
+ *
+ * <p>Attention costs as much for each sequence as for the longest.
  *
  * <p><b>Memory</b>: {@code 8 * layers * keyValueHeads * headDim} bytes for each of {@code rows *
  * maxLength} tokens. <b>Threads</b>: one. <b>Closed by</b> who asked the model for it.
@@ -34,13 +39,12 @@ public final class Decoder implements AutoCloseable {
   private final List<CacheTensor> values = new ArrayList<>();
   private final LongBuffer tokens;
   private final LongBuffer positions;
-  private final FloatBuffer mask;
   private final FloatBuffer inverseTemperature = OnnxModel.floats(1).put(0, 1f);
   private final FloatBuffer logits;
   private final FloatBuffer probabilities;
+  private final int[] lengths;
   private @Nullable Binding binding;
   private int rows;
-  private int length;
   private int capacity;
   private boolean closed;
 
@@ -50,6 +54,7 @@ public final class Decoder implements AutoCloseable {
     this.dims = model.dimensions();
     this.maxRows = maxRows;
     this.maxLength = maxLength;
+    this.lengths = new int[maxRows];
     int slots = roundUp(maxLength);
     for (int layer = 0; layer < dims.layers(); layer++) {
       keys.add(new CacheTensor(maxRows, slots, dims.keyValueHeads() * dims.headDim(), 1));
@@ -57,7 +62,6 @@ public final class Decoder implements AutoCloseable {
     }
     this.tokens = OnnxModel.longs(maxRows);
     this.positions = OnnxModel.longs(maxRows);
-    this.mask = OnnxModel.floats(slots);
     this.logits = OnnxModel.floats(maxRows, dims.vocabularySize());
     this.probabilities = OnnxModel.floats(maxRows, dims.vocabularySize());
     start(maxRows);
@@ -79,12 +83,20 @@ public final class Decoder implements AutoCloseable {
               + "; mend: ask for a larger decoder");
     }
     rows = sequences;
-    length = 0;
+    Arrays.fill(lengths, 0);
     capacity = GROWTH;
-    for (int i = 0; i < mask.capacity(); i++) {
-      mask.put(i, Float.NEGATIVE_INFINITY);
-    }
     unbind();
+  }
+
+  /**
+   * Begins a row anew with an empty sequence.
+   *
+   * @throws IllegalArgumentException if there is no such row
+   */
+  public void restart(int row) {
+    checkOpen();
+    checkRow(row);
+    lengths[row] = 0;
   }
 
   /** Sequences under way. */
@@ -92,9 +104,14 @@ public final class Decoder implements AutoCloseable {
     return rows;
   }
 
-  /** Tokens of each sequence so far. */
-  public int length() {
-    return length;
+  /**
+   * Tokens of a row's sequence so far.
+   *
+   * @throws IllegalArgumentException if there is no such row
+   */
+  public int length(int row) {
+    checkRow(row);
+    return lengths[row];
   }
 
   /** Sets what logits are divided by before {@link #probabilities()}; 1 at first. */
@@ -112,29 +129,34 @@ public final class Decoder implements AutoCloseable {
    * Appends a token to each sequence and computes what may follow.
    *
    * @param next one token a sequence; longer arrays are fine
-   * @throws IllegalStateException if the sequences are as long as they may be
+   * @throws IllegalStateException if a sequence is as long as it may be
    */
   public void step(int[] next) {
     checkOpen();
-    if (length == maxLength) {
-      throw new IllegalStateException(
-          "the sequences have " + maxLength + " tokens, as many as the decoder was made for");
-    }
+    int longest = 0;
     for (int row = 0; row < rows; row++) {
       model.checkToken(next[row], row);
+      if (lengths[row] == maxLength) {
+        throw new IllegalStateException(
+            "sequence "
+                + row
+                + " has "
+                + maxLength
+                + " tokens, as many as the decoder was made for; mend: restart or drop it");
+      }
       tokens.put(row, next[row]);
-      positions.put(row, length);
+      positions.put(row, lengths[row]);
+      longest = Math.max(longest, lengths[row]);
     }
-    if (length == capacity) {
-      grow();
-    }
+    fit(longest);
     if (binding == null) {
       binding = bind();
     }
     binding.run();
-    forEachCache(cache -> cache.append(rows, capacity, length));
-    mask.put(length, 0f);
-    length++;
+    forEachCache(cache -> cache.append(rows, capacity, lengths));
+    for (int row = 0; row < rows; row++) {
+      lengths[row]++;
+    }
   }
 
   /**
@@ -161,22 +183,23 @@ public final class Decoder implements AutoCloseable {
    */
   public void drop(int row) {
     checkOpen();
-    if (row < 0 || row >= rows) {
-      throw new IllegalArgumentException(
-          "expected a row in [0, " + rows + "), got " + row + "; mend: drop from the end");
-    }
+    checkRow(row);
     rows--;
     if (row != rows) {
+      lengths[row] = lengths[rows];
       forEachCache(cache -> cache.move(rows, row, capacity));
     }
     unbind();
   }
 
-  private void grow() {
-    int wider = capacity + GROWTH;
-    forEachCache(cache -> cache.grow(rows, capacity, wider));
-    capacity = wider;
-    unbind();
+  /** Makes room for one token more; gives much room back, since empty slots cost time too. */
+  private void fit(int longest) {
+    int wanted = roundUp(longest + 1);
+    if (wanted > capacity || wanted <= capacity / 2) {
+      forEachCache(cache -> cache.resize(rows, capacity, wanted, longest));
+      capacity = wanted;
+      unbind();
+    }
   }
 
   private void forEachCache(Consumer<CacheTensor> action) {
@@ -189,7 +212,6 @@ public final class Decoder implements AutoCloseable {
     Binding to = session.bind();
     to.input(Graphs.TOKENS, Tensor.of(tokens, rows));
     to.input(Graphs.POSITIONS, Tensor.of(positions, rows));
-    to.input(Graphs.MASK, Tensor.of(mask, 1, capacity));
     to.input(Graphs.INVERSE_TEMPERATURE, Tensor.of(inverseTemperature, 1));
     for (int layer = 0; layer < dims.layers(); layer++) {
       CacheTensor key = keys.get(layer);
@@ -212,6 +234,13 @@ public final class Decoder implements AutoCloseable {
     if (binding != null) {
       binding.close();
       binding = null;
+    }
+  }
+
+  private void checkRow(int row) {
+    if (row < 0 || row >= rows) {
+      throw new IllegalArgumentException(
+          "expected a row in [0, " + rows + "), got " + row + "; mend: count from 0");
     }
   }
 

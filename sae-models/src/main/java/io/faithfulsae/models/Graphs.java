@@ -26,7 +26,6 @@ final class Graphs {
   static final String LOGITS = "logits";
   static final String PROBABILITIES = "probabilities";
   static final String INVERSE_TEMPERATURE = "inverse_temperature";
-  static final String MASK = "mask";
 
   private Graphs() {}
 
@@ -87,17 +86,17 @@ final class Graphs {
   }
 
   /**
-   * One token a row. The keys and values of the tokens before it are inputs, {@code [rows,
-   * keyValueHeads, headDim, capacity]} and {@code [rows, keyValueHeads, capacity, headDim]}, each
-   * as its product wants it; a mask hides the slots that are not filled. The token's own key and
-   * value come out, for the caller to put into its slot: the cache itself is never copied.
+   * One token a row, at a position of its own. The keys and values of the tokens before it are
+   * inputs, {@code [rows, keyValueHeads, headDim, capacity]} and {@code [rows, keyValueHeads,
+   * capacity, headDim]}, each as its product wants it; of the slots, a row sees those before its
+   * position. The token's own key and value come out, for the caller to put into its slot: the
+   * cache itself is never copied.
    */
   static byte[] step(Architecture model, Weights weights) throws IOException {
     Graph graph = new Graph(weights);
     Dimensions dims = model.dimensions();
     Value tokens = graph.longInput(TOKENS, "rows");
     Value positions = graph.longInput(POSITIONS, "rows");
-    Value mask = graph.floatInput(MASK, 1, "capacity");
     Value inverseTemperature = graph.floatInput(INVERSE_TEMPERATURE, 1);
     List<Value> keys = new ArrayList<>();
     List<Value> values = new ArrayList<>();
@@ -109,6 +108,7 @@ final class Graphs {
           graph.floatInput(
               cached("value", layer), "rows", dims.keyValueHeads(), "capacity", dims.headDim()));
     }
+    Value capacity = graph.node("Shape", List.of(keys.get(0)), Attribute.of("start", 3));
     Attention attention =
         (layer, query, key, value, scores) ->
             attendToCache(
@@ -121,7 +121,7 @@ final class Graphs {
                 scores,
                 keys.get(layer),
                 values.get(layer),
-                visible(graph, scores.window(), positions, mask));
+                seen(graph, scores.window(), positions, capacity));
     Value x = blocks(graph, model, dims.layers(), tokens, positions, attention);
     Value logits = model.unembed(graph, x);
     graph.output(LOGITS, logits, "rows", dims.vocabularySize());
@@ -173,22 +173,22 @@ final class Graphs {
   }
 
   /**
-   * The mask of slots, and for a window also what hides the slots before it: {@code [rows, 1, 1,
-   * capacity]}.
+   * {@code [rows, 1, 1, capacity]}: 0 where a row sees a slot, else minus infinity. Its slots begin
+   * with position 0; those from its own position on are empty or another's.
    */
-  private static Value visible(Graph graph, int window, Value positions, Value mask) {
-    if (window == 0) {
-      return mask;
-    }
+  private static Value seen(Graph graph, int window, Value positions, Value capacity) {
     return graph.once(
-        "visible." + window,
+        "seen." + window,
         () -> {
-          Value capacity = graph.node("Shape", List.of(mask), Attribute.of("start", 1));
           Value distance =
               graph.node(
                   "Sub", List.of(graph.reshape(positions, -1, 1, 1, 1), range(graph, capacity)));
-          Value past = graph.node("GreaterOrEqual", List.of(distance, graph.integers(window)));
-          return graph.add(mask, hide(graph, past));
+          Value hidden = graph.node("LessOrEqual", List.of(distance, graph.integers(0)));
+          if (window > 0) {
+            Value past = graph.node("GreaterOrEqual", List.of(distance, graph.integers(window)));
+            hidden = graph.node("Or", List.of(hidden, past));
+          }
+          return hide(graph, hidden);
         });
   }
 

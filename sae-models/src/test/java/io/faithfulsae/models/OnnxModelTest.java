@@ -153,6 +153,35 @@ class OnnxModelTest {
   }
 
   @Test
+  void aSequenceIsTheSameToTheBitWhateverRunsBesideIt() throws IOException {
+    Path folder = GoldenModels.copy("llama-tied-bias", temp);
+    GoldenModels.edit(
+        folder.resolve("config.json"),
+        "\"max_position_embeddings\": 32",
+        "\"max_position_embeddings\": 200");
+    try (OnnxModel model = OnnxModel.open(folder, ONE_THREAD);
+        Decoder many = model.decoder(5, 200);
+        Decoder one = model.decoder(1, 200)) {
+      many.start(2);
+      for (int at = 0; at < 190; at++) {
+        if (at == 150) { // the long one goes, and its room with it
+          many.drop(0);
+          assertEquals(50, many.length(0));
+        } else if (at >= 100 && many.length(many.rows() - 1) % 50 == 0) {
+          many.restart(many.rows() - 1);
+          one.start(1);
+        }
+        int token = at * 7 % 53;
+        many.step(new int[] {at < 150 ? at * 11 % 53 : token, token});
+        one.step(new int[] {token});
+        FloatBuffer last =
+            many.logits().slice((many.rows() - 1) * model.vocabularySize(), model.vocabularySize());
+        assertEquals(one.logits(), last, "step " + at);
+      }
+    }
+  }
+
+  @Test
   void theCacheGrowsBeyondItsFirstSlots() throws IOException {
     Path folder = GoldenModels.copy("llama-tied-bias", temp);
     GoldenModels.edit(

@@ -122,6 +122,38 @@ class ParityTest {
 
   @ParameterizedTest
   @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void rowsThatBeginWheneverTheyLike(String name) throws Exception {
+    try (OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1));
+        Safetensors expected = expected(name)) {
+      int[][] tokens = GoldenModels.ints(expected, "tokens.b");
+      float[] logits = GoldenModels.floats(expected, "logits.b");
+      int vocabulary = model.vocabularySize();
+      int length = tokens[0].length;
+      int[] next = new int[tokens.length];
+      try (Decoder decoder = model.decoder(tokens.length, length)) {
+        for (int step = 0; step < 3 * length; step++) {
+          for (int row = 0; row < tokens.length; row++) {
+            // Row r begins anew after every length - 3 r tokens.
+            if (decoder.length(row) == length - 3 * row) {
+              decoder.restart(row);
+            }
+            next[row] = tokens[row][decoder.length(row)];
+          }
+          decoder.step(next);
+          for (int row = 0; row < tokens.length; row++) {
+            int from = (row * length + decoder.length(row) - 1) * vocabulary;
+            assertClose(
+                Arrays.copyOfRange(logits, from, from + vocabulary),
+                decoder.logits().slice(row * vocabulary, vocabulary),
+                name + " row " + row + " step " + step);
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
   void greedyContinuationIsGenerates(String name) throws Exception {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1));
         Safetensors expected = expected(name)) {

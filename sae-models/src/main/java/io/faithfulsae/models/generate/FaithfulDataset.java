@@ -17,7 +17,6 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Arrays;
-import java.util.List;
 import java.util.stream.IntStream;
 
 /**
@@ -141,7 +140,7 @@ public final class FaithfulDataset {
         Files.exists(file) || Files.exists(file.resolveSibling(file.getFileName() + ".part"));
     if (begun && Files.exists(settings)) {
       JsonNode theirs = JSON.readTree(Files.readString(settings));
-      if (!JSON.readTree(mine.toString()).equals(theirs)) {
+      if (!decisive(JSON.readTree(mine.toString())).equals(decisive(theirs))) {
         throw new IllegalArgumentException(
             "expected "
                 + file
@@ -161,6 +160,11 @@ public final class FaithfulDataset {
     } else {
       AtomicFile.writeString(settings, mine.toPrettyString() + "\n");
     }
+  }
+
+  /** Settings without the batch: how many records run side by side does not change them. */
+  private static JsonNode decisive(JsonNode settings) {
+    return settings instanceof ObjectNode object ? object.deepCopy().without("batch") : settings;
   }
 
   /** Counts the records of an earlier run and cuts off a last line that was not finished. */
@@ -186,29 +190,23 @@ public final class FaithfulDataset {
     }
   }
 
-  /**
-   * Samples whole batches, aligned to the record numbers, so that a resumed run computes what the
-   * first would have.
-   */
+  /** Samples from the first record that is missing. */
   private boolean sampleInto(Path part) throws IOException {
-    try (BatchSampler sampler = new BatchSampler(model, config);
+    if (tokens >= config.tokenBudget()) {
+      return true;
+    }
+    try (RecordSampler sampler = new RecordSampler(model, config);
         Writer out =
             Files.newBufferedWriter(part, StandardOpenOption.CREATE, StandardOpenOption.APPEND)) {
-      while (tokens < config.tokenBudget()) {
-        long first = records / config.batch() * config.batch();
-        List<int[]> batch = sampler.sample(first, this::heard);
-        if (batch.isEmpty()) {
-          return false;
-        }
-        for (int i = (int) (records - first);
-            i < batch.size() && tokens < config.tokenBudget();
-            i++) {
-          out.write(line(batch.get(i)));
-        }
-        out.flush();
-      }
+      return sampler.sample(
+          records,
+          config.tokenBudget() - tokens,
+          ids -> {
+            out.write(line(ids));
+            out.flush();
+          },
+          this::heard);
     }
-    return true;
   }
 
   private String line(int[] ids) {

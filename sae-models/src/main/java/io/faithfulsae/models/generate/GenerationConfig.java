@@ -8,8 +8,7 @@ package io.faithfulsae.models.generate;
  * @param temperature above 0; 1 is the model's own distribution
  * @param topP in (0, 1]: only the likeliest tokens that together have this share; 1 for all
  * @param seed record i depends on the seed and on i
- * @param batch records sampled side by side, at least 1; part of the settings, since the floats of
- *     a record may differ in their last bits with the batch that it is computed in
+ * @param batch records sampled side by side, at least 1; it makes no difference to them
  */
 public record GenerationConfig(
     long tokenBudget, int maxLength, double temperature, double topP, long seed, int batch) {

@@ -1,0 +1,175 @@
+package io.faithfulsae.models.generate;
+
+import io.faithfulsae.models.Decoder;
+import io.faithfulsae.models.OnnxModel;
+import java.io.IOException;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.Iterator;
+import java.util.NavigableMap;
+import java.util.TreeMap;
+import java.util.function.LongPredicate;
+import org.apache.commons.math3.random.RandomGenerator;
+import org.apache.commons.math3.random.Well19937c;
+
+/**
+ * Samples records from the BOS token, many side by side: where one ends, the next begins at once.
+ * Each record has its own random numbers, so that it is the same whatever runs beside it and
+ * whenever it was begun.
+ */
+final class RecordSampler implements AutoCloseable {
+  private final OnnxModel model;
+  private final GenerationConfig config;
+  private final Decoder decoder;
+  private final Sampler sampler;
+  private final Growing[] ofRow;
+  private final int[] next;
+
+  /** Begun and not handed over, by number. */
+  private final NavigableMap<Long, Growing> open = new TreeMap<>();
+
+  /** A record under way, or done and waiting for those before it. */
+  private static final class Growing {
+    private final RandomGenerator random;
+    private final int[] tokens;
+    private int length;
+    private boolean done;
+
+    Growing(RandomGenerator random, int maxLength) {
+      this.random = random;
+      this.tokens = new int[maxLength];
+    }
+
+    void add(int token) {
+      tokens[length++] = token;
+    }
+  }
+
+  /** Takes finished records, in the order of their numbers. */
+  interface Sink {
+    void take(int[] tokens) throws IOException;
+  }
+
+  RecordSampler(OnnxModel model, GenerationConfig config) {
+    this.model = model;
+    this.config = config;
+    // The last token of a record is sampled, not run.
+    this.decoder = model.decoder(config.batch(), config.maxLength() - 1);
+    this.sampler = new Sampler(model.vocabularySize(), config.topP());
+    this.ofRow = new Growing[config.batch()];
+    this.next = new int[config.batch()];
+    decoder.temperature(config.temperature());
+  }
+
+  /**
+   * Samples records until they have enough tokens.
+   *
+   * @param first number of the first
+   * @param tokens that the records must have together, at least 1; the one that reaches it is the
+   *     last
+   * @param goOn is told after each step how many tokens the records under way have; all of these
+   *     are given up when it says no
+   * @return whether there are enough
+   */
+  boolean sample(long first, long tokens, Sink sink, LongPredicate goOn) throws IOException {
+    open.clear();
+    long begun = first;
+    long missing = tokens;
+    decoder.start(config.batch());
+    for (int row = 0; row < config.batch(); row++) {
+      begin(row, begun++);
+    }
+    while (true) {
+      boolean enough = forgetWhatIsNotNeeded(missing);
+      for (int row = decoder.rows() - 1; row >= 0; row--) {
+        if (ofRow[row].done && enough) {
+          drop(row);
+        } else if (ofRow[row].done) {
+          decoder.restart(row);
+          begin(row, begun++);
+        }
+      }
+      step();
+      missing -= handOver(sink, missing);
+      if (missing <= 0) {
+        return true;
+      }
+      if (!goOn.test(open.values().stream().mapToLong(record -> record.length).sum())) {
+        return false;
+      }
+    }
+  }
+
+  private void begin(int row, long id) {
+    Growing record = new Growing(random(id), config.maxLength());
+    record.add(model.bosToken());
+    ofRow[row] = record;
+    next[row] = model.bosToken();
+    open.put(id, record);
+  }
+
+  private void step() {
+    decoder.step(next);
+    FloatBuffer probabilities = decoder.probabilities();
+    for (int row = 0; row < decoder.rows(); row++) {
+      Growing record = ofRow[row];
+      int token = sampler.draw(probabilities, row, record.random.nextDouble());
+      record.add(token);
+      next[row] = token;
+      record.done = token == model.eosToken() || record.length == config.maxLength();
+    }
+  }
+
+  /** Hands over the records that are done, up to the first that is not. */
+  private long handOver(Sink sink, long missing) throws IOException {
+    long handed = 0;
+    Iterator<Growing> inOrder = open.values().iterator();
+    while (handed < missing && inOrder.hasNext()) {
+      Growing record = inOrder.next();
+      if (!record.done) {
+        break;
+      }
+      inOrder.remove();
+      sink.take(Arrays.copyOf(record.tokens, record.length));
+      handed += record.length;
+    }
+    return handed;
+  }
+
+  /**
+   * Ends the records that come after enough others, however short those turn out to be.
+   *
+   * @return whether the records that are left will be enough
+   */
+  private boolean forgetWhatIsNotNeeded(long missing) {
+    long sum = 0;
+    Iterator<Growing> inOrder = open.values().iterator();
+    while (inOrder.hasNext()) {
+      Growing record = inOrder.next();
+      if (sum >= missing) {
+        record.done = true;
+        inOrder.remove();
+      } else {
+        sum += record.length;
+      }
+    }
+    return sum >= missing;
+  }
+
+  private void drop(int row) {
+    int last = decoder.rows() - 1;
+    ofRow[row] = ofRow[last];
+    next[row] = next[last];
+    decoder.drop(row);
+  }
+
+  private RandomGenerator random(long id) {
+    long seed = config.seed();
+    return new Well19937c(new int[] {(int) (seed >>> 32), (int) seed, (int) (id >>> 32), (int) id});
+  }
+
+  @Override
+  public void close() {
+    decoder.close();
+  }
+}
