@@ -5,14 +5,21 @@ import java.util.Arrays;
 
 /** Draws tokens from probabilities. Not for use by several threads. */
 final class Sampler {
+  private static final int EXPONENT_SHIFT = 23;
+
   private final int vocabulary;
   private final double topP;
   private final long[] candidates;
+  private final float[] row;
+
+  /** As many as there are, the sign among them: NaN has the highest. */
+  private final double[] massByExponent = new double[512];
 
   Sampler(int vocabulary, double topP) {
     this.vocabulary = vocabulary;
     this.topP = topP;
     this.candidates = new long[topP < 1 ? vocabulary : 0];
+    this.row = new float[candidates.length];
   }
 
   /**
@@ -20,6 +27,7 @@ final class Sampler {
    *
    * @param probabilities {@code [rows, vocabulary]}
    * @param uniform in [0, 1): the same number gives the same token
+   * @throws IllegalStateException if they are NaN
    */
   int draw(FloatBuffer probabilities, int row, double uniform) {
     int from = row * vocabulary;
@@ -40,6 +48,9 @@ final class Sampler {
           return token;
         }
       }
+    }
+    if (sum == 0) {
+      throw notProbabilities();
     }
     return last; // the floats sum to a little less than 1
   }
@@ -63,30 +74,41 @@ final class Sampler {
         return (int) candidates[i];
       }
     }
+    if (kept == 0) {
+      throw notProbabilities();
+    }
     return (int) candidates[kept - 1];
   }
 
   /**
    * Collects the tokens above a bound low enough to hold topP of the mass, so that only those are
-   * sorted.
+   * sorted. The bound is a power of two: the mass is added up by the floats' exponents first.
    */
   private int likely(FloatBuffer probabilities, int from) {
-    for (float bound = 0.125f; ; bound /= 8) {
-      boolean all = bound < 1e-12f;
-      double mass = 0;
-      int count = 0;
-      for (int token = 0; token < vocabulary; token++) {
-        float p = probabilities.get(from + token);
-        if (p >= bound || all) {
-          mass += p;
-          // Positive floats order as their bits do; inverted, so that the likeliest sorts first.
-          candidates[count++] = (long) ~Float.floatToRawIntBits(p) << 32 | token;
-        }
-      }
-      if (all || mass >= topP) {
-        return count;
+    probabilities.get(from, row);
+    Arrays.fill(massByExponent, 0);
+    for (float p : row) {
+      massByExponent[Float.floatToRawIntBits(p) >>> EXPONENT_SHIFT] += p;
+    }
+    int exponent = massByExponent.length;
+    // A little more than topP: added up in another order, the same floats may fall short of it.
+    for (double mass = 0; exponent > 0 && mass < topP + 1e-9; ) {
+      mass += massByExponent[--exponent];
+    }
+    float bound = Float.intBitsToFloat(exponent << EXPONENT_SHIFT);
+    int count = 0;
+    for (int token = 0; token < vocabulary; token++) {
+      if (row[token] >= bound) {
+        // Positive floats order as their bits do; inverted, so that the likeliest sorts first.
+        candidates[count++] = (long) ~Float.floatToRawIntBits(row[token]) << 32 | token;
       }
     }
+    return count;
+  }
+
+  private static IllegalStateException notProbabilities() {
+    return new IllegalStateException(
+        "expected probabilities from the model, got NaN; mend: check that its weights are finite");
   }
 
   private static float probability(long candidate) {

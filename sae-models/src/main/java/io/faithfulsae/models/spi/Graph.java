@@ -50,6 +50,8 @@ public final class Graph {
   private final Weights weights;
   private final GraphProto.Builder graph = GraphProto.newBuilder().setName("faithfulsae");
   private final Map<String, Value> once = new HashMap<>();
+  private final Set<String> computed = new HashSet<>();
+  private final Map<String, String> outputNames = new HashMap<>();
   private final Map<HookPoint, Value> sites = new HashMap<>();
   private final Map<HookPoint, Value> replaced = new HashMap<>();
   private int names;
@@ -124,8 +126,10 @@ public final class Graph {
 
   /** Makes a value an output under a name; float32. */
   public void output(String name, Value value, Object... shape) {
-    graph.addNode(
-        NodeProto.newBuilder().setOpType("Identity").addInput(value.name()).addOutput(name));
+    if (!computed.contains(value.name()) || outputNames.putIfAbsent(value.name(), name) != null) {
+      graph.addNode(
+          NodeProto.newBuilder().setOpType("Identity").addInput(value.name()).addOutput(name));
+    }
     graph.addOutput(info(name, TensorProto.DataType.FLOAT, shape));
   }
 
@@ -188,6 +192,7 @@ public final class Graph {
     for (int i = 0; i < outputs; i++) {
       values[i] = new Value("v" + names++);
       node.addOutput(values[i].name());
+      computed.add(values[i].name());
     }
     for (Attribute attribute : attributes) {
       node.addAttribute(attribute.proto);
@@ -330,14 +335,14 @@ public final class Graph {
 
   /** The graph as an ONNX model, without what no output needs: no node, weight or input. */
   public byte[] toBytes() {
-    Set<String> needed = new HashSet<>();
+    Set<String> needed = new HashSet<>(outputNames.keySet());
     graph.getOutputList().forEach(output -> needed.add(output.getName()));
     List<NodeProto> nodes = new ArrayList<>();
     for (int i = graph.getNodeCount() - 1; i >= 0; i--) {
       NodeProto node = graph.getNode(i);
       if (node.getOutputList().stream().anyMatch(needed::contains)) {
         needed.addAll(node.getInputList());
-        nodes.add(node);
+        nodes.add(renamed(node));
       }
     }
     Collections.reverse(nodes);
@@ -356,5 +361,17 @@ public final class Graph {
         .setGraph(pruned)
         .build()
         .toByteArray();
+  }
+
+  /** Values that are outputs go by the output's name, so that nothing is copied to it. */
+  private NodeProto renamed(NodeProto node) {
+    NodeProto.Builder renamed = node.toBuilder();
+    for (int i = 0; i < node.getInputCount(); i++) {
+      renamed.setInput(i, outputNames.getOrDefault(node.getInput(i), node.getInput(i)));
+    }
+    for (int i = 0; i < node.getOutputCount(); i++) {
+      renamed.setOutput(i, outputNames.getOrDefault(node.getOutput(i), node.getOutput(i)));
+    }
+    return renamed.build();
   }
 }

@@ -1,6 +1,7 @@
 package io.faithfulsae.models.generate;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import java.nio.FloatBuffer;
 import java.util.Comparator;
@@ -47,6 +48,16 @@ class SamplerTest {
           reference(p, topP, uniform),
           sampler.draw(FloatBuffer.wrap(p), 0, uniform),
           "trial " + trial);
+    }
+  }
+
+  @Test
+  void saysSoWhenTheModelComputesNoProbabilities() {
+    for (double topP : new double[] {0.9, 1}) {
+      for (float nan : new float[] {Float.NaN, Float.intBitsToFloat(0xffc00000)}) {
+        FloatBuffer row = FloatBuffer.wrap(new float[] {nan, nan, nan});
+        assertThrows(IllegalStateException.class, () -> new Sampler(3, topP).draw(row, 0, 0.5));
+      }
     }
   }
 
