@@ -106,6 +106,7 @@ sae_status context_describe(void *handle, char *text, int64_t capacity) {
         const cudaDeviceProp &properties = context.properties;
         const std::string isa = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
         copy_text("{\"backend\":\"cuda\",\"device\":" + json_string(properties.name) + ",\"isa\":" + json_string(isa) +
+                      ",\"ordinal\":" + std::to_string(context.device) +
                       ",\"threads\":0,\"blas\":\"own\",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
                       ",\"abi_version\":" + std::to_string(SAE_ABI_VERSION) + "}",
                   text, capacity);

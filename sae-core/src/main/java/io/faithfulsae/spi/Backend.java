@@ -32,6 +32,25 @@ public interface Backend extends AutoCloseable {
   DeviceBuffer allocate(long bytes);
 
   /**
+   * Allocates zeroed memory next to the device, which every operation takes without moving it; the
+   * host may be unable to address it ({@link DeviceBuffer#onDevice()}).
+   *
+   * @param bytes size, at least 1
+   * @throws IllegalArgumentException if {@code bytes < 1}
+   */
+  default DeviceBuffer allocateOnDevice(long bytes) {
+    return allocate(bytes);
+  }
+
+  /**
+   * Address of the stream that operations are queued on, for other code that works on the same
+   * memory; 0 where an operation is done when its call returns.
+   */
+  default long stream() {
+    return 0;
+  }
+
+  /**
    * Makes the parameters of one SAE, all zero.
    *
    * @param dIn width of the activations, at least 1

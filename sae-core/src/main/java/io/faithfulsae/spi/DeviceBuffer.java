@@ -32,6 +32,24 @@ public interface DeviceBuffer extends AutoCloseable {
    */
   default void upload(long bytes) {}
 
+  /**
+   * Where the memory starts, for other native code that shares it: in the host's address space, or
+   * in the device's where {@link #onDevice()}. Valid until {@link #close()}.
+   *
+   * @throws UnsupportedOperationException if the backend does not say
+   */
+  default long address() {
+    throw new UnsupportedOperationException(
+        "expected a buffer with an address, got one of "
+            + getClass().getName()
+            + "; mend: allocate it on the cpu or cuda backend");
+  }
+
+  /** Whether it is memory of the device itself, where {@link #host()} throws. */
+  default boolean onDevice() {
+    return false;
+  }
+
   /** Frees the memory. Further calls do nothing. */
   @Override
   void close();

@@ -4,8 +4,8 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.internal.Hooks;
 import io.faithfulsae.models.runtime.Binding;
-import io.faithfulsae.models.runtime.JavaRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxRuntimes;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
 import io.faithfulsae.models.spi.Architecture;
@@ -85,7 +85,8 @@ public final class OnnxModel implements LanguageModel {
     this.weights = weights;
     this.special = special;
     this.sessions =
-        new Sessions(new JavaRuntime(), new OnnxRuntime.Loading(weights.root(), options.threads()));
+        new Sessions(
+            OnnxRuntimes.open(null), new OnnxRuntime.Loading(weights.root(), options.threads()));
     this.hookPoints =
         IntStream.range(0, architecture.dimensions().layers())
             .boxed()

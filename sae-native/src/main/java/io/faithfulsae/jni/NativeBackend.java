@@ -83,6 +83,11 @@ final class NativeBackend implements Backend {
     return allocate(bytes, NativeBuffer.Place.HOST);
   }
 
+  @Override
+  public DeviceBuffer allocateOnDevice(long bytes) {
+    return allocate(bytes, NativeBuffer.Place.DEVICE);
+  }
+
   NativeBuffer allocate(long bytes, NativeBuffer.Place place) {
     BackendChecks.bytes(bytes);
     Handle buffer =
@@ -110,8 +115,8 @@ final class NativeBackend implements Backend {
     return new NativeBuffer(this, buffer, address, bytes, place, keep);
   }
 
-  /** Address of the stream that operations are queued on; 0: there is none. */
-  long stream() {
+  @Override
+  public long stream() {
     long[] stream = new long[1];
     call("stream", () -> SaeAbi.sae_context_stream(handle.value(), stream), handle);
     return stream[0];

@@ -83,6 +83,16 @@ final class NativeBuffer implements DeviceBuffer {
   }
 
   @Override
+  public long address() {
+    return pointer().address();
+  }
+
+  @Override
+  public boolean onDevice() {
+    return view == null;
+  }
+
+  @Override
   public ByteBuffer host() {
     handle.requireOpen();
     if (view == null) {

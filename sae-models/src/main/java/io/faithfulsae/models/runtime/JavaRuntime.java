@@ -1,5 +1,6 @@
 package io.faithfulsae.models.runtime;
 
+import ai.onnxruntime.OnnxJavaType;
 import ai.onnxruntime.OnnxTensor;
 import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
@@ -7,7 +8,10 @@ import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.OrtSession.SessionOptions;
 import io.faithfulsae.BackendException;
+import java.nio.ByteBuffer;
+import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.nio.LongBuffer;
 import java.util.HashMap;
 import java.util.Map;
@@ -16,7 +20,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
 
 /** ONNX Runtime by its own Java API, on the CPU: tensors of the host only. */
-public final class JavaRuntime implements OnnxRuntime {
+final class JavaRuntime implements OnnxRuntime {
   /**
    * Loading matches the process's command line with a regular expression that recurses for each
    * character: a class path of four kilobytes overflows the 1 MiB stack of a Java thread, which
@@ -25,9 +29,6 @@ public final class JavaRuntime implements OnnxRuntime {
   private static final long LOADING_STACK_BYTES = 64 << 20;
 
   private final OrtEnvironment environment = environment();
-
-  /** The CPU. */
-  public JavaRuntime() {}
 
   private static OrtEnvironment environment() {
     FutureTask<OrtEnvironment> loading =
@@ -58,6 +59,11 @@ public final class JavaRuntime implements OnnxRuntime {
     } catch (OrtException e) {
       throw failed("loading a graph", e);
     }
+  }
+
+  @Override
+  public boolean computesOnDevice() {
+    return false;
   }
 
   /** The environment is one for the whole process, and stays. */
@@ -137,8 +143,17 @@ public final class JavaRuntime implements OnnxRuntime {
       return switch (value.type()) {
         case FLOAT32 ->
             OnnxTensor.createTensor(environment, (FloatBuffer) value.host(), value.shape());
+        case FLOAT64 ->
+            OnnxTensor.createTensor(environment, (DoubleBuffer) value.host(), value.shape());
+        case INT32 -> OnnxTensor.createTensor(environment, (IntBuffer) value.host(), value.shape());
         case INT64 ->
             OnnxTensor.createTensor(environment, (LongBuffer) value.host(), value.shape());
+        case FLOAT16 ->
+            OnnxTensor.createTensor(
+                environment, (ByteBuffer) value.host(), value.shape(), OnnxJavaType.FLOAT16);
+        case BFLOAT16 ->
+            OnnxTensor.createTensor(
+                environment, (ByteBuffer) value.host(), value.shape(), OnnxJavaType.BFLOAT16);
       };
     }
 

@@ -24,6 +24,12 @@ public interface OnnxRuntime extends AutoCloseable {
    */
   OnnxSession open(byte[] graph, Loading loading);
 
+  /**
+   * Whether memory of a backend is computed on where it lies, and graphs may have operators of ONNX
+   * Runtime's own. False: everything is on the host.
+   */
+  boolean computesOnDevice();
+
   /** Frees what this runtime holds; sessions must be closed before. */
   @Override
   void close();

@@ -1,14 +1,24 @@
 package io.faithfulsae.models.runtime;
 
+import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.Buffer;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.nio.LongBuffer;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
-/** Memory as a graph sees it: where it is, what its elements are, and its shape, row-major. */
+/**
+ * Memory as a graph sees it: where it is, what its elements are, and its shape, row-major. It is
+ * the host's, or a backend's own, which the host may be unable to address.
+ */
 public final class Tensor {
-  private final Buffer host;
+  private final @Nullable Buffer host;
+  private final @Nullable DeviceBuffer device;
+  private final long offset;
   private final Type type;
   private final long[] shape;
 
@@ -16,6 +26,14 @@ public final class Tensor {
   public enum Type {
     /** float32. */
     FLOAT32(4),
+    /** float64. */
+    FLOAT64(8),
+    /** float16. */
+    FLOAT16(2),
+    /** bfloat16. */
+    BFLOAT16(2),
+    /** int32. */
+    INT32(4),
     /** int64. */
     INT64(8);
 
@@ -31,8 +49,11 @@ public final class Tensor {
     }
   }
 
-  private Tensor(Buffer host, Type type, long[] shape) {
+  private Tensor(
+      @Nullable Buffer host, @Nullable DeviceBuffer device, long offset, Type type, long... shape) {
     this.host = host;
+    this.device = device;
+    this.offset = offset;
     this.type = type;
     this.shape = shape;
   }
@@ -46,13 +67,54 @@ public final class Tensor {
    */
   public static Tensor of(FloatBuffer data, long... shape) {
     int size = elements(data, data.order(), shape);
-    return new Tensor(data.slice(data.position(), size), Type.FLOAT32, shape.clone());
+    return host(data.slice(data.position(), size), Type.FLOAT32, shape);
+  }
+
+  /** As {@link #of(FloatBuffer, long...)}. */
+  public static Tensor of(DoubleBuffer data, long... shape) {
+    int size = elements(data, data.order(), shape);
+    return host(data.slice(data.position(), size), Type.FLOAT64, shape);
+  }
+
+  /** As {@link #of(FloatBuffer, long...)}. */
+  public static Tensor of(IntBuffer data, long... shape) {
+    int size = elements(data, data.order(), shape);
+    return host(data.slice(data.position(), size), Type.INT32, shape);
   }
 
   /** As {@link #of(FloatBuffer, long...)}. */
   public static Tensor of(LongBuffer data, long... shape) {
     int size = elements(data, data.order(), shape);
-    return new Tensor(data.slice(data.position(), size), Type.INT64, shape.clone());
+    return host(data.slice(data.position(), size), Type.INT64, shape);
+  }
+
+  /**
+   * Memory of a backend, which must stay open as long as the tensor is bound.
+   *
+   * @param offset in bytes, from the buffer's start
+   * @throws IllegalArgumentException if the shape reaches beyond the buffer
+   */
+  public static Tensor of(DeviceBuffer data, long offset, Type type, long... shape) {
+    long bytes = Math.multiplyExact(product(shape), type.bytes());
+    if (offset < 0 || offset + bytes > data.bytes()) {
+      throw new IllegalArgumentException(
+          "expected room for "
+              + Arrays.toString(shape)
+              + " "
+              + type
+              + " = "
+              + bytes
+              + " bytes at offset "
+              + offset
+              + ", got a buffer of "
+              + data.bytes()
+              + "; mend: allocate a larger one");
+    }
+    return new Tensor(null, data, offset, type, shape.clone());
+  }
+
+  private static Tensor host(Buffer data, Type type, long... shape) {
+    return new Tensor(data, null, 0, type, shape.clone());
   }
 
   private static int elements(Buffer data, ByteOrder order, long... shape) {
@@ -78,9 +140,48 @@ public final class Tensor {
     return size;
   }
 
-  /** Where the elements lie, from position 0 to the limit. */
+  /**
+   * The elements as the host sees them, from position 0 to the limit: a buffer of their type, or of
+   * bytes for the 16-bit floats.
+   *
+   * @throws UnsupportedOperationException if the host cannot address them
+   */
   public Buffer host() {
-    return host;
+    if (host != null) {
+      return host;
+    }
+    ByteBuffer all = buffer().host();
+    ByteBuffer part =
+        all.slice(Math.toIntExact(offset), Math.toIntExact(bytes())).order(ByteOrder.nativeOrder());
+    return switch (type) {
+      case FLOAT32 -> part.asFloatBuffer();
+      case FLOAT64 -> part.asDoubleBuffer();
+      case INT32 -> part.asIntBuffer();
+      case INT64 -> part.asLongBuffer();
+      case FLOAT16, BFLOAT16 -> part;
+    };
+  }
+
+  /** Whether the memory is a backend's; {@link #address()} says where it is. */
+  public boolean ofBackend() {
+    return device != null;
+  }
+
+  /** Whether it is memory of the device itself, beyond the host's reach. */
+  public boolean onDevice() {
+    return device != null && device.onDevice();
+  }
+
+  /** Where memory of a backend starts. */
+  public long address() {
+    return buffer().address() + offset;
+  }
+
+  private DeviceBuffer buffer() {
+    if (device == null) {
+      throw new IllegalStateException("expected memory of a backend, got a buffer of the host");
+    }
+    return device;
   }
 
   /** What the elements are. */

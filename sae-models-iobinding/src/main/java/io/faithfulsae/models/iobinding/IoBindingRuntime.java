@@ -1,0 +1,150 @@
+package io.faithfulsae.models.iobinding;
+
+import static org.bytedeco.onnxruntime.global.onnxruntime.ORT_ENABLE_ALL;
+import static org.bytedeco.onnxruntime.global.onnxruntime.ORT_LOGGING_LEVEL_ERROR;
+import static org.bytedeco.onnxruntime.global.onnxruntime.OrtDeviceAllocator;
+import static org.bytedeco.onnxruntime.global.onnxruntime.OrtMemTypeDefault;
+
+import io.faithfulsae.BackendException;
+import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxSession;
+import java.util.function.Supplier;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Pointer;
+import org.bytedeco.onnxruntime.CUDAProviderOptions;
+import org.bytedeco.onnxruntime.Env;
+import org.bytedeco.onnxruntime.MemoryInfo;
+import org.bytedeco.onnxruntime.RunOptions;
+import org.bytedeco.onnxruntime.Session;
+import org.bytedeco.onnxruntime.SessionOptions;
+import org.bytedeco.onnxruntime.StringStringMap;
+
+/** ONNX Runtime on the CPU or on one GPU, on a stream that it shares with a backend. */
+final class IoBindingRuntime implements OnnxRuntime {
+  private final Env env = new Env(ORT_LOGGING_LEVEL_ERROR, "faithfulsae");
+  private final MemoryInfo host = MemoryInfo.CreateCpu(OrtDeviceAllocator, OrtMemTypeDefault);
+  private final MemoryInfo device;
+  private final boolean onGpu;
+  private final int ordinal;
+  private final long stream;
+  private boolean closed;
+
+  private IoBindingRuntime(boolean onGpu, int ordinal, long stream) {
+    this.onGpu = onGpu;
+    this.ordinal = ordinal;
+    this.stream = stream;
+    this.device =
+        onGpu ? new MemoryInfo("Cuda", OrtDeviceAllocator, ordinal, OrtMemTypeDefault) : host;
+  }
+
+  static IoBindingRuntime onCpu() {
+    return new IoBindingRuntime(false, 0, 0);
+  }
+
+  /**
+   * On a GPU.
+   *
+   * @param stream that the kernels are queued on; 0: one of ONNX Runtime's own, waited for in each
+   *     run
+   */
+  static IoBindingRuntime onGpu(int ordinal, long stream) {
+    return new IoBindingRuntime(true, ordinal, stream);
+  }
+
+  MemoryInfo host() {
+    return host;
+  }
+
+  MemoryInfo device() {
+    return device;
+  }
+
+  boolean onGpu() {
+    return onGpu;
+  }
+
+  /** What one run is told. */
+  RunOptions runOptions() {
+    RunOptions options = new RunOptions();
+    if (stream != 0) {
+      // What follows on the stream waits by itself; the host waits where it reads.
+      options.AddConfigEntry("disable_synchronize_execution_providers", "1");
+    }
+    return options;
+  }
+
+  @Override
+  public boolean computesOnDevice() {
+    return true;
+  }
+
+  @Override
+  public OnnxSession open(byte[] graph, Loading loading) {
+    return call("loading a graph", () -> load(graph, loading));
+  }
+
+  private OnnxSession load(byte[] graph, Loading loading) {
+    try (SessionOptions options = new SessionOptions();
+        BytePointer bytes = new BytePointer(graph)) {
+      options.SetIntraOpNumThreads(loading.threads());
+      // Idle threads sleep: spinning ones take the processor from whatever shares it, such as the
+      // trainer.
+      options.AddConfigEntry("session.intra_op.allow_spinning", "0");
+      options.SetGraphOptimizationLevel(ORT_ENABLE_ALL);
+      options.AddConfigEntry(
+          "session.model_external_initializers_file_folder_path", loading.weightsRoot().toString());
+      if (onGpu) {
+        appendCuda(options);
+      }
+      return new IoBindingSession(this, new Session(env, bytes, graph.length, options));
+    }
+  }
+
+  private void appendCuda(SessionOptions options) {
+    try (CUDAProviderOptions cuda = new CUDAProviderOptions();
+        StringStringMap settings = new StringStringMap()) {
+      settings.put(new BytePointer("device_id"), new BytePointer(Integer.toString(ordinal)));
+      cuda.Update(settings);
+      if (stream != 0) {
+        cuda.UpdateWithValue("user_compute_stream", new Address(stream));
+      }
+      options.AppendExecutionProvider_CUDA_V2(cuda.asOrtCUDAProviderOptionsV2());
+    }
+    // A node that the GPU cannot compute is an error, not a detour over the host.
+    options.AddConfigEntry("session.disable_cpu_ep_fallback", "1");
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      if (onGpu) {
+        device.close();
+      }
+      host.close();
+      env.close();
+    }
+  }
+
+  /** Turns what the native side throws into a {@link BackendException}. */
+  <T> T call(String operation, Supplier<T> work) {
+    try {
+      return work.get();
+    } catch (BackendException e) {
+      throw e;
+    } catch (RuntimeException e) {
+      throw new BackendException(
+          operation,
+          "onnxruntime on " + (onGpu ? "GPU " + ordinal : "the CPU"),
+          String.valueOf(e.getMessage()));
+    }
+  }
+
+  /** An address and nothing else. */
+  static final class Address extends Pointer {
+    Address(long address) {
+      super((Pointer) null);
+      this.address = address;
+    }
+  }
+}

@@ -1,0 +1,106 @@
+package io.faithfulsae.models.runtime;
+
+import io.faithfulsae.BackendUnavailableException;
+import io.faithfulsae.spi.Backend;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.ServiceLoader;
+import java.util.TreeMap;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Chooses what runs graphs: {@code -Dsae.models.runtime} if set; else {@code ort}, ONNX Runtime's
+ * own Java API, or where the backend is a GPU, what computes on that. Nothing falls back in
+ * silence.
+ *
+ * <p>A process keeps to one of them: both bring a library of the same name, and the system's linker
+ * gives whoever comes second the one that came first.
+ */
+public final class OnnxRuntimes {
+  /** The system property that forces one. */
+  public static final String PROPERTY = "sae.models.runtime";
+
+  private static final String CPU = "cpu";
+  private static @Nullable String loaded;
+
+  private OnnxRuntimes() {}
+
+  /**
+   * Opens a runtime. <b>Closed by</b> the caller.
+   *
+   * @param beside a backend whose device and memory it shares; null: the CPU
+   * @throws BackendUnavailableException with each one's reason, if none can run there
+   */
+  public static synchronized OnnxRuntime open(@Nullable Backend beside) {
+    Map<String, RuntimeProvider> known = known();
+    String forced = System.getProperty(PROPERTY, "");
+    String place = beside == null ? CPU : beside.info().name();
+    Map<String, String> refusals = new LinkedHashMap<>();
+    for (RuntimeProvider provider : known.values()) {
+      String name = provider.name();
+      if (!forced.isEmpty() && !forced.equals(name)) {
+        refusals.put(name, "-D" + PROPERTY + "=" + forced + " forces another");
+      } else if (!provider.computesOn(place)) {
+        refusals.put(name, "it does not compute on " + place);
+      } else if (loaded != null && !loaded.equals(name)) {
+        refusals.put(
+            name,
+            "this process has loaded "
+                + loaded
+                + "; mend: start it with -D"
+                + PROPERTY
+                + "="
+                + name);
+      } else {
+        try {
+          OnnxRuntime runtime = provider.open(beside);
+          loaded = name;
+          return runtime;
+        } catch (BackendUnavailableException e) {
+          refusals.put(name, String.valueOf(e.getMessage()));
+        }
+      }
+    }
+    if (!forced.isEmpty() && !known.containsKey(forced)) {
+      refusals.put(forced, "there is none of this name on the class path");
+    }
+    throw new BackendUnavailableException(
+        "expected a runtime for models on "
+            + place
+            + ", got none of "
+            + refusals
+            + "; mend: add io.faithfulsae:sae-models-iobinding and the natives of"
+            + " org.bytedeco:onnxruntime for a GPU, or run the model on the CPU");
+  }
+
+  /** By name, ONNX Runtime's own Java API first. */
+  private static Map<String, RuntimeProvider> known() {
+    Map<String, RuntimeProvider> others = new TreeMap<>();
+    for (RuntimeProvider provider :
+        ServiceLoader.load(RuntimeProvider.class, RuntimeProvider.class.getClassLoader())) {
+      others.put(provider.name(), provider);
+    }
+    Map<String, RuntimeProvider> all = new LinkedHashMap<>();
+    RuntimeProvider own = new JavaProvider();
+    all.put(own.name(), own);
+    all.putAll(others);
+    return all;
+  }
+
+  private static final class JavaProvider implements RuntimeProvider {
+    @Override
+    public String name() {
+      return "ort";
+    }
+
+    @Override
+    public boolean computesOn(String backend) {
+      return !backend.equals("cuda");
+    }
+
+    @Override
+    public OnnxRuntime open(@Nullable Backend beside) {
+      return new JavaRuntime();
+    }
+  }
+}
