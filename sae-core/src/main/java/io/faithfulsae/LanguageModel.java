@@ -3,6 +3,7 @@ package io.faithfulsae;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * A causal language model whose residual stream can be read and replaced. {@code OnnxModel} in
@@ -49,6 +50,16 @@ public interface LanguageModel extends AutoCloseable {
    *     vocabulary
    */
   void activations(HookPoint hook, int[][] tokens, FloatBuffer into);
+
+  /**
+   * Computes the activations at a hook point and leaves them on the model's device; empty where
+   * that is the host, and nothing was computed.
+   *
+   * @throws IllegalArgumentException as {@link #activations}
+   */
+  default Optional<DeviceActivations> deviceActivations(HookPoint hook, int[][] tokens) {
+    return Optional.empty();
+  }
 
   /**
    * Computes next-token logits.

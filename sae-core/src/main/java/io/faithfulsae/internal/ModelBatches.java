@@ -1,5 +1,7 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
@@ -12,6 +14,7 @@ import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Forward passes over token sequences in aligned batches: sequence i is always in batch {@code i /
@@ -27,6 +30,9 @@ final class ModelBatches implements AutoCloseable {
   private FloatBuffer activations = FloatBuffer.allocate(0);
   private int[][] tokens = new int[0][];
   private int length;
+  private @Nullable DeviceActivations onDevice;
+  private int[] waitingRows = new int[0];
+  private int waiting;
 
   ModelBatches(LanguageModel model, HookPoint hook, TokenSource source, int size, long firstBatch)
       throws IOException {
@@ -52,9 +58,13 @@ final class ModelBatches implements AutoCloseable {
     }
     if (length > 0) {
       int[][] padded = batch.stream().map(this::pad).toArray(int[][]::new);
-      reserve((long) tokens.length * length * model.dModel());
+      closeDevice();
       synchronized (model) { // a model takes one call at a time, and several readers may share it
-        model.activations(hook, padded, activations);
+        onDevice = model.deviceActivations(hook, padded).orElse(null);
+        if (onDevice == null) {
+          reserve((long) tokens.length * length * model.dModel());
+          model.activations(hook, padded, activations);
+        }
       }
     }
     return true;
@@ -65,19 +75,41 @@ final class ModelBatches implements AutoCloseable {
     return tokens;
   }
 
-  /** Where a row's values begin in {@link #activations()}. */
-  int offset(int sequence, int position) {
-    return (sequence * length + position) * model.dModel();
+  /**
+   * Copies a row behind those that a batch holds. It may not be there before {@link #flush}, which
+   * the same batch must see before the next forward pass.
+   */
+  void append(int sequence, int position, ActivationBatch into) {
+    int row = sequence * length + position;
+    int at = into.rows();
+    into.rows(at + 1);
+    if (onDevice == null) {
+      into.data().put(at * model.dModel(), activations, row * model.dModel(), model.dModel());
+    } else {
+      if (waiting == waitingRows.length) {
+        waitingRows = Arrays.copyOf(waitingRows, Math.max(64, 2 * waiting));
+      }
+      waitingRows[waiting++] = row;
+    }
   }
 
-  /** Activations of this batch, valid until the next. */
-  FloatBuffer activations() {
-    return activations;
+  /** Copies the rows that wait, all at once, since a device would take as long for one. */
+  void flush(ActivationBatch into) {
+    if (waiting > 0 && onDevice != null) {
+      synchronized (model) {
+        onDevice.copy(waitingRows, waiting, into, into.rows() - waiting);
+      }
+    }
+    waiting = 0;
   }
 
   /** Euclidean norm of a row. */
   double norm(int sequence, int position) {
-    int offset = offset(sequence, position);
+    int row = sequence * length + position;
+    if (onDevice != null) {
+      return onDevice.norm(row);
+    }
+    int offset = row * model.dModel();
     double squares = 0;
     for (int i = offset; i < offset + model.dModel(); i++) {
       squares += (double) activations.get(i) * activations.get(i);
@@ -87,7 +119,15 @@ final class ModelBatches implements AutoCloseable {
 
   @Override
   public void close() {
+    closeDevice();
     stream.close();
+  }
+
+  private void closeDevice() {
+    if (onDevice != null) {
+      onDevice.close();
+      onDevice = null;
+    }
   }
 
   private int[] pad(int[] sequence) {

@@ -131,9 +131,7 @@ public final class ModelSource implements ActivationSource {
           break;
         }
         if (advanceToKept()) {
-          int offset = batches.offset(sequence, place);
-          into.data().put(into.rows() * dIn(), batches.activations(), offset, dIn());
-          into.rows(into.rows() + 1);
+          batches.append(sequence, place, into);
           if (origins != null) {
             int number = Math.toIntExact(batch * batchSequences + sequence);
             origins.add(number, place, batches.tokens()[sequence][place]);
@@ -142,10 +140,12 @@ public final class ModelSource implements ActivationSource {
           rowsOfBatch++;
           kept++;
         } else {
+          batches.flush(into);
           batch++;
           loaded = false;
         }
       }
+      batches.flush(into);
       int added = into.rows() - before;
       return added == 0 && ended ? -1 : added;
     }

@@ -7,6 +7,7 @@ import io.faithfulsae.models.spi.Architecture.Dimensions;
 import io.faithfulsae.models.spi.Architecture.Scores;
 import io.faithfulsae.models.spi.Graph;
 import io.faithfulsae.models.spi.Graph.Attribute;
+import io.faithfulsae.models.spi.Graph.Precision;
 import io.faithfulsae.models.spi.Graph.Value;
 import io.faithfulsae.models.spi.Weights;
 import java.io.IOException;
@@ -29,6 +30,18 @@ final class Graphs {
 
   private Graphs() {}
 
+  /**
+   * How a graph computes.
+   *
+   * @param ownOperators whether ONNX Runtime's own operators may be used
+   * @param norms whether the norms of activations come out beside them
+   */
+  record Kind(Precision precision, boolean ownOperators, boolean norms) {
+    Kind withNorms() {
+      return new Kind(precision, ownOperators, true);
+    }
+  }
+
   static String cached(String what, int layer) {
     return what + ".cached." + layer;
   }
@@ -38,10 +51,14 @@ final class Graphs {
   }
 
   /** From tokens to the activations at a hook point, and nothing that they do not need. */
-  static byte[] tap(Architecture model, Weights weights, HookPoint hook) throws IOException {
-    Graph graph = new Graph(weights);
-    wholeSequences(graph, model, hook.layer() + 1);
+  static byte[] tap(Architecture model, Weights weights, HookPoint hook, Kind kind)
+      throws IOException {
+    Graph graph = new Graph(weights, kind.precision());
+    wholeSequences(graph, model, hook.layer() + 1, kind);
     graph.output(ACTIVATIONS, graph.at(hook), "rows", model.dimensions().dModel());
+    if (kind.norms()) {
+      DeviceGraphs.norms(graph, graph.at(hook));
+    }
     return graph.toBytes();
   }
 
@@ -49,26 +66,30 @@ final class Graphs {
    * To logits, with the activations at some hook points given as inputs of the hooks' names. Tokens
    * are an input only if something else than these reaches the logits.
    */
-  static byte[] logits(Architecture model, Weights weights, Collection<HookPoint> replaced)
+  static byte[] logits(
+      Architecture model, Weights weights, Collection<HookPoint> replaced, Kind kind)
       throws IOException {
-    Graph graph = new Graph(weights);
+    Graph graph = new Graph(weights, kind.precision());
     for (HookPoint hook : replaced) {
       graph.replace(hook, graph.floatInput(hook.toString(), "rows", model.dimensions().dModel()));
     }
-    Value last = wholeSequences(graph, model, model.dimensions().layers());
+    Value last = wholeSequences(graph, model, model.dimensions().layers(), kind);
     graph.output(LOGITS, model.unembed(graph, last), "rows", model.dimensions().vocabularySize());
     return graph.toBytes();
   }
 
-  private static Value wholeSequences(Graph graph, Architecture model, int layers)
+  private static Value wholeSequences(Graph graph, Architecture model, int layers, Kind kind)
       throws IOException {
     Value tokens = graph.longInput(TOKENS, "rows");
     Value positions = graph.longInput(POSITIONS, "rows");
-    Attention attention = causal(graph, model.dimensions(), graph.longInput(LENGTH, 1));
+    Attention attention =
+        kind.ownOperators()
+            ? DeviceGraphs.causal(graph, model.dimensions())
+            : causal(graph, model.dimensions(), graph.longInput(LENGTH, 1));
     return blocks(graph, model, layers, tokens, positions, attention);
   }
 
-  private static Value blocks(
+  static Value blocks(
       Graph graph,
       Architecture model,
       int layers,
@@ -92,12 +113,13 @@ final class Graphs {
    * position. The token's own key and value come out, for the caller to put into its slot: the
    * cache itself is never copied.
    */
-  static byte[] step(Architecture model, Weights weights) throws IOException {
-    Graph graph = new Graph(weights);
+  static byte[] step(Architecture model, Weights weights, Precision precision)
+      throws IOException {
+    Graph graph = new Graph(weights, precision);
     Dimensions dims = model.dimensions();
     Value tokens = graph.longInput(TOKENS, "rows");
     Value positions = graph.longInput(POSITIONS, "rows");
-    Value inverseTemperature = graph.floatInput(INVERSE_TEMPERATURE, 1);
+    Value inverseTemperature = graph.singleInput(INVERSE_TEMPERATURE, 1);
     List<Value> keys = new ArrayList<>();
     List<Value> values = new ArrayList<>();
     for (int layer = 0; layer < dims.layers(); layer++) {
@@ -125,8 +147,8 @@ final class Graphs {
     Value x = blocks(graph, model, dims.layers(), tokens, positions, attention);
     Value logits = model.unembed(graph, x);
     graph.output(LOGITS, logits, "rows", dims.vocabularySize());
-    Value cooled = graph.scale(logits, inverseTemperature);
-    graph.output(
+    Value cooled = graph.scale(graph.single(logits), inverseTemperature);
+    graph.singleOutput(
         PROBABILITIES,
         graph.node("Softmax", List.of(cooled), Attribute.of("axis", -1)),
         "rows",

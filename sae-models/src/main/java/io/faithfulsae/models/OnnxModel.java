@@ -1,5 +1,6 @@
 package io.faithfulsae.models;
 
+import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.internal.Hooks;
@@ -10,23 +11,28 @@ import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
+import io.faithfulsae.models.spi.Graph.Precision;
 import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
+import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.ServiceLoader;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A language model of a Hugging Face folder ({@code config.json}, safetensors), run by ONNX
@@ -52,14 +58,26 @@ public final class OnnxModel implements LanguageModel {
   private LongBuffer tokenIds = longs(0);
   private LongBuffer positions = longs(0);
   private final LongBuffer lengths = longs(1);
+  private final LongBuffer queryShape = longs(3);
+  private final LongBuffer keyShape = longs(3);
+  private final Graphs.Kind kind;
+  private final @Nullable Backend beside;
+  private final TappedRows.Spare spare = new TappedRows.Spare();
   private boolean closed;
 
   /**
    * How a model is run.
    *
    * @param threads for ONNX Runtime, at least 1
+   * @param precision of products and residual stream; weights stay in the files as they are stored,
+   *     activations and logits come out as float32
    */
-  public record Options(int threads) {
+  public record Options(int threads, Precision precision) {
+    /** Computes in float32. */
+    public Options(int threads) {
+      this(threads, Precision.FLOAT32);
+    }
+
     /** Checks the options. */
     public Options {
       if (threads < 1) {
@@ -79,14 +97,17 @@ public final class OnnxModel implements LanguageModel {
       Architecture architecture,
       Weights weights,
       SpecialTokens special,
-      Options options) {
+      Options options,
+      @Nullable Backend beside) {
     this.name = name;
     this.architecture = architecture;
     this.weights = weights;
     this.special = special;
+    this.beside = beside;
+    OnnxRuntime runtime = OnnxRuntimes.open(beside);
+    this.kind = new Graphs.Kind(options.precision(), runtime.computesOnDevice(), false);
     this.sessions =
-        new Sessions(
-            OnnxRuntimes.open(null), new OnnxRuntime.Loading(weights.root(), options.threads()));
+        new Sessions(runtime, new OnnxRuntime.Loading(weights.root(), options.threads()));
     this.hookPoints =
         IntStream.range(0, architecture.dimensions().layers())
             .boxed()
@@ -108,6 +129,20 @@ public final class OnnxModel implements LanguageModel {
    *     supported
    */
   public static OnnxModel open(Path folder, Options options) throws IOException {
+    return open(folder, options, null);
+  }
+
+  /**
+   * Opens a model folder on the device of a backend, and in its memory: activations that the
+   * backend works on never pass the host. On a GPU models compute in 16 bits.
+   *
+   * @param beside stays open until the model is closed; null: the CPU
+   * @throws io.faithfulsae.BackendUnavailableException with each reason, if nothing can run models
+   *     there
+   */
+  public static OnnxModel open(Path folder, Options options, @Nullable Backend beside)
+      throws IOException {
+    checkPrecision(options.precision(), beside);
     Path config = folder.resolve("config.json");
     if (!Files.exists(config)) {
       throw new NoSuchFileException(
@@ -118,14 +153,32 @@ public final class OnnxModel implements LanguageModel {
     Weights weights = Weights.open(folder);
     Architecture architecture = family.architecture(read, weights);
     // Names a missing or misshapen tensor now, not at the first use.
-    Graphs.logits(architecture, weights, Set.of());
+    Graphs.logits(
+        architecture,
+        weights,
+        Set.of(),
+        new Graphs.Kind(options.precision(), false, false));
     Path fileName = folder.toAbsolutePath().normalize().getFileName();
     return new OnnxModel(
         fileName == null ? family.modelType() : fileName.toString(),
         architecture,
         weights,
         SpecialTokens.read(folder),
-        options);
+        options,
+        beside);
+  }
+
+  /** ONNX Runtime has kernels for bfloat16 on GPUs alone, and for attention there in 16 bits alone. */
+  private static void checkPrecision(Precision precision, @Nullable Backend beside) {
+    boolean onGpu = beside != null && beside.info().name().equals("cuda");
+    if (precision == (onGpu ? Precision.FLOAT32 : Precision.BFLOAT16)) {
+      throw new IllegalArgumentException(
+          "expected "
+              + (onGpu ? "FLOAT16 or BFLOAT16 on a GPU" : "FLOAT32 or FLOAT16 on the CPU")
+              + ", got "
+              + precision
+              + "; mend: open the model with another precision in its options");
+    }
   }
 
   private static ModelFamily family(ModelConfig config) throws IOException {
@@ -182,8 +235,44 @@ public final class OnnxModel implements LanguageModel {
     Hooks.require(this, hook);
     int length = flatten(tokens);
     OnnxSession session =
-        sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook));
+        sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
     run(session, true, Map.of(), tokens.length, length, Graphs.ACTIVATIONS, dModel(), into);
+  }
+
+  @Override
+  public synchronized Optional<DeviceActivations> deviceActivations(
+      HookPoint hook, int[][] tokens) {
+    checkOpen();
+    Hooks.require(this, hook);
+    Backend backend = beside;
+    if (!kind.ownOperators() || backend == null) {
+      return Optional.empty();
+    }
+    int length = flatten(tokens);
+    int rows = Math.multiplyExact(tokens.length, length);
+    OnnxSession tap =
+        sessions.get(
+            "tap with norms " + hook,
+            () -> Graphs.tap(architecture, weights, hook, kind.withNorms()));
+    OnnxSession gather = sessions.get("gather", () -> DeviceGraphs.gather(weights, dModel()));
+    TappedRows tapped = TappedRows.of(backend, gather, spare, rows, dModel());
+    boolean done = false;
+    try {
+      fillPositions(tokens.length, length);
+      try (Binding binding = tap.bind()) {
+        bind(binding, tap, Graphs.POSITIONS, Tensor.of(positions, rows));
+        bindLengths(binding, tap, tokens.length, length);
+        bind(binding, tap, Graphs.TOKENS, Tensor.of(tokenIds, rows));
+        tapped.bindTo(binding);
+        binding.run();
+      }
+      done = true;
+      return Optional.of(tapped);
+    } finally {
+      if (!done) {
+        tapped.close();
+      }
+    }
   }
 
   @Override
@@ -210,7 +299,7 @@ public final class OnnxModel implements LanguageModel {
 
   private OnnxSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
     List<HookPoint> hooks = hookPoints.stream().filter(replaced::containsKey).toList();
-    return sessions.get("logits " + hooks, () -> Graphs.logits(architecture, weights, hooks));
+    return sessions.get("logits " + hooks, () -> Graphs.logits(architecture, weights, hooks, kind));
   }
 
   @Override
@@ -244,7 +333,37 @@ public final class OnnxModel implements LanguageModel {
     checkOpen();
     checkLength(rows, maxLength);
     return new Decoder(
-        this, sessions.get("step", () -> Graphs.step(architecture, weights)), rows, maxLength);
+        this, sessions.get("step", () -> Graphs.step(architecture, weights, kind.precision())), rows, maxLength);
+  }
+
+  /**
+   * Starts sampling on the device of the runtime: only tokens come back.
+   *
+   * @param rows most sequences at once, at least 1
+   * @param maxLength most tokens a sequence, at most {@link #contextLength()}
+   * @param topP in (0, 1]: only the likeliest tokens that together have this share; 1 for all
+   * @return a sampler, to be closed before this model
+   * @throws IllegalStateException if the runtime computes on the host; {@link #decoder} does too
+   */
+  public synchronized DeviceDecoder deviceDecoder(int rows, int maxLength, double topP) {
+    checkOpen();
+    checkLength(rows, maxLength);
+    Backend backend = beside;
+    if (!kind.ownOperators() || backend == null) {
+      throw new IllegalStateException(
+          "expected a model opened beside a backend, on a runtime that shares its memory, got one"
+              + " on the host; mend: open it with OnnxModel.open(folder, options, backend) and"
+              + " sae-models-iobinding, or use decoder(rows, maxLength)");
+    }
+    return new DeviceDecoder(
+        this,
+        backend,
+        sessions.get(
+            "sampling step " + topP,
+            () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP)),
+        kind.precision(),
+        rows,
+        maxLength);
   }
 
   Dimensions dimensions() {
@@ -274,7 +393,7 @@ public final class OnnxModel implements LanguageModel {
     FloatBuffer result = direct ? into : floats(rows, width);
     try (Binding binding = session.bind()) {
       bind(binding, session, Graphs.POSITIONS, Tensor.of(positions, rows));
-      bind(binding, session, Graphs.LENGTH, Tensor.of(lengths.put(0, length), 1));
+      bindLengths(binding, session, batch, length);
       if (fromTokens) {
         bind(binding, session, Graphs.TOKENS, Tensor.of(tokenIds, rows));
       }
@@ -290,6 +409,42 @@ public final class OnnxModel implements LanguageModel {
     if (!direct) {
       into.put(into.position(), result, 0, rows * width);
     }
+  }
+
+  private void bindLengths(Binding binding, OnnxSession session, int batch, int length) {
+    bind(binding, session, Graphs.LENGTH, Tensor.of(lengths.put(0, length), 1));
+    bind(
+        binding,
+        session,
+        DeviceGraphs.QUERY_SHAPE,
+        Tensor.of(
+            shape(
+                queryShape,
+                batch,
+                length,
+                dimensions().heads() * DeviceGraphs.headWidth(dimensions())),
+            3));
+    bind(
+        binding,
+        session,
+        DeviceGraphs.KEY_SHAPE,
+        Tensor.of(
+            shape(
+                keyShape,
+                batch,
+                length,
+                dimensions().keyValueHeads() * DeviceGraphs.headWidth(dimensions())),
+            3));
+    IntBuffer seen = ints(batch);
+    for (int i = 0; i < batch; i++) {
+      seen.put(i, length - 1);
+    }
+    bind(binding, session, DeviceGraphs.SEEN, Tensor.of(seen, batch));
+    bind(binding, session, DeviceGraphs.LONGEST, Tensor.of(ints(1).put(0, length), 1));
+  }
+
+  private static LongBuffer shape(LongBuffer into, long... dims) {
+    return into.put(0, dims);
   }
 
   /** A graph has no inputs that its output does not need. */
@@ -403,6 +558,12 @@ public final class OnnxModel implements LanguageModel {
         .asLongBuffer();
   }
 
+  static IntBuffer ints(int size) {
+    return ByteBuffer.allocateDirect(Math.multiplyExact(size, Integer.BYTES))
+        .order(ByteOrder.nativeOrder())
+        .asIntBuffer();
+  }
+
   static FloatBuffer floats(int size) {
     return floats(1, size);
   }
@@ -424,6 +585,7 @@ public final class OnnxModel implements LanguageModel {
     if (!closed) {
       closed = true;
       sessions.close();
+      spare.close();
     }
   }
 }

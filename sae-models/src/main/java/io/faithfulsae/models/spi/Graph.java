@@ -25,8 +25,8 @@ import java.util.function.Supplier;
 
 /**
  * Builds an ONNX graph. Weights are external data: each points at its bytes in the safetensors
- * file, so the graph stays small and nothing is copied. Weights stored in 16 bits pass through a
- * Cast to float32.
+ * file, so the graph stays small and nothing is copied. Weights that are not stored in the
+ * precision of the graph pass through a Cast.
  */
 public final class Graph {
   /** TransformerLens' names of the sites of a block: the residual stream that enters it. */
@@ -44,10 +44,15 @@ public final class Graph {
   /** The residual stream that leaves the block. */
   public static final String RESID_POST = "hook_resid_post";
 
+  /** Stands for an input that is left out. */
+  public static final Value NOTHING = new Value("");
+
+  private static final String OWN_DOMAIN = "com.microsoft";
   private static final int OPSET = 23;
   private static final int IR_VERSION = 11;
 
   private final Weights weights;
+  private final Precision precision;
   private final GraphProto.Builder graph = GraphProto.newBuilder().setName("faithfulsae");
   private final Map<String, Value> once = new HashMap<>();
   private final Set<String> computed = new HashSet<>();
@@ -55,6 +60,24 @@ public final class Graph {
   private final Map<HookPoint, Value> sites = new HashMap<>();
   private final Map<HookPoint, Value> replaced = new HashMap<>();
   private int names;
+
+  /** What products and residual stream are computed in. */
+  public enum Precision {
+    /** float32. */
+    FLOAT32(TensorProto.DataType.FLOAT, DType.F32),
+    /** float16. */
+    FLOAT16(TensorProto.DataType.FLOAT16, DType.F16),
+    /** bfloat16. */
+    BFLOAT16(TensorProto.DataType.BFLOAT16, DType.BF16);
+
+    private final TensorProto.DataType type;
+    private final DType stored;
+
+    Precision(TensorProto.DataType type, DType stored) {
+      this.type = type;
+      this.stored = stored;
+    }
+  }
 
   /** A tensor in the graph. */
   public record Value(String name) {}
@@ -104,14 +127,40 @@ public final class Graph {
     }
   }
 
-  /** An empty graph over a checkpoint's tensors. */
+  /** An empty graph over a checkpoint's tensors, computed in float32. */
   public Graph(Weights weights) {
-    this.weights = weights;
+    this(weights, Precision.FLOAT32);
   }
 
-  /** A float32 input; a dimension is a number or a name. */
+  /** An empty graph over a checkpoint's tensors. */
+  public Graph(Weights weights, Precision precision) {
+    this.weights = weights;
+    this.precision = precision;
+  }
+
+  /** A float32 input, as the graph computes; a dimension is a number or a name. */
   public Value floatInput(String name, Object... shape) {
+    return computed(input(name, TensorProto.DataType.FLOAT, shape));
+  }
+
+  /** A float32 input that stays one. */
+  public Value singleInput(String name, Object... shape) {
     return input(name, TensorProto.DataType.FLOAT, shape);
+  }
+
+  /** A float64 input. */
+  public Value doubleInput(String name, Object... shape) {
+    return input(name, TensorProto.DataType.DOUBLE, shape);
+  }
+
+  /** An int32 input. */
+  public Value intInput(String name, Object... shape) {
+    return input(name, TensorProto.DataType.INT32, shape);
+  }
+
+  /** An input in the precision of the graph. */
+  public Value computedInput(String name, Object... shape) {
+    return input(name, precision.type, shape);
   }
 
   /** An int64 input; a dimension is a number or a name. */
@@ -124,13 +173,39 @@ public final class Graph {
     return new Value(name);
   }
 
-  /** Makes a value an output under a name; float32. */
+  /** Makes a float value an output under a name; float32. */
   public void output(String name, Value value, Object... shape) {
+    output(
+        name,
+        precision == Precision.FLOAT32 ? value : cast(value),
+        TensorProto.DataType.FLOAT,
+        shape);
+  }
+
+  /**
+   * Makes a value an output under its own name, in the precision of the graph: the node that gives
+   * it writes to what is bound there.
+   */
+  public void outputAsItIs(Value value, Object... shape) {
+    graph.addOutput(info(value.name(), precision.type, shape));
+  }
+
+  /** Makes a float32 value an output under a name. */
+  public void singleOutput(String name, Value value, Object... shape) {
+    output(name, value, TensorProto.DataType.FLOAT, shape);
+  }
+
+  /** Makes an int64 value an output under a name. */
+  public void longOutput(String name, Value value, Object... shape) {
+    output(name, value, TensorProto.DataType.INT64, shape);
+  }
+
+  private void output(String name, Value value, TensorProto.DataType type, Object... shape) {
     if (!computed.contains(value.name()) || outputNames.putIfAbsent(value.name(), name) != null) {
       graph.addNode(
           NodeProto.newBuilder().setOpType("Identity").addInput(value.name()).addOutput(name));
     }
-    graph.addOutput(info(name, TensorProto.DataType.FLOAT, shape));
+    graph.addOutput(info(name, type, shape));
   }
 
   private static ValueInfoProto info(String name, TensorProto.DataType type, Object... shape) {
@@ -185,20 +260,46 @@ public final class Graph {
   /** Adds a node with several outputs. */
   public List<Value> nodes(
       String operator, int outputs, List<Value> inputs, Attribute... attributes) {
+    return nodes("", operator, Collections.nCopies(outputs, ""), inputs, attributes);
+  }
+
+  /**
+   * Adds a node of ONNX Runtime's own operators.
+   *
+   * @param outputs their names; empty ones are made up
+   * @param inputs {@link #NOTHING} where one is left out
+   */
+  public List<Value> ownNodes(
+      String operator, List<String> outputs, List<Value> inputs, Attribute... attributes) {
+    return nodes(OWN_DOMAIN, operator, outputs, inputs, attributes);
+  }
+
+  private List<Value> nodes(
+      String domain,
+      String operator,
+      List<String> outputs,
+      List<Value> inputs,
+      Attribute... attributes) {
     NodeProto.Builder node =
-        NodeProto.newBuilder().setOpType(operator).setName(operator + "." + names);
+        NodeProto.newBuilder()
+            .setDomain(domain)
+            .setOpType(operator)
+            .setName(operator + "." + names);
     inputs.forEach(input -> node.addInput(input.name()));
-    Value[] values = new Value[outputs];
-    for (int i = 0; i < outputs; i++) {
-      values[i] = new Value("v" + names++);
-      node.addOutput(values[i].name());
-      computed.add(values[i].name());
+    List<Value> values = new ArrayList<>();
+    for (String name : outputs) {
+      Value value = new Value(name.isEmpty() ? "v" + names++ : name);
+      values.add(value);
+      node.addOutput(value.name());
+      if (name.isEmpty()) { // one that has a name of its own keeps it
+        computed.add(value.name());
+      }
     }
     for (Attribute attribute : attributes) {
       node.addAttribute(attribute.proto);
     }
     graph.addNode(node);
-    return List.of(values);
+    return List.copyOf(values);
   }
 
   /** A value that several blocks use, made the first time it is asked for. */
@@ -221,9 +322,23 @@ public final class Graph {
     return initializer(tensor, shape);
   }
 
-  /** One float32. */
+  /** One float in the precision of the graph. */
   public Value constant(float value) {
-    return once("float." + value, () -> constant(new float[] {value}));
+    return once("float." + value, () -> computed(constant(new float[] {value})));
+  }
+
+  /** Float64 constants. */
+  public Value doubles(double... values) {
+    return once(
+        "double." + Arrays.toString(values),
+        () -> {
+          TensorProto.Builder tensor =
+              TensorProto.newBuilder().setDataType(TensorProto.DataType.DOUBLE.getNumber());
+          for (double value : values) {
+            tensor.addDoubleData(value);
+          }
+          return initializer(tensor, values.length);
+        });
   }
 
   /** A list of int64. */
@@ -249,23 +364,52 @@ public final class Graph {
     return value;
   }
 
-  /** A weight as float32. */
+  /** A weight in the precision of the graph. */
   public Value weight(String tensor, long... shape) throws SaeFormatException {
     Value stored = stored(tensor, shape);
-    return weights.get(tensor, shape).entry().dtype() == DType.F32
+    return weights.get(tensor, shape).entry().dtype() == precision.stored
         ? stored
-        : once("cast." + tensor, () -> cast(stored));
+        : once("cast." + tensor, () -> castTo(precision.type, stored));
   }
 
-  /** Rows of a table of weights, as float32: only the rows that are asked for are converted. */
+  /**
+   * Rows of a table of weights in the precision of the graph: only the rows that are asked for are
+   * converted.
+   */
   public Value lookup(String tensor, Value rows, long... shape) throws SaeFormatException {
     Value gathered = node("Gather", List.of(stored(tensor, shape), rows));
-    return weights.get(tensor, shape).entry().dtype() == DType.F32 ? gathered : cast(gathered);
+    return weights.get(tensor, shape).entry().dtype() == precision.stored
+        ? gathered
+        : castTo(precision.type, gathered);
   }
 
   /** An int64 or 16-bit float value as float32. */
   public Value cast(Value value) {
-    return node("Cast", List.of(value), Attribute.of("to", TensorProto.DataType.FLOAT.getNumber()));
+    return castTo(TensorProto.DataType.FLOAT, value);
+  }
+
+  /** A float or integer value as float64. */
+  public Value castToDouble(Value value) {
+    return castTo(TensorProto.DataType.DOUBLE, value);
+  }
+
+  /** A value as int64. */
+  public Value castToLong(Value value) {
+    return castTo(TensorProto.DataType.INT64, value);
+  }
+
+  /** A float32 value in the precision of the graph. */
+  public Value computed(Value value) {
+    return precision == Precision.FLOAT32 ? value : castTo(precision.type, value);
+  }
+
+  /** A value in the precision of the graph as float32. */
+  public Value single(Value value) {
+    return precision == Precision.FLOAT32 ? value : cast(value);
+  }
+
+  private Value castTo(TensorProto.DataType type, Value value) {
+    return node("Cast", List.of(value), Attribute.of("to", type.getNumber()));
   }
 
   private Value stored(String tensor, long... shape) throws SaeFormatException {
@@ -358,6 +502,7 @@ public final class Graph {
         .setIrVersion(IR_VERSION)
         .setProducerName("faithfulsae")
         .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain("").setVersion(OPSET))
+        .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain(OWN_DOMAIN).setVersion(1))
         .setGraph(pruned)
         .build()
         .toByteArray();

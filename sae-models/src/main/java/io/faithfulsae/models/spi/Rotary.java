@@ -132,12 +132,17 @@ public final class Rotary {
 
   private Value ofAngles(Graph graph, String function, String key, Value positions) {
     Value values = graph.node(function, List.of(angles(graph, key, positions)));
-    return padded() == frequencies.length
-        ? values
-        : graph.node(
-            "Slice",
-            List.of(
-                values, graph.integers(0), graph.integers(frequencies.length), graph.integers(-1)));
+    Value turning =
+        padded() == frequencies.length
+            ? values
+            : graph.node(
+                "Slice",
+                List.of(
+                    values,
+                    graph.integers(0),
+                    graph.integers(frequencies.length),
+                    graph.integers(-1)));
+    return graph.computed(turning);
   }
 
   private Value angles(Graph graph, String key, Value positions) {

@@ -1,0 +1,198 @@
+package io.faithfulsae.models;
+
+import io.faithfulsae.models.runtime.Binding;
+import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.models.runtime.Tensor;
+import io.faithfulsae.models.spi.Architecture.Dimensions;
+import io.faithfulsae.models.spi.Graph.Precision;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.DoubleBuffer;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.nio.LongBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Samples sequences side by side on the device that the model runs on: keys, values, logits and
+ * probabilities stay there, a token and a random number a row go in, a token a row comes out. Rows
+ * are as long as they happen to be, and each can begin anew at any time.
+ *
+ * <p><b>Memory</b>, on the device: {@code 2 * layers * keyValueHeads * headDim} elements in the
+ * precision of the model for each of {@code rows * maxLength} tokens. <b>Threads</b>: one.
+ * <b>Closed by</b> who asked the model for it.
+ */
+public final class DeviceDecoder implements AutoCloseable {
+  private final OnnxModel model;
+  private final Dimensions dims;
+  private final int maxLength;
+  private final List<DeviceBuffer> caches = new ArrayList<>();
+  private final LongBuffer tokens;
+  private final LongBuffer positions;
+  private final LongBuffer drawn;
+  private final IntBuffer seen;
+  private final IntBuffer longest = OnnxModel.ints(1);
+  private final DoubleBuffer uniforms;
+  private final FloatBuffer inverseTemperature = OnnxModel.floats(1).put(0, 1f);
+  private final Binding binding;
+  private final int[] lengths;
+  private @Nullable FloatBuffer logits;
+  private boolean closed;
+
+  DeviceDecoder(
+      OnnxModel model,
+      Backend on,
+      OnnxSession session,
+      Precision precision,
+      int rows,
+      int maxLength) {
+    this.model = model;
+    this.dims = model.dimensions();
+    this.maxLength = maxLength;
+    this.lengths = new int[rows];
+    this.tokens = OnnxModel.longs(rows);
+    this.positions = OnnxModel.longs(rows);
+    this.drawn = OnnxModel.longs(rows);
+    this.seen = OnnxModel.ints(rows);
+    this.uniforms =
+        ByteBuffer.allocateDirect(rows * Double.BYTES)
+            .order(ByteOrder.nativeOrder())
+            .asDoubleBuffer();
+    this.binding = session.bind();
+    boolean bound = false;
+    try {
+      bind(on, precision, rows);
+      bound = true;
+    } finally {
+      if (!bound) {
+        close();
+      }
+    }
+  }
+
+  private void bind(Backend on, Precision precision, int rows) {
+    binding.input(Graphs.TOKENS, Tensor.of(tokens, rows));
+    binding.input(Graphs.POSITIONS, Tensor.of(positions, rows));
+    binding.input(DeviceGraphs.SEEN, Tensor.of(seen, rows));
+    binding.input(DeviceGraphs.LONGEST, Tensor.of(longest, 1));
+    binding.input(Graphs.INVERSE_TEMPERATURE, Tensor.of(inverseTemperature, 1));
+    binding.input(DeviceGraphs.UNIFORM, Tensor.of(uniforms, rows));
+    Tensor.Type type =
+        switch (precision) {
+          case FLOAT32 -> Tensor.Type.FLOAT32;
+          case FLOAT16 -> Tensor.Type.FLOAT16;
+          case BFLOAT16 -> Tensor.Type.BFLOAT16;
+        };
+    long width = DeviceGraphs.headWidth(dims);
+    long[] shape = {rows, dims.keyValueHeads(), maxLength, width};
+    long bytes = type.bytes() * rows * dims.keyValueHeads() * maxLength * width;
+    for (int layer = 0; layer < dims.layers(); layer++) {
+      for (String what : List.of("key", "value")) {
+        DeviceBuffer cache = on.allocateOnDevice(bytes);
+        caches.add(cache);
+        Tensor tensor = Tensor.of(cache, 0, type, shape);
+        // One memory for both: the graph writes the new token's slot and nothing else.
+        binding.input(Graphs.cached(what, layer), tensor);
+        binding.output(DeviceGraphs.grown(what, layer), tensor);
+      }
+    }
+    binding.output(DeviceGraphs.NEXT, Tensor.of(drawn, rows));
+  }
+
+  /** Number of rows. */
+  public int rows() {
+    return lengths.length;
+  }
+
+  /** Tokens of a row's sequence so far. */
+  public int length(int row) {
+    return lengths[checked(row)];
+  }
+
+  /** Begins a row anew with an empty sequence. */
+  public void restart(int row) {
+    lengths[checked(row)] = 0;
+  }
+
+  /** Sets what logits are divided by; 1 at first. */
+  public void temperature(double temperature) {
+    if (!(temperature > 0) || Double.isInfinite(temperature)) {
+      throw new IllegalArgumentException(
+          "expected a temperature > 0, got "
+              + temperature
+              + "; mend: use a small one for the likeliest token");
+    }
+    inverseTemperature.put(0, (float) (1 / temperature));
+  }
+
+  /** Also brings the logits to the host at each step, for checks. */
+  void keepLogits() {
+    logits = OnnxModel.floats(rows(), dims.vocabularySize());
+    binding.output(Graphs.LOGITS, Tensor.of(logits, rows(), dims.vocabularySize()));
+  }
+
+  FloatBuffer logits() {
+    FloatBuffer kept = logits;
+    if (kept == null) {
+      throw new IllegalStateException("the logits are not kept");
+    }
+    return kept;
+  }
+
+  /**
+   * Appends a token to each sequence and draws what follows it.
+   *
+   * @param next one token a row; longer arrays are fine. Not modified.
+   * @param random one number in [0, 1) a row: the same one draws the same token. Not modified.
+   * @param into one token a row; may be {@code next}. Modified.
+   * @throws IllegalStateException if a sequence is as long as it may be
+   */
+  public void step(int[] next, double[] random, int[] into) {
+    if (closed) {
+      throw new IllegalStateException("the decoder is closed");
+    }
+    int most = 0;
+    for (int row = 0; row < rows(); row++) {
+      model.checkToken(next[row], row);
+      if (lengths[row] == maxLength) {
+        throw new IllegalStateException(
+            "sequence "
+                + row
+                + " has "
+                + maxLength
+                + " tokens, as many as the decoder was made for; mend: restart it");
+      }
+      tokens.put(row, next[row]);
+      positions.put(row, lengths[row]);
+      seen.put(row, lengths[row]);
+      uniforms.put(row, random[row]);
+      most = Math.max(most, ++lengths[row]);
+    }
+    longest.put(0, most);
+    binding.run();
+    for (int row = 0; row < rows(); row++) {
+      into[row] = (int) drawn.get(row);
+    }
+  }
+
+  private int checked(int row) {
+    if (row < 0 || row >= rows()) {
+      throw new IllegalArgumentException(
+          "expected a row in [0, " + rows() + "), got " + row + "; mend: count from 0");
+    }
+    return row;
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      binding.close();
+      caches.forEach(DeviceBuffer::close);
+    }
+  }
+}

@@ -1,0 +1,136 @@
+package io.faithfulsae.models;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.DeviceActivations;
+import io.faithfulsae.models.runtime.Binding;
+import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.models.runtime.Tensor;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
+import org.jspecify.annotations.Nullable;
+
+/** Activations in a backend's own memory; rows are picked by a graph, where they lie. */
+final class TappedRows implements DeviceActivations {
+  private final OnnxSession gather;
+  private final Spare spare;
+  private final DeviceBuffer buffer;
+  private final FloatBuffer norms;
+  private final int rows;
+  private final int width;
+  private boolean closed;
+
+  /** A buffer that was given back, for the next batch: allocating on a device is slow. */
+  static final class Spare implements AutoCloseable {
+    private @Nullable DeviceBuffer buffer;
+    private boolean closed;
+
+    synchronized DeviceBuffer take(Backend on, long bytes) {
+      DeviceBuffer kept = buffer;
+      buffer = null;
+      if (kept != null && kept.bytes() >= bytes) {
+        return kept;
+      }
+      if (kept != null) {
+        kept.close();
+      }
+      return on.allocateOnDevice(bytes);
+    }
+
+    synchronized void giveBack(DeviceBuffer back) {
+      if (buffer == null && !closed) {
+        buffer = back;
+      } else {
+        back.close();
+      }
+    }
+
+    @Override
+    public synchronized void close() {
+      closed = true;
+      if (buffer != null) {
+        buffer.close();
+        buffer = null;
+      }
+    }
+  }
+
+  private TappedRows(OnnxSession gather, Spare spare, DeviceBuffer buffer, int rows, int width) {
+    this.gather = gather;
+    this.spare = spare;
+    this.buffer = buffer;
+    this.norms = OnnxModel.floats(rows);
+    this.rows = rows;
+    this.width = width;
+  }
+
+  static TappedRows of(Backend on, OnnxSession gather, Spare spare, int rows, int width) {
+    DeviceBuffer buffer = spare.take(on, (long) rows * width * Float.BYTES);
+    return new TappedRows(gather, spare, buffer, rows, width);
+  }
+
+  void bindTo(Binding binding) {
+    binding.output(Graphs.ACTIVATIONS, block());
+    binding.output(DeviceGraphs.NORMS, Tensor.of(norms, rows));
+  }
+
+  private Tensor block() {
+    return Tensor.of(buffer, 0, Tensor.Type.FLOAT32, rows, width);
+  }
+
+  @Override
+  public double norm(int row) {
+    return norms.get(row);
+  }
+
+  @Override
+  public void copy(int[] from, int count, ActivationBatch into, int first) {
+    checkOpen();
+    if (into.dIn() != width || count < 1 || first < 0 || first + count > into.capacity()) {
+      throw new IllegalArgumentException(
+          "expected room for rows of "
+              + width
+              + " in ["
+              + first
+              + ", "
+              + (first + count)
+              + "), got a batch of ["
+              + into.capacity()
+              + ", "
+              + into.dIn()
+              + "]; mend: pass a larger batch or fewer rows");
+    }
+    LongBuffer indices = OnnxModel.longs(count);
+    for (int i = 0; i < count; i++) {
+      if (from[i] < 0 || from[i] >= rows) {
+        throw new IllegalArgumentException(
+            "expected rows in [0, " + rows + "), got " + from[i] + "; mend: count from 0");
+      }
+      indices.put(i, from[i]);
+    }
+    long offset = (long) first * width * Float.BYTES;
+    try (Binding binding = gather.bind()) {
+      binding.input(DeviceGraphs.DATA, block());
+      binding.input(DeviceGraphs.INDICES, Tensor.of(indices, count));
+      binding.output(
+          Graphs.ACTIVATIONS,
+          Tensor.of(into.buffer(), offset, Tensor.Type.FLOAT32, count, width));
+      binding.run();
+    }
+  }
+
+  private void checkOpen() {
+    if (closed) {
+      throw new IllegalStateException("the activations are closed");
+    }
+  }
+
+  @Override
+  public void close() {
+    if (!closed) {
+      closed = true;
+      spare.giveBack(buffer);
+    }
+  }
+}

@@ -1,0 +1,119 @@
+package io.faithfulsae.models;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.faithfulsae.Backends;
+import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.models.generate.HostSampler;
+import io.faithfulsae.spi.Backend;
+import java.util.Random;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Decoding in a backend's own memory, which the host cannot address: on the CPU backend too. */
+class DeviceDecoderTest {
+  private static final float TOLERANCE = 1e-4f;
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void rowsThatBeganAtDifferentTimesAreTheWholeForwardPass(String name) throws Exception {
+    SharedMemory.assume();
+    try (Backend cpu = Backends.open("cpu");
+        OnnxModel model =
+            OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1), cpu);
+        Safetensors expected =
+            Safetensors.open(GoldenModels.folder(name).resolve("expected.safetensors"))) {
+      int[][] tokens = GoldenModels.ints(expected, "tokens.b");
+      float[] logits = GoldenModels.floats(expected, "logits.b");
+      int rows = tokens.length;
+      int length = tokens[0].length;
+      int vocabulary = model.vocabularySize();
+      try (DeviceDecoder decoder = model.deviceDecoder(rows, length, 1)) {
+        decoder.keepLogits();
+        int[] next = new int[rows];
+        for (int step = 0; step < length + rows; step++) {
+          for (int row = 0; row < rows; row++) {
+            if (step == row) {
+              decoder.restart(row); // row r begins at step r, after r steps of something else
+            }
+            next[row] = tokens[row][decoder.length(row) % length];
+            if (decoder.length(row) == length) {
+              decoder.restart(row);
+            }
+          }
+          decoder.step(next, new double[rows], new int[rows]);
+          for (int row = 0; row < rows; row++) {
+            int from = (row * length + decoder.length(row) - 1) * vocabulary;
+            for (int i = 0; i < vocabulary; i++) {
+              assertEquals(
+                  logits[from + i],
+                  decoder.logits().get(row * vocabulary + i),
+                  TOLERANCE,
+                  name + " row " + row + " step " + step + " logit " + i);
+            }
+          }
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void drawsWhatTheHostDraws(String name) throws Exception {
+    SharedMemory.assume();
+    for (double topP : new double[] {1, 0.8}) {
+      try (Backend cpu = Backends.open("cpu");
+          OnnxModel model =
+              OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1), cpu);
+          Decoder onHost = model.decoder(3, 12);
+          DeviceDecoder onDevice = model.deviceDecoder(3, 12, topP)) {
+        onHost.temperature(0.7);
+        onDevice.temperature(0.7);
+        Random random = new Random(9);
+        int[] next = {1, 2, 3};
+        for (int step = 0; step < 12; step++) {
+          double[] uniform = random.doubles(3).toArray();
+          onHost.step(next);
+          int[] expected =
+              HostSampler.draw(
+                  onHost.probabilities(), model.vocabularySize(), topP, uniform);
+          onDevice.step(next, uniform, next);
+          assertArrayEquals(expected, next, name + " topP " + topP + " step " + step);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void refusesBadCalls(String name) throws Exception {
+    SharedMemory.assume();
+    try (Backend cpu = Backends.open("cpu");
+        OnnxModel model =
+            OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1), cpu)) {
+      long before = cpu.liveBytes();
+      DeviceDecoder decoder = model.deviceDecoder(1, 2, 1);
+      assertTrue(cpu.liveBytes() > before, "the cache is the backend's");
+      int[] token = {1};
+      decoder.step(token, new double[1], new int[1]);
+      decoder.step(token, new double[1], new int[1]);
+      IllegalStateException full =
+          assertThrows(
+              IllegalStateException.class, () -> decoder.step(token, new double[1], new int[1]));
+      assertTrue(full.getMessage().contains("2 tokens"), full.getMessage());
+      decoder.close();
+      assertEquals(before, cpu.liveBytes());
+      assertThrows(
+          IllegalStateException.class, () -> decoder.step(token, new double[1], new int[1]));
+    }
+    try (OnnxModel alone =
+        OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1))) {
+      IllegalStateException message =
+          assertThrows(IllegalStateException.class, () -> alone.deviceDecoder(1, 2, 1));
+      assertTrue(message.getMessage().contains("mend: open it with"), message.getMessage());
+    }
+  }
+}
