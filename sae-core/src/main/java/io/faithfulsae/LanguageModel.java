@@ -9,9 +9,10 @@ import java.util.Optional;
  * A causal language model whose residual stream can be read and replaced. {@code OnnxModel} in
  * sae-models is one.
  *
- * <p>Token batches are {@code int[batch][length]}, all of one length. Buffers are direct or heap,
- * float32, row-major, written from their position, which is not changed. <b>Threads</b>: one call
- * at a time. <b>Closed by</b> who opened it.
+ * <p>Token batches are {@code int[batch][]}; {@code length} is that of the longest sequence.
+ * Shorter ones, empty ones too, get what they would get alone, and zeros behind their end. Buffers
+ * are direct or heap, float32, row-major, written from their position, which is not changed.
+ * <b>Threads</b>: one call at a time. <b>Closed by</b> who opened it.
  */
 public interface LanguageModel extends AutoCloseable {
 
@@ -46,8 +47,8 @@ public interface LanguageModel extends AutoCloseable {
    *
    * @param into <b>Shape</b> {@code [batch, length, dModel]}. Modified.
    * @throws IllegalArgumentException if the hook is not among {@link #hookPoints()} (the message
-   *     lists them), a sequence is too long or of another length, or a token is outside the
-   *     vocabulary
+   *     lists them), there is no sequence or none with a token, one is too long, or a token is
+   *     outside the vocabulary
    */
   void activations(HookPoint hook, int[][] tokens, FloatBuffer into);
 

@@ -50,12 +50,15 @@ final class TableModel implements LanguageModel {
   @Override
   public void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
     FloatBuffer target = into.duplicate();
+    int length = Arrays.stream(tokens).mapToInt(sequence -> sequence.length).max().orElse(0);
     for (int[] sequence : tokens) {
-      assertEquals(tokens[0].length, sequence.length, "a batch has one length");
       for (int p = 0; p < sequence.length; p++) {
         for (int i = 0; i < D; i++) {
           target.put(sequence[p] == INFINITE ? Float.POSITIVE_INFINITY : row(sequence[p], p));
         }
+      }
+      for (int i = sequence.length * D; i < length * D; i++) {
+        target.put(Float.NaN); // behind the end of a sequence, which no reader may look at
       }
     }
     assertEquals(0, target.remaining());

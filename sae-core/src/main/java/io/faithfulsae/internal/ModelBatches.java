@@ -18,8 +18,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Forward passes over token sequences in aligned batches: sequence i is always in batch {@code i /
- * size}, so that a reader that starts later gets the same bits. Shorter sequences are padded behind
- * their end, where a causal model does not look.
+ * size}, so that a reader that starts later gets the same bits.
  */
 final class ModelBatches implements AutoCloseable {
   private final LanguageModel model;
@@ -57,13 +56,12 @@ final class ModelBatches implements AutoCloseable {
       return false;
     }
     if (length > 0) {
-      int[][] padded = batch.stream().map(this::pad).toArray(int[][]::new);
       closeDevice();
       synchronized (model) { // a model takes one call at a time, and several readers may share it
-        onDevice = model.deviceActivations(hook, padded).orElse(null);
+        onDevice = model.deviceActivations(hook, tokens).orElse(null);
         if (onDevice == null) {
           reserve((long) tokens.length * length * model.dModel());
-          model.activations(hook, padded, activations);
+          model.activations(hook, tokens, activations);
         }
       }
     }
@@ -128,12 +126,6 @@ final class ModelBatches implements AutoCloseable {
       onDevice.close();
       onDevice = null;
     }
-  }
-
-  private int[] pad(int[] sequence) {
-    int[] padded = Arrays.copyOf(sequence, length);
-    Arrays.fill(padded, sequence.length, length, model.eosToken());
-    return padded;
   }
 
   private void reserve(long floats) {

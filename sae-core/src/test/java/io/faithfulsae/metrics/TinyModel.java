@@ -4,6 +4,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -75,8 +76,9 @@ class TinyModel implements LanguageModel {
     if (!hookPoints().contains(hook)) {
       throw new IllegalArgumentException("expected one of " + hookPoints() + ", got " + hook);
     }
-    int length = tokens[0].length;
+    int longest = Arrays.stream(tokens).mapToInt(sequence -> sequence.length).max().orElse(0);
     for (int s = 0; s < tokens.length; s++) {
+      int length = tokens[s].length;
       float[][] x = new float[length][dModel];
       for (int t = 0; t < length; t++) {
         System.arraycopy(embedding, tokens[s][t] * dModel, x[t], 0, dModel);
@@ -84,8 +86,9 @@ class TinyModel implements LanguageModel {
       for (int layer = 0; layer < hook.layer(); layer++) {
         block(x, blocks.get(layer));
       }
-      for (int t = 0; t < length; t++) {
-        into.put(into.position() + (s * length + t) * dModel, x[t]);
+      for (int t = 0; t < longest; t++) {
+        into.put(
+            into.position() + (s * longest + t) * dModel, t < length ? x[t] : new float[dModel]);
       }
     }
   }

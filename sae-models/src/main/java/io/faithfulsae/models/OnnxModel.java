@@ -25,6 +25,7 @@ import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -237,6 +238,7 @@ public final class OnnxModel implements LanguageModel {
     OnnxSession session =
         sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
     run(session, true, Map.of(), tokens.length, length, Graphs.ACTIVATIONS, dModel(), into);
+    clearBehindEnds(tokens, length, dModel(), into);
   }
 
   @Override
@@ -295,6 +297,7 @@ public final class OnnxModel implements LanguageModel {
         Graphs.LOGITS,
         vocabularySize(),
         into);
+    clearBehindEnds(tokens, length, vocabularySize(), into);
   }
 
   private OnnxSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
@@ -463,28 +466,32 @@ public final class OnnxModel implements LanguageModel {
     return copy.put(0, data, data.position(), rows * dModel());
   }
 
+  /** Puts sequences side by side, the shorter ones with EOS behind their end, and says how long. */
   private int flatten(int[][] tokens) {
-    int length = tokens.length == 0 ? 0 : tokens[0].length;
+    int length = Arrays.stream(tokens).mapToInt(row -> row.length).max().orElse(0);
     checkLength(tokens.length, length);
-    tokenIds = ensure(tokenIds, tokens.length * length);
+    tokenIds = ensure(tokenIds, Math.multiplyExact(tokens.length, length));
     int at = 0;
     for (int row = 0; row < tokens.length; row++) {
-      if (tokens[row].length != length) {
-        throw new IllegalArgumentException(
-            "expected sequences of one length, "
-                + length
-                + ", got "
-                + tokens[row].length
-                + " in sequence "
-                + row
-                + "; mend: cut or group them by length");
-      }
       for (int token : tokens[row]) {
         checkToken(token, row);
         tokenIds.put(at++, token);
       }
+      // No token before it sees it.
+      while (at < (row + 1) * length) {
+        tokenIds.put(at++, eosToken());
+      }
     }
     return length;
+  }
+
+  private static void clearBehindEnds(int[][] tokens, int length, int width, FloatBuffer into) {
+    float[] zeros = new float[width];
+    for (int row = 0; row < tokens.length; row++) {
+      for (int at = tokens[row].length; at < length; at++) {
+        into.put(into.position() + (row * length + at) * width, zeros);
+      }
+    }
   }
 
   void checkToken(int token, int row) {

@@ -44,6 +44,63 @@ class ParityTest {
     }
   }
 
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void sequencesOfUnequalLength(String name) throws Exception {
+    try (OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1));
+        Safetensors expected =
+            Safetensors.open(GoldenModels.folder(name).resolve("padded.safetensors"))) {
+      int[] lengths = GoldenModels.ints(expected, "lengths")[0];
+      int[] flat = GoldenModels.ints(expected, "tokens")[0];
+      int[][] tokens = new int[lengths.length][];
+      for (int row = 0, at = 0; row < lengths.length; at += lengths[row++]) {
+        tokens[row] = Arrays.copyOfRange(flat, at, at + lengths[row]);
+      }
+      FloatBuffer logits = OnnxModel.floats(lengths.length * 13L, model.vocabularySize());
+      logits.put(0, nans(logits.capacity()));
+      model.logits(tokens, logits);
+      assertRows(GoldenModels.floats(expected, "logits"), logits, lengths, name + " logits");
+      for (int layer = 0; layer < model.layers(); layer++) {
+        FloatBuffer residual = OnnxModel.floats(lengths.length * 13L, model.dModel());
+        residual.put(0, nans(residual.capacity()));
+        model.activations(HookPoint.residPre(layer), tokens, residual);
+        assertRows(
+            GoldenModels.floats(expected, "residual." + layer),
+            residual,
+            lengths,
+            name + " residual " + layer);
+        FloatBuffer alone = OnnxModel.floats(lengths[0], model.dModel());
+        model.activations(HookPoint.residPre(layer), new int[][] {tokens[0]}, alone);
+        for (int i = 0; i < alone.capacity(); i++) {
+          assertEquals(alone.get(i), residual.get(i), TOLERANCE, name + " alone");
+        }
+      }
+    }
+  }
+
+  private static float[] nans(int size) {
+    float[] nans = new float[size];
+    Arrays.fill(nans, Float.NaN);
+    return nans;
+  }
+
+  /** Compares rows up to each sequence's end, and looks for zeros behind it. */
+  private static void assertRows(float[] expected, FloatBuffer actual, int[] lengths, String what) {
+    int longest = Arrays.stream(lengths).max().orElseThrow();
+    int width = actual.capacity() / lengths.length / longest;
+    int from = 0;
+    for (int row = 0; row < lengths.length; row++) {
+      int size = lengths[row] * width;
+      FloatBuffer whole = actual.slice(row * longest * width, longest * width);
+      assertClose(Arrays.copyOfRange(expected, from, from + size), whole.slice(0, size), what);
+      for (int i = size; i < whole.capacity(); i++) {
+        assertEquals(0f, whole.get(i), what + " behind the end of sequence " + row);
+      }
+      from += size;
+    }
+    assertEquals(expected.length, from, what);
+  }
+
   private static long sites(OnnxModel model) {
     return model.hookPoints().stream().filter(hook -> hook.layer() == 0).count();
   }
