@@ -159,12 +159,14 @@ public final class OnnxModel implements LanguageModel {
         weights,
         Set.of(),
         new Graphs.Kind(options.precision(), false, false));
+    SpecialTokens special = SpecialTokens.read(folder);
+    special.checkAgainst(config, architecture.dimensions().vocabularySize());
     Path fileName = folder.toAbsolutePath().normalize().getFileName();
     return new OnnxModel(
         fileName == null ? family.modelType() : fileName.toString(),
         architecture,
         weights,
-        SpecialTokens.read(folder),
+        special,
         options,
         beside);
   }

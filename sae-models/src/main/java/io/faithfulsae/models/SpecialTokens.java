@@ -25,6 +25,22 @@ record SpecialTokens(int bos, int eos) {
     return new SpecialTokens(find(folder, "bos_token").orElse(eos.getAsInt()), eos.getAsInt());
   }
 
+  /** Refuses tokens that the model cannot have. */
+  void checkAgainst(Path config, int vocabularySize) throws SaeFormatException {
+    for (int token : new int[] {bos, eos}) {
+      if (token < 0 || token >= vocabularySize) {
+        throw new SaeFormatException(
+            config,
+            token == bos ? "bos_token_id" : "eos_token_id",
+            "expected an id below vocab_size = "
+                + vocabularySize
+                + ", got "
+                + token
+                + "; mend: use the configuration and the tokenizer of this checkpoint");
+      }
+    }
+  }
+
   private static OptionalInt find(Path folder, String name) throws IOException {
     for (String file : new String[] {"config.json", "generation_config.json"}) {
       if (Files.exists(folder.resolve(file))) {

@@ -1,7 +1,9 @@
 package io.faithfulsae.models;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import com.fasterxml.jackson.databind.JsonNode;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.models.spi.ModelConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -34,7 +36,8 @@ public final class Tokenizer implements AutoCloseable {
    * Opens the tokenizer of a model folder.
    *
    * @throws NoSuchFileException if the folder has no {@code tokenizer.json}
-   * @throws SaeFormatException if it cannot be read, or no file names the EOS token
+   * @throws SaeFormatException if it cannot be read, no file names the EOS token, or its vocabulary
+   *     is larger than {@code vocab_size} in {@code config.json}
    */
   public static Tokenizer open(Path folder) throws IOException {
     Path file = folder.resolve("tokenizer.json");
@@ -43,6 +46,7 @@ public final class Tokenizer implements AutoCloseable {
           file.toString(), null, "mend: name a model folder with a tokenizer.json");
     }
     SpecialTokens special = SpecialTokens.read(folder);
+    checkVocabulary(folder, file);
     try {
       return new Tokenizer(
           HuggingFaceTokenizer.newInstance(
@@ -53,6 +57,38 @@ public final class Tokenizer implements AutoCloseable {
           file,
           "file",
           "expected a Hugging Face tokenizer, got: " + e.getMessage() + "; mend: fetch it again");
+    }
+  }
+
+  /** Added tokens may lie behind the model's: what was never trained is never written out. */
+  private static void checkVocabulary(Path folder, Path file) throws IOException {
+    Path config = folder.resolve("config.json");
+    if (!Files.exists(config)) {
+      return;
+    }
+    int known = ModelConfig.read(config).number("vocab_size", Integer.MAX_VALUE);
+    JsonNode vocabulary = ModelConfig.read(file).json("model").path("vocab");
+    long highest = vocabulary.size() - 1L; // a list has no numbers
+    String token = "the last one";
+    for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
+      if (entry.getValue().asLong() > highest) {
+        highest = entry.getValue().asLong();
+        token = entry.getKey();
+      }
+    }
+    if (highest >= known) {
+      throw new SaeFormatException(
+          file,
+          "model.vocab",
+          "expected ids below vocab_size = "
+              + known
+              + " of "
+              + config
+              + ", got "
+              + highest
+              + " for "
+              + token
+              + "; mend: use the tokenizer of this checkpoint");
     }
   }
 

@@ -276,10 +276,7 @@ class OnnxModelTest {
     assertTrue(message.contains("model.safetensors"), message);
 
     Path truncated = GoldenModels.copy("gpt2-tied", temp.resolve("b"));
-    try (FileChannel file =
-        FileChannel.open(truncated.resolve("model.safetensors"), StandardOpenOption.WRITE)) {
-      file.truncate(file.size() - 10);
-    }
+    truncate(truncated.resolve("model.safetensors"), 10);
     assertFormat(truncated, "model.safetensors", "transformer.wte.weight", "truncated");
 
     Path deeper = GoldenModels.copy("gpt2-tied", temp.resolve("c"));
@@ -293,7 +290,36 @@ class OnnxModelTest {
     Path shardGone = GoldenModels.copy("llama-untied-fp16-sharded", temp.resolve("e"));
     Files.delete(shardGone.resolve("model-00003-of-00005.safetensors"));
     message = assertThrows(NoSuchFileException.class, () -> OnnxModel.open(shardGone)).getMessage();
-    assertTrue(message.contains("model-00003-of-00005.safetensors"), message);
+    assertTrue(
+        message.contains("model-00003-of-00005.safetensors")
+            && message.contains("model.safetensors.index.json names it for model.layers.")
+            && message.contains("mend: fetch this shard"),
+        message);
+
+    Path shardCut = GoldenModels.copy("llama-untied-fp16-sharded", temp.resolve("e2"));
+    truncate(shardCut.resolve("model-00002-of-00005.safetensors"), 10);
+    assertFormat(shardCut, "model-00002-of-00005.safetensors", "model.layers.", "truncated");
+    truncate(shardCut.resolve("model-00002-of-00005.safetensors"), 3_000);
+    assertFormat(shardCut, "model-00002-of-00005.safetensors", "truncated");
+    Files.write(shardCut.resolve("model-00002-of-00005.safetensors"), new byte[0]);
+    assertFormat(shardCut, "model-00002-of-00005.safetensors", "header", "truncated");
+    Files.writeString(
+        shardCut.resolve("model-00002-of-00005.safetensors"), "version https://git-lfs.github.com");
+    assertFormat(shardCut, "model-00002-of-00005.safetensors", "not a safetensors file");
+
+    Path noMap = GoldenModels.copy("llama-untied-fp16-sharded", temp.resolve("e3"));
+    Files.writeString(noMap.resolve("model.safetensors.index.json"), "{\"weight_map\": {}}");
+    assertFormat(noMap, "model.safetensors.index.json", "weight_map", "got none");
+    Files.writeString(noMap.resolve("model.safetensors.index.json"), "{\"weight_map");
+    assertFormat(noMap, "model.safetensors.index.json", "expected JSON");
+
+    Path integers = GoldenModels.copy("gpt2-tied", temp.resolve("e4"));
+    Path file = integers.resolve("model.safetensors");
+    Files.writeString(
+        file,
+        Files.readString(file, StandardCharsets.ISO_8859_1).replaceFirst("\"F32\"", "\"I32\""),
+        StandardCharsets.ISO_8859_1);
+    assertFormat(integers, "model.safetensors", "transformer.", "F32, F16 or BF16, got I32");
 
     Path wrongShard = GoldenModels.copy("llama-untied-fp16-sharded", temp.resolve("f"));
     GoldenModels.edit(
@@ -310,6 +336,31 @@ class OnnxModelTest {
     GoldenModels.edit(
         noEos.resolve("config.json"), "\"eos_token_id\": 4", "\"eos_token_id\": null");
     assertFormat(noEos, "eos_token_id");
+  }
+
+  private static void truncate(Path file, int bytes) throws IOException {
+    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE)) {
+      channel.truncate(channel.size() - bytes);
+    }
+  }
+
+  @Test
+  void aTokenizerFitsTheVocabulary() throws IOException {
+    Path folder = GoldenModels.copy("gpt2-tied", temp);
+    GoldenModels.edit(folder.resolve("config.json"), "\"vocab_size\": 300", "\"vocab_size\": 280");
+    String message =
+        assertThrows(SaeFormatException.class, () -> Tokenizer.open(folder)).getMessage();
+    assertTrue(
+        message.contains("tokenizer.json")
+            && message.contains("ids below vocab_size = 280")
+            && message.contains("got 299")
+            && message.contains("mend: use the tokenizer of this checkpoint"),
+        message);
+
+    Path wrongEnd = GoldenModels.copy("gpt2-untied-bf16", temp);
+    GoldenModels.edit(
+        wrongEnd.resolve("config.json"), "\"eos_token_id\": 4", "\"eos_token_id\": 61");
+    assertFormat(wrongEnd, "config.json", "eos_token_id", "below vocab_size = 61, got 61");
   }
 
   @ParameterizedTest

@@ -78,6 +78,16 @@ public final class Weights {
     List<Path> files = new ArrayList<>();
     for (Map.Entry<String, List<String>> shard : namesByShard.entrySet()) {
       Path file = folder.resolve(shard.getKey());
+      if (!Files.exists(file)) {
+        throw new NoSuchFileException(
+            file.toString(),
+            null,
+            INDEX
+                + " names it for "
+                + shard.getValue().get(0)
+                + (shard.getValue().size() > 1 ? " and others" : "")
+                + "; mend: fetch this shard");
+      }
       Map<String, Stored> inFile = header(file);
       files.add(file.toRealPath());
       for (String name : shard.getValue()) {
