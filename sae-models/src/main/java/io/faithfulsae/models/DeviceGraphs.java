@@ -194,8 +194,7 @@ final class DeviceGraphs {
     Value x = Graphs.blocks(graph, model, dims.layers(), tokens, positions, attention);
     Value logits = graph.single(model.unembed(graph, x));
     graph.singleOutput(Graphs.LOGITS, logits, "rows", dims.vocabularySize());
-    Value cooled =
-        graph.scale(logits, graph.singleInput(Graphs.INVERSE_TEMPERATURE, 1));
+    Value cooled = graph.scale(logits, graph.singleInput(Graphs.INVERSE_TEMPERATURE, 1));
     Value probabilities = graph.node("Softmax", List.of(cooled), Attribute.of("axis", -1));
     Value uniform = graph.doubleInput(UNIFORM, "rows");
     graph.longOutput(

@@ -113,8 +113,7 @@ final class Graphs {
    * position. The token's own key and value come out, for the caller to put into its slot: the
    * cache itself is never copied.
    */
-  static byte[] step(Architecture model, Weights weights, Precision precision)
-      throws IOException {
+  static byte[] step(Architecture model, Weights weights, Precision precision) throws IOException {
     Graph graph = new Graph(weights, precision);
     Dimensions dims = model.dimensions();
     Value tokens = graph.longInput(TOKENS, "rows");

@@ -25,7 +25,6 @@ import java.nio.LongBuffer;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -56,7 +55,7 @@ public final class OnnxModel implements LanguageModel {
   private final SpecialTokens special;
   private final Sessions sessions;
   private final List<HookPoint> hookPoints;
-  private LongBuffer tokenIds = longs(0);
+  private final TokenIds tokenIds;
   private LongBuffer positions = longs(0);
   private final LongBuffer lengths = longs(1);
   private final LongBuffer queryShape = longs(3);
@@ -107,6 +106,11 @@ public final class OnnxModel implements LanguageModel {
     this.beside = beside;
     OnnxRuntime runtime = OnnxRuntimes.open(beside);
     this.kind = new Graphs.Kind(options.precision(), runtime.computesOnDevice(), false);
+    this.tokenIds =
+        new TokenIds(
+            architecture.dimensions().vocabularySize(),
+            architecture.dimensions().contextLength(),
+            special.eos());
     this.sessions =
         new Sessions(runtime, new OnnxRuntime.Loading(weights.root(), options.threads()));
     this.hookPoints =
@@ -155,10 +159,7 @@ public final class OnnxModel implements LanguageModel {
     Architecture architecture = family.architecture(read, weights);
     // Names a missing or misshapen tensor now, not at the first use.
     Graphs.logits(
-        architecture,
-        weights,
-        Set.of(),
-        new Graphs.Kind(options.precision(), false, false));
+        architecture, weights, Set.of(), new Graphs.Kind(options.precision(), false, false));
     SpecialTokens special = SpecialTokens.read(folder);
     special.checkAgainst(config, architecture.dimensions().vocabularySize());
     Path fileName = folder.toAbsolutePath().normalize().getFileName();
@@ -171,7 +172,9 @@ public final class OnnxModel implements LanguageModel {
         beside);
   }
 
-  /** ONNX Runtime has kernels for bfloat16 on GPUs alone, and for attention there in 16 bits alone. */
+  /**
+   * ONNX Runtime has kernels for bfloat16 on GPUs alone, and for attention there in 16 bits alone.
+   */
   private static void checkPrecision(Precision precision, @Nullable Backend beside) {
     boolean onGpu = beside != null && beside.info().name().equals("cuda");
     if (precision == (onGpu ? Precision.FLOAT32 : Precision.BFLOAT16)) {
@@ -182,6 +185,17 @@ public final class OnnxModel implements LanguageModel {
               + precision
               + "; mend: open the model with another precision in its options");
     }
+  }
+
+  /**
+   * Opens a decoder that another program wrote as an ONNX file, for activations at any of its
+   * tensors.
+   *
+   * @param file external data lies beside it; {@code config.json} beside it says the special tokens
+   *     and the vocabulary, as Optimum writes it
+   */
+  public static OnnxFile of(Path file) throws IOException {
+    return OnnxFile.open(file, Options.defaults());
   }
 
   private static ModelFamily family(ModelConfig config) throws IOException {
@@ -236,7 +250,7 @@ public final class OnnxModel implements LanguageModel {
   public synchronized void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
     checkOpen();
     Hooks.require(this, hook);
-    int length = flatten(tokens);
+    int length = tokenIds.fill(tokens);
     OnnxSession session =
         sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
     run(session, true, Map.of(), tokens.length, length, Graphs.ACTIVATIONS, dModel(), into);
@@ -252,7 +266,7 @@ public final class OnnxModel implements LanguageModel {
     if (!kind.ownOperators() || backend == null) {
       return Optional.empty();
     }
-    int length = flatten(tokens);
+    int length = tokenIds.fill(tokens);
     int rows = Math.multiplyExact(tokens.length, length);
     OnnxSession tap =
         sessions.get(
@@ -266,7 +280,7 @@ public final class OnnxModel implements LanguageModel {
       try (Binding binding = tap.bind()) {
         bind(binding, tap, Graphs.POSITIONS, Tensor.of(positions, rows));
         bindLengths(binding, tap, tokens.length, length);
-        bind(binding, tap, Graphs.TOKENS, Tensor.of(tokenIds, rows));
+        bind(binding, tap, Graphs.TOKENS, Tensor.of(tokenIds.ids(), rows));
         tapped.bindTo(binding);
         binding.run();
       }
@@ -289,7 +303,7 @@ public final class OnnxModel implements LanguageModel {
       int[][] tokens, Map<HookPoint, FloatBuffer> replaced, FloatBuffer into) {
     checkOpen();
     replaced.keySet().forEach(hook -> Hooks.require(this, hook));
-    int length = flatten(tokens);
+    int length = tokenIds.fill(tokens);
     run(
         logitsSession(replaced),
         true,
@@ -312,7 +326,7 @@ public final class OnnxModel implements LanguageModel {
       HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into) {
     checkOpen();
     Hooks.require(this, hook);
-    checkLength(batch, length);
+    tokenIds.checkLength(batch, length);
     Map<HookPoint, FloatBuffer> replaced = Map.of(hook, activations);
     OnnxSession session = logitsSession(replaced);
     if (session.inputs().contains(Graphs.TOKENS)) {
@@ -336,9 +350,12 @@ public final class OnnxModel implements LanguageModel {
    */
   public synchronized Decoder decoder(int rows, int maxLength) {
     checkOpen();
-    checkLength(rows, maxLength);
+    tokenIds.checkLength(rows, maxLength);
     return new Decoder(
-        this, sessions.get("step", () -> Graphs.step(architecture, weights, kind.precision())), rows, maxLength);
+        this,
+        sessions.get("step", () -> Graphs.step(architecture, weights, kind.precision())),
+        rows,
+        maxLength);
   }
 
   /**
@@ -352,7 +369,7 @@ public final class OnnxModel implements LanguageModel {
    */
   public synchronized DeviceDecoder deviceDecoder(int rows, int maxLength, double topP) {
     checkOpen();
-    checkLength(rows, maxLength);
+    tokenIds.checkLength(rows, maxLength);
     Backend backend = beside;
     if (!kind.ownOperators() || backend == null) {
       throw new IllegalStateException(
@@ -400,7 +417,7 @@ public final class OnnxModel implements LanguageModel {
       bind(binding, session, Graphs.POSITIONS, Tensor.of(positions, rows));
       bindLengths(binding, session, batch, length);
       if (fromTokens) {
-        bind(binding, session, Graphs.TOKENS, Tensor.of(tokenIds, rows));
+        bind(binding, session, Graphs.TOKENS, Tensor.of(tokenIds.ids(), rows));
       }
       hooks.forEach(
           (hook, data) ->
@@ -468,26 +485,8 @@ public final class OnnxModel implements LanguageModel {
     return copy.put(0, data, data.position(), rows * dModel());
   }
 
-  /** Puts sequences side by side, the shorter ones with EOS behind their end, and says how long. */
-  private int flatten(int[][] tokens) {
-    int length = Arrays.stream(tokens).mapToInt(row -> row.length).max().orElse(0);
-    checkLength(tokens.length, length);
-    tokenIds = ensure(tokenIds, Math.multiplyExact(tokens.length, length));
-    int at = 0;
-    for (int row = 0; row < tokens.length; row++) {
-      for (int token : tokens[row]) {
-        checkToken(token, row);
-        tokenIds.put(at++, token);
-      }
-      // No token before it sees it.
-      while (at < (row + 1) * length) {
-        tokenIds.put(at++, eosToken());
-      }
-    }
-    return length;
-  }
-
-  private static void clearBehindEnds(int[][] tokens, int length, int width, FloatBuffer into) {
+  /** What stands behind the end of a shorter sequence is 0. */
+  static void clearBehindEnds(int[][] tokens, int length, int width, FloatBuffer into) {
     float[] zeros = new float[width];
     for (int row = 0; row < tokens.length; row++) {
       for (int at = tokens[row].length; at < length; at++) {
@@ -497,32 +496,10 @@ public final class OnnxModel implements LanguageModel {
   }
 
   void checkToken(int token, int row) {
-    if (token < 0 || token >= vocabularySize()) {
-      throw new IllegalArgumentException(
-          "expected tokens in [0, "
-              + vocabularySize()
-              + "), got "
-              + token
-              + " in sequence "
-              + row
-              + "; mend: use this model's tokenizer");
-    }
+    tokenIds.check(token, row);
   }
 
-  private void checkLength(int batch, int length) {
-    if (batch < 1 || length < 1 || length > contextLength()) {
-      throw new IllegalArgumentException(
-          "expected at least one sequence of 1 to "
-              + contextLength()
-              + " tokens, got "
-              + batch
-              + " of "
-              + length
-              + "; mend: cut longer ones");
-    }
-  }
-
-  private static void checkRoom(String what, FloatBuffer buffer, int rows, int width) {
+  static void checkRoom(String what, FloatBuffer buffer, int rows, int width) {
     long needed = (long) rows * width;
     if (buffer.remaining() < needed) {
       throw new IllegalArgumentException(
@@ -553,11 +530,11 @@ public final class OnnxModel implements LanguageModel {
     }
   }
 
-  private static boolean usable(FloatBuffer buffer) {
+  static boolean usable(FloatBuffer buffer) {
     return buffer.isDirect() && !buffer.isReadOnly() && buffer.order() == ByteOrder.nativeOrder();
   }
 
-  private static LongBuffer ensure(LongBuffer buffer, int size) {
+  static LongBuffer ensure(LongBuffer buffer, int size) {
     return buffer.capacity() >= size ? buffer : longs(size);
   }
 

@@ -42,14 +42,12 @@ final class SamplingGraph {
     Value mass =
         graph.node(
             "ReduceMax",
-            List.of(
-                graph.node("Where", List.of(kept, sums, graph.doubles(0))), graph.integers(1)));
+            List.of(graph.node("Where", List.of(kept, sums, graph.doubles(0))), graph.integers(1)));
     Value target = graph.scale(u, mass);
     Value index =
         graph.castToLong(
             graph.node(
-                "Min",
-                List.of(below(graph, sums, target, true), below(graph, sums, mass, false))));
+                "Min", List.of(below(graph, sums, target, true), below(graph, sums, mass, false))));
     Value token =
         graph.node(
             "GatherElements",
@@ -68,9 +66,7 @@ final class SamplingGraph {
   private static Value below(Graph graph, Value sums, Value bound, boolean orEqual) {
     Value under = graph.node(orEqual ? "LessOrEqual" : "Less", List.of(sums, bound));
     return graph.node(
-        "ReduceSum",
-        List.of(graph.cast(under), graph.integers(1)),
-        Attribute.of("keepdims", 0));
+        "ReduceSum", List.of(graph.cast(under), graph.integers(1)), Attribute.of("keepdims", 0));
   }
 
   /**
@@ -84,11 +80,9 @@ final class SamplingGraph {
     Value blocks = graph.reshape(padded(graph, p, vocabulary), 0, -1, block);
     Value within = graph.node("CumSum", List.of(blocks, graph.integers(2)));
     Value sums =
-        graph.node(
-            "ReduceSum", List.of(blocks, graph.integers(2)), Attribute.of("keepdims", 0));
+        graph.node("ReduceSum", List.of(blocks, graph.integers(2)), Attribute.of("keepdims", 0));
     Value before =
-        graph.node(
-            "CumSum", List.of(sums, graph.integers(1)), Attribute.of("exclusive", 1));
+        graph.node("CumSum", List.of(sums, graph.integers(1)), Attribute.of("exclusive", 1));
     Value all = graph.add(within, graph.reshape(before, 0, -1, 1));
     return graph.reshape(all, 0, -1);
   }
@@ -96,9 +90,7 @@ final class SamplingGraph {
   private static Value padded(Graph graph, Value p, int vocabulary) {
     long block = block(vocabulary);
     long missing = (vocabulary + block - 1) / block * block - vocabulary;
-    return missing == 0
-        ? p
-        : graph.node("Pad", List.of(p, graph.integers(0, 0, 0, missing)));
+    return missing == 0 ? p : graph.node("Pad", List.of(p, graph.integers(0, 0, 0, missing)));
   }
 
   private static long block(int vocabulary) {

@@ -114,8 +114,7 @@ final class TappedRows implements DeviceActivations {
       binding.input(DeviceGraphs.DATA, block());
       binding.input(DeviceGraphs.INDICES, Tensor.of(indices, count));
       binding.output(
-          Graphs.ACTIVATIONS,
-          Tensor.of(into.buffer(), offset, Tensor.Type.FLOAT32, count, width));
+          Graphs.ACTIVATIONS, Tensor.of(into.buffer(), offset, Tensor.Type.FLOAT32, count, width));
       binding.run();
     }
   }

@@ -118,8 +118,7 @@ class DeviceActivationsTest {
         }
         assertEquals(0, values.host().asFloatBuffer().get(0), "row 0 was not written");
       }
-      assertThrows(
-          IllegalArgumentException.class, () -> tapped.copy(new int[] {5}, 1, batch, 0));
+      assertThrows(IllegalArgumentException.class, () -> tapped.copy(new int[] {5}, 1, batch, 0));
       assertThrows(
           IllegalArgumentException.class, () -> tapped.copy(new int[] {0, 1}, 2, batch, 3));
     }

@@ -22,8 +22,7 @@ class DeviceDecoderTest {
   void rowsThatBeganAtDifferentTimesAreTheWholeForwardPass(String name) throws Exception {
     SharedMemory.assume();
     try (Backend cpu = Backends.open("cpu");
-        OnnxModel model =
-            OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1), cpu);
+        OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1), cpu);
         Safetensors expected =
             Safetensors.open(GoldenModels.folder(name).resolve("expected.safetensors"))) {
       int[][] tokens = GoldenModels.ints(expected, "tokens.b");
@@ -78,8 +77,7 @@ class DeviceDecoderTest {
           double[] uniform = random.doubles(3).toArray();
           onHost.step(next);
           int[] expected =
-              HostSampler.draw(
-                  onHost.probabilities(), model.vocabularySize(), topP, uniform);
+              HostSampler.draw(onHost.probabilities(), model.vocabularySize(), topP, uniform);
           onDevice.step(next, uniform, next);
           assertArrayEquals(expected, next, name + " topP " + topP + " step " + step);
         }
@@ -109,8 +107,7 @@ class DeviceDecoderTest {
       assertThrows(
           IllegalStateException.class, () -> decoder.step(token, new double[1], new int[1]));
     }
-    try (OnnxModel alone =
-        OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1))) {
+    try (OnnxModel alone = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1))) {
       IllegalStateException message =
           assertThrows(IllegalStateException.class, () -> alone.deviceDecoder(1, 2, 1));
       assertTrue(message.getMessage().contains("mend: open it with"), message.getMessage());

@@ -479,31 +479,18 @@ public final class Graph {
 
   /** The graph as an ONNX model, without what no output needs: no node, weight or input. */
   public byte[] toBytes() {
-    Set<String> needed = new HashSet<>(outputNames.keySet());
-    graph.getOutputList().forEach(output -> needed.add(output.getName()));
-    List<NodeProto> nodes = new ArrayList<>();
-    for (int i = graph.getNodeCount() - 1; i >= 0; i--) {
-      NodeProto node = graph.getNode(i);
-      if (node.getOutputList().stream().anyMatch(needed::contains)) {
-        needed.addAll(node.getInputList());
-        nodes.add(renamed(node));
-      }
-    }
-    Collections.reverse(nodes);
-    GraphProto.Builder pruned = GraphProto.newBuilder().setName(graph.getName()).addAllNode(nodes);
-    pruned.addAllOutput(graph.getOutputList());
-    graph.getInputList().stream()
-        .filter(input -> needed.contains(input.getName()))
-        .forEach(pruned::addInput);
-    graph.getInitializerList().stream()
-        .filter(weight -> needed.contains(weight.getName()))
-        .forEach(pruned::addInitializer);
+    GraphProto built = graph.build();
+    GraphProto named =
+        built.toBuilder()
+            .clearNode()
+            .addAllNode(built.getNodeList().stream().map(this::renamed).toList())
+            .build();
     return ModelProto.newBuilder()
         .setIrVersion(IR_VERSION)
         .setProducerName("faithfulsae")
         .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain("").setVersion(OPSET))
         .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain(OWN_DOMAIN).setVersion(1))
-        .setGraph(pruned)
+        .setGraph(Pruning.prune(named))
         .build()
         .toByteArray();
   }

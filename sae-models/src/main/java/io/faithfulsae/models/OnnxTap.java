@@ -1,0 +1,182 @@
+package io.faithfulsae.models;
+
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.internal.Hooks;
+import io.faithfulsae.models.OnnxModel.Options;
+import io.faithfulsae.models.runtime.Binding;
+import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxRuntimes;
+import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.models.runtime.Tensor;
+import java.nio.FloatBuffer;
+import java.nio.LongBuffer;
+import java.util.List;
+
+/**
+ * A language model with one hook point, a tensor of an {@link OnnxFile}. It computes activations
+ * and logits; it cannot go on from activations that are put in their place.
+ */
+public final class OnnxTap implements LanguageModel {
+  /** Different, so that a tensor whose axes are others shows. */
+  private static final int TRIAL_SEQUENCES = 3;
+
+  private static final int TRIAL_TOKENS = 2;
+
+  private final OnnxFile file;
+  private final String tensor;
+  private final HookPoint hook;
+  private final Sessions sessions;
+  private final TokenIds tokenIds;
+  private final int dModel;
+  private boolean closed;
+
+  OnnxTap(OnnxFile file, String tensor, HookPoint hook, Options options) {
+    this.file = file;
+    this.tensor = tensor;
+    this.hook = hook;
+    this.tokenIds = new TokenIds(file.vocabularySize(), file.contextLength(), file.special().eos());
+    this.sessions =
+        new Sessions(
+            OnnxRuntimes.open(null),
+            new OnnxRuntime.Loading(
+                java.util.Objects.requireNonNull(file.file().toAbsolutePath().getParent()),
+                options.threads()));
+    boolean made = false;
+    try {
+      this.dModel = width();
+      made = true;
+    } finally {
+      if (!made) {
+        sessions.close();
+      }
+    }
+  }
+
+  /** Runs a few tokens, since a file need not say the shapes of its inner tensors. */
+  private int width() {
+    tokenIds.fill(new int[TRIAL_SEQUENCES][TRIAL_TOKENS]);
+    LongBuffer facts = OnnxModel.longs(3);
+    try (Binding binding = session(tensor).bind()) {
+      binding
+          .input(TokenFedGraph.TOKENS, Tensor.of(tokenIds.ids(), TRIAL_SEQUENCES, TRIAL_TOKENS))
+          .output(TokenFedGraph.FACTS, Tensor.of(facts, 3))
+          .run();
+    }
+    int rows = TRIAL_SEQUENCES * TRIAL_TOKENS;
+    long first = facts.get(1);
+    long width = facts.get(2);
+    if (facts.get(0) != rows * width || (first != TRIAL_SEQUENCES && first != rows)) {
+      throw new IllegalArgumentException(
+          "expected a tensor [batch, length, d] or [batch * length, d], got "
+              + tensor
+              + " with "
+              + facts.get(0)
+              + " elements, "
+              + first
+              + " x … x "
+              + width
+              + ", for ["
+              + TRIAL_SEQUENCES
+              + ", "
+              + TRIAL_TOKENS
+              + "] tokens; mend: name another tensor");
+    }
+    return Math.toIntExact(width);
+  }
+
+  private OnnxSession session(String of) {
+    return sessions.get(
+        of, () -> TokenFedGraph.build(file.model(), of, String.valueOf(file.file().getFileName())));
+  }
+
+  /** The file's name and the tensor's, so that two taps of a file are told apart. */
+  @Override
+  public String name() {
+    return file.file().getFileName() + ":" + tensor;
+  }
+
+  @Override
+  public int dModel() {
+    return dModel;
+  }
+
+  @Override
+  public int vocabularySize() {
+    return file.vocabularySize();
+  }
+
+  @Override
+  public int contextLength() {
+    return file.contextLength();
+  }
+
+  @Override
+  public int bosToken() {
+    return file.special().bos();
+  }
+
+  @Override
+  public int eosToken() {
+    return file.special().eos();
+  }
+
+  @Override
+  public List<HookPoint> hookPoints() {
+    return List.of(hook);
+  }
+
+  @Override
+  public synchronized void activations(HookPoint at, int[][] tokens, FloatBuffer into) {
+    Hooks.require(this, at);
+    run(tensor, dModel, tokens, into);
+  }
+
+  @Override
+  public synchronized void logits(int[][] tokens, FloatBuffer into) {
+    run(file.logits(), file.vocabularySize(), tokens, into);
+  }
+
+  /**
+   * Refused: what else of the file would have to be computed anew is not known.
+   *
+   * @throws UnsupportedOperationException always
+   */
+  @Override
+  public void logitsFrom(
+      HookPoint at, FloatBuffer activations, int batch, int length, FloatBuffer into) {
+    throw new UnsupportedOperationException(
+        "expected a model of a built-in family to go on from activations, got "
+            + name()
+            + "; mend: open the Hugging Face folder with OnnxModel.open");
+  }
+
+  private void run(String of, int width, int[][] tokens, FloatBuffer into) {
+    if (closed) {
+      throw new IllegalStateException(name() + " is closed");
+    }
+    int length = tokenIds.fill(tokens);
+    int rows = tokens.length * length;
+    OnnxModel.checkRoom("into", into, rows, width);
+    boolean direct = OnnxModel.usable(into);
+    FloatBuffer result = direct ? into : OnnxModel.floats(rows, width);
+    try (Binding binding = session(of).bind()) {
+      binding
+          .input(TokenFedGraph.TOKENS, Tensor.of(tokenIds.ids(), tokens.length, length))
+          .output(TokenFedGraph.OUTPUT, Tensor.of(result, rows, width))
+          .run();
+    }
+    if (!direct) {
+      into.put(into.position(), result, 0, rows * width);
+    }
+    OnnxModel.clearBehindEnds(tokens, length, width, into);
+  }
+
+  @Override
+  public synchronized void close() {
+    if (!closed) {
+      closed = true;
+      sessions.close();
+    }
+  }
+}

@@ -1,0 +1,77 @@
+package io.faithfulsae.models;
+
+import java.nio.LongBuffer;
+import java.util.Arrays;
+
+/** Token ids of sequences side by side, checked and laid out for a graph. */
+final class TokenIds {
+  private final int vocabularySize;
+  private final int contextLength;
+  private final int padding;
+  private LongBuffer ids = OnnxModel.longs(0);
+
+  /**
+   * Nothing yet.
+   *
+   * @param padding token behind the end of shorter sequences; no token before it sees it
+   */
+  TokenIds(int vocabularySize, int contextLength, int padding) {
+    this.vocabularySize = vocabularySize;
+    this.contextLength = contextLength;
+    this.padding = padding;
+  }
+
+  /** What {@link #fill} left, <b>Shape</b> {@code [batch, length]}. */
+  LongBuffer ids() {
+    return ids;
+  }
+
+  /**
+   * Takes sequences and returns the length of the longest.
+   *
+   * @throws IllegalArgumentException if there are none, one is too long, or holds a token that is
+   *     outside the vocabulary
+   */
+  int fill(int[][] tokens) {
+    int length = Arrays.stream(tokens).mapToInt(row -> row.length).max().orElse(0);
+    checkLength(tokens.length, length);
+    ids = OnnxModel.ensure(ids, Math.multiplyExact(tokens.length, length));
+    int at = 0;
+    for (int row = 0; row < tokens.length; row++) {
+      for (int token : tokens[row]) {
+        check(token, row);
+        ids.put(at++, token);
+      }
+      while (at < (row + 1) * length) {
+        ids.put(at++, padding);
+      }
+    }
+    return length;
+  }
+
+  void check(int token, int row) {
+    if (token < 0 || token >= vocabularySize) {
+      throw new IllegalArgumentException(
+          "expected tokens in [0, "
+              + vocabularySize
+              + "), got "
+              + token
+              + " in sequence "
+              + row
+              + "; mend: use this model's tokenizer");
+    }
+  }
+
+  void checkLength(int batch, int length) {
+    if (batch < 1 || length < 1 || length > contextLength) {
+      throw new IllegalArgumentException(
+          "expected at least one sequence of 1 to "
+              + contextLength
+              + " tokens, got "
+              + batch
+              + " of "
+              + length
+              + "; mend: cut longer ones");
+    }
+  }
+}
