@@ -18,17 +18,20 @@ void StepGraphs::run(Context &context, const Key &key, const std::function<void(
         enqueue();
         return;
     }
-    auto entry = std::find_if(entries_.begin(), entries_.end(),
-                              [&](const Entry &e) { return e.graph != nullptr && e.key == key; });
+    auto entry =
+        std::find_if(entries_.begin(), entries_.end(), [&](const Entry &e) { return e.last_used > 0 && e.key == key; });
     if (entry == entries_.end()) {
-        const cudaGraphExec_t made = capture(context, enqueue);
+        enqueue();
         entry = std::min_element(entries_.begin(), entries_.end(),
                                  [](const Entry &a, const Entry &b) { return a.last_used < b.last_used; });
         if (entry->graph != nullptr) {
             cudaGraphExecDestroy(entry->graph); // one that still runs is freed when it has ended
         }
-        entry->key = key;
-        entry->graph = made;
+        *entry = {key, nullptr, ++uses_};
+        return;
+    }
+    if (entry->graph == nullptr) {
+        entry->graph = capture(context, enqueue);
     }
     entry->last_used = ++uses_;
     check(cudaGraphLaunch(entry->graph, context.stream), "launching a step");

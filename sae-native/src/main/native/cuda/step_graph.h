@@ -1,7 +1,8 @@
 /*
  * step_graph.h: the launches of a step as a CUDA graph.
  *
- * The launches of the first step of a kind are captured; that step and the later ones are one launch of the graph. What differs
+ * The first step of a kind runs as launches, which also loads its kernels; the second is captured, and from then on a step
+ * is one launch of the graph. A kind that comes once, like a short last batch, is never captured. What differs
  * from step to step (lr, the step number, the rows) is in device memory, so a graph holds for as long as the addresses do:
  * a graph's key is where the rows are, how many, and where the scratch is. The last kGraphs keys are kept, enough for two
  * buffers that take turns and a shorter last batch.
@@ -40,8 +41,8 @@ class StepGraphs {
   private:
     struct Entry {
         Key key;
-        cudaGraphExec_t graph = nullptr;
-        int64_t last_used = 0;
+        cudaGraphExec_t graph = nullptr; // null: seen once
+        int64_t last_used = 0;           // 0: never
     };
     static constexpr int kGraphs = 4;
 
