@@ -27,15 +27,15 @@ import io.faithfulsae.metrics.GroundTruth;
 import io.faithfulsae.metrics.KCurve;
 import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
-import io.faithfulsae.metrics.LatentSnippets;
+import io.faithfulsae.metrics.LatentDescription.Snippets;
 import io.faithfulsae.metrics.LatentStatistics;
-import io.faithfulsae.metrics.MatchingAgreement;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures;
+import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
-import io.faithfulsae.metrics.SharedNeurons;
+import io.faithfulsae.metrics.SharedFeatures.Neurons;
 import java.io.IOException;
 import java.util.List;
 import java.util.function.LongConsumer;
@@ -313,13 +313,13 @@ public final class Metrics {
    * @throws IllegalArgumentException if a latent is not of the SAE, or the SAE is not as wide as
    *     the model
    */
-  public static List<LatentSnippets> snippets(
+  public static List<Snippets> snippets(
       Sae sae,
       LanguageModel model,
       HookPoint hook,
       TokenSource text,
       List<Integer> latents,
-      LatentSnippets.Options options)
+      Snippets.Options options)
       throws IOException {
     return SnippetSampler.draw(sae, model, hook, text, latents, options);
   }
@@ -342,7 +342,7 @@ public final class Metrics {
    * @param threshold cosine above which neurons count in the shares
    * @throws IllegalArgumentException if the shapes differ
    */
-  public static SharedNeurons sharedNeurons(Sae a, Sae b, Directions directions, double threshold) {
+  public static Neurons sharedNeurons(Sae a, Sae b, Directions directions, double threshold) {
     return NeuronMatching.compare(a, b, directions, threshold);
   }
 
@@ -350,7 +350,7 @@ public final class Metrics {
    * Counts the latents that two SAEs share by decoder and encoder alike. Heap and time as {@link
    * #sharedFeatures(Sae, Sae, double)}, twice the time.
    */
-  public static MatchingAgreement matchingAgreement(Sae a, Sae b, double threshold) {
+  public static Agreement matchingAgreement(Sae a, Sae b, double threshold) {
     return BothMatchings.compare(a, b, threshold);
   }
 

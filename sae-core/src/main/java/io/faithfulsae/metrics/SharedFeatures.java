@@ -66,6 +66,47 @@ public record SharedFeatures(
    */
   public record Rank(double shareAbove, double mean, Histogram cosines) {}
 
+  /**
+   * A stricter Shared Feature Ratio: latents of two SAEs are matched one to one by decoder
+   * directions and again by encoder directions, each with the largest sum of cosines; a pair counts
+   * when both matchings have it.
+   *
+   * <p><b>Source</b>: Paulo and Belrose, arXiv 2501.16615.
+   *
+   * @param threshold cosine that a shared pair exceeds, in both matchings
+   * @param pairs pairs of a matching, the smaller number of latents
+   * @param agreeing share of the pairs that both matchings have, in [0, 1]
+   * @param sharedByBoth share of the pairs that both matchings have and whose cosines both exceed
+   *     the threshold, in [0, 1]; never above the Shared Feature Ratio
+   */
+  public record Agreement(double threshold, int pairs, double agreeing, double sharedByBoth) {}
+
+  /**
+   * Neurons of two SAEs compared: a neuron is an element of the residual stream, and its vector is
+   * what all latents write to it (a column of W_dec) or read from it (a row of W_enc), of length
+   * dSae.
+   *
+   * <p>The authors' plots show these beside the features'. The latents of two seeds stand in
+   * different order, and nothing puts them in one here, as nothing does in their code: the cosines
+   * say how far two SAEs agree latent by latent, which two seeds do not.
+   *
+   * <p><b>Source</b>: FaithfulSAE's {@code feat_match.py} (encoder and decoder neurons, top 4).
+   *
+   * @param directions W_dec or W_enc
+   * @param dIn number of neurons
+   * @param ranksA cosines of a's neurons with their best, second, third and fourth in b, as far as
+   *     there are so many
+   * @param ranksB the same for b's neurons in a
+   */
+  public record Neurons(Directions directions, int dIn, List<Rank> ranksA, List<Rank> ranksB) {
+
+    /** Copies the lists. */
+    public Neurons {
+      ranksA = List.copyOf(ranksA);
+      ranksB = List.copyOf(ranksB);
+    }
+  }
+
   /** The directions of a latent that are compared. */
   public enum Directions {
     /** Rows of W_dec: what a latent writes. The definition of the Shared Feature Ratio. */

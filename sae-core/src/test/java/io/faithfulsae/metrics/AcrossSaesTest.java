@@ -17,7 +17,9 @@ import io.faithfulsae.internal.Safetensors;
 import io.faithfulsae.metrics.LatentCorrelations.OfLatent;
 import io.faithfulsae.metrics.LatentCorrelations.Options;
 import io.faithfulsae.metrics.LatentCorrelations.Partner;
+import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Neurons;
 import io.faithfulsae.metrics.SharedFeatures.Rank;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -134,7 +136,7 @@ class AcrossSaesTest {
   @Test
   void matchingsAgreeAsScipySays() {
     JsonNode expected = curves.path("agreement");
-    MatchingAgreement seen = Metrics.matchingAgreement(a, b, 0.7);
+    Agreement seen = Metrics.matchingAgreement(a, b, 0.7);
     assertEquals(expected.path("agreeing").doubleValue(), seen.agreeing(), 1e-12);
     assertEquals(expected.path("sharedByBoth").doubleValue(), seen.sharedByBoth(), 1e-12);
     assertEquals(40, seen.pairs());
@@ -147,7 +149,7 @@ class AcrossSaesTest {
   void neuronsAgreeWithPyTorch() {
     for (Directions directions : Directions.values()) {
       JsonNode expected = curves.path("neurons").path(directions.name());
-      SharedNeurons seen = Metrics.sharedNeurons(a, b, directions, 0.5);
+      Neurons seen = Metrics.sharedNeurons(a, b, directions, 0.5);
       assertEquals(12, seen.dIn());
       assertRanks(expected.path("ranksA"), seen.ranksA());
       assertRanks(expected.path("ranksB"), seen.ranksB());

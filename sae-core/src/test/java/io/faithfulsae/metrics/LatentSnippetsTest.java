@@ -10,8 +10,9 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.conformance.ReferenceBackend;
-import io.faithfulsae.metrics.LatentSnippets.Options;
-import io.faithfulsae.metrics.LatentSnippets.Snippet;
+import io.faithfulsae.metrics.LatentDescription.Snippets;
+import io.faithfulsae.metrics.LatentDescription.Snippets.Options;
+import io.faithfulsae.metrics.LatentDescription.Snippets.Snippet;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.List;
@@ -43,7 +44,7 @@ class LatentSnippetsTest {
     int[][] text = {{0, 3, 1, 4, 2, 8, 5}, {3, 1, 6, 2}, {7}};
     try (Backend backend = new ReferenceBackend();
         Sae sae = sae(backend)) {
-      List<LatentSnippets> seen =
+      List<Snippets> seen =
           Metrics.snippets(
               sae,
               model(),
@@ -78,9 +79,9 @@ class LatentSnippetsTest {
     int[] drawn = new int[text.length];
     try (Backend backend = new ReferenceBackend();
         Sae sae = sae(backend)) {
-      List<LatentSnippets> first = List.of();
+      List<Snippets> first = List.of();
       for (int seed = 0; seed < 400; seed++) {
-        List<LatentSnippets> seen =
+        List<Snippets> seen =
             Metrics.snippets(
                 sae,
                 model(),

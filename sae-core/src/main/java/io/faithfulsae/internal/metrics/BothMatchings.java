@@ -1,7 +1,7 @@
 package io.faithfulsae.internal.metrics;
 
 import io.faithfulsae.Sae;
-import io.faithfulsae.metrics.MatchingAgreement;
+import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 
 /** The matchings by decoder and by encoder directions, beside each other. */
@@ -12,7 +12,7 @@ public final class BothMatchings {
   private record Matching(int[] partner, float[] cosine) {}
 
   /** Matches twice, one matrix of cosines after the other. */
-  public static MatchingAgreement compare(Sae a, Sae b, double threshold) {
+  public static Agreement compare(Sae a, Sae b, double threshold) {
     FeatureMatching.check(a, b, threshold);
     if (a.config().dSae() > b.config().dSae()) {
       return compare(b, a, threshold);
@@ -30,8 +30,7 @@ public final class BothMatchings {
         shared += above ? 1 : 0;
       }
     }
-    return new MatchingAgreement(
-        threshold, pairs, (double) agreeing / pairs, (double) shared / pairs);
+    return new Agreement(threshold, pairs, (double) agreeing / pairs, (double) shared / pairs);
   }
 
   private static Matching match(Sae a, Sae b, Directions directions) {

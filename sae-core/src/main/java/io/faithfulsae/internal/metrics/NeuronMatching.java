@@ -3,8 +3,8 @@ package io.faithfulsae.internal.metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Neurons;
 import io.faithfulsae.metrics.SharedFeatures.Rank;
-import io.faithfulsae.metrics.SharedNeurons;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
@@ -21,7 +21,7 @@ public final class NeuronMatching {
   private NeuronMatching() {}
 
   /** Compares; the SAEs are of one shape. */
-  public static SharedNeurons compare(Sae a, Sae b, Directions directions, double threshold) {
+  public static Neurons compare(Sae a, Sae b, Directions directions, double threshold) {
     int dIn = a.config().dIn();
     int dSae = a.config().dSae();
     if (b.config().dIn() != dIn || b.config().dSae() != dSae) {
@@ -57,7 +57,7 @@ public final class NeuronMatching {
         products[i][j] = norm > 0 ? products[i][j] / norm : 0;
       }
     }
-    return new SharedNeurons(
+    return new Neurons(
         directions, dIn, ranks(products, threshold), ranks(transposed(products), threshold));
   }
 

@@ -5,9 +5,9 @@ import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
-import io.faithfulsae.metrics.LatentSnippets;
-import io.faithfulsae.metrics.LatentSnippets.Options;
-import io.faithfulsae.metrics.LatentSnippets.Snippet;
+import io.faithfulsae.metrics.LatentDescription.Snippets;
+import io.faithfulsae.metrics.LatentDescription.Snippets.Options;
+import io.faithfulsae.metrics.LatentDescription.Snippets.Snippet;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -76,7 +76,7 @@ public final class SnippetSampler {
   }
 
   /** Draws for each latent, in the order given. */
-  public static List<LatentSnippets> draw(
+  public static List<Snippets> draw(
       Sae sae,
       LanguageModel model,
       HookPoint hook,
@@ -108,7 +108,7 @@ public final class SnippetSampler {
     return IntStream.range(0, chosen.size())
         .mapToObj(
             c ->
-                new LatentSnippets(
+                new Snippets(
                     chosen.get(c),
                     sampler.firing.get(c).inOrder(),
                     sampler.silent.get(c).inOrder()))
