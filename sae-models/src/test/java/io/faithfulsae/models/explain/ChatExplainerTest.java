@@ -16,6 +16,7 @@ import java.net.URI;
 import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.CountDownLatch;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -36,6 +37,8 @@ class ChatExplainerTest {
   private int status = 200;
   private String answer = "{\"choices\": [{\"message\": {\"content\": \" dogs \\n\"}}]}";
   private String asked = "";
+  private String finds = "";
+  private int calls;
   private String authorization = "";
 
   @BeforeEach
@@ -49,7 +52,7 @@ class ChatExplainerTest {
           if (answer.isEmpty()) {
             await();
           }
-          byte[] body = answer.getBytes(StandardCharsets.UTF_8);
+          byte[] body = answerTo(asked).getBytes(StandardCharsets.UTF_8);
           exchange.sendResponseHeaders(status, body.length);
           exchange.getResponseBody().write(body);
           exchange.close();
@@ -80,6 +83,73 @@ class ChatExplainerTest {
     String prompt = body.path("messages").get(1).path("content").asText();
     assertTrue(prompt.contains("Text 1: The big<< dogs>> ran"), prompt);
     assertTrue(prompt.contains(" barked"), prompt);
+  }
+
+  @Test
+  void detectorReadsTheLastListOfTheAnswer() throws IOException, InterruptedException {
+    ChatDetector detector = detector();
+    answer = content("The second, as in [1, 1]: so [0, 1,0]");
+    assertEquals(
+        List.of(false, true, false),
+        detector.detect("dogs", List.of("a cat", "The dogs ran", "rain")));
+    String prompt =
+        new JsonMapper().readTree(asked).path("messages").get(1).path("content").asText();
+    assertTrue(prompt.contains("The feature: dogs\n"), prompt);
+    assertTrue(prompt.contains("Text 2: The dogs ran\n"), prompt);
+    for (String unreadable : List.of("none of them", "[0, 1]", "[0, 2, 1]", "[]")) {
+      answer = content(unreadable);
+      assertEquals(List.of(), detector.detect("dogs", List.of("a", "b", "c")), unreadable);
+    }
+    status = 500;
+    assertThrows(IOException.class, () -> detector.detect("dogs", List.of("a")));
+  }
+
+  @Test
+  void explanationIsScoredByWhatTheServerDetects() throws IOException, InterruptedException {
+    // The server finds every text with "dog" in it: 3 of 4 firing ones, and 1 of 6 silent ones.
+    finds = "dog";
+    List<String> firing = List.of("a dog", "the dog", "big dogs", "a wolf");
+    List<String> silent = List.of("dogma", "rain", "a cat", "the sea", "tea", "snow");
+    DetectionScore score = DetectionScore.of(detector(), "dogs", firing, silent, 3, 5);
+    assertEquals(new DetectionScore(3, 1, 5, 1, 0), score);
+    // scikit-learn: balanced_accuracy_score, precision_score, recall_score, f1_score of these
+    assertEquals(0.8, score.accuracy(), 1e-12);
+    assertEquals((3 / 4.0 + 5 / 6.0) / 2, score.balancedAccuracy(), 1e-12);
+    assertEquals(0.75, score.precision(), 1e-12);
+    assertEquals(0.75, score.recall(), 1e-12);
+    assertEquals(0.75, score.f1(), 1e-12);
+    assertEquals(4, calls, "ten snippets, three at once");
+    finds = "";
+    answer = content("I cannot say");
+    DetectionScore none = DetectionScore.of(detector(), "dogs", firing, silent, 4, 5);
+    assertEquals(new DetectionScore(0, 0, 0, 0, 10), none);
+    assertEquals(0, none.balancedAccuracy());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> DetectionScore.of(detector(), "dogs", firing, silent, 0, 5));
+  }
+
+  /** The server's answer to a request: what it is told to say, or which texts hold a word. */
+  private String answerTo(String request) throws IOException {
+    calls++;
+    if (finds.isEmpty()) {
+      return answer;
+    }
+    String prompt =
+        new JsonMapper().readTree(request).path("messages").get(1).path("content").asText();
+    List<String> found =
+        prompt.lines().skip(1).map(line -> line.contains(finds) ? "1" : "0").toList();
+    return content(found.toString());
+  }
+
+  private static String content(String text) throws IOException {
+    return new JsonMapper()
+        .writeValueAsString(Map.of("choices", List.of(Map.of("message", Map.of("content", text)))));
+  }
+
+  private ChatDetector detector() {
+    URI base = URI.create("http://127.0.0.1:" + server.getAddress().getPort() + "/v1");
+    return new ChatDetector(base, "some-model", null, Duration.ofSeconds(10));
   }
 
   @Test

@@ -1,0 +1,102 @@
+package io.faithfulsae.models.explain;
+
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Random;
+
+/**
+ * How good an explanation is, by detection: somebody who sees the explanation alone says in which
+ * of some snippets the latent fires.
+ *
+ * <p>Shares are of the snippets that were answered; a share of nothing is 0. <b>Source</b>: Paulo
+ * et al. 2024, arXiv 2410.13928 (detection scoring); accuracy, balanced accuracy (of both kinds),
+ * precision, recall and F1 are scikit-learn's.
+ *
+ * @param truePositives firing snippets that were found
+ * @param falsePositives silent ones that were taken for firing
+ * @param trueNegatives silent ones that were passed over
+ * @param falseNegatives firing ones that were missed
+ * @param unanswered snippets to which no answer could be read
+ */
+public record DetectionScore(
+    int truePositives, int falsePositives, int trueNegatives, int falseNegatives, int unanswered) {
+
+  /** A snippet and the truth about it. */
+  private record Question(String snippet, boolean fires) {}
+
+  /**
+   * Asks about snippets, in random order and some at a time, so that nothing can be told from where
+   * a snippet stands.
+   *
+   * @param firing snippets in which the latent fires
+   * @param silent snippets in which it does not
+   * @param together snippets that are asked about at once, at least 1
+   * @param seed of the order
+   * @throws IllegalArgumentException if {@code together} is below 1
+   */
+  public static DetectionScore of(
+      Detector detector,
+      String explanation,
+      List<String> firing,
+      List<String> silent,
+      int together,
+      long seed)
+      throws IOException, InterruptedException {
+    if (together < 1) {
+      throw new IllegalArgumentException(
+          "expected at least 1 snippet at once, got " + together + "; mend: 5 is usual");
+    }
+    List<Question> questions = new ArrayList<>();
+    firing.forEach(snippet -> questions.add(new Question(snippet, true)));
+    silent.forEach(snippet -> questions.add(new Question(snippet, false)));
+    Collections.shuffle(questions, new Random(seed));
+    int[] counts = new int[4]; // 2 · fires + said
+    int unanswered = 0;
+    for (int first = 0; first < questions.size(); first += together) {
+      List<Question> some = questions.subList(first, Math.min(first + together, questions.size()));
+      List<Boolean> said =
+          detector.detect(explanation, some.stream().map(Question::snippet).toList());
+      if (said.size() != some.size()) {
+        unanswered += some.size();
+        continue;
+      }
+      for (int i = 0; i < some.size(); i++) {
+        counts[(some.get(i).fires() ? 2 : 0) + (said.get(i) ? 1 : 0)]++;
+      }
+    }
+    return new DetectionScore(counts[3], counts[1], counts[0], counts[2], unanswered);
+  }
+
+  /** (TP + TN) over all, in [0, 1]. */
+  public double accuracy() {
+    return share(
+        truePositives + trueNegatives,
+        truePositives + trueNegatives + falsePositives + falseNegatives);
+  }
+
+  /** The mean of the shares of firing and of silent snippets that were told rightly, in [0, 1]. */
+  public double balancedAccuracy() {
+    return (recall() + share(trueNegatives, trueNegatives + falsePositives)) / 2;
+  }
+
+  /** TP / (TP + FP), in [0, 1]. */
+  public double precision() {
+    return share(truePositives, truePositives + falsePositives);
+  }
+
+  /** TP / (TP + FN), in [0, 1]. */
+  public double recall() {
+    return share(truePositives, truePositives + falseNegatives);
+  }
+
+  /** 2 TP / (2 TP + FP + FN), in [0, 1]. */
+  public double f1() {
+    return share(2 * truePositives, 2 * truePositives + falsePositives + falseNegatives);
+  }
+
+  private static double share(int part, int whole) {
+    return whole == 0 ? 0 : (double) part / whole;
+  }
+}
