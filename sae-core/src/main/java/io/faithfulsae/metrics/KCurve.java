@@ -2,6 +2,7 @@ package io.faithfulsae.metrics;
 
 import io.faithfulsae.ActivationFilter;
 import java.util.List;
+import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -43,7 +44,7 @@ public record KCurve(int ownK, List<Point> points) {
    * @param batchSequences sequences of a forward pass
    * @param rows rows for the reconstruction, at most
    * @param ceTokens predicted tokens for the cross entropy, as {@code Metrics.crossEntropy} has it
-   * @param fakeFeatures how to count what answers to noise; null: it is not counted
+   * @param fakeFeatures how to count what answers to noise; empty: it is not counted
    */
   public record Options(
       List<Integer> ks,
@@ -51,7 +52,7 @@ public record KCurve(int ownK, List<Point> points) {
       int batchSequences,
       long rows,
       long ceTokens,
-      FakeFeatures.@Nullable Options fakeFeatures) {
+      Optional<FakeFeatures.Options> fakeFeatures) {
 
     /**
      * Checks k.

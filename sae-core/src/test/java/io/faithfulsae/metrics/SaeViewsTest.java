@@ -30,6 +30,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
@@ -230,7 +231,8 @@ class SaeViewsTest {
   @Test
   void curvesAreTheMeasurementsOfTheViews() throws IOException {
     Options fake = Options.tokens(8).noiseTokens(300).filter(BEHIND_FIRST).resamples(50).build();
-    KCurve.Options options = new KCurve.Options(List.of(1, 4, 16), BEHIND_FIRST, 2, 40, 30, fake);
+    KCurve.Options options =
+        new KCurve.Options(List.of(1, 4, 16), BEHIND_FIRST, 2, 40, 30, Optional.of(fake));
     KCurve curve = Metrics.kCurves(List.of(sae), model, HOOK, text, options).get(0);
     assertEquals(4, curve.ownK());
     for (KCurve.Point point : curve.points()) {
@@ -245,7 +247,7 @@ class SaeViewsTest {
     }
     assertThrows(
         IllegalArgumentException.class,
-        () -> new KCurve.Options(List.of(2, 2), BEHIND_FIRST, 2, 40, 30, null));
+        () -> new KCurve.Options(List.of(2, 2), BEHIND_FIRST, 2, 40, 30, Optional.empty()));
   }
 
   @Test

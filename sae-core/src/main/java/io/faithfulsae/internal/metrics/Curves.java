@@ -47,9 +47,10 @@ public final class Curves {
                 options.batchSequences(),
                 options.rows(),
                 options.ceTokens());
-    FakeFeatures.Options fake = options.fakeFeatures();
     List<FakeFeatures> fakes =
-        fake == null ? List.of() : Metrics.fakeFeatures(views, model, hook, fake);
+        options.fakeFeatures().isEmpty()
+            ? List.of()
+            : Metrics.fakeFeatures(views, model, hook, options.fakeFeatures().get());
     List<KCurve> curves = new ArrayList<>();
     int at = 0;
     for (Sae sae : saes) {
