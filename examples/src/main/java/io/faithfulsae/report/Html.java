@@ -57,19 +57,35 @@ public final class Html {
     return markup("<dt>" + escape(name) + "</dt><dd>" + escape(definition) + "</dd>");
   }
 
-  /** A table whose cells are markup, sorted by a column when its head is clicked. */
+  /**
+   * A table whose cells are markup, sorted by a column when its head is clicked. Columns of words
+   * stand left, columns of numbers right.
+   */
   public Html table(String caption, List<String> head, List<List<String>> rows) {
     markup("<div class=\"scroll\"><table><caption>" + escape(caption) + "</caption><thead><tr>");
-    head.forEach(
-        cell ->
-            markup("<th scope=\"col\"><button type=\"button\">" + escape(cell) + "</button></th>"));
+    for (int column = 0; column < head.size(); column++) {
+      markup(
+          "<th scope=\"col\"%s><button type=\"button\">%s</button></th>"
+              .formatted(isText(rows, column) ? " class=\"text\"" : "", escape(head.get(column))));
+    }
     markup("</tr></thead><tbody>");
     for (List<String> row : rows) {
       StringBuilder line = new StringBuilder("<tr>");
-      row.forEach(cell -> line.append(cell.startsWith("<td") ? cell : "<td>" + cell + "</td>"));
+      for (int column = 0; column < row.size(); column++) {
+        String cell = row.get(column);
+        String plain = isText(rows, column) ? "<td class=\"text\">" : "<td>";
+        line.append(cell.startsWith("<td") ? cell : plain + cell + "</td>");
+      }
       markup(line + "</tr>");
     }
     return markup("</tbody></table></div>");
+  }
+
+  private static boolean isText(List<List<String>> rows, int column) {
+    return rows.stream()
+        .map(row -> row.get(column))
+        .allMatch(
+            cell -> cell.startsWith("<td class=\"text\"") || cell.matches("(?s)\\p{Alpha}.*"));
   }
 
   @Override

@@ -144,6 +144,24 @@ final class HtmlReport {
             "FFR",
             "Fake Feature Ratio: share of latents that fire above the activation threshold at more than the given share of uniformly random tokens behind BOS; the methods have the numbers.")
         .term(
+            "Shared by both",
+            "Share of latents that the one-to-one matching by decoder directions and the one by encoder directions both pair with the same latent, with both cosines above the threshold.")
+        .term(
+            "Correlated",
+            "Share of the latents that fire whose activations correlate (Pearson, over tokens of held-out text) above the threshold with those of some latent of the other SAE.")
+        .term(
+            "Neurons",
+            "Mean over the elements of the residual stream of the best cosine between the two SAEs' vectors of length d_sae, the authors' comparison; latents of two seeds stand in different order, so it is low.")
+        .term(
+            "FFR by sequences",
+            "Share of latents whose activations sum to more than the threshold in more than the given share of noise sequences.")
+        .term(
+            "FFR, relative",
+            "As FFR, but a latent fires above a multiple of its own mean activation on held-out text.")
+        .term(
+            "Attribution",
+            "By how much the mean squared error would grow if that latent alone were silent.")
+        .term(
             "CE difference",
             "Next-token cross entropy with the residual stream at the hook replaced by the reconstruction, minus without, in nats.")
         .term(

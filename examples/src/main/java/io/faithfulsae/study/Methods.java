@@ -67,6 +67,7 @@ final class Methods {
                 fake.tokens(),
                 fake.seed(),
                 fake.textSequences()));
+    curves(config, text);
     List<String> tasks =
         results.saes().stream().flatMap(sae -> sae.probing().keySet().stream()).distinct().toList();
     if (!tasks.isEmpty()) {
@@ -84,6 +85,45 @@ final class Methods {
                 config.bootstrap().resamples(),
                 config.bootstrap().seed()));
     return text.toString();
+  }
+
+  private static void curves(StudyConfig config, StringBuilder text) {
+    StudyConfig.FakeVariants variants = config.fakeVariants();
+    if (variants.sequences() > 0) {
+      text.append(
+          "By the other definitions a latent is fake if its activations sum to more than %s in more than %s of %d noise sequences, or if it exceeds %s times its own mean activation on at most %d held-out sequences at more than %s of the tokens of as many noise sequences. "
+              .formatted(
+                  variants.activation(),
+                  Format.percent(variants.frequency()),
+                  variants.sequences(),
+                  variants.relativeActivation(),
+                  variants.sequences(),
+                  Format.percent(config.fakeFeatures().frequency())));
+    }
+    if (config.seedAgreement().rows() > 0) {
+      text.append(
+          "Seeds were also matched by decoder and encoder directions together, and by the Pearson correlation of their latents on up to %d held-out rows. "
+              .formatted(config.seedAgreement().rows()));
+    }
+    StudyConfig.ByK byK = config.kCurve();
+    if (!byK.multiples().isEmpty()) {
+      text.append(
+          "Each SAE was evaluated with %s times its own k (at least 1), on up to %d held-out rows, %d predicted tokens and %d random tokens. "
+              .formatted(list(byK.multiples()), byK.rows(), byK.ceTokens(), byK.fakeTokens()));
+    }
+    StudyConfig.Subsets subsets = config.featureSubsets();
+    if (!subsets.rankBy().isEmpty()) {
+      text.append(
+          "Latents that fire on up to %d rows of the training text were ranked by %s, and each SAE was evaluated with the first or last %s of them alone on up to %d held-out rows and %d predicted tokens. "
+              .formatted(
+                  subsets.rankingRows(),
+                  subsets.rankBy().stream()
+                      .map(by -> by.name().toLowerCase(Locale.ROOT).replace('_', ' '))
+                      .collect(Collectors.joining(" and ")),
+                  subsets.shares().stream().map(Format::percent).collect(Collectors.joining(", ")),
+                  subsets.rows(),
+                  subsets.ceTokens()));
+    }
   }
 
   private static String dataSet(DataSet set) {

@@ -7,6 +7,9 @@ import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures;
+import io.faithfulsae.study.CurveResults.AtK;
+import io.faithfulsae.study.CurveResults.SeedAgreement;
+import io.faithfulsae.study.CurveResults.Subsets;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -22,6 +25,7 @@ import org.jspecify.annotations.Nullable;
  * @param dataSets what the SAEs were trained on
  * @param saes one for each data set and seed
  * @param seedPairs SAEs of one data set compared over seeds
+ * @param seedAgreements the same pairs by more than decoder directions
  * @param comparisons the first data set against each other one
  * @param failures parts of the study that failed, without which the rest was done
  */
@@ -33,6 +37,7 @@ public record ModelResults(
     List<DataSet> dataSets,
     List<TrainedSae> saes,
     List<SeedPair> seedPairs,
+    List<SeedAgreement> seedAgreements,
     List<Comparison> comparisons,
     List<Failure> failures) {
 
@@ -111,6 +116,10 @@ public record ModelResults(
    * @param curve training loss
    * @param on its evaluation on the held-out part of each data set; one that failed is missing
    * @param fake how it answers to random tokens; null if that failed
+   * @param fakeVariants the same by other definitions, by their names {@code sequences} and {@code
+   *     relative}
+   * @param byK with other k, ascending
+   * @param subsets with some of its latents alone
    * @param probing what linear probes reach on each task
    */
   public record TrainedSae(
@@ -125,6 +134,9 @@ public record ModelResults(
       List<CurvePoint> curve,
       Map<String, Evaluation> on,
       @Nullable Fake fake,
+      Map<String, Fake> fakeVariants,
+      List<AtK> byK,
+      List<Subsets> subsets,
       Map<String, Probing> probing) {
 
     /** The evaluation on the held-out part of its own data set. */

@@ -23,7 +23,7 @@ import java.util.stream.Collectors;
 
 /** What the report says of one model. */
 final class ModelSection {
-  private static final String MISSING = "–";
+  static final String MISSING = "–";
 
   private final ModelResults results;
   private final Map<String, Plot> plots;
@@ -49,6 +49,7 @@ final class ModelSection {
       pictures();
       crossData();
       sharedFeatures();
+      CurveSection.write(results, page);
       probing();
     }
     texts();
@@ -67,7 +68,7 @@ final class ModelSection {
                 Format.count(config.sae().dSae()),
                 config.sae().k().stream().map(String::valueOf).collect(Collectors.joining(", ")),
                 Html.escape(model.hook()),
-                Html.escape(model.name()),
+                Html.escape(results.name()),
                 model.blocks(),
                 model.dModel(),
                 count(config.seeds().size(), "seed"),

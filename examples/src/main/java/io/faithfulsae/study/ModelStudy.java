@@ -21,6 +21,9 @@ import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.probe.TaskFile;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.CurveResults.AtK;
+import io.faithfulsae.study.CurveResults.SeedAgreement;
+import io.faithfulsae.study.CurveResults.Subsets;
 import io.faithfulsae.study.ModelResults.Comparison;
 import io.faithfulsae.study.ModelResults.Evaluation;
 import io.faithfulsae.study.ModelResults.Failure;
@@ -68,7 +71,7 @@ final class ModelStudy implements AutoCloseable {
   private final List<Failure> failures = new ArrayList<>();
 
   /** A data set with its parts. */
-  private record Texts(
+  record Texts(
       StudyConfig.DataSet settings,
       StudyData.Prepared prepared,
       String key,
@@ -80,14 +83,14 @@ final class ModelStudy implements AutoCloseable {
   }
 
   /** The SAEs of one data set, as they lie on disk. */
-  private record Trained(Texts on, String key, Path folder, List<Curve> curves) {
+  record Trained(Texts on, String key, Path folder, List<Curve> curves) {
     Path sae(Curve curve) {
       return folder.resolve(curve.folder());
     }
   }
 
   /** How one SAE was trained. */
-  private record Curve(
+  record Curve(
       String name,
       String folder,
       int k,
@@ -212,6 +215,11 @@ final class ModelStudy implements AutoCloseable {
     Map<String, KeptFake> fakes = new LinkedHashMap<>();
     Map<String, Map<String, Evaluation>> evaluations = new LinkedHashMap<>();
     List<SeedPair> pairs = new ArrayList<>();
+    CurveSteps curves = new CurveSteps(config, steps, model, hook, context(), filter, this::open);
+    Map<String, Map<String, ModelResults.Fake>> fakeVariants = new LinkedHashMap<>();
+    Map<String, List<AtK>> byK = new LinkedHashMap<>();
+    Map<String, List<Subsets>> subsets = new LinkedHashMap<>();
+    List<SeedAgreement> agreements = new ArrayList<>();
     for (Trained group : trained) {
       String of = group.on().name();
       attempt("match-" + of, () -> match(group)).ifPresent(pairs::addAll);
@@ -226,6 +234,14 @@ final class ModelStudy implements AutoCloseable {
                                 .computeIfAbsent(sae, any -> new LinkedHashMap<>())
                                 .put(text.name(), evaluation)));
       }
+    }
+    for (Trained group : trained) {
+      String of = group.on().name();
+      attempt("seed-agreement-" + of, () -> curves.agreements(group)).ifPresent(agreements::addAll);
+      attempt("k-curve-" + of, () -> curves.byK(group)).ifPresent(byK::putAll);
+      attempt("subsets-" + of, () -> curves.bySubset(group)).ifPresent(subsets::putAll);
+      attempt("fake-variants-" + of, () -> curves.fakeVariants(group))
+          .ifPresent(fakeVariants::putAll);
     }
     Map<String, Map<String, Probing>> probing = probing(trained, filter);
     List<TrainedSae> saes = new ArrayList<>();
@@ -245,6 +261,9 @@ final class ModelStudy implements AutoCloseable {
                 curve.points(),
                 evaluations.getOrDefault(curve.name(), Map.of()),
                 fake == null ? null : fake.fake(),
+                fakeVariants.getOrDefault(curve.name(), Map.of()),
+                byK.getOrDefault(curve.name(), List.of()),
+                subsets.getOrDefault(curve.name(), List.of()),
                 probing.getOrDefault(curve.name(), Map.of())));
       }
     }
@@ -261,6 +280,7 @@ final class ModelStudy implements AutoCloseable {
         texts.stream().map(text -> dataSet(text, norms)).toList(),
         saes,
         pairs,
+        agreements,
         comparisons,
         List.copyOf(failures));
   }
@@ -442,7 +462,7 @@ final class ModelStudy implements AutoCloseable {
   }
 
   /** A data set's SAEs in memory. */
-  private record Opened(List<Sae> all) implements AutoCloseable {
+  record Opened(List<Sae> all) implements AutoCloseable {
     @Override
     public void close() {
       all.forEach(Sae::close);

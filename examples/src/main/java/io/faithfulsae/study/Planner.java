@@ -62,7 +62,7 @@ final class Planner {
   ModelPlan plan(String name, int tasks, int kept) throws IOException {
     int sets = config.dataSets().size();
     int pairs = sets * sets;
-    int steps = sets * 5 + pairs + tasks;
+    int steps = sets * (5 + CurveSteps.countPerDataSet(config)) + pairs + tasks;
     long generated =
         config.dataSets().stream()
             .filter(set -> set.generate() != null)
@@ -72,8 +72,12 @@ final class Planner {
         config.fakeFeatures().tokens() + (long) config.fakeFeatures().textSequences() * context;
     long probed = (long) tasks * 2 * config.probing().maxExamples() * context;
     long evaluated = config.evaluation().rows() + config.evaluation().ceTokens();
-    long hookTokens = sets * (config.training().tokens() + fake) + pairs * evaluated + probed;
-    long logitTokens = pairs * config.evaluation().ceTokens() * (2 + saes);
+    long hookTokens =
+        sets * (config.training().tokens() + fake + hookTokensOfCurves())
+            + pairs * evaluated
+            + probed;
+    long logitTokens =
+        pairs * config.evaluation().ceTokens() * (2 + saes) + sets * logitTokensOfCurves();
     int dIn = model.dModel();
     long parameters = 2L * dIn * config.sae().dSae() + config.sae().dSae() + dIn;
     // Weights and both moments in a checkpoint, of which the last two are kept, and the SAE.
@@ -97,6 +101,32 @@ final class Planner {
                 + hookTokens * secondsToHook()
                 + logitTokens * secondsToLogits()
                 + sets * config.training().tokens() * saes * secondsToTrain());
+  }
+
+  /** Of each data set. */
+  private long hookTokensOfCurves() {
+    StudyConfig.ByK byK = config.kCurve();
+    StudyConfig.Subsets subsets = config.featureSubsets();
+    long seeds = config.seeds().size();
+    long pairsOfSeeds = config.sae().k().size() * seeds * (seeds - 1) / 2;
+    return (byK.multiples().isEmpty()
+            ? 0
+            : config.sae().k().size() * (byK.rows() + byK.ceTokens() + byK.fakeTokens()))
+        + (subsets.rankBy().isEmpty()
+            ? 0
+            : subsets.rankingRows() + saes * (subsets.rows() + subsets.ceTokens()))
+        + 5L * config.fakeVariants().sequences() * context
+        + pairsOfSeeds * config.seedAgreement().rows();
+  }
+
+  /** Of each data set: each SAE with each k, and with each part of its latents. */
+  private long logitTokensOfCurves() {
+    StudyConfig.ByK byK = config.kCurve();
+    StudyConfig.Subsets subsets = config.featureSubsets();
+    long views = (long) saes * byK.multiples().size();
+    long parts = saes * (3L + 2L * subsets.rankBy().size() * subsets.shares().size());
+    return (byK.multiples().isEmpty() ? 0 : byK.ceTokens() * (2L * config.sae().k().size() + views))
+        + (subsets.rankBy().isEmpty() ? 0 : subsets.ceTokens() * parts);
   }
 
   private long textTokens() throws IOException {

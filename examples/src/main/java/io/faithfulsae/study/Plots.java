@@ -26,6 +26,7 @@ import org.knowm.xchart.VectorGraphicsEncoder.VectorGraphicsFormat;
 import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.XYSeries;
+import org.knowm.xchart.internal.chartpart.Chart;
 import org.knowm.xchart.style.Styler.LegendLayout;
 import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.XYStyler;
@@ -44,14 +45,14 @@ final class Plots {
   private static final Marker[] MARKERS = {
     SeriesMarkers.CIRCLE, SeriesMarkers.SQUARE, SeriesMarkers.TRIANGLE_UP, SeriesMarkers.DIAMOND
   };
-  private static final Color INK = new Color(0x24292F);
-  private static final Color GRID = new Color(0xE4E7EB);
+  static final Color INK = new Color(0x24292F);
+  static final Color GRID = new Color(0xE4E7EB);
 
   /** More names than that stand below each other, each on a line of so many pixels. */
   private static final int MOST_IN_A_LINE = 4;
 
   private static final int LINE = 41;
-  private static final int WIDTH = 1320;
+  static final int WIDTH = 1320;
   private static final int HEIGHT = 800;
 
   /**
@@ -63,7 +64,7 @@ final class Plots {
    */
   record Plot(String title, String caption, Path png) {}
 
-  private record Drawn(String title, String caption, XYChart chart) {}
+  record Drawn(String title, String caption, Chart<?, ?> chart) {}
 
   private final ModelResults results;
   private final List<String> dataSets;
@@ -95,7 +96,9 @@ final class Plots {
       all.put("density", plots.density());
       all.put("cross-entropy", plots.crossEntropy());
     }
+    all.putAll(new HeatMaps(results).draw());
     all.put("norms", plots.norms());
+    all.putAll(new CurvePlots(results, plots).draw());
     Map<String, Plot> written = new LinkedHashMap<>();
     for (Map.Entry<String, Drawn> entry : all.entrySet()) {
       Drawn drawn = entry.getValue();
@@ -290,7 +293,7 @@ final class Plots {
     return chart;
   }
 
-  private void categories(XYChart chart, Map<Double, String> labels) {
+  static void categories(XYChart chart, Map<Double, String> labels) {
     // Labels must differ, or XChart looks for a better spacing for ever; the hint makes it try
     // whole numbers first.
     chart.setCustomXAxisTickLabelsFormatter(x -> labels.getOrDefault(x, String.valueOf(x)));
@@ -324,23 +327,23 @@ final class Plots {
     line.setMarker(SeriesMarkers.NONE).setLineColor(INK).setLineStyle(stroke(6, 6));
   }
 
-  private void style(XYSeries line, String dataSet, long seed) {
+  void style(XYSeries line, String dataSet, long seed) {
     line.setMarker(SeriesMarkers.NONE)
         .setLineColor(colour(dataSet))
         .setLineStyle(SEEDS[seeds.indexOf(seed) % SEEDS.length]);
   }
 
-  private Color colour(String dataSet) {
+  Color colour(String dataSet) {
     return DATA_SETS[dataSets.indexOf(dataSet) % DATA_SETS.length];
   }
 
-  private static BasicStroke stroke(float... dash) {
+  static BasicStroke stroke(float... dash) {
     return dash.length == 0
         ? new BasicStroke(3f, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND)
         : new BasicStroke(3f, BasicStroke.CAP_BUTT, BasicStroke.JOIN_ROUND, 10f, dash, 0f);
   }
 
-  private XYChart chart(@org.jspecify.annotations.Nullable String x, String y) {
+  XYChart chart(@org.jspecify.annotations.Nullable String x, String y) {
     XYChart chart =
         new XYChartBuilder()
             .width(WIDTH)
@@ -374,7 +377,7 @@ final class Plots {
     return chart;
   }
 
-  private static Drawn drawn(XYChart chart, String title, String caption) {
+  static Drawn drawn(XYChart chart, String title, String caption) {
     long named = chart.getSeriesMap().values().stream().filter(XYSeries::isShowInLegend).count();
     if (named > MOST_IN_A_LINE) {
       chart.getStyler().setLegendLayout(LegendLayout.Vertical);

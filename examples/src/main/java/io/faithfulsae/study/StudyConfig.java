@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
+import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.probe.TaskFile;
 import io.faithfulsae.training.TrainingConfig;
 import java.io.IOException;
@@ -28,6 +29,10 @@ import org.jspecify.annotations.Nullable;
  * @param evaluation evaluation
  * @param sharedFeatures Shared Feature Ratio
  * @param fakeFeatures Fake Feature Ratio
+ * @param fakeVariants Fake Feature Ratio by other definitions
+ * @param kCurve the SAEs with other k
+ * @param featureSubsets the SAEs with some of their latents
+ * @param seedAgreement seeds compared by more than decoder directions
  * @param probing text tasks
  * @param bootstrap intervals and tests
  * @param samples texts of each data set in the report
@@ -45,6 +50,10 @@ public record StudyConfig(
     Evaluation evaluation,
     Shared sharedFeatures,
     Fake fakeFeatures,
+    FakeVariants fakeVariants,
+    ByK kCurve,
+    Subsets featureSubsets,
+    Agreement seedAgreement,
     Probe probing,
     Bootstrap bootstrap,
     int samples) {
@@ -161,6 +170,94 @@ public record StudyConfig(
       long tokens, double activation, double frequency, long seed, int textSequences) {}
 
   /**
+   * Fake Feature Ratio by the definition of the authors' notes, and by thresholds that are relative
+   * to each latent's own mean.
+   *
+   * @param sequences of noise, and at most as many of held-out text; 0: neither is measured
+   * @param activation a latent fires in a sequence when the sum of its z is above it
+   * @param frequency a latent that fires in a larger share of the sequences is fake
+   * @param relativeActivation in units of the latent's own mean z on held-out text: what z must
+   *     exceed at a token; the share of tokens is that of {@code fakeFeatures.frequency}
+   */
+  public record FakeVariants(
+      int sequences, double activation, double frequency, double relativeActivation) {
+    /** Checks the number. */
+    public FakeVariants {
+      require(sequences >= 0, "fakeVariants.sequences", "at least 0", sequences);
+    }
+  }
+
+  /**
+   * The SAEs with other k than they were trained with.
+   *
+   * @param multiples of the SAE's own k; what comes to less than 1 is 1; empty: no such step
+   * @param rows held-out rows for the reconstruction
+   * @param ceTokens held-out tokens for the cross entropy
+   * @param fakeTokens random tokens for the Fake Feature Ratio; 0: it is not counted
+   */
+  public record ByK(List<Double> multiples, long rows, long ceTokens, long fakeTokens) {
+    /** Copies the list and checks it. */
+    public ByK {
+      multiples = List.copyOf(multiples);
+      require(
+          multiples.stream().allMatch(m -> m >= 0 && m <= 1000),
+          "kCurve.multiples",
+          "numbers from 0 to 1000",
+          multiples);
+      require(fakeTokens >= 0, "kCurve.fakeTokens", "at least 0", fakeTokens);
+    }
+
+    /** The values of k, ascending. */
+    List<Integer> ks(int own, int dSae) {
+      return multiples.stream()
+          .map(m -> (int) Math.max(1, Math.min(dSae, Math.round(m * own))))
+          .sorted()
+          .distinct()
+          .toList();
+    }
+  }
+
+  /**
+   * The SAEs with their best and with their worst latents alone.
+   *
+   * @param rankBy what the latents are ranked by; empty: no such step
+   * @param shares of the latents that fire, in [0, 1]
+   * @param rankingRows rows of the training text on which they are ranked
+   * @param rows held-out rows for the reconstruction
+   * @param ceTokens held-out tokens for the cross entropy
+   */
+  public record Subsets(
+      List<Criterion> rankBy, List<Double> shares, long rankingRows, long rows, long ceTokens) {
+    /** Copies the lists and checks them. */
+    public Subsets {
+      rankBy = List.copyOf(rankBy);
+      shares = List.copyOf(shares);
+      require(
+          !rankBy.contains(Criterion.PROBE_WEIGHT),
+          "featureSubsets.rankBy",
+          "FREQUENCY, MEAN_ACTIVATION and ATTRIBUTION",
+          rankBy);
+      require(
+          !shares.isEmpty() && shares.stream().allMatch(share -> share >= 0 && share <= 1),
+          "featureSubsets.shares",
+          "shares in [0, 1]",
+          shares);
+    }
+  }
+
+  /**
+   * Seeds compared by encoder and decoder together, by neurons, and by what their latents do.
+   *
+   * @param rows held-out rows on which activations are correlated; 0: no such step
+   */
+  public record Agreement(long rows) {
+    /** Checks the number. */
+    public Agreement {
+      require(rows >= 0, "seedAgreement.rows", "at least 0", rows);
+    }
+  }
+
+  /**
    * Downstream probing; without {@code data} and {@code tasks} there is none.
    *
    * @param data folder with the study's tasks
@@ -259,6 +356,10 @@ public record StudyConfig(
         evaluation,
         sharedFeatures,
         fakeFeatures,
+        fakeVariants,
+        kCurve,
+        featureSubsets,
+        seedAgreement,
         probing,
         bootstrap,
         samples);
@@ -291,6 +392,10 @@ public record StudyConfig(
         evaluation,
         sharedFeatures,
         fakeFeatures,
+        fakeVariants,
+        kCurve,
+        featureSubsets,
+        seedAgreement,
         probing.relativeTo(folder),
         bootstrap,
         samples);

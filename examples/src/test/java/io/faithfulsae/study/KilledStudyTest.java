@@ -29,6 +29,10 @@ final class KilledStudyTest {
       training: {tokens: 160000, batch: 200, bufferRows: 2000, warmupSteps: 0, decaySteps: 0}
       evaluation: {rows: 500, ceTokens: 300}
       fakeFeatures: {tokens: 3000, textSequences: 10}
+      fakeVariants: {sequences: 5}
+      kCurve: {multiples: [0, 1, 4], rows: 200, ceTokens: 60, fakeTokens: 300}
+      featureSubsets: {shares: [0, 0.2, 1], rankingRows: 300, rows: 200, ceTokens: 60}
+      seedAgreement: {rows: 200}
       bootstrap: {resamples: 500}
       samples: 1
       """;
@@ -61,17 +65,19 @@ final class KilledStudyTest {
   }
 
   private Process start(Path config, Path out) throws IOException {
-    return new ProcessBuilder(
+    ProcessBuilder process =
+        new ProcessBuilder(
             Path.of(System.getProperty("java.home"), "bin", "java").toString(),
             "--enable-native-access=ALL-UNNAMED",
-            "-cp",
-            System.getProperty("java.class.path"),
             SaeCommand.class.getName(),
             "study",
             "--config",
             config.toString(),
             "--out",
-            out.toString())
+            out.toString());
+    // Not as an argument: ONNX Runtime 1.29 crashes where the command line exceeds 4 KiB.
+    process.environment().put("CLASSPATH", System.getProperty("java.class.path"));
+    return process
         .redirectErrorStream(true)
         .redirectOutput(ProcessBuilder.Redirect.appendTo(dir.resolve("log.txt").toFile()))
         .start();

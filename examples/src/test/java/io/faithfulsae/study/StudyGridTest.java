@@ -28,6 +28,10 @@ final class StudyGridTest {
       training: {tokens: 2000, batch: 200, bufferRows: 1000, warmupSteps: 0, decaySteps: 0}
       evaluation: {rows: 200, ceTokens: 100}
       fakeFeatures: {tokens: 300, textSequences: 3}
+      fakeVariants: {sequences: 0}
+      kCurve: {multiples: []}
+      featureSubsets: {rankBy: []}
+      seedAgreement: {rows: 0}
       bootstrap: {resamples: 50}
       samples: 1
       """;
@@ -70,6 +74,9 @@ final class StudyGridTest {
         "with one tokenizer for both, the other's text has the other's tokens");
     String report = Files.readString(outcome.report());
     assertTrue(report.contains("own-k4-1") && report.contains("<section id=\"two\">"));
+    assertFalse(
+        steps.stream().anyMatch(step -> step.matches(".*(k-curve|subsets|variants|agreement).*")),
+        "what is turned off is not done: " + steps);
     assertEquals(0, run(yaml, out).stepsDone());
   }
 

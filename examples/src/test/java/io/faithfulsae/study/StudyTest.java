@@ -40,6 +40,10 @@ final class StudyTest {
       evaluation: {rows: 300, ceTokens: 200}
       sharedFeatures: {threshold: 0.3}
       fakeFeatures: {tokens: 600, activation: 0.5, textSequences: 5}
+      fakeVariants: {sequences: 5}
+      kCurve: {multiples: [0, 1, 4], rows: 200, ceTokens: 60, fakeTokens: 300}
+      featureSubsets: {shares: [0, 0.2, 1], rankingRows: 300, rows: 200, ceTokens: 60}
+      seedAgreement: {rows: 200}
       bootstrap: {resamples: 200}
       samples: 2
       """;
@@ -112,6 +116,13 @@ final class StudyTest {
       assertEquals(30, sae.path("curve").get(sae.path("curve").size() - 1).path("step").asInt());
       double ratio = sae.path("fake").path("ratio").asDouble();
       assertEquals(sae.path("fake").path("count").asInt() / 48.0, ratio, 1e-12);
+      assertCurves(sae);
+    }
+    assertEquals(2, model.path("seedAgreements").size());
+    for (int i = 0; i < 2; i++) {
+      assertTrue(
+          model.path("seedAgreements").get(i).path("agreement").path("sharedByBoth").asDouble()
+              <= model.path("seedPairs").get(i).path("decoder").path("matched").asDouble());
     }
     String report = Files.readString(outcome.report());
     for (String expected :
@@ -122,6 +133,10 @@ final class StudyTest {
             "Explained variance",
             "L0",
             "Dead",
+            "With other k",
+            "Some of the latents alone",
+            "Fake features by each definition",
+            "Shared by both",
             "Samples: faithful",
             "faithful",
             "outside")) {
@@ -132,11 +147,47 @@ final class StudyTest {
     String sample = model.path("dataSets").get(0).path("samples").get(0).asText();
     assertTrue(report.contains(Html.escape(sample)), sample);
     for (String plot :
-        List.of("loss", "fake-features", "shared-features", "density", "cross-entropy", "norms")) {
+        List.of(
+            "loss",
+            "fake-features",
+            "shared-features",
+            "density",
+            "cross-entropy",
+            "matrix-explained-variance",
+            "matrix-cross-entropy",
+            "matrix-l2",
+            "norms",
+            "k-explained-variance",
+            "k-cross-entropy",
+            "k-fake-features",
+            "subsets-frequency",
+            "subsets-frequency-cross-entropy",
+            "subsets-attribution",
+            "subsets-attribution-cross-entropy")) {
       assertTrue(
           Files.size(outcome.report().resolveSibling(EmbeddedModel.NAME).resolve(plot + ".png"))
               > 1000,
           plot);
+    }
+  }
+
+  private static void assertCurves(JsonNode sae) {
+    assertEquals(2, sae.path("fakeVariants").size());
+    List<Integer> ks = new ArrayList<>();
+    sae.path("byK").forEach(at -> ks.add(at.path("k").asInt()));
+    assertEquals(List.of(1, 6, 24), ks, "0, 1 and 4 times its own k");
+    for (JsonNode at : sae.path("byK")) {
+      assertTrue(at.path("quality").path("l0").asDouble() <= at.path("k").asInt());
+    }
+    assertEquals(2, sae.path("subsets").size());
+    for (JsonNode subsets : sae.path("subsets")) {
+      JsonNode none = subsets.path("best").get(0);
+      assertEquals(0, none.path("latents").asInt());
+      assertEquals(none, subsets.path("worst").get(0));
+      assertEquals(0, none.path("quality").path("l0").asDouble());
+      JsonNode all = subsets.path("best").get(2);
+      assertEquals(subsets.path("ranked"), all.path("latents"));
+      assertEquals(all, subsets.path("worst").get(2), "all that fire, from either end");
     }
   }
 

@@ -1,0 +1,140 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FeatureSubsets;
+import io.faithfulsae.metrics.KCurve;
+import io.faithfulsae.metrics.LatentCorrelations;
+import io.faithfulsae.metrics.LatentStatistics.Criterion;
+import io.faithfulsae.metrics.Reconstruction;
+import io.faithfulsae.metrics.SharedFeatures.Agreement;
+import io.faithfulsae.metrics.SharedFeatures.Neurons;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** What curves keep of each measurement; the metrics' own Javadoc defines the numbers. */
+public final class CurveResults {
+  private CurveResults() {}
+
+  /**
+   * An SAE, or a part of it, on the held-out text of its own data set.
+   *
+   * @param l2 mean squared error over all elements
+   * @param explainedVariance 1 − FVU
+   * @param scalarExplainedVariance the authors' form
+   * @param cosine mean cosine of x and x̂
+   * @param l0 mean active latents
+   * @param deadShare share of latents that fired on none of the rows
+   * @param ceDifference in nats
+   * @param lossRecovered over zero ablation
+   * @param klDivergence in nats
+   */
+  public record Quality(
+      double l2,
+      double explainedVariance,
+      double scalarExplainedVariance,
+      double cosine,
+      double l0,
+      double deadShare,
+      double ceDifference,
+      double lossRecovered,
+      double klDivergence) {
+
+    static Quality of(Reconstruction r, CrossEntropy c) {
+      return new Quality(
+          r.l2(),
+          r.explainedVariance(),
+          r.scalarExplainedVariance(),
+          r.cosine(),
+          r.l0(),
+          r.deadShare(),
+          c.difference(),
+          c.lossRecovered(),
+          c.klDivergence());
+    }
+  }
+
+  /**
+   * An SAE with another k.
+   *
+   * @param k active latents a token
+   * @param quality with it
+   * @param fakeRatio Fake Feature Ratio with it; null where it was not counted
+   */
+  public record AtK(int k, Quality quality, @Nullable Double fakeRatio) {
+
+    static AtK of(KCurve.Point point) {
+      FakeFeatures fake = point.fakeFeatures();
+      return new AtK(
+          point.k(),
+          Quality.of(point.reconstruction(), point.crossEntropy()),
+          fake == null ? null : fake.ratio());
+    }
+  }
+
+  /**
+   * An SAE with some of its latents alone.
+   *
+   * @param by what they were ranked by
+   * @param ranked latents that fired on the rows of the ranking, all of which were ranked
+   * @param whole the SAE with all its latents, on the same text
+   * @param best with the first ones of the ranking alone
+   * @param worst with the last ones alone
+   */
+  public record Subsets(
+      Criterion by, int ranked, Quality whole, List<Part> best, List<Part> worst) {
+
+    /** Copies the lists. */
+    public Subsets {
+      best = List.copyOf(best);
+      worst = List.copyOf(worst);
+    }
+
+    static Subsets of(Criterion by, FeatureSubsets subsets) {
+      return new Subsets(
+          by,
+          subsets.ranked(),
+          quality(subsets.whole()),
+          subsets.best().stream().map(Part::of).toList(),
+          subsets.worst().stream().map(Part::of).toList());
+    }
+  }
+
+  /**
+   * Some latents.
+   *
+   * @param latents how many
+   * @param quality with them alone
+   */
+  public record Part(int latents, Quality quality) {
+    static Part of(FeatureSubsets.Subset subset) {
+      return new Part(subset.latents(), CurveResults.quality(subset));
+    }
+  }
+
+  /**
+   * Two SAEs of one data set, by more than decoder directions.
+   *
+   * @param dataSet what both were trained on
+   * @param k active latents a token of both
+   * @param first name of one
+   * @param second name of the other
+   * @param agreement of the matchings by decoder and encoder directions
+   * @param decoderNeurons neurons by columns of W_dec
+   * @param encoderNeurons neurons by rows of W_enc
+   * @param correlations of what their latents do on the held-out text; no single latents in it
+   */
+  public record SeedAgreement(
+      String dataSet,
+      int k,
+      String first,
+      String second,
+      Agreement agreement,
+      Neurons decoderNeurons,
+      Neurons encoderNeurons,
+      LatentCorrelations correlations) {}
+
+  private static Quality quality(FeatureSubsets.Subset subset) {
+    return Quality.of(subset.reconstruction(), subset.crossEntropy());
+  }
+}

@@ -1,0 +1,321 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.ActivationSources;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Metrics;
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FeatureSubsets;
+import io.faithfulsae.metrics.KCurve;
+import io.faithfulsae.metrics.LatentCorrelations;
+import io.faithfulsae.metrics.LatentStatistics;
+import io.faithfulsae.metrics.LatentStatistics.Criterion;
+import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.study.CurveResults.AtK;
+import io.faithfulsae.study.CurveResults.SeedAgreement;
+import io.faithfulsae.study.CurveResults.Subsets;
+import io.faithfulsae.study.ModelResults.Fake;
+import io.faithfulsae.study.ModelStudy.Curve;
+import io.faithfulsae.study.ModelStudy.Opened;
+import io.faithfulsae.study.ModelStudy.Texts;
+import io.faithfulsae.study.ModelStudy.Trained;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.stream.IntStream;
+
+/**
+ * The steps that look closer at the SAEs of one data set: other k, some of the latents, other
+ * definitions of a fake feature, and seeds compared by more than decoder directions. The settings
+ * can turn each off.
+ */
+final class CurveSteps {
+  /** Name in results of the sequences definition. */
+  static final String SEQUENCES = "sequences";
+
+  /** Name in results of the tokens definition with thresholds relative to each latent's mean. */
+  static final String RELATIVE = "relative";
+
+  private final StudyConfig config;
+  private final Steps steps;
+  private final LanguageModel model;
+  private final HookPoint hook;
+  private final int context;
+  private final ActivationFilter filter;
+  private final Opener opener;
+
+  /** Loads the SAEs of a data set. */
+  interface Opener {
+    Opened open(Trained group) throws IOException;
+  }
+
+  private record ByK(Map<String, List<AtK>> bySae) {}
+
+  private record BySubset(Map<String, List<Subsets>> bySae) {}
+
+  private record Variants(Map<String, Map<String, Fake>> bySae) {}
+
+  private record Agreements(List<SeedAgreement> all) {}
+
+  CurveSteps(
+      StudyConfig config,
+      Steps steps,
+      LanguageModel model,
+      HookPoint hook,
+      int context,
+      ActivationFilter filter,
+      Opener opener) {
+    this.config = config;
+    this.steps = steps;
+    this.model = model;
+    this.hook = hook;
+    this.context = context;
+    this.filter = filter;
+    this.opener = opener;
+  }
+
+  /** Steps for each data set that the settings ask for. */
+  static int countPerDataSet(StudyConfig config) {
+    return (config.kCurve().multiples().isEmpty() ? 0 : 1)
+        + (config.featureSubsets().rankBy().isEmpty() ? 0 : 1)
+        + (config.fakeVariants().sequences() == 0 ? 0 : 1)
+        + (config.seedAgreement().rows() == 0 ? 0 : 1);
+  }
+
+  /** Each SAE with other k. */
+  Map<String, List<AtK>> byK(Trained group) throws IOException {
+    StudyConfig.ByK settings = config.kCurve();
+    if (settings.multiples().isEmpty()) {
+      return Map.of();
+    }
+    return steps
+        .run(
+            "k-curve-" + group.on().name(),
+            List.of(inputs(group), settings, config.fakeFeatures(), config.bootstrap(), context),
+            ByK.class,
+            folder -> {
+              Map<String, List<AtK>> bySae = new LinkedHashMap<>();
+              try (Opened saes = opener.open(group)) {
+                for (int k : config.sae().k()) {
+                  List<Integer> places = places(group, k);
+                  List<KCurve> curves =
+                      Metrics.kCurves(
+                          places.stream().map(saes.all()::get).toList(),
+                          model,
+                          hook,
+                          group.on().heldOut(),
+                          new KCurve.Options(
+                              settings.ks(k, config.sae().dSae()),
+                              filter,
+                              config.batchSequences(),
+                              settings.rows(),
+                              settings.ceTokens(),
+                              settings.fakeTokens() == 0
+                                  ? Optional.empty()
+                                  : Optional.of(fakeByK())));
+                  for (int i = 0; i < places.size(); i++) {
+                    bySae.put(
+                        group.curves().get(places.get(i)).name(),
+                        curves.get(i).points().stream().map(AtK::of).toList());
+                  }
+                }
+              }
+              return new ByK(bySae);
+            })
+        .result()
+        .bySae();
+  }
+
+  private static List<Integer> places(Trained group, int k) {
+    return IntStream.range(0, group.curves().size())
+        .filter(i -> group.curves().get(i).k() == k)
+        .boxed()
+        .toList();
+  }
+
+  private FakeFeatures.Options fakeByK() {
+    StudyConfig.Fake fake = config.fakeFeatures();
+    return FakeFeatures.Options.tokens(context)
+        .noiseTokens(config.kCurve().fakeTokens())
+        .activationThreshold(fake.activation())
+        .rateThreshold(fake.frequency())
+        .filter(filter)
+        .seed(fake.seed())
+        .resamples(1) // curves show no intervals
+        .level(config.bootstrap().level())
+        .build();
+  }
+
+  /** Each SAE with some of its latents, ranked on text that it was trained on. */
+  Map<String, List<Subsets>> bySubset(Trained group) throws IOException {
+    StudyConfig.Subsets settings = config.featureSubsets();
+    if (settings.rankBy().isEmpty()) {
+      return Map.of();
+    }
+    return steps
+        .run(
+            "subsets-" + group.on().name(),
+            List.of(inputs(group), settings),
+            BySubset.class,
+            folder -> {
+              Map<String, List<Subsets>> bySae = new LinkedHashMap<>();
+              try (Opened saes = opener.open(group)) {
+                List<LatentStatistics> statistics =
+                    Metrics.latentStatistics(
+                        saes.all(),
+                        ActivationSources.ofModel(
+                            model, hook, group.on().training(), filter, config.batchSequences()),
+                        settings.rankingRows());
+                for (int i = 0; i < saes.all().size(); i++) {
+                  bySae.put(
+                      group.curves().get(i).name(),
+                      subsets(saes.all().get(i), statistics.get(i), group.on()));
+                }
+              }
+              return new BySubset(bySae);
+            })
+        .result()
+        .bySae();
+  }
+
+  private List<Subsets> subsets(Sae sae, LatentStatistics statistics, Texts text)
+      throws IOException {
+    StudyConfig.Subsets settings = config.featureSubsets();
+    List<List<Integer>> rankings = settings.rankBy().stream().map(statistics::ranking).toList();
+    int ranked = rankings.get(0).size(); // the same latents by each criterion
+    List<FeatureSubsets> measured =
+        Metrics.featureSubsets(
+            sae,
+            rankings,
+            model,
+            hook,
+            text.heldOut(),
+            new FeatureSubsets.Options(
+                settings.shares().stream().map(s -> (int) Math.round(s * ranked)).toList(),
+                filter,
+                config.batchSequences(),
+                settings.rows(),
+                settings.ceTokens()));
+    List<Subsets> all = new ArrayList<>();
+    for (int i = 0; i < measured.size(); i++) {
+      Criterion by = settings.rankBy().get(i);
+      all.add(Subsets.of(by, measured.get(i)));
+    }
+    return all;
+  }
+
+  /** Fake features by the other definitions; for each SAE by the name of the definition. */
+  Map<String, Map<String, Fake>> fakeVariants(Trained group) throws IOException {
+    StudyConfig.FakeVariants settings = config.fakeVariants();
+    if (settings.sequences() == 0) {
+      return Map.of();
+    }
+    return steps
+        .run(
+            "fake-variants-" + group.on().name(),
+            List.of(inputs(group), settings, config.fakeFeatures(), config.bootstrap(), context),
+            Variants.class,
+            folder -> {
+              FakeFeatures.Options sequences =
+                  options(FakeFeatures.Options.sequences(context, group.on().heldOut()))
+                      .noiseSequences(settings.sequences())
+                      .activationThreshold(settings.activation())
+                      .rateThreshold(settings.frequency())
+                      .text(group.on().heldOut(), settings.sequences())
+                      .build();
+              FakeFeatures.Options relative =
+                  options(FakeFeatures.Options.tokens(context))
+                      .noiseSequences(settings.sequences())
+                      .text(group.on().heldOut(), settings.sequences())
+                      .relativeThreshold(settings.relativeActivation())
+                      .rateThreshold(config.fakeFeatures().frequency())
+                      .build();
+              Map<String, Map<String, Fake>> bySae = new LinkedHashMap<>();
+              try (Opened saes = opener.open(group)) {
+                List<FakeFeatures> first = Metrics.fakeFeatures(saes.all(), model, hook, sequences);
+                List<FakeFeatures> second = Metrics.fakeFeatures(saes.all(), model, hook, relative);
+                for (int i = 0; i < first.size(); i++) {
+                  bySae.put(
+                      group.curves().get(i).name(),
+                      Map.of(SEQUENCES, Fake.of(first.get(i)), RELATIVE, Fake.of(second.get(i))));
+                }
+              }
+              return new Variants(bySae);
+            })
+        .result()
+        .bySae();
+  }
+
+  private FakeFeatures.Options.Builder options(FakeFeatures.Options.Builder builder) {
+    return builder
+        .filter(filter)
+        .seed(config.fakeFeatures().seed())
+        .resamples(config.bootstrap().resamples())
+        .level(config.bootstrap().level());
+  }
+
+  /** Pairs of seeds. */
+  List<SeedAgreement> agreements(Trained group) throws IOException {
+    StudyConfig.Agreement settings = config.seedAgreement();
+    if (settings.rows() == 0) {
+      return List.of();
+    }
+    double threshold = config.sharedFeatures().threshold();
+    return steps
+        .run(
+            "seed-agreement-" + group.on().name(),
+            List.of(inputs(group), settings, threshold),
+            Agreements.class,
+            folder -> {
+              List<SeedAgreement> all = new ArrayList<>();
+              try (Opened saes = opener.open(group)) {
+                for (int i = 0; i < saes.all().size(); i++) {
+                  for (int j = i + 1; j < saes.all().size(); j++) {
+                    Curve first = group.curves().get(i);
+                    Curve second = group.curves().get(j);
+                    if (first.k() == second.k()) {
+                      all.add(
+                          agreement(
+                              group.on(),
+                              first,
+                              second,
+                              saes.all().get(i),
+                              saes.all().get(j),
+                              threshold));
+                    }
+                  }
+                }
+              }
+              return new Agreements(all);
+            })
+        .result()
+        .all();
+  }
+
+  private SeedAgreement agreement(
+      Texts text, Curve first, Curve second, Sae a, Sae b, double threshold) throws IOException {
+    return new SeedAgreement(
+        text.name(),
+        first.k(),
+        first.name(),
+        second.name(),
+        Metrics.matchingAgreement(a, b, threshold),
+        Metrics.sharedNeurons(a, b, Directions.DECODER, threshold),
+        Metrics.sharedNeurons(a, b, Directions.ENCODER, threshold),
+        Metrics.latentCorrelations(
+            a,
+            b,
+            ActivationSources.ofModel(model, hook, text.heldOut(), filter, config.batchSequences()),
+            new LatentCorrelations.Options(
+                config.seedAgreement().rows(), threshold, List.of(), 0)));
+  }
+
+  private List<Object> inputs(Trained group) {
+    return List.of(group.key(), filter.toString(), config.batchSequences());
+  }
+}
