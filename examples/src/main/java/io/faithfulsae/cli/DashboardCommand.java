@@ -1,13 +1,21 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.ActivationSources;
 import io.faithfulsae.Metrics;
+import io.faithfulsae.Sae;
 import io.faithfulsae.console.Progress;
 import io.faithfulsae.dashboard.Dashboard;
 import io.faithfulsae.dashboard.Dashboard.Shown;
 import io.faithfulsae.dashboard.DashboardPage;
 import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
+import io.faithfulsae.metrics.LatentDescription.Snippets;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.explain.ChatDetector;
 import io.faithfulsae.models.explain.ChatExplainer;
+import io.faithfulsae.models.explain.DetectionScore;
+import io.faithfulsae.models.explain.Detector;
 import io.faithfulsae.models.explain.Explainer;
 import java.io.IOException;
 import java.net.URI;
@@ -16,6 +24,7 @@ import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Objects;
 import java.util.Random;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
@@ -32,6 +41,9 @@ import picocli.CommandLine.Option;
         "Shows latents on one page: where they fire most, how often and how strongly, which others are like them, which tokens they speak for.")
 final class DashboardCommand implements Callable<Integer> {
   private static final String KEY = "SAE_EXPLAINER_KEY";
+  private static final int SNIPPET = 32;
+  private static final int TOGETHER = 5;
+  private static final double CORRELATED = 0.7;
 
   @Mixin CommonOptions common;
   @Mixin SaeOnModel place;
@@ -101,6 +113,28 @@ final class DashboardCommand implements Callable<Integer> {
   int explainTimeout;
 
   @Option(
+      names = "--score",
+      paramLabel = "N",
+      defaultValue = "0",
+      description =
+          "Score each explanation by detection: the same server sees the phrase alone and says in which of N snippets with the latent and N without it fires. Default: nothing is scored.")
+  int score;
+
+  @Option(
+      names = "--score-data",
+      paramLabel = "FILE",
+      description =
+          "Text to draw those snippets from, best another than the one that was explained. Default: that of --data.")
+  @Nullable Path scoreData;
+
+  @Option(
+      names = "--second",
+      paramLabel = "DIR",
+      description =
+          "Another SAE of the same hook point: the latents in it that fire together with each one are shown.")
+  @Nullable Path second;
+
+  @Option(
       names = "--out",
       paramLabel = "FILE.html",
       required = true,
@@ -110,6 +144,9 @@ final class DashboardCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Explainer explainer = explainer();
+    if (score > 0 && explainer == null) {
+      throw common.usage("expected --explain-with with --score; mend: name a server");
+    }
     try (SaeOnModel.Opened on = place.open()) {
       List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
       LatentDescription.Options options =
@@ -124,12 +161,19 @@ final class DashboardCommand implements Callable<Integer> {
       if (explainer != null) {
         explain(shown, explainer);
       }
+      if (score > 0) {
+        score(on, shown, chosen);
+      }
+      if (second != null) {
+        across(on, shown, chosen, second);
+      }
       Dashboard dashboard =
           new Dashboard(
-              String.valueOf(place.sae.toAbsolutePath().normalize().getFileName()),
+              nameOf(place.sae),
               on.model().name(),
               on.hook().toString(),
               String.valueOf(data.getFileName()),
+              second == null ? null : nameOf(second),
               shown);
       AtomicFile.writeString(out, DashboardPage.render(dashboard));
       String name = String.valueOf(out.getFileName()).replaceFirst("\\.html?$", "");
@@ -139,6 +183,10 @@ final class DashboardCommand implements Callable<Integer> {
           shown.size() + " latents on " + out.toAbsolutePath());
     }
     return 0;
+  }
+
+  private static String nameOf(Path folder) {
+    return String.valueOf(folder.toAbsolutePath().normalize().getFileName());
   }
 
   private List<Integer> some(int dSae) {
@@ -170,6 +218,70 @@ final class DashboardCommand implements Callable<Integer> {
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IOException("interrupted while an explanation was awaited", e);
+    }
+  }
+
+  private void score(SaeOnModel.Opened on, List<Shown> shown, List<Integer> chosen)
+      throws IOException {
+    Path other = scoreData;
+    Detector detector =
+        new ChatDetector(
+            Objects.requireNonNull(explainWith),
+            Objects.requireNonNull(explainModel),
+            System.getenv(KEY),
+            Duration.ofSeconds(explainTimeout));
+    List<Snippets> snippets =
+        Metrics.snippets(
+            on.sae(),
+            on.model(),
+            on.hook(),
+            other == null ? on.text(data) : on.text(other),
+            chosen,
+            new Snippets.Options(
+                on.filter(), sequences, Math.min(SNIPPET, on.context()), score, seed));
+    try (Progress progress = Progress.start("score", "latents", shown.size())) {
+      for (int i = 0; i < shown.size(); i++) {
+        Shown each = shown.get(i);
+        shown.set(
+            i,
+            each.withScore(
+                DetectionScore.of(
+                    detector,
+                    String.valueOf(each.explanation()),
+                    words(snippets.get(i).firing(), on.tokenizer()),
+                    words(snippets.get(i).silent(), on.tokenizer()),
+                    TOGETHER,
+                    seed)));
+        progress.at(i + 1);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException("interrupted while a score was awaited", e);
+    }
+  }
+
+  private static List<String> words(List<Snippets.Snippet> snippets, Tokenizer tokenizer) {
+    return snippets.stream()
+        .map(
+            snippet ->
+                tokenizer.decode(snippet.tokens().stream().mapToInt(token -> token).toArray()))
+        .toList();
+  }
+
+  private void across(SaeOnModel.Opened on, List<Shown> shown, List<Integer> chosen, Path folder)
+      throws IOException {
+    try (Sae other = Sae.load(folder, on.sae().backend())) {
+      LatentCorrelations found =
+          Metrics.latentCorrelations(
+              on.sae(),
+              other,
+              ActivationSources.ofModel(
+                  on.model(), on.hook(), on.text(data), on.filter(), place.models.batchSequences),
+              new LatentCorrelations.Options(
+                  (long) sequences * on.context(), CORRELATED, chosen, 5));
+      for (int i = 0; i < shown.size(); i++) {
+        shown.set(i, shown.get(i).withAcross(found.latents().get(i)));
+      }
     }
   }
 }

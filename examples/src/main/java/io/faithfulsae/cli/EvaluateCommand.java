@@ -4,12 +4,19 @@ import io.faithfulsae.ActivationSources;
 import io.faithfulsae.Metrics;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FeatureSubsets;
+import io.faithfulsae.metrics.KCurve;
+import io.faithfulsae.metrics.LatentStatistics;
+import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.metrics.Reconstruction;
-import io.faithfulsae.study.ModelResults.Evaluation;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -45,6 +52,45 @@ final class EvaluateCommand implements Callable<Integer> {
   long ceTokens;
 
   @Option(
+      names = "--k",
+      paramLabel = "N",
+      split = ",",
+      description =
+          "Evaluate it with these k as well, such as 4,8,16,32, and write the curve. Default: with its own alone.")
+  List<Integer> ks = List.of();
+
+  @Option(
+      names = "--fake-tokens",
+      paramLabel = "N",
+      defaultValue = "0",
+      description =
+          "Random tokens for the Fake Feature Ratio with each --k; 0: it is not counted (default: ${DEFAULT-VALUE}).")
+  long fakeTokens;
+
+  @Option(
+      names = "--subsets",
+      paramLabel = "N",
+      split = ",",
+      description =
+          "Evaluate it with its N best, and with its N worst latents alone as well, for each N such as 10,100,1000.")
+  List<Integer> subsets = List.of();
+
+  @Option(
+      names = "--rank-by",
+      paramLabel = "NAME",
+      defaultValue = "ATTRIBUTION",
+      description =
+          "What latents are ranked by for --subsets: FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION, what the squared error would grow by without the latent (default: ${DEFAULT-VALUE}).")
+  Criterion rankBy = Criterion.ATTRIBUTION;
+
+  @Option(
+      names = "--ranking-data",
+      paramLabel = "FILE",
+      description =
+          "Text to rank latents on, best one that it is not judged by. Default: that of --data.")
+  @Nullable Path rankingData;
+
+  @Option(
       names = "--out",
       paramLabel = "FILE.json",
       required = true,
@@ -63,9 +109,11 @@ final class EvaluateCommand implements Callable<Integer> {
               rows);
       CrossEntropy crossEntropy =
           Metrics.crossEntropy(on.sae(), on.model(), on.hook(), text, on.filter(), ceTokens);
+      KCurve curve = ks.isEmpty() ? null : curve(on, text);
+      FeatureSubsets parts = subsets.isEmpty() ? null : parts(on, text);
       common.write(
           out,
-          new Evaluation(reconstruction, crossEntropy),
+          new Evaluated(reconstruction, crossEntropy, curve, parts),
           String.format(
               Locale.ROOT,
               "explained variance %.4f (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats, loss recovered %.4f",
@@ -78,5 +126,66 @@ final class EvaluateCommand implements Callable<Integer> {
               crossEntropy.lossRecovered()));
     }
     return 0;
+  }
+
+  /**
+   * What is written.
+   *
+   * @param reconstruction of activations
+   * @param crossEntropy of the model with the reconstruction in place
+   * @param kCurve with other k, if they were asked for
+   * @param subsets with some of its latents, if they were asked for
+   */
+  record Evaluated(
+      Reconstruction reconstruction,
+      CrossEntropy crossEntropy,
+      @Nullable KCurve kCurve,
+      @Nullable FeatureSubsets subsets) {}
+
+  private KCurve curve(SaeOnModel.Opened on, TokenSource text) throws IOException {
+    KCurve.Options options =
+        common.fromOptions(
+            () ->
+                new KCurve.Options(
+                    ks,
+                    on.filter(),
+                    place.models.batchSequences,
+                    rows,
+                    ceTokens,
+                    fakeTokens == 0
+                        ? Optional.empty()
+                        : Optional.of(
+                            FakeFeatures.Options.tokens(on.context())
+                                .noiseTokens(fakeTokens)
+                                .filter(on.filter())
+                                .build())));
+    return Metrics.kCurves(List.of(on.sae()), on.model(), on.hook(), text, options).get(0);
+  }
+
+  private FeatureSubsets parts(SaeOnModel.Opened on, TokenSource text) throws IOException {
+    FeatureSubsets.Options options =
+        common.fromOptions(
+            () ->
+                new FeatureSubsets.Options(
+                    subsets, on.filter(), place.models.batchSequences, rows, ceTokens));
+    if (rankBy == Criterion.PROBE_WEIGHT) {
+      throw common.usage(
+          "expected FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION for --rank-by, got PROBE_WEIGHT; mend: probe weights need a task, see Metrics.probeWeights");
+    }
+    Path other = rankingData;
+    LatentStatistics statistics =
+        Metrics.latentStatistics(
+                List.of(on.sae()),
+                ActivationSources.ofModel(
+                    on.model(),
+                    on.hook(),
+                    other == null ? text : on.text(other),
+                    on.filter(),
+                    place.models.batchSequences),
+                rows)
+            .get(0);
+    return Metrics.featureSubsets(
+            on.sae(), List.of(statistics.ranking(rankBy)), on.model(), on.hook(), text, options)
+        .get(0);
   }
 }

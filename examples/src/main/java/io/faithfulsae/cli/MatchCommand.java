@@ -5,12 +5,15 @@ import io.faithfulsae.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.console.Progress;
 import io.faithfulsae.metrics.SharedFeatures;
+import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Neurons;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -37,6 +40,12 @@ final class MatchCommand implements Callable<Integer> {
   double threshold;
 
   @Option(
+      names = "--strict",
+      description =
+          "Also match by encoder and decoder together, and compare neurons where both SAEs have one shape; takes as long again.")
+  boolean strict;
+
+  @Option(
       names = "--out",
       paramLabel = "FILE.json",
       required = true,
@@ -48,8 +57,16 @@ final class MatchCommand implements Callable<Integer> {
    *
    * @param decoder by decoder directions: the Shared Feature Ratio
    * @param encoder by encoder directions
+   * @param agreement of both matchings, if it was asked for
+   * @param decoderNeurons by columns of W_dec, if they were asked for
+   * @param encoderNeurons by rows of W_enc, if they were asked for
    */
-  record Matched(SharedFeatures decoder, SharedFeatures encoder) {}
+  record Matched(
+      SharedFeatures decoder,
+      SharedFeatures encoder,
+      @Nullable Agreement agreement,
+      @Nullable Neurons decoderNeurons,
+      @Nullable Neurons encoderNeurons) {}
 
   @Override
   public Integer call() throws IOException {
@@ -58,20 +75,37 @@ final class MatchCommand implements Callable<Integer> {
         Sae second = Sae.load(b, backend)) {
       Matched matched =
           new Matched(
-              match(first, second, Directions.DECODER), match(first, second, Directions.ENCODER));
+              match(first, second, Directions.DECODER),
+              match(first, second, Directions.ENCODER),
+              strict ? Metrics.matchingAgreement(first, second, threshold) : null,
+              neurons(first, second, Directions.DECODER),
+              neurons(first, second, Directions.ENCODER));
+      Agreement agreement = matched.agreement();
       SharedFeatures shared = matched.decoder();
       common.write(
           out,
           matched,
           String.format(
               Locale.ROOT,
-              "shared features (cosine > %s): matched %.4f, top-1 %.4f of a and %.4f of b",
+              "shared features (cosine > %s): matched %.4f, top-1 %.4f of a and %.4f of b%s",
               threshold,
               shared.matched(),
               shared.topOneA(),
-              shared.topOneB()));
+              shared.topOneB(),
+              agreement == null
+                  ? ""
+                  : String.format(
+                      Locale.ROOT,
+                      "%nby encoder and decoder together: matchings agree on %.4f, shared by both %.4f",
+                      agreement.agreeing(),
+                      agreement.sharedByBoth())));
     }
     return 0;
+  }
+
+  private @Nullable Neurons neurons(Sae first, Sae second, Directions directions) {
+    boolean oneShape = first.config().dSae() == second.config().dSae();
+    return strict && oneShape ? Metrics.sharedNeurons(first, second, directions, threshold) : null;
   }
 
   private SharedFeatures match(Sae first, Sae second, Directions directions) {

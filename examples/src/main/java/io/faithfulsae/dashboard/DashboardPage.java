@@ -2,6 +2,7 @@ package io.faithfulsae.dashboard;
 
 import io.faithfulsae.dashboard.Dashboard.Shown;
 import io.faithfulsae.metrics.Histogram;
+import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.LatentDescription.Example;
 import io.faithfulsae.metrics.LatentDescription.TokenEffect;
@@ -70,6 +71,19 @@ public final class DashboardPage {
     if (shown.explanation() != null) {
       page.markup("<p class=\"explanation\">" + Html.escape(shown.explanation()) + "</p>");
     }
+    Dashboard.Score score = shown.score();
+    if (score != null) {
+      page.note(
+          "Detection by this phrase alone: balanced accuracy %s, F1 %s (%d of %d firing snippets found, %d of %d silent ones taken for firing, %d not answered)."
+              .formatted(
+                  Format.number(score.balancedAccuracy()),
+                  Format.number(score.f1()),
+                  score.counts().truePositives(),
+                  score.counts().truePositives() + score.counts().falseNegatives(),
+                  score.counts().falsePositives(),
+                  score.counts().falsePositives() + score.counts().trueNegatives(),
+                  score.counts().unanswered()));
+    }
     page.markup("<div class=\"columns\"><div>")
         .markup("<dl>")
         .term("Fires at", share(latent.density()) + " of positions")
@@ -98,6 +112,7 @@ public final class DashboardPage {
                         Format.number(other.correlation()),
                         Format.number(other.jaccard())))
             .toList());
+    across(shown);
     page.markup("</div></div>");
     if (latent.examples().isEmpty()) {
       page.note("It fires nowhere in this text.");
@@ -106,6 +121,31 @@ public final class DashboardPage {
       example(latent.examples().get(i), shown.examples().get(i), latent.maxActivation());
     }
     page.markup("</section>");
+  }
+
+  private void across(Shown shown) {
+    LatentCorrelations.OfLatent across = shown.across();
+    if (across == null) {
+      return;
+    }
+    page.table(
+        "Firing together in " + dashboard.other(),
+        List.of("Latent", "Correlation", "Jaccard", "Cosine"),
+        across.correlated().stream()
+            .map(
+                other ->
+                    List.of(
+                        String.valueOf(other.latent()),
+                        Format.number(other.correlation()),
+                        Format.number(other.jaccard()),
+                        Format.number(other.cosine())))
+            .toList());
+    page.table(
+        "Nearest by decoder direction in " + dashboard.other(),
+        List.of("Latent", "Cosine"),
+        across.nearest().stream()
+            .map(other -> List.of(String.valueOf(other.latent()), Format.number(other.cosine())))
+            .toList());
   }
 
   private void effects(String title, List<TokenEffect> effects, List<String> words) {

@@ -145,6 +145,42 @@ final class CommandsTest {
         measured.path("crossEntropy").path("clean").asDouble()
             < measured.path("crossEntropy").path("zeroAblated").asDouble());
 
+    assertTrue(measured.path("kCurve").isMissingNode());
+
+    Path curves = dir.resolve("curves.json");
+    sae(
+            "evaluate",
+            "--sae",
+            trained,
+            "--data",
+            dir.resolve("test.jsonl"),
+            "--ce-tokens",
+            200,
+            "--k",
+            "1,8,32",
+            "--fake-tokens",
+            300,
+            "--subsets",
+            "0,64",
+            "--rank-by",
+            "FREQUENCY",
+            "--out",
+            curves)
+        .ok();
+    JsonNode points = json(curves).path("kCurve").path("points");
+    assertEquals(3, points.size());
+    assertEquals(8, json(curves).path("kCurve").path("ownK").asInt());
+    assertEquals(
+        measured.path("reconstruction"), points.get(1).path("reconstruction"), "at its own k");
+    assertEquals(measured.path("crossEntropy"), points.get(1).path("crossEntropy"));
+    assertTrue(
+        points.get(0).path("reconstruction").path("l2").asDouble()
+            > points.get(1).path("reconstruction").path("l2").asDouble());
+    assertTrue(points.get(2).path("fakeFeatures").path("ratio").isNumber());
+    JsonNode subsets = json(curves).path("subsets");
+    assertEquals(0, subsets.path("best").get(0).path("reconstruction").path("l0").asDouble());
+    assertEquals(measured.path("reconstruction"), subsets.path("whole").path("reconstruction"));
+
     Path fake = dir.resolve("fake.json");
     sae("fake-features", "--sae", trained, "--tokens", 500, "--out", fake).ok();
     JsonNode counted = json(fake);

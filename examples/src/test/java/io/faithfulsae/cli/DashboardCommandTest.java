@@ -94,9 +94,9 @@ final class DashboardCommandTest {
     server.createContext(
         "/v1/chat/completions",
         exchange -> {
-          exchange.getRequestBody().readAllBytes();
           byte[] body =
-              "{\"choices\": [{\"message\": {\"content\": \"a <phrase>\"}}]}"
+              "{\"choices\": [{\"message\": {\"content\": \"%s\"}}]}"
+                  .formatted(answer(exchange.getRequestBody().readAllBytes()))
                   .getBytes(StandardCharsets.UTF_8);
           exchange.sendResponseHeaders(200, body.length);
           exchange.getResponseBody().write(body);
@@ -119,17 +119,66 @@ final class DashboardCommandTest {
               "http://127.0.0.1:" + server.getAddress().getPort() + "/v1",
               "--explain-model",
               "m",
+              "--score",
+              4,
+              "--second",
+              trained,
               "--out",
               out)
           .ok();
-      assertTrue(Files.readString(out).contains("a &lt;phrase&gt;"));
+      String page = Files.readString(out);
+      assertTrue(page.contains("a &lt;phrase&gt;"));
+      assertTrue(page.contains("Detection by this phrase alone"), "the score is shown");
       JsonNode latents =
           new JsonMapper().readTree(dir.resolve("named.json").toFile()).path("latents");
       assertEquals(3, latents.get(0).path("description").path("latent").asInt());
       assertEquals("a <phrase>", latents.get(1).path("explanation").asText());
+      for (JsonNode latent : latents) {
+        // The server takes every snippet for a firing one.
+        JsonNode counts = latent.path("score").path("counts");
+        assertEquals(0, counts.path("trueNegatives").asInt() + counts.path("unanswered").asInt());
+        assertEquals(0, counts.path("falseNegatives").asInt());
+        assertTrue(
+            counts.path("truePositives").asInt() + counts.path("falsePositives").asInt() >= 4);
+        // The other SAE is the same one under another handle: a latent that fires has its twin.
+        JsonNode across = latent.path("across").path("correlated");
+        if (latent.path("description").path("density").asDouble() > 0) {
+          assertEquals(
+              latent.path("description").path("latent").asInt(),
+              across.get(0).path("latent").asInt());
+          assertEquals(1, across.get(0).path("correlation").asDouble(), 1e-9);
+        }
+      }
     } finally {
       server.stop(0);
     }
+  }
+
+  /** A phrase, or for a question about texts a 1 for each. */
+  private static String answer(byte[] request) throws IOException {
+    String prompt =
+        new JsonMapper().readTree(request).path("messages").get(1).path("content").asText();
+    long texts = prompt.lines().filter(line -> line.matches("Text \\d+: .*")).count();
+    return prompt.startsWith("The feature: ")
+        ? java.util.Collections.nCopies((int) texts, 1).toString()
+        : "a <phrase>";
+  }
+
+  @Test
+  void scoringNeedsAServer() {
+    Tiny.Ran ran =
+        sae(
+            "dashboard",
+            "--sae",
+            trained,
+            "--data",
+            text,
+            "--score",
+            4,
+            "--out",
+            dir.resolve("x.html"));
+    assertEquals(2, ran.code());
+    assertTrue(ran.err().contains("--explain-with"), ran.err());
   }
 
   @Test
