@@ -15,7 +15,6 @@ import java.nio.IntBuffer;
 import java.nio.LongBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /**
  * Samples sequences side by side on the device that the model runs on: keys, values, logits and
@@ -40,7 +39,6 @@ public final class DeviceDecoder implements AutoCloseable {
   private final FloatBuffer inverseTemperature = OnnxModel.floats(1).put(0, 1f);
   private final Binding binding;
   private final int[] lengths;
-  private @Nullable FloatBuffer logits;
   private boolean closed;
 
   DeviceDecoder(
@@ -89,7 +87,7 @@ public final class DeviceDecoder implements AutoCloseable {
         };
     long width = DeviceGraphs.headWidth(dims);
     long[] shape = {rows, dims.keyValueHeads(), maxLength, width};
-    long bytes = type.bytes() * rows * dims.keyValueHeads() * maxLength * width;
+    long bytes = (long) type.bytes() * rows * dims.keyValueHeads() * maxLength * width;
     for (int layer = 0; layer < dims.layers(); layer++) {
       for (String what : List.of("key", "value")) {
         DeviceBuffer cache = on.allocateOnDevice(bytes);
@@ -129,17 +127,15 @@ public final class DeviceDecoder implements AutoCloseable {
     inverseTemperature.put(0, (float) (1 / temperature));
   }
 
-  /** Also brings the logits to the host at each step, for checks. */
-  void keepLogits() {
-    logits = OnnxModel.floats(rows(), dims.vocabularySize());
-    binding.output(Graphs.LOGITS, Tensor.of(logits, rows(), dims.vocabularySize()));
-  }
-
-  FloatBuffer logits() {
-    FloatBuffer kept = logits;
-    if (kept == null) {
-      throw new IllegalStateException("the logits are not kept");
-    }
+  /**
+   * Also brings logits or probabilities to the host at each step, for checks.
+   *
+   * @param output their name in the graph
+   * @return {@code [rows, vocabularySize]}, filled by each step
+   */
+  FloatBuffer keep(String output) {
+    FloatBuffer kept = OnnxModel.floats(rows(), dims.vocabularySize());
+    binding.output(output, Tensor.of(kept, rows(), dims.vocabularySize()));
     return kept;
   }
 

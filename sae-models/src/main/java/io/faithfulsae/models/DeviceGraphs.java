@@ -56,12 +56,16 @@ final class DeviceGraphs {
     if (missing == 0) {
       return x;
     }
-    Value wide =
-        graph.node(
-            "Pad",
-            List.of(
-                graph.reshape(x, -1, heads, dims.headDim()),
-                graph.integers(0, 0, 0, 0, 0, missing)));
+    // By a product with ones on the diagonal, which is exact: Pad has no CUDA kernel in this opset.
+    long wider = headWidth(dims);
+    float[] diagonal = new float[Math.toIntExact(dims.headDim() * wider)];
+    for (int i = 0; i < dims.headDim(); i++) {
+      diagonal[Math.toIntExact(i * wider + i)] = 1;
+    }
+    Value ones =
+        graph.once(
+            "widened", () -> graph.computed(graph.constant(diagonal, dims.headDim(), wider)));
+    Value wide = graph.node("MatMul", List.of(graph.reshape(x, -1, heads, dims.headDim()), ones));
     return graph.reshape(wide, -1, heads * headWidth(dims));
   }
 
@@ -92,7 +96,6 @@ final class DeviceGraphs {
                   graph,
                   dims,
                   scores,
-                  List.of("", "", ""),
                   List.of(
                       graph.node(
                           "Reshape",
@@ -113,10 +116,10 @@ final class DeviceGraphs {
   }
 
   private static List<Value> grouped(
-      Graph graph, Dimensions dims, Scores scores, List<String> outputs, List<Value> inputs) {
+      Graph graph, Dimensions dims, Scores scores, List<Value> inputs) {
     return graph.ownNodes(
         "GroupQueryAttention",
-        outputs,
+        3,
         inputs,
         Attribute.of("num_heads", dims.heads()),
         Attribute.of("kv_num_heads", dims.keyValueHeads()),
@@ -176,7 +179,6 @@ final class DeviceGraphs {
                   graph,
                   dims,
                   scores,
-                  List.of("", grown("key", layer), grown("value", layer)),
                   List.of(
                       graph.reshape(
                           widened(graph, dims, query, dims.heads()), -1, 1, dims.heads() * width),
@@ -187,8 +189,8 @@ final class DeviceGraphs {
                       seen,
                       longest));
           Object[] shape = {"rows", kv, "capacity", width};
-          graph.outputAsItIs(out.get(1), shape);
-          graph.outputAsItIs(out.get(2), shape);
+          graph.computedOutput(grown("key", layer), out.get(1), shape);
+          graph.computedOutput(grown("value", layer), out.get(2), shape);
           return narrowed(graph, dims, out.get(0));
         };
     Value x = Graphs.blocks(graph, model, dims.layers(), tokens, positions, attention);
@@ -196,6 +198,7 @@ final class DeviceGraphs {
     graph.singleOutput(Graphs.LOGITS, logits, "rows", dims.vocabularySize());
     Value cooled = graph.scale(logits, graph.singleInput(Graphs.INVERSE_TEMPERATURE, 1));
     Value probabilities = graph.node("Softmax", List.of(cooled), Attribute.of("axis", -1));
+    graph.singleOutput(Graphs.PROBABILITIES, probabilities, "rows", dims.vocabularySize());
     Value uniform = graph.doubleInput(UNIFORM, "rows");
     graph.longOutput(
         NEXT,

@@ -39,34 +39,43 @@ final class SamplingGraph {
     // A token is kept while those before it do not have the mass yet.
     Value before = graph.node("Sub", List.of(sums, padded(graph, p, vocabulary)));
     Value kept = graph.node("Less", List.of(before, graph.doubles(topP)));
-    Value mass =
+    Value lastKept =
         graph.node(
-            "ReduceMax",
-            List.of(graph.node("Where", List.of(kept, sums, graph.doubles(0))), graph.integers(1)));
-    Value target = graph.scale(u, mass);
+            "Min",
+            List.of(
+                graph.node("Sub", List.of(count(graph, kept), graph.single(1))),
+                graph.single(vocabulary - 1)));
+    Value mass = pick(graph, sums, lastKept);
     Value index =
-        graph.castToLong(
-            graph.node(
-                "Min", List.of(below(graph, sums, target, true), below(graph, sums, mass, false))));
-    Value token =
-        graph.node(
-            "GatherElements",
-            List.of(sorted.get(1), graph.reshape(index, -1, 1)),
-            Attribute.of("axis", 1));
-    return graph.reshape(token, -1);
+        graph.node("Min", List.of(below(graph, sums, graph.scale(u, mass), true), lastKept));
+    return graph.reshape(pick(graph, sorted.get(1), index), -1);
+  }
+
+  /** Of each row the element at a place that is given as a float; {@code [rows, 1]}. */
+  private static Value pick(Graph graph, Value from, Value place) {
+    return graph.node(
+        "GatherElements",
+        List.of(from, graph.reshape(graph.castToLong(place), -1, 1)),
+        Attribute.of("axis", 1));
   }
 
   /** Place of the last token with a probability: the sums grow up to it, and no further. */
   private static Value last(Graph graph, Value sums) {
-    Value total = graph.node("ReduceMax", List.of(sums, graph.integers(1)));
+    Value end = graph.integers(-1);
+    Value total =
+        graph.node("Slice", List.of(sums, end, graph.integers(Long.MAX_VALUE), graph.integers(1)));
     return below(graph, sums, total, false);
   }
 
   /** How many sums of each row are below a bound: the place of the first that is not. */
   private static Value below(Graph graph, Value sums, Value bound, boolean orEqual) {
-    Value under = graph.node(orEqual ? "LessOrEqual" : "Less", List.of(sums, bound));
+    return count(graph, graph.node(orEqual ? "LessOrEqual" : "Less", List.of(sums, bound)));
+  }
+
+  /** How many of each row are true, as a float: exact up to 2^24. */
+  private static Value count(Graph graph, Value where) {
     return graph.node(
-        "ReduceSum", List.of(graph.cast(under), graph.integers(1)), Attribute.of("keepdims", 0));
+        "ReduceSum", List.of(graph.cast(where), graph.integers(1)), Attribute.of("keepdims", 0));
   }
 
   /**
@@ -87,10 +96,20 @@ final class SamplingGraph {
     return graph.reshape(all, 0, -1);
   }
 
+  /**
+   * With zeros behind it, for whole blocks. Pad and ReduceMax have no CUDA kernel in this opset.
+   */
   private static Value padded(Graph graph, Value p, int vocabulary) {
     long block = block(vocabulary);
     long missing = (vocabulary + block - 1) / block * block - vocabulary;
-    return missing == 0 ? p : graph.node("Pad", List.of(p, graph.integers(0, 0, 0, missing)));
+    if (missing == 0) {
+      return p;
+    }
+    Value some =
+        graph.node(
+            "Slice", List.of(p, graph.integers(0), graph.integers(missing), graph.integers(1)));
+    return graph.node(
+        "Concat", List.of(p, graph.scale(some, graph.doubles(0))), Attribute.of("axis", 1));
   }
 
   private static long block(int vocabulary) {

@@ -3,13 +3,13 @@ package io.faithfulsae.models;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
-import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.models.tokens.TokenSources;
@@ -31,32 +31,33 @@ class DeviceActivationsTest {
   };
 
   private final Path folder = GoldenModels.folder("qwen3");
-  private final OnnxModel.Options options = new OnnxModel.Options(1);
+  private final OnnxModel.Options options = SharedMemory.options();
 
   @Test
   void aSourceReadsTheRowsThatTheHostReads() throws Exception {
     SharedMemory.assume();
+    assumeFalse(SharedMemory.onGpu(), "the host computes in float32");
     TokenSource text = TokenSources.ofSequences("text", TEXT);
     List<List<Float>> expected;
     ActivationFilter filter;
     ActivationFilter.Counts counts;
     try (OnnxModel onHost = OnnxModel.open(folder, options);
-        Backend cpu = Backends.open("cpu")) {
+        Backend backend = SharedMemory.backend()) {
       ActivationFilter loose = new ActivationFilter(1, Set.of(7), Double.POSITIVE_INFINITY);
       double median = loose.norms(onHost, HOOK, text, 2, TEXT.length).median();
       filter = loose.withMaxNorm(median); // leaves out about half by their norms
       try (ActivationReader reader =
           ActivationSources.ofModel(onHost, HOOK, text, filter, 2).open(0)) {
-        expected = rows(reader, cpu, onHost.dModel());
+        expected = rows(reader, backend, onHost.dModel());
         counts = reader.counts();
       }
       assertTrue(counts.byNorm() > 0 && counts.byToken() > 0, counts.toString());
     }
-    try (Backend cpu = Backends.open("cpu");
-        OnnxModel model = OnnxModel.open(folder, options, cpu)) {
+    try (Backend backend = SharedMemory.backend();
+        OnnxModel model = OnnxModel.open(folder, options, backend)) {
       ActivationSource source = ActivationSources.ofModel(model, HOOK, text, filter, 2);
       try (ActivationReader reader = source.open(0)) {
-        assertEquals(expected, rows(reader, cpu, model.dModel()));
+        assertEquals(expected, rows(reader, backend, model.dModel()));
         assertEquals(counts, reader.counts());
       }
     }
@@ -83,11 +84,11 @@ class DeviceActivationsTest {
   @Test
   void anSaeEncodesThemWithoutTheHost() throws Exception {
     SharedMemory.assume();
-    try (Backend cpu = Backends.open("cpu");
-        OnnxModel model = OnnxModel.open(folder, options, cpu);
-        DeviceBuffer memory = cpu.allocateOnDevice(4L * model.dModel() * Float.BYTES);
+    try (Backend backend = SharedMemory.backend();
+        OnnxModel model = OnnxModel.open(folder, options, backend);
+        DeviceBuffer memory = backend.allocateOnDevice(4L * model.dModel() * Float.BYTES);
         ActivationBatch batch = ActivationBatch.over(memory, 4, model.dModel());
-        BackendSae sae = cpu.createSae(model.dModel(), model.dModel(), false);
+        BackendSae sae = backend.createSae(model.dModel(), model.dModel(), false);
         var tapped = model.deviceActivations(HOOK, new int[][] {TEXT[0]}).orElseThrow()) {
       assertThrows(UnsupportedOperationException.class, batch::data);
       int width = model.dModel();
@@ -101,9 +102,10 @@ class DeviceActivationsTest {
         identity.put(i * width + i, 1);
       }
       sae.write(BackendSae.Tensor.W_ENC, 0, identity);
-      try (DeviceBuffer indices = cpu.allocate(4L * Integer.BYTES);
-          DeviceBuffer values = cpu.allocate(4L * Float.BYTES)) {
+      try (DeviceBuffer indices = backend.allocate(4L * Integer.BYTES);
+          DeviceBuffer values = backend.allocate(4L * Float.BYTES)) {
         sae.encodeTopK(batch.buffer(), 4, 1, indices, values);
+        backend.synchronize();
         int[] rows = {4, 0, 2};
         for (int row = 0; row < 3; row++) {
           float largest = Float.NEGATIVE_INFINITY;
@@ -128,20 +130,20 @@ class DeviceActivationsTest {
   void twoReadersDoNotTakeEachOthersRows() throws Exception {
     SharedMemory.assume();
     TokenSource text = TokenSources.ofSequences("text", TEXT);
-    try (Backend cpu = Backends.open("cpu");
-        OnnxModel model = OnnxModel.open(folder, options, cpu)) {
+    try (Backend backend = SharedMemory.backend();
+        OnnxModel model = OnnxModel.open(folder, options, backend)) {
       ActivationSource source =
           ActivationSources.ofModel(model, HOOK, text, ActivationFilter.NONE, 2);
       List<List<Float>> alone;
       try (ActivationReader reader = source.open(0)) {
-        alone = rows(reader, cpu, model.dModel());
+        alone = rows(reader, backend, model.dModel());
       }
       try (ActivationReader one = source.open(0);
           ActivationReader other = source.open(0);
-          ActivationBatch batch = ActivationBatch.allocate(cpu, 1, model.dModel())) {
+          ActivationBatch batch = ActivationBatch.allocate(backend, 1, model.dModel())) {
         other.read(batch);
-        assertEquals(alone, rows(one, cpu, model.dModel()));
-        assertEquals(alone.subList(1, alone.size()), rows(other, cpu, model.dModel()));
+        assertEquals(alone, rows(one, backend, model.dModel()));
+        assertEquals(alone.subList(1, alone.size()), rows(other, backend, model.dModel()));
       }
     }
   }

@@ -4,25 +4,25 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
-import io.faithfulsae.Backends;
 import io.faithfulsae.internal.Safetensors;
 import io.faithfulsae.models.generate.HostSampler;
 import io.faithfulsae.spi.Backend;
+import java.nio.FloatBuffer;
 import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Decoding in a backend's own memory, which the host cannot address: on the CPU backend too. */
 class DeviceDecoderTest {
-  private static final float TOLERANCE = 1e-4f;
-
   @ParameterizedTest
   @MethodSource("io.faithfulsae.models.GoldenModels#all")
   void rowsThatBeganAtDifferentTimesAreTheWholeForwardPass(String name) throws Exception {
     SharedMemory.assume();
-    try (Backend cpu = Backends.open("cpu");
-        OnnxModel model = OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1), cpu);
+    try (Backend backend = SharedMemory.backend();
+        OnnxModel model =
+            OnnxModel.open(GoldenModels.folder(name), SharedMemory.options(), backend);
         Safetensors expected =
             Safetensors.open(GoldenModels.folder(name).resolve("expected.safetensors"))) {
       int[][] tokens = GoldenModels.ints(expected, "tokens.b");
@@ -31,7 +31,7 @@ class DeviceDecoderTest {
       int length = tokens[0].length;
       int vocabulary = model.vocabularySize();
       try (DeviceDecoder decoder = model.deviceDecoder(rows, length, 1)) {
-        decoder.keepLogits();
+        FloatBuffer kept = decoder.keep(Graphs.LOGITS);
         int[] next = new int[rows];
         for (int step = 0; step < length + rows; step++) {
           for (int row = 0; row < rows; row++) {
@@ -49,8 +49,8 @@ class DeviceDecoderTest {
             for (int i = 0; i < vocabulary; i++) {
               assertEquals(
                   logits[from + i],
-                  decoder.logits().get(row * vocabulary + i),
-                  TOLERANCE,
+                  kept.get(row * vocabulary + i),
+                  SharedMemory.tolerance(),
                   name + " row " + row + " step " + step + " logit " + i);
             }
           }
@@ -64,14 +64,40 @@ class DeviceDecoderTest {
   void drawsWhatTheHostDraws(String name) throws Exception {
     SharedMemory.assume();
     for (double topP : new double[] {1, 0.8}) {
-      try (Backend cpu = Backends.open("cpu");
+      try (Backend backend = SharedMemory.backend();
           OnnxModel model =
-              OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1), cpu);
+              OnnxModel.open(GoldenModels.folder(name), SharedMemory.options(), backend);
+          DeviceDecoder onDevice = model.deviceDecoder(3, 12, topP)) {
+        onDevice.temperature(0.7);
+        FloatBuffer probabilities = onDevice.keep(Graphs.PROBABILITIES);
+        Random random = new Random(9);
+        int[] next = {1, 2, 3};
+        for (int step = 0; step < 12; step++) {
+          double[] uniform = random.doubles(3).toArray();
+          onDevice.step(next, uniform, next);
+          assertArrayEquals(
+              HostSampler.draw(probabilities, model.vocabularySize(), topP, uniform),
+              next,
+              name + " topP " + topP + " step " + step);
+        }
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void samplesWhatTheDecoderOfTheHostSamples(String name) throws Exception {
+    SharedMemory.assume();
+    assumeFalse(SharedMemory.onGpu(), "the host computes in float32");
+    for (double topP : new double[] {1, 0.8}) {
+      try (Backend backend = SharedMemory.backend();
+          OnnxModel model =
+              OnnxModel.open(GoldenModels.folder(name), SharedMemory.options(), backend);
           Decoder onHost = model.decoder(3, 12);
           DeviceDecoder onDevice = model.deviceDecoder(3, 12, topP)) {
         onHost.temperature(0.7);
         onDevice.temperature(0.7);
-        Random random = new Random(9);
+        Random random = new Random(11);
         int[] next = {1, 2, 3};
         for (int step = 0; step < 12; step++) {
           double[] uniform = random.doubles(3).toArray();
@@ -89,12 +115,12 @@ class DeviceDecoderTest {
   @MethodSource("io.faithfulsae.models.GoldenModels#all")
   void refusesBadCalls(String name) throws Exception {
     SharedMemory.assume();
-    try (Backend cpu = Backends.open("cpu");
+    try (Backend backend = SharedMemory.backend();
         OnnxModel model =
-            OnnxModel.open(GoldenModels.folder(name), new OnnxModel.Options(1), cpu)) {
-      long before = cpu.liveBytes();
+            OnnxModel.open(GoldenModels.folder(name), SharedMemory.options(), backend)) {
+      long before = backend.liveBytes();
       DeviceDecoder decoder = model.deviceDecoder(1, 2, 1);
-      assertTrue(cpu.liveBytes() > before, "the cache is the backend's");
+      assertTrue(backend.liveBytes() > before, "the cache is the backend's");
       int[] token = {1};
       decoder.step(token, new double[1], new int[1]);
       decoder.step(token, new double[1], new int[1]);
@@ -103,7 +129,7 @@ class DeviceDecoderTest {
               IllegalStateException.class, () -> decoder.step(token, new double[1], new int[1]));
       assertTrue(full.getMessage().contains("2 tokens"), full.getMessage());
       decoder.close();
-      assertEquals(before, cpu.liveBytes());
+      assertEquals(before, backend.liveBytes());
       assertThrows(
           IllegalStateException.class, () -> decoder.step(token, new double[1], new int[1]));
     }

@@ -2,13 +2,39 @@ package io.faithfulsae.models;
 
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
-/** For tests of a runtime that computes in a backend's memory; sae-models-iobinding runs them. */
+import io.faithfulsae.Backends;
+import io.faithfulsae.models.spi.Graph.Precision;
+import io.faithfulsae.spi.Backend;
+
+/**
+ * For tests of a runtime that computes in a backend's memory; sae-models-iobinding runs them on the
+ * CPU backend, and with {@code -Dsae.backend=cuda} they run on a GPU.
+ */
 final class SharedMemory {
+  private static final String BACKEND = System.getProperty("sae.backend", "cpu");
+
   private SharedMemory() {}
 
   static void assume() {
     assumeTrue(
         "iobinding".equals(System.getProperty("sae.models.runtime")),
         "run by sae-models-iobinding, with -Dsae.models.runtime=iobinding");
+  }
+
+  static boolean onGpu() {
+    return BACKEND.equals("cuda");
+  }
+
+  static Backend backend() {
+    return Backends.open(BACKEND);
+  }
+
+  static OnnxModel.Options options() {
+    return new OnnxModel.Options(1, onGpu() ? Precision.FLOAT16 : Precision.FLOAT32);
+  }
+
+  /** Of values of size 1 to 30: float32 with sums in another order; float16, see PrecisionTest. */
+  static float tolerance() {
+    return onGpu() ? 0.1f : 1e-4f;
   }
 }

@@ -6,6 +6,7 @@ import static org.bytedeco.onnxruntime.global.onnxruntime.OrtDeviceAllocator;
 import static org.bytedeco.onnxruntime.global.onnxruntime.OrtMemTypeDefault;
 
 import io.faithfulsae.BackendException;
+import io.faithfulsae.BackendUnavailableException;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxSession;
 import java.util.function.Supplier;
@@ -46,9 +47,21 @@ final class IoBindingRuntime implements OnnxRuntime {
    *
    * @param stream that the kernels are queued on; 0: one of ONNX Runtime's own, waited for in each
    *     run
+   * @throws BackendUnavailableException if the CUDA provider, or a library that it needs, does not
+   *     load
    */
   static IoBindingRuntime onGpu(int ordinal, long stream) {
-    return new IoBindingRuntime(true, ordinal, stream);
+    IoBindingRuntime runtime = new IoBindingRuntime(true, ordinal, stream);
+    try (SessionOptions options = new SessionOptions()) {
+      runtime.appendCuda(options);
+      return runtime;
+    } catch (RuntimeException e) {
+      runtime.close();
+      throw new BackendUnavailableException(
+          "its CUDA provider does not load ("
+              + e.getMessage()
+              + "); mend: install CUDA 13 and cuDNN 9, or name their folders in LD_LIBRARY_PATH");
+    }
   }
 
   MemoryInfo host() {

@@ -35,11 +35,13 @@ public enum Activation {
     };
   }
 
-  /** Applies it elementwise. */
+  /** Applies it elementwise; GELU in float32, since not every device has it in bfloat16. */
   public Value apply(Graph graph, Value x) {
     return switch (this) {
-      case GELU -> graph.node("Gelu", List.of(x));
-      case GELU_TANH -> graph.node("Gelu", List.of(x), Attribute.of("approximate", "tanh"));
+      case GELU -> graph.computed(graph.node("Gelu", List.of(graph.single(x))));
+      case GELU_TANH ->
+          graph.computed(
+              graph.node("Gelu", List.of(graph.single(x)), Attribute.of("approximate", "tanh")));
       case RELU -> graph.node("Relu", List.of(x));
       case SILU -> graph.scale(x, graph.node("Sigmoid", List.of(x)));
     };

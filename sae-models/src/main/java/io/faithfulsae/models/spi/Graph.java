@@ -13,9 +13,7 @@ import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.internal.Safetensors.DType;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -182,12 +180,9 @@ public final class Graph {
         shape);
   }
 
-  /**
-   * Makes a value an output under its own name, in the precision of the graph: the node that gives
-   * it writes to what is bound there.
-   */
-  public void outputAsItIs(Value value, Object... shape) {
-    graph.addOutput(info(value.name(), precision.type, shape));
+  /** Makes a value in the precision of the graph an output under a name, as it is. */
+  public void computedOutput(String name, Value value, Object... shape) {
+    output(name, value, precision.type, shape);
   }
 
   /** Makes a float32 value an output under a name. */
@@ -260,46 +255,38 @@ public final class Graph {
   /** Adds a node with several outputs. */
   public List<Value> nodes(
       String operator, int outputs, List<Value> inputs, Attribute... attributes) {
-    return nodes("", operator, Collections.nCopies(outputs, ""), inputs, attributes);
+    return nodes("", operator, outputs, inputs, attributes);
   }
 
   /**
    * Adds a node of ONNX Runtime's own operators.
    *
-   * @param outputs their names; empty ones are made up
    * @param inputs {@link #NOTHING} where one is left out
    */
   public List<Value> ownNodes(
-      String operator, List<String> outputs, List<Value> inputs, Attribute... attributes) {
+      String operator, int outputs, List<Value> inputs, Attribute... attributes) {
     return nodes(OWN_DOMAIN, operator, outputs, inputs, attributes);
   }
 
   private List<Value> nodes(
-      String domain,
-      String operator,
-      List<String> outputs,
-      List<Value> inputs,
-      Attribute... attributes) {
+      String domain, String operator, int outputs, List<Value> inputs, Attribute... attributes) {
     NodeProto.Builder node =
         NodeProto.newBuilder()
             .setDomain(domain)
             .setOpType(operator)
             .setName(operator + "." + names);
     inputs.forEach(input -> node.addInput(input.name()));
-    List<Value> values = new ArrayList<>();
-    for (String name : outputs) {
-      Value value = new Value(name.isEmpty() ? "v" + names++ : name);
-      values.add(value);
-      node.addOutput(value.name());
-      if (name.isEmpty()) { // one that has a name of its own keeps it
-        computed.add(value.name());
-      }
+    Value[] values = new Value[outputs];
+    for (int i = 0; i < outputs; i++) {
+      values[i] = new Value("v" + names++);
+      node.addOutput(values[i].name());
+      computed.add(values[i].name());
     }
     for (Attribute attribute : attributes) {
       node.addAttribute(attribute.proto);
     }
     graph.addNode(node);
-    return List.copyOf(values);
+    return List.of(values);
   }
 
   /** A value that several blocks use, made the first time it is asked for. */
@@ -325,6 +312,11 @@ public final class Graph {
   /** One float in the precision of the graph. */
   public Value constant(float value) {
     return once("float." + value, () -> computed(constant(new float[] {value})));
+  }
+
+  /** One float32, whatever the precision of the graph. */
+  public Value single(float value) {
+    return once("single." + value, () -> constant(new float[] {value}));
   }
 
   /** Float64 constants. */
