@@ -48,7 +48,7 @@ final class DeviceGraphs {
    * zeros, which change nothing. The models of the study need none.
    */
   static long headWidth(Dimensions dims) {
-    return (dims.headDim() + 7) / 8 * 8;
+    return (dims.headDim() + 7L) / 8 * 8;
   }
 
   private static Value widened(Graph graph, Dimensions dims, Value x, int heads) {
