@@ -98,7 +98,7 @@ final class CurveSection {
             rows,
             sae,
             "tokens, z > %s × own mean"
-                .formatted(Format.number(results.config().fakeVariants().relativeActivation())),
+                .formatted(results.config().fakeVariants().relativeActivation()),
             relative);
       }
     }

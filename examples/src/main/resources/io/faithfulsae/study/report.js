@@ -17,3 +17,5 @@ document.querySelectorAll("th button").forEach(button => {
     rows.forEach(row => body.appendChild(row));
   });
 });
+// On paper nothing can be unfolded.
+addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(details => { details.open = true; }));
