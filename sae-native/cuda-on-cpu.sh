@@ -25,7 +25,7 @@ if [ -n "$library_only" ]; then
 else
     mode=(-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 fi
-flags=("${mode[@]}" -std=c++17 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas
+flags=("${mode[@]}" -std=c++17 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi
     -DSAE_SCORE_BYTES=65536 -DSAE_DENSE_BYTES=2048 -DSAE_SUM_BLOCKS=3)
 printf '%s\0' "$native"/cuda/*.cu "$shim"/cuda_on_cpu.cpp | xargs -0 -P "$(nproc)" -I{} \
     sh -c 'object=$1/cuda-on-cpu-objects/$(basename "$2").o; shift; source=$1; shift

@@ -1,6 +1,8 @@
 /* cuda_on_cpu.cpp: fibers for the threads of a block, and a device memory that knows its bounds. See cuda_runtime.h. */
 #include "cuda_runtime.h"
 
+#include <cuda.h>
+
 #include <cstdarg>
 #include <cstdio>
 #include <map>
@@ -49,6 +51,8 @@ cuda_on_cpu_switch:
 )");
 extern "C" void cuda_on_cpu_switch(void **save, void *load);
 
+dim3 gridDim;
+
 namespace cuda_on_cpu {
 
 dim3 thread_index;
@@ -58,7 +62,8 @@ namespace {
 
 constexpr size_t kTotalBytes = size_t{1} << 30; // of device memory
 constexpr size_t kStackBytes = 64 * 1024;
-constexpr size_t kEntryBytes = 1024; // of a stack: the frames below a kernel's
+constexpr size_t kSharedAlignment = 1024; // of dynamic shared memory
+constexpr size_t kEntryBytes = 1024;      // of a stack: the frames below a kernel's
 
 [[noreturn]] void die(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void die(const char *format, ...) {
@@ -95,17 +100,34 @@ bool on_device(const void *address, size_t bytes) {
 
 /* ---- fibers ---- */
 
+enum class Wait { kNothing, kBlock, kCluster, kCondition };
+
 struct Fiber {
     void *stack_pointer = nullptr;
     std::unique_ptr<unsigned char[]> stack{new unsigned char[kStackBytes]};
     bool done = true;
-    enum { nothing, warp, block } waits_for = nothing;
+    Wait wait = Wait::kNothing;
+    bool (*ready)(const void *) = nullptr; // of kCondition
+    const void *argument = nullptr;
     const char *file = nullptr; // where it waits
     int line = 0;
+    uint64_t gathers = 0; // exchanges of its warp so far
     void *fake_stack = nullptr;
 };
 
-std::vector<Fiber> fibers;
+/* What the lanes of a warp hand to each other. A lane can be one exchange ahead of another, so two are kept. */
+struct Warp {
+    uint64_t words[2][kWarp][kWarpWords];
+    uint64_t arrived = 0; // in all exchanges
+    const char *file[2] = {};
+    int line[2] = {};
+};
+
+std::vector<Fiber> fibers; // of the cluster that runs
+std::vector<Warp> warps;
+std::vector<unsigned char *> shared; // dynamic shared memory of each block of the cluster
+unsigned threads_per_block = 0;
+unsigned first_block = 0;
 void *scheduler = nullptr; // its stack pointer
 void *scheduler_fake_stack = nullptr;
 const void *scheduler_stack = nullptr;
@@ -157,114 +179,171 @@ void prepare(Fiber &fiber) {
     }
     fiber.stack_pointer = frame;
     fiber.done = false;
-    fiber.waits_for = Fiber::nothing;
+    fiber.wait = Wait::kNothing;
+    fiber.gathers = 0;
 }
 
-void resume(Fiber &fiber, unsigned index) {
+void resume(unsigned index) {
+    Fiber &fiber = fibers[index];
     running = &fiber;
-    thread_index.x = index;
+    thread_index.x = index % threads_per_block;
+    block_index.x = first_block + index / threads_per_block;
+    fiber.wait = Wait::kNothing;
     start_switch(&scheduler_fake_stack, fiber.stack.get(), kStackBytes);
     cuda_on_cpu_switch(&scheduler, fiber.stack_pointer);
     finish_switch(scheduler_fake_stack, nullptr, nullptr);
 }
 
-/* All threads that are not done must wait at the same barrier, and none may have left before. */
-void check_barrier(unsigned threads) {
-    const Fiber &first = fibers[0];
-    for (unsigned i = 1; i < threads; i++) {
-        const Fiber &other = fibers[i];
-        if (other.done != first.done || (!first.done && (other.line != first.line || other.file != first.file))) {
-            die("cuda_on_cpu: thread 0 of block %u is at %s:%d, thread %u at %s:%d", block_index.x,
-                first.done ? "its end" : first.file, first.done ? 0 : first.line, i,
-                other.done ? "its end" : other.file, other.done ? 0 : other.line);
-        }
-    }
-}
-
-void wait_at(const char *file, int line, decltype(Fiber::waits_for) what) {
+void hand_over(Wait wait, const char *file, int line) {
     Fiber &self = *running;
+    self.wait = wait;
     self.file = file;
     self.line = line;
-    self.waits_for = what;
     start_switch(&self.fake_stack, scheduler_stack, scheduler_stack_bytes);
     cuda_on_cpu_switch(&self.stack_pointer, scheduler);
     finish_switch(self.fake_stack, &scheduler_stack, &scheduler_stack_bytes);
 }
 
-constexpr unsigned kWarp = 32;
-uint64_t lanes[2][1024]; // what each thread passes to a warp function, this call's and the last one's
-unsigned parity[1024];   // which of the two is this call's
-
-/* Lets go every warp whose threads have all come to a warp function. */
-bool release_warps(unsigned threads) {
-    bool any = false;
-    for (unsigned first = 0; first < threads; first += kWarp) {
-        const unsigned end = std::min(first + kWarp, threads);
-        unsigned waiting = 0;
-        for (unsigned i = first; i < end; i++) {
-            waiting += fibers[i].waits_for == Fiber::warp ? 1 : 0;
-        }
-        if (waiting == 0) {
-            continue;
-        }
-        if (waiting != end - first) {
-            die("cuda_on_cpu: %u threads of the warp from thread %u of block %u are at a warp function, the others are "
-                "not",
-                waiting, first, block_index.x);
-        }
-        for (unsigned i = first; i < end; i++) {
-            fibers[i].waits_for = Fiber::nothing;
-        }
-        any = true;
+/* Lets fibers [first, last) pass when all of them wait at the same barrier. None may have ended before. */
+bool release(unsigned first, unsigned last, Wait wait) {
+    unsigned waiting = 0;
+    unsigned done = 0;
+    for (unsigned i = first; i < last; i++) {
+        waiting += !fibers[i].done && fibers[i].wait == wait;
+        done += fibers[i].done;
     }
-    return any;
+    if (waiting == 0 || waiting + done < last - first) {
+        return false;
+    }
+    const Fiber &one = fibers[first];
+    for (unsigned i = first + 1; i < last; i++) {
+        const Fiber &other = fibers[i];
+        if (other.done != one.done || other.line != one.line || other.file != one.file) {
+            die("cuda_on_cpu: thread 0 of block %u is at %s:%d, thread %u at %s:%d", first_block,
+                one.done ? "its end" : one.file, one.done ? 0 : one.line, i, other.done ? "its end" : other.file,
+                other.done ? 0 : other.line);
+        }
+    }
+    for (unsigned i = first; i < last; i++) {
+        fibers[i].wait = Wait::kNothing;
+    }
+    return true;
+}
+
+bool all_done(unsigned count) {
+    return std::all_of(fibers.begin(), fibers.begin() + count, [](const Fiber &fiber) { return fiber.done; });
+}
+
+void run_cluster(std::vector<unsigned> &order) {
+    const auto count = static_cast<unsigned>(order.size());
+    warps.assign(count / kWarp + 1, Warp());
+    for (unsigned i = 0; i < count; i++) {
+        prepare(fibers[i]);
+    }
+    while (!all_done(count)) {
+        bool progress = false;
+        std::shuffle(order.begin(), order.end(), shuffler());
+        for (const unsigned i : order) {
+            const Fiber &fiber = fibers[i];
+            if (!fiber.done &&
+                (fiber.wait == Wait::kNothing || (fiber.wait == Wait::kCondition && fiber.ready(fiber.argument)))) {
+                resume(i);
+                progress = true;
+            }
+        }
+        for (unsigned first = 0; first < count; first += threads_per_block) {
+            progress |= release(first, first + threads_per_block, Wait::kBlock);
+        }
+        progress |= release(0, count, Wait::kCluster);
+        if (!progress && !all_done(count)) {
+            for (unsigned i = 0; i < count; i++) {
+                if (!fibers[i].done) {
+                    std::fprintf(stderr, "cuda_on_cpu: block %u thread %u waits at %s:%d\n",
+                                 first_block + i / threads_per_block, i % threads_per_block, fibers[i].file,
+                                 fibers[i].line);
+                }
+            }
+            die("cuda_on_cpu: threads wait for each other");
+        }
+    }
 }
 
 } // namespace
 
-void barrier(const char *file, int line) { wait_at(file, line, Fiber::block); }
+void barrier(const char *file, int line) { hand_over(Wait::kBlock, file, line); }
 
-uint64_t exchange(uint64_t bits, unsigned from_lane) {
-    const unsigned thread = thread_index.x;
-    parity[thread] ^= 1;
-    uint64_t(&values)[1024] = lanes[parity[thread]];
-    values[thread] = bits;
-    wait_at(__FILE__, __LINE__, Fiber::warp); // who is here again has been read by all: they passed the call between
-    return values[thread / kWarp * kWarp + from_lane];
+void cluster_barrier(const char *file, int line) { hand_over(Wait::kCluster, file, line); }
+
+void wait_until(bool (*ready)(const void *), const void *argument, const char *file, int line) {
+    if (!ready(argument)) {
+        running->ready = ready;
+        running->argument = argument;
+        hand_over(Wait::kCondition, file, line);
+    }
 }
 
-void run_grid(unsigned blocks, unsigned threads, const std::function<void()> &kernel) {
-    if (blocks == 0 || threads == 0 || threads > 1024) {
-        die("cuda_on_cpu: a launch of %u blocks of %u threads", blocks, threads);
+const uint64_t (*warp_gather(const uint64_t (&words)[kWarpWords], const char *file, int line))[kWarpWords] {
+    const unsigned index = fiber_index();
+    Warp &warp = warps[index / kWarp];
+    const unsigned slot = running->gathers++ % 2;
+    const uint64_t complete = running->gathers * kWarp;
+    if (warp.arrived == complete - kWarp) { // the first lane
+        warp.file[slot] = file;
+        warp.line[slot] = line;
+    } else if (warp.file[slot] != file || warp.line[slot] != line) {
+        die("cuda_on_cpu: lanes of a warp are at %s:%d and %s:%d", warp.file[slot], warp.line[slot], file, line);
+    }
+    std::copy(std::begin(words), std::end(words), warp.words[slot][index % kWarp]);
+    warp.arrived++;
+    const std::pair<const Warp *, uint64_t> wanted(&warp, complete);
+    wait_until(
+        [](const void *argument) {
+            const auto &[of, count] = *static_cast<const std::pair<const Warp *, uint64_t> *>(argument);
+            return of->arrived >= count;
+        },
+        &wanted, file, line);
+    return warp.words[slot];
+}
+
+unsigned char *dynamic_shared(unsigned rank) { return shared[rank]; }
+
+unsigned cluster_rank() { return block_index.x - first_block; }
+
+unsigned cluster_blocks() { return static_cast<unsigned>(shared.size()); }
+
+unsigned fiber_index() { return static_cast<unsigned>(running - fibers.data()); }
+
+void run_grid(const Launch &launch, const std::function<void()> &kernel) {
+    const auto [blocks, threads, shared_bytes, cluster] = launch;
+    threads_per_block = threads;
+    if (blocks == 0 || threads_per_block == 0 || threads_per_block > 1024 || threads_per_block % kWarp != 0 ||
+        blocks % cluster != 0) {
+        die("cuda_on_cpu: a launch of %u blocks of %u threads in clusters of %u", blocks, threads_per_block, cluster);
     }
     const DeviceScope scope;
-    if (fibers.size() < threads) {
-        fibers.resize(threads);
+    std::vector<unsigned> order(threads_per_block * cluster);
+    if (fibers.size() < order.size()) {
+        fibers.resize(order.size());
     }
-    body = &kernel;
-    std::vector<unsigned> order(threads);
-    for (unsigned i = 0; i < threads; i++) {
+    for (unsigned i = 0; i < order.size(); i++) {
         order[i] = i;
     }
-    for (unsigned block = 0; block < blocks; block++) {
-        block_index = dim3(block);
-        for (unsigned i = 0; i < threads; i++) {
-            prepare(fibers[i]);
-        }
-        do {
-            std::shuffle(order.begin(), order.end(), shuffler());
-            do {
-                for (const unsigned i : order) {
-                    if (!fibers[i].done && fibers[i].waits_for == Fiber::nothing) {
-                        resume(fibers[i], i);
-                    }
-                }
-            } while (release_warps(threads));
-            check_barrier(threads);
-            for (unsigned i = 0; i < threads; i++) {
-                fibers[i].waits_for = Fiber::nothing;
+    body = &kernel;
+    gridDim = dim3(blocks);
+    for (first_block = 0; first_block < blocks; first_block += cluster) {
+        for (unsigned rank = 0; rank < cluster; rank++) {
+            void *memory = nullptr;
+            if (posix_memalign(&memory, kSharedAlignment, std::max<size_t>(shared_bytes, 1)) != 0) {
+                die("cuda_on_cpu: no memory");
             }
-        } while (!fibers[0].done);
+            std::memset(memory, 0xFF, shared_bytes);
+            shared.push_back(static_cast<unsigned char *>(memory));
+        }
+        run_cluster(order);
+        for (unsigned char *memory : shared) {
+            std::free(memory);
+        }
+        shared.clear();
     }
 }
 
@@ -432,5 +511,32 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int) {
     properties->major = 9;
     properties->totalGlobalMem = kTotalBytes;
     properties->multiProcessorCount = 3;
+    properties->sharedMemPerBlockOptin = 232448;
     return cudaSuccess;
+}
+
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned, unsigned long long,
+                                             cudaDriverEntryPointQueryResult *result) {
+    const bool known = std::strcmp(symbol, "cuTensorMapEncodeTiled") == 0;
+    *function = known ? reinterpret_cast<void *>(&cuTensorMapEncodeTiled) : nullptr;
+    *result = known ? cudaDriverEntryPointSuccess : cudaDriverEntryPointSymbolNotFound;
+    return cudaSuccess;
+}
+
+/* Two dimensions and the 128-byte swizzle only; what the real function refuses is refused. */
+CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *address,
+                                const cuuint64_t *dimensions, const cuuint64_t *strides, const cuuint32_t *box,
+                                const cuuint32_t *element_strides, CUtensorMapInterleave interleave,
+                                CUtensorMapSwizzle swizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill fill) {
+    const bool valid = type == CU_TENSOR_MAP_DATA_TYPE_BFLOAT16 && rank == 2 &&
+                       reinterpret_cast<uintptr_t>(address) % 16 == 0 && strides[0] % 16 == 0 && dimensions[0] > 0 &&
+                       dimensions[1] > 0 && dimensions[0] <= UINT32_MAX && dimensions[1] <= UINT32_MAX &&
+                       box[0] * 2 == 128 && box[1] <= 256 && element_strides[0] == 1 && element_strides[1] == 1 &&
+                       interleave == CU_TENSOR_MAP_INTERLEAVE_NONE && swizzle == CU_TENSOR_MAP_SWIZZLE_128B &&
+                       fill == CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE;
+    if (!valid) {
+        return CUDA_ERROR_INVALID_VALUE;
+    }
+    *map = {static_cast<const unsigned char *>(address), {dimensions[0], dimensions[1]}, strides[0], {box[0], box[1]}};
+    return CUDA_SUCCESS;
 }

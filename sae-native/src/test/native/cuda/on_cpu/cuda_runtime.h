@@ -3,13 +3,15 @@
  * and compiled as C++, where there is no GPU. It checks logic. It says nothing about speed, and memory is sequentially
  * consistent here, so it cannot show every missing barrier.
  *
- * Blocks run one after the other. The threads of a block are fibers; __syncthreads and the warp functions hand over to the
- * next one. Between two of them they run in a shuffled order (seed: CUDA_ON_CPU_SEED), so that results that hang on the
- * order differ. What a stream is given while it captures is kept, with the arguments of that moment, and runs whenever
- * the graph is launched.
- * Device memory is filled with 0xFF (NaN). With AddressSanitizer it is poisoned outside kernels and copies, so host code
- * that touches it is caught, as are kernels that leave their arrays. A barrier that only some threads reach, a copy in the
- * wrong direction and a launch that does not fit end the program.
+ * Blocks run one after the other, those of a cluster together. The threads of a block are fibers; what waits (a barrier, a
+ * warp function, a condition on shared memory) hands over to the next one. Between two waits they run in a shuffled order
+ * (seed: CUDA_ON_CPU_SEED), so that results that hang on the order differ. What a stream is given while it captures is
+ * kept, with the arguments of that moment, and runs whenever the graph is launched.
+ * Device and dynamic shared memory are filled with 0xFF (NaN). With AddressSanitizer device memory is poisoned outside
+ * kernels and copies, so host code that touches it is caught, as are kernels that leave their arrays. A barrier that only
+ * some threads reach, threads that wait for each other, a copy in the wrong direction and a launch that does not fit end
+ * the program.
+ * Warp functions take the full mask only. Static shared memory is one for all blocks, so clusters use dynamic memory.
  */
 #ifndef SAE_CUDA_ON_CPU_H
 #define SAE_CUDA_ON_CPU_H
@@ -27,8 +29,11 @@
 
 #define __global__
 #define __device__
+#define __host__
 #define __shared__ static
-#define __launch_bounds__(threads)
+#define __launch_bounds__(...)
+#define __grid_constant__
+#define __align__(bytes) alignas(bytes)
 #define __syncthreads() cuda_on_cpu::barrier(__FILE__, __LINE__)
 
 struct dim3 {
@@ -39,6 +44,7 @@ struct dim3 {
 
 enum cudaError_t {
     cudaSuccess = 0,
+    cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35
@@ -81,6 +87,17 @@ struct cudaDeviceProp {
     int minor;
     size_t totalGlobalMem;
     int multiProcessorCount;
+    size_t sharedMemPerBlockOptin;
+};
+
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension = 4 };
+struct cudaLaunchAttribute {
+    cudaLaunchAttributeID id;
+    struct {
+        struct {
+            unsigned x, y, z;
+        } clusterDim;
+    } val;
 };
 
 struct cudaLaunchConfig_t {
@@ -88,31 +105,44 @@ struct cudaLaunchConfig_t {
     dim3 blockDim;
     size_t dynamicSmemBytes;
     cudaStream_t stream;
+    cudaLaunchAttribute *attrs;
+    unsigned numAttrs;
 };
+
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize = 8 };
+enum cudaDriverEntryPointQueryResult { cudaDriverEntryPointSuccess = 0, cudaDriverEntryPointSymbolNotFound = 1 };
+enum { cudaEnableDefault = 0 };
+
+extern dim3 gridDim;
 
 namespace cuda_on_cpu {
 
 extern dim3 thread_index;
 extern dim3 block_index;
 
+constexpr unsigned kWarp = 32;
+constexpr unsigned kWarpWords = 4; // 64-bit words that a lane can hand to the others at once
+
 void barrier(const char *file, int line);
-void run_grid(unsigned blocks, unsigned threads, const std::function<void()> &kernel);
+void cluster_barrier(const char *file, int line);
+/* Hands over until `ready` holds. */
+void wait_until(bool (*ready)(const void *), const void *argument, const char *file, int line);
+/* Every lane of the warp gives kWarpWords words and gets those of all lanes, [lane][word]; they hold until its next call. */
+const uint64_t (*warp_gather(const uint64_t (&words)[kWarpWords], const char *file, int line))[kWarpWords];
+unsigned char *dynamic_shared(unsigned rank);
+unsigned cluster_rank();
+unsigned cluster_blocks();
+unsigned fiber_index(); // of the running thread, in its cluster
+struct Launch {
+    unsigned blocks;
+    unsigned threads;
+    size_t shared_bytes; // dynamic
+    unsigned cluster;    // blocks
+};
+void run_grid(const Launch &launch, const std::function<void()> &kernel);
 
 /* Does it now, or keeps it for the graph that is being captured. */
 void enqueue(std::function<void()> work);
-
-/* The value that a lane of the calling thread's warp passes to the same call. */
-uint64_t exchange(uint64_t bits, unsigned from_lane);
-
-template <typename T>
-T shuffle(T value, unsigned from_lane) {
-    static_assert(sizeof(T) <= sizeof(uint64_t) && std::is_trivially_copyable_v<T>, "a shuffled value");
-    uint64_t bits = 0;
-    std::memcpy(&bits, &value, sizeof value);
-    bits = exchange(bits, from_lane);
-    std::memcpy(&value, &bits, sizeof value);
-    return value;
-}
 
 /* While one exists device memory may be touched. */
 class DeviceScope {
@@ -132,6 +162,8 @@ cudaError_t cudaHostAlloc(void **address, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void *address);
 cudaError_t cudaMemsetAsync(void *address, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned version,
+                                             unsigned long long flags, cudaDriverEntryPointQueryResult *result);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const void *address);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
@@ -157,25 +189,22 @@ inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSucce
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 
+template <typename Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel *, cudaFuncAttribute, int) {
+    return cudaSuccess;
+}
+
 template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(Parameters...),
                                Arguments &&...arguments) {
     const auto kept = std::tuple<std::decay_t<Parameters>...>(arguments...);
     const std::function<void()> call = [kernel, kept] { std::apply(kernel, kept); };
-    cuda_on_cpu::enqueue([call, blocks = config->gridDim.x, threads = config->blockDim.x] {
-        cuda_on_cpu::run_grid(blocks, threads, call);
-    });
+    cuda_on_cpu::Launch launch{config->gridDim.x, config->blockDim.x, config->dynamicSmemBytes, 1};
+    for (unsigned i = 0; i < config->numAttrs; i++) {
+        launch.cluster = config->attrs[i].val.clusterDim.x;
+    }
+    cuda_on_cpu::enqueue([call, launch] { cuda_on_cpu::run_grid(launch, call); });
     return cudaSuccess;
-}
-
-template <typename T>
-T __shfl_xor_sync(unsigned, T value, int lane_mask) {
-    return cuda_on_cpu::shuffle(value, threadIdx.x % 32 ^ static_cast<unsigned>(lane_mask));
-}
-
-template <typename T>
-T __shfl_sync(unsigned, T value, int lane) {
-    return cuda_on_cpu::shuffle(value, static_cast<unsigned>(lane) % 32);
 }
 
 template <typename T>
@@ -190,6 +219,12 @@ void __stcs(T *address, T value) {
 
 inline unsigned atomicAdd(unsigned *address, unsigned value) {
     const unsigned old = *address;
+    *address += value;
+    return old;
+}
+
+inline int atomicAdd(int *address, int value) {
+    const int old = *address;
     *address += value;
     return old;
 }
@@ -210,6 +245,47 @@ inline float __uint_as_float(unsigned bits) {
     float value;
     std::memcpy(&value, &bits, sizeof value);
     return value;
+}
+
+inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
+inline int __ffs(unsigned bits) { return __builtin_ffs(static_cast<int>(bits)); }
+inline float __ldg(const float *address) { return *address; }
+
+template <typename T>
+T __shfl_sync(unsigned, T value, int lane, const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    uint64_t words[cuda_on_cpu::kWarpWords] = {};
+    static_assert(sizeof value <= sizeof words[0], "one word");
+    std::memcpy(words, &value, sizeof value);
+    const auto all = cuda_on_cpu::warp_gather(words, file, line);
+    std::memcpy(&value, all[static_cast<unsigned>(lane) % cuda_on_cpu::kWarp], sizeof value);
+    return value;
+}
+
+template <typename T>
+T __shfl_xor_sync(unsigned mask, T value, int bits, const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    return __shfl_sync(mask, value, static_cast<int>(threadIdx.x) ^ bits, file, line);
+}
+
+/* As on the device, a lane without a partner keeps its own value. */
+template <typename T>
+T __shfl_up_sync(unsigned mask, T value, unsigned by, const char *file = __builtin_FILE(),
+                 int line = __builtin_LINE()) {
+    const unsigned lane = threadIdx.x % cuda_on_cpu::kWarp;
+    return __shfl_sync(mask, value, static_cast<int>(lane >= by ? lane - by : lane), file, line);
+}
+
+inline unsigned __ballot_sync(unsigned, bool vote, const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    const uint64_t words[cuda_on_cpu::kWarpWords] = {vote ? 1u : 0u};
+    const auto all = cuda_on_cpu::warp_gather(words, file, line);
+    unsigned result = 0;
+    for (unsigned lane = 0; lane < cuda_on_cpu::kWarp; lane++) {
+        result |= static_cast<unsigned>(all[lane][0]) << lane;
+    }
+    return result;
+}
+
+inline void __syncwarp(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
+    __ballot_sync(0xFFFFFFFFu, false, file, line);
 }
 
 #endif
