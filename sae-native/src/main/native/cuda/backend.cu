@@ -1,5 +1,7 @@
 /* backend.cu: the one exported symbol, and contexts: which device, and whether there is one. */
+#include <array>
 #include <memory>
+#include <optional>
 
 #include "../common/text.h"
 #include "operations.h"
@@ -48,32 +50,78 @@ cudaDeviceProp usable_device(int device) {
     return properties;
 }
 
-/* A value that is one of two words: true for the first. */
-bool is_first(const std::string &key, const std::string &value, const char *first, const char *second) {
-    require(value == first || value == second, (key + " to be " + first + " or " + second).c_str(), value);
-    return value == first;
+std::string version_text(const cudaDeviceProp &properties) {
+    return std::to_string(properties.major) + "." + std::to_string(properties.minor);
 }
 
-void read_options(const char *options, Context &context) {
-    for (const auto &[key, value] : parse_options(options)) {
-        if (key == "stream") {
-            context.stream = reinterpret_cast<cudaStream_t>(parse_integer(key, value, 1, INT64_MAX));
-            context.owns_stream = false;
-        } else if (key == "step") {
-            context.fused_step = is_first(key, value, "fused", "plain");
-        } else if (key == "graph") {
-            context.graphs = is_first(key, value, "on", "off");
-        } else if (key == "moments") {
-            context.bf16_moments = is_first(key, value, "bf16", "fp32");
-        } else {
-            require(key == "device", "the CUDA backend's options device, stream, step, graph and moments", key);
-            context.device = static_cast<int>(parse_integer(key, value, 0, INT_MAX));
+constexpr std::array<const char *, 3> kKernels = {"plain", "sm80", "sm90"};      // by Kernels
+constexpr std::array<const char *, 2> kPrecisions = {"fp32", "bf16"};            // by Precision
+constexpr std::array<const char *, 3> kScorings = {"dense", "chunked", "fused"}; // by Scoring
+constexpr std::array<const char *, 2> kSteps = {"fused", "plain"};
+constexpr std::array<const char *, 2> kGraphs = {"on", "off"};
+
+/* Place of `value` among `names`. */
+template <size_t count>
+int parse_name(const std::string &key, const std::string &value, const std::array<const char *, count> &names) {
+    std::string expected = "option " + key + " to be one of";
+    for (size_t i = 0; i < count; i++) {
+        if (value == names[i]) {
+            return static_cast<int>(i);
         }
+        expected += std::string(i == 0 ? " " : ", ") + names[i];
+    }
+    require(false, expected.c_str(), value);
+    return 0;
+}
+
+/* Sets the context's kernels: those that were asked for, or the best ones the device can run. */
+void choose_kernels(std::optional<Kernels> wanted, Context &context) {
+    const cudaDeviceProp &properties = context.properties;
+    void *function = nullptr;
+    cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+    if (properties.major == 9 &&
+        cudaGetDriverEntryPointByVersion("cuTensorMapEncodeTiled", &function, 12000, cudaEnableDefault, &found) ==
+            cudaSuccess &&
+        found == cudaDriverEntryPointSuccess) {
+        context.encode_map = reinterpret_cast<decltype(context.encode_map)>(function);
+    }
+    cudaGetLastError();
+    context.kernels = wanted.value_or(context.encode_map != nullptr ? Kernels::kSm90 : Kernels::kSm80);
+    if (context.kernels == Kernels::kSm90 && context.encode_map == nullptr) {
+        fail(SAE_INVALID_ARGUMENT,
+             "expected kernels=plain or kernels=sm80 on this device, got kernels=sm90, which needs "
+             "compute capability 9.0 and a driver for CUDA 12 or newer; " +
+                 std::string(properties.name) + " has " + version_text(properties));
     }
 }
 
-std::string version_text(const cudaDeviceProp &properties) {
-    return std::to_string(properties.major) + "." + std::to_string(properties.minor);
+/* Returns the kernels that were asked for. */
+std::optional<Kernels> read_options(const char *options, Context &context) {
+    std::optional<Kernels> kernels;
+    for (const auto &[key, value] : parse_options(options)) {
+        if (key == "kernels") {
+            kernels = static_cast<Kernels>(parse_name(key, value, kKernels));
+        } else if (key == "precision") {
+            context.precision = static_cast<Precision>(parse_name(key, value, kPrecisions));
+        } else if (key == "encode") {
+            context.scoring = static_cast<Scoring>(parse_name(key, value, kScorings));
+        } else if (key == "stream") {
+            context.stream = reinterpret_cast<cudaStream_t>(parse_integer(key, value, 1, INT64_MAX));
+            context.owns_stream = false;
+        } else if (key == "step") {
+            context.fused_step = parse_name(key, value, kSteps) == 0;
+        } else if (key == "graph") {
+            context.graphs = parse_name(key, value, kGraphs) == 0;
+        } else if (key == "moments") {
+            context.bf16_moments = parse_name(key, value, kPrecisions) == 1;
+        } else {
+            require(key == "device",
+                    "the CUDA backend's options device, stream, kernels, precision, encode, step, graph and moments",
+                    key);
+            context.device = static_cast<int>(parse_integer(key, value, 0, INT_MAX));
+        }
+    }
+    return kernels;
 }
 
 } // namespace
@@ -90,8 +138,9 @@ sae_status probe(char *text, int64_t capacity) {
 sae_status context_open(const char *options, void **context) {
     return guarded([&] {
         auto made = std::make_unique<Context>();
-        read_options(options, *made);
+        const std::optional<Kernels> kernels = read_options(options, *made);
         made->properties = usable_device(made->device);
+        choose_kernels(kernels, *made);
         made->activate();
         if (made->owns_stream) {
             check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "making a stream");
@@ -105,9 +154,12 @@ sae_status context_describe(void *handle, char *text, int64_t capacity) {
         const Context &context = *static_cast<Context *>(handle);
         const cudaDeviceProp &properties = context.properties;
         const std::string isa = "sm_" + std::to_string(properties.major) + std::to_string(properties.minor);
+        const std::string encoder = std::string("own, kernels=") + kKernels[static_cast<size_t>(context.kernels)] +
+                                    " precision=" + kPrecisions[static_cast<size_t>(context.precision)] +
+                                    " encode=" + kScorings[static_cast<size_t>(context.scoring)];
         copy_text("{\"backend\":\"cuda\",\"device\":" + json_string(properties.name) + ",\"isa\":" + json_string(isa) +
-                      ",\"ordinal\":" + std::to_string(context.device) +
-                      ",\"threads\":0,\"blas\":\"own\",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
+                      ",\"ordinal\":" + std::to_string(context.device) + ",\"threads\":0,\"blas\":" +
+                      json_string(encoder) + ",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
                       ",\"abi_version\":" + std::to_string(SAE_ABI_VERSION) + "}",
                   text, capacity);
     });

@@ -7,6 +7,7 @@
 #ifndef SAE_CUDA_DEVICE_H
 #define SAE_CUDA_DEVICE_H
 
+#include <cuda.h>
 #include <cuda_runtime.h>
 
 #include <climits>
@@ -35,20 +36,40 @@ inline void check(cudaError_t error, const char *what) {
 
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/* One-dimensional launch of kThreads threads a block. */
+struct Grid { // one-dimensional
+    int64_t blocks;
+    int threads;
+    int shared_bytes; // dynamic
+    int cluster;      // blocks; 1: no clusters
+};
+
 template <typename... Parameters, typename... Arguments>
-cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, cudaStream_t stream, Arguments &&...arguments) {
-    if (blocks == 0) {
+cudaError_t launch(const Grid &grid, void (*kernel)(Parameters...), cudaStream_t stream, Arguments &&...arguments) {
+    if (grid.blocks == 0) {
         return cudaSuccess;
     }
-    if (blocks > INT_MAX) {
+    if (grid.blocks > INT_MAX) {
         return cudaErrorInvalidConfiguration;
     }
+    cudaLaunchAttribute cluster{};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim.x = static_cast<unsigned>(grid.cluster);
+    cluster.val.clusterDim.y = 1;
+    cluster.val.clusterDim.z = 1;
     cudaLaunchConfig_t config{};
-    config.gridDim = dim3(static_cast<unsigned>(blocks));
-    config.blockDim = dim3(kThreads);
+    config.gridDim = dim3(static_cast<unsigned>(grid.blocks));
+    config.blockDim = dim3(static_cast<unsigned>(grid.threads));
+    config.dynamicSmemBytes = static_cast<size_t>(grid.shared_bytes);
     config.stream = stream;
+    config.attrs = &cluster;
+    config.numAttrs = grid.cluster > 1 ? 1 : 0;
     return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
+}
+
+/* kThreads threads a block, nothing else. */
+template <typename... Parameters, typename... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, cudaStream_t stream, Arguments &&...arguments) {
+    return launch({blocks, kThreads, 0, 1}, kernel, stream, std::forward<Arguments>(arguments)...);
 }
 
 /* Device memory, freed with the object. */
@@ -87,7 +108,7 @@ class DeviceMemory {
 };
 
 /* Refuses with numbers what would not fit, before anything is allocated. `returned`: bytes that are freed first. */
-inline void require_memory(int64_t bytes, int64_t returned, const std::string &what, const char *mend) {
+inline void require_memory(int64_t bytes, int64_t returned, const std::string &what, const std::string &mend) {
     size_t free_bytes = 0;
     size_t total = 0;
     check(cudaMemGetInfo(&free_bytes, &total), "asking for free device memory");
@@ -177,9 +198,18 @@ class Event {
     cudaEvent_t event_ = nullptr;
 };
 
+/* Options of a context that say how it encodes (encode_topk.cu). */
+enum class Kernels { kPlain, kSm80, kSm90 };     // for pre-activations in bf16
+enum class Precision { kFloat32, kBf16 };        // of the values that are chosen and returned
+enum class Scoring { kDense, kChunked, kFused }; // what exists of the matrix of pre-activations at a time
+
 struct Context {
     int device = 0;
     cudaDeviceProp properties{};
+    Kernels kernels = Kernels::kPlain;
+    Precision precision = Precision::kFloat32;
+    Scoring scoring = Scoring::kFused;
+    decltype(&cuTensorMapEncodeTiled) encode_map = nullptr; // of the driver; for kSm90
     cudaStream_t stream = nullptr;
     bool owns_stream = true;
     cudaStream_t copies = nullptr; // uploads run here, beside `stream`; made by the first
@@ -214,6 +244,13 @@ struct Buffer {
     }
 };
 
+/* W_enc in bf16, for the screen; made again before it is used when parameters have changed. */
+struct Shadow {
+    DeviceMemory rounded;
+    DeviceMemory bounds;
+    mutable bool current = false;
+};
+
 struct Params {
     Context *context = nullptr;
     int64_t d_in = 0;
@@ -222,6 +259,7 @@ struct Params {
     DeviceMemory tensors[4];     // by SAE_W_ENC ...
     DeviceMemory weight_squares; // double [2]: sums of squares of W_enc and W_dec, for the bound on the gradient norm
     mutable bool weight_squares_stale = true;
+    Shadow shadow; // empty where the context or the shape has no use for it
 
     float *tensor(int32_t which) const { return tensors[which].as<float>(); }
     int64_t elements(int32_t which) const {

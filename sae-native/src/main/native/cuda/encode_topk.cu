@@ -1,24 +1,100 @@
-/* encode_topk.cu: sae_encode_topk: prepare rows, dense scores by chunks of rows (matmul_nt.cuh), top-k (topk.cuh). */
+/*
+ * encode_topk.cu: sae_encode_topk, and the choice of latents that training shares with it.
+ *
+ * Four ways, by the context's options and the shape:
+ *   dense float32   scores by matmul_nt.cuh in chunks of rows, top-k; where no screen pays: few or narrow latents, k that is
+ *                   large for them, and choices among listed (dead) latents
+ *   dense bf16      precision=bf16: the same with bf16 operands and the tensor cores
+ *   chunked         precision=fp32: a chunk of rows (<= 24 MiB of scores, which stay in L2) is screened in bf16, candidates
+ *                   are settled in float32 (select.cuh)
+ *   fused           either precision: dense scores of the first latents only, enough for a threshold a row; then rounds that
+ *                   list what passes it (epilogue.cuh), each round a multiple of the latents so far; pre-activations never
+ *                   reach memory. Rows whose list does not fit are computed again from all latents.
+ * In float32 precision the three ways that may be taken differ in how a dot product is ordered, never in what is chosen
+ * among its values. Which way is the faster for which shape has not been measured yet.
+ */
 #include "encode_topk.cuh"
 
 #include <algorithm>
 
+#include "memory_plan.h"
 #include "operations.h"
 
 namespace sae::cuda {
 namespace {
 
 #ifndef SAE_SCORE_BYTES // tests on the CPU make it small
-#define SAE_SCORE_BYTES (64 << 20)
+#define SAE_SCORE_BYTES (24 << 20)
 #endif
-constexpr int64_t kScoreBytes = SAE_SCORE_BYTES; // dense scores that exist at a time
-constexpr int64_t kLeastRows = 64;               // fewer rows would leave tiles of the matrix product empty
+constexpr int64_t kScores = SAE_SCORE_BYTES / static_cast<int64_t>(sizeof(float)); // that exist at a time
+constexpr int64_t kLeastRows = 128; // fewer rows would leave tiles of the matrix product empty
+constexpr int64_t kListedRows = 8192;
+constexpr int64_t kCapacityPerK = 24; // of a list; a round lists about k times the growth of the latents seen
+constexpr int64_t kLeastCapacity = 512;
+constexpr int64_t kMostCapacity = 4096;
+constexpr int64_t kLeastDepth = 32;       // narrower activations are not screened
+constexpr int64_t kLeastLatentsPerK = 16; // below this half the latents may be candidates
+constexpr int64_t kLeastLatents = 512;    // below this there is nothing to gain
+
+int64_t list_capacity(int64_t k) {
+    int64_t capacity = kLeastCapacity;
+    while (capacity < kMostCapacity && capacity < kCapacityPerK * k) {
+        capacity *= 2;
+    }
+    return capacity;
+}
+
+bool has_shadow(const Params &params) { return params.shadow.rounded.bytes() > 0; }
+
+/* Whether a choice of k among all latents uses lists. */
+bool is_listed(const Params &params, int64_t k) {
+    const bool bf16 = params.context->precision == Precision::kBf16;
+    return has_shadow(params) && k <= kMostListed && params.d_sae >= kLeastLatentsPerK * k &&
+           params.context->scoring != Scoring::kDense && (!bf16 || params.context->scoring == Scoring::kFused);
+}
+
+/* Latents of the first round: dense scores of this many fit. */
+int64_t first_round(int64_t rows, int64_t k) {
+    return std::max(kScores / rows / kLatentGroup * kLatentGroup, round_up(2 * k, kLatentGroup));
+}
 
 } // namespace
 
-cudaError_t launch_prepare_rows(const float *x, const float *b_dec, int64_t rows, int64_t d_in, float *centred,
-                                int *bad_row, cudaStream_t stream) {
-    return launch(prepare_rows_kernel, rows, stream, x, b_dec, d_in, centred, bad_row);
+int64_t shadow_bytes(const Params &params) {
+    const Context &context = *params.context;
+    const bool screened =
+        context.scoring != Scoring::kDense && params.d_in >= kLeastDepth && params.d_sae >= kLeastLatents;
+    const bool wanted = context.precision == Precision::kBf16 || screened;
+    return wanted ? memory::shadow_bytes(params.d_in, params.d_sae) : 0;
+}
+
+void make_shadow(Params &params) {
+    const int64_t bytes = shadow_bytes(params);
+    if (bytes > 0) {
+        const int64_t rounded = params.d_sae * round_up(params.d_in, kDepthStep) * 2;
+        params.shadow.rounded = DeviceMemory(rounded);
+        params.shadow.bounds = DeviceMemory(bytes - rounded);
+        static_assert(sizeof(LatentBound) == 12 && kLatentGroup == 256 && kDepthStep == 64, "as memory_plan.h counts");
+    }
+}
+
+void refresh_shadow(const Params &params) {
+    if (has_shadow(params) && !params.shadow.current) {
+        check(launch_round_latents(params.tensor(SAE_W_ENC), params.tensor(SAE_B_ENC), params.d_in, shadow_view(params),
+                                   params.context->stream),
+              "rounding the encoder");
+        params.shadow.current = true;
+    }
+}
+
+ShadowView shadow_view(const Params &params) {
+    auto *latents = params.shadow.bounds.as<LatentBound>();
+    return {params.shadow.rounded.as<uint16_t>(), latents, latents + params.d_sae, params.d_sae,
+            round_up(params.d_in, kDepthStep)};
+}
+
+cudaError_t launch_prepare_rows(const PrepareRows &rows, cudaStream_t stream) {
+    return launch(prepare_rows_kernel, divide_up(rows.rows, kRowsPerBlock), stream, rows);
 }
 
 void require_size(int64_t rows, int64_t k) {
@@ -44,34 +120,183 @@ int read_bad_row(const Context &context, const int *bad_row) {
     return row;
 }
 
-Selection::Selection(Carver &carver, int64_t rows_, int64_t d_sae, int64_t k_) : rows(rows_), k(k_) {
-    const int64_t fitting = kScoreBytes / (d_sae * static_cast<int64_t>(sizeof(float)));
-    chunk = std::min(rows, std::max(fitting, kLeastRows));
-    scores = carver.take<float>(chunk * d_sae);
-    keys = carver.take<uint64_t>(topk_scratch(chunk, k));
+Selection::Selection(Carver &carver, const Params &params, int64_t rows_, int64_t k_, int64_t widest)
+    : rows(rows_), k(k_) {
+    chunk = std::min(rows, std::max(kScores / params.d_sae, kLeastRows));
+    listed_rows = is_listed(params, k) ? std::min(rows, kListedRows) : 0;
+    capacity = list_capacity(k);
+    scored =
+        std::max(chunk * round_up(params.d_sae, 4),
+                 listed_rows * std::min(first_round(std::max<int64_t>(listed_rows, 1), k), round_up(params.d_sae, 4)));
+    scores = carver.take<float>(scored);
+    keys = carver.take<uint64_t>(topk_scratch(chunk, widest));
+    const bool shadow = has_shadow(params);
+    rounded.rounded = shadow ? carver.take<uint16_t>(rows * round_up(params.d_in, kDepthStep)) : nullptr;
+    rounded.bounds = shadow ? carver.take<RowBound>(rows) : nullptr;
+    list = carver.take<uint64_t>(listed_rows * capacity);
+    count = carver.take<int>(listed_rows);
+    threshold = carver.take<float>(listed_rows);
+    overflowed = carver.take<int>(listed_rows);
+    n_overflowed = carver.take<int>(1);
 }
 
-const float *prepare_rows(const Params &params, const float *x, int64_t rows, float *centred, int *bad_row) {
-    const cudaStream_t stream = params.context->stream;
+const float *prepare_rows(const Params &params, const Selection &selection, const float *x, int64_t rows,
+                          float *centred, int *bad_row) {
     const bool subtract = params.subtract_b_dec;
-    check(launch_prepare_rows(x, subtract ? params.tensor(SAE_B_DEC) : nullptr, rows, params.d_in,
-                              subtract ? centred : nullptr, bad_row, stream),
+    check(launch_prepare_rows({x, subtract ? params.tensor(SAE_B_DEC) : nullptr, rows, params.d_in,
+                               subtract ? centred : nullptr, bad_row, selection.rounded.rounded,
+                               selection.rounded.bounds, round_up(params.d_in, kDepthStep)},
+                              params.context->stream),
           "preparing rows");
     return subtract ? centred : x;
 }
 
+void round_rows(const Params &params, const Selection &selection, const float *input, int64_t rows, int *bad_row) {
+    if (has_shadow(params)) {
+        check(launch_prepare_rows({input, nullptr, rows, params.d_in, nullptr, bad_row, selection.rounded.rounded,
+                                   selection.rounded.bounds, round_up(params.d_in, kDepthStep)},
+                                  params.context->stream),
+              "rounding rows");
+    }
+}
+
+namespace {
+
+/* One choice for all rows; each way is a function. */
+class Encode {
+  public:
+    Encode(const Params &params, const Selection &selection, const float *input, int *indices, float *values)
+        : p_(params), c_(*params.context), s_(selection), input_(input), indices_(indices), values_(values) {}
+
+    void dense_float32(const int *among, const int *n_among) {
+        for (int64_t first = 0; first < s_.rows; first += s_.chunk) {
+            const int64_t rows = std::min(s_.chunk, s_.rows - first);
+            check(launch_matmul_nt(input_ + first * p_.d_in, rows, p_.tensor(SAE_W_ENC), p_.d_sae, p_.d_in, among,
+                                   n_among, p_.tensor(SAE_B_ENC), s_.scores, c_.stream),
+                  "scoring latents");
+            topk(first, rows, among, n_among);
+        }
+    }
+
+    void dense_bf16(const int *among, const int *n_among) {
+        for (int64_t first = 0; first < s_.rows; first += s_.chunk) {
+            const int64_t rows = std::min(s_.chunk, s_.rows - first);
+            Operands operands = operands_of(first, rows, 0, p_.d_sae);
+            operands.names = among;
+            operands.n_active = n_among;
+            check(launch_preactivations(c_, operands, ScoreTarget{s_.scores, p_.d_sae}), "scoring latents");
+            topk(first, rows, among, n_among);
+        }
+    }
+
+    void listed() {
+        const bool fused = c_.scoring == Scoring::kFused && p_.d_sae >= 2 * first_round(s_.listed_rows, s_.k);
+        const int64_t step = fused ? s_.listed_rows : s_.chunk;
+        for (int64_t first = 0; first < s_.rows; first += step) {
+            const int64_t rows = std::min(step, s_.rows - first);
+            check(cudaMemsetAsync(s_.n_overflowed, 0, sizeof(int), c_.stream), "clearing a count");
+            listed_rows(first, rows, fused ? first_round(s_.listed_rows, s_.k) : p_.d_sae);
+            recompute(std::min(s_.scored / p_.d_sae, rows));
+        }
+    }
+
+  private:
+    bool bounded() const { return c_.precision == Precision::kFloat32; }
+
+    Operands operands_of(int64_t first_row, int64_t rows, int64_t first, int64_t last) const {
+        return {s_.rounded.rounded + first_row * shadow_.depth,
+                rows,
+                shadow_.rounded,
+                p_.tensor(SAE_B_ENC),
+                p_.d_sae,
+                shadow_.depth,
+                nullptr,
+                nullptr,
+                first,
+                last};
+    }
+
+    void topk(int64_t first, int64_t rows, const int *among, const int *n_among) {
+        check(launch_topk(s_.scores, rows, p_.d_sae, n_among, among, s_.k, s_.keys, indices_ + first * s_.k,
+                          values_ + first * s_.k, c_.stream),
+              "choosing the top k");
+    }
+
+    /* Rounds over latents [0, width), then as many more as a list has room for. */
+    void listed_rows(int64_t first_row, int64_t rows, int64_t width) {
+        const RowBound *bounds = bounded() ? s_.rounded.bounds + first_row : nullptr;
+        const int64_t growth = std::max<int64_t>(s_.capacity / s_.k / 2, 2);
+        const int64_t stride = round_up(width, 4);
+        check(launch_preactivations(c_, operands_of(first_row, rows, 0, width), ScoreTarget{s_.scores, stride}),
+              "scoring the first latents");
+        Choice choice{};
+        choice.k = s_.k;
+        choice.columns = p_.d_sae;
+        choice.scores = s_.scores;
+        choice.width = width;
+        choice.stride = stride;
+        choice.list = s_.list;
+        choice.count = s_.count;
+        choice.threshold = s_.threshold;
+        choice.capacity = s_.capacity;
+        choice.rows = bounds;
+        choice.latents = shadow_.latents;
+        choice.groups = shadow_.groups;
+        choice.input = input_ + first_row * p_.d_in;
+        choice.w_enc = p_.tensor(SAE_W_ENC);
+        choice.b_enc = p_.tensor(SAE_B_ENC);
+        choice.d_in = p_.d_in;
+        choice.last = width == p_.d_sae;
+        choice.indices = indices_ + first_row * s_.k;
+        choice.values = values_ + first_row * s_.k;
+        choice.overflowed = s_.overflowed;
+        choice.n_overflowed = s_.n_overflowed;
+        choice.first_row = first_row;
+        check(launch_choose(choice, rows, c_.stream), "choosing candidates");
+        choice.scores = nullptr;
+        for (int64_t seen = width; seen < p_.d_sae;) {
+            const int64_t next = std::min(seen * growth, p_.d_sae);
+            check(
+                launch_preactivations(c_, operands_of(first_row, rows, seen, next),
+                                      ListTarget{s_.list, s_.count, s_.threshold, s_.capacity, bounds, shadow_.groups}),
+                "listing candidates");
+            choice.last = next == p_.d_sae;
+            check(launch_choose(choice, rows, c_.stream), "choosing candidates");
+            seen = next;
+        }
+    }
+
+    void recompute(int64_t slots) {
+        const bool float32 = bounded();
+        check(launch_recompute({s_.overflowed, s_.n_overflowed, input_, p_.tensor(SAE_W_ENC), p_.tensor(SAE_B_ENC),
+                                p_.d_in, float32 ? nullptr : s_.rounded.rounded, shadow_.rounded, shadow_.depth,
+                                p_.d_sae, s_.k, s_.scores, indices_, values_},
+                               std::min<int64_t>(slots, 2 * c_.properties.multiProcessorCount), c_.stream),
+              "computing rows again");
+    }
+
+    const Params &p_;
+    const Context &c_;
+    const Selection &s_;
+    const float *input_;
+    int *indices_;
+    float *values_;
+    const ShadowView shadow_ = shadow_view(p_);
+};
+
+} // namespace
+
 void select_latents(const Params &params, const Selection &selection, const float *input, const int *among,
                     const int *n_among, int *indices, float *values) {
-    const cudaStream_t stream = params.context->stream;
-    const int64_t k = selection.k;
-    for (int64_t first = 0; first < selection.rows; first += selection.chunk) {
-        const int64_t rows = std::min(selection.chunk, selection.rows - first);
-        check(launch_matmul_nt(input + first * params.d_in, rows, params.tensor(SAE_W_ENC), params.d_sae, params.d_in,
-                               among, n_among, params.tensor(SAE_B_ENC), selection.scores, stream),
-              "scoring latents");
-        check(launch_topk(selection.scores, rows, params.d_sae, n_among, among, k, selection.keys, indices + first * k,
-                          values + first * k, stream),
-              "choosing the top k");
+    refresh_shadow(params);
+    Encode encode(params, selection, input, indices, values);
+    const bool bf16 = params.context->precision == Precision::kBf16;
+    if (among == nullptr && selection.listed_rows > 0) {
+        encode.listed();
+    } else if (bf16) {
+        encode.dense_bf16(among, n_among);
+    } else {
+        encode.dense_float32(among, n_among);
     }
 }
 
@@ -89,7 +314,7 @@ struct EncodeScratch {
                   const Buffer &indices_, const Buffer &values_)
         : bad_row(carver.take<int>(1)), x(carver, x_, rows * params.d_in),
           centred(carver.take<float>(params.subtract_b_dec ? rows * params.d_in : 0)),
-          selection(carver, rows, params.d_sae, k), indices(carver, indices_, rows * k),
+          selection(carver, params, rows, k, k), indices(carver, indices_, rows * k),
           values(carver, values_, rows * k) {}
 };
 
@@ -105,13 +330,14 @@ sae_status encode_topk(void *handle, void *x, int64_t rows, int64_t k, void *ind
             context.scratch.make<EncodeScratch>(params, rows, k, *static_cast<Buffer *>(x),
                                                 *static_cast<Buffer *>(indices), *static_cast<Buffer *>(values));
         clear_bad_row(context, scratch.bad_row);
-        const float *input = prepare_rows(params, scratch.x.upload(), rows, scratch.centred, scratch.bad_row);
-        const int bad = read_bad_row(context, scratch.bad_row);
+        const float *input =
+            prepare_rows(params, scratch.selection, scratch.x.upload(), rows, scratch.centred, scratch.bad_row);
+        select_latents(params, scratch.selection, input, nullptr, nullptr, scratch.indices.address,
+                       scratch.values.address);
+        const int bad = read_bad_row(context, scratch.bad_row); // waits, once everything is queued
         if (bad != kNoBadRow) {
             fail(SAE_NONFINITE, nonfinite_text(bad, rows));
         }
-        select_latents(params, scratch.selection, input, nullptr, nullptr, scratch.indices.address,
-                       scratch.values.address);
         scratch.indices.download();
         scratch.values.download();
     });

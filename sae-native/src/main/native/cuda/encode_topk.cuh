@@ -1,34 +1,55 @@
 /*
- * encode_topk.cuh: what happens to rows before the encoder's matrix product: the finite check and x - b_dec.
+ * encode_topk.cuh: what happens to rows before the encoder's product: the finite check, x - b_dec, and for the screen the
+ * row in bf16 with its bound (bf16.cuh), in one pass.
  *
  * in:  x float32 [rows, d_in]; b_dec float32 [d_in], null: nothing is subtracted
  * out: centred float32 [rows, d_in] (null together with b_dec); bad_row int32 [1]: lowered to the first row that holds
- *      NaN or infinity (the caller set it to kNoBadRow)
- * Bytes: 4 rows d_in read, as many written. Launch: one block of 256 threads a row.
- * Deterministic: element-wise, and a minimum of integers. Not yet run on a GPU.
+ *      NaN or infinity (the caller set it to kNoBadRow); rounded bf16 [rows, depth] filled up with 0, bounds [rows]
+ * Bytes: 4 rows d_in read, as many written for centred, half for rounded. Launch: a warp a row, 8 rows a block.
+ * Deterministic: element-wise, sums in double in a fixed order, and a minimum of integers. Not measured yet.
  */
 #ifndef SAE_CUDA_ENCODE_TOPK_CUH
 #define SAE_CUDA_ENCODE_TOPK_CUH
 
-#include "device.h"
+#include "bf16.cuh"
+#include "kernels.h"
 
 namespace sae::cuda {
 namespace {
 
-__global__ void __launch_bounds__(kThreads)
-    prepare_rows_kernel(const float *__restrict__ x, const float *__restrict__ b_dec, int64_t d_in,
-                        float *__restrict__ centred, int *__restrict__ bad_row) {
-    const int64_t row = blockIdx.x;
+constexpr int kRowsPerBlock = kThreads / 32;
+
+__global__ void __launch_bounds__(kThreads) prepare_rows_kernel(PrepareRows job) {
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * kRowsPerBlock + static_cast<int>(threadIdx.x) / 32;
+    if (row >= job.rows) {
+        return; // the same for the whole warp
+    }
+    const int64_t width = job.rounded == nullptr ? job.d_in : job.depth;
+    Rounding sums;
     bool finite = true;
-    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
-        const float value = x[row * d_in + i];
-        finite = finite && isfinite(value);
-        if (centred != nullptr) {
-            centred[row * d_in + i] = value - b_dec[i];
+    for (int64_t i = lane; i < width; i += 32) {
+        float value = 0.0f;
+        if (i < job.d_in) {
+            value = job.x[row * job.d_in + i];
+            finite = finite && isfinite(value);
+            if (job.centred != nullptr) {
+                value -= job.b_dec[i];
+                job.centred[row * job.d_in + i] = value;
+            }
+        }
+        if (job.rounded != nullptr) {
+            job.rounded[row * job.depth + i] = sums.add(value);
         }
     }
     if (!finite) {
-        atomicMin(bad_row, static_cast<int>(row));
+        atomicMin(job.bad_row, static_cast<int>(row));
+    }
+    if (job.rounded != nullptr) {
+        sums.sum();
+        if (lane == 0) {
+            job.bounds[row] = row_bound(sums, job.d_in);
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 /*
  * kernels.h: every launcher, in the order a training step uses them. Formulas, shapes and costs are at the top of the
  * .cuh file named with each. Pointers are device addresses; scratch is the caller's; nothing here allocates or waits.
- * B rows, d = d_in, m = d_sae. ptxas 13.0 reports no spills and no stack frame for any kernel on sm_80 and sm_90a.
+ * B rows, d = d_in, m = d_sae. Without a word at a kernel, ptxas 13.0 reports no spills for it on sm_80 and sm_90a.
  */
 #ifndef SAE_CUDA_KERNELS_H
 #define SAE_CUDA_KERNELS_H
@@ -77,8 +77,18 @@ struct SparseList {
 /* ---- forward ---- */
 
 /* encode_topk.cuh */
-cudaError_t launch_prepare_rows(const float *x, const float *b_dec, int64_t rows, int64_t d_in, float *centred,
-                                int *bad_row, cudaStream_t stream);
+struct PrepareRows {
+    const float *x;     // [rows, d_in]
+    const float *b_dec; // [d_in], null: nothing is subtracted
+    int64_t rows;
+    int64_t d_in;
+    float *centred; // [rows, d_in], null together with b_dec
+    int *bad_row;
+    uint16_t *rounded; // bf16 [rows, depth]; null: not wanted
+    struct RowBound *bounds;
+    int64_t depth;
+};
+cudaError_t launch_prepare_rows(const PrepareRows &rows, cudaStream_t stream);
 
 /* matmul_nt.cuh: c [m, n] = a [m, inner] b^T; b_rows, n_active and bias may be null */
 cudaError_t launch_matmul_nt(const float *a, int64_t m, const float *b, int64_t n, int64_t inner, const int *b_rows,

@@ -6,26 +6,51 @@
 #define SAE_CUDA_OPERATIONS_H
 
 #include "kernels.h"
+#include "screen.h"
 
 namespace sae::cuda {
 
-/* Dense scores of `rows` rows against the latents and the top-k of each, by chunks of rows; scratch for it. */
+/* Scratch of an encode: what exists of the pre-activations at a time, and what is listed of them. */
 struct Selection {
     int64_t rows;
-    int64_t k;
-    int64_t chunk; // rows scored at a time
-    float *scores; // [chunk, d_sae]
+    int64_t k;           // of the choice at hand
+    int64_t chunk;       // rows whose every pre-activation is stored at a time
+    int64_t listed_rows; // rows with a list at a time; 0: no lists
+    int64_t capacity;    // of a list
+    int64_t scored;      // elements of `scores`
+    float *scores;
     uint64_t *keys;
+    RowsView rounded; // null without a shadow
+    uint64_t *list;
+    int *count;
+    float *threshold;
+    int *overflowed;
+    int *n_overflowed;
 
-    Selection(Carver &carver, int64_t rows, int64_t d_sae, int64_t k);
+    /* k: of the choice among all latents; widest: the largest k of any choice */
+    Selection(Carver &carver, const Params &params, int64_t rows, int64_t k, int64_t widest);
 };
 
 /* among and n_among: the list of latents to choose from and its length, on the device; null: all. */
 void select_latents(const Params &params, const Selection &selection, const float *input, const int *among,
                     const int *n_among, int *indices, float *values);
 
-/* Rows the encoder reads: x itself, or x - b_dec in `centred`. Lowers bad_row to the first row that is not finite. */
-const float *prepare_rows(const Params &params, const float *x, int64_t rows, float *centred, int *bad_row);
+/* Rows the encoder reads: x itself, or x - b_dec in `centred`; and what the screen needs of them, in `selection`.
+ * Lowers bad_row to the first row that is not finite. */
+const float *prepare_rows(const Params &params, const Selection &selection, const float *x, int64_t rows,
+                          float *centred, int *bad_row);
+
+/* The same for rows that are prepared already; they may be prepared by other means when this follows. */
+void round_rows(const Params &params, const Selection &selection, const float *input, int64_t rows, int *bad_row);
+
+/* Bytes of the shadow: 0 where the context and the shape have no use for one. */
+int64_t shadow_bytes(const Params &params);
+/* Allocates it. */
+void make_shadow(Params &params);
+ShadowView shadow_view(const Params &params);
+/* Makes it what the parameters say, where they have changed. select_latents does so too; whoever captures a graph calls
+ * this before. */
+void refresh_shadow(const Params &params);
 
 /* Rows that one call can take: row numbers and entries are 32-bit on the device. */
 void require_size(int64_t rows, int64_t k);

@@ -147,18 +147,19 @@ sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flag
     return guarded([&] {
         Context &context = *static_cast<Context *>(handle);
         context.activate();
-        const int64_t needed = memory::params_bytes(d_in, d_sae);
-        require_memory(needed, 0,
-                       "the parameters of an SAE with d_in " + std::to_string(d_in) + " and d_sae " +
-                           std::to_string(d_sae) + " (a trainer takes " +
-                           std::to_string(memory::trainer_bytes(d_in, d_sae, false, true)) + " more, " +
-                           std::to_string(memory::trainer_bytes(d_in, d_sae, true, true)) + " with moments=bf16)",
-                       "a smaller d_sae, or a device with more memory");
         auto made = std::make_unique<Params>();
         made->context = &context;
         made->d_in = d_in;
         made->d_sae = d_sae;
         made->subtract_b_dec = (flags & SAE_SUBTRACT_B_DEC) != 0;
+        const int64_t shadow = shadow_bytes(*made);
+        require_memory(memory::params_bytes(d_in, d_sae) + shadow, 0,
+                       "the parameters of an SAE with d_in " + std::to_string(d_in) + " and d_sae " +
+                           std::to_string(d_sae) + " (a trainer takes " +
+                           std::to_string(memory::trainer_bytes(d_in, d_sae, false, true)) + " more, " +
+                           std::to_string(memory::trainer_bytes(d_in, d_sae, true, true)) + " with moments=bf16)",
+                       "a smaller d_sae, a device with more memory, or encode=dense, which saves " +
+                           std::to_string(shadow) + " bytes");
         int64_t bytes = 0;
         for (int32_t tensor = SAE_W_ENC; tensor <= SAE_B_DEC; tensor++) {
             made->tensors[tensor] =
@@ -166,7 +167,8 @@ sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flag
             bytes += made->tensors[tensor].bytes();
         }
         made->weight_squares = zeroed(2 * static_cast<int64_t>(sizeof(double)), context.stream);
-        *live_bytes = bytes;
+        make_shadow(*made);
+        *live_bytes = bytes + made->shadow.rounded.bytes() + made->shadow.bounds.bytes();
         *params = made.release();
     });
 }
@@ -180,6 +182,7 @@ sae_status params_write(void *handle, int32_t tensor, int64_t first, const float
                               cudaMemcpyHostToDevice, params.context->stream),
               "writing parameters");
         params.context->synchronize();
+        params.shadow.current = false;
     });
 }
 

@@ -89,7 +89,7 @@ struct FusedScratch {
           groups(divide_up(t.params.d_sae, group)), x(carver, buffer, rows * t.params.d_in),
           centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
           gradient(carver.take<float>(rows * t.params.d_in)), kept(carver, rows, t.k, t.params.d_sae),
-          csc(csc_arrays(carver, rows * t.k, bytes)), selection(carver, rows, t.params.d_sae, std::max(t.k, t.aux_k)),
+          csc(csc_arrays(carver, rows * t.k, bytes)), selection(carver, t.params, rows, t.k, std::max(t.k, t.aux_k)),
           aux(carver, rows, t.aux_k, t.params.d_in, dead_part(rows, t.params.d_in, t.params.d_sae)),
           dead(dead_arrays(carver, rows, t.params)), in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))),
           sums(carver.take<StepSums>(1)), batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
@@ -150,6 +150,7 @@ class FusedStep {
         check(launch_prepare_batch(x_, b_dec, rows_, p_.d_in, p_.subtract_b_dec ? s_.centred : nullptr,
                                    &t_.status()->bad_row, s_.batch_partials, s_.moments, stream_),
               "preparing rows");
+        round_rows(p_, s_.selection, input_, rows_, &t_.status()->bad_row);
         Selection selection = s_.selection;
         selection.k = t_.k;
         select_latents(p_, selection, input_, nullptr, nullptr, s_.kept.indices, s_.kept.values);
@@ -308,10 +309,12 @@ void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
               "measuring the weights");
         params.weight_squares_stale = false;
     }
+    refresh_shadow(params);
     check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "beginning a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
                        [&] { FusedStep(trainer, scratch, rows).enqueue(); });
     x.mark_read();
+    params.shadow.current = false;
 }
 
 } // namespace sae::cuda

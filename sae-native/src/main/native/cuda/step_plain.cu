@@ -36,7 +36,7 @@ struct PlainScratch {
           kept(carver, rows, trainer.k, trainer.params.d_sae), dz(carver.take<float>(rows * trainer.k)),
           aux(carver, rows, std::max<int64_t>(trainer.aux_k, 1), trainer.params.d_sae),
           aux_dz(carver.take<float>(rows * std::max<int64_t>(trainer.aux_k, 1))),
-          selection(carver, rows, trainer.params.d_sae, std::max(trainer.k, trainer.aux_k)),
+          selection(carver, trainer.params, rows, trainer.k, std::max(trainer.k, trainer.aux_k)),
           dead{carver.take<int>(trainer.params.d_sae), carver.take<int>(trainer.params.d_sae), carver.take<int>(2),
                trainer.params.d_sae, 1},
           in_block(carver.take<int>(divide_up(trainer.params.d_sae, kThreads))), sums(carver.take<StepSums>(1)),
@@ -63,7 +63,7 @@ class PlainStep {
   private:
     void forward() {
         x_ = s_.x.address;
-        input_ = prepare_rows(p_, x_, rows_, s_.centred, &t_.status()->bad_row);
+        input_ = prepare_rows(p_, s_.selection, x_, rows_, s_.centred, &t_.status()->bad_row);
         Selection selection = s_.selection;
         selection.k = t_.k;
         select_latents(p_, selection, input_, nullptr, nullptr, s_.kept.indices, s_.kept.values);
@@ -191,11 +191,13 @@ void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
         std::max(sort_bytes(rows, trainer.k, d_sae), sort_bytes(rows, std::max<int64_t>(trainer.aux_k, 1), d_sae));
     const auto scratch = context.scratch.make<PlainScratch>(trainer, rows, bytes, x);
     const float *at = scratch.x.upload();
+    refresh_shadow(trainer.params);
     check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "beginning a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
                        [&] { PlainStep(trainer, scratch, rows).enqueue(); });
     x.mark_read();
     trainer.params.weight_squares_stale = true;
+    trainer.params.shadow.current = false;
 }
 
 } // namespace sae::cuda

@@ -1,5 +1,6 @@
 /*
- * topk.cuh: the k largest of ReLU(row) for each row of a dense matrix, exact and sorted.
+ * topk.cuh: the k largest of ReLU(row) for each row of a dense matrix, exact and sorted, for any k and any values.
+ * select.cuh does it in one pass where it can.
  *
  * in:  scores float32 [rows, columns]; with n_active (int32 [1] on the device) only the first *n_active columns of a
  *      row count; names int32 [columns] or null: what column c is called in the output
@@ -27,6 +28,15 @@ namespace {
 
 constexpr int kDigitBits = 8;
 constexpr int kDigits = 1 << kDigitBits;
+
+/* The power of two >= k: what is sorted. */
+__host__ __device__ inline int64_t padded_size(int64_t k) {
+    int64_t size = 1;
+    while (size < k) {
+        size *= 2;
+    }
+    return size;
+}
 
 __device__ inline uint64_t make_key(float score, int64_t column) {
     const float positive = score > 0.0f ? score : 0.0f;
@@ -105,19 +115,18 @@ __device__ inline void sort_descending(uint64_t *keys, int64_t count) {
     }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    topk_kernel(const float *__restrict__ scores, int64_t columns, const int *__restrict__ n_active,
-                const int *__restrict__ names, int64_t k, int64_t padded, uint64_t *scratch, int *__restrict__ indices,
-                float *__restrict__ values) {
+/* One row, by the whole block; scratch: padded keys, unused up to kSharedKeys. */
+__device__ inline void topk_row(const float *__restrict__ scores, int64_t columns, const int *__restrict__ n_active,
+                                const int *__restrict__ names, int64_t k, uint64_t *scratch, int *__restrict__ indices,
+                                float *__restrict__ values) {
     __shared__ uint64_t shared_keys[kSharedKeys];
     __shared__ unsigned gathered;
-    const int64_t row = blockIdx.x;
     const int64_t active = n_active != nullptr && *n_active < columns ? *n_active : columns;
     const int64_t taken = k < active ? k : active;
-    const float *row_scores = scores + row * columns;
-    uint64_t *keys = padded <= kSharedKeys ? shared_keys : scratch + row * padded;
+    const int64_t padded = padded_size(k);
+    uint64_t *keys = padded <= kSharedKeys ? shared_keys : scratch;
 
-    const Cut cut = find_cut(row_scores, active, taken);
+    const Cut cut = find_cut(scores, active, taken);
     if (threadIdx.x == 0) {
         gathered = 0;
     }
@@ -126,7 +135,7 @@ __global__ void __launch_bounds__(kThreads)
     }
     __syncthreads();
     for (int64_t column = threadIdx.x; taken > 0 && column < active; column += kThreads) {
-        const uint64_t key = make_key(row_scores[column], column);
+        const uint64_t key = make_key(scores[column], column);
         if ((key & cut.mask) >= cut.prefix) {
             keys[atomicAdd(&gathered, 1u)] = key;
         }
@@ -136,8 +145,8 @@ __global__ void __launch_bounds__(kThreads)
     for (int64_t slot = threadIdx.x; slot < k; slot += kThreads) {
         const bool filled = slot < taken;
         const int column = static_cast<int>(0xFFFFFFFFu - static_cast<uint32_t>(keys[slot]));
-        indices[row * k + slot] = !filled ? -1 : names == nullptr ? column : names[column];
-        values[row * k + slot] = filled ? __uint_as_float(static_cast<uint32_t>(keys[slot] >> 32)) : 0.0f;
+        indices[slot] = !filled ? -1 : names == nullptr ? column : names[column];
+        values[slot] = filled ? __uint_as_float(static_cast<uint32_t>(keys[slot] >> 32)) : 0.0f;
     }
 }
 

@@ -70,7 +70,12 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   step=NAME   CUDA: fused | plain: plain writes every gradient to memory (default fused where it fits)
  *   graph=on    CUDA: on | off: whether a training step is launched as one graph (default on)
  *   stream=N    CUDA: address of a cudaStream_t of that device to work on; it stays the caller's and must outlive the
- *               context (default: a stream of the context's own) */
+ *               context (default: a stream of the context's own)
+ *   kernels=NAME    CUDA: plain | sm80 | sm90, what computes pre-activations in bfloat16 (default: the best the device can)
+ *   precision=NAME  CUDA: fp32 | bf16. fp32: what is chosen, and its value, is float32's; bfloat16 only rules out what its
+ *                   error bound allows. bf16: encoder and activations are rounded to bfloat16, sums are float32; what is
+ *                   chosen, and its value, is that product's (default: fp32)
+ *   encode=NAME     CUDA: dense | chunked | fused, what exists of the pre-activations at a time (default: fused) */
 sae_status sae_context_open(const char *library, const char *options, sae_handle *context);
 /* One JSON object: backend, device, isa, threads, blas, memory_bytes, abi_version. */
 sae_status sae_context_describe(sae_handle context, char *text, int64_t capacity);

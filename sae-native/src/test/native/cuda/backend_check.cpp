@@ -67,7 +67,7 @@ struct Params {
         int64_t bytes = 0;
         ok(table->params_create(context, sae.d, sae.m, sae.subtract ? SAE_SUBTRACT_B_DEC : 0, &handle, &bytes),
            "params_create");
-        expect(bytes == 4 * (2 * sae.d * sae.m + sae.m + sae.d), "live bytes of params");
+        expect(bytes >= 4 * (2 * sae.d * sae.m + sae.m + sae.d), "live bytes of params");
         for (int32_t tensor = 0; tensor < 4; tensor++) {
             const std::vector<float> &values = sae.tensors[tensor];
             ok(table->params_write(handle, tensor, 0, values.data(), static_cast<int64_t>(values.size())),
@@ -133,6 +133,110 @@ void check_encode_and_decode(void *context, int64_t rows, int64_t d, int64_t m, 
     expect_close(x_hat.read(), decode(sae, wanted, rows), 1e-6, name + ": x_hat");
 }
 
+Kept encode_on(void *context, const Sae &sae, const std::vector<float> &x, int64_t rows, int64_t k) {
+    const Params params(context, sae);
+    const Memory<float> device_x(context, x, SAE_DEVICE);
+    const Memory<int32_t> indices(context, std::vector<int32_t>(static_cast<size_t>(rows * k), -7), SAE_DEVICE);
+    const Memory<float> values(context, std::vector<float>(static_cast<size_t>(rows * k), -7.0f), SAE_DEVICE);
+    ok(table->encode_topk(params.handle, device_x.buffer, rows, k, indices.buffer, values.buffer), "encode_topk");
+    return {k, indices.read(), values.read()};
+}
+
+/* An SAE and rows that are hard on a screen, one kind of trouble for each row in turn. */
+struct Trouble {
+    int64_t rows, k;
+    Sae sae;
+    std::vector<float> x;
+
+    Trouble(int64_t rows_, int64_t d, int64_t m, int64_t k_) : rows(rows_), k(k_), sae(d, m, false) {
+        Random random(static_cast<uint32_t>(rows + d + m + k));
+        sae.tensors[SAE_W_ENC] = random.normals(d * m);
+        sae.tensors[SAE_B_ENC] = random.normals(m);
+        for (int64_t j = 0; j < m; j++) { // no two latents alike in size; input 0 pushes all but a few below 0
+            float *w = &sae.tensors[SAE_W_ENC][static_cast<size_t>(j * d)];
+            for (int64_t i = 0; i < d; i++) {
+                w[i] *= static_cast<float>(1 + j % 3);
+            }
+            w[0] = j % (m / 3) == 7 ? 1.0f : -1.0f;
+            w[1] = 1.0f; // input 1 makes all alike
+        }
+        x = random.normals(rows * d);
+        for (int64_t row = 0; row < rows; row++) {
+            float *of = &x[static_cast<size_t>(row * d)];
+            const int64_t kind = row % 8;
+            for (int64_t i = 0; i < d; i++) {
+                of[i] = kind == 1   ? 0.0f                                // the bias decides
+                        : kind == 2 ? (i == 0 ? 1000.0f : 0.0f)           // fewer than k positive
+                        : kind == 3 ? (i == 1 ? 64.0f : 0.0f)             // ties but for the bias
+                        : kind == 4 ? std::ldexp(of[i], i == 5 ? 100 : 0) // one coordinate is all that counts
+                        : kind == 5 ? std::ldexp(of[i], -130)             // below float32's normal range
+                        : kind == 6 ? (i == 1 ? 1e30f : 0.0f)             // equal after rounding: every latent ties
+                                    : of[i];
+            }
+        }
+    }
+};
+
+/* Against all values in double: what was chosen has its value, and nothing left out is larger, up to float32 sums. */
+void check_choice(const Trouble &of, const Kept &all, const Kept &got, const std::string &name) {
+    const int64_t m = of.sae.m;
+    for (int64_t row = 0; row < of.rows; row++) {
+        std::vector<double> value(static_cast<size_t>(m));
+        std::vector<bool> taken(static_cast<size_t>(m));
+        double largest = 0;
+        for (int64_t slot = row * m; slot < (row + 1) * m; slot++) {
+            value[static_cast<size_t>(all.indices[static_cast<size_t>(slot)])] = all.values[static_cast<size_t>(slot)];
+            largest = std::max(largest, static_cast<double>(all.values[static_cast<size_t>(slot)]));
+        }
+        /* sums of terms that are at most about 10 times the largest value, in any order */
+        const double tolerance = 1e-5 * largest + 1e-43;
+        const auto at = static_cast<size_t>(row * of.k);
+        for (size_t slot = at; slot < at + static_cast<size_t>(of.k); slot++) {
+            const auto latent = static_cast<size_t>(got.indices[slot]);
+            expect(latent < value.size() && !taken[latent] && std::abs(got.values[slot] - value[latent]) <= tolerance,
+                   name + ": slot " + std::to_string(slot - at) + " of row " + std::to_string(row));
+            taken[latent] = true;
+            const bool ordered =
+                slot == at || got.values[slot - 1] > got.values[slot] ||
+                (got.values[slot - 1] == got.values[slot] && got.indices[slot - 1] < got.indices[slot]);
+            expect(ordered, name + ": order in row " + std::to_string(row));
+        }
+        for (size_t latent = 0; latent < value.size(); latent++) {
+            expect(taken[latent] || value[latent] <= got.values[at + static_cast<size_t>(of.k) - 1] + tolerance,
+                   name + ": row " + std::to_string(row) + " left out " + std::to_string(latent));
+        }
+    }
+}
+
+/* In float32 precision every kernel and every way to encode gives the same bits, and those are the top k. */
+void check_screens_agree() {
+    const Trouble cases[] = {{70, 40, 1100, 5}, {21, 33, 1537, 16}, {5, 70, 8200, 512}, {130, 100, 600, 30}};
+    for (const Trouble &of : cases) {
+        const std::string name =
+            "screen d " + std::to_string(of.sae.d) + " m " + std::to_string(of.sae.m) + " k " + std::to_string(of.k);
+        const Kept wanted = encode(of.sae, of.x, of.rows, of.sae.m, nullptr);
+        std::vector<Kept> got;
+        for (const char *kernels : {"plain", "sm80", "sm90"}) {
+            for (const char *way : {"chunked", "fused", "dense"}) {
+                void *context = nullptr;
+                const std::string options = std::string("kernels=") + kernels + ";encode=" + way;
+                if (table->context_open(options.c_str(), &context) != SAE_OK) {
+                    continue; // this device cannot; check_options says when that is right
+                }
+                if (std::string(way) != "dense") {
+                    got.push_back(encode_on(context, of.sae, of.x, of.rows, of.k));
+                    expect(got[0].indices == got.back().indices, name + ", " + options + ": indices");
+                    expect(got[0].values == got.back().values, name + ", " + options + ": values");
+                } else {
+                    check_choice(of, wanted, encode_on(context, of.sae, of.x, of.rows, of.k), name + ", dense");
+                }
+                table->context_close(context);
+            }
+        }
+        check_choice(of, wanted, got[0], name);
+    }
+}
+
 void check_refusals(void *context) {
     Sae sae(5, 9, true);
     const Params params(context, sae);
@@ -140,12 +244,13 @@ void check_refusals(void *context) {
     x[7] = std::numeric_limits<float>::quiet_NaN();
     x[12] = std::numeric_limits<float>::infinity();
     const Memory<float> device_x(context, x, SAE_DEVICE);
-    const Memory<int32_t> indices(context, {0, 8, 9}, SAE_DEVICE);
+    const Memory<int32_t> chosen(context, std::vector<int32_t>(3), SAE_DEVICE);
     const Memory<float> values(context, {1.0f, 1.0f, 1.0f}, SAE_DEVICE);
-    expect(table->encode_topk(params.handle, device_x.buffer, 3, 1, indices.buffer, values.buffer) == SAE_NONFINITE,
+    expect(table->encode_topk(params.handle, device_x.buffer, 3, 1, chosen.buffer, values.buffer) == SAE_NONFINITE,
            "a row with NaN is refused");
     expect(std::string(table->last_error()).find("row 1 of 3") != std::string::npos,
            "the text names the first bad row");
+    const Memory<int32_t> indices(context, {0, 8, 9}, SAE_DEVICE);
     const Memory<float> x_hat(context, std::vector<float>(3 * 5), SAE_DEVICE);
     expect(table->decode(params.handle, indices.buffer, values.buffer, 3, 1, x_hat.buffer) == SAE_INVALID_ARGUMENT,
            "an index beyond d_sae is refused");
@@ -153,6 +258,49 @@ void check_refusals(void *context) {
            "the text names the index and the row");
     void *none = nullptr;
     expect(table->context_open("colour=blue", &none) == SAE_INVALID_ARGUMENT, "an unknown option is refused");
+}
+
+/* Options of a context: which kernels a device can run, and what is refused. */
+void check_options(void *context) {
+    char text[512];
+    ok(table->context_describe(context, text, sizeof text), "context_describe");
+    const bool hopper = std::string(text).find("\"sm_90\"") != std::string::npos;
+    for (const char *options : {"kernels=plain", "kernels=sm80", "kernels=sm90", "precision=bf16;encode=chunked"}) {
+        void *other = nullptr;
+        const bool possible = hopper || std::string(options) != "kernels=sm90";
+        const sae_status status = table->context_open(options, &other);
+        expect(status == (possible ? SAE_OK : SAE_INVALID_ARGUMENT), options);
+        if (status == SAE_OK) {
+            table->context_close(other);
+        }
+    }
+    void *none = nullptr;
+    for (const char *options : {"kernels=sm70", "precision=fp8", "encode="}) {
+        expect(table->context_open(options, &none) == SAE_INVALID_ARGUMENT, options);
+        expect(std::string(table->last_error()).find("to be one of") != std::string::npos,
+               "the text names the choices");
+    }
+}
+
+/* Small integers: every precision, kernel and way gives exactly the definition's result. */
+void check_every_way() {
+    for (const char *kernels : {"plain", "sm80", "sm90"}) {
+        for (const char *rest : {";encode=fused", ";encode=chunked", ";precision=bf16;encode=fused",
+                                 ";precision=bf16;encode=chunked", ";precision=bf16;encode=dense"}) {
+            void *context = nullptr;
+            const std::string options = std::string("kernels=") + kernels + rest;
+            if (table->context_open(options.c_str(), &context) != SAE_OK) {
+                continue;
+            }
+            std::printf("%s\n", options.c_str());
+            check_encode_and_decode(context, 1, 1, 1, 1, false, SAE_DEVICE);
+            check_encode_and_decode(context, 7, 13, 37, 5, true, SAE_HOST);
+            check_encode_and_decode(context, 66, 40, 1500, 7, true, SAE_DEVICE);
+            check_encode_and_decode(context, 3, 65, 1600, 1600, false, SAE_DEVICE);
+            check_encode_and_decode(context, 131, 33, 513, 32, true, SAE_DEVICE);
+            table->context_close(context);
+        }
+    }
 }
 
 void check_matmul(void *context, int64_t m, int64_t n, int64_t inner, int32_t place) {
@@ -313,6 +461,9 @@ void run_cases(void *context, bool large) {
         check_encode_and_decode(context, 300, 768, 12288, 64, true, SAE_DEVICE);
     }
     check_refusals(context);
+    check_options(context);
+    check_every_way();
+    check_screens_agree();
     check_repeatable(context);
 }
 
@@ -509,7 +660,9 @@ void check_memory_plan(void *context) {
     const int64_t d = 16384, m = int64_t{1} << 26; // 8.8 TB of parameters
     expect(table->params_create(context, d, m, 0, &params, &bytes) == SAE_OUT_OF_MEMORY, "too large an SAE is refused");
     const std::string text = table->last_error();
-    expect(text.find("expected " + std::to_string(4 * (2 * d * m + d + m)) + " bytes") != std::string::npos &&
+    const int64_t shadow = 2 * d * m + 12 * (m + m / 256 + 1);
+    expect(text.find("expected " + std::to_string(4 * (2 * d * m + d + m) + shadow) + " bytes") != std::string::npos &&
+               text.find("saves " + std::to_string(shadow)) != std::string::npos &&
                text.find(std::to_string(16 * d * m + 8 * (d + m) + 16 * m) + " more") != std::string::npos &&
                text.find(std::to_string(8 * d * m + 8 * (d + m) + 16 * m) + " with moments=bf16") != std::string::npos,
            "the refusal says what it needs: " + text);

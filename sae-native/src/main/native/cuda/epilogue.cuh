@@ -1,0 +1,180 @@
+/*
+ * epilogue.cuh: what a kernel for pre-activations does with its results, straight from its registers.
+ *
+ * Stored:  scores[row, column - first] = z' + b
+ * Listed:  (z' + b, column) is appended to the row's list when it may be among the row's k largest values:
+ *
+ *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (bf16.cuh), 0 without one
+ *
+ * t is the k-th largest of lower bounds z' + b - M of columns that were seen before this launch. The k-th largest value of
+ * a part is never above the k-th largest of the whole, so nothing that is left out can be chosen, whatever t is; a low t
+ * lists more. Within a launch t does not change: the set that is listed, and whether it fits, depend on the values only.
+ * The order in a list does not, and nothing below depends on it.
+ *
+ * A warp holds 16 rows of results as the tensor cores leave them: lane l has columns 2 (l % 4) and + 1 of every 8, of rows
+ * l / 4 and l / 4 + 8. Listing: one comparison an element into a bit mask, one atomic a row and warp (its four lanes add
+ * their counts first), then the stores; where the warp has no candidate only the comparisons.
+ */
+#ifndef SAE_CUDA_EPILOGUE_CUH
+#define SAE_CUDA_EPILOGUE_CUH
+
+#include "bf16.cuh"
+#include "tensor_core.cuh"
+
+namespace sae::cuda {
+
+constexpr int kFragmentRows = 16;
+constexpr unsigned kFullWarp = 0xFFFFFFFFu;
+
+/* Columns of this launch, as its bias and its limits see them. */
+struct Columns {
+    const float *bias;
+    const int *names;
+    int64_t first;
+    int64_t last;
+
+    __device__ float bias_of(int64_t column) const { return bias[names == nullptr ? column : names[column]]; }
+};
+
+__device__ inline int64_t last_column(const Operands &operands) {
+    const int64_t active = operands.n_active == nullptr ? operands.last : *operands.n_active;
+    return active < operands.last ? active : operands.last;
+}
+
+struct StoreScores {
+    ScoreTarget to;
+    int64_t rows;
+
+    __device__ void one(const Columns &columns, int64_t row, int64_t column, float value) const {
+        if (row < rows && column < columns.last) {
+            to.scores[row * to.stride + column - columns.first] = value + columns.bias_of(column);
+        }
+    }
+
+    /* d: 4 values for each 8 columns, of which `column` is this lane's first */
+    template <int kChunks>
+    __device__ void fragment(const Columns &columns, int64_t row, int64_t column, const float (&d)[4 * kChunks]) const {
+        SAE_UNROLL
+        for (int chunk = 0; chunk < kChunks; chunk++) {
+            const int64_t at = column + 8 * chunk;
+            one(columns, row, at, d[4 * chunk]);
+            one(columns, row, at + 1, d[4 * chunk + 1]);
+            one(columns, row + 8, at, d[4 * chunk + 2]);
+            one(columns, row + 8, at + 1, d[4 * chunk + 3]);
+        }
+    }
+};
+
+__device__ inline uint64_t list_entry(float value, int64_t column) {
+    return static_cast<uint64_t>(__float_as_uint(value)) << 32 | static_cast<uint32_t>(column);
+}
+
+/* The least z that may matter: not below `threshold` and above 0 when it is raised by `margin` >= 0. */
+__device__ inline float least_score(float threshold, float margin) {
+    if (threshold > 0.0f) {
+        return threshold - margin;
+    }
+    return margin == 0.0f ? __uint_as_float(1u)
+                          : -__uint_as_float(__float_as_uint(margin) - 1u); // the next above -margin
+}
+
+template <bool kBounded>
+struct ListCandidates {
+    ListTarget to;
+    int64_t rows;
+
+    /* A score that is not a number says nothing about its value; where it is the value it counts as 0. */
+    __device__ static bool may_matter(float score, float least) { return kBounded ? !(score < least) : score >= least; }
+
+    __device__ float least(int64_t row, int64_t column) const {
+        return least_score(to.threshold[row], kBounded ? margin(to.rows[row], to.groups[column / kLatentGroup]) : 0.0f);
+    }
+
+    __device__ void one(const Columns &columns, int64_t row, int64_t column, float value) const {
+        if (row >= rows || column >= columns.last) {
+            return;
+        }
+        const float score = value + columns.bias_of(column);
+        if (may_matter(score, least(row, column))) {
+            put(row, atomicAdd(&to.count[row], 1), score, column);
+        }
+    }
+
+    __device__ void put(int64_t row, int slot, float score, int64_t column) const {
+        if (slot < to.capacity) {
+            to.list[row * to.capacity + slot] = list_entry(score, column);
+        }
+    }
+
+    /* Columns have no names here. Offsets from one pointer and 32-bit counts, since 128 registers hold results. */
+    template <int kChunks>
+    __device__ void fragment(const Columns &columns, int64_t row, int64_t column, const float (&d)[4 * kChunks]) const {
+        constexpr int kWords = (2 * kChunks + 31) / 32;
+        const float *bias = columns.bias + column;
+        const int inside = static_cast<int>(columns.last - column);
+        unsigned hits[2][kWords] = {};
+        const float first = row < rows ? least(row, column) : 0.0f;
+        const float second = row + 8 < rows ? least(row + 8, column) : 0.0f;
+        SAE_UNROLL
+        for (int chunk = 0; chunk < kChunks; chunk++) {
+            ptx::keep_order(); // loads of all the biases at once would need as many registers
+            SAE_UNROLL
+            for (int side = 0; side < 2; side++) {
+                if (8 * chunk + side < inside) {
+                    const float b = bias[8 * chunk + side];
+                    const unsigned bit = 1u << (2 * chunk + side) % 32;
+                    hits[0][chunk / 16] |= may_matter(d[4 * chunk + side] + b, first) ? bit : 0u;
+                    hits[1][chunk / 16] |= may_matter(d[4 * chunk + 2 + side] + b, second) ? bit : 0u;
+                }
+            }
+        }
+        list_row<kChunks, 0>(bias, row, static_cast<int>(column), hits[0], d);
+        list_row<kChunks, 2>(bias, row + 8, static_cast<int>(column), hits[1], d);
+    }
+
+  private:
+    /* kOffset: of the row's values among the four of a chunk */
+    template <int kChunks, int kOffset, int kWords>
+    __device__ void list_row(const float *bias, int64_t row, int column, unsigned (&hits)[kWords],
+                             const float (&d)[4 * kChunks]) const {
+        int count = 0;
+        SAE_UNROLL
+        for (int word = 0; word < kWords; word++) {
+            hits[word] = row < rows ? hits[word] : 0u;
+            count += __popc(hits[word]);
+        }
+        if (__ballot_sync(kFullWarp, count > 0) == 0) {
+            return;
+        }
+        const int lane = static_cast<int>(threadIdx.x) % 32;
+        const int beside = __shfl_xor_sync(kFullWarp, count, 1);
+        const int across = __shfl_xor_sync(kFullWarp, count + beside, 2);
+        int slot = 0;
+        if (lane % 4 == 0 && count + beside + across > 0) {
+            slot = atomicAdd(&to.count[row], count + beside + across);
+        }
+        slot = __shfl_sync(kFullWarp, slot, lane / 4 * 4);
+        slot += (lane & 1 ? beside : 0) + (lane & 2 ? across : 0);
+        int room = static_cast<int>(to.capacity) - slot;
+        if (count == 0 || room <= 0) {
+            return;
+        }
+        uint64_t *next = to.list + row * to.capacity + slot;
+        SAE_UNROLL
+        for (int chunk = 0; chunk < kChunks; chunk++) {
+            ptx::keep_order();
+            SAE_UNROLL
+            for (int side = 0; side < 2; side++) {
+                if ((hits[chunk / 16] >> (2 * chunk + side) % 32 & 1u) != 0 && room > 0) {
+                    *next =
+                        list_entry(d[4 * chunk + kOffset + side] + bias[8 * chunk + side], column + 8 * chunk + side);
+                    next++;
+                    room--;
+                }
+            }
+        }
+    }
+};
+
+} // namespace sae::cuda
+#endif

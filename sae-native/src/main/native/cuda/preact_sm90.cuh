@@ -1,0 +1,191 @@
+/*
+ * preact_sm90.cuh: what preact_plain.cuh computes, on Hopper (compute capability 9.0).
+ *
+ * Shapes, inputs and outputs as there, without `names`. Launch: persistent, clusters of 2 blocks of 384 threads, one block
+ * an SM. A cluster takes 256 rows x 256 latents (row tiles fastest): each block its 128 rows, the latents shared.
+ *
+ *   warpgroup 0   one thread fills a ring of 4 stages of depth 64: the block's rows of x (16 KiB) and half of the cluster's
+ *                 latents (16 KiB), which the copy engine (TMA) delivers to both blocks
+ *   warpgroups 1, 2   64 rows each: four wgmma m64n256k16 a stage, 128 accumulators a thread; then the epilogue, while the
+ *                 ring fills for the next tile
+ *
+ * A stage is full when 48 KiB have come, and free when the 8 warps of both blocks have read it: a copy of one block lands in
+ * the other too. Registers: 40 a thread for the loader, 232 for the others. 192 KiB + 64 B dynamic shared memory.
+ * Bytes and FLOP as there; a block reads 32 KiB from L2 for 2 Mi multiply-adds. What lies outside the matrices is read as 0.
+ * Deterministic: each result is a fixed sequence of wgmma in the order of p.
+ * ptxas 13.0: no spills, no serialised wgmma. An epilogue that kept z' + b in place of z', or a 64-bit address for each
+ * bias, had 670 to 850 bytes of spills. Not measured yet.
+ */
+#ifndef SAE_CUDA_PREACT_SM90_CUH
+#define SAE_CUDA_PREACT_SM90_CUH
+
+#include "epilogue.cuh"
+
+namespace sae::cuda {
+namespace {
+
+namespace sm90 {
+
+constexpr int kGroupThreads = 128; // of a warpgroup
+constexpr int kConsumers = 2;      // warpgroups
+constexpr int kBlockThreads = kGroupThreads * (1 + kConsumers);
+constexpr int kCluster = 2;
+constexpr int kRows = 64 * kConsumers;       // of a block
+constexpr int kColumns = ptx::kWgmmaColumns; // of a cluster
+constexpr int kDepth = 64;
+constexpr int kStages = 4;
+constexpr int kChunks = kColumns / 8;
+constexpr int kXBytes = kRows * kDepth * 2;
+constexpr int kWBytes = kColumns * kDepth * 2;
+constexpr int kStageBytes = kXBytes + kWBytes;
+constexpr int kSharedBytes = kStages * kStageBytes + 2 * kStages * static_cast<int>(sizeof(uint64_t));
+constexpr int kLoaderRegisters = 40;
+constexpr int kConsumerRegisters = 232;
+constexpr unsigned kReaders = kCluster * kConsumers * kGroupThreads / 32; // warps that free a stage
+static_assert(kDepth == kDepthStep && kDepth * 2 == ptx::kTileBytes, "a row of a stage is a row of a swizzled tile");
+static_assert(kColumns == kLatentGroup, "a tile's latents share their bound");
+
+/* Stage and phase of a ring. */
+struct Turn {
+    int stage = 0;
+    unsigned parity = 0;
+
+    __device__ void advance() {
+        stage++;
+        if (stage == kStages) {
+            stage = 0;
+            parity ^= 1;
+        }
+    }
+};
+
+struct Ring {
+    unsigned char *stages;
+    uint64_t *full;
+    uint64_t *empty;
+
+    __device__ explicit Ring(unsigned char *shared)
+        : stages(shared), full(reinterpret_cast<uint64_t *>(shared + kStages * kStageBytes)), empty(full + kStages) {}
+    __device__ unsigned char *x(int stage) const { return stages + stage * kStageBytes; }
+    __device__ unsigned char *w(int stage) const { return x(stage) + kXBytes; }
+};
+
+struct Tiles { // of clusters
+    int64_t row_tiles;
+    int64_t count;
+
+    __device__ explicit Tiles(const Operands &operands, int64_t last)
+        : row_tiles((operands.rows + kCluster * kRows - 1) / (kCluster * kRows)),
+          count(row_tiles * ((last - operands.first + kColumns - 1) / kColumns)) {}
+    __device__ int64_t row(int64_t tile, unsigned rank) const { return (tile % row_tiles * kCluster + rank) * kRows; }
+    __device__ int64_t column(int64_t tile) const { return tile / row_tiles * kColumns; }
+};
+
+#if SAE_HAS_SM90
+
+__device__ inline void load_tiles(const Operands &operands, const CUtensorMap &x_map, const CUtensorMap &w_map,
+                                  const Tiles &tiles, const Ring &ring, unsigned rank) {
+    constexpr uint16_t kBoth = (1 << kCluster) - 1;
+    constexpr int kShare = kColumns / kCluster; // latents this block fetches for the cluster
+    const int steps = static_cast<int>(operands.depth / kDepth);
+    Turn turn;
+    for (int64_t tile = blockIdx.x / kCluster; tile < tiles.count; tile += gridDim.x / kCluster) {
+        const int row = static_cast<int>(tiles.row(tile, rank));
+        const int column = static_cast<int>(operands.first + tiles.column(tile));
+        for (int step = 0; step < steps; step++, turn.advance()) {
+            ptx::wait_barrier(&ring.empty[turn.stage], turn.parity ^ 1);
+            ptx::arrive_and_expect(&ring.full[turn.stage], kStageBytes);
+            ptx::load_tile(ring.x(turn.stage), &x_map, step * kDepth, row, &ring.full[turn.stage]);
+            ptx::load_tile_to(kBoth, ring.w(turn.stage) + rank * (kWBytes / kCluster), &w_map, step * kDepth,
+                              column + static_cast<int>(rank) * kShare, &ring.full[turn.stage]);
+        }
+    }
+}
+
+/* One lane of each warp says to both blocks that the warp has read the stage. */
+__device__ inline void free_stage(const Ring &ring, int stage) {
+    const unsigned lane = threadIdx.x % 32;
+    if (lane < kCluster) {
+        ptx::arrive_at(&ring.empty[stage], lane);
+    }
+}
+
+template <typename Epilogue>
+__device__ void multiply_tiles(const Operands &operands, const Columns &columns, const Tiles &tiles, const Ring &ring,
+                               unsigned rank, const Epilogue &epilogue) {
+    const int group = static_cast<int>(threadIdx.x) / kGroupThreads - 1;
+    const int warp = static_cast<int>(threadIdx.x) % kGroupThreads / 32;
+    const int lane = static_cast<int>(threadIdx.x) % 32;
+    const int steps = static_cast<int>(operands.depth / kDepth);
+    Turn turn;
+    for (int64_t tile = blockIdx.x / kCluster; tile < tiles.count; tile += gridDim.x / kCluster) {
+        float d[ptx::kWgmmaValues];
+        int before = 0; // the stage that the products before these read
+        for (int step = 0; step < steps; step++, turn.advance()) {
+            ptx::wait_barrier(&ring.full[turn.stage], turn.parity);
+            const uint64_t x = ptx::tile_descriptor(ring.x(turn.stage) + group * (kXBytes / kConsumers));
+            const uint64_t w = ptx::tile_descriptor(ring.w(turn.stage));
+            ptx::begin_products();
+            SAE_UNROLL
+            for (int part = 0; part < kDepth / 16; part++) {
+                ptx::multiply_m64n256k16(d, x + part * ptx::kDescriptorStep, w + part * ptx::kDescriptorStep,
+                                         step > 0 || part > 0);
+            }
+            ptx::commit_products();
+            if (step > 0) {
+                ptx::wait_products<1>();
+                free_stage(ring, before);
+            }
+            before = turn.stage;
+        }
+        ptx::wait_products<0>();
+        ptx::take_results(d);
+        free_stage(ring, before);
+        epilogue.template fragment<kChunks>(columns,
+                                            tiles.row(tile, rank) + group * 64 + warp * kFragmentRows + lane / 4,
+                                            columns.first + tiles.column(tile) + lane % 4 * 2, d);
+    }
+}
+
+#endif
+
+template <typename Epilogue>
+__global__ void __launch_bounds__(kBlockThreads, 1)
+    preact_kernel(const __grid_constant__ CUtensorMap x_map, const __grid_constant__ CUtensorMap w_map,
+                  Operands operands, Epilogue epilogue) {
+#if SAE_HAS_SM90
+    SAE_DYNAMIC_SHARED(shared);
+    const Ring ring(shared);
+    const unsigned rank = ptx::cluster_rank();
+    const Columns columns{operands.bias, nullptr, operands.first, last_column(operands)};
+    const Tiles tiles(operands, columns.last);
+    if (threadIdx.x == 0) {
+        for (int stage = 0; stage < kStages; stage++) {
+            ptx::init_barrier(&ring.full[stage], 1);
+            ptx::init_barrier(&ring.empty[stage], kReaders);
+        }
+        ptx::publish_barriers();
+        ptx::prefetch_map(&x_map);
+        ptx::prefetch_map(&w_map);
+    }
+    __syncwarp();
+    ptx::synchronize_cluster();
+    if (threadIdx.x < kGroupThreads) {
+        ptx::give_registers<kLoaderRegisters>();
+        if (threadIdx.x == 0) {
+            load_tiles(operands, x_map, w_map, tiles, ring, rank);
+        }
+    } else {
+        ptx::take_registers<kConsumerRegisters>();
+        multiply_tiles(operands, columns, tiles, ring, rank, epilogue);
+    }
+    __syncwarp();
+    ptx::synchronize_cluster(); // the other block's copies and arrivals may still come here
+#endif
+}
+
+} // namespace sm90
+
+} // namespace
+} // namespace sae::cuda
+#endif

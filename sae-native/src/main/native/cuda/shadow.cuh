@@ -1,0 +1,72 @@
+/*
+ * shadow.cuh: W_enc in bf16, and how far each latent may be off (bf16.cuh).
+ *
+ * in:  w_enc float32 [m, d], b_enc float32 [m]
+ * out: rounded bf16 [m, depth], depth = the multiple of 64 >= d, filled up with 0; bounds float32 [m, 3]; their maxima
+ *      over groups of 256 latents and over all
+ * Bytes: 4 m d read, 2 m depth written. Launch: a warp a latent, 8 latents a block of 256 threads; then a block a group.
+ * Deterministic: sums in double in a fixed order; maxima. Tried so far: nothing else. Not measured yet.
+ */
+#ifndef SAE_CUDA_SHADOW_CUH
+#define SAE_CUDA_SHADOW_CUH
+
+#include "bf16.cuh"
+
+namespace sae::cuda {
+namespace {
+
+constexpr int kWarp = 32;
+constexpr int kWarps = kThreads / kWarp;
+
+__global__ void __launch_bounds__(kThreads)
+    round_latents_kernel(const float *__restrict__ w_enc, const float *__restrict__ b_enc, int64_t d_in,
+                         ShadowView shadow) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int64_t latent = static_cast<int64_t>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
+    if (latent >= shadow.d_sae) {
+        return;
+    }
+    Rounding sums;
+    for (int64_t i = lane; i < shadow.depth; i += kWarp) {
+        const float value = i < d_in ? w_enc[latent * d_in + i] : 0.0f;
+        shadow.rounded[latent * shadow.depth + i] = sums.add(value);
+    }
+    sums.sum();
+    if (lane == 0) {
+        shadow.latents[latent] = latent_bound(sums, b_enc[latent]);
+    }
+}
+
+/* NaN counts as the largest of all: such a latent is never ruled out. */
+__device__ inline float larger(float a, float b) { return a > b || isnan(a) ? a : b; }
+
+__device__ inline LatentBound larger(const LatentBound &a, const LatentBound &b) {
+    return {larger(a.error, b.error), larger(a.length, b.length), larger(a.fixed, b.fixed)};
+}
+
+/* out[block] = maxima of in [block * each, + each) below count */
+__global__ void __launch_bounds__(kThreads)
+    group_bounds_kernel(const LatentBound *__restrict__ in, int64_t count, int64_t each, LatentBound *out) {
+    __shared__ LatentBound largest[kThreads];
+    const int thread = static_cast<int>(threadIdx.x);
+    const int64_t first = static_cast<int64_t>(blockIdx.x) * each;
+    const int64_t last = first + each < count ? first + each : count;
+    LatentBound bound{0.0f, 0.0f, 0.0f};
+    for (int64_t i = first + thread; i < last; i += kThreads) {
+        bound = larger(in[i], bound);
+    }
+    largest[thread] = bound;
+    for (int half = kThreads / 2; half > 0; half /= 2) {
+        __syncthreads();
+        if (thread < half) {
+            largest[thread] = larger(largest[thread], largest[thread + half]);
+        }
+    }
+    if (thread == 0) {
+        out[blockIdx.x] = largest[0];
+    }
+}
+
+} // namespace
+} // namespace sae::cuda
+#endif
