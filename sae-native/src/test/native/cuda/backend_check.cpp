@@ -193,7 +193,11 @@ void check_choice(const Trouble &of, const Kept &all, const Kept &got, const std
         const auto at = static_cast<size_t>(row * of.k);
         for (size_t slot = at; slot < at + static_cast<size_t>(of.k); slot++) {
             const auto latent = static_cast<size_t>(got.indices[slot]);
-            expect(latent < value.size() && !taken[latent] && std::abs(got.values[slot] - value[latent]) <= tolerance,
+            if (latent >= value.size()) {
+                expect(false, name + ": index " + std::to_string(got.indices[slot]));
+                return;
+            }
+            expect(!taken[latent] && std::abs(got.values[slot] - value[latent]) <= tolerance,
                    name + ": slot " + std::to_string(slot - at) + " of row " + std::to_string(row));
             taken[latent] = true;
             const bool ordered =
@@ -481,6 +485,7 @@ void check_training_options(void *context) {
     check_training(context, {"study", 70, 19, 61, true, options, SAE_HOST});
     check_training(context, {"study, uploaded", 70, 19, 61, true, options, SAE_HOST, true});
     check_training(context, {"study without b_dec in the input", 33, 300, 20, false, options});
+    check_training(context, {"screened", 40, 40, 600, true, options});
     options[SAE_OPT_LOSS] = SAE_LOSS_FVU;
     options[SAE_OPT_AUX_NORM] = SAE_AUX_TARGET_VARIANCE;
     options[SAE_OPT_AUX_SCALE_BY_DEAD] = 1;
