@@ -278,6 +278,28 @@ public final class Safetensors implements AutoCloseable {
     forEachPiece(asBytes, firstByte, into.remaining(), target::put);
   }
 
+  /**
+   * Brings bytes of a tensor into memory, so that reading them next need not wait for the disk;
+   * nothing happens once the file is closed.
+   *
+   * @param firstByte counted within the tensor
+   */
+  void load(String name, long firstByte, long count) {
+    try {
+      Entry entry = entry(name);
+      long end = Math.min(firstByte + count, entry.bytes());
+      for (long at = firstByte; at < end; ) {
+        int from = (int) (at % WINDOW);
+        int length = (int) Math.min(end - at, WINDOW - from);
+        window(entry, (int) (at / WINDOW)).slice(from, length).load();
+        at += length;
+      }
+    } catch (IOException | IllegalStateException e) {
+      System.getLogger(Safetensors.class.getName())
+          .log(System.Logger.Level.DEBUG, "reading ahead in " + file, e);
+    }
+  }
+
   @Override
   public void close() {
     closed = true;

@@ -16,6 +16,8 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.OptionalLong;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -26,6 +28,17 @@ import org.jspecify.annotations.Nullable;
 public final class ShardSource implements ActivationSource {
   private static final String TENSOR = ShardBuffer.ACTIVATIONS;
   private static final int SAMPLE_BYTES = 1 << 16;
+
+  /** Read ahead by another thread, twice: mapped pages come from the disk too few at a time. */
+  private static final long AHEAD_BYTES = 16L << 20;
+
+  private static final ExecutorService READ_AHEAD =
+      Executors.newCachedThreadPool(
+          work -> {
+            Thread thread = new Thread(work, "shard-read-ahead");
+            thread.setDaemon(true);
+            return thread;
+          });
 
   private record Shard(Path file, long firstRow, long rows) {}
 
@@ -160,6 +173,7 @@ public final class ShardSource implements ActivationSource {
 
   private final class Reader extends RowReader {
     private int current = -1;
+    private long ahead;
     private @Nullable Safetensors open;
 
     Reader(long position) {
@@ -177,7 +191,9 @@ public final class ShardSource implements ActivationSource {
         Safetensors tensors = openShard(number);
         int here = (int) Math.min(first + count - row, shard.firstRow() + shard.rows() - row);
         target.limit(target.position() + here * dIn);
-        tensors.readFloats(TENSOR, (row - shard.firstRow()) * dIn, target);
+        long element = (row - shard.firstRow()) * dIn;
+        readAhead(tensors, element);
+        tensors.readFloats(TENSOR, element, target);
         target.position(target.limit());
         row += here;
       }
@@ -212,6 +228,17 @@ public final class ShardSource implements ActivationSource {
       return values;
     }
 
+    private void readAhead(Safetensors tensors, long element) throws IOException {
+      Entry entry = tensors.entry(TENSOR);
+      long at = element * entry.dtype().bytes();
+      ahead = Math.max(ahead, at);
+      while (ahead < Math.min(entry.bytes(), at + 2 * AHEAD_BYTES)) {
+        long from = ahead;
+        READ_AHEAD.execute(() -> tensors.load(TENSOR, from, AHEAD_BYTES));
+        ahead += AHEAD_BYTES;
+      }
+    }
+
     private int find(long row) {
       int number = Math.max(current, 0);
       while (row < shards.get(number).firstRow()) {
@@ -230,6 +257,7 @@ public final class ShardSource implements ActivationSource {
         tensors = Safetensors.open(shards.get(number).file());
         open = tensors;
         current = number;
+        ahead = 0;
       }
       return tensors;
     }
