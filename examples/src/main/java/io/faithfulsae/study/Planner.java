@@ -137,10 +137,20 @@ final class Planner {
       if (limit != null) {
         tokens += limit;
       } else if (file != null && !file.equals("embedded") && Files.exists(Path.of(file))) {
-        tokens += Files.size(Path.of(file)) / 3; // some letters are a token
+        tokens += bytes(Path.of(file)) / 3; // some letters are a token
       }
     }
     return tokens;
+  }
+
+  private static long bytes(Path fileOrFolder) throws IOException {
+    long bytes = 0;
+    try (Stream<Path> files = Files.walk(fileOrFolder)) {
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        bytes += Files.size(file);
+      }
+    }
+    return bytes;
   }
 
   private double secondsToHook() {

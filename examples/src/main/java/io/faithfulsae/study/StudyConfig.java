@@ -72,11 +72,12 @@ public record StudyConfig(
    *
    * @param name names it in results
    * @param generate the model's own samples
-   * @param file a text file, or {@code embedded}
+   * @param file a text file, table, folder or pattern, or {@code embedded}
    * @param from what another model of the study wrote, as {@code model/data set}
    * @param lowerCase whether the file's text is lower-cased; null: where the embedded model reads
    *     it
    * @param tokens at most so many tokens of the file; null for all
+   * @param column of a table, or field of JSON lines, with the text; null: {@code text}
    */
   public record DataSet(
       String name,
@@ -84,7 +85,8 @@ public record StudyConfig(
       @Nullable String file,
       @Nullable String from,
       @Nullable Boolean lowerCase,
-      @Nullable Long tokens) {}
+      @Nullable Long tokens,
+      @Nullable String column) {}
 
   /**
    * Sampling from BOS.
@@ -377,7 +379,8 @@ public record StudyConfig(
                         resolve(folder, set.file()),
                         set.from(),
                         set.lowerCase(),
-                        set.tokens()))
+                        set.tokens(),
+                        set.column()))
             .toList();
     return new StudyConfig(
         resolve(folder, model),

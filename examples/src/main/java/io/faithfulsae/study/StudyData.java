@@ -2,7 +2,6 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.TokenSource;
-import io.faithfulsae.internal.AtomicFile;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.generate.GenerationConfig;
@@ -11,8 +10,6 @@ import io.faithfulsae.study.StudyConfig.DataSet;
 import io.faithfulsae.study.StudyConfig.Generate;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.security.MessageDigest;
 import java.util.ArrayList;
@@ -20,15 +17,12 @@ import java.util.BitSet;
 import java.util.HexFormat;
 import java.util.Iterator;
 import java.util.List;
-import java.util.Locale;
-import java.util.Map;
 import java.util.stream.Stream;
 
 /** Makes a study's data sets: files of text or token ids, and what can be said of them. */
 final class StudyData {
   private static final int SAMPLE_TOKENS = 160;
 
-  private static final String TEXT = "text.jsonl";
   private static final String TOKENS = "tokens.int32";
 
   private final StudyConfig config;
@@ -79,13 +73,32 @@ final class StudyData {
         context,
         config.evaluation().heldOutShare(),
         config.samples(),
-        set.generate() == null ? Json.sha256(text(set).getBytes(StandardCharsets.UTF_8)) : "");
+        set.generate() == null ? known(given(set)) : "");
+  }
+
+  /** By what a text is known: by the hash of its text, or by its files' hash and how it is read. */
+  private String known(StudyText text) throws IOException {
+    return text.isReadInPlace() ? inPlace(text).description() : text.hash();
   }
 
   Prepared prepare(DataSet set, Path folder) throws IOException {
     Generate generate = set.generate();
-    Path file = generate == null ? write(set, folder) : generate(set.name(), generate, folder);
-    return survey(set, file, folder.resolve(TOKENS), origin(set));
+    StudyText text = given(set);
+    if (generate == null && text.isReadInPlace()) {
+      return survey(set, Path.of(String.valueOf(set.file())), inPlace(text), folder);
+    }
+    Path file = generate == null ? text.write(folder) : generate(set.name(), generate, folder);
+    return survey(set, file, TokenSources.ofFile(file, tokenizer, context), folder);
+  }
+
+  private StudyText given(DataSet set) {
+    Boolean lower = set.lowerCase();
+    return new StudyText(set, study, lower == null ? config.model() == null : lower);
+  }
+
+  private TokenSource inPlace(StudyText text) throws IOException {
+    Path file = Path.of(String.valueOf(text.set().file()));
+    return TokenSources.ofFile(file, text.options(), tokenizer, context);
   }
 
   private static String origin(DataSet set) {
@@ -129,57 +142,13 @@ final class StudyData {
             settings.topP(),
             settings.seed(),
             64);
-    return Generation.run(name, model, tokenizer, generation, folder.resolve(TEXT)).file();
+    return Generation.run(name, model, tokenizer, generation, folder.resolve(StudyText.JSON_LINES))
+        .file();
   }
 
-  private Path write(DataSet set, Path folder) throws IOException {
-    String text = text(set);
-    boolean records = set.from() != null || String.valueOf(set.file()).endsWith(".jsonl");
-    Path file = folder.resolve(records ? TEXT : "text.txt");
-    AtomicFile.writeString(file, text);
-    return file;
-  }
-
-  private String text(DataSet set) throws IOException {
-    if (set.from() != null) {
-      return otherModelsText(set.from());
-    }
-    String file = set.file();
-    boolean embedded = file == null || file.equals("embedded");
-    if (!embedded && !Files.isRegularFile(Path.of(file))) {
-      throw new SaeFormatException(
-          Path.of(file), "file", "expected a text, got no file; mend: correct the path");
-    }
-    String text = embedded ? EmbeddedModel.outsideText() : Files.readString(Path.of(file));
-    Boolean lower = set.lowerCase();
-    return (lower == null ? config.model() == null : lower) ? text.toLowerCase(Locale.ROOT) : text;
-  }
-
-  /** Records with their text alone: the other model's token ids need not be this one's. */
-  private String otherModelsText(String from) throws IOException {
-    int slash = from.indexOf('/');
-    Path file =
-        study
-            .resolve(from.substring(0, slash))
-            .resolve(Steps.FOLDER)
-            .resolve(ModelStudy.dataStep(from.substring(slash + 1)))
-            .resolve(TEXT);
-    if (!Files.exists(file)) {
-      throw new IOException(
-          "expected the text of " + from + " in " + file + ", got none; mend: see why it failed");
-    }
-    StringBuilder records = new StringBuilder();
-    try (Stream<String> lines = Files.lines(file)) {
-      for (Iterator<String> each = lines.iterator(); each.hasNext(); ) {
-        String text = Json.mapper().readTree(each.next()).path("text").asText();
-        records.append(Json.line(Map.of("text", text))).append('\n');
-      }
-    }
-    return records.toString();
-  }
-
-  private Prepared survey(DataSet set, Path file, Path tokenFile, String origin)
+  private Prepared survey(DataSet set, Path file, TokenSource text, Path folder)
       throws IOException {
+    Path tokenFile = folder.resolve(TOKENS);
     Long limit = set.tokens();
     long most = limit == null ? Long.MAX_VALUE : Math.max(2, limit / context);
     MessageDigest digest = Json.sha256();
@@ -187,7 +156,7 @@ final class StudyData {
     List<String> samples = new ArrayList<>();
     long sequences = 0;
     long tokens = 0;
-    try (Stream<int[]> all = TokenSources.ofFile(file, tokenizer, context).open(0)) {
+    try (Stream<int[]> all = text.open(0)) {
       TokenFile.write(tokenFile, all.limit(most).iterator());
     }
     try (Stream<int[]> all = new TokenFile(tokenFile, context, "").open(0)) {
@@ -215,7 +184,7 @@ final class StudyData {
     }
     return new Prepared(
         String.valueOf(file.getFileName()),
-        origin,
+        origin(set),
         sequences,
         heldOut,
         tokens,
