@@ -42,11 +42,12 @@ import org.jspecify.annotations.Nullable;
  * for: the residual stream that enters block L runs blocks 0 to L-1, {@link #logitsFrom} runs block
  * L on. Weights are read from the safetensors files where they lie; nothing is written.
  *
- * <p><b>Memory</b>: ONNX Runtime packs the matrices of each graph for its kernels, 4 bytes a
- * parameter that the graph uses, whatever the checkpoint stores: SmolLM2-135M (0.27 GB of float16)
- * takes 0.65 GB for its logits, 0.79 GB at the peak while it loads, Java included. Whole sequences
- * need {@code 4 * batch * heads * length * length} bytes for attention. Direct buffers in native
- * order are computed on where they lie; others are copied on the way.
+ * <p><b>Memory</b>: graphs for whole sequences use the weights of a float32 checkpoint where they
+ * lie in the mapped files, one copy for all. Those of a 16-bit checkpoint, and those for decoding,
+ * keep the weights that they use as ONNX Runtime's kernels like them best, 4 bytes a parameter for
+ * each graph ({@code docs/model-families.md} has measurements). Whole sequences need {@code 4 *
+ * batch * heads * length * length} bytes for attention. Direct buffers in native order are computed
+ * on where they lie; others are copied on the way.
  */
 public final class OnnxModel implements LanguageModel {
   private final String name;
@@ -111,8 +112,10 @@ public final class OnnxModel implements LanguageModel {
             architecture.dimensions().vocabularySize(),
             architecture.dimensions().contextLength(),
             special.eos());
+    boolean asStored = weights.allFloat32() && options.precision() == Precision.FLOAT32;
     this.sessions =
-        new Sessions(runtime, new OnnxRuntime.Loading(weights.root(), options.threads()));
+        new Sessions(
+            runtime, new OnnxRuntime.Loading(weights.root(), options.threads(), !asStored));
     this.hookPoints =
         IntStream.range(0, architecture.dimensions().layers())
             .boxed()
@@ -353,7 +356,7 @@ public final class OnnxModel implements LanguageModel {
     tokenIds.checkLength(rows, maxLength);
     return new Decoder(
         this,
-        sessions.get("step", () -> Graphs.step(architecture, weights, kind.precision())),
+        sessions.packed("step", () -> Graphs.step(architecture, weights, kind.precision())),
         rows,
         maxLength);
   }

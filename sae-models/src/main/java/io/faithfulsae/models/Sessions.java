@@ -28,17 +28,26 @@ final class Sessions implements AutoCloseable {
   }
 
   OnnxSession get(String key, Source graph) {
+    return get(key, graph, loading);
+  }
+
+  /** A session for few rows at a time, for which unpacked weights would be much slower. */
+  OnnxSession packed(String key, Source graph) {
+    return get(key, graph, new OnnxRuntime.Loading(loading.weightsRoot(), loading.threads()));
+  }
+
+  private OnnxSession get(String key, Source graph, OnnxRuntime.Loading how) {
     OnnxSession known = sessions.get(key);
     if (known == null) {
-      known = open(graph);
+      known = open(graph, how);
       sessions.put(key, known);
     }
     return known;
   }
 
-  private OnnxSession open(Source graph) {
+  private OnnxSession open(Source graph, OnnxRuntime.Loading how) {
     try {
-      return runtime.open(graph.build(), loading);
+      return runtime.open(graph.build(), how);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

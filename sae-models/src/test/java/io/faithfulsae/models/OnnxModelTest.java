@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.models.spi.Weights;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.channels.FileChannel;
@@ -385,6 +386,13 @@ class OnnxModelTest {
     Path folder = GoldenModels.copy(model, temp);
     GoldenModels.edit(folder.resolve("config.json"), from, to);
     assertFormat(folder, "config.json", message);
+  }
+
+  @Test
+  void knowsWhichCheckpointsCanBeUsedWhereTheyLie() throws IOException {
+    assertTrue(Weights.open(GoldenModels.folder("gpt2-tied")).allFloat32());
+    assertFalse(Weights.open(GoldenModels.folder("llama-untied-fp16-sharded")).allFloat32());
+    assertFalse(Weights.open(GoldenModels.folder("gemma2-bf16")).allFloat32());
   }
 
   @Test

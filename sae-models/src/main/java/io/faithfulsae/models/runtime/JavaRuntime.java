@@ -55,6 +55,9 @@ final class JavaRuntime implements OnnxRuntime {
       options.setOptimizationLevel(SessionOptions.OptLevel.ALL_OPT);
       options.addConfigEntry(
           "session.model_external_initializers_file_folder_path", loading.weightsRoot().toString());
+      if (!loading.packed()) {
+        options.addConfigEntry("session.disable_prepacking", "1");
+      }
       return new Session(environment.createSession(graph, options));
     } catch (OrtException e) {
       throw failed("loading a graph", e);

@@ -13,8 +13,15 @@ public interface OnnxRuntime extends AutoCloseable {
    *
    * @param weightsRoot folder of the files that hold the graph's external weights
    * @param threads for the graph's operators, at least 1
+   * @param packed whether the runtime may keep weights a second time, laid out as its kernels like
+   *     them best; otherwise those that are float32 are used where they lie in their files
    */
-  record Loading(Path weightsRoot, int threads) {}
+  record Loading(Path weightsRoot, int threads, boolean packed) {
+    /** Packed. */
+    public Loading(Path weightsRoot, int threads) {
+      this(weightsRoot, threads, true);
+    }
+  }
 
   /**
    * Loads a graph. <b>Closed by</b> the caller, before this runtime.

@@ -133,6 +133,12 @@ public final class Weights {
     return root;
   }
 
+  /** Whether all tensors are stored as float32. */
+  public boolean allFloat32() {
+    return tensors.values().stream()
+        .allMatch(tensor -> tensor.entry().dtype() == Safetensors.DType.F32);
+  }
+
   /** Whether there is a tensor of this name. */
   public boolean has(String name) {
     return tensors.containsKey(name);
