@@ -361,6 +361,11 @@ public final class OnnxModel implements LanguageModel {
         maxLength);
   }
 
+  /** Whether it computes in the memory of a backend, with a {@link #deviceDecoder}. */
+  public boolean onDevice() {
+    return kind.ownOperators() && beside != null;
+  }
+
   /**
    * Starts sampling on the device of the runtime: only tokens come back.
    *

@@ -1,9 +1,7 @@
 package io.faithfulsae.models.generate;
 
-import io.faithfulsae.models.Decoder;
 import io.faithfulsae.models.OnnxModel;
 import java.io.IOException;
-import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.NavigableMap;
@@ -20,10 +18,10 @@ import org.apache.commons.math3.random.Well19937c;
 final class RecordSampler implements AutoCloseable {
   private final OnnxModel model;
   private final GenerationConfig config;
-  private final Decoder decoder;
-  private final Sampler sampler;
+  private final Rows rows;
   private final Growing[] ofRow;
   private final int[] next;
+  private final double[] random;
 
   /** Begun and not handed over, by number. */
   private final NavigableMap<Long, Growing> open = new TreeMap<>();
@@ -53,12 +51,10 @@ final class RecordSampler implements AutoCloseable {
   RecordSampler(OnnxModel model, GenerationConfig config) {
     this.model = model;
     this.config = config;
-    // The last token of a record is sampled, not run.
-    this.decoder = model.decoder(config.batch(), config.maxLength() - 1);
-    this.sampler = new Sampler(model.vocabularySize(), config.topP());
+    this.rows = Rows.of(model, config);
     this.ofRow = new Growing[config.batch()];
     this.next = new int[config.batch()];
-    decoder.temperature(config.temperature());
+    this.random = new double[config.batch()];
   }
 
   /**
@@ -75,17 +71,17 @@ final class RecordSampler implements AutoCloseable {
     open.clear();
     long begun = first;
     long missing = tokens;
-    decoder.start(config.batch());
+    rows.start();
     for (int row = 0; row < config.batch(); row++) {
       begin(row, begun++);
     }
     while (true) {
       boolean enough = forgetWhatIsNotNeeded(missing);
-      for (int row = decoder.rows() - 1; row >= 0; row--) {
+      for (int row = rows.count() - 1; row >= 0; row--) {
         if (ofRow[row].done && enough) {
           drop(row);
         } else if (ofRow[row].done) {
-          decoder.restart(row);
+          rows.restart(row);
           begin(row, begun++);
         }
       }
@@ -109,14 +105,15 @@ final class RecordSampler implements AutoCloseable {
   }
 
   private void step() {
-    decoder.step(next);
-    FloatBuffer probabilities = decoder.probabilities();
-    for (int row = 0; row < decoder.rows(); row++) {
+    int count = rows.count();
+    for (int row = 0; row < count; row++) {
+      random[row] = ofRow[row].random.nextDouble();
+    }
+    rows.step(next, random);
+    for (int row = 0; row < count; row++) {
       Growing record = ofRow[row];
-      int token = sampler.draw(probabilities, row, record.random.nextDouble());
-      record.add(token);
-      next[row] = token;
-      record.done = token == model.eosToken() || record.length == config.maxLength();
+      record.add(next[row]);
+      record.done = next[row] == model.eosToken() || record.length == config.maxLength();
     }
   }
 
@@ -157,10 +154,10 @@ final class RecordSampler implements AutoCloseable {
   }
 
   private void drop(int row) {
-    int last = decoder.rows() - 1;
+    int last = rows.count() - 1;
     ofRow[row] = ofRow[last];
     next[row] = next[last];
-    decoder.drop(row);
+    rows.drop(row);
   }
 
   private RandomGenerator random(long id) {
@@ -170,6 +167,6 @@ final class RecordSampler implements AutoCloseable {
 
   @Override
   public void close() {
-    decoder.close();
+    rows.close();
   }
 }
