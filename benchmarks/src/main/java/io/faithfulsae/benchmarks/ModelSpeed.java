@@ -1,8 +1,14 @@
 package io.faithfulsae.benchmarks;
 
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.Backends;
+import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.models.Decoder;
+import io.faithfulsae.models.DeviceDecoder;
 import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.spi.Graph.Precision;
+import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -12,6 +18,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Random;
+import java.util.stream.IntStream;
 
 /**
  * Tokens a second of a language model: reading the residual stream in the middle, and sampling from
@@ -24,10 +31,17 @@ public final class ModelSpeed {
 
   private ModelSpeed() {}
 
-  /** Takes the model's folder, threads, seconds of each measurement, and the file to write. */
+  /**
+   * Takes the model's folder, threads, seconds of each measurement, and the file to write; and
+   * perhaps a backend, in whose memory the model then computes: on a GPU in bfloat16.
+   */
   public static void main(String[] args) throws IOException {
     int threads = Integer.parseInt(args[1]);
     double seconds = Double.parseDouble(args[2]);
+    if (args.length > 4) {
+      besides(Path.of(args[0]), threads, seconds, Path.of(args[3]), args[4]);
+      return;
+    }
     try (OnnxModel model = OnnxModel.open(Path.of(args[0]), new OnnxModel.Options(threads))) {
       String json =
           String.format(
@@ -40,12 +54,82 @@ public final class ModelSpeed {
     }
   }
 
-  private static double harvest(OnnxModel model, double seconds) {
+  private static void besides(Path folder, int threads, double seconds, Path file, String name)
+      throws IOException {
+    Precision precision = name.equals("cuda") ? Precision.BFLOAT16 : Precision.FLOAT32;
+    try (Backend backend = Backends.open(name);
+        OnnxModel model =
+            OnnxModel.open(folder, new OnnxModel.Options(threads, precision), backend)) {
+      String json =
+          String.format(
+              Locale.ROOT,
+              "{\"device\": \"%s\", \"harvest\": %.1f, \"generate\": %.1f, \"peak_mib\": %d}%n",
+              backend.info().device(),
+              harvestOnDevice(model, backend, seconds),
+              generateOnDevice(model, seconds),
+              PeakMemory.mib());
+      Files.writeString(file, json);
+    }
+  }
+
+  /** From tokens to rows in a batch of the backend's own memory. */
+  private static double harvestOnDevice(OnnxModel model, Backend backend, double seconds) {
+    int[][] tokens = tokens(model);
+    int[] rows = IntStream.range(0, SEQUENCES * LENGTH).toArray();
+    HookPoint hook = HookPoint.residPre(model.layers() / 2);
+    long bytes = (long) rows.length * model.dModel() * Float.BYTES;
+    try (ActivationBatch batch =
+        ActivationBatch.over(backend.allocateOnDevice(bytes), rows.length, model.dModel())) {
+      long start = 0;
+      long done = -rows.length; // the first warms up
+      while (start == 0 || (System.nanoTime() - start) * 1e-9 < seconds) {
+        try (DeviceActivations tapped = model.deviceActivations(hook, tokens).orElseThrow()) {
+          tapped.copy(rows, rows.length, batch, 0);
+          backend.synchronize();
+        }
+        done += rows.length;
+        start = start == 0 ? System.nanoTime() : start;
+      }
+      return done / ((System.nanoTime() - start) * 1e-9);
+    }
+  }
+
+  private static double generateOnDevice(OnnxModel model, double seconds) {
+    Random random = new Random(2);
+    try (DeviceDecoder decoder = model.deviceDecoder(BATCH, LENGTH, 1)) {
+      sample(model, decoder, random, 8);
+      long start = System.nanoTime();
+      long done = 0;
+      while ((System.nanoTime() - start) * 1e-9 < seconds) {
+        done += sample(model, decoder, random, LENGTH);
+      }
+      return done / ((System.nanoTime() - start) * 1e-9);
+    }
+  }
+
+  private static long sample(OnnxModel model, DeviceDecoder decoder, Random random, int length) {
+    int[] next = new int[BATCH];
+    Arrays.fill(next, model.bosToken());
+    for (int row = 0; row < BATCH; row++) {
+      decoder.restart(row);
+    }
+    for (int at = 1; at < length; at++) {
+      decoder.step(next, random.doubles(BATCH).toArray(), next);
+    }
+    return (long) BATCH * (length - 1);
+  }
+
+  private static int[][] tokens(OnnxModel model) {
     Random random = new Random(1);
     int[][] tokens = new int[SEQUENCES][LENGTH];
     for (int[] row : tokens) {
       Arrays.setAll(row, i -> random.nextInt(model.vocabularySize()));
     }
+    return tokens;
+  }
+
+  private static double harvest(OnnxModel model, double seconds) {
+    int[][] tokens = tokens(model);
     HookPoint hook = HookPoint.residPre(model.layers() / 2);
     FloatBuffer into =
         ByteBuffer.allocateDirect(SEQUENCES * LENGTH * model.dModel() * Float.BYTES)
