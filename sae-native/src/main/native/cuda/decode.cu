@@ -8,10 +8,15 @@
 
 namespace sae::cuda {
 
-cudaError_t launch_decode(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
+cudaError_t launch_decode(const int *indices, const float *values, int64_t rows, int64_t k, const Gathered &w_dec,
                           const float *b_dec, int64_t d_in, int64_t d_sae, float *x_hat, int *bad_row,
                           cudaStream_t stream) {
-    return launch(decode_kernel, rows, stream, indices, values, k, w_dec, b_dec, d_in, d_sae, x_hat, bad_row);
+    const bool wide = d_in % 4 == 0;
+    const auto kernel = w_dec.bf16 ? (wide ? decode_kernel<Bf16, 4> : decode_kernel<Bf16, 1>)
+                                   : (wide ? decode_kernel<float, 4> : decode_kernel<float, 1>);
+    const int64_t slices = divide_up(d_in, kWarp * kDecodeChunks * (wide ? 4 : 1));
+    return launch(kernel, divide_up(rows, kWarps) * slices, stream,
+                  DecodeInputs{indices, values, rows, k, w_dec, b_dec, d_in, d_sae}, x_hat, bad_row);
 }
 
 cudaError_t launch_error(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
@@ -65,7 +70,7 @@ sae_status decode(void *handle, void *indices, void *values, int64_t rows, int64
             context.scratch.make<DecodeScratch>(rows, k, params.d_in, *static_cast<Buffer *>(indices),
                                                 *static_cast<Buffer *>(values), *static_cast<Buffer *>(x_hat));
         clear_bad_row(context, scratch.bad_row);
-        check(launch_decode(scratch.indices.upload(), scratch.values.upload(), rows, k, params.tensor(SAE_W_DEC),
+        check(launch_decode(scratch.indices.upload(), scratch.values.upload(), rows, k, gathered_decoder(params),
                             params.tensor(SAE_B_DEC), params.d_in, params.d_sae, scratch.x_hat.address, scratch.bad_row,
                             context.stream),
               "decoding");

@@ -5,42 +5,87 @@
  *   error:     e[b]     = the same - x[b]
  *   residual:  r[b]     = sum_s values[b, s] W_dec[indices[b, s]] + e[b]       (the auxiliary loss's residual)
  *
- * in:  indices int32 [rows, k], values float32 [rows, k], W_dec float32 [d_sae, d_in], b_dec float32 [d_in],
- *      x or e float32 [rows, d_in]
+ * in:  indices int32 [rows, k], values float32 [rows, k], W_dec float32 [d_sae, d_in] (bf16 too in decode), b_dec
+ *      float32 [d_in], x or e float32 [rows, d_in]
  * out: float32 [rows, d_in]; decode also lowers bad_row int32 [1] to the first row with an index outside [0, d_sae)
  *      and leaves such terms out. A term of value 0 is not read in error and residual (its index may be -1).
- * Bytes: 4 rows k d_in gathered (L2), 8 rows d_in streamed; 2 rows k d_in FLOP.
- * Launch: one block of 256 threads a row, a thread per column in turn.
+ * Bytes: 4 rows k d_in gathered (L2; 2 in bf16), 8 rows d_in streamed; 2 rows k d_in FLOP.
+ * Launch: decode: a warp per row and slice of 16 columns a lane, slices outermost, so that 2048 d_sae bytes of W_dec (1024
+ * in bf16) are what L2 has to hold; the others: one block of 256 threads a row, a thread per column in turn.
  * Deterministic: each element is one chain of fused multiply-adds in slot order. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_DECODE_CUH
 #define SAE_CUDA_DECODE_CUH
 
-#include "device.h"
+#include "kernels.h"
+#include "reduce.cuh"
+#include "vectors.cuh"
 
 namespace sae::cuda {
 namespace {
 
+struct DecodeInputs {
+    const int *indices;  // [rows, k]
+    const float *values; // [rows, k]
+    int64_t rows, k;
+    Gathered w_dec;
+    const float *b_dec;
+    int64_t d_in, d_sae;
+};
+
+constexpr int kDecodeChunks = 4; // of Width columns that a lane has
+constexpr int kDecodeUnroll = 4; // decoder rows in flight
+
+template <typename Element, int Width>
 __global__ void __launch_bounds__(kThreads)
-    decode_kernel(const int *__restrict__ indices, const float *__restrict__ values, int64_t k,
-                  const float *__restrict__ w_dec, const float *__restrict__ b_dec, int64_t d_in, int64_t d_sae,
-                  float *__restrict__ x_hat, int *__restrict__ bad_row) {
-    const int64_t row = blockIdx.x;
-    for (int64_t slot = threadIdx.x; slot < k; slot += kThreads) {
-        const int latent = indices[row * k + slot];
-        if (latent < 0 || latent >= d_sae) {
-            atomicMin(bad_row, static_cast<int>(row));
-        }
+    decode_kernel(DecodeInputs in, float *__restrict__ x_hat, int *__restrict__ bad_row) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int64_t row_blocks = (in.rows + kWarps - 1) / kWarps;
+    const int64_t row = blockIdx.x % row_blocks * kWarps + static_cast<int>(threadIdx.x) / kWarp;
+    if (row >= in.rows) {
+        return; // the same for the whole warp
     }
-    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
-        float sum = 0.0f;
-        for (int64_t slot = 0; slot < k; slot++) {
-            const int latent = indices[row * k + slot];
-            if (latent >= 0 && latent < d_sae) {
-                sum = fmaf(values[row * k + slot], w_dec[latent * d_in + i], sum);
+    const int64_t slice = blockIdx.x / row_blocks;
+    const int64_t first_column = (slice * kDecodeChunks * kWarp + lane) * Width;
+    float sum[kDecodeChunks][Width] = {};
+    for (int64_t first = 0; first < in.k; first += kWarp) {
+        const int64_t mine = first + lane;
+        int latent = mine < in.k ? in.indices[row * in.k + mine] : 0;
+        float value = mine < in.k ? in.values[row * in.k + mine] : 0.0f;
+        if (latent < 0 || latent >= in.d_sae) {
+            atomicMin(bad_row, static_cast<int>(row));
+            latent = 0;
+            value = 0.0f;
+        }
+        const int slots = static_cast<int>(in.k - first < kWarp ? in.k - first : kWarp);
+#pragma unroll kDecodeUnroll
+        for (int slot = 0; slot < slots; slot++) {
+            const auto *direction = gathered_row<Element>(in.w_dec, __shfl_sync(0xFFFFFFFFu, latent, slot));
+            const float scale = __shfl_sync(0xFFFFFFFFu, value, slot);
+#pragma unroll
+            for (int chunk = 0; chunk < kDecodeChunks; chunk++) {
+                const int64_t column = first_column + chunk * kWarp * Width;
+                if (column < in.d_in) {
+                    float weights[Width];
+                    load(direction + column, weights);
+#pragma unroll
+                    for (int at = 0; at < Width; at++) {
+                        sum[chunk][at] = fmaf(scale, weights[at], sum[chunk][at]);
+                    }
+                }
             }
         }
-        x_hat[row * d_in + i] = sum + b_dec[i];
+    }
+#pragma unroll
+    for (int chunk = 0; chunk < kDecodeChunks; chunk++) {
+        const int64_t column = first_column + chunk * kWarp * Width;
+        if (column < in.d_in) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                sum[chunk][at] += in.b_dec[column + at];
+            }
+            store_stream(x_hat + row * in.d_in + column, sum[chunk]);
+        }
     }
 }
 

@@ -36,6 +36,10 @@ inline void check(cudaError_t error, const char *what) {
 
 inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
+struct Bf16 { // an element of bfloat16 storage
+    uint16_t bits;
+};
+
 struct Grid { // one-dimensional
     int64_t blocks;
     int threads;
@@ -244,10 +248,17 @@ struct Buffer {
     }
 };
 
-/* W_enc in bf16, for the screen; made again before it is used when parameters have changed. */
+/* W_enc in bf16, for the screen; made again before it is used when parameters have changed. The fused step keeps it
+ * current. */
 struct Shadow {
     DeviceMemory rounded;
     DeviceMemory bounds;
+    mutable bool current = false;
+};
+
+/* W_dec in bf16, with rows as long as those of W_enc's; only with precision=bf16. A training step keeps it current. */
+struct RoundedDecoder {
+    DeviceMemory rows;
     mutable bool current = false;
 };
 
@@ -260,6 +271,7 @@ struct Params {
     DeviceMemory weight_squares; // double [2]: sums of squares of W_enc and W_dec, for the bound on the gradient norm
     mutable bool weight_squares_stale = true;
     Shadow shadow; // empty where the context or the shape has no use for it
+    RoundedDecoder rounded_decoder;
 
     float *tensor(int32_t which) const { return tensors[which].as<float>(); }
     int64_t elements(int32_t which) const {

@@ -68,10 +68,17 @@ int64_t shadow_bytes(const Params &params) {
     return wanted ? memory::shadow_bytes(params.d_in, params.d_sae) : 0;
 }
 
+int64_t rounded_decoder_bytes(const Params &params) {
+    return params.context->precision == Precision::kBf16 ? memory::rounded_bytes(params.d_in, params.d_sae) : 0;
+}
+
 void make_shadow(Params &params) {
+    if (rounded_decoder_bytes(params) > 0) {
+        params.rounded_decoder.rows = DeviceMemory(rounded_decoder_bytes(params));
+    }
     const int64_t bytes = shadow_bytes(params);
     if (bytes > 0) {
-        const int64_t rounded = params.d_sae * round_up(params.d_in, kDepthStep) * 2;
+        const int64_t rounded = memory::rounded_bytes(params.d_in, params.d_sae);
         params.shadow.rounded = DeviceMemory(rounded);
         params.shadow.bounds = DeviceMemory(bytes - rounded);
         static_assert(sizeof(LatentBound) == 12 && kLatentGroup == 256 && kDepthStep == 64, "as memory_plan.h counts");
@@ -87,10 +94,30 @@ void refresh_shadow(const Params &params) {
     }
 }
 
+Gathered gathered_decoder(const Params &params) {
+    const DeviceMemory &rounded = params.rounded_decoder.rows;
+    if (rounded.bytes() == 0) {
+        return {params.tensor(SAE_W_DEC), params.d_in, false};
+    }
+    const int64_t depth = round_up(params.d_in, kDepthStep);
+    if (!params.rounded_decoder.current) {
+        check(launch_round_matrix(params.tensor(SAE_W_DEC), params.d_sae, params.d_in, rounded.as<uint16_t>(), depth,
+                                  params.context->stream),
+              "rounding the decoder");
+        params.rounded_decoder.current = true;
+    }
+    return {rounded.as<void>(), depth, true};
+}
+
+void mark_changed(const Params &params) {
+    params.shadow.current = false;
+    params.rounded_decoder.current = false;
+}
+
 ShadowView shadow_view(const Params &params) {
     auto *latents = params.shadow.bounds.as<LatentBound>();
-    return {params.shadow.rounded.as<uint16_t>(), latents, latents + params.d_sae, params.d_sae,
-            round_up(params.d_in, kDepthStep)};
+    return {params.shadow.rounded.as<uint16_t>(), latents, latents == nullptr ? nullptr : latents + params.d_sae,
+            params.d_sae, round_up(params.d_in, kDepthStep)};
 }
 
 cudaError_t launch_prepare_rows(const PrepareRows &rows, cudaStream_t stream) {

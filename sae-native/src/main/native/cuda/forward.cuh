@@ -7,18 +7,18 @@
  *   g[b]     = error_scale e[b] + (detach ? 0 : ga[b])
  *   dz[b, s] = <g[b], W_dec[j(b, s)]>              where z[b, s] > 0
  *
- * in:  indices int32, values float32 [rows, k], values descending; W_dec float32 [d_sae, d_in]; b_dec float32 [d_in];
- *      x, a float32 [rows, d_in]
- * out: g float32 [rows, d_in]; ga in place of a; dz_parts float32 [slices, rows, k]: the part of dz of each slice of
+ * in:  indices int32, values float32 [rows, k], values descending; W_dec float32 or bf16 [d_sae, d_in]; b_dec float32
+ *      [d_in]; x, a float32 [rows, d_in]
+ * out: g float32 [rows, d_in], also in bf16 where wanted; ga in place of a; dz_parts float32 [slices, rows, k]: the part of dz of each slice of
  *      columns, to be added in the order of slices; squares double [3, slices rows]: of e, r and g by block
  *
  * How: columns are cut into slices. A warp holds the slice of its slots' rows in registers, Slots x Chunks chunks of
  * Width columns a lane, so a decoder row is read once for both uses; there is no exchange between the slices of a row. A
  * slot belongs to warp slot % 8. More slots than registers hold (k > 128): the rows are read a second time for dz.
- * Bytes: 4 rows k d_in gathered (twice that if read again) + 8 rows d_in streamed (12 with dead latents)
+ * Bytes: 4 rows k d_in gathered (2 in bf16; twice that if read again) + 8 rows d_in streamed (12 with dead latents)
  *        + 4 slices rows k; 4 rows k d_in FLOP.
  * Launch: a block of 256 threads per row and slice, slices outermost: those rows' worth of a slice of W_dec,
- * 4 d_sae (slice width) bytes, is what L2 has to hold. Shared memory: 32 Width Chunks x 8 floats, at most 32 KiB.
+ * 4 (2) d_sae (slice width) bytes, is what L2 has to hold. Shared memory: 32 Width Chunks x 8 floats, at most 32 KiB.
  * Deterministic: sums over slots, warps and lanes in a fixed order. Not measured on a GPU yet; considered and not built:
  * rows kept in shared memory with a cluster per batch row (needs an exchange over the cluster for dz).
  */
@@ -34,7 +34,7 @@ namespace sae::cuda {
 namespace {
 
 /* What one warp has of its slots' decoder rows. */
-template <int Width, int Slots, int Chunks>
+template <typename Element, int Width, int Slots, int Chunks>
 struct HeldRows {
     float weights[Slots][Chunks][Width];
     float values[Slots];
@@ -46,7 +46,7 @@ struct HeldRows {
             const int64_t slot = first_slot + i * kWarps;
             values[i] = slot < in.k ? in.values[row * in.k + slot] : 0.0f;
             const bool kept = values[i] > 0.0f;
-            const float *direction = in.w_dec + (kept ? in.indices[row * in.k + slot] * in.d_in : 0);
+            const auto *direction = gathered_row<Element>(in.w_dec, kept ? in.indices[row * in.k + slot] : 0);
 #pragma unroll
             for (int chunk = 0; chunk < Chunks; chunk++) {
                 const int64_t column = first_column + (chunk * kWarp + lane) * Width;
@@ -100,7 +100,7 @@ struct HeldRows {
 };
 
 /* Again: more slots than Slots * kWarps, whose rows are read once for each use. */
-template <int Width, int Slots, int Chunks, bool Again>
+template <typename Element, int Width, int Slots, int Chunks, bool Again>
 __global__ void __launch_bounds__(kThreads) forward_kernel(ForwardInputs in, ForwardOutputs out) {
     constexpr int kColumns = kWarp * Chunks * Width;        // of a slice
     alignas(16) __shared__ float partial[kWarps][kColumns]; // by warp; afterwards [0] is g
@@ -113,7 +113,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(ForwardInputs in, For
     const int64_t end_column = first_column + kColumns < in.d_in ? first_column + kColumns : in.d_in;
     const int64_t batches = Again ? (in.k + Slots * kWarps - 1) / (Slots * kWarps) : 1;
 
-    HeldRows<Width, Slots, Chunks> held;
+    HeldRows<Element, Width, Slots, Chunks> held;
     float mine[Chunks][Width] = {};
     for (int64_t batch = 0; batch < batches; batch++) {
         held.read(in, row, batch * Slots * kWarps + warp, first_column, end_column, lane);
@@ -153,6 +153,9 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(ForwardInputs in, For
             }
             squares[2] += static_cast<double>(gradient) * gradient;
             out.gradient[element] = gradient;
+            if (out.rounded != nullptr) {
+                out.rounded[row * in.w_dec.stride + column] = to_bf16(gradient);
+            }
         }
         partial[0][at] = gradient; // nobody else reads this column's sums
     }

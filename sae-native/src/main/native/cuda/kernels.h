@@ -7,6 +7,7 @@
 #define SAE_CUDA_KERNELS_H
 
 #include "device.h"
+#include "screen.h"
 
 namespace sae::cuda {
 
@@ -19,6 +20,13 @@ constexpr int64_t kSquareBlocks = SAE_SUM_BLOCKS;  // partial sums of squares of
 constexpr int64_t kStretch = 128;                  // list entries whose sum is taken apart where they are of one latent
 constexpr int64_t kCollectBlocks = SAE_SUM_BLOCKS; // partial sums of a step's squares
 constexpr int kCollected = 6;                      // sums of squares: of e, r, g, z, dz, z_aux
+
+/* A matrix whose rows are gathered by number, many times each. */
+struct Gathered {
+    const void *rows; // float32, or bfloat16
+    int64_t stride;   // elements from one row to the next; a multiple of 4 where the number of columns is
+    bool bf16;
+};
 
 /* ---- what a step keeps on the device ---- */
 
@@ -85,7 +93,7 @@ struct PrepareRows {
     float *centred; // [rows, d_in], null together with b_dec
     int *bad_row;
     uint16_t *rounded; // bf16 [rows, depth]; null: not wanted
-    struct RowBound *bounds;
+    RowBound *bounds;
     int64_t depth;
 };
 cudaError_t launch_prepare_rows(const PrepareRows &rows, cudaStream_t stream);
@@ -100,7 +108,7 @@ cudaError_t launch_topk(const float *scores, int64_t rows, int64_t columns, cons
                         int64_t k, uint64_t *keys, int *indices, float *values, cudaStream_t stream);
 
 /* decode.cuh */
-cudaError_t launch_decode(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
+cudaError_t launch_decode(const int *indices, const float *values, int64_t rows, int64_t k, const Gathered &w_dec,
                           const float *b_dec, int64_t d_in, int64_t d_sae, float *x_hat, int *bad_row,
                           cudaStream_t stream);
 cudaError_t launch_error(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
@@ -187,7 +195,7 @@ struct ForwardInputs {
     int64_t rows, k, d_in, slices; // slices = forward_slices(d_in, k)
     const int *indices;            // [rows, k]
     const float *values;           // [rows, k]
-    const float *w_dec;
+    Gathered w_dec;
     const float *b_dec;
     const float *x;
     const int *n_dead; // null: no auxiliary loss
@@ -196,6 +204,7 @@ struct ForwardInputs {
 };
 struct ForwardOutputs {
     float *gradient;     // [rows, d_in]
+    uint16_t *rounded;   // the same in bf16, in rows of w_dec.stride elements; null: not wanted
     float *aux_gradient; // [rows, d_in]: z_aux W_dec before, its gradient after; null: no auxiliary loss
     float *dz_parts;     // [slices, rows k]
     double *squares;     // [3, slices rows]
@@ -225,7 +234,7 @@ struct LatentLists {
 cudaError_t launch_collect(const ListInputs &in, const double *forward_squares, int64_t forward_blocks,
                            const LatentLists &lists, double *partials, cudaStream_t stream);
 cudaError_t launch_stretches(const LatentLists &lists, const uint32_t *sorted, int64_t entries, int64_t d_sae,
-                             const float *gradient, const float *input, int64_t d_in, cudaStream_t stream);
+                             const Gathered &gradient, const Gathered &input, int64_t d_in, cudaStream_t stream);
 
 /* aux_dense.cuh */
 struct DensePart {
@@ -259,11 +268,12 @@ struct RowUpdate {
     int64_t d_in, d_sae, group, groups;
     const int64_t *offsets;
     LatentLists lists;
-    const float *gradient;
-    const float *input;
+    Gathered gradient, input; // both in float32 or both in bf16
     DenseGradients dense;
     const int *dead_rank; // null: no auxiliary loss
     MatrixState encoder, decoder, b_enc;
+    ShadowView shadow;         // of the new W_enc; rounded null: there is none
+    uint16_t *rounded_decoder; // of the new W_dec, in rows of shadow.depth elements; null: there is none
     bool train_decoder, train_b_enc, norm_only;
     AdamOptions adam;
     const StepSums *sums;

@@ -9,11 +9,12 @@ cudaError_t launch_collect(const ListInputs &in, const double *forward_squares, 
 }
 
 cudaError_t launch_stretches(const LatentLists &lists, const uint32_t *sorted, int64_t entries, int64_t d_sae,
-                             const float *gradient, const float *input, int64_t d_in, cudaStream_t stream) {
+                             const Gathered &gradient, const Gathered &input, int64_t d_in, cudaStream_t stream) {
     const bool wide = d_in % 4 == 0;
     const int64_t blocks = entries / kStretch * 2 * divide_up(d_in, kThreads * (wide ? 4 : 1));
-    return wide ? launch(stretch_kernel<4>, blocks, stream, lists, sorted, d_sae, gradient, input, d_in)
-                : launch(stretch_kernel<1>, blocks, stream, lists, sorted, d_sae, gradient, input, d_in);
+    const auto kernel = gradient.bf16 ? (wide ? stretch_kernel<Bf16, 4> : stretch_kernel<Bf16, 1>)
+                                      : (wide ? stretch_kernel<float, 4> : stretch_kernel<float, 1>);
+    return launch(kernel, blocks, stream, lists, sorted, d_sae, gradient, input, d_in);
 }
 
 } // namespace sae::cuda

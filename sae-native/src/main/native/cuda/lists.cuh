@@ -8,14 +8,14 @@
  *     by_z[q] = sum of z[p] g[row[p]];  by_dz[q] = sum of dz[p] input[row[p]];  bias[q] = sum of dz[p]
  *
  * in:  order, sorted (the latent at each position) uint32 [rows k], offsets int64 [d_sae + 1], values float32 [rows, k],
- *      dz_parts float32 [slices, rows k], forward squares double [3, blocks], g and input float32 [rows, d_in]
+ *      dz_parts float32 [slices, rows k], forward squares double [3, blocks], g and input float32 or bf16 [rows, d_in]
  * out: row uint32, z, dz float32 [rows k]; partials double [6, kCollectBlocks]; by_z, by_dz float32 [stretches, d_in];
  *      bias float32 [stretches], stretches = rows k / S
  *
  * Stretches are cut at multiples of S of the whole array, so which they are and where their sums lie follows from the
  * offsets alone: a list is its head, its whole stretches in order, and its tail (row_update.cuh). A latent that fires on
  * half of the rows is spread over many blocks without atomics.
- * Bytes: collect: 8 + 4 slices read, 12 written an entry. Stretches: 8 d_in gathered an entry of a long list; the blocks
+ * Bytes: collect: 8 + 4 slices read, 12 written an entry. Stretches: 8 d_in (4 in bf16) gathered an entry of a long list; the blocks
  * of the other stretches end after two reads. Launch: collect: kCollectBlocks blocks, strided; stretches: a block per
  * stretch, kind and 256 chunks of columns.
  * Deterministic: fixed cuts, sums in list order. Not measured on a GPU yet.
@@ -67,10 +67,10 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-template <int Width>
+template <typename Element, int Width>
 __global__ void __launch_bounds__(kThreads)
-    stretch_kernel(LatentLists lists, const uint32_t *__restrict__ sorted, int64_t d_sae,
-                   const float *__restrict__ gradient, const float *__restrict__ input, int64_t d_in) {
+    stretch_kernel(LatentLists lists, const uint32_t *__restrict__ sorted, int64_t d_sae, Gathered gradient,
+                   Gathered input, int64_t d_in) {
     const int64_t column_blocks = (d_in + kThreads * Width - 1) / (kThreads * Width);
     const int64_t stretch = blockIdx.x / (2 * column_blocks);
     const int64_t rest = blockIdx.x % (2 * column_blocks);
@@ -83,8 +83,8 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t column = (rest % column_blocks * kThreads + threadIdx.x) * Width;
     float sum[1][Width] = {};
     float bias = 0.0f;
-    add_rows<Width, 1, 8>(lists.rows, by_dz ? lists.dz : lists.z, begin, begin + kStretch, by_dz ? input : gradient,
-                          d_in, column, sum, bias);
+    add_rows<Element, Width, 1, 8>(lists.rows, by_dz ? lists.dz : lists.z, begin, begin + kStretch,
+                                   by_dz ? input : gradient, d_in, column, sum, bias);
     float *target = (by_dz ? lists.by_dz : lists.by_z) + stretch * d_in;
     for (int at = 0; at < Width && column < d_in; at++) {
         target[column + at] = sum[0][at];

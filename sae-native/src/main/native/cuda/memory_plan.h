@@ -4,6 +4,7 @@
  *   parameters     4 (2 d_sae d_in + d_sae + d_in)                                    float32
  *   shadow         2 d_sae D + 12 (d_sae + G + 1)     of W_enc in bfloat16, where the encoder screens or precision=bf16;
  *                  D = d_in rounded up to 64, G = d_sae / 256 rounded up
+ *                  2 d_sae D more of W_dec with precision=bf16
  *   trainer        2 T (2 d_sae d_in) + 8 (d_sae + d_in) + 16 d_sae                   T = 4, or 2 with moments=bf16
  *                  + 4 (2 d_sae d_in + d_sae + d_in) of gradients for the plain step alone
  *
@@ -18,8 +19,10 @@ namespace sae::cuda::memory {
 
 constexpr int64_t params_bytes(int64_t d_in, int64_t d_sae) { return 4 * (2 * d_sae * d_in + d_sae + d_in); }
 
+constexpr int64_t rounded_bytes(int64_t d_in, int64_t d_sae) { return 2 * d_sae * ((d_in + 63) / 64 * 64); }
+
 constexpr int64_t shadow_bytes(int64_t d_in, int64_t d_sae) {
-    return 2 * d_sae * ((d_in + 63) / 64 * 64) + 12 * (d_sae + (d_sae + 255) / 256 + 1);
+    return rounded_bytes(d_in, d_sae) + 12 * (d_sae + (d_sae + 255) / 256 + 1);
 }
 
 constexpr int64_t trainer_bytes(int64_t d_in, int64_t d_sae, bool bf16_moments, bool fused) {

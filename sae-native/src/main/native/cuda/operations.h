@@ -45,12 +45,18 @@ void round_rows(const Params &params, const Selection &selection, const float *i
 
 /* Bytes of the shadow: 0 where the context and the shape have no use for one. */
 int64_t shadow_bytes(const Params &params);
-/* Allocates it. */
+/* Bytes of W_dec in bf16: 0 without precision=bf16. */
+int64_t rounded_decoder_bytes(const Params &params);
+/* Allocates both. */
 void make_shadow(Params &params);
 ShadowView shadow_view(const Params &params);
 /* Makes it what the parameters say, where they have changed. select_latents does so too; whoever captures a graph calls
  * this before. */
 void refresh_shadow(const Params &params);
+/* W_dec for the sparse products, current. */
+Gathered gathered_decoder(const Params &params);
+/* Says that the parameters have changed by other means than the fused step, which keeps the copies current. */
+void mark_changed(const Params &params);
 
 /* Rows that one call can take: row numbers and entries are 32-bit on the device. */
 void require_size(int64_t rows, int64_t k);

@@ -152,14 +152,15 @@ sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flag
         made->d_in = d_in;
         made->d_sae = d_sae;
         made->subtract_b_dec = (flags & SAE_SUBTRACT_B_DEC) != 0;
-        const int64_t shadow = shadow_bytes(*made);
-        require_memory(memory::params_bytes(d_in, d_sae) + shadow, 0,
+        const int64_t copies = shadow_bytes(*made) + rounded_decoder_bytes(*made);
+        const char *less = context.precision == Precision::kBf16 ? "precision=fp32 with encode=dense" : "encode=dense";
+        require_memory(memory::params_bytes(d_in, d_sae) + copies, 0,
                        "the parameters of an SAE with d_in " + std::to_string(d_in) + " and d_sae " +
                            std::to_string(d_sae) + " (a trainer takes " +
                            std::to_string(memory::trainer_bytes(d_in, d_sae, false, true)) + " more, " +
                            std::to_string(memory::trainer_bytes(d_in, d_sae, true, true)) + " with moments=bf16)",
-                       "a smaller d_sae, a device with more memory, or encode=dense, which saves " +
-                           std::to_string(shadow) + " bytes");
+                       "a smaller d_sae, a device with more memory, or " + std::string(less) + ", which saves " +
+                           std::to_string(copies) + " bytes");
         int64_t bytes = 0;
         for (int32_t tensor = SAE_W_ENC; tensor <= SAE_B_DEC; tensor++) {
             made->tensors[tensor] =
@@ -168,7 +169,8 @@ sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flag
         }
         made->weight_squares = zeroed(2 * static_cast<int64_t>(sizeof(double)), context.stream);
         make_shadow(*made);
-        *live_bytes = bytes + made->shadow.rounded.bytes() + made->shadow.bounds.bytes();
+        *live_bytes =
+            bytes + made->shadow.rounded.bytes() + made->shadow.bounds.bytes() + made->rounded_decoder.rows.bytes();
         *params = made.release();
     });
 }
@@ -182,7 +184,7 @@ sae_status params_write(void *handle, int32_t tensor, int64_t first, const float
                               cudaMemcpyHostToDevice, params.context->stream),
               "writing parameters");
         params.context->synchronize();
-        params.shadow.current = false;
+        mark_changed(params);
     });
 }
 

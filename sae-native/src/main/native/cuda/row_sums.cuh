@@ -6,11 +6,11 @@
 
 namespace sae::cuda {
 
-/* sum[chunk] += weights[p] * source[rows[p]] over positions [begin, end), Unroll rows in flight; bias += weights[p]. A
+/* sum[chunk] += weights[p] * row rows[p] of source over positions [begin, end), Unroll rows in flight; bias += weights[p]. A
  * thread has columns (thread + chunk kThreads) Width. */
-template <int Width, int Chunks, int Unroll>
+template <typename Element, int Width, int Chunks, int Unroll>
 __device__ inline void add_rows(const uint32_t *rows, const float *weights, int64_t begin, int64_t end,
-                                const float *source, int64_t d_in, int64_t first_column, float (&sum)[Chunks][Width],
+                                const Gathered &source, int64_t d_in, int64_t first_column, float (&sum)[Chunks][Width],
                                 float &bias) {
     for (int64_t first = begin; first < end; first += Unroll) {
         float held[Unroll][Chunks][Width];
@@ -19,7 +19,7 @@ __device__ inline void add_rows(const uint32_t *rows, const float *weights, int6
         for (int i = 0; i < Unroll; i++) {
             const bool inside = first + i < end;
             weight[i] = inside ? weights[first + i] : 0.0f;
-            const float *row = source + (inside ? rows[first + i] * d_in : 0);
+            const Element *row = gathered_row<Element>(source, inside ? rows[first + i] : 0);
 #pragma unroll
             for (int chunk = 0; chunk < Chunks; chunk++) {
                 const int64_t column = first_column + chunk * kThreads * Width;

@@ -6,23 +6,24 @@
  *   then as adam.cuh has it: clip, decoder norm and projection, Adam, decoder norm
  *   through[i] = sum_j db_enc[j] W_enc[j, i]   (what b_dec gets through the encoder; W_enc before the update)
  *
- * in:  lists (lists.cuh), g and input float32 [rows, d_in], dense float32 [latents, d_in], StepSums
+ * in:  lists (lists.cuh), g and input float32 or bf16 [rows, d_in], dense float32 [latents, d_in], StepSums
  * in and out: W_enc, W_dec float32 [d_sae, d_in], b_enc, their moments (float32, or bfloat16 rounded stochastically)
  * out: by_group double [3, groups]: squares of the gradients, of the new W_enc, of the new W_dec;
- *      through float32 [groups, d_in]
+ *      through float32 [groups, d_in]; where there are copies in bf16, those of the new weights, and the bounds of the
+ *      new W_enc by latent (shadow.cuh)
  * norm_only: only the squares of the gradients and `through`; nothing else is written. It runs before the update where the
  * bound on the norm (step_sums.cuh) does not rule clipping out, and ends at once where it does.
  * One launch for the latents that are alive; the dead follow by parts of the dense rows and add to the sums by group.
  *
- * Bytes: 8 d_in an entry gathered (L2); a parameter 12 read + 12 written of HBM (8 + 8 with bfloat16 moments); the
- * gradient never leaves the registers. Parameters and moments are streamed past L2, which keeps g and input.
+ * Bytes: 8 d_in an entry gathered (L2), 4 in bf16; a parameter 12 read + 12 written of HBM (8 + 8 with bfloat16 moments)
+ * and 2 written for a copy in bf16; the gradient never leaves the registers. Parameters and moments are streamed past L2, which keeps g and input.
  * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width columns.
  * 0.7 KiB shared memory. Deterministic: lists in row order, group sums in a fixed tree. Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_ROW_UPDATE_CUH
 #define SAE_CUDA_ROW_UPDATE_CUH
 
-#include "device.h"
+#include "bf16.cuh"
 #include "kernels.h"
 #include "reduce.cuh"
 #include "row_sums.cuh"
@@ -83,7 +84,7 @@ struct RowOf {
           second(static_cast<Moment *>(matrix.second) + latent * d_in), start(latent * d_in), seed(seed_) {}
 };
 
-template <typename Moment, int Width, int Chunks>
+template <typename Moment, typename Element, int Width, int Chunks>
 struct LatentUpdate {
     using Columns = float[Chunks][Width];
     static constexpr int kUnroll = Chunks >= 8 ? 1 : Chunks >= 4 ? 2 : 4;
@@ -114,14 +115,14 @@ struct LatentUpdate {
     }
 
     /* Head, whole stretches, tail. */
-    __device__ inline void sum_list(int64_t latent, const float *weights, const float *stretches, const float *source,
-                                    Columns &sum, float &bias) const {
+    __device__ inline void sum_list(int64_t latent, const float *weights, const float *stretches,
+                                    const Gathered &source, Columns &sum, float &bias) const {
         const int64_t begin = u.offsets[latent];
         const int64_t end = u.offsets[latent + 1];
         const int64_t aligned = (begin + kStretch - 1) / kStretch * kStretch;
         const int64_t head_end = aligned < end ? aligned : end;
-        add_rows<Width, Chunks, kUnroll>(u.lists.rows, weights, begin, head_end, source, u.d_in, first_column, sum,
-                                         bias);
+        add_rows<Element, Width, Chunks, kUnroll>(u.lists.rows, weights, begin, head_end, source, u.d_in, first_column,
+                                                  sum, bias);
         int64_t at = head_end;
         for (; at + kStretch <= end; at += kStretch) {
             const int64_t stretch = at / kStretch;
@@ -136,7 +137,8 @@ struct LatentUpdate {
                 }
             }
         }
-        add_rows<Width, Chunks, kUnroll>(u.lists.rows, weights, at, end, source, u.d_in, first_column, sum, bias);
+        add_rows<Element, Width, Chunks, kUnroll>(u.lists.rows, weights, at, end, source, u.d_in, first_column, sum,
+                                                  bias);
     }
 
     __device__ inline void count_squares(const Columns &gradient) {
@@ -175,6 +177,36 @@ struct LatentUpdate {
             if (column(chunk) < u.d_in) {
                 store_stream(row + column(chunk), weights[chunk]);
             }
+        }
+    }
+
+    /* The same in bf16. */
+    __device__ inline void write_rounded(uint16_t *row, const Columns &weights) const {
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+            if (column(chunk) < u.d_in) {
+                store_rounded(row + column(chunk), weights[chunk]);
+            }
+        }
+    }
+
+    /* W_enc's copy, and what the screen needs to know of it. */
+    __device__ inline void write_shadow(int64_t latent, const Columns &weights) const {
+        write_rounded(u.shadow.rounded + latent * u.shadow.depth, weights);
+        Rounding sums;
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                sums.add(weights[chunk][at]); // 0 beyond d_in
+            }
+        }
+        double about[2] = {sums.rounded, sums.error};
+        block_sums(about);
+        if (threadIdx.x == 0) {
+            sums.rounded = about[0];
+            sums.error = about[1];
+            u.shadow.latents[latent] = latent_bound(sums, u.b_enc.weights[latent]);
         }
     }
 
@@ -240,6 +272,9 @@ struct LatentUpdate {
         }
         decoder_squares += after[0];
         write(row.weights, weights);
+        if (u.rounded_decoder != nullptr) {
+            write_rounded(u.rounded_decoder + latent * u.shadow.depth, weights);
+        }
     }
 
     __device__ inline void encoder(int64_t latent, int64_t dense_row, const AdamScalars &scalars, bool norm_only,
@@ -288,16 +323,19 @@ struct LatentUpdate {
                 scalars.step(u.b_enc.weights[latent], scalars.clip * bias, static_cast<float *>(u.b_enc.first)[latent],
                              static_cast<float *>(u.b_enc.second)[latent]);
         }
+        if (u.shadow.rounded != nullptr) {
+            write_shadow(latent, weights);
+        }
     }
 };
 
-template <typename Moment, int Width, int Chunks>
+template <typename Moment, typename Element, int Width, int Chunks>
 __global__ void __launch_bounds__(kThreads) row_update_kernel(RowUpdate u) {
     if (u.status->bad_row != kNoBadRow || (u.norm_only && u.sums->needs_norm == 0)) {
         return;
     }
     const AdamScalars scalars(u.adam, *u.sums);
-    LatentUpdate<Moment, Width, Chunks> update(u);
+    LatentUpdate<Moment, Element, Width, Chunks> update(u);
     float through[Chunks][Width] = {};
     const int64_t first = static_cast<int64_t>(blockIdx.x) * u.group;
     const bool dead_ones = u.dense.count != nullptr;

@@ -33,7 +33,7 @@ struct LatentBound {
     float fixed;  // 8 u |b|
 };
 
-/* W_enc in bf16. Bounds of single latents [m], then of groups of kLatentGroup (their maxima), then of all. */
+/* W_enc in bf16 (null: there is none). Bounds of single latents [m], then of groups of kLatentGroup (their maxima), then of all. */
 struct ShadowView {
     uint16_t *rounded; // [m, depth]
     LatentBound *latents;
@@ -51,6 +51,8 @@ struct RowsView {
 /* shadow.cuh */
 cudaError_t launch_round_latents(const float *w_enc, const float *b_enc, int64_t d_in, const ShadowView &shadow,
                                  cudaStream_t stream);
+cudaError_t launch_round_matrix(const float *matrix, int64_t rows, int64_t columns, uint16_t *rounded, int64_t depth,
+                                cudaStream_t stream);
 /* groups from latents: for whoever writes `rounded` and `latents` itself (bf16.cuh) */
 cudaError_t launch_group_bounds(const ShadowView &shadow, cudaStream_t stream);
 

@@ -14,6 +14,11 @@ cudaError_t launch_group_bounds(const ShadowView &shadow, cudaStream_t stream) {
                         shadow.groups + groups);
 }
 
+cudaError_t launch_round_matrix(const float *matrix, int64_t rows, int64_t columns, uint16_t *rounded, int64_t depth,
+                                cudaStream_t stream) {
+    return launch(round_matrix_kernel, divide_up(rows, kWarps), stream, matrix, rows, columns, rounded, depth);
+}
+
 cudaError_t launch_round_latents(const float *w_enc, const float *b_enc, int64_t d_in, const ShadowView &shadow,
                                  cudaStream_t stream) {
     const cudaError_t error =

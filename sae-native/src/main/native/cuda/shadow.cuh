@@ -1,5 +1,5 @@
 /*
- * shadow.cuh: W_enc in bf16, and how far each latent may be off (bf16.cuh).
+ * shadow.cuh: W_enc in bf16, and how far each latent may be off (bf16.cuh); W_dec in bf16.
  *
  * in:  w_enc float32 [m, d], b_enc float32 [m]
  * out: rounded bf16 [m, depth], depth = the multiple of 64 >= d, filled up with 0; bounds float32 [m, 3]; their maxima
@@ -34,6 +34,17 @@ __global__ void __launch_bounds__(kThreads)
     sums.sum();
     if (lane == 0) {
         shadow.latents[latent] = latent_bound(sums, b_enc[latent]);
+    }
+}
+
+/* matrix [rows, columns] in bf16, in rows of `depth` elements filled up with 0 */
+__global__ void __launch_bounds__(kThreads)
+    round_matrix_kernel(const float *__restrict__ matrix, int64_t rows, int64_t columns, uint16_t *__restrict__ rounded,
+                        int64_t depth) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int64_t row = static_cast<int64_t>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
+    for (int64_t i = lane; row < rows && i < depth; i += kWarp) {
+        rounded[row * depth + i] = to_bf16(i < columns ? matrix[row * columns + i] : 0.0f);
     }
 }
 

@@ -8,12 +8,13 @@
  *   5. forward:  decode, error, losses, output gradient, dz                                    (forward.cuh)
  *   6. decide:   statistics; whether clipping is ruled out                                     (lists.cuh, step_sums.cuh)
  *   7. norm:     the rows' gradients for their norm alone; ends at once where clipping is out  (row_update.cuh)
- *   8. update:   the rows' gradients again or for the first time, projection, Adam, norm
+ *   8. update:   the rows' gradients again or for the first time, projection, Adam, norm, copies of the weights in bf16
  *   9. b_dec
  *
  * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the parameters:
  * 8 bytes a parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B (3 d + (6 + S) k + 2 aux_k),
- * 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of an update: 24 a parameter.
+ * 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of an update: 24 a parameter, 2
+ * for a copy in bf16. With precision=bf16, W_dec, g and the encoder's input are gathered in bf16; sums, master weights and moments stay float32.
  * Deterministic: every kernel is.
  */
 #include "trainer.h"
@@ -63,8 +64,9 @@ struct FusedScratch {
     int64_t group;
     int64_t groups;
     Staged<float> x;
-    float *centred;  // [B, d]
-    float *gradient; // [B, d]
+    float *centred;             // [B, d]
+    float *gradient;            // [B, d]
+    uint16_t *rounded_gradient; // [B, depth], with precision=bf16
     Kept kept;
     CscScratch csc;
     Selection selection;
@@ -88,8 +90,12 @@ struct FusedScratch {
         : slices(forward_slices(t.params.d_in, t.k)), group(row_update_group(t.params.d_sae)),
           groups(divide_up(t.params.d_sae, group)), x(carver, buffer, rows * t.params.d_in),
           centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
-          gradient(carver.take<float>(rows * t.params.d_in)), kept(carver, rows, t.k, t.params.d_sae),
-          csc(csc_arrays(carver, rows * t.k, bytes)), selection(carver, t.params, rows, t.k, std::max(t.k, t.aux_k)),
+          gradient(carver.take<float>(rows * t.params.d_in)),
+          rounded_gradient(rounded_decoder_bytes(t.params) > 0
+                               ? carver.take<uint16_t>(rows * round_up(t.params.d_in, kDepthStep))
+                               : nullptr),
+          kept(carver, rows, t.k, t.params.d_sae), csc(csc_arrays(carver, rows * t.k, bytes)),
+          selection(carver, t.params, rows, t.k, std::max(t.k, t.aux_k)),
           aux(carver, rows, t.aux_k, t.params.d_in, dead_part(rows, t.params.d_in, t.params.d_sae)),
           dead(dead_arrays(carver, rows, t.params)), in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))),
           sums(carver.take<StepSums>(1)), batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
@@ -128,7 +134,7 @@ class FusedStep {
     FusedStep(Trainer &trainer, const FusedScratch &scratch, int64_t rows)
         : t_(trainer), p_(trainer.params), s_(scratch), rows_(rows), stream_(trainer.params.context->stream),
           x_(scratch.x.address), input_(p_.subtract_b_dec ? scratch.centred : x_),
-          n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr) {}
+          n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr), decoder_(gathered_decoder(p_)) {}
 
     void enqueue() {
         encode();
@@ -190,31 +196,33 @@ class FusedStep {
     }
 
     void forward() {
-        const ForwardInputs in{rows_,
-                               t_.k,
-                               p_.d_in,
-                               s_.slices,
-                               s_.kept.indices,
-                               s_.kept.values,
-                               p_.tensor(SAE_W_DEC),
-                               p_.tensor(SAE_B_DEC),
-                               x_,
-                               n_dead_,
-                               s_.sums,
-                               t_.aux_detach};
-        check(launch_forward(in, {s_.gradient, s_.aux.gradient, s_.dz_parts, s_.squares}, stream_), "reconstructing");
+        const ForwardInputs in{
+            rows_, t_.k,    p_.d_in, s_.slices,    s_.kept.indices, s_.kept.values, decoder_, p_.tensor(SAE_B_DEC),
+            x_,    n_dead_, s_.sums, t_.aux_detach};
+        check(launch_forward(in, {s_.gradient, s_.rounded_gradient, s_.aux.gradient, s_.dz_parts, s_.squares}, stream_),
+              "reconstructing");
         const ListInputs list{rows_ * t_.k,    t_.k,           p_.d_sae,    s_.slices,     s_.kept.order,
                               s_.kept.offsets, s_.kept.values, s_.dz_parts, s_.aux.values, rows_ * t_.aux_k,
                               n_dead_};
         check(launch_collect(list, s_.squares, rows_ * s_.slices, s_.lists, s_.collected, stream_),
               "collecting the lists");
-        check(launch_stretches(s_.lists, s_.kept.sorted, rows_ * t_.k, p_.d_sae, s_.gradient, input_, p_.d_in, stream_),
+        check(launch_stretches(s_.lists, s_.kept.sorted, rows_ * t_.k, p_.d_sae, gradient(), input(), p_.d_in, stream_),
               "adding up long lists");
         const ClipBound bound{static_cast<double>(rows_), p_.subtract_b_dec, t_.trains(SAE_W_DEC), t_.train_b_enc,
                               p_.weight_squares.as<double>()};
         check(launch_decide(s_.collected, s_.kept.offsets + p_.d_sae, s_.dead.counts, bound, t_.adam, s_.sums,
                             t_.status(), stream_),
               "adding up the loss");
+    }
+
+    /* What the weight gradients gather: in bf16 with precision=bf16. */
+    Gathered gradient() const {
+        return decoder_.bf16 ? Gathered{s_.rounded_gradient, decoder_.stride, true}
+                             : Gathered{s_.gradient, p_.d_in, false};
+    }
+    Gathered input() const {
+        return decoder_.bf16 ? Gathered{s_.selection.rounded.rounded, decoder_.stride, true}
+                             : Gathered{input_, p_.d_in, false};
     }
 
     MatrixState matrix(int32_t tensor) const {
@@ -229,13 +237,15 @@ class FusedStep {
                          s_.groups,
                          s_.kept.offsets,
                          s_.lists,
-                         s_.gradient,
-                         input_,
+                         gradient(),
+                         input(),
                          {},
                          t_.aux_k > 0 ? s_.dead.rank : nullptr,
                          matrix(SAE_W_ENC),
                          matrix(SAE_W_DEC),
                          matrix(SAE_B_ENC),
+                         shadow_view(p_),
+                         p_.rounded_decoder.rows.as<uint16_t>(),
                          t_.trains(SAE_W_DEC),
                          t_.train_b_enc,
                          norm_only,
@@ -257,6 +267,9 @@ class FusedStep {
                   "differentiating dead latents");
             update.dense = {s_.aux.by_z, s_.aux.by_dz, s_.aux.bias, dead.count, dead.latents};
             check(launch_row_update(update, narrow, dead.most, stream_), "updating dead latents");
+        }
+        if (!norm_only && update.shadow.rounded != nullptr) {
+            check(launch_group_bounds(update.shadow, stream_), "bounding groups of latents");
         }
     }
 
@@ -292,6 +305,7 @@ class FusedStep {
     const float *x_;
     const float *input_; // what the encoder sees: x or x - b_dec
     const int *n_dead_;  // null without the auxiliary loss
+    const Gathered decoder_;
 };
 
 } // namespace
@@ -310,11 +324,11 @@ void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
         params.weight_squares_stale = false;
     }
     refresh_shadow(params);
+    gathered_decoder(params);
     check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "beginning a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
                        [&] { FusedStep(trainer, scratch, rows).enqueue(); });
     x.mark_read();
-    params.shadow.current = false;
 }
 
 } // namespace sae::cuda

@@ -197,7 +197,7 @@ void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
                        [&] { PlainStep(trainer, scratch, rows).enqueue(); });
     x.mark_read();
     trainer.params.weight_squares_stale = true;
-    trainer.params.shadow.current = false;
+    mark_changed(trainer.params);
 }
 
 } // namespace sae::cuda

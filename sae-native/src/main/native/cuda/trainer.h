@@ -14,7 +14,6 @@
 #include "memory_plan.h"
 #include "operations.h"
 #include "step_graph.h"
-#include "vectors.cuh"
 
 namespace sae::cuda {
 

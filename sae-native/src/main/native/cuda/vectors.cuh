@@ -11,13 +11,16 @@
 #ifndef SAE_CUDA_VECTORS_CUH
 #define SAE_CUDA_VECTORS_CUH
 
-#include "device.h"
+#include "bf16.cuh"
+#include "kernels.h"
 
 namespace sae::cuda {
 
-struct Bf16 {
-    uint16_t bits;
-};
+/* A row of what launchers take as Gathered, with Element what its `bf16` says. */
+template <typename Element>
+__device__ inline const Element *gathered_row(const Gathered &matrix, int64_t row) {
+    return static_cast<const Element *>(matrix.rows) + row * matrix.stride;
+}
 
 template <int Width>
 __device__ inline void load(const float *address, float (&values)[Width]) {
@@ -27,6 +30,24 @@ __device__ inline void load(const float *address, float (&values)[Width]) {
         values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
     } else {
         values[0] = *address;
+    }
+}
+
+__device__ inline float widen(uint32_t bits) { return __uint_as_float(bits << 16); }
+
+template <int Width>
+__device__ inline void widen(const uint2 &two, float (&values)[Width]) {
+    static_assert(Width == 4, "two to a word");
+    values[0] = widen(two.x), values[1] = __uint_as_float(two.x & 0xFFFF0000u);
+    values[2] = widen(two.y), values[3] = __uint_as_float(two.y & 0xFFFF0000u);
+}
+
+template <int Width>
+__device__ inline void load(const Bf16 *address, float (&values)[Width]) {
+    if constexpr (Width == 4) {
+        widen(*reinterpret_cast<const uint2 *>(address), values);
+    } else {
+        values[0] = widen(address->bits);
     }
 }
 
@@ -49,14 +70,10 @@ __device__ inline void store_stream(float *address, const float (&values)[Width]
     }
 }
 
-__device__ inline float widen(uint32_t bits) { return __uint_as_float(bits << 16); }
-
 template <int Width>
 __device__ inline void load_stream(const Bf16 *address, float (&values)[Width]) {
     if constexpr (Width == 4) {
-        const uint2 two = __ldcs(reinterpret_cast<const uint2 *>(address));
-        values[0] = widen(two.x), values[1] = widen(two.x >> 16);
-        values[2] = widen(two.y), values[3] = widen(two.y >> 16);
+        widen(__ldcs(reinterpret_cast<const uint2 *>(address)), values);
     } else {
         values[0] = widen(address->bits);
     }
@@ -71,6 +88,18 @@ __device__ inline uint32_t scramble(uint32_t bits) {
 
 __device__ inline uint32_t random_bits(uint32_t seed, int64_t element) {
     return scramble(static_cast<uint32_t>(element) ^ scramble(seed + static_cast<uint32_t>(element >> 32)));
+}
+
+/* To the nearest (bf16.cuh). */
+template <int Width>
+__device__ inline void store_rounded(uint16_t *address, const float (&values)[Width]) {
+    if constexpr (Width == 4) {
+        *reinterpret_cast<uint2 *>(address) =
+            uint2{to_bf16(values[0]) | static_cast<uint32_t>(to_bf16(values[1])) << 16,
+                  to_bf16(values[2]) | static_cast<uint32_t>(to_bf16(values[3])) << 16};
+    } else {
+        *address = to_bf16(values[0]);
+    }
 }
 
 /* noise: 16 random bits */

@@ -658,6 +658,129 @@ void check_narrow_moments() {
     expect(std::abs(narrow / wide - 1) < 2e-3, "moments=bf16: rounding has no drift");
 }
 
+/* To the nearest bfloat16, ties to even, by the definition: 8 significant bits. */
+float nearest_bf16(float value) {
+    int exponent = 0;
+    const float fraction = std::frexp(value, &exponent);
+    return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
+}
+
+void round_all(std::vector<float> &values) {
+    for (float &value : values) {
+        value = nearest_bf16(value);
+    }
+}
+
+/* What parameters give for these rows. */
+struct Outputs {
+    Kept kept;
+    std::vector<float> x_hat;
+
+    Outputs(void *context, const Params &params, const std::vector<float> &x, int64_t rows, int64_t k) {
+        const Memory<float> device_x(context, x, SAE_DEVICE);
+        const Memory<int32_t> indices(context, std::vector<int32_t>(static_cast<size_t>(rows * k), -7), SAE_DEVICE);
+        const Memory<float> values(context, std::vector<float>(static_cast<size_t>(rows * k), -7.0f), SAE_DEVICE);
+        const Memory<float> decoded(context, std::vector<float>(x.size(), -7.0f), SAE_DEVICE);
+        ok(table->encode_topk(params.handle, device_x.buffer, rows, k, indices.buffer, values.buffer), "encode_topk");
+        ok(table->decode(params.handle, indices.buffer, values.buffer, rows, k, decoded.buffer), "decode");
+        kept = {k, indices.read(), values.read()};
+        x_hat = decoded.read();
+    }
+    bool operator==(const Outputs &other) const {
+        return kept.indices == other.kept.indices && kept.values == other.kept.values && x_hat == other.x_hat;
+    }
+};
+
+/* The step keeps the copies of the weights in bf16 current: trained parameters give what the same weights give anew. */
+void check_copies(const char *context_options, int64_t d, bool clipped) {
+    const int64_t rows = 40, m = 600, k = 4;
+    const std::string name = std::string("copies, ") + context_options + " d " + std::to_string(d);
+    Random random(static_cast<uint32_t>(d));
+    Sae sae(d, m, true);
+    sae.tensors[SAE_W_ENC] = random.normals(d * m);
+    sae.tensors[SAE_W_DEC] = random.normals(d * m);
+    std::fill_n(sae.tensors[SAE_B_ENC].begin(), m / 3, -60.0f); // silent: the dead are updated apart
+    Options options = small_options(k);
+    options[SAE_OPT_TRAIN_B_ENC] = 1;
+    options[SAE_OPT_DEAD_AFTER_BATCHES] = 1;
+    options[SAE_OPT_CLIP_NORM] = clipped ? 0.01 : 0;
+    void *context = nullptr;
+    ok(table->context_open(context_options, &context), context_options);
+    {
+        const Params params(context, sae);
+        void *trainer = nullptr;
+        int64_t bytes = 0;
+        ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
+        for (int step = 0; step < 3; step++) {
+            const Memory<float> device_x(context, random.normals(rows * d), SAE_DEVICE);
+            ok(table->train_step(trainer, device_x.buffer, rows, 0.5), "train_step"); // large: old copies would show
+        }
+        table->trainer_close(trainer);
+        Sae same(d, m, true);
+        for (int32_t tensor = 0; tensor < 4; tensor++) {
+            same.tensors[tensor] = params.read(tensor);
+            expect(same.tensors[tensor] != sae.tensors[tensor], name + ": trained");
+        }
+        const std::vector<float> x = random.normals(rows * d);
+        const Params anew(context, same);
+        expect(Outputs(context, params, x, rows, k) == Outputs(context, anew, x, rows, k), name);
+    }
+    table->context_close(context);
+}
+
+/* precision=bf16 on operands that are bfloat16 already: only the gradients are rounded, so statistics are the reference's
+ * and first moments near; decoding is the product with the rounded weights. */
+void check_narrow_products(int64_t d, int64_t k) {
+    const int64_t rows = 300, m = 500; // some lists are longer than a stretch
+    const std::string name = "precision=bf16 d " + std::to_string(d) + " k " + std::to_string(k);
+    Random random(static_cast<uint32_t>(d + k));
+    Sae sae(d, m, false);
+    sae.tensors[SAE_W_ENC] = random.normals(d * m);
+    sae.tensors[SAE_W_DEC] = random.normals(d * m);
+    std::fill_n(sae.tensors[SAE_B_ENC].begin(), m / 3, -60.0f);
+    sae.tensors[SAE_B_ENC][static_cast<size_t>(m - 1)] = 60.0f; // fires on every row
+    std::vector<float> x = random.normals(rows * d);
+    round_all(x);
+    round_all(sae.tensors[SAE_W_ENC]);
+    round_all(sae.tensors[SAE_W_DEC]);
+    Options options = small_options(static_cast<double>(k));
+    options[SAE_OPT_DEAD_AFTER_BATCHES] = 1;
+    void *context = nullptr;
+    ok(table->context_open("precision=bf16", &context), "precision=bf16");
+    {
+        const Params params(context, sae);
+        void *trainer = nullptr;
+        int64_t bytes = 0;
+        ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
+        Training reference(sae, options);
+        const Memory<float> device_x(context, x, SAE_DEVICE);
+        ok(table->train_step(trainer, device_x.buffer, rows, 1e-2), "train_step");
+        reference.step(x, rows, 1e-2);
+        double stats[SAE_STAT_COUNT];
+        ok(table->trainer_stats(trainer, stats), "trainer_stats");
+        for (int i = 0; i < SAE_STAT_COUNT; i++) {
+            expect(std::abs(stats[i] - reference.stats[i]) <= 1e-4 * std::abs(reference.stats[i]) + 1e-12,
+                   name + ": statistic " + std::to_string(i) + " is " + std::to_string(stats[i]) + ", expected " +
+                       std::to_string(reference.stats[i]));
+        }
+        for (int32_t tensor = 0; tensor < 4; tensor++) {
+            const std::string which = name + ": first moment " + std::to_string(tensor);
+            const size_t count = sae.tensors[tensor].size();
+            const std::vector<float> moment = read_state(trainer, SAE_STATE_M_W_ENC + tensor, count);
+            /* rounding g: 2^-9 of each term, and the terms are larger than their sum */
+            expect_close(moment, reference.first[tensor], 1e-2, which);
+        }
+        table->trainer_close(trainer);
+        Sae rounded(d, m, false);
+        rounded.tensors[SAE_W_DEC] = params.read(SAE_W_DEC);
+        rounded.tensors[SAE_B_DEC] = params.read(SAE_B_DEC);
+        round_all(rounded.tensors[SAE_W_DEC]);
+        const Outputs outputs(context, params, x, rows, k);
+        expect_close(outputs.x_hat, decode(rounded, outputs.kept, rows), 1e-6, name + ": x_hat");
+    }
+    table->context_close(context);
+}
+
 /* What cannot fit is refused with numbers before anything is allocated. */
 void check_memory_plan(void *context) {
     void *params = nullptr;
@@ -751,6 +874,12 @@ int main(int argc, char **argv) {
         run_training("step=plain;graph=off", false);
         check_graph();
         check_narrow_moments();
+        check_copies("", 40, false); // screened, with a shadow of W_enc alone
+        check_copies("precision=bf16", 40, true);
+        check_copies("precision=bf16;step=plain", 33, false);
+        check_copies("precision=bf16", 33, false);
+        check_narrow_products(36, 3);
+        check_narrow_products(33, 20);
         if (argc == 3) {
             check_long_run(context);
             check_repeatable_at_size(context);
