@@ -317,6 +317,24 @@ SAE_EXPORT sae_status sae_matmul_nt(sae_handle context, sae_handle a, int64_t m,
     });
 }
 
+SAE_EXPORT sae_status sae_gather_rows(sae_handle context, sae_handle from, int64_t from_rows, int64_t columns,
+                                      sae_handle rows, int64_t first, int64_t count, double factor, sae_handle into) {
+    return guarded([&] {
+        const Object &object = registry().get(context, Kind::context, "context");
+        extent(from_rows, "from_rows");
+        extent(columns, "columns");
+        extent(count, "count");
+        require(first >= 0 && first <= INT64_MAX / 8, "first >= 0", std::to_string(first));
+        void *source = registry().buffer(from, context, product(from_rows, columns), "from");
+        void *numbers = registry().buffer(rows, context, first + count, "rows");
+        void *result = registry().buffer(into, context, product(count, columns), "into");
+        distinct(result, source, "from and into in two buffers");
+        distinct(result, numbers, "rows and into in two buffers");
+        check(*object.table, object.table->gather_rows(object.self, source, from_rows, columns, numbers, first, count,
+                                                       factor, result));
+    });
+}
+
 /* ---- training ------------------------------------------------------------------------------ */
 
 SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const double *values, int64_t count,

@@ -50,6 +50,8 @@ typedef struct sae_backend_table {
     sae_status (*encode_topk)(void *params, void *x, int64_t rows, int64_t k, void *indices, void *values);
     sae_status (*decode)(void *params, void *indices, void *values, int64_t rows, int64_t k, void *x_hat);
     sae_status (*matmul_nt)(void *context, void *a, int64_t m, void *b, int64_t n, int64_t inner, void *c);
+    sae_status (*gather_rows)(void *context, void *from, int64_t from_rows, int64_t columns, void *rows, int64_t first,
+                              int64_t count, double factor, void *into);
 
     /* options[SAE_OPT_*]: complete, defaults filled in, ranges checked */
     sae_status (*trainer_create)(void *params, const double *options, void **trainer, int64_t *live_bytes);

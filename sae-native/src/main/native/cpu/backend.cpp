@@ -103,6 +103,14 @@ sae_status multiply(void *context, void *a, int64_t m, void *b, int64_t n, int64
     return guarded([&] { matmul_nt(*as<Context>(context), floats(a), m, floats(b), n, inner, floats(c)); });
 }
 
+sae_status gather(void *context, void *from, int64_t from_rows, int64_t columns, void *rows, int64_t first,
+                  int64_t count, double factor, void *into) {
+    return guarded([&] {
+        gather_rows(*as<Context>(context), floats(from), from_rows, columns, ints(rows) + first, count, factor,
+                    floats(into));
+    });
+}
+
 sae_status trainer_create(void *params, const double *options, void **trainer, int64_t *live_bytes) {
     return guarded([&] {
         auto made = std::make_unique<Trainer>(*as<Params>(params), options);
@@ -151,11 +159,11 @@ sae_status trainer_read(void *trainer, int32_t state, int64_t first, void *targe
 void trainer_close(void *trainer) { delete as<Trainer>(trainer); }
 
 constexpr sae_backend_table kTable = {
-    SAE_ABI_VERSION,     "cpu",          last_error,    probe,         context_open,  context_describe,
-    context_synchronize, context_stream, context_order, context_close, buffer_create, buffer_wrap,
-    buffer_address,      buffer_write,   buffer_read,   buffer_upload, buffer_close,  params_create,
-    params_write,        params_read,    params_close,  encode,        decode,        multiply,
-    trainer_create,      train_step,     trainer_stats, trainer_write, trainer_read,  trainer_close,
+    SAE_ABI_VERSION, "cpu",         last_error,    probe,         context_open,   context_describe, context_synchronize,
+    context_stream,  context_order, context_close, buffer_create, buffer_wrap,    buffer_address,   buffer_write,
+    buffer_read,     buffer_upload, buffer_close,  params_create, params_write,   params_read,      params_close,
+    encode,          decode,        multiply,      gather,        trainer_create, train_step,       trainer_stats,
+    trainer_write,   trainer_read,  trainer_close,
 };
 
 } // namespace

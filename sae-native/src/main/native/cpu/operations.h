@@ -122,5 +122,9 @@ void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_
 void decode(Params &params, const int32_t *indices, const float *values, int64_t rows, int64_t k, float *x_hat);
 void matmul_nt(Context &context, const float *a, int64_t m, const float *b, int64_t n, int64_t inner, float *c);
 
+/* gather_rows.cpp */
+void gather_rows(Context &context, const float *from, int64_t from_rows, int64_t columns, const int32_t *rows,
+                 int64_t count, double factor, float *into);
+
 } // namespace sae::cpu
 #endif

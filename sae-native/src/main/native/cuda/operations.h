@@ -91,6 +91,8 @@ void params_close(void *params);
 sae_status encode_topk(void *params, void *x, int64_t rows, int64_t k, void *indices, void *values);
 sae_status decode(void *params, void *indices, void *values, int64_t rows, int64_t k, void *x_hat);
 sae_status matmul_nt(void *context, void *a, int64_t m, void *b, int64_t n, int64_t inner, void *c);
+sae_status gather_rows(void *context, void *from, int64_t from_rows, int64_t columns, void *rows, int64_t first,
+                       int64_t count, double factor, void *into);
 
 sae_status trainer_create(void *params, const double *options, void **trainer, int64_t *live_bytes);
 sae_status train_step(void *trainer, void *x, int64_t rows, double lr);

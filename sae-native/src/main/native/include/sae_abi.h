@@ -32,7 +32,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 3
+#define SAE_ABI_VERSION 4
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -157,6 +157,11 @@ sae_status sae_decode(sae_handle params, sae_handle indices, sae_handle values, 
 /* c [m, n] = a [m, inner] x transpose(b [n, inner]), float32. Used for cosine matrices. */
 sae_status sae_matmul_nt(sae_handle context, sae_handle a, int64_t m, sae_handle b, int64_t n, int64_t inner,
                          sae_handle c);
+
+/* into [count, columns] = factor x the rows of from [from_rows, columns] with the numbers rows[first .. first + count), int32;
+ * float32, the product in double. A row whose number is outside [0, from_rows) becomes NaN. */
+sae_status sae_gather_rows(sae_handle context, sae_handle from, int64_t from_rows, int64_t columns, sae_handle rows,
+                           int64_t first, int64_t count, double factor, sae_handle into);
 
 /* ---- training ------------------------------------------------------------------------------ */
 

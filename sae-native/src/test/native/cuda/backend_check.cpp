@@ -327,6 +327,36 @@ void check_matmul(void *context, int64_t m, int64_t n, int64_t inner, int32_t pl
     expect_close(c.read(), wanted, 1e-6, "matmul_nt " + std::to_string(m) + " x " + std::to_string(n));
 }
 
+void check_gather(void *context, int64_t from_rows, int64_t columns, int64_t count, double factor, int32_t place) {
+    const std::string name = "gather_rows " + std::to_string(count) + " x " + std::to_string(columns);
+    Random random(static_cast<uint32_t>(columns + count));
+    const std::vector<float> from = random.normals(from_rows * columns);
+    const int64_t first = 3;
+    std::vector<int32_t> rows(static_cast<size_t>(first + count));
+    for (int32_t &row : rows) {
+        row = random.integer(0, static_cast<int>(from_rows) - 1);
+    }
+    rows.back() = count % 2 == 0 ? -1 : static_cast<int32_t>(from_rows);
+    const Memory<float> source(context, from, SAE_DEVICE);
+    const Memory<int32_t> numbers(context, rows, place);
+    if (place == SAE_HOST) {
+        ok(table->buffer_upload(numbers.buffer, (first + count) * 4), "buffer_upload");
+    }
+    const Memory<float> into(context, std::vector<float>(static_cast<size_t>(count * columns)), place);
+    ok(table->gather_rows(context, source.buffer, from_rows, columns, numbers.buffer, first, count, factor,
+                          into.buffer),
+       "gather_rows");
+    const std::vector<float> got = into.read();
+    for (int64_t i = 0; i < count * columns; i++) {
+        const int64_t row = rows[static_cast<size_t>(first + i / columns)];
+        const bool last = i / columns == count - 1;
+        const float wanted =
+            last ? 0.0f : static_cast<float>(from[static_cast<size_t>(row * columns + i % columns)] * factor);
+        const float value = got[static_cast<size_t>(i)];
+        expect(last ? std::isnan(value) : value == wanted, name);
+    }
+}
+
 std::vector<float> read_state(void *trainer, int32_t state, size_t count) {
     std::vector<float> values(count);
     ok(table->trainer_read(trainer, state, 0, values.data(), static_cast<int64_t>(count)), "trainer_read");
@@ -459,6 +489,9 @@ void run_cases(void *context, bool large) {
         check_encode_and_decode(context, 130, 33, 300, 16, true, place);
         check_matmul(context, 1, 1, 1, place);
         check_matmul(context, 65, 130, 19, place);
+        check_gather(context, 1, 1, 2, 1, place);
+        check_gather(context, 19, 132, 41, 0.3, place);
+        check_gather(context, 6, 33, 70, -2.5, place);
     }
     if (large) {
         check_encode_and_decode(context, 70, 4, 1 << 18, 3, false, SAE_DEVICE); // more than one chunk of rows

@@ -37,6 +37,20 @@ public final class ActivationBatch implements AutoCloseable {
   }
 
   /**
+   * Allocates an empty batch next to the device, where the host may be unable to address it.
+   *
+   * @param on the backend that will use it
+   * @param capacity the most rows it can hold, at least 1
+   * @param dIn width of a row, at least 1
+   */
+  public static ActivationBatch allocateOnDevice(Backend on, int capacity, int dIn) {
+    BackendChecks.atLeastOne("capacity", capacity);
+    BackendChecks.atLeastOne("dIn", dIn);
+    long bytes = (long) capacity * dIn * Float.BYTES;
+    return new ActivationBatch(on.allocateOnDevice(bytes), capacity, dIn);
+  }
+
+  /**
    * A batch over a buffer, such as device memory that another program fills; no rows are filled
    * yet. Closing the batch closes the buffer.
    *

@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.OptionalLong;
 
@@ -28,6 +29,14 @@ public interface ActivationSource {
    */
   default OptionalLong rowsAtMost(long enough) throws IOException {
     return OptionalLong.empty();
+  }
+
+  /**
+   * Whether its readers also fill memory of this backend's device that the host cannot address
+   * ({@link Backend#allocateOnDevice}): a trainer on it then keeps the rows there.
+   */
+  default boolean fillsOnDevice(Backend backend) {
+    return false;
   }
 
   /**

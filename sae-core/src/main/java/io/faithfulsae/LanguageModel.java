@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.spi.Backend;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.Map;
@@ -60,6 +61,11 @@ public interface LanguageModel extends AutoCloseable {
    */
   default Optional<DeviceActivations> deviceActivations(HookPoint hook, int[][] tokens) {
     return Optional.empty();
+  }
+
+  /** Whether {@link #deviceActivations} gives activations in this backend's memory. */
+  default boolean computesBeside(Backend backend) {
+    return false;
   }
 
   /**

@@ -71,6 +71,21 @@ public final class BackendChecks {
     return bytes;
   }
 
+  /** Checks the sizes of a gather. */
+  public static void gather(int fromRows, int columns, int first, int count) {
+    atLeastOne("fromRows", fromRows);
+    atLeastOne("columns", columns);
+    atLeastOne("count", count);
+    if (first < 0 || first > Integer.MAX_VALUE - count) {
+      throw new IllegalArgumentException(
+          "expected first in [0, "
+              + (Integer.MAX_VALUE - count)
+              + "], got "
+              + first
+              + "; mend: count row numbers from 0");
+    }
+  }
+
   /** Checks how many rows of a block are filled. */
   public static int filled(int rows, int capacity) {
     if (rows < 0 || rows > capacity) {

@@ -8,6 +8,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.RowOrigins;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.Iterator;
 import java.util.OptionalLong;
@@ -77,6 +78,11 @@ public final class ModelSource implements ActivationSource {
       }
     }
     return OptionalLong.of(rows);
+  }
+
+  @Override
+  public boolean fillsOnDevice(Backend backend) {
+    return model.computesBeside(backend);
   }
 
   @Override

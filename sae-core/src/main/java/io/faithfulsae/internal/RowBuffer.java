@@ -5,6 +5,7 @@ import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
@@ -13,12 +14,13 @@ import org.jspecify.annotations.Nullable;
  * The rows that are shuffled among each other: filled from a source that starts over at its end,
  * handed out in an order that depends on a seed and the number of the fill alone. So the place in
  * the stream before a fill is all that a resumed run needs: filling again gives the same rows in
- * the same order.
+ * the same order. The rows lie in the host's memory, or in the device's where the source fills it.
  */
 public final class RowBuffer implements AutoCloseable {
   private static final int CHECK_FLOATS = 1 << 16;
 
   private final ActivationSource source;
+  private final Backend backend;
   private final ActivationBatch rows;
   private Mark before;
   private long fill;
@@ -45,10 +47,17 @@ public final class RowBuffer implements AutoCloseable {
   /**
    * An empty buffer of {@code capacity} rows that goes on at {@code start}. The source is not
    * opened yet.
+   *
+   * @param onDevice whether the rows stay on the device; the source must fill it
    */
-  public RowBuffer(ActivationSource source, Backend on, int capacity, Mark start) {
+  public RowBuffer(
+      ActivationSource source, Backend on, boolean onDevice, int capacity, Mark start) {
     this.source = source;
-    this.rows = ActivationBatch.allocate(on, capacity, source.dIn());
+    this.backend = on;
+    this.rows =
+        onDevice
+            ? ActivationBatch.allocateOnDevice(on, capacity, source.dIn())
+            : ActivationBatch.allocate(on, capacity, source.dIn());
     this.before = start;
     this.fill = start.fill();
     this.position = start.position();
@@ -68,7 +77,9 @@ public final class RowBuffer implements AutoCloseable {
       if (count < 0) {
         startOver();
       } else {
-        checkFinite(first, count);
+        if (!onDevice()) { // the device looks for itself, at every step
+          checkFinite(first, count);
+        }
         rowOfEpoch += count;
       }
     }
@@ -93,9 +104,31 @@ public final class RowBuffer implements AutoCloseable {
     return rows.rows();
   }
 
-  /** Values of the current fill, <b>Shape</b> {@code [rows, dIn]}. */
-  public FloatBuffer data() {
-    return rows.data();
+  /** Whether the rows are where only the device can address them. */
+  public boolean onDevice() {
+    return rows.buffer().onDevice();
+  }
+
+  /** The rows of the current fill. */
+  public ActivationBatch batch() {
+    return rows;
+  }
+
+  /** Copies the first rows of the current fill to the host, <b>Shape</b> {@code [count, dIn]}. */
+  public FloatBuffer first(int count) {
+    FloatBuffer copy = FloatBuffer.allocate(count * rows.dIn());
+    if (!onDevice()) {
+      return copy.put(0, rows.data(), 0, copy.capacity());
+    }
+    try (DeviceBuffer numbers = backend.allocate((long) count * Integer.BYTES);
+        ActivationBatch on = ActivationBatch.allocate(backend, count, rows.dIn())) {
+      for (int i = 0; i < count; i++) {
+        numbers.host().putInt(i * Integer.BYTES, i);
+      }
+      backend.gatherRows(rows.buffer(), rows.rows(), rows.dIn(), numbers, 0, count, 1, on.buffer());
+      backend.synchronize();
+      return copy.put(0, on.data(), 0, copy.capacity());
+    }
   }
 
   /**

@@ -69,6 +69,27 @@ public interface Backend extends AutoCloseable {
    */
   void matmulTransposed(DeviceBuffer a, int m, DeviceBuffer b, int n, int inner, DeviceBuffer c);
 
+  /**
+   * Copies rows: {@code into[i] = factor · from[rows[first + i]]} in float32, the product in
+   * double. A row whose number is outside {@code [0, fromRows)} becomes NaN, which later operations
+   * refuse.
+   *
+   * @param from <b>Shape</b> {@code [fromRows, columns]}. Not modified.
+   * @param rows row numbers, int32, at least {@code first + count}. Not modified.
+   * @param first place in {@code rows} of the first number, at least 0
+   * @param count rows to copy, at least 1
+   * @param into <b>Shape</b> {@code [count, columns]}. Modified.
+   */
+  void gatherRows(
+      DeviceBuffer from,
+      int fromRows,
+      int columns,
+      DeviceBuffer rows,
+      int first,
+      int count,
+      double factor,
+      DeviceBuffer into);
+
   /** Waits until all operations so far are done and their results visible to the host. */
   void synchronize();
 

@@ -5,12 +5,16 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
+import java.util.Objects;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The batches of those members of a {@link TrainingLoop} that see the same rows in the same order,
  * prepared the same way: each is gathered and uploaded once for all of them. Two buffers take
- * turns, so that the next batch is on its way while a step runs.
+ * turns, so that the next batch is on its way while a step runs. Rows that lie on the device are
+ * gathered there.
  */
 final class BatchFeed implements AutoCloseable {
 
@@ -18,22 +22,40 @@ final class BatchFeed implements AutoCloseable {
   record Recipe(long seed, SaeConfig.Normalization normalization, double scale) {}
 
   private final Recipe recipe;
+  private final Backend backend;
+  private final RowBuffer buffer;
   private final int rows;
   private final int dIn;
-  private final ActivationBatch[] batches;
+  private final @Nullable ActivationBatch[] batches = new ActivationBatch[2];
+  private @Nullable DeviceBuffer numbers; // of the rows in their order; on the device alone
   private final RowNormalizer.Undo unused = new RowNormalizer.Undo();
   private int[] order = new int[0];
   private int current;
 
-  BatchFeed(Recipe recipe, Backend backend, int rows, int dIn) {
+  /**
+   * Allocates its memory.
+   *
+   * @param buffer whose rows it hands out; what is on the device is not normalised
+   * @param rows of a batch
+   */
+  BatchFeed(Recipe recipe, Backend backend, RowBuffer buffer, int rows) {
     this.recipe = recipe;
+    this.backend = backend;
+    this.buffer = buffer;
     this.rows = rows;
-    this.dIn = dIn;
-    ActivationBatch first = ActivationBatch.allocate(backend, rows, dIn);
+    this.dIn = buffer.batch().dIn();
     try {
-      this.batches = new ActivationBatch[] {first, ActivationBatch.allocate(backend, rows, dIn)};
+      for (int i = 0; i < batches.length; i++) {
+        batches[i] =
+            buffer.onDevice()
+                ? ActivationBatch.allocateOnDevice(backend, rows, dIn)
+                : ActivationBatch.allocate(backend, rows, dIn);
+      }
+      if (buffer.onDevice()) {
+        numbers = backend.allocate((long) buffer.batch().capacity() * Integer.BYTES);
+      }
     } catch (RuntimeException e) {
-      first.close();
+      close();
       throw e;
     }
   }
@@ -43,23 +65,45 @@ final class BatchFeed implements AutoCloseable {
   }
 
   /** Draws the order of a new fill. */
-  void shuffle(RowBuffer buffer) {
+  void shuffle() {
     order = buffer.order(recipe.seed());
+    if (numbers != null) {
+      numbers.host().asIntBuffer().put(0, order);
+      numbers.upload((long) order.length * Integer.BYTES);
+    }
   }
 
   /** The batch that was loaded last. Valid until the next but one is loaded. */
   ActivationBatch current() {
-    return batches[current];
+    return Objects.requireNonNull(batches[current]);
   }
 
   /**
    * Gathers batch {@code number} of the fill into the buffer whose turn it is, and starts its
    * upload. The step on that buffer's last batch must be done; one on the other may still run.
    */
-  void load(RowBuffer buffer, int number) {
+  void load(int number) {
     current = 1 - current;
-    ActivationBatch batch = batches[current];
-    FloatBuffer from = buffer.data();
+    ActivationBatch batch = current();
+    batch.rows(rows);
+    if (numbers == null) {
+      gather(number, batch);
+      batch.buffer().upload((long) rows * dIn * Float.BYTES);
+    } else {
+      backend.gatherRows(
+          buffer.batch().buffer(),
+          buffer.rows(),
+          dIn,
+          numbers,
+          number * rows,
+          rows,
+          recipe.scale(),
+          batch.buffer());
+    }
+  }
+
+  private void gather(int number, ActivationBatch batch) {
+    FloatBuffer from = buffer.batch().data();
     FloatBuffer into = batch.data();
     for (int r = 0; r < rows; r++) {
       into.put(r * dIn, from, order[number * rows + r] * dIn, dIn);
@@ -70,14 +114,17 @@ final class BatchFeed implements AutoCloseable {
         into.put(i, (float) (into.get(i) * recipe.scale()));
       }
     }
-    batch.rows(rows);
-    batch.buffer().upload((long) rows * dIn * Float.BYTES);
   }
 
   @Override
   public void close() {
     for (ActivationBatch batch : batches) {
-      batch.close();
+      if (batch != null) {
+        batch.close();
+      }
+    }
+    if (numbers != null) {
+      numbers.close();
     }
   }
 }

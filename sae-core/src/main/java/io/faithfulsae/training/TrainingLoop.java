@@ -1,8 +1,10 @@
 package io.faithfulsae.training;
 
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.SaeConfig;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
@@ -73,9 +75,10 @@ final class TrainingLoop implements Runnable {
     List<TrainingResult> results = List.of();
     @Nullable Throwable problem =
         null; // nothing may be lost on a thread of ours: whoever awaits a run gets it
+    Backend backend = members.get(0).settings.backend();
     try (RowBuffer buffer =
         new RowBuffer(
-            source, members.get(0).settings.backend(), batchesOfFill * config.batch(), start)) {
+            source, backend, staysOnDevice(backend), batchesOfFill * config.batch(), start)) {
       results = train(buffer);
     } catch (Throwable e) {
       problem = e;
@@ -93,6 +96,13 @@ final class TrainingLoop implements Runnable {
         members.get(i).run.fail(problem);
       }
     }
+  }
+
+  /** Whether rows go from the source to the steps without the host; normalising is done there. */
+  private boolean staysOnDevice(Backend backend) {
+    return source.fillsOnDevice(backend)
+        && members.stream()
+            .allMatch(m -> m.settings.sae().normalization() == SaeConfig.Normalization.NONE);
   }
 
   private static @Nullable Throwable close(Runnable closing, @Nullable Throwable problem) {
@@ -124,20 +134,20 @@ final class TrainingLoop implements Runnable {
         if (step == 0) {
           members.forEach(member -> member.prepare(buffer));
         }
-        makeFeeds();
-        feeds.forEach(feed -> feed.shuffle(buffer));
+        makeFeeds(buffer);
+        feeds.forEach(BatchFeed::shuffle);
         filled = true;
         loaded = false;
       }
       if (!loaded) {
-        feeds.forEach(feed -> feed.load(buffer, batch));
+        feeds.forEach(feed -> feed.load(batch));
       }
       for (TrainingMember member : members) {
         member.step(feed(member).current(), step);
       }
       loaded = step + 1 < steps && batch + 1 < batchesOfFill;
       if (loaded) { // while the steps run
-        feeds.forEach(feed -> feed.load(buffer, batch + 1));
+        feeds.forEach(feed -> feed.load(batch + 1));
       }
       for (TrainingMember member : members) {
         member.tell(progress(step + 1, member.stats(step)));
@@ -157,7 +167,7 @@ final class TrainingLoop implements Runnable {
   }
 
   /** One feed for all members whose batches are the same. */
-  private void makeFeeds() {
+  private void makeFeeds(RowBuffer buffer) {
     for (TrainingMember member : members) {
       BatchFeed.Recipe recipe = member.recipe();
       if (feedOf.containsKey(member)) {
@@ -167,7 +177,7 @@ final class TrainingLoop implements Runnable {
           feeds.stream().filter(f -> f.recipe().equals(recipe)).findFirst().orElse(null);
       if (feed == null) {
         SaeTrainer settings = member.settings;
-        feed = new BatchFeed(recipe, settings.backend(), config.batch(), settings.sae().dIn());
+        feed = new BatchFeed(recipe, settings.backend(), buffer, config.batch());
         feeds.add(feed);
       }
       feedOf.put(member, feed);

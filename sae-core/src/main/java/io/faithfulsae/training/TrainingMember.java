@@ -127,7 +127,7 @@ final class TrainingMember implements AutoCloseable {
     float[] sample = new float[rows * d];
     RowNormalizer.apply(
         config.normalization(),
-        buffer.data(),
+        buffer.first(rows),
         FloatBuffer.wrap(sample),
         rows,
         d,

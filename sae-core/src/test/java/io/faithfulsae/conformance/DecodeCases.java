@@ -87,6 +87,40 @@ interface DecodeCases extends ConformanceCases {
     }
   }
 
+  @ParameterizedTest(name = "{0} of {1} rows of {2}, factor {3}")
+  @CsvSource({"1, 1, 1, 1", "5, 3, 7, 1", "70, 200, 8, 0.3", "9, 4, 1030, 1", "33, 65, 130, -2.5"})
+  default void gatheredRowsAreCopies(int count, int fromRows, int columns, double factor) {
+    float[] values = Data.gaussian(count, fromRows * columns);
+    int[] numbers = new Random(columns).ints(count + 2, 0, fromRows).toArray();
+    int beyond = count / 2;
+    numbers[2 + beyond] = count % 2 == 0 ? -1 : fromRows;
+    try (DeviceBuffer from = Data.upload(backend(), values);
+        DeviceBuffer rows = Data.upload(backend(), numbers);
+        DeviceBuffer into = backend().allocate(4L * count * columns)) {
+      backend().gatherRows(from, fromRows, columns, rows, 2, count, factor, into);
+      float[] out = Data.download(backend(), into, count * columns);
+      for (int i = 0; i < count; i++) {
+        for (int j = 0; j < columns; j++) {
+          float expected =
+              i == beyond ? Float.NaN : (float) (values[numbers[2 + i] * columns + j] * factor);
+          assertEquals(expected, out[i * columns + j]);
+        }
+      }
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> backend().gatherRows(from, fromRows + 1, columns, rows, 0, count, 1, into));
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> backend().gatherRows(from, fromRows, columns, rows, 3, count, 1, into));
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> backend().gatherRows(from, fromRows, columns, rows, -1, 1, 1, into));
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> backend().gatherRows(from, fromRows, columns, rows, 0, 1, 1, from));
+    }
+  }
+
   @ParameterizedTest(name = "m {0}, n {1}, inner {2}")
   @CsvSource({"1, 1, 1", "3, 5, 7", "64, 64, 64", "131, 67, 97", "1, 700, 33", "513, 2, 300"})
   default void matmulWithinRounding(int m, int n, int inner) {

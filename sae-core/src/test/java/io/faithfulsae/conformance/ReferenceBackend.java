@@ -7,6 +7,7 @@ import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -105,6 +106,32 @@ public final class ReferenceBackend implements Backend {
           sum += (double) left.get(i * inner + t) * right.get(j * inner + t);
         }
         out.put(i * n + j, (float) sum);
+      }
+    }
+  }
+
+  @Override
+  public synchronized void gatherRows(
+      DeviceBuffer from,
+      int fromRows,
+      int columns,
+      DeviceBuffer rows,
+      int first,
+      int count,
+      double factor,
+      DeviceBuffer into) {
+    requireOpen();
+    BackendChecks.gather(fromRows, columns, first, count);
+    FloatBuffer source = floats("from", from, fromRows, columns);
+    IntBuffer numbers = memory("rows", rows, 1, first + count).asIntBuffer();
+    FloatBuffer target = floats("into", into, count, columns);
+    BackendChecks.distinct("into", into, from, rows);
+    for (int i = 0; i < count; i++) {
+      int row = numbers.get(first + i);
+      for (int j = 0; j < columns; j++) {
+        boolean there = row >= 0 && row < fromRows;
+        target.put(
+            i * columns + j, there ? (float) (source.get(row * columns + j) * factor) : Float.NaN);
       }
     }
   }

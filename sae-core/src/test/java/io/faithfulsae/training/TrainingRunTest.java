@@ -6,12 +6,16 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
+import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -147,6 +151,96 @@ public abstract class TrainingRunTest extends RunFixture {
         assertArrayEquals(start.decoderDirection(5), trained.decoderDirection(5));
         assertFalse(Arrays.equals(start.encoderDirection(5), trained.encoderDirection(5)));
       }
+    }
+  }
+
+  @Test
+  void rowsThatStayOnTheDeviceGiveTheSameSae() throws IOException, InterruptedException {
+    ActivationSource onHost =
+        ActivationSources.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 128, 5);
+    TrainingConfig wholeFills = CONFIG.toBuilder().bufferRows(64).build();
+    AtomicInteger fills = new AtomicInteger();
+    List<SaeTrainer> both = // two feeds: seeds shuffle each in its own way
+        List.of(trainer(wholeFills), trainer(wholeFills.toBuilder().seed(4).build()));
+    for (TrainingRun run :
+        SaeTrainer.startTogether(
+            both, onHost, List.of(folder.resolve("host-3"), folder.resolve("host-4")))) {
+      finish(run);
+    }
+    for (TrainingRun run :
+        SaeTrainer.startTogether(
+            both,
+            new OnDevice(onHost, backend, fills),
+            List.of(folder.resolve("device-3"), folder.resolve("device-4")))) {
+      finish(run);
+    }
+    try (DeviceBuffer memory = backend.allocateOnDevice(4)) {
+      assertEquals(memory.onDevice() ? 5 : 0, fills.get());
+    }
+    for (int seed : new int[] {3, 4}) {
+      String weights = "sae_weights.safetensors";
+      Path host = folder.resolve("host-" + seed).resolve(weights);
+      assertEquals(-1, Files.mismatch(host, folder.resolve("device-" + seed).resolve(weights)));
+    }
+  }
+
+  /** Fills memory of the device, whole batches at a time. */
+  private record OnDevice(ActivationSource onHost, Backend backend, AtomicInteger fills)
+      implements ActivationSource {
+
+    @Override
+    public int dIn() {
+      return onHost.dIn();
+    }
+
+    @Override
+    public String description() {
+      return onHost.description();
+    }
+
+    @Override
+    public boolean fillsOnDevice(Backend on) {
+      return on == backend;
+    }
+
+    @Override
+    public ActivationReader open(long position) throws IOException {
+      ActivationReader reader = onHost.open(position);
+      return new ActivationReader() {
+        @Override
+        public int read(ActivationBatch into) throws IOException {
+          if (!into.buffer().onDevice()) {
+            return reader.read(into);
+          }
+          assertEquals(0, into.rows());
+          try (ActivationBatch rows = ActivationBatch.allocate(backend, into.capacity(), dIn());
+              DeviceBuffer numbers = backend.allocate(4L * into.capacity())) {
+            int count = reader.read(rows);
+            if (count < 0) {
+              return count;
+            }
+            assertEquals(into.capacity(), count);
+            for (int i = 0; i < count; i++) {
+              numbers.host().putInt(4 * i, i);
+            }
+            backend.gatherRows(rows.buffer(), count, dIn(), numbers, 0, count, 1, into.buffer());
+            backend.synchronize();
+            into.rows(count);
+            fills.incrementAndGet();
+            return count;
+          }
+        }
+
+        @Override
+        public long position() {
+          return reader.position();
+        }
+
+        @Override
+        public void close() {
+          reader.close();
+        }
+      };
     }
   }
 

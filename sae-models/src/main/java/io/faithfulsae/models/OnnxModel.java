@@ -261,12 +261,17 @@ public final class OnnxModel implements LanguageModel {
   }
 
   @Override
+  public boolean computesBeside(Backend backend) {
+    return kind.ownOperators() && beside == backend;
+  }
+
+  @Override
   public synchronized Optional<DeviceActivations> deviceActivations(
       HookPoint hook, int[][] tokens) {
     checkOpen();
     Hooks.require(this, hook);
     Backend backend = beside;
-    if (!kind.ownOperators() || backend == null) {
+    if (backend == null || !computesBeside(backend)) {
       return Optional.empty();
     }
     int length = tokenIds.fill(tokens);

@@ -11,17 +11,24 @@ import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.training.SaeTrainer;
+import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
+import io.faithfulsae.training.TrainingRun;
 import java.nio.FloatBuffer;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** From tokens to an SAE in memory that the host cannot address, which the CPU backend has too. */
 class DeviceActivationsTest {
@@ -124,6 +131,42 @@ class DeviceActivationsTest {
       assertThrows(
           IllegalArgumentException.class, () -> tapped.copy(new int[] {0, 1}, 2, batch, 3));
     }
+  }
+
+  @Test
+  void aTrainerKeepsTheRowsThere(@TempDir Path runs) throws Exception {
+    SharedMemory.assume();
+    assumeFalse(SharedMemory.onGpu(), "the host computes in float32");
+    TokenSource text = TokenSources.ofSequences("text", TEXT);
+    TrainingConfig config =
+        TrainingConfig.builder()
+            .tokens(48)
+            .batch(4)
+            .bufferRows(12) // fills end inside a batch of the model and cross the end of the text
+            .scaleActivations(true)
+            .decoderBiasInit(DecoderBiasInit.MEAN)
+            .build();
+    for (String place : List.of("host", "device")) {
+      try (Backend backend = SharedMemory.backend();
+          OnnxModel model =
+              place.equals("device")
+                  ? OnnxModel.open(folder, options, backend)
+                  : OnnxModel.open(folder, options)) {
+        ActivationSource source =
+            ActivationSources.ofModel(model, HOOK, text, ActivationFilter.NONE, 2);
+        assertEquals(place.equals("device"), source.fillsOnDevice(backend));
+        SaeConfig sae = SaeConfig.topK(model.dModel(), 2 * model.dModel(), 4);
+        try (TrainingRun run =
+            SaeTrainer.of(sae, config, backend).start(source, runs.resolve(place))) {
+          run.await();
+        }
+      }
+    }
+    String weights = "sae_weights.safetensors";
+    assertEquals(
+        -1,
+        Files.mismatch(
+            runs.resolve("host").resolve(weights), runs.resolve("device").resolve(weights)));
   }
 
   @Test

@@ -163,6 +163,40 @@ final class NativeBackend implements Backend {
   }
 
   @Override
+  public void gatherRows(
+      DeviceBuffer from,
+      int fromRows,
+      int columns,
+      DeviceBuffer rows,
+      int first,
+      int count,
+      double factor,
+      DeviceBuffer into) {
+    BackendChecks.gather(fromRows, columns, first, count);
+    Handle source = matrix("from", from, fromRows, columns);
+    Handle numbers = matrix("rows", rows, 1, first + count);
+    Handle target = matrix("into", into, count, columns);
+    BackendChecks.distinct("into", into, from, rows);
+    call(
+        "gatherRows",
+        () ->
+            SaeAbi.sae_gather_rows(
+                handle.value(),
+                source.value(),
+                fromRows,
+                columns,
+                numbers.value(),
+                first,
+                count,
+                factor,
+                target.value()),
+        handle,
+        source,
+        numbers,
+        target);
+  }
+
+  @Override
   public void synchronize() {
     call("synchronize", () -> SaeAbi.sae_context_synchronize(handle.value()), handle);
   }
