@@ -224,6 +224,9 @@ void check_screens_agree() {
             for (const char *way : {"chunked", "fused", "dense"}) {
                 void *context = nullptr;
                 const std::string options = std::string("kernels=") + kernels + ";encode=" + way;
+                if (std::string(way) == "dense" && std::string(kernels) != "plain") {
+                    continue; // float32 products are the same whatever the kernels for bfloat16 are
+                }
                 if (table->context_open(options.c_str(), &context) != SAE_OK) {
                     continue; // this device cannot; check_options says when that is right
                 }
