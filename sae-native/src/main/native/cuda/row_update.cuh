@@ -16,9 +16,11 @@
  * One launch for the latents that are alive; the dead follow by parts of the dense rows and add to the sums by group.
  *
  * Bytes: 8 d_in an entry gathered (L2), 4 in bf16; a parameter 12 read + 12 written of HBM (8 + 8 with bfloat16 moments)
- * and 2 written for a copy in bf16; the gradient never leaves the registers. Parameters and moments are streamed past L2, which keeps g and input.
+ * and 2 written for a copy in bf16; the gradient never leaves the registers. Parameters and moments are streamed past L2,
+ * which keeps g and input.
  * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width columns.
- * 0.7 KiB shared memory; ptxas 13.0 spills up to 56 bytes in some shapes. Deterministic: lists in row order, group sums in a fixed tree. Not measured on a GPU yet.
+ * 0.7 KiB shared memory; ptxas 13.0 spills up to 56 bytes in some shapes. Not measured on a GPU yet.
+ * Deterministic: lists in row order, group sums in a fixed tree.
  */
 #ifndef SAE_CUDA_ROW_UPDATE_CUH
 #define SAE_CUDA_ROW_UPDATE_CUH
