@@ -10,7 +10,8 @@
  * in:  indices int32, values float32 [rows, k], values descending; W_dec float32 or bf16 [d_sae, d_in]; b_dec float32
  *      [d_in]; x, a float32 [rows, d_in]
  * out: g float32 [rows, d_in], also in bf16 where wanted; ga in place of a;
- *      dz_parts float32 [slices, rows, k]: the part of dz of each slice of columns, to be added in the order of slices; squares double [3, slices rows]: of e, r and g by block
+ *      dz_parts float32 [slices, rows, k]: the part of dz of each slice of columns, to be added in the order of slices;
+ *      squares double [3, slices rows]: of e, r and g by block
  *
  * How: columns are cut into slices. A warp holds the slice of its slots' rows in registers, Slots x Chunks chunks of
  * Width columns a lane, so a decoder row is read once for both uses; there is no exchange between the slices of a row. A
