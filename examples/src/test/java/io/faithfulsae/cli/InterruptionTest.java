@@ -21,7 +21,9 @@ import org.junit.jupiter.api.io.TempDir;
  * bit for bit.
  */
 final class InterruptionTest {
-  private static final int STEPS = 3_000;
+  /** Some seconds, so that a signal comes before the end on a busy machine too. */
+  private static final int STEPS = 10_000;
+
   @TempDir Path dir;
   private Path shards;
   private byte[] expected;
