@@ -51,9 +51,12 @@ final class InterruptionTest {
   void interruptedTrainingKeepsACheckpointAndExitsWith130()
       throws IOException, InterruptedException {
     Path out = dir.resolve("interrupted");
-    Process process = start(out);
-    awaitCheckpoint(out, process);
-    new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+    Process process;
+    try (Interrupter interrupter = new Interrupter()) {
+      process = start(out);
+      awaitCheckpoint(out, process);
+      interrupter.interrupt(process);
+    }
     assertTrue(process.waitFor(60, TimeUnit.SECONDS));
     String said = Files.readString(dir.resolve("log.txt"));
     assertEquals(130, process.exitValue(), said);

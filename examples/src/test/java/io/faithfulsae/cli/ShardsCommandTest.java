@@ -87,14 +87,17 @@ final class ShardsCommandTest {
     Path out = dir.resolve("stopped");
     for (boolean kill : new boolean[] {true, false, true}) {
       int before = shards(out);
-      Process process = start(activations(out, "bf16"));
-      while (shards(out) < before + 3 && process.isAlive()) {
-        Thread.sleep(2);
-      }
-      if (kill) {
-        process.destroyForcibly();
-      } else {
-        new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+      Process process;
+      try (Interrupter interrupter = new Interrupter()) {
+        process = start(activations(out, "bf16"));
+        while (shards(out) < before + 3 && process.isAlive()) {
+          Thread.sleep(2);
+        }
+        if (kill) {
+          process.destroyForcibly();
+        } else {
+          interrupter.interrupt(process);
+        }
       }
       assertTrue(process.waitFor(60, TimeUnit.SECONDS));
       String said = Files.readString(dir.resolve("log.txt"));
