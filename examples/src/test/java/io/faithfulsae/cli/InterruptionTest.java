@@ -51,16 +51,15 @@ final class InterruptionTest {
   void interruptedTrainingKeepsACheckpointAndExitsWith130()
       throws IOException, InterruptedException {
     Path out = dir.resolve("interrupted");
-    Process process;
     try (Interrupter interrupter = new Interrupter()) {
-      process = start(out);
+      Process process = start(out);
       awaitCheckpoint(out, process);
       interrupter.interrupt(process);
+      assertTrue(process.waitFor(60, TimeUnit.SECONDS));
+      String said = Files.readString(dir.resolve("log.txt"));
+      assertEquals(130, process.exitValue(), said);
+      assertTrue(said.contains("stopped after step"), said);
     }
-    assertTrue(process.waitFor(60, TimeUnit.SECONDS));
-    String said = Files.readString(dir.resolve("log.txt"));
-    assertEquals(130, process.exitValue(), said);
-    assertTrue(said.contains("stopped after step"), said);
     resumeAndCompare(out);
   }
 

@@ -87,9 +87,8 @@ final class ShardsCommandTest {
     Path out = dir.resolve("stopped");
     for (boolean kill : new boolean[] {true, false, true}) {
       int before = shards(out);
-      Process process;
       try (Interrupter interrupter = new Interrupter()) {
-        process = start(activations(out, "bf16"));
+        Process process = start(activations(out, "bf16"));
         while (shards(out) < before + 3 && process.isAlive()) {
           Thread.sleep(2);
         }
@@ -98,15 +97,15 @@ final class ShardsCommandTest {
         } else {
           interrupter.interrupt(process);
         }
+        assertTrue(process.waitFor(60, TimeUnit.SECONDS));
+        String said = Files.readString(dir.resolve("log.txt"));
+        if (!kill) {
+          assertEquals(130, process.exitValue(), said);
+          assertTrue(said.contains("the same command goes on from there"), said);
+        }
+        assertTrue(ShardIndex.isIn(out), "nothing was written: " + process.exitValue() + said);
+        assertFalse(ShardIndex.read(out).complete(), "stopped before the end: " + said);
       }
-      assertTrue(process.waitFor(60, TimeUnit.SECONDS));
-      String said = Files.readString(dir.resolve("log.txt"));
-      if (!kill) {
-        assertEquals(130, process.exitValue(), said);
-        assertTrue(said.contains("the same command goes on from there"), said);
-      }
-      assertTrue(ShardIndex.isIn(out), "nothing was written: " + process.exitValue() + said);
-      assertFalse(ShardIndex.read(out).complete(), "stopped before the end: " + said);
     }
     sae(activations(out, "bf16")).ok();
     assertEquals(expected, bytes(out));
