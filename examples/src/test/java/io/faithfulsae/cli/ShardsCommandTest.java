@@ -87,25 +87,23 @@ final class ShardsCommandTest {
     Path out = dir.resolve("stopped");
     for (boolean kill : new boolean[] {true, false, true}) {
       int before = shards(out);
-      try (Interrupter interrupter = new Interrupter()) {
-        Process process = start(activations(out, "bf16"));
-        while (shards(out) < before + 3 && process.isAlive()) {
-          Thread.sleep(2);
-        }
-        if (kill) {
-          process.destroyForcibly();
-        } else {
-          interrupter.interrupt(process);
-        }
-        assertTrue(process.waitFor(60, TimeUnit.SECONDS));
-        String said = Files.readString(dir.resolve("log.txt"));
-        if (!kill) {
-          assertEquals(130, process.exitValue(), said);
-          assertTrue(said.contains("the same command goes on from there"), said);
-        }
-        assertTrue(ShardIndex.isIn(out), "nothing was written: " + process.exitValue() + said);
-        assertFalse(ShardIndex.read(out).complete(), "stopped before the end: " + said);
+      Process process = start(activations(out, "bf16"));
+      while (shards(out) < before + 3 && process.isAlive()) {
+        Thread.sleep(2);
       }
+      if (kill) {
+        process.destroyForcibly();
+      } else {
+        new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+      }
+      assertTrue(process.waitFor(60, TimeUnit.SECONDS));
+      String said = Files.readString(dir.resolve("log.txt"));
+      if (!kill) {
+        assertEquals(130, process.exitValue(), said);
+        assertTrue(said.contains("the same command goes on from there"), said);
+      }
+      assertTrue(ShardIndex.isIn(out), "nothing was written: " + process.exitValue() + said);
+      assertFalse(ShardIndex.read(out).complete(), "stopped before the end: " + said);
     }
     sae(activations(out, "bf16")).ok();
     assertEquals(expected, bytes(out));
