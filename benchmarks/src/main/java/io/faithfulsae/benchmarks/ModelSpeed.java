@@ -18,6 +18,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.Random;
+import java.util.function.LongSupplier;
 import java.util.stream.IntStream;
 
 /**
@@ -77,20 +78,18 @@ public final class ModelSpeed {
     int[][] tokens = tokens(model);
     int[] rows = IntStream.range(0, SEQUENCES * LENGTH).toArray();
     HookPoint hook = HookPoint.residPre(model.layers() / 2);
-    long bytes = (long) rows.length * model.dModel() * Float.BYTES;
     try (ActivationBatch batch =
-        ActivationBatch.over(backend.allocateOnDevice(bytes), rows.length, model.dModel())) {
-      long start = 0;
-      long done = -rows.length; // the first warms up
-      while (start == 0 || (System.nanoTime() - start) * 1e-9 < seconds) {
-        try (DeviceActivations tapped = model.deviceActivations(hook, tokens).orElseThrow()) {
-          tapped.copy(rows, rows.length, batch, 0);
-          backend.synchronize();
-        }
-        done += rows.length;
-        start = start == 0 ? System.nanoTime() : start;
-      }
-      return done / ((System.nanoTime() - start) * 1e-9);
+        ActivationBatch.allocateOnDevice(backend, rows.length, model.dModel())) {
+      LongSupplier round =
+          () -> {
+            try (DeviceActivations tapped = model.deviceActivations(hook, tokens).orElseThrow()) {
+              tapped.copy(rows, rows.length, batch, 0);
+              backend.synchronize();
+            }
+            return rows.length;
+          };
+      long unused = round.getAsLong(); // warms up
+      return perSecond(seconds, round);
     }
   }
 
@@ -98,13 +97,18 @@ public final class ModelSpeed {
     Random random = new Random(2);
     try (DeviceDecoder decoder = model.deviceDecoder(BATCH, LENGTH, 1)) {
       sample(model, decoder, random, 8);
-      long start = System.nanoTime();
-      long done = 0;
-      while ((System.nanoTime() - start) * 1e-9 < seconds) {
-        done += sample(model, decoder, random, LENGTH);
-      }
-      return done / ((System.nanoTime() - start) * 1e-9);
+      return perSecond(seconds, () -> sample(model, decoder, random, LENGTH));
     }
+  }
+
+  /** Whole rounds, each of which says how many tokens it was. The caller has warmed up. */
+  private static double perSecond(double seconds, LongSupplier round) {
+    long start = System.nanoTime();
+    long done = 0;
+    while ((System.nanoTime() - start) * 1e-9 < seconds) {
+      done += round.getAsLong();
+    }
+    return done / ((System.nanoTime() - start) * 1e-9);
   }
 
   private static long sample(OnnxModel model, DeviceDecoder decoder, Random random, int length) {
@@ -136,13 +140,12 @@ public final class ModelSpeed {
             .order(ByteOrder.nativeOrder())
             .asFloatBuffer();
     model.activations(hook, tokens, into);
-    long start = System.nanoTime();
-    long done = 0;
-    while ((System.nanoTime() - start) * 1e-9 < seconds) {
-      model.activations(hook, tokens, into);
-      done += (long) SEQUENCES * LENGTH;
-    }
-    return done / ((System.nanoTime() - start) * 1e-9);
+    return perSecond(
+        seconds,
+        () -> {
+          model.activations(hook, tokens, into);
+          return (long) SEQUENCES * LENGTH;
+        });
   }
 
   /** Whole rounds of {@code BATCH} texts of {@code LENGTH} tokens; EOS does not end them. */
@@ -150,12 +153,7 @@ public final class ModelSpeed {
     Random random = new Random(2);
     try (Decoder decoder = model.decoder(BATCH, LENGTH)) {
       sample(model, decoder, random, 8);
-      long start = System.nanoTime();
-      long done = 0;
-      while ((System.nanoTime() - start) * 1e-9 < seconds) {
-        done += sample(model, decoder, random, LENGTH);
-      }
-      return done / ((System.nanoTime() - start) * 1e-9);
+      return perSecond(seconds, () -> sample(model, decoder, random, LENGTH));
     }
   }
 

@@ -8,6 +8,7 @@ import io.faithfulsae.ShardWriter;
 import io.faithfulsae.ShardWriter.Options;
 import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.internal.HostBuffer;
+import io.faithfulsae.internal.RowReader;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
@@ -97,29 +98,15 @@ public final class ShardSpeed {
       for (int i = 0; i < values.length; i++) {
         values[i] = (float) random.nextGaussian();
       }
-      return new ActivationReader() {
-        private long next = position;
-
+      return new RowReader(rows, position) {
         @Override
-        public int read(ActivationBatch into) {
-          int count = (int) Math.min(rows - next, Math.min(BATCH, into.capacity() - into.rows()));
-          if (count == 0 && next == rows) {
-            return -1;
-          }
+        protected void copy(long first, int count, ActivationBatch into) {
           FloatBuffer data = into.data();
-          data.put(into.rows() * D_IN, values, 0, count * D_IN);
-          into.rows(into.rows() + count);
-          next += count;
-          return count;
+          for (int done = 0; done < count; done += BATCH) {
+            int floats = Math.min(BATCH, count - done) * D_IN;
+            data.put((into.rows() + done) * D_IN, values, 0, floats);
+          }
         }
-
-        @Override
-        public long position() {
-          return next;
-        }
-
-        @Override
-        public void close() {}
       };
     }
   }
