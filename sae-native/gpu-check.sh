@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Checks the CUDA backend on a machine that has a GPU but neither Java nor a network, and keeps the result beside the sources.
-#   gpu-check.sh --pack DIR   here: a Java runtime, the tests and the native programs in DIR (at most 64 MiB)
+#   gpu-check.sh --pack DIR   here: a Java runtime, the tests and the native programs in DIR/pack.tar.xz (at most 48 MiB, so
+#                             that it and this tree are below 64)
 #   gpu-check.sh --run DIR [STAGE...]
 #                             there, in the same tree: the stages below, each with a time limit, those that have not been
 #                             run on these very sources yet; then gpu-check/<gpu>.txt. Stops before a stage that would not
@@ -8,16 +9,18 @@
 #   gpu-check.sh --hash       the sha256 of the CUDA sources
 #   gpu-check.sh --status     says whether gpu-check/ holds a passed run of exactly these sources; always ends with 0
 # Ends with 1 when a stage failed. Stages:
-#   build        libsae_cuda.so and gpu_bench, by nvcc where it is, otherwise the packed ones
+#   build        libsae_cuda.so and gpu_bench: the packed ones where they are of these sources, otherwise by nvcc
 #   check        backend_check --large: against double precision, 200 steps, two runs bit by bit
-#   memcheck racecheck initcheck synccheck   backend_check under compute-sanitizer
-#   conformance  the Java suite with the backend forced
+#   conformance  the Java suites with the backend forced: every operation, all kernels, training, the CUDA presets where they are
+#   memcheck     backend_check under compute-sanitizer
 #   overhead     what a call costs through Java and JNI, beside a step of the smallest shape
 #   bench peers  gpu_bench, and PyTorch and sparsify on the same GPU, one shape after the other; JSON lines
+#   racecheck initcheck synccheck   the other tools of compute-sanitizer; last, since they take the longest
 set -euo pipefail
+from=$PWD # DIR is relative to this
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-limit_mib=64
+limit_mib=48
 console=org.junit.platform:junit-platform-console-standalone:1.14.4
 
 sources_hash() {
@@ -41,12 +44,12 @@ status() {
 }
 
 pack() {
-    local dir java_home
-    mkdir -p "$1"
-    dir=$(cd "$1" && pwd)
+    local target dir java_home built mib
+    target=$(cd "$from" && mkdir -p "$1" && cd "$1" && pwd)/pack.tar.xz
+    dir=$(mktemp -d)
+    trap "rm -rf '$dir'" EXIT
     java_home=${JAVA_HOME:-$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")}
-    rm -rf "${dir:?}/java" "$dir/jars" "$dir/native"
-    mkdir -p "$dir/jars" "$dir/native"
+    mkdir "$dir/jars" "$dir/native"
 
     # Java: our jars with their dependencies, the tests, and JUnit's launcher. Without OpenBLAS: the CPU is not checked.
     (cd .. && mvn -q -B -pl sae-native -am -DskipTests package dependency:copy-dependencies -DincludeScope=test \
@@ -55,10 +58,10 @@ pack() {
     (cd .. && mvn -q -B -N dependency:copy -Dartifact="$console" -DoutputDirectory="$dir/jars")
     cp target/sae-native-*.jar "$dir/jars/"
     cp -r target/test-classes "$dir/jars/sae-native-test-classes"
-    "$java_home/bin/jlink" --output "$dir/java" --compress=2 --strip-java-debug-attributes --no-header-files --no-man-pages \
+    "$java_home/bin/jlink" --output "$dir/java" --compress=0 --strip-java-debug-attributes --no-header-files --no-man-pages \
         --add-modules java.base,java.logging,java.management,java.net.http,java.sql,java.xml,jdk.unsupported
 
-    # Native: a driver without Java, and the library in case there is no nvcc over there.
+    # Native: a driver without Java, and where nvcc is here the library and its benchmark, which need not be compiled there.
     "${CXX:-g++}" -std=c++17 -O1 -static-libstdc++ -static-libgcc -Isrc/main/native/include \
         -o "$dir/native/backend_check" src/test/native/cuda/backend_check.cpp -ldl
     ./build-cuda.sh --bench target/native/cuda
@@ -69,9 +72,10 @@ pack() {
     done
     sources_hash >"$dir/native/sources.sha256"
 
-    local mib
-    mib=$(du -sm --apparent-size "$dir" | cut -f1)
-    echo "gpu-check: packed $mib MiB in $dir"
+    tar -C "$dir" -cf - java jars native | xz -6 -T0 >"$target.part"
+    mv "$target.part" "$target"
+    mib=$(du -sm --apparent-size "$target" | cut -f1)
+    echo "gpu-check: $target, $mib MiB"
     if [ "$mib" -gt "$limit_mib" ]; then
         echo "gpu-check: expected at most $limit_mib MiB" >&2
         exit 1
@@ -105,19 +109,43 @@ once() {
     cat "$state/$stage.verdict"
 }
 
+unpack() {
+    local hash
+    hash=$(sha256sum "$dir/pack.tar.xz" | cut -d' ' -f1)
+    if [ "$(cat "$dir/unpacked" 2>/dev/null)" != "$hash" ]; then
+        rm -rf "$dir/java" "$dir/jars" "$dir/native" "$dir/build"
+        tar -C "$dir" -xJf "$dir/pack.tar.xz" || python3 -m tarfile -e "$dir/pack.tar.xz" "$dir"
+        echo "$hash" >"$dir/unpacked"
+    fi
+}
+
 skip() { # STAGE REASON
     echo "SKIPPED: $2" >"$state/$1.verdict"
 }
 
 build_stage() {
-    ./build-cuda.sh --bench "$dir/build"
-    if [ ! -f "$dir/build/libsae_cuda.so" ]; then
-        if [ ! -f "$dir/native/libsae_cuda.so" ] || [ "$(cat "$dir/native/sources.sha256")" != "$(sources_hash)" ]; then
-            echo "gpu-check: expected nvcc, or packed programs of these sources, got neither; mend: pack again" >&2
-            return 1
-        fi
+    if [ -f "$dir/native/libsae_cuda.so" ] && [ "$(cat "$dir/native/sources.sha256")" = "$(sources_hash)" ]; then
         echo "packed, of the same sources"
         cp "$dir/native/libsae_cuda.so" "$dir/native/gpu_bench" "$dir/build/"
+        return
+    fi
+    ./build-cuda.sh --bench "$dir/build"
+    if [ ! -f "$dir/build/libsae_cuda.so" ]; then
+        echo "gpu-check: expected packed programs of these sources, or nvcc, got neither; mend: pack again" >&2
+        return 1
+    fi
+}
+
+sanitize() { # TOOL
+    local sanitizer
+    sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda*/bin/compute-sanitizer 2>/dev/null | head -n 1 || true)
+    if [ -z "$sanitizer" ]; then
+        skip "$1" "compute-sanitizer is not installed"
+        return
+    fi
+    once "$1" 240 "$sanitizer" --tool "$1" --error-exitcode 1 "$dir/native/backend_check" "$dir/build/libsae_cuda.so"
+    if grep -q FAILED "$state/$1.verdict" && grep -qh 'Device not supported' "$state/$1.out" "$state/$1.err"; then
+        skip "$1" "compute-sanitizer does not support this device here"
     fi
 }
 
@@ -127,7 +155,7 @@ java_stage() {
         -cp "$dir/jars/sae-native-test-classes:$dir/jars/*" "$@"
 }
 
-# The libraries that PyTorch's wheels bring, for gpu_bench's dlopen of cuBLAS.
+# The libraries that PyTorch's wheels bring: cuBLAS for gpu_bench, CUDA's runtime for the presets.
 library_path() {
     python3 -c 'import glob, os, torch
 base = os.path.dirname(os.path.dirname(torch.__file__))
@@ -144,7 +172,7 @@ report() {
             echo "$(cat "$state/$stage.verdict" 2>/dev/null || echo "NOT RUN") $stage"
             if grep -q FAILED "$state/$stage.verdict" 2>/dev/null; then
                 failed=failed
-                tail -n 40 "$state/$stage.out" "$state/$stage.err" | sed 's/^/    /'
+                { grep -A 4 -F '[X]' "$state/$stage.out" | head -n 200; tail -n 40 "$state/$stage.out" "$state/$stage.err"; } | sed 's/^/    /'
             elif [ ! -f "$state/$stage.verdict" ]; then
                 failed=incomplete
             fi
@@ -160,8 +188,8 @@ report() {
 }
 
 run() {
-    local tool shape sanitizer check
-    dir=$(cd "$1" && pwd)
+    local stage shape
+    dir=$(cd "$from" && cd "$1" && pwd)
     shift
     if ! gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader -i 0); then
         echo "gpu-check: expected a GPU that nvidia-smi can see, got none" >&2
@@ -169,19 +197,20 @@ run() {
     fi
     name=$(echo "$gpu" | tr '[:upper:] ' '[:lower:]-' | tr -cd 'a-z0-9-')
     state=$dir/state/$name-$(sources_hash | cut -c1-16)
+    unpack
     mkdir -p gpu-check "$state" "$dir/build"
-    stages="build check memcheck racecheck initcheck synccheck conformance overhead"
+    stages="build check conformance memcheck overhead"
     for shape in $shapes; do
         stages="$stages bench-$shape peers-$shape"
     done
-    if [ $# -gt 0 ]; then # these again
-        for tool in "$@"; do
-            rm -f "$state/$tool.verdict"
-        done
-    fi
-    check=$dir/native/backend_check
+    stages="$stages racecheck initcheck synccheck"
+    for stage in "$@"; do # these again
+        rm -f "$state/$stage.verdict"
+    done
     export -f build_stage java_stage sources_hash
     export dir
+    LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}:$(library_path)"
+    export LD_LIBRARY_PATH
 
     once build 240 bash -c build_stage
     if grep -q FAILED "$state/build.verdict"; then
@@ -189,20 +218,13 @@ run() {
         rm "$state/build.verdict"
         exit 1
     fi
-    once check 120 "$check" "$dir/build/libsae_cuda.so" --large
-    sanitizer=$(command -v compute-sanitizer || ls /usr/local/cuda*/bin/compute-sanitizer 2>/dev/null | head -n 1 || true)
-    for tool in memcheck racecheck initcheck synccheck; do
-        if [ -n "$sanitizer" ]; then
-            once "$tool" 240 "$sanitizer" --tool "$tool" --error-exitcode 1 "$check" "$dir/build/libsae_cuda.so"
-        else
-            skip "$tool" "compute-sanitizer is not installed"
-        fi
-    done
-    once conformance 120 bash -c 'java_stage org.junit.platform.console.ConsoleLauncher execute \
-        --select-class=io.faithfulsae.jni.CudaBackendTest --fail-if-no-tests --disable-banner --details=tree'
+    once check 120 "$dir/native/backend_check" "$dir/build/libsae_cuda.so" --large
+    once conformance 180 bash -c 'java_stage org.junit.platform.console.ConsoleLauncher execute --fail-if-no-tests --disable-banner \
+        --disable-ansi-colors --details=tree --select-class=io.faithfulsae.jni.CudaBackendTest \
+        --select-class=io.faithfulsae.jni.CudaKernelsTest --select-class=io.faithfulsae.jni.CudaTrainingTest \
+        --select-class=io.faithfulsae.jni.CudaPresetsTest "--select-class=io.faithfulsae.jni.DeviceInteropTest\$Cuda"'
+    sanitize memcheck
     once overhead 60 bash -c 'java_stage io.faithfulsae.jni.CallOverhead'
-    LD_LIBRARY_PATH="${LD_LIBRARY_PATH:-}:$(library_path)"
-    export LD_LIBRARY_PATH
     for shape in $shapes; do
         once "bench-$shape" 60 "$dir/build/gpu_bench" --shape "$shape"
         if python3 -c 'import torch' 2>/dev/null; then
@@ -210,6 +232,9 @@ run() {
         else
             skip "peers-$shape" "PyTorch is not installed"
         fi
+    done
+    for stage in racecheck initcheck synccheck; do
+        sanitize "$stage"
     done
     report "gpu-check/$name.txt"
 }
