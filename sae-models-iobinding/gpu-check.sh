@@ -1,48 +1,57 @@
 #!/usr/bin/env bash
 # Checks models in a GPU's memory on a machine that has a GPU, CUDA 13, cuDNN 9 and nvcc but neither Java nor a network.
-#   gpu-check.sh --pack DIR   here: DIR/base (a Java runtime, the classes, the tests) and the GPU natives of ONNX Runtime in three
-#                             parts, DIR/part-0 to part-2: each at most 64 MiB, so that they can travel one after the other
-#   gpu-check.sh --run DIR    there, in the same tree, when all four have arrived: the tests on the GPU in float16, then tokens
+#   gpu-check.sh --pack DIR   here: DIR/base.tar.xz (a Java runtime, the classes, the tests, and where nvcc is the CUDA backend) and the
+#                             GPU natives of ONNX Runtime in four parts, DIR/part-0 to part-3: each at most 48 MiB, so that each
+#                             and this tree are below 64 and they can travel one after the other
+#   gpu-check.sh --run DIR    there, in the same tree, when all five have arrived: the tests on the GPU in float16, then tokens
 #                             a second in bfloat16 of a random model of SmolLM2-135M's shape, beside transformers where it is
 #                             installed; into gpu-check/<gpu>.txt. Ends with 1 when something failed
 # CUDA and cuDNN are found in LD_LIBRARY_PATH and among the libraries of PyTorch's wheels.
 set -euo pipefail
+from=$PWD # DIR is relative to this
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
-limit_mib=64
+limit_mib=48
 console=org.junit.platform:junit-platform-console-standalone:1.14.4
 natives=org.bytedeco:onnxruntime:1.28.0-1.5.14:jar:linux-x86_64-gpu
 modules="sae-core sae-native sae-models sae-models-iobinding benchmarks"
 
 pack() {
-    local dir java_home module part mib
-    mkdir -p "$1"
-    dir=$(cd "$1" && pwd)
+    local target dir java_home module part mib
+    target=$(cd "$from" && mkdir -p "$1" && cd "$1" && pwd)
+    dir=$(mktemp -d)
+    trap "rm -rf '$dir'" EXIT
     java_home=${JAVA_HOME:-$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")}
-    rm -rf "${dir:?}/base" "$dir"/part-*
-    mkdir -p "$dir/base/jars" "$dir/base/classes"
+    mkdir "$dir/jars" "$dir/classes" "$dir/native"
 
     # What computes on the CPU, reads tables or splits text into tokens stays behind.
     (cd .. && mvn -q -B -pl sae-models-iobinding,benchmarks -am -DskipTests test-compile dependency:copy-dependencies \
-        -DincludeScope=test -DoutputDirectory="$dir/base/jars" -DexcludeArtifactIds=openblas,duckdb_jdbc,tokenizers,zstd-jni \
+        -DincludeScope=test -DoutputDirectory="$dir/jars" -DexcludeArtifactIds=openblas,duckdb_jdbc,tokenizers,zstd-jni \
         -DexcludeGroupIds=io.faithfulsae,com.microsoft.onnxruntime,org.junit.jupiter,org.junit.platform,org.opentest4j)
-    rm -f "$dir"/base/jars/onnxruntime-*-linux-x86_64.jar
-    (cd .. && mvn -q -B -N dependency:copy -Dartifact="$console" -DoutputDirectory="$dir/base/jars" &&
+    rm -f "$dir"/jars/onnxruntime-*-linux-x86_64.jar
+    (cd .. && mvn -q -B -N dependency:copy -Dartifact="$console" -DoutputDirectory="$dir/jars" &&
         mvn -q -B -N dependency:copy -Dartifact="$natives" -DoutputDirectory="$dir/natives")
     for module in $modules; do
-        cp -r "../$module/target/classes" "$dir/base/classes/$module"
+        cp -r "../$module/target/classes" "$dir/classes/$module"
     done
-    cp -r ../sae-core/target/test-classes "$dir/base/classes/sae-core-tests"
-    cp -r ../sae-models/target/test-classes "$dir/base/classes/sae-models-tests"
-    "$java_home/bin/jlink" --output "$dir/base/java" --compress=2 --strip-java-debug-attributes --no-header-files --no-man-pages \
+    rm -f "$dir"/classes/sae-native/io/faithfulsae/jni/*/libsae_cuda.so # it goes beside, with the hash of its sources
+    cp -r ../sae-core/target/test-classes "$dir/classes/sae-core-tests"
+    cp -r ../sae-models/target/test-classes "$dir/classes/sae-models-tests"
+    "$java_home/bin/jlink" --output "$dir/java" --compress=0 --strip-java-debug-attributes --no-header-files --no-man-pages \
         --add-modules java.base,java.logging,java.management,java.net.http,java.sql,java.xml,jdk.unsupported
 
-    split -n 3 -d -a 1 "$dir"/natives/onnxruntime-*-linux-x86_64-gpu.jar "$dir/part-"
-    sha256sum "$dir"/natives/onnxruntime-*-linux-x86_64-gpu.jar | cut -d' ' -f1 >"$dir/base/natives.sha256"
-    rm -r "$dir/natives"
-    for part in base part-0 part-1 part-2; do
-        mib=$(du -sm --apparent-size "$dir/$part" | cut -f1)
-        echo "gpu-check: $dir/$part: $mib MiB"
+    split -n 4 -d -a 1 "$dir"/natives/onnxruntime-*-linux-x86_64-gpu.jar "$dir/part-"
+    sha256sum "$dir"/natives/onnxruntime-*-linux-x86_64-gpu.jar | cut -d' ' -f1 >"$dir/natives.sha256"
+    ../sae-native/build-cuda.sh ../sae-native/target/native/cuda
+    if [ -f ../sae-native/target/native/cuda/libsae_cuda.so ]; then
+        cp ../sae-native/target/native/cuda/libsae_cuda.so "$dir/native/"
+        ../sae-native/gpu-check.sh --hash >"$dir/native/sources.sha256"
+    fi
+    tar -C "$dir" -cf - java jars classes native natives.sha256 | xz -6 -T0 >"$target/base.tar.xz"
+    mv "$dir"/part-? "$target/"
+    for part in base.tar.xz part-0 part-1 part-2 part-3; do
+        mib=$(du -sm --apparent-size "$target/$part" | cut -f1)
+        echo "gpu-check: $target/$part: $mib MiB"
         if [ "$mib" -gt "$limit_mib" ]; then
             echo "gpu-check: expected at most $limit_mib MiB" >&2
             exit 1
@@ -73,7 +82,7 @@ check() {
 
 run() {
     local dir gpu classes module wheels
-    dir=$(cd "$1" && pwd)
+    dir=$(cd "$from" && cd "$1" && pwd)
     if ! gpu=$(nvidia-smi --query-gpu=name --format=csv,noheader -i 0); then
         echo "gpu-check: expected a GPU that nvidia-smi can see, got none" >&2
         exit 1
@@ -83,12 +92,19 @@ run() {
     : >"$report"
     note "gpu: $gpu, driver $(nvidia-smi --query-gpu=driver_version --format=csv,noheader -i 0)"
     note "date: $(date -u +%Y-%m-%d)"
-    cat "$dir"/part-0 "$dir"/part-1 "$dir"/part-2 >"$dir/base/jars/onnxruntime-gpu.jar"
+    rm -rf "$dir/base"
+    mkdir -p "$dir/base" "$dir/build"
+    tar -C "$dir/base" -xJf "$dir/base.tar.xz" || python3 -m tarfile -e "$dir/base.tar.xz" "$dir/base"
+    cat "$dir"/part-? >"$dir/base/jars/onnxruntime-gpu.jar"
     if [ "$(sha256sum "$dir/base/jars/onnxruntime-gpu.jar" | cut -d' ' -f1)" != "$(cat "$dir/base/natives.sha256")" ]; then
-        echo "gpu-check: expected the three parts of one jar, got others; mend: pack and carry them again" >&2
+        echo "gpu-check: expected the four parts of one jar, got others; mend: pack and carry them again" >&2
         exit 1
     fi
-    ../sae-native/build-cuda.sh "$dir/build"
+    if [ "$(cat "$dir/base/native/sources.sha256" 2>/dev/null)" = "$(../sae-native/gpu-check.sh --hash)" ]; then
+        cp "$dir/base/native/libsae_cuda.so" "$dir/build/"
+    else
+        ../sae-native/build-cuda.sh "$dir/build"
+    fi
     wheels=$(python3 -c 'import glob, os, torch
 base = os.path.dirname(os.path.dirname(torch.__file__))
 print(":".join(glob.glob(base + "/nvidia/*/lib")))' 2>/dev/null || true)
