@@ -14,8 +14,10 @@
 #   conformance  the Java suites with the backend forced: every operation, all kernels, training, the CUDA presets where they are
 #   memcheck     backend_check under compute-sanitizer
 #   overhead     what a call costs through Java and JNI, beside a step of the smallest shape
-#   bench peers  gpu_bench, and PyTorch and sparsify on the same GPU, one shape after the other; JSON lines
+#   bench peers  gpu_bench, and PyTorch, sparsify and OpenAI's kernels on the same GPU, one shape after the other; JSON lines
+#   compiled     torch.compile, which takes long to compile
 #   racecheck initcheck synccheck   the other tools of compute-sanitizer; last, since they take the longest
+# SAE_OPENAI_KERNELS=FILE when packing: kernels.py of github.com/openai/sparse_autoencoder, to measure it too.
 set -euo pipefail
 from=$PWD # DIR is relative to this
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -72,7 +74,16 @@ pack() {
     done
     sources_hash >"$dir/native/sources.sha256"
 
-    tar -C "$dir" -cf - java jars native | xz -6 -T0 >"$target.part"
+    # Peers: what sparsify needs beside PyTorch's own packages, for the Python over there.
+    mkdir "$dir/peers"
+    python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
+        --platform manylinux2014_x86_64 -d "$dir/peers" eai-sparsify==1.3.3 datasets dill multiprocess natsort schedulefree \
+        simple-parsing docstring-parser || echo "gpu-check: sparsify is left out"
+    if [ -n "${SAE_OPENAI_KERNELS:-}" ]; then
+        cp "$SAE_OPENAI_KERNELS" "$dir/peers/openai_kernels.py"
+    fi
+
+    tar -C "$dir" -cf - java jars native peers | xz -6 -T0 >"$target.part"
     mv "$target.part" "$target"
     mib=$(du -sm --apparent-size "$target" | cut -f1)
     echo "gpu-check: $target, $mib MiB"
@@ -84,7 +95,7 @@ pack() {
 
 # ---- on the GPU machine ----
 
-shapes="gpt2 1b 3b 8b wide"
+shapes="gpt2 1b 8b wide 3b"
 begin=$SECONDS
 budget=${SAE_GPU_SECONDS:-540}
 
@@ -113,8 +124,11 @@ unpack() {
     local hash
     hash=$(sha256sum "$dir/pack.tar.xz" | cut -d' ' -f1)
     if [ "$(cat "$dir/unpacked" 2>/dev/null)" != "$hash" ]; then
-        rm -rf "$dir/java" "$dir/jars" "$dir/native" "$dir/build"
+        rm -rf "$dir/java" "$dir/jars" "$dir/native" "$dir/peers" "$dir/build"
         tar -C "$dir" -xJf "$dir/pack.tar.xz" || python3 -m tarfile -e "$dir/pack.tar.xz" "$dir"
+        python3 -c 'import glob, sys, zipfile
+for wheel in glob.glob(sys.argv[1] + "/*.whl"):
+    zipfile.ZipFile(wheel).extractall(sys.argv[1])' "$dir/peers"
         echo "$hash" >"$dir/unpacked"
     fi
 }
@@ -149,6 +163,19 @@ sanitize() { # TOOL
     fi
 }
 
+peers() { # STAGE LIMIT ARGUMENTS...
+    local stage=$1 limit=$2
+    shift 2
+    if [ -f "$dir/peers/openai_kernels.py" ]; then
+        set -- "$@" --openai "$dir/peers/openai_kernels.py"
+    fi
+    if python3 -c 'import torch' 2>/dev/null; then
+        PYTHONPATH=$dir/peers once "$stage" "$limit" python3 ../benchmarks/peers/gpu_peers.py "$@"
+    else
+        skip "$stage" "PyTorch is not installed"
+    fi
+}
+
 java_stage() {
     "$dir/java/bin/java" --enable-native-access=ALL-UNNAMED -Dsae.backend=cuda \
         -Dsae.cuda.library="$dir/build/libsae_cuda.so" -Dorg.bytedeco.javacpp.cachedir="$dir/cache" \
@@ -177,7 +204,7 @@ report() {
                 failed=incomplete
             fi
         done
-        for stage in overhead bench-{gpt2,1b,3b,8b,wide} peers-{gpt2,1b,3b,8b,wide}; do
+        for stage in overhead {bench,peers,compiled}-{gpt2,1b,3b,8b,wide}; do
             grep -h '^{' "$state/$stage.out" 2>/dev/null || true
         done
         echo "result: $failed"
@@ -203,6 +230,9 @@ run() {
     for shape in $shapes; do
         stages="$stages bench-$shape peers-$shape"
     done
+    for shape in $shapes; do
+        stages="$stages compiled-$shape"
+    done
     stages="$stages racecheck initcheck synccheck"
     for stage in "$@"; do # these again
         rm -f "$state/$stage.verdict"
@@ -227,11 +257,10 @@ run() {
     once overhead 60 bash -c 'java_stage io.faithfulsae.jni.CallOverhead'
     for shape in $shapes; do
         once "bench-$shape" 60 "$dir/build/gpu_bench" --shape "$shape"
-        if python3 -c 'import torch' 2>/dev/null; then
-            once "peers-$shape" 240 python3 ../benchmarks/peers/gpu_peers.py --shape "$shape"
-        else
-            skip "peers-$shape" "PyTorch is not installed"
-        fi
+        peers "peers-$shape" 120 --shape "$shape" --peers torch,sparsify,openai
+    done
+    for shape in $shapes; do
+        peers "compiled-$shape" 180 --shape "$shape" --peers torch.compile
     done
     for stage in racecheck initcheck synccheck; do
         sanitize "$stage"

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""Times PyTorch and, where it is installed, EleutherAI's sparsify on this GPU, as JSON lines beside gpu_bench's.
+"""Times others' SAEs on this GPU, as JSON lines beside gpu_bench's.
 
-    gpu_peers.py [--shape gpt2|1b|3b|8b|wide] [--rows B] [--device cuda]
+    gpu_peers.py [--shape gpt2|1b|3b|8b|wide] [--rows B] [--peers NAME,...] [--openai FILE] [--device cuda]
 
-Rows: torch.topk on float32; encode + top-k and decode; a training step as the study does it, eager and compiled; sparsify's
-step with its Triton kernels. Each in float32 ("highest": no TF32), TF32, and with bfloat16 operands (autocast). Medians
+Peers: torch (eager), torch.compile, sparsify (EleutherAI's, with its Triton kernels; where it is installed), and openai: the study's step
+with the decoder of OpenAI's kernels.py (github.com/openai/sparse_autoencoder), whose FILE is given.
+Rows: torch.topk on float32; encode + top-k and decode; a training step as the study does it; sparsify's own step.
+Each in float32 ("highest": no TF32), TF32, and with bfloat16 operands (autocast). Medians
 over runs between CUDA events, after 256 MiB have been written so that L2 holds nothing of the last run. Inputs are random.
 What cannot be imported, does not compile or does not fit in memory is one line that says so.
 
@@ -12,6 +14,7 @@ What cannot be imported, does not compile or does not fit in memory is one line 
 """
 
 import argparse
+import importlib.util
 import json
 import statistics
 import sys
@@ -30,6 +33,7 @@ SHAPES = {
 RUNS = 20
 SECONDS = 6.0  # for one row, the runs are fewer if need be
 PRECISIONS = ("fp32", "tf32", "bf16")
+PEERS = ("torch", "torch.compile", "sparsify", "openai")
 
 
 class Timer:
@@ -73,11 +77,13 @@ class Study:
     def encode(self, x):
         return torch.topk(torch.relu((x - self.b_dec) @ self.w_enc), self.k, dim=-1)
 
+    def decode(self, dense, top):
+        return torch.zeros_like(dense).scatter(-1, top.indices, top.values) @ self.w_dec
+
     def loss(self, x):
         dense = torch.relu((x - self.b_dec) @ self.w_enc)
         top = torch.topk(dense, self.k, dim=-1)
-        z = torch.zeros_like(dense).scatter(-1, top.indices, top.values)
-        return (z @ self.w_dec + self.b_dec - x).float().pow(2).mean()
+        return (self.decode(dense, top) + self.b_dec - x).float().pow(2).mean()
 
     @torch.no_grad()
     def project(self):
@@ -91,6 +97,26 @@ class Study:
         project()
         self.adam.step()
         self.adam.zero_grad()
+
+
+class WithKernels(Study):
+    """The same, decoded by OpenAI's kernels: forward, both gradients."""
+
+    def __init__(self, kernels, *shape_and_device):
+        super().__init__(*shape_and_device)
+        self.decoder = kernels.TritonDecoderAutograd
+
+    def decode(self, dense, top):
+        return self.decoder.apply(top.indices, top.values.float(), self.w_dec.T)
+
+
+def openai_kernels(file: str | None):
+    if file is None:
+        raise ImportError("no kernels.py of OpenAI's was given; mend: --openai FILE")
+    spec = importlib.util.spec_from_file_location("openai_kernels", file)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def sparsify_step(d_in: int, d_sae: int, k: int, device: str, x):
@@ -109,7 +135,7 @@ def sparsify_step(d_in: int, d_sae: int, k: int, device: str, x):
     return step
 
 
-def measure(name: str, shape: str, rows: int, device: str, timer: Timer) -> None:
+def measure(name: str, shape: str, rows: int, device: str, timer: Timer, openai: str | None) -> None:
     d_in, d_sae, k = SHAPES[shape]
 
     def report(row: str, precision: str, make) -> None:
@@ -132,6 +158,15 @@ def measure(name: str, shape: str, rows: int, device: str, timer: Timer) -> None
     if name == "sparsify":
         for precision in ("fp32", "bf16"):
             report("train_step", precision, lambda: sparsify_step(d_in, d_sae, k, device, x))
+        return
+
+    if name == "openai":
+        def openai_step():
+            study = WithKernels(openai_kernels(openai), d_in, d_sae, k, device)
+            return lambda: study.step(x, study.loss, study.project)
+
+        for precision in PRECISIONS:
+            report("train_step", precision, openai_step)
         return
 
     wrap = torch.compile if name == "torch.compile" else lambda f: f
@@ -174,16 +209,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES)
     parser.add_argument("--rows", type=int, default=4096)
+    parser.add_argument("--peers", default=",".join(PEERS))
+    parser.add_argument("--openai", metavar="FILE", help="kernels.py of OpenAI's sparse_autoencoder")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     options = parser.parse_args()
+    peers = options.peers.split(",")
+    if not set(peers) <= set(PEERS):
+        sys.exit(f"gpu_peers: expected --peers among {', '.join(PEERS)}, got {options.peers}")
     if options.device == "cuda" and not torch.cuda.is_available():
         sys.exit("gpu_peers: expected a GPU that PyTorch can use, got none; mend: --device cpu checks the script alone")
     device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
     print(json.dumps({"device": device, "torch": torch.__version__}), flush=True)
     timer = Timer(options.device)
     for shape in [options.shape] if options.shape else [s for s in SHAPES if s != "tiny"]:
-        for name in ("torch", "torch.compile", "sparsify"):
-            measure(name, shape, options.rows, options.device, timer)
+        for name in peers:
+            measure(name, shape, options.rows, options.device, timer, options.openai)
 
 
 if __name__ == "__main__":
