@@ -5,16 +5,16 @@
 #   gpu-check.sh --run DIR [STAGE...]
 #                             there, in the same tree: the stages below, each with a time limit, those that have not been
 #                             run on these very sources yet; then gpu-check/<gpu>.txt. Stops before a stage that would not
-#                             fit SAE_GPU_SECONDS (540) any more and ends with 3: start it again, it goes on
+#                             fit SAE_GPU_SECONDS (540) any more, with what it has, and ends with 3: start it again, it goes on
 #   gpu-check.sh --hash       the sha256 of the CUDA sources
 #   gpu-check.sh --status     says whether gpu-check/ holds a passed run of exactly these sources; always ends with 0
 # Ends with 1 when a stage failed. Stages:
 #   build        libsae_cuda.so and gpu_bench: the packed ones where they are of these sources, otherwise by nvcc
 #   check        backend_check --large: against double precision, 200 steps, two runs bit by bit
 #   conformance  the Java suites with the backend forced: every operation, all kernels, training, the CUDA presets where they are
-#   memcheck     backend_check under compute-sanitizer
 #   overhead     what a call costs through Java and JNI, beside a step of the smallest shape
 #   bench peers  gpu_bench, and PyTorch, sparsify and OpenAI's kernels on the same GPU, one shape after the other; JSON lines
+#   memcheck     backend_check under compute-sanitizer
 #   compiled     torch.compile, which takes long to compile
 #   racecheck initcheck synccheck   the other tools of compute-sanitizer; last, since they take the longest
 # SAE_OPENAI_KERNELS=FILE when packing: kernels.py of github.com/openai/sparse_autoencoder, to measure it too.
@@ -108,6 +108,7 @@ once() {
     fi
     if [ $((SECONDS - begin + limit)) -gt "$budget" ]; then
         echo "gpu-check: stage $stage may take $limit s, $((budget - SECONDS + begin)) s are left; mend: start again"
+        report "gpu-check/$name.txt" || true # what there is, in case nobody does
         exit 3
     fi
     echo "gpu-check: $stage"
@@ -199,13 +200,13 @@ report() {
             echo "$(cat "$state/$stage.verdict" 2>/dev/null || echo "NOT RUN") $stage"
             if grep -q FAILED "$state/$stage.verdict" 2>/dev/null; then
                 failed=failed
-                { grep -A 4 -F '[X]' "$state/$stage.out" | head -n 200; tail -n 40 "$state/$stage.out" "$state/$stage.err"; } | sed 's/^/    /'
+                { grep -A 4 -F '[X]' "$state/$stage.out" | head -n 200; cat "$state/$stage.out" "$state/$stage.err" | tail -n 40; } | sed 's/^/    /' || true
             elif [ ! -f "$state/$stage.verdict" ]; then
                 failed=incomplete
             fi
         done
         for stage in overhead {bench,peers,compiled}-{gpt2,1b,3b,8b,wide}; do
-            grep -h '^{' "$state/$stage.out" 2>/dev/null || true
+            [ ! -f "$state/$stage.out" ] || grep -h '^{' "$state/$stage.out" 2>/dev/null || true
         done
         echo "result: $failed"
     } >"$file.part"
@@ -226,10 +227,11 @@ run() {
     state=$dir/state/$name-$(sources_hash | cut -c1-16)
     unpack
     mkdir -p gpu-check "$state" "$dir/build"
-    stages="build check conformance memcheck overhead"
+    stages="build check conformance overhead"
     for shape in $shapes; do
         stages="$stages bench-$shape peers-$shape"
     done
+    stages="$stages memcheck"
     for shape in $shapes; do
         stages="$stages compiled-$shape"
     done
@@ -253,12 +255,12 @@ run() {
         --disable-ansi-colors --details=tree --select-class=io.faithfulsae.jni.CudaBackendTest \
         --select-class=io.faithfulsae.jni.CudaKernelsTest --select-class=io.faithfulsae.jni.CudaTrainingTest \
         --select-class=io.faithfulsae.jni.CudaPresetsTest "--select-class=io.faithfulsae.jni.DeviceInteropTest\$Cuda"'
-    sanitize memcheck
     once overhead 60 bash -c 'java_stage io.faithfulsae.jni.CallOverhead'
     for shape in $shapes; do
         once "bench-$shape" 60 "$dir/build/gpu_bench" --shape "$shape"
         peers "peers-$shape" 120 --shape "$shape" --peers torch,sparsify,openai
     done
+    sanitize memcheck
     for shape in $shapes; do
         peers "compiled-$shape" 180 --shape "$shape" --peers torch.compile
     done
