@@ -4,6 +4,8 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.MapperFeature;
+import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import io.faithfulsae.SaeFormatException;
@@ -11,6 +13,7 @@ import io.faithfulsae.study.StudyConfig.DataSet;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.stream.Collectors;
@@ -24,7 +27,10 @@ import java.util.stream.Collectors;
 public record StudyFile(Map<String, StudyConfig> models) {
   private static final String MODELS = "models";
   private static final YAMLMapper YAML =
-      YAMLMapper.builder().enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES).build();
+      YAMLMapper.builder()
+          .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
+          .enable(MapperFeature.ACCEPT_CASE_INSENSITIVE_ENUMS)
+          .build();
 
   /**
    * Checks what ties the models together.
@@ -94,9 +100,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
       parse(tree).models().forEach((name, one) -> models.put(name, one.relativeTo(folder)));
       return new StudyFile(models);
     } catch (JsonMappingException e) {
-      Throwable cause = e.getCause() instanceof IllegalArgumentException own ? own : e;
-      String problem = cause == e ? e.getOriginalMessage() : String.valueOf(cause.getMessage());
-      throw new SaeFormatException(file, where(e), problem);
+      throw new SaeFormatException(file, where(e), problem(e));
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
           file, "line " + e.getLocation().getLineNr(), e.getOriginalMessage());
@@ -150,6 +154,20 @@ public record StudyFile(Map<String, StudyConfig> models) {
         into.set(change.getKey(), change.getValue());
       }
     }
+  }
+
+  private static String problem(JsonMappingException e) {
+    if (e.getCause() instanceof IllegalArgumentException own) {
+      return String.valueOf(own.getMessage());
+    }
+    if (e instanceof InvalidFormatException wrong && wrong.getTargetType().isEnum()) {
+      String names =
+          Arrays.stream(wrong.getTargetType().getEnumConstants())
+              .map(String::valueOf)
+              .collect(Collectors.joining(", "));
+      return "expected one of " + names + ", got " + wrong.getValue();
+    }
+    return e.getOriginalMessage();
   }
 
   private static String where(JsonMappingException e) {

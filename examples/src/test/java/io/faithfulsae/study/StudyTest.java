@@ -11,6 +11,7 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.report.Html;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -240,6 +241,19 @@ final class StudyTest {
     SaeFormatException wrong = assertThrows(SaeFormatException.class, () -> StudyFile.read(file));
     assertTrue(
         wrong.getMessage().contains("context: expected at least 2, got 1"), wrong.getMessage());
+
+    Files.writeString(file, "featureSubsets: {rankBy: [frequency, Attribution]}");
+    assertEquals(
+        List.of(Criterion.FREQUENCY, Criterion.ATTRIBUTION),
+        StudyFile.read(file).models().values().iterator().next().featureSubsets().rankBy());
+
+    Files.writeString(file, "featureSubsets: {rankBy: [size]}");
+    SaeFormatException name = assertThrows(SaeFormatException.class, () -> StudyFile.read(file));
+    assertTrue(name.getMessage().contains("featureSubsets.rankBy.[0]"), name.getMessage());
+    assertTrue(
+        name.getMessage().contains("expected one of FREQUENCY, MEAN_ACTIVATION, ATTRIBUTION"),
+        name.getMessage());
+    assertTrue(name.getMessage().endsWith("got size"), name.getMessage());
   }
 
   private Study.Outcome run(String yaml, Path out) throws IOException {
