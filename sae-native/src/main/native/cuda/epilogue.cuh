@@ -1,7 +1,7 @@
 /*
  * epilogue.cuh: what a kernel for pre-activations does with its results, straight from its registers.
  *
- * Stored:  scores[row, column - first] = z' + b
+ * Stored:  scores[row, column - first] = z' + b, or added to what is there, or scores[column - first, row] = z' + b
  * Listed:  (z' + b, column) is appended to the row's list when it may be among the row's k largest values:
  *
  *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (bf16.cuh), 0 without one
@@ -33,21 +33,38 @@ struct Columns {
     int64_t first;
     int64_t last;
 
-    __device__ float bias_of(int64_t column) const { return bias[names == nullptr ? column : names[column]]; }
+    __device__ float bias_of(int64_t column) const {
+        return bias == nullptr ? 0.0f : bias[names == nullptr ? column : names[column]];
+    }
 };
 
+__device__ inline int64_t last_depth(const Operands &operands) {
+    if (operands.n_depth == nullptr) {
+        return operands.depth;
+    }
+    const int64_t active = (*operands.n_depth + kDepthStep - 1) / kDepthStep * kDepthStep;
+    return active < operands.depth ? active : operands.depth;
+}
+
 __device__ inline int64_t last_column(const Operands &operands) {
+    if (operands.n_depth != nullptr && *operands.n_depth == 0) {
+        return operands.first;
+    }
     const int64_t active = operands.n_active == nullptr ? operands.last : *operands.n_active;
     return active < operands.last ? active : operands.last;
 }
 
+template <Store kHow>
 struct StoreScores {
     ScoreTarget to;
     int64_t rows;
 
     __device__ void one(const Columns &columns, int64_t row, int64_t column, float value) const {
         if (row < rows && column < columns.last) {
-            to.scores[row * to.stride + column - columns.first] = value + columns.bias_of(column);
+            const int64_t at = column - columns.first;
+            float &target = to.scores[kHow == Store::kTransposed ? at * to.stride + row : row * to.stride + at];
+            const float score = value + columns.bias_of(column);
+            target = kHow == Store::kAdd ? target + score : score;
         }
     }
 
@@ -64,6 +81,19 @@ struct StoreScores {
         }
     }
 };
+
+/* Runs a launch with the epilogue that the target asks for. */
+template <typename Run>
+cudaError_t storing(const ScoreTarget &target, int64_t rows, const Run &run) {
+    switch (target.how) {
+    case Store::kAdd:
+        return run(StoreScores<Store::kAdd>{target, rows});
+    case Store::kTransposed:
+        return run(StoreScores<Store::kTransposed>{target, rows});
+    default:
+        return run(StoreScores<Store::kSet>{target, rows});
+    }
+}
 
 __device__ inline uint64_t list_entry(float value, int64_t column) {
     return static_cast<uint64_t>(__float_as_uint(value)) << 32 | static_cast<uint32_t>(column);
