@@ -59,25 +59,45 @@ struct StoreScores {
     ScoreTarget to;
     int64_t rows;
 
+    __device__ static void put(float score, float *target) { *target = kHow == Store::kAdd ? *target + score : score; }
+
+    /* How far apart neighbours are in memory. */
+    __device__ int64_t row_step() const { return kHow == Store::kTransposed ? 1 : to.stride; }
+    __device__ int64_t column_step() const { return kHow == Store::kTransposed ? to.stride : 1; }
+    __device__ float *at(const Columns &columns, int64_t row, int64_t column) const {
+        return to.scores + row * row_step() + (column - columns.first) * column_step();
+    }
+
     __device__ void one(const Columns &columns, int64_t row, int64_t column, float value) const {
         if (row < rows && column < columns.last) {
-            const int64_t at = column - columns.first;
-            float &target = to.scores[kHow == Store::kTransposed ? at * to.stride + row : row * to.stride + at];
-            const float score = value + columns.bias_of(column);
-            target = kHow == Store::kAdd ? target + score : score;
+            put(value + columns.bias_of(column), at(columns, row, column));
         }
     }
 
-    /* d: 4 values for each 8 columns, of which `column` is this lane's first */
+    /* d: 4 values for each 8 columns, of which `column` is this lane's first. One address that moves on: computed for each
+     * value it took the transposing kernel of sm_90a from 3400 to 6008 instructions. */
     template <int kChunks>
     __device__ void fragment(const Columns &columns, int64_t row, int64_t column, const float (&d)[4 * kChunks]) const {
+        const bool first = row < rows;
+        const bool second = row + 8 < rows;
+        const int inside = static_cast<int>(columns.last - column);
+        float *target = at(columns, row, column);
         SAE_UNROLL
         for (int chunk = 0; chunk < kChunks; chunk++) {
-            const int64_t at = column + 8 * chunk;
-            one(columns, row, at, d[4 * chunk]);
-            one(columns, row, at + 1, d[4 * chunk + 1]);
-            one(columns, row + 8, at, d[4 * chunk + 2]);
-            one(columns, row + 8, at + 1, d[4 * chunk + 3]);
+            SAE_UNROLL
+            for (int side = 0; side < 2; side++) {
+                if (8 * chunk + side < inside) {
+                    const float bias = columns.bias_of(column + 8 * chunk + side);
+                    float *place = target + side * column_step();
+                    if (first) {
+                        put(d[4 * chunk + side] + bias, place);
+                    }
+                    if (second) {
+                        put(d[4 * chunk + 2 + side] + bias, place + 8 * row_step());
+                    }
+                }
+            }
+            target += 8 * column_step();
         }
     }
 };
