@@ -5,7 +5,8 @@
  *
  * First the anchors that every floor rests on: copy bandwidth, L2 read bandwidth of a 32 MB working set, and the bf16
  * matrix product of cuBLAS at each shape where libcublas.so.13 can be opened. Then encode + top-k, top-k alone, decode and
- * the training step (fused, with bf16 moments, plain), linked from the backend's own objects.
+ * the training step (fused, with bf16 moments, plain; in float32 and with precision=bf16 where three quarters of the latents
+ * are dead), and the products over dead latents alone, linked from the backend's own objects.
  *
  * Every figure is the median over `runs` runs, each between two CUDA events on the backend's stream, after 256 MiB have
  * been written so that L2 holds nothing of the last run. Inputs are random: zeros would flatter the matrix product.
@@ -16,15 +17,18 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "../common/text.h"
+#include "../cuda/aux_scratch.h"
 #include "../cuda/operations.h"
 
 namespace {
@@ -234,6 +238,70 @@ Anchors measure_anchors(const Timer &timer) {
     return anchors;
 }
 
+constexpr int64_t kDeadTimed = 6144; // latents: fewer than a part has at 4096 rows
+constexpr double kDeadProducts = 4;  // reconstruction, dz, and the gradients of both matrices
+
+/* A part of dead latents with random values. */
+class DeadBench {
+  public:
+    const int64_t latents;
+
+    DeadBench(const Params &params, int64_t rows)
+        : latents(std::min(kDeadTimed, dead_part(rows, params))), p_(params), rows_(rows),
+          aux_(params.context->scratch.make<AuxScratch>(params, rows, 1)), dead_(aux_.dead), names_(4 * latents),
+          count_(4), input_(4 * rows * params.d_in), rounded_(2 * rows * round_up(params.d_in, kDepthStep)) {
+        std::vector<int> names(static_cast<size_t>(latents));
+        std::iota(names.begin(), names.end(), 0);
+        const auto count = static_cast<int>(latents);
+        must(cudaMemcpy(names_.address, names.data(), names.size() * sizeof(int), cudaMemcpyHostToDevice),
+             "cudaMemcpy");
+        must(cudaMemcpy(count_.address, &count, sizeof count, cudaMemcpyHostToDevice), "cudaMemcpy");
+        part_ = {0, dead_part(rows, params), count_.as<int>(), names_.as<int>()};
+        const cudaStream_t stream = params.context->stream;
+        fill(aux_.gradient, rows * params.d_in, 8, stream);
+        fill(input_.as<float>(), rows * params.d_in, 9, stream);
+        if (dead_.rows == 0) {
+            fill(aux_.z, rows * part_.most, 10, stream);
+        } else {
+            dead_.n_dead = count_.as<int>();
+            dead_.decoder = gathered_decoder(params);
+            dead_.input = rounded_.as<uint16_t>();
+            round(input_.as<float>(), params.d_in, rounded_.as<uint16_t>(), dead_.decoder.stride);
+            fill(aux_.dz, rows * part_.most, 10, stream); // only to be rounded
+            round(aux_.dz, part_.most, dead_.z, part_.most);
+        }
+    }
+
+    void enqueue() const {
+        const Context &context = *p_.context;
+        const auto go = [](cudaError_t error) { must(error, "the products over dead latents"); };
+        if (dead_.rows > 0) {
+            go(launch_reconstruct_dead(context, dead_, part_, aux_.gradient));
+            go(launch_turn_batch(dead_, aux_.gradient, context.stream));
+            go(launch_dense_gradients(context, dead_, part_, aux_.by_z, aux_.by_dz, aux_.bias));
+            return;
+        }
+        const float *w_dec = p_.tensor(SAE_W_DEC);
+        go(launch_reconstruct_dead(part_, aux_.z, w_dec, rows_, p_.d_in, aux_.gradient, context.stream));
+        go(launch_matmul_nt(aux_.gradient, rows_, w_dec, part_.most, p_.d_in, part_.latents, part_.count, nullptr,
+                            aux_.dz, context.stream));
+        go(launch_dense_gradients(part_, aux_.z, aux_.dz, aux_.gradient, input_.as<float>(), rows_, p_.d_in, aux_.by_z,
+                                  aux_.by_dz, aux_.bias, context.stream));
+    }
+
+  private:
+    void round(const float *matrix, int64_t columns, uint16_t *rounded, int64_t depth) const {
+        must(launch_round_matrix(matrix, rows_, columns, rounded, depth, p_.context->stream), "rounding");
+    }
+
+    const Params &p_;
+    const int64_t rows_;
+    const AuxScratch aux_;
+    DeadBf16 dead_;
+    DensePart part_{};
+    const Device names_, count_, input_, rounded_;
+};
+
 /* One context, parameters and rows of a shape on the backend. */
 class Bench {
   public:
@@ -308,16 +376,41 @@ class Bench {
         double stats[SAE_STAT_COUNT];
         must(trainer_stats(trainer, stats), "trainer_stats");
         const double gather = 2 * b * k * d, parameters = 2 * m * d;
-        const double encode = anchors.gemm_tf > 0 ? 2 * b * m * d / anchors.gemm_tf / 1e6 : 0;
+        const double products = 2 * m + (2 + 2 * kDeadProducts) * stats[SAE_STAT_DEAD]; // scores of all and of the dead
+        const double encode = anchors.gemm_tf > 0 ? products * b * d / anchors.gemm_tf / 1e6 : 0;
         const double decode =
             std::max(gather / anchors.l2_gb, (2 * m * d + 4 * b * d + 8 * b * k) / anchors.copy_gb) / 1e3;
         const double update =
             std::max(26 * parameters / anchors.copy_gb, (2 * gather + 26 * parameters) / anchors.l2_gb) / 1e3;
         print(row, shape_, rows_, times, 24 * parameters + 16 * b * k * d, encode > 0 ? encode + decode + update : 0,
-              "encode + max(2 B k d / L2, W_dec / HBM) + max(26 P / HBM, (4 B k d + 26 P) / L2), bf16 operands");
+              "(2 m + 10 dead) B d / bf16 GEMM rate + max(2 B k d / L2, W_dec / HBM) + max(26 P / HBM, (4 B k d + 26 "
+              "P) / "
+              "L2), bf16 operands");
         std::printf("{\"row\":\"%s_state\",\"shape\":\"%s\",\"dead\":%.0f,\"l0\":%.2f}\n", row, shape_.name,
                     stats[SAE_STAT_DEAD], stats[SAE_STAT_L0]);
         trainer_close(trainer);
+    }
+
+    /* Three of four latents from now on pass 0 seldom, and the largest k almost never. */
+    void silence() const {
+        std::vector<float> bias(static_cast<size_t>(shape_.d_sae), 0.0f);
+        for (size_t latent = 0; latent < bias.size(); latent++) {
+            bias[latent] = latent % 4 == 0 ? 0.0f : -0.7f * std::sqrt(static_cast<float>(shape_.d_in));
+        }
+        must(params_write(params_, SAE_B_ENC, 0, bias.data(), shape_.d_sae), "params_write");
+    }
+
+    /* The auxiliary loss's products over a part of dead latents, with what makes their operands. */
+    void dead_products(const char *row, const Anchors &anchors) const {
+        const auto &params = *static_cast<Params *>(params_);
+        const DeadBench dead(params, rows_);
+        const double flop = kDeadProducts * 2.0 * static_cast<double>(rows_) * static_cast<double>(dead.latents) *
+                            static_cast<double>(shape_.d_in);
+        const auto times = timer_.time([&] { dead.enqueue(); });
+        print(row, shape_, rows_, times, 4 * 2.0 * static_cast<double>(dead.latents * shape_.d_in),
+              anchors.gemm_tf > 0 ? flop / anchors.gemm_tf / 1e6 : 0, "8 B n d / bf16 GEMM rate");
+        std::printf("{\"row\":\"%s_rate\",\"shape\":\"%s\",\"dead\":%lld,\"flop\":%.0f,\"tf_per_s\":%.2f}\n", row,
+                    shape_.name, static_cast<long long>(dead.latents), flop, flop / median(times) / 1e6);
     }
 
   private:
@@ -369,6 +462,14 @@ void measure(const Timer &timer, const Cublas &cublas, Anchors anchors, const Sh
     if (shape.d_sae <= 20000) { // its gradients would not fit beside the rest
         const Bench bench(timer, "step=plain", shape, rows);
         bench.train_step("train_step_plain", anchors);
+    }
+    for (const bool bf16 : {true, false}) {
+        const Bench bench(timer, bf16 ? "precision=bf16" : "", shape, rows);
+        bench.dead_products(bf16 ? "dead_products_bf16" : "dead_products", anchors);
+        if (bf16 || shape.d_sae <= 20000) { // the wide shape has 13 TFLOP a step of them
+            bench.silence();
+            bench.train_step(bf16 ? "train_step_dead_bf16" : "train_step_dead", anchors);
+        }
     }
 }
 

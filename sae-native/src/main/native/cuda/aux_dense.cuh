@@ -4,7 +4,8 @@
  * A part is up to `most` neighbours of the list of the dead, n of them there (on the device). With Z [rows, n] the kept
  * values of the part's latents, D [n, d_in] their decoder rows, X the encoder's input:
  *
- *   spread:      Z[b, p] = the value of latent p in row b if the top-k kept it, else 0
+ *   spread:      Z[b, p] = the value of latent p in row b if the top-k kept it, else 0; also where p fills up a multiple of
+ *                kDepthStep, and in bf16 for aux_bf16.cuh
  *   reconstruct: a [rows, d_in] = Z D, added to the sums of the parts before (the first part writes)
  *   gradients:   by_z [n, d_in] = Z^T ga;  by_dz [n, d_in] = T^T X;  bias [n] = column sums of T
  *                T = dZ where Z > 0, else 0;  dZ [rows, n] = ga D^T (matmul_nt.cuh)
@@ -15,11 +16,13 @@
  * Launch: blocks of 256 threads that take the 64 x 64 tiles of the result in turn, so that without dead latents a launch is
  * one read; spread: a block a row. 8.5 KiB shared memory.
  * Deterministic: each result is one chain of fused multiply-adds in the order of rows (or of the dead), part by part.
- * float32 without tensor cores. Not measured on a GPU yet.
+ * float32 without tensor cores; with precision=bf16 aux_bf16.cuh takes the place of everything but spread.
+ * ptxas 13.0: 12 bytes of spills in reconstruct_kernel (sm_90a). Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_AUX_DENSE_CUH
 #define SAE_CUDA_AUX_DENSE_CUH
 
+#include "bf16_bits.h"
 #include "device.h"
 #include "kernels.h"
 
@@ -32,17 +35,27 @@ constexpr int kDenseEach = 4; // rows and columns of a tile a thread computes
 constexpr int kDenseSide = kDenseTile / kDenseEach;
 constexpr int64_t kDenseBlocks = 528; // four for each of 132 multiprocessors
 
+__device__ inline void put_kept(float value, float *target) { *target = value; }
+
+/* Above 0 as well: what was kept gets a gradient. */
+__device__ inline void put_kept(float value, uint16_t *target) {
+    const uint16_t bits = to_bf16(value);
+    *target = bits > 0 ? bits : uint16_t{1};
+}
+
+template <typename Element>
 __global__ void __launch_bounds__(kThreads)
     spread_kernel(DensePart part, const int *__restrict__ indices, const float *__restrict__ values, int64_t k,
-                  const int *__restrict__ rank, float *__restrict__ z) {
+                  const int *__restrict__ rank, Element *__restrict__ z) {
     const int64_t row = blockIdx.x;
     const int n = *part.count;
     if (n == 0) {
         return;
     }
-    float *target = z + row * part.most;
-    for (int64_t p = threadIdx.x; p < n; p += kThreads) {
-        target[p] = 0.0f;
+    const int64_t filled = (n + kDepthStep - 1) / kDepthStep * kDepthStep;
+    Element *target = z + row * part.most;
+    for (int64_t p = threadIdx.x; p < filled && p < part.most; p += kThreads) {
+        target[p] = Element{0};
     }
     __syncthreads();
     for (int64_t slot = threadIdx.x; slot < k; slot += kThreads) {
@@ -50,7 +63,7 @@ __global__ void __launch_bounds__(kThreads)
         if (value > 0.0f) {
             const int64_t p = rank[indices[row * k + slot]] - part.first;
             if (p >= 0 && p < n) {
-                target[p] = value;
+                put_kept(value, target + p);
             }
         }
     }

@@ -1,5 +1,5 @@
 /*
- * bf16.cuh: rounding to bfloat16, and what that does to a pre-activation.
+ * bf16.cuh: what rounding to bfloat16 (bf16_bits.h) does to a pre-activation.
  *
  * With x = x' + dx and w = w' + dw, x' and w' in bfloat16, the screened z' = x' w' + b misses the float32 one by at most
  *
@@ -13,6 +13,7 @@
 #ifndef SAE_CUDA_BF16_CUH
 #define SAE_CUDA_BF16_CUH
 
+#include "bf16_bits.h"
 #include "device.h"
 #include "screen.h"
 
@@ -21,19 +22,6 @@ namespace sae::cuda {
 constexpr double kUnit = 1.0 / (1 << 24);
 constexpr double kRoundedUp = 1.001; // of sums and products of norms
 constexpr double kUnderflow = 1e-37; // of one product
-
-/* To nearest, ties to even. Finite values stay finite; NaN stays NaN. */
-__device__ inline uint16_t to_bf16(float value) {
-    const uint32_t bits = __float_as_uint(value);
-    const uint32_t magnitude = bits & 0x7FFFFFFFu;
-    if (magnitude >= 0x7F800000u) {
-        return static_cast<uint16_t>(bits >> 16 | (magnitude > 0x7F800000u ? 0x40u : 0u));
-    }
-    const uint32_t rounded = (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
-    return static_cast<uint16_t>((rounded & 0x7FFFu) == 0x7F80u ? rounded - 1 : rounded);
-}
-
-__device__ inline float from_bf16(uint16_t bits) { return __uint_as_float(static_cast<uint32_t>(bits) << 16); }
 
 /* What a warp adds up while it rounds a row. */
 struct Rounding {

@@ -14,4 +14,8 @@ cudaError_t launch_dead(const DeadRule &rule, const int64_t *offsets, int64_t ro
                : launch(list_dead_kernel, blocks, stream, rule, d_sae, idle_batches, idle_rows, in_block, blocks, out);
 }
 
+cudaError_t launch_gate_dead(const int *only_if, const DeadLatents &dead, cudaStream_t stream) {
+    return launch(gate_dead_kernel, 1, stream, only_if, dead);
+}
+
 } // namespace sae::cuda

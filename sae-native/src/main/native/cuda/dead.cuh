@@ -11,6 +11,7 @@
  * out: idle_batches and idle_rows int64 [d_sae]; dead_list int32 [d_sae]: the dead in ascending order; dead_rank int32
  *      [d_sae]: a latent's place in that list, -1 while it lives; counts int32 [1 + parts]: the number of the dead, then
  *      how many of them are in each part of `part` neighbours of the list
+ * gate: after those, the parts' numbers again for a pass that *only_if asks for; 0 where it does not
  * scratch: in_block int32 [blocks of 256 latents]
  * Bytes: 24 d_sae read, 24 d_sae written. Launch: twice a thread per latent; the second time each block first adds up what
  * the blocks before it counted. 2.3 KiB shared memory.
@@ -88,6 +89,12 @@ __global__ void __launch_bounds__(kThreads)
         if (thread == 0) {
             out.counts[0] = all;
         }
+    }
+}
+
+__global__ void __launch_bounds__(kThreads) gate_dead_kernel(const int *only_if, DeadLatents dead) {
+    for (int64_t part = threadIdx.x; part < dead.parts; part += kThreads) {
+        dead.counts[1 + dead.parts + part] = *only_if == 0 ? 0 : dead.counts[1 + part];
     }
 }
 

@@ -124,13 +124,15 @@ struct DeadRule { // 0: off
 struct DeadLatents {
     int *list;    // [m]
     int *rank;    // [m]
-    int *counts;  // [1 + parts]
+    int *counts;  // [1 + parts]; parts more for launch_gate_dead
     int64_t part; // dead latents in a part
     int64_t parts;
 };
 cudaError_t launch_dead(const DeadRule &rule, const int64_t *offsets, int64_t rows, int64_t d_sae,
                         const StepStatus *status, int64_t *idle_batches, int64_t *idle_rows, int *in_block,
                         const DeadLatents &out, cudaStream_t stream);
+/* the parts' counts once more, for a pass that is made only if *only_if */
+cudaError_t launch_gate_dead(const int *only_if, const DeadLatents &dead, cudaStream_t stream);
 
 /* ---- losses: losses.cuh ---- */
 
@@ -245,11 +247,35 @@ struct DensePart {
 };
 cudaError_t launch_spread(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
                           const int *rank, float *z, cudaStream_t stream);
+cudaError_t launch_spread(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
+                          const int *rank, uint16_t *z, cudaStream_t stream);
 cudaError_t launch_reconstruct_dead(const DensePart &part, const float *z, const float *w_dec, int64_t rows,
                                     int64_t d_in, float *out, cudaStream_t stream);
 cudaError_t launch_dense_gradients(const DensePart &part, const float *z, const float *dz, const float *aux_gradient,
                                    const float *input, int64_t rows, int64_t d_in, float *by_z, float *by_dz,
                                    float *bias, cudaStream_t stream);
+
+/* aux_bf16.cuh: the same with bf16 operands; `most` is a multiple of kLatentGroup. Turned: transposed, and filled up. */
+struct DeadBf16 {
+    int64_t rows, padded_rows; // B; B': the next multiple of kDepthStep
+    int64_t d_in, d_sae;
+    const int *n_dead;
+    Gathered decoder;          // bf16 [d_sae, depth]
+    const uint16_t *input;     // [B, depth]
+    uint16_t *z;               // [B, most]
+    float *dz;                 // [B, most]
+    uint16_t *z_turned;        // [most, B']
+    uint16_t *dz_turned;       // [most, B']
+    double *bias_parts;        // [B' / kDepthStep, most]
+    uint16_t *decoder_turned;  // [d, most]
+    uint16_t *gradient;        // [B, depth]: of the auxiliary loss
+    uint16_t *gradient_turned; // [d, B']
+    uint16_t *input_turned;    // [d, B']
+};
+cudaError_t launch_reconstruct_dead(const Context &context, const DeadBf16 &dead, const DensePart &part, float *out);
+cudaError_t launch_turn_batch(const DeadBf16 &dead, const float *aux_gradient, cudaStream_t stream);
+cudaError_t launch_dense_gradients(const Context &context, const DeadBf16 &dead, const DensePart &part, float *by_z,
+                                   float *by_dz, float *bias);
 
 /* row_update.cuh */
 struct MatrixState {

@@ -4,12 +4,13 @@
  *
  *   z'[i, c] = sum_p x'[i, p] w'[r(c), p] + b[r(c)]        r(c) = names[c], or c; float32 sums
  *
- * in:  x' bf16 [rows, depth], w' bf16 [m, depth], bias float32 [m]; depth a multiple of 64
+ * in:  x' bf16 [rows, depth], w' bf16 [m, depth], bias float32 [m] or null; depth a multiple of 64; how many columns, and
+ *      how much of the depth, may be a number on the device (screen.h)
  * out: dense scores or lists of candidates (epilogue.cuh)
  * Bytes at least 2 depth (rows + columns), and 4 rows columns where they are stored; 2 rows columns depth FLOP.
  * Launch: one block of 256 threads per 64 x 64 tile (row tiles fastest), 4 x 4 results a thread; 8.5 KiB shared memory.
  * Deterministic: one chain of fused multiply-adds a result, in the order of p; lists as sets (epilogue.cuh).
- * Plain on purpose: ptxas 13.0 reports up to 8 bytes of spills and 80 of stack. Not measured yet.
+ * Plain on purpose: ptxas 13.0 reports up to 12 bytes of spills and 80 of stack. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_PLAIN_CUH
 #define SAE_CUDA_PREACT_PLAIN_CUH
@@ -50,7 +51,8 @@ __global__ void __launch_bounds__(kThreads) preact_plain_kernel(Operands operand
     const int thread_row = static_cast<int>(threadIdx.x) / kPlainSide * kPlainEach;
     const int thread_column = static_cast<int>(threadIdx.x) % kPlainSide * kPlainEach;
     float sum[kPlainEach][kPlainEach] = {};
-    for (int64_t first = 0; first < operands.depth; first += kPlainDepth) {
+    const int64_t depth = last_depth(operands);
+    for (int64_t first = 0; first < depth; first += kPlainDepth) {
         load_plain(x_tile, operands.x, nullptr, first_row, operands.rows, first, operands.depth);
         load_plain(w_tile, operands.w, operands.names, first_column, columns.last, first, operands.depth);
         __syncthreads();

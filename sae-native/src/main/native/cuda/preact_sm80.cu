@@ -23,7 +23,7 @@ cudaError_t run(const Context &context, const Operands &operands, const Epilogue
 } // namespace
 
 cudaError_t launch_sm80(const Context &context, const Operands &operands, const ScoreTarget &target) {
-    return run(context, operands, StoreScores{target, operands.rows});
+    return storing(target, operands.rows, [&](const auto &epilogue) { return run(context, operands, epilogue); });
 }
 
 cudaError_t launch_sm80(const Context &context, const Operands &operands, const ListTarget &target) {

@@ -13,7 +13,7 @@
  * the other too. Registers: 40 a thread for the loader, 232 for the others. 192 KiB + 64 B dynamic shared memory.
  * Bytes and FLOP as there; a block reads 32 KiB from L2 for 2 Mi multiply-adds. What lies outside the matrices is read as 0.
  * Deterministic: each result is a fixed sequence of wgmma in the order of p.
- * ptxas 13.0: no spills, no serialised wgmma. An epilogue that kept z' + b in place of z', or a 64-bit address for each
+ * ptxas 13.0: no spills, no serialised wgmma, 168 registers, whatever becomes of the results. An epilogue that kept z' + b in place of z', or a 64-bit address for each
  * bias, had 670 to 850 bytes of spills. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_SM90_CUH
@@ -87,7 +87,7 @@ __device__ inline void load_tiles(const Operands &operands, const CUtensorMap &x
                                   const Tiles &tiles, const Ring &ring, unsigned rank) {
     constexpr uint16_t kBoth = (1 << kCluster) - 1;
     constexpr int kShare = kColumns / kCluster; // latents this block fetches for the cluster
-    const int steps = static_cast<int>(operands.depth / kDepth);
+    const int steps = static_cast<int>(last_depth(operands) / kDepth);
     Turn turn;
     for (int64_t tile = blockIdx.x / kCluster; tile < tiles.count; tile += gridDim.x / kCluster) {
         const int row = static_cast<int>(tiles.row(tile, rank));
@@ -116,7 +116,7 @@ __device__ void multiply_tiles(const Operands &operands, const Columns &columns,
     const int group = static_cast<int>(threadIdx.x) / kGroupThreads - 1;
     const int warp = static_cast<int>(threadIdx.x) % kGroupThreads / 32;
     const int lane = static_cast<int>(threadIdx.x) % 32;
-    const int steps = static_cast<int>(operands.depth / kDepth);
+    const int steps = static_cast<int>(last_depth(operands) / kDepth);
     Turn turn;
     for (int64_t tile = blockIdx.x / kCluster; tile < tiles.count; tile += gridDim.x / kCluster) {
         float d[ptx::kWgmmaValues];

@@ -56,25 +56,31 @@ cudaError_t launch_round_matrix(const float *matrix, int64_t rows, int64_t colum
 /* groups from latents: for whoever writes `rounded` and `latents` itself (bf16.cuh) */
 cudaError_t launch_group_bounds(const ShadowView &shadow, cudaStream_t stream);
 
-/* ---- pre-activations ---- */
+/* ---- pre-activations, and other products x w^T of bf16 rows ---- */
 
 struct Operands {
     const uint16_t *x; // [rows, depth]
     int64_t rows;
-    const uint16_t *w; // [m, depth]
-    const float *bias; // [m]
-    int64_t d_sae;
-    int64_t depth;
+    const uint16_t *w;   // [m, depth]
+    const float *bias;   // [m]; null: none (not for lists)
+    int64_t d_sae;       // m
+    int64_t depth;       // a multiple of kDepthStep
     const int *names;    // int32 on the device: column c is latent names[c]; null: latent c
     const int *n_active; // int32 [1] on the device: only so many columns count; null: all
     int64_t first;       // columns [first, last) are computed; first is a multiple of kLatentGroup
     int64_t last;
+    const int *n_depth =
+        nullptr; // int32 [1] on the device: only so much of the depth counts, what fills it up to the next
+                 // multiple of kDepthStep is 0, and without any no column counts; null: all
 };
 
-/* Where z' goes as a dense matrix: scores [rows, stride], column `first` at 0. */
+enum class Store { kSet, kAdd, kTransposed };
+
+/* Where z' goes as a dense matrix: scores [rows, stride], or transposed [columns, stride]; column `first` at 0. */
 struct ScoreTarget {
     float *scores;
     int64_t stride;
+    Store how = Store::kSet;
 };
 
 /* Where candidates go: list [rows, capacity] of (bits of z') << 32 | column, counts of what should be there. */

@@ -4,7 +4,7 @@
  *   1. batch:    finite check, x - b_dec, variance of x                                        (batch.cuh)
  *   2. encode:   the top k of every row                                                        (encode_topk.cu)
  *   3. lists:    kept values by latent, idle counters, list of the dead                        (csc.cuh, dead.cuh)
- *   4. aux:      the top aux_k among the dead, and their reconstruction                        (aux_dense.cuh)
+ *   4. aux:      the top aux_k among the dead, and their reconstruction          (aux_dense.cuh, aux_bf16.cuh)
  *   5. forward:  decode, error, losses, output gradient, dz                                    (forward.cuh)
  *   6. decide:   statistics; whether clipping is ruled out                                     (lists.cuh, step_sums.cuh)
  *   7. norm:     the rows' gradients for their norm alone; ends at once where clipping is out  (row_update.cuh)
@@ -14,50 +14,15 @@
  * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the parameters:
  * 8 bytes a parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B (3 d + (6 + S) k + 2 aux_k),
  * 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of an update: 24 a parameter, 2
- * for a copy in bf16. With precision=bf16, W_dec, g and the encoder's input are gathered in bf16; sums, master weights and moments stay float32.
+ * for a copy in bf16. With precision=bf16, W_dec, g and the encoder's input are gathered in bf16, and the dead latents'
+ * products are of bf16 (aux_bf16.cuh), for 6 B d bytes more of scratch; sums, master weights and moments stay float32.
  * Deterministic: every kernel is.
  */
+#include "aux_scratch.h"
 #include "trainer.h"
 
 namespace sae::cuda {
 namespace {
-
-#ifndef SAE_DENSE_BYTES // tests on the CPU make it small
-#define SAE_DENSE_BYTES (512 << 20)
-#endif
-constexpr int64_t kDenseBytes = SAE_DENSE_BYTES; // of the dense matrices of a part of the dead latents
-constexpr int64_t kLeastPart = 16;
-
-/* Dead latents whose dense matrices exist at a time. */
-int64_t dead_part(int64_t rows, int64_t d_in, int64_t d_sae) {
-    const int64_t bytes_each = 2 * (rows + d_in) * static_cast<int64_t>(sizeof(float));
-    return std::min(d_sae, std::max(kDenseBytes / bytes_each, kLeastPart));
-}
-
-/* What the auxiliary loss needs; nothing without it. */
-struct AuxScratch {
-    int64_t k;
-    int *indices;    // [B, k]
-    float *values;   // [B, k]
-    float *gradient; // [B, d]: first z_aux W_dec
-    float *z;        // [B, part]
-    float *dz;       // [B, part]
-    float *by_z;     // [part, d]
-    float *by_dz;    // [part, d]
-    float *bias;     // [part]
-
-    AuxScratch(Carver &carver, int64_t rows, int64_t k_, int64_t d_in, int64_t part) : k(k_) {
-        const bool on = k > 0;
-        indices = carver.take<int>(on ? rows * k : 0);
-        values = carver.take<float>(on ? rows * k : 0);
-        gradient = on ? carver.take<float>(rows * d_in) : nullptr;
-        z = carver.take<float>(on ? rows * part : 0);
-        dz = carver.take<float>(on ? rows * part : 0);
-        by_z = carver.take<float>(on ? part * d_in : 0);
-        by_dz = carver.take<float>(on ? part * d_in : 0);
-        bias = carver.take<float>(on ? part : 0);
-    }
-};
 
 struct FusedScratch {
     int64_t slices;
@@ -95,8 +60,7 @@ struct FusedScratch {
                                ? carver.take<uint16_t>(rows * round_up(t.params.d_in, kDepthStep))
                                : nullptr),
           kept(carver, rows, t.k, t.params.d_sae), csc(csc_arrays(carver, rows * t.k, bytes)),
-          selection(carver, t.params, rows, t.k, std::max(t.k, t.aux_k)),
-          aux(carver, rows, t.aux_k, t.params.d_in, dead_part(rows, t.params.d_in, t.params.d_sae)),
+          selection(carver, t.params, rows, t.k, std::max(t.k, t.aux_k)), aux(carver, t.params, rows, t.aux_k),
           dead(dead_arrays(carver, rows, t.params)), in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))),
           sums(carver.take<StepSums>(1)), batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
           moments(carver.take<double>(2 * t.params.d_in)), dz_parts(carver.take<float>(slices * rows * t.k)),
@@ -109,11 +73,11 @@ struct FusedScratch {
 
   private:
     static DeadLatents dead_arrays(Carver &carver, int64_t rows, const Params &params) {
-        const int64_t part = dead_part(rows, params.d_in, params.d_sae);
+        const int64_t part = dead_part(rows, params);
         const int64_t parts = divide_up(params.d_sae, part);
         int *list = carver.take<int>(params.d_sae);
         int *rank = carver.take<int>(params.d_sae);
-        return {list, rank, carver.take<int>(1 + parts), part, parts};
+        return {list, rank, carver.take<int>(1 + 2 * parts), part, parts};
     }
 
     static LatentLists list_arrays(Carver &carver, int64_t entries, int64_t d_in) {
@@ -134,7 +98,12 @@ class FusedStep {
     FusedStep(Trainer &trainer, const FusedScratch &scratch, int64_t rows)
         : t_(trainer), p_(trainer.params), s_(scratch), rows_(rows), stream_(trainer.params.context->stream),
           x_(scratch.x.address), input_(p_.subtract_b_dec ? scratch.centred : x_),
-          n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr), decoder_(gathered_decoder(p_)) {}
+          n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr), decoder_(gathered_decoder(p_)),
+          dead_bf16_(scratch.aux.dead) {
+        dead_bf16_.n_dead = n_dead_;
+        dead_bf16_.decoder = decoder_;
+        dead_bf16_.input = scratch.selection.rounded.rounded;
+    }
 
     void enqueue() {
         encode();
@@ -170,14 +139,24 @@ class FusedStep {
               "scaling the loss");
     }
 
-    DensePart part(int64_t number) const {
+    /* gated: without latents where the gradient's norm is not asked for */
+    DensePart part(int64_t number, bool gated) const {
         const int64_t first = number * s_.dead.part;
-        return {first, s_.dead.part, s_.dead.counts + 1 + number, s_.dead.list + first};
+        const int *counts = s_.dead.counts + 1 + (gated ? s_.dead.parts : 0);
+        return {first, s_.dead.part, counts + number, s_.dead.list + first};
     }
 
     void spread(const DensePart &part) const {
-        check(launch_spread(part, s_.aux.indices, s_.aux.values, rows_, t_.aux_k, s_.dead.rank, s_.aux.z, stream_),
-              "spreading dead latents");
+        const auto spread_to = [&](auto *z) {
+            return launch_spread(part, s_.aux.indices, s_.aux.values, rows_, t_.aux_k, s_.dead.rank, z, stream_);
+        };
+        check(decoder_.bf16 ? spread_to(dead_bf16_.z) : spread_to(s_.aux.z), "spreading dead latents");
+    }
+
+    cudaError_t reconstruct(const DensePart &part) const {
+        return decoder_.bf16 ? launch_reconstruct_dead(*p_.context, dead_bf16_, part, s_.aux.gradient)
+                             : launch_reconstruct_dead(part, s_.aux.z, p_.tensor(SAE_W_DEC), rows_, p_.d_in,
+                                                       s_.aux.gradient, stream_);
     }
 
     void reconstruct_dead() {
@@ -188,10 +167,8 @@ class FusedStep {
         selection.k = t_.aux_k;
         select_latents(p_, selection, input_, s_.dead.list, s_.dead.counts, s_.aux.indices, s_.aux.values);
         for (int64_t number = 0; number < s_.dead.parts; number++) {
-            spread(part(number));
-            check(launch_reconstruct_dead(part(number), s_.aux.z, p_.tensor(SAE_W_DEC), rows_, p_.d_in, s_.aux.gradient,
-                                          stream_),
-                  "reconstructing from dead latents");
+            spread(part(number, false));
+            check(reconstruct(part(number, false)), "reconstructing from dead latents");
         }
     }
 
@@ -201,6 +178,9 @@ class FusedStep {
             x_,    n_dead_, s_.sums, t_.aux_detach};
         check(launch_forward(in, {s_.gradient, s_.rounded_gradient, s_.aux.gradient, s_.dz_parts, s_.squares}, stream_),
               "reconstructing");
+        if (t_.aux_k > 0 && decoder_.bf16) {
+            check(launch_turn_batch(dead_bf16_, s_.aux.gradient, stream_), "rounding the auxiliary gradient");
+        }
         const ListInputs list{rows_ * t_.k,    t_.k,           p_.d_sae,    s_.slices,     s_.kept.order,
                               s_.kept.offsets, s_.kept.values, s_.dz_parts, s_.aux.values, rows_ * t_.aux_k,
                               n_dead_};
@@ -213,6 +193,9 @@ class FusedStep {
         check(launch_decide(s_.collected, s_.kept.offsets + p_.d_sae, s_.dead.counts, bound, t_.adam, s_.sums,
                             t_.status(), stream_),
               "adding up the loss");
+        if (t_.aux_k > 0 && t_.adam.clip_norm > 0.0) {
+            check(launch_gate_dead(&s_.sums->needs_norm, s_.dead, stream_), "counting dead latents");
+        }
     }
 
     /* What the weight gradients gather: in bf16 with precision=bf16. */
@@ -257,20 +240,31 @@ class FusedStep {
         const bool narrow = t_.narrow_moments(SAE_W_ENC);
         check(launch_row_update(update, narrow, p_.d_sae, stream_), "updating weights");
         for (int64_t number = 0; number < (t_.aux_k > 0 ? s_.dead.parts : 0); number++) {
-            const DensePart dead = part(number);
-            spread(dead);
-            check(launch_matmul_nt(s_.aux.gradient, rows_, p_.tensor(SAE_W_DEC), dead.most, p_.d_in, dead.latents,
-                                   dead.count, nullptr, s_.aux.dz, stream_),
-                  "differentiating dead latents");
-            check(launch_dense_gradients(dead, s_.aux.z, s_.aux.dz, s_.aux.gradient, input_, rows_, p_.d_in,
-                                         s_.aux.by_z, s_.aux.by_dz, s_.aux.bias, stream_),
-                  "differentiating dead latents");
+            const DensePart dead = part(number, norm_only);
+            if (s_.dead.parts > 1) { // otherwise there still
+                spread(dead);
+            }
+            dense_gradients(dead);
             update.dense = {s_.aux.by_z, s_.aux.by_dz, s_.aux.bias, dead.count, dead.latents};
             check(launch_row_update(update, narrow, dead.most, stream_), "updating dead latents");
         }
         if (!norm_only && update.shadow.rounded != nullptr) {
             check(launch_group_bounds(update.shadow, stream_), "bounding groups of latents");
         }
+    }
+
+    void dense_gradients(const DensePart &dead) const {
+        if (decoder_.bf16) {
+            check(launch_dense_gradients(*p_.context, dead_bf16_, dead, s_.aux.by_z, s_.aux.by_dz, s_.aux.bias),
+                  "differentiating dead latents");
+            return;
+        }
+        check(launch_matmul_nt(s_.aux.gradient, rows_, p_.tensor(SAE_W_DEC), dead.most, p_.d_in, dead.latents,
+                               dead.count, nullptr, s_.aux.dz, stream_),
+              "differentiating dead latents");
+        check(launch_dense_gradients(dead, s_.aux.z, s_.aux.dz, s_.aux.gradient, input_, rows_, p_.d_in, s_.aux.by_z,
+                                     s_.aux.by_dz, s_.aux.bias, stream_),
+              "differentiating dead latents");
     }
 
     void b_dec_gradient(const int *only_if) {
@@ -306,6 +300,7 @@ class FusedStep {
     const float *input_; // what the encoder sees: x or x - b_dec
     const int *n_dead_;  // null without the auxiliary loss
     const Gathered decoder_;
+    DeadBf16 dead_bf16_; // with precision=bf16
 };
 
 } // namespace

@@ -5,10 +5,10 @@
  * stay there. After a batch with NaN or infinity nothing is updated and the next trainer_stats says so.
  */
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <vector>
 
+#include "bf16_bits.h"
 #include "trainer.h"
 
 namespace sae::cuda {
@@ -42,20 +42,6 @@ std::pair<unsigned char *, int64_t> locate(const Trainer &trainer, int32_t state
 /* Whether a state is stored as bfloat16: to the host it is float32. */
 bool is_narrow(const Trainer &trainer, int32_t state) {
     return state < SAE_STATE_IDLE_BATCHES && trainer.narrow_moments(state % kTensors);
-}
-
-/* To the nearest, ties to even; what came from a bfloat16 comes back as it was. */
-uint16_t to_bf16(float value) {
-    uint32_t bits = 0;
-    std::memcpy(&bits, &value, sizeof bits);
-    return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-
-float from_bf16(uint16_t value) {
-    const uint32_t bits = static_cast<uint32_t>(value) << 16;
-    float wide = 0;
-    std::memcpy(&wide, &bits, sizeof wide);
-    return wide;
 }
 
 } // namespace

@@ -11,7 +11,7 @@
 #ifndef SAE_CUDA_VECTORS_CUH
 #define SAE_CUDA_VECTORS_CUH
 
-#include "bf16.cuh"
+#include "bf16_bits.h"
 #include "kernels.h"
 
 namespace sae::cuda {
@@ -33,13 +33,11 @@ __device__ inline void load(const float *address, float (&values)[Width]) {
     }
 }
 
-__device__ inline float widen(uint32_t bits) { return __uint_as_float(bits << 16); }
-
 template <int Width>
 __device__ inline void widen(const uint2 &two, float (&values)[Width]) {
     static_assert(Width == 4, "two to a word");
-    values[0] = widen(two.x), values[1] = __uint_as_float(two.x & 0xFFFF0000u);
-    values[2] = widen(two.y), values[3] = __uint_as_float(two.y & 0xFFFF0000u);
+    values[0] = from_bf16(static_cast<uint16_t>(two.x)), values[1] = from_bf16(static_cast<uint16_t>(two.x >> 16));
+    values[2] = from_bf16(static_cast<uint16_t>(two.y)), values[3] = from_bf16(static_cast<uint16_t>(two.y >> 16));
 }
 
 template <int Width>
@@ -47,7 +45,7 @@ __device__ inline void load(const Bf16 *address, float (&values)[Width]) {
     if constexpr (Width == 4) {
         widen(*reinterpret_cast<const uint2 *>(address), values);
     } else {
-        values[0] = widen(address->bits);
+        values[0] = from_bf16(address->bits);
     }
 }
 
@@ -75,7 +73,7 @@ __device__ inline void load_stream(const Bf16 *address, float (&values)[Width]) 
     if constexpr (Width == 4) {
         widen(__ldcs(reinterpret_cast<const uint2 *>(address)), values);
     } else {
-        values[0] = widen(address->bits);
+        values[0] = from_bf16(address->bits);
     }
 }
 
@@ -90,7 +88,7 @@ __device__ inline uint32_t random_bits(uint32_t seed, int64_t element) {
     return scramble(static_cast<uint32_t>(element) ^ scramble(seed + static_cast<uint32_t>(element >> 32)));
 }
 
-/* To the nearest (bf16.cuh). */
+/* To the nearest (bf16_bits.h). */
 template <int Width>
 __device__ inline void store_rounded(uint16_t *address, const float (&values)[Width]) {
     if constexpr (Width == 4) {

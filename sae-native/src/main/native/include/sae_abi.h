@@ -75,7 +75,7 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   precision=NAME  CUDA: fp32 | bf16. fp32: what is chosen, and its value, is float32's; bfloat16 only rules out what its
  *                   error bound allows. bf16: what is multiplied is rounded to bfloat16, sums are float32: encoder and
  *                   activations, so what is chosen, and its value, is that product's; the decoder; and, in a training
- *                   step, the output gradient (default: fp32)
+ *                   step, the output gradient and the auxiliary loss's products (default: fp32)
  *   encode=NAME     CUDA: dense | chunked | fused, what exists of the pre-activations at a time (default: fused) */
 sae_status sae_context_open(const char *library, const char *options, sae_handle *context);
 /* One JSON object: backend, device, isa, threads, blas, memory_bytes, abi_version. */

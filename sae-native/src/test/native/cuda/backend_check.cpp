@@ -564,17 +564,18 @@ void check_training_shapes(void *context) {
 
 /* A graph holds nothing of the step that it was captured from: rows and lr change under it, a second batch size comes
  * between, and the result is that of single launches, bit by bit. */
-void check_graph() {
+void check_graph(const std::string &others) {
     const int64_t rows = 50, d = 20, m = 60;
     Random random(31);
     Sae sae(d, m, true);
     sae.tensors[SAE_W_ENC] = random.normals(d * m);
     sae.tensors[SAE_W_DEC] = random.normals(d * m);
+    std::fill_n(sae.tensors[SAE_B_ENC].begin(), m / 2, -1.5f * std::sqrt(static_cast<float>(d))); // most of them die
     const std::vector<float> x = random.normals(7 * rows * d);
     std::vector<float> weights[2], decoders[2];
     for (int run = 0; run < 2; run++) {
         void *context = nullptr;
-        ok(table->context_open(run == 0 ? "graph=on" : "graph=off", &context), "context_open");
+        ok(table->context_open(((run == 0 ? "graph=on" : "graph=off") + others).c_str(), &context), "context_open");
         {
             const Params params(context, sae);
             const Memory<float> device_x(context, std::vector<float>(static_cast<size_t>(rows * d)), SAE_DEVICE);
@@ -588,11 +589,14 @@ void check_graph() {
             }
             weights[run] = params.read(SAE_W_ENC);
             decoders[run] = params.read(SAE_W_DEC);
+            double stats[SAE_STAT_COUNT];
+            ok(table->trainer_stats(trainer, stats), "trainer_stats");
+            expect(stats[SAE_STAT_AUX] > 0, "graphs: there are dead latents" + others);
             table->trainer_close(trainer);
         }
         table->context_close(context);
     }
-    expect(weights[0] == weights[1] && decoders[0] == decoders[1], "graphs give what single launches give");
+    expect(weights[0] == weights[1] && decoders[0] == decoders[1], "graphs give what single launches give" + others);
 }
 
 /* 200 steps beside the reference: the losses within 1e-3. Weights may drift apart where a gradient is all rounding. */
@@ -692,13 +696,6 @@ void check_narrow_moments() {
         narrow += second[1][i];
     }
     expect(std::abs(narrow / wide - 1) < 2e-3, "moments=bf16: rounding has no drift");
-}
-
-/* To the nearest bfloat16, ties to even, by the definition: 8 significant bits. */
-float nearest_bf16(float value) {
-    int exponent = 0;
-    const float fraction = std::frexp(value, &exponent);
-    return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
 }
 
 void round_all(std::vector<float> &values) {
@@ -817,6 +814,100 @@ void check_narrow_products(int64_t d, int64_t k) {
     table->context_close(context);
 }
 
+/* A step with dead latents under precision=bf16. */
+struct DeadCase {
+    int64_t rows, d, m;
+    double aux_k;
+    bool detach, clipped, dead;
+};
+
+/* One step; first moments of the weights, the living latents first, then the dead. */
+std::vector<std::vector<float>> check_dead_step(void *context, const DeadCase &of, const std::string &name) {
+    const auto [rows, d, m, aux_k, detach, clipped, dead] = of;
+    Random random(static_cast<uint32_t>(d + rows));
+    Sae sae(d, m, true);
+    std::vector<float> x = random.normals(rows * d);
+    sae.tensors[SAE_B_DEC] = random.normals(d);
+    for (std::vector<float> *values : {&x, &sae.tensors[SAE_B_DEC]}) { // so that x - b_dec is bfloat16
+        for (float &value : *values) {
+            value = std::nearbyint(8 * value) / 8;
+        }
+    }
+    sae.tensors[SAE_W_ENC] = random.normals(d * m);
+    sae.tensors[SAE_W_DEC] = random.normals(d * m);
+    round_all(sae.tensors[SAE_W_ENC]);
+    round_all(sae.tensors[SAE_W_DEC]);
+    for (int64_t j = 0; j < m; j++) { // seldom above 0, and almost never among the k largest
+        sae.tensors[SAE_B_ENC][static_cast<size_t>(j)] = j % 3 == 0 ? 0.0f : -2.0f * std::sqrt(static_cast<float>(d));
+    }
+    Options options = small_options(8);
+    options[SAE_OPT_AUX_K] = aux_k;
+    options[SAE_OPT_AUX_DETACH] = detach ? 1 : 0;
+    options[SAE_OPT_TRAIN_B_ENC] = 1;
+    options[SAE_OPT_CLIP_NORM] = clipped ? 0.01 : 0;
+    options[SAE_OPT_DEAD_AFTER_BATCHES] = dead ? 1 : 9;
+    const Params params(context, sae);
+    void *trainer = nullptr;
+    int64_t bytes = 0;
+    ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
+    const Memory<float> device_x(context, x, SAE_DEVICE);
+    ok(table->train_step(trainer, device_x.buffer, rows, 1e-2), "train_step");
+    Training reference(sae, options, true);
+    reference.step(x, rows, 1e-2);
+    double stats[SAE_STAT_COUNT];
+    ok(table->trainer_stats(trainer, stats), "trainer_stats");
+    for (int i = 0; i < SAE_STAT_COUNT; i++) {
+        expect(std::abs(stats[i] - reference.stats[i]) <= 1e-4 * std::abs(reference.stats[i]) + 1e-12,
+               name + ": statistic " + std::to_string(i) + " is " + std::to_string(stats[i]) + ", expected " +
+                   std::to_string(reference.stats[i]));
+    }
+    expect(dead == (stats[SAE_STAT_AUX] > 0), name + ": the auxiliary loss is exercised where it should be");
+    std::vector<std::vector<float>> moments;
+    for (int32_t tensor = 0; tensor < 4; tensor++) {
+        const std::vector<float> got =
+            read_state(trainer, SAE_STATE_M_W_ENC + tensor, static_cast<size_t>(sae.tensors[tensor].size()));
+        const std::vector<double> &wanted = reference.first[tensor];
+        std::vector<float> got_by[2]; // of the living and of the dead, whose gradients are small beside them
+        std::vector<double> wanted_by[2];
+        for (size_t i = 0; i < got.size(); i++) {
+            const size_t latent = i / (tensor == SAE_B_ENC ? 1 : static_cast<size_t>(d));
+            const bool is_dead = dead && tensor != SAE_B_DEC && reference.idle_batches[latent] > 0;
+            got_by[is_dead].push_back(got[i]);
+            wanted_by[is_dead].push_back(wanted[i]);
+        }
+        for (const int is_dead : {0, 1}) {
+            /* Where float32 and double round to different sides: 2^-8 of one term of a sum. */
+            expect_close(got_by[is_dead], wanted_by[is_dead], 1e-3,
+                         name + ": first moment " + std::to_string(tensor) + (is_dead ? " of the dead" : ""));
+        }
+        moments.push_back(got);
+    }
+    table->trainer_close(trainer);
+    return moments;
+}
+
+/* The auxiliary loss's products with bf16 operands, by every kernel: parts that are full, partly full and empty, and one
+ * part alone; rows, columns and latents that fill no tile; more values to choose than there are dead; none dead. */
+void check_dead_products() {
+    const DeadCase cases[] = {{300, 36, 800, 24, false, true, true},
+                              {37, 270, 230, 512, true, false, true},
+                              {70, 33, 300, 16, false, true, false}};
+    for (const std::string kernels : {"plain", "sm80", "sm90"}) {
+        void *context = nullptr;
+        if (table->context_open(("precision=bf16;kernels=" + kernels).c_str(), &context) != SAE_OK) {
+            continue; // this device cannot; check_options says when that is right
+        }
+        for (const DeadCase &of : cases) {
+            const std::string name = "dead latents, kernels=" + kernels + " rows " + std::to_string(of.rows);
+            const auto moments = check_dead_step(context, of, name);
+            if (of.clipped && of.dead) {
+                expect(check_dead_step(context, of, name) == moments, name + ": two runs are bit-identical");
+            }
+        }
+        table->context_close(context);
+    }
+}
+
 /* What cannot fit is refused with numbers before anything is allocated. */
 void check_memory_plan(void *context) {
     void *params = nullptr;
@@ -908,7 +999,8 @@ int main(int argc, char **argv) {
         check_memory_plan(context);
         run_training("", true);
         run_training("step=plain;graph=off", false);
-        check_graph();
+        check_graph("");
+        check_graph(";precision=bf16");
         check_narrow_moments();
         check_copies("", 40, false); // screened, with a shadow of W_enc alone
         check_copies("precision=bf16", 40, true);
@@ -916,6 +1008,7 @@ int main(int argc, char **argv) {
         check_copies("precision=bf16", 33, false);
         check_narrow_products(36, 3);
         check_narrow_products(33, 20);
+        check_dead_products();
         if (argc == 3) {
             check_long_run(context);
             check_repeatable_at_size(context);

@@ -140,14 +140,23 @@ inline double squares_about_mean(const std::vector<double> &a, int64_t rows, int
 
 inline double inverse(double denominator) { return denominator == 0 ? 0 : 1 / denominator; }
 
-/* Parameters stay float32 between steps, as in every backend; what one step computes is double. */
+/* To the nearest bfloat16, ties to even, by the definition: 8 significant bits. */
+inline float nearest_bf16(float value) {
+    int exponent = 0;
+    const float fraction = std::frexp(value, &exponent);
+    return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
+}
+
+/* Parameters stay float32 between steps, as in every backend; what one step computes is double. narrow: factors of the
+ * gradients' and the dead latents' products are rounded to bfloat16, as precision=bf16 does; weights and the encoder's
+ * input are to be bfloat16 already. */
 class Training {
   public:
     double stats[SAE_STAT_COUNT] = {};
     std::vector<double> first[4], second[4];
     std::vector<int64_t> idle_batches, idle_rows;
 
-    Training(Sae &sae, const Options &options) : s_(sae), o_(options) {
+    Training(Sae &sae, const Options &options, bool narrow = false) : s_(sae), o_(options), narrow_(narrow) {
         for (int tensor = 0; tensor < 4; tensor++) {
             first[tensor].resize(s_.tensors[tensor].size());
             second[tensor].resize(s_.tensors[tensor].size());
@@ -177,6 +186,7 @@ class Training {
         double aux_scale = 0;
         if (aux_k > 0) {
             aux = encode(s_, x, rows, aux_k, &dead);
+            aux.values = rounded(aux.values);
             residual = decode(s_, aux, rows);
             for (size_t i = 0; i < residual.size(); i++) {
                 residual[i] += error[i] - s_.at(SAE_B_DEC, static_cast<int64_t>(i) % s_.d);
@@ -211,8 +221,8 @@ class Training {
         for (size_t i = 0; i < output.size(); i++) {
             gradient_[SAE_B_DEC][i % static_cast<size_t>(s_.d)] += output[i];
         }
-        flow_back(kept, x, rows, output);
-        flow_back(aux, x, rows, through_aux);
+        flow_back(kept, x, rows, output, rounded(output), false);
+        flow_back(aux, x, rows, rounded(through_aux), rounded(through_aux), narrow_);
         clip();
         project();
         adam(lr);
@@ -245,7 +255,17 @@ class Training {
         return dead;
     }
 
-    void flow_back(const Kept &kept, const std::vector<float> &x, int64_t rows, const std::vector<double> &output) {
+    template <typename T>
+    std::vector<T> rounded(std::vector<T> values) const {
+        for (size_t i = 0; narrow_ && i < values.size(); i++) {
+            values[i] = nearest_bf16(static_cast<float>(values[i]));
+        }
+        return values;
+    }
+
+    /* output: the gradient that dz is computed from; factor: the same as W_dec's gradient has it */
+    void flow_back(const Kept &kept, const std::vector<float> &x, int64_t rows, const std::vector<double> &output,
+                   const std::vector<double> &factor, bool round_dz) {
         for (int64_t entry = 0; entry < rows * kept.k; entry++) {
             const int64_t row = entry / kept.k;
             const int64_t j = kept.indices[static_cast<size_t>(entry)];
@@ -255,13 +275,14 @@ class Training {
             }
             double dz = 0;
             for (int64_t i = 0; i < s_.d; i++) {
-                const double g = output[static_cast<size_t>(row * s_.d + i)];
-                gradient_[SAE_W_DEC][static_cast<size_t>(j * s_.d + i)] += z * g;
-                dz += g * s_.at(SAE_W_DEC, j * s_.d + i);
+                const auto at = static_cast<size_t>(row * s_.d + i);
+                gradient_[SAE_W_DEC][static_cast<size_t>(j * s_.d + i)] += z * factor[at];
+                dz += output[at] * s_.at(SAE_W_DEC, j * s_.d + i);
             }
             gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dz;
+            const double by_dz = round_dz ? nearest_bf16(static_cast<float>(dz)) : dz;
             for (int64_t i = 0; i < s_.d; i++) {
-                gradient_[SAE_W_ENC][static_cast<size_t>(j * s_.d + i)] += dz * encoder_input(s_, x, row, i);
+                gradient_[SAE_W_ENC][static_cast<size_t>(j * s_.d + i)] += by_dz * encoder_input(s_, x, row, i);
                 if (s_.subtract) {
                     gradient_[SAE_B_DEC][static_cast<size_t>(i)] -= dz * s_.at(SAE_W_ENC, j * s_.d + i);
                 }
@@ -336,6 +357,7 @@ class Training {
 
     Sae &s_;
     const Options o_;
+    const bool narrow_;
     std::vector<double> gradient_[4];
 };
 

@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# Prints what the compiler made of kernels: registers, local memory (stack, and spills as STL and LDL), and how often the
+# instructions occur that the kernels for tensor cores are written for.
+#   inspect-sass.sh LIBRARY [PATTERN]   e.g. target/native/cuda/libsae_cuda.so row_update
+# PATTERN: an extended regular expression on names of kernels; preact_kernel unless given. HGMMA: wgmma; UTMALDG: a copy of
+# TMA; HMMA: mma.sync; LDGSTS: cp.async; LDSM: ldmatrix. Store 0, 1, 2: set, added, transposed (screen.h).
+# Needs cuobjdump and nvdisasm, which it looks for as build-cuda.sh looks for nvcc; without them it says so and ends with 0.
+set -euo pipefail
+
+if [ $# -lt 1 ] || [ $# -gt 2 ]; then
+    echo "usage: $0 LIBRARY [PATTERN]" >&2
+    exit 2
+fi
+library=$1
+pattern=${2:-preact_kernel}
+if [ ! -f "$library" ]; then
+    echo "inspect-sass: expected a library that build-cuda.sh made, got no file $library" >&2
+    exit 1
+fi
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+for bin in ${CUDA_HOME:+"$CUDA_HOME/bin"} /usr/local/cuda/bin "$here"/.venv/nvcc/lib/python3*/site-packages/nvidia/cu13/bin; do
+    PATH=$PATH:$bin # cuobjdump starts nvdisasm by its name
+done
+if ! command -v cuobjdump >/dev/null || ! command -v nvdisasm >/dev/null; then
+    echo "inspect-sass: no cuobjdump and nvdisasm found, so nothing is inspected; mend: pip install nvidia-cuda-cuobjdump==13.2.78 nvidia-cuda-nvdisasm==13.2.78 into the environment of setup-nvcc.sh"
+    exit 0
+fi
+
+# ARCH NAME REGISTERS STACK of every kernel of the pattern, names as in the library
+kernels=$(cuobjdump -res-usage "$library" | awk '
+    /^arch = / { arch = $3 }
+    /^ Function / { name = $2; sub(/:$/, "", name) }
+    /^  REG:/ { split($1, r, ":"); split($2, s, ":"); print arch, name, r[2], s[2] }' |
+    while read -r arch name rest; do
+        if c++filt "$name" | grep -qE "$pattern"; then
+            echo "$arch $name $rest"
+        fi
+    done)
+if [ -z "$kernels" ]; then
+    echo "inspect-sass: expected kernels whose name matches $pattern, got none in $library" >&2
+    exit 1
+fi
+
+format='%-7s %5s %6s %6s %6s %8s %6s %7s %6s %5s %5s  %s\n'
+# shellcheck disable=SC2059
+printf "$format" arch regs stack instr HGMMA UTMALDG HMMA LDGSTS LDSM STL LDL kernel
+for arch in $(cut -d' ' -f1 <<<"$kernels" | sort -u); do
+    names=$(awk -v arch="$arch" '$1 == arch { print $2 }' <<<"$kernels" | paste -sd,)
+    { echo "$kernels"; cuobjdump -arch "$arch" -sass -fun "$names" "$library"; } | awk -v arch="$arch" -v format="$format" '
+        $1 == arch { registers[$2] = $3; stack[$2] = $4 }
+        /Function :/ { name = $3; order[++kernels] = name }
+        /^ +\/\*[0-9a-f]+\*\/ / {
+            all[name]++
+            operation = $2 ~ /^@/ ? $3 : $2
+            sub(/[.;].*/, "", operation)
+            count[name, operation]++
+        }
+        END {
+            for (i = 1; i <= kernels; i++) {
+                n = order[i]
+                printf format, arch, registers[n], stack[n], all[n], count[n, "HGMMA"] + 0, count[n, "UTMALDG"] + 0,
+                    count[n, "HMMA"] + 0, count[n, "LDGSTS"] + 0, count[n, "LDSM"] + 0, count[n, "STL"] + 0,
+                    count[n, "LDL"] + 0, n
+            }
+        }' | c++filt -p | sed -E 's/sae::cuda:://g; s/\(anonymous namespace\):://g'
+done
