@@ -7,7 +7,8 @@
  *
  * in:  from float32, double or uint8 [count]; StepStatus. out: into float32 or uint8 [count]
  * Bytes: 12 an element in float32 that is added, 8 that is not. Launch: a thread an element; totals: one thread.
- * Deterministic: one addition an element, in the order of the calls. Not yet run on a GPU.
+ * Deterministic: one addition an element in float32, in the order of the calls, so a part that comes from another trainer
+ * gives the bits of one that was accumulated here. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_ACCUMULATE_CUH
 #define SAE_CUDA_ACCUMULATE_CUH
@@ -24,7 +25,8 @@ __global__ void __launch_bounds__(kThreads)
     put_kernel(const From *__restrict__ from, int64_t count, bool add, float *__restrict__ into) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (i < count) {
-        into[i] = static_cast<float>(add ? into[i] + from[i] : from[i]);
+        const auto value = static_cast<float>(from[i]);
+        into[i] = add ? into[i] + value : value;
     }
 }
 

@@ -108,7 +108,8 @@ __global__ void __launch_bounds__(kThreads)
         for (int64_t at = aux_begin; at < aux_end; at++) {
             sum += aux.dz[aux.order[at]];
         }
-        db_enc[latent] = static_cast<float>(add ? db_enc[latent] + sum : sum);
+        const auto bias = static_cast<float>(sum); // as it would be added from another trainer
+        db_enc[latent] = add ? db_enc[latent] + bias : bias;
     }
 }
 
