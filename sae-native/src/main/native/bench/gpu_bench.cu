@@ -364,7 +364,8 @@ class Bench {
                                        SAE_DECODER_NORM_BEFORE_STEP,
                                        1,
                                        0,
-                                       0};
+                                       0,
+                                       SAE_GRADIENTS_NONE};
         void *trainer = nullptr;
         int64_t bytes = 0;
         must(trainer_create(params_, options.data(), &trainer, &bytes), "trainer_create");

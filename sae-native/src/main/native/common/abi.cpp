@@ -3,6 +3,7 @@
  * plain pointers. Nothing here computes.
  */
 #include <cmath>
+#include <utility>
 
 #include "backends.h"
 #include "registry.h"
@@ -84,6 +85,45 @@ int64_t state_size(const Object &trainer, int32_t state) {
         require(state >= 0 && state < SAE_STATE_IDLE_BATCHES, "a state of SAE_STATE_*", std::to_string(state));
         return tensor_size(trainer, state % SAE_STATE_V_W_ENC);
     }
+}
+
+/* "none", or how many rows are pending. */
+std::string pending_text(int64_t rows) { return rows == 0 ? "none" : std::to_string(rows); }
+
+/* A trainer that has gradients and moments where they are wanted. */
+Object &trainer_with(sae_handle trainer, const char *what, bool gradients, bool moments) {
+    Object &object = registry().get(trainer, Kind::trainer, what);
+    const double kept = object.options[SAE_OPT_GRADIENTS];
+    require(!gradients || kept != SAE_GRADIENTS_NONE,
+            (std::string(what) + " to keep gradients (option GRADIENTS = SAE_GRADIENTS_KEPT)").c_str(),
+            "one that keeps none");
+    require(!moments || kept != SAE_GRADIENTS_ONLY,
+            (std::string(what) + " to have Adam's moments (option GRADIENTS not SAE_GRADIENTS_ONLY)").c_str(),
+            "one that accumulates only");
+    return object;
+}
+
+/* A trainer that has this state. */
+const Object &trainer_with_state(sae_handle trainer, int32_t state) {
+    return trainer_with(trainer, "trainer", false, state < SAE_STATE_IDLE_BATCHES);
+}
+
+void learning_rate(double lr) { require(std::isfinite(lr) && lr >= 0, "a finite lr >= 0", std::to_string(lr)); }
+
+/* Two trainers whose gradients mean the same. */
+void require_alike(const Object &into, const Object &from) {
+    require(&into != &from, "two trainers", "one twice");
+    require(into.table == from.table, "two trainers of one backend library",
+            std::string("one of ") + into.table->name + " and one of " + from.table->name);
+    const auto shape = [](const Object &of) {
+        return "d_in " + std::to_string(of.d_in) + ", d_sae " + std::to_string(of.d_sae) + ", flags " +
+               std::to_string(of.flags);
+    };
+    require(into.d_in == from.d_in && into.d_sae == from.d_sae && into.flags == from.flags,
+            ("two trainers of one shape, " + shape(into)).c_str(), shape(from));
+    auto options = from.options;
+    options[SAE_OPT_GRADIENTS] = into.options[SAE_OPT_GRADIENTS];
+    require(options == into.options, "two trainers with the same options but GRADIENTS", "others");
 }
 
 constexpr int64_t kAlignment = 64; /* of every buffer */
@@ -240,7 +280,7 @@ SAE_EXPORT sae_status sae_params_create(sae_handle context, int64_t d_in, int64_
         void *self = nullptr;
         int64_t bytes = 0;
         check(*owner.table, owner.table->params_create(owner.self, d_in, d_sae, flags, &self, &bytes));
-        *params = registry().add({Kind::params, owner.table, self, context, 0, bytes, 0, d_in, d_sae});
+        *params = registry().add({Kind::params, owner.table, self, context, 0, bytes, 0, d_in, d_sae, flags});
     });
 }
 
@@ -346,33 +386,86 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
         void *self = nullptr;
         int64_t bytes = 0;
         check(*object.table, object.table->trainer_create(object.self, options.data(), &self, &bytes));
-        *trainer = registry().add(
-            {Kind::trainer, object.table, self, object.context, params, bytes, 0, object.d_in, object.d_sae});
+        *trainer = registry().add({Kind::trainer, object.table, self, object.context, params, bytes, 0, object.d_in,
+                                   object.d_sae, object.flags, options});
     });
 }
 
 SAE_EXPORT sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t rows, double lr) {
     return guarded([&] {
-        const Object &object = registry().get(trainer, Kind::trainer, "trainer");
+        const Object &object = trainer_with(trainer, "trainer", false, true);
         extent(rows, "rows");
-        require(std::isfinite(lr) && lr >= 0, "a finite lr >= 0", std::to_string(lr));
+        learning_rate(lr);
         void *input = registry().buffer(x, object.context, product(rows, object.d_in), "x");
+        require(object.pending == 0, "no rows accumulated before a step (sae_train_apply takes them)",
+                pending_text(object.pending));
         check(*object.table, object.table->train_step(object.self, input, rows, lr));
+    });
+}
+
+/* In what follows `pending` is 0 while the backend works, and stays so when that fails: nothing half done is kept. */
+
+SAE_EXPORT sae_status sae_train_accumulate(sae_handle trainer, sae_handle x, int64_t first, int64_t rows) {
+    return guarded([&] {
+        Object &object = trainer_with(trainer, "trainer", true, false);
+        extent(rows, "rows");
+        require(first >= 0 && first <= INT32_MAX - rows, "first >= 0 and first + rows <= 2147483647",
+                std::to_string(first));
+        void *input = registry().buffer(x, object.context, product(first + rows, object.d_in), "x");
+        const int64_t pending = std::exchange(object.pending, 0);
+        check(*object.table, object.table->train_accumulate(object.self, input, first, rows, pending));
+        object.pending = pending + rows;
+    });
+}
+
+SAE_EXPORT sae_status sae_train_apply(sae_handle trainer, double lr) {
+    return guarded([&] {
+        Object &object = trainer_with(trainer, "trainer", true, true);
+        learning_rate(lr);
+        require(object.pending > 0, "rows accumulated (sae_train_accumulate) before they are applied",
+                pending_text(object.pending));
+        const int64_t pending = std::exchange(object.pending, 0);
+        check(*object.table, object.table->train_apply(object.self, pending, lr));
+    });
+}
+
+SAE_EXPORT sae_status sae_trainer_add(sae_handle into, sae_handle from) {
+    return guarded([&] {
+        Object &to = trainer_with(into, "into", true, false);
+        Object &of = trainer_with(from, "from", true, false);
+        require_alike(to, of);
+        require(of.pending > 0, "rows accumulated in `from`", pending_text(of.pending));
+        const int64_t pending = std::exchange(to.pending, 0);
+        const int64_t more = std::exchange(of.pending, 0);
+        check(*to.table, to.table->trainer_add(to.self, pending, of.self));
+        to.pending = pending + more;
+    });
+}
+
+SAE_EXPORT sae_status sae_trainer_copy(sae_handle into, sae_handle from) {
+    return guarded([&] {
+        const Object &to = trainer_with(into, "into", false, false);
+        const Object &of = trainer_with(from, "from", false, false);
+        require_alike(to, of);
+        require(to.pending == 0, "no rows accumulated in `into`", pending_text(to.pending));
+        check(*to.table, to.table->trainer_copy(to.self, of.self));
     });
 }
 
 SAE_EXPORT sae_status sae_trainer_stats(sae_handle trainer, double *values) {
     return guarded([&] {
-        const Object &object = registry().get(trainer, Kind::trainer, "trainer");
+        Object &object = registry().get(trainer, Kind::trainer, "trainer");
         out(values, "the statistics");
+        const int64_t pending = std::exchange(object.pending, 0);
         check(*object.table, object.table->trainer_stats(object.self, values));
+        object.pending = pending;
     });
 }
 
 SAE_EXPORT sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64_t first, const void *source,
                                         int64_t count) {
     return guarded([&] {
-        const Object &object = registry().get(trainer, Kind::trainer, "trainer");
+        const Object &object = trainer_with_state(trainer, state);
         check_range(first, count, state_size(object, state), "elements of the state");
         require(source != nullptr || count == 0, "a source", "null");
         check(*object.table, object.table->trainer_write(object.self, state, first, source, count));
@@ -381,7 +474,7 @@ SAE_EXPORT sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64
 
 SAE_EXPORT sae_status sae_trainer_read(sae_handle trainer, int32_t state, int64_t first, void *target, int64_t count) {
     return guarded([&] {
-        const Object &object = registry().get(trainer, Kind::trainer, "trainer");
+        const Object &object = trainer_with_state(trainer, state);
         check_range(first, count, state_size(object, state), "elements of the state");
         require(target != nullptr || count == 0, "a target", "null");
         check(*object.table, object.table->trainer_read(object.self, state, first, target, count));

@@ -56,6 +56,11 @@ typedef struct sae_backend_table {
     /* options[SAE_OPT_*]: complete, defaults filled in, ranges checked */
     sae_status (*trainer_create)(void *params, const double *options, void **trainer, int64_t *live_bytes);
     sae_status (*train_step)(void *trainer, void *x, int64_t rows, double lr);
+    /* pending: rows accumulated before this call, of this step; abi.cpp counts them. 0: what a trainer holds is void. */
+    sae_status (*train_accumulate)(void *trainer, void *x, int64_t first, int64_t rows, int64_t pending);
+    sae_status (*train_apply)(void *trainer, int64_t pending, double lr);
+    sae_status (*trainer_add)(void *into, int64_t into_pending, void *from);
+    sae_status (*trainer_copy)(void *into, void *from);
     sae_status (*trainer_stats)(void *trainer, double *values);
     sae_status (*trainer_write)(void *trainer, int32_t state, int64_t first, const void *source, int64_t count);
     sae_status (*trainer_read)(void *trainer, int32_t state, int64_t first, void *target, int64_t count);

@@ -2,12 +2,14 @@
 #ifndef SAE_REGISTRY_H
 #define SAE_REGISTRY_H
 
+#include <array>
 #include <memory>
 #include <mutex>
 #include <unordered_map>
 
 #include "backend_table.h"
 #include "guard.h"
+#include "trainer_options.h"
 
 namespace sae {
 
@@ -20,8 +22,11 @@ struct Object {
     sae_handle context; /* its own handle for a context */
     sae_handle params;  /* of a trainer */
     int64_t live_bytes;
-    int64_t bytes;       /* of a buffer */
-    int64_t d_in, d_sae; /* of params and trainers */
+    int64_t bytes;                                    /* of a buffer */
+    int64_t d_in, d_sae;                              /* of params and trainers */
+    int32_t flags = 0;                                /* likewise */
+    std::array<double, kTrainerOptions> options = {}; /* of a trainer */
+    int64_t pending = 0;                              /* rows that it has accumulated */
 };
 
 /* Handles only ever grow, so a stale one is never somebody else's. One thread at a time uses a context (sae_abi.h), so

@@ -38,6 +38,7 @@ constexpr Option kOptions[kTrainerOptions] = {
     {"PROJECT_GRADIENT", 1, 0, 1, true},
     {"TRAIN_B_ENC", 0, 0, 1, true},
     {"FREEZE_DECODER", 0, 0, 1, true},
+    {"GRADIENTS", SAE_GRADIENTS_NONE, 0, SAE_GRADIENTS_ONLY, true},
 };
 
 std::string number(double value) {

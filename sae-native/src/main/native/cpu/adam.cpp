@@ -49,8 +49,9 @@ double longest_row(Context &context, const float *matrix, int64_t rows, int64_t 
 
 /* What a sweep does, and what it found. */
 struct Trainer::Sweep {
+    bool from_pending; /* where the gradients are: added up by accumulate.cpp, or to be summed from the batch */
     bool update;
-    float clip;
+    float clip; /* over the weight */
     AdamStep step;
     std::vector<float> d_b_enc; /* [d_sae] */
     std::vector<float> d_b_dec; /* [d_in] */
@@ -72,6 +73,31 @@ void Trainer::update_decoder_row(int64_t latent, const float *gradient, const Sw
     }
 }
 
+LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
+    const Kernels &kernels = context.kernels;
+    const int64_t d = params.d_in;
+    const int32_t slot = batch.aux ? batch.slot_of[latent] : -1;
+    if (slot >= 0) {
+        return {&batch.dead_enc_grad[slot * d], &batch.dead_dec_grad[slot * d], batch.dead_sum[slot]};
+    }
+    const int64_t from = batch.start[latent];
+    const int64_t count = batch.start[latent + 1] - from;
+    std::fill_n(scratch, 2 * d, 0.0f);
+    kernels.gather(scratch, d, batch.input.data(), &batch.row_of[from], &batch.dz_of[from], count);
+    if (!options.freeze_decoder) {
+        kernels.gather(scratch + d, d, batch.error.data(), &batch.row_of[from], &batch.value_of[from], count);
+    }
+    float bias = 0;
+    for (int64_t i = from; i < from + count; i++) {
+        bias += batch.dz_of[i];
+    }
+    return {scratch, scratch + d, bias};
+}
+
+LatentGradient Trainer::pending_gradient(int64_t latent) const {
+    return {&pending.encoder[latent * params.d_in], &pending.decoder[latent * params.d_in], pending.bias[latent]};
+}
+
 void Trainer::sweep_latents(Sweep &sweep) {
     struct Part {
         double squares = 0;
@@ -87,44 +113,25 @@ void Trainer::sweep_latents(Sweep &sweep) {
         Block<float> &scratch = context.scratch[worker];
         scratch.grow(2 * d);
         for (int64_t latent = begin; latent < end; latent++) {
-            const int64_t from = batch.start[latent];
-            const int64_t count = batch.start[latent + 1] - from;
-            const int32_t slot = batch.aux ? batch.slot_of[latent] : -1;
-            const float *encoder_gradient = scratch.data();
-            const float *decoder_gradient = scratch.data() + d;
-            float sum = 0;
-            if (slot >= 0) {
-                encoder_gradient = &batch.dead_enc_grad[slot * d];
-                decoder_gradient = &batch.dead_dec_grad[slot * d];
-                sum = batch.dead_sum[slot];
-            } else {
-                std::fill_n(scratch.data(), 2 * d, 0.0f);
-                kernels.gather(scratch.data(), d, batch.input.data(), &batch.row_of[from], &batch.dz_of[from], count);
-                if (!options.freeze_decoder) {
-                    kernels.gather(scratch.data() + d, d, batch.error.data(), &batch.row_of[from],
-                                   &batch.value_of[from], count);
-                }
-                for (int64_t i = from; i < from + count; i++) {
-                    sum += batch.dz_of[i];
-                }
-            }
+            const LatentGradient gradient =
+                sweep.from_pending ? pending_gradient(latent) : batch_gradient(latent, scratch.data());
             float *w_enc = params.w_enc() + latent * d;
-            sweep.d_b_enc[latent] = sum;
-            if (params.subtract_b_dec && sum != 0) {
-                kernels.axpy(part.d_b_dec.data(), -sum, w_enc, d);
+            sweep.d_b_enc[latent] = gradient.bias;
+            if (params.subtract_b_dec && gradient.bias != 0) {
+                kernels.axpy(part.d_b_dec.data(), -gradient.bias, w_enc, d);
             }
-            part.squares += kernels.dot3(encoder_gradient, encoder_gradient, d).gg;
+            part.squares += kernels.dot3(gradient.encoder, gradient.encoder, d).gg;
             if (!options.freeze_decoder) {
-                part.squares += kernels.dot3(decoder_gradient, decoder_gradient, d).gg;
+                part.squares += kernels.dot3(gradient.decoder, gradient.decoder, d).gg;
             }
             if (!sweep.update) {
                 continue;
             }
             part.longest = std::max(part.longest,
                                     kernels.adam(w_enc, &first[SAE_W_ENC][latent * d], &second[SAE_W_ENC][latent * d],
-                                                 encoder_gradient, sweep.clip, 1, 0, d, sweep.step));
+                                                 gradient.encoder, sweep.clip, 1, 0, d, sweep.step));
             if (!options.freeze_decoder) {
-                update_decoder_row(latent, decoder_gradient, sweep);
+                update_decoder_row(latent, gradient.decoder, sweep);
             }
         }
     });
@@ -139,18 +146,23 @@ void Trainer::sweep_latents(Sweep &sweep) {
     }
 }
 
-double Trainer::update(const Sums &sums, double lr) {
+double Trainer::update(const Sums &sums, bool from_pending, double weight, double lr) {
     const Kernels &kernels = context.kernels;
-    const bool surely_unclipped = options.clip_norm == 0 || sums.gradient_bound * kRounding + 1e-6 <= options.clip_norm;
-    Sweep sweep = {surely_unclipped, 1, adam_step(options, steps + 1, lr), std::vector<float>(params.d_sae),
+    const bool surely_unclipped =
+        options.clip_norm == 0 || sums.gradient_bound / weight * kRounding + 1e-6 <= options.clip_norm;
+    Sweep sweep = {from_pending,
+                   surely_unclipped,
+                   static_cast<float>(1 / weight),
+                   adam_step(options, steps + 1, lr),
+                   std::vector<float>(params.d_sae),
                    sums.d_b_dec};
     sweep_latents(sweep);
-    const double norm = options.clip_norm == 0 ? 0 : std::sqrt(sweep.squares);
+    const double norm = options.clip_norm == 0 ? 0 : std::sqrt(sweep.squares) / weight;
     if (!surely_unclipped) {
         /* torch.nn.utils.clip_grad_norm_ */
         const double factor = std::min(1.0, options.clip_norm / (norm + 1e-6));
         sweep.update = true;
-        sweep.clip = static_cast<float>(factor);
+        sweep.clip = static_cast<float>(factor / weight);
         sweep.d_b_dec = sums.d_b_dec;
         sweep_latents(sweep);
     }

@@ -123,6 +123,25 @@ sae_status train_step(void *trainer, void *x, int64_t rows, double lr) {
     return guarded([&] { as<Trainer>(trainer)->step(floats(x), rows, lr); });
 }
 
+sae_status train_accumulate(void *trainer, void *x, int64_t first, int64_t rows, int64_t pending) {
+    return guarded([&] {
+        Trainer &to = *as<Trainer>(trainer);
+        to.accumulate(floats(x) + first * to.params.d_in, rows, pending);
+    });
+}
+
+sae_status train_apply(void *trainer, int64_t pending, double lr) {
+    return guarded([&] { as<Trainer>(trainer)->apply(pending, lr); });
+}
+
+sae_status trainer_add(void *into, int64_t into_pending, void *from) {
+    return guarded([&] { as<Trainer>(into)->add(into_pending, *as<Trainer>(from)); });
+}
+
+sae_status trainer_copy(void *into, void *from) {
+    return guarded([&] { as<Trainer>(into)->copy(*as<Trainer>(from)); });
+}
+
 sae_status trainer_stats(void *trainer, double *values) {
     std::copy_n(as<Trainer>(trainer)->stats, SAE_STAT_COUNT, values);
     values[SAE_STAT_STEPS] = static_cast<double>(as<Trainer>(trainer)->steps);
@@ -162,8 +181,8 @@ constexpr sae_backend_table kTable = {
     SAE_ABI_VERSION, "cpu",         last_error,    probe,         context_open,   context_describe, context_synchronize,
     context_stream,  context_order, context_close, buffer_create, buffer_wrap,    buffer_address,   buffer_write,
     buffer_read,     buffer_upload, buffer_close,  params_create, params_write,   params_read,      params_close,
-    encode,          decode,        multiply,      gather,        trainer_create, train_step,       trainer_stats,
-    trainer_write,   trainer_read,  trainer_close,
+    encode,          decode,        multiply,      gather,        trainer_create, train_step,       train_accumulate,
+    train_apply,     trainer_add,   trainer_copy,  trainer_stats, trainer_write,  trainer_read,     trainer_close,
 };
 
 } // namespace

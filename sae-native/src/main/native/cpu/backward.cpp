@@ -1,7 +1,7 @@
 /*
  * backward.cpp: for each row e = x_hat - x, r = z_aux W_dec + e, and
  *
- *   L = s sum e^2 + a sum r^2        (s, a: losses.cpp)
+ *   L = s sum e^2 + a sum r^2        (s, a: losses.cpp; both times the batch's weight)
  *   dL/dx_hat = 2 s e [+ 2 a r]      (the second term unless AUX_DETACH)
  *   dL/dz_j   = <dL/dx_hat, W_dec[j]> where z_j > 0
  *
@@ -19,16 +19,6 @@ namespace {
 constexpr int64_t kRows = 32;     /* a part without dead latents */
 constexpr int64_t kAuxRows = 128; /* with them: the tile of a matrix product */
 
-void add(Sums &to, const Sums &part) {
-    to.error += part.error;
-    to.residual += part.residual;
-    to.active += part.active;
-    to.gradient_bound += part.gradient_bound;
-    for (size_t i = 0; i < part.d_b_dec.size(); i++) {
-        to.d_b_dec[i] += part.d_b_dec[i];
-    }
-}
-
 int64_t positive(const float *values, int64_t k) {
     int64_t count = 0;
     while (count < k && values[count] > 0) { /* they descend */
@@ -40,6 +30,19 @@ int64_t positive(const float *values, int64_t k) {
 double norm(const Kernels &kernels, const float *x, int64_t n) { return std::sqrt(kernels.dot3(x, x, n).gg); }
 
 } // namespace
+
+void Sums::add(const Sums &other) {
+    variance += other.variance;
+    error += other.error;
+    residual += other.residual;
+    active += other.active;
+    reconstruction += other.reconstruction;
+    aux += other.aux;
+    gradient_bound += other.gradient_bound;
+    for (size_t i = 0; i < other.d_b_dec.size(); i++) {
+        d_b_dec[i] += other.d_b_dec[i];
+    }
+}
 
 void Trainer::decode_rows(int64_t first, int64_t last, Sums &sums) {
     const int64_t d = params.d_in;
@@ -104,16 +107,10 @@ Sums Trainer::forward_and_backward() {
         total.gradient_bound += backward_dead();
     }
     for (const Sums &part : parts) {
-        add(total, part);
+        total.add(part);
     }
-    const double reconstruction = loss_scale(total) * total.error;
-    const double aux = scale * total.residual;
-    stats[SAE_STAT_LOSS] = reconstruction + aux;
-    stats[SAE_STAT_RECONSTRUCTION] = reconstruction;
-    stats[SAE_STAT_AUX] = aux;
-    stats[SAE_STAT_L0] = static_cast<double>(total.active) / static_cast<double>(batch.rows);
-    stats[SAE_STAT_DEAD] = static_cast<double>(batch.dead.size());
-    stats[SAE_STAT_FVU] = total.variance == 0 ? 0 : total.error / total.variance;
+    total.reconstruction = loss_scale(total) * total.error;
+    total.aux = scale * total.residual;
     return total;
 }
 

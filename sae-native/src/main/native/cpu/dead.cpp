@@ -21,21 +21,24 @@ constexpr int64_t kTileLatents = 64;
 
 } // namespace
 
-void Trainer::find_dead() {
+void Trainer::find_dead(int64_t pending_rows) {
     const int64_t d = params.d_in;
-    std::vector<bool> fired(params.d_sae);
+    const int64_t rows = pending_rows + batch.rows; /* of the batch, as if it ended here */
+    if (pending_rows == 0) {
+        std::fill(fired.begin(), fired.end(), 0);
+    }
     for (int64_t i = 0; i < batch.rows * options.k; i++) {
         if (batch.value[i] > 0) {
-            fired[batch.index[i]] = true;
+            fired[batch.index[i]] = 1;
         }
     }
     batch.dead.clear();
     for (int64_t latent = 0; latent < params.d_sae; latent++) {
         const bool by_batches =
             options.dead_after_batches > 0 && idle_batches[latent] + 1 >= options.dead_after_batches;
-        const bool by_rows = options.dead_after_rows > 0 && idle_rows[latent] + batch.rows >= options.dead_after_rows;
+        const bool by_rows = options.dead_after_rows > 0 && idle_rows[latent] + rows >= options.dead_after_rows;
         batch.slot_of[latent] = -1;
-        if (!fired[latent] && (by_batches || by_rows)) {
+        if (fired[latent] == 0 && (by_batches || by_rows)) {
             batch.slot_of[latent] = static_cast<int32_t>(batch.dead.size());
             batch.dead.push_back(static_cast<int32_t>(latent));
         }
@@ -56,11 +59,17 @@ void Trainer::find_dead() {
             batch.dead_bias[slot] = params.b_enc()[batch.dead[slot]];
         }
     }
-    /* Last, since nothing after it can fail for want of memory before the weights change. */
+}
+
+int64_t Trainer::count_idle(int64_t rows) {
+    int64_t dead = 0;
     for (int64_t latent = 0; latent < params.d_sae; latent++) {
-        idle_batches[latent] = fired[latent] ? 0 : idle_batches[latent] + 1;
-        idle_rows[latent] = fired[latent] ? 0 : idle_rows[latent] + batch.rows;
+        idle_batches[latent] = fired[latent] != 0 ? 0 : idle_batches[latent] + 1;
+        idle_rows[latent] = fired[latent] != 0 ? 0 : idle_rows[latent] + rows;
+        dead += (options.dead_after_batches > 0 && idle_batches[latent] >= options.dead_after_batches) ||
+                (options.dead_after_rows > 0 && idle_rows[latent] >= options.dead_after_rows);
     }
+    return dead;
 }
 
 double Trainer::decode_dead(int64_t first, int64_t last, int worker) {

@@ -40,17 +40,17 @@ double Trainer::loss_scale(const Sums &sums) const {
     const double rows = static_cast<double>(batch.rows);
     switch (options.loss) {
     case SAE_LOSS_SUM_MEAN:
-        return 1 / rows;
+        return batch.weight / rows;
     case SAE_LOSS_FVU:
-        return inverse(sums.variance);
+        return batch.weight * inverse(sums.variance);
     default:
-        return 1 / (rows * static_cast<double>(params.d_in));
+        return batch.weight / (rows * static_cast<double>(params.d_in));
     }
 }
 
 double Trainer::aux_scale(const Sums &sums) {
     const double rows = static_cast<double>(batch.rows);
-    double scale = options.aux_coefficient;
+    double scale = batch.weight * options.aux_coefficient;
     if (options.aux_scale_by_dead) {
         scale *= std::min(1.0, static_cast<double>(batch.dead.size()) / static_cast<double>(options.aux_k));
     }

@@ -20,21 +20,35 @@ TrainerOptions::TrainerOptions(const double *o)
       dead_after_rows(static_cast<int64_t>(o[SAE_OPT_DEAD_AFTER_ROWS])), beta1(o[SAE_OPT_ADAM_BETA1]),
       beta2(o[SAE_OPT_ADAM_BETA2]), eps(o[SAE_OPT_ADAM_EPS]), clip_norm(o[SAE_OPT_CLIP_NORM]),
       decoder_norm(static_cast<int>(o[SAE_OPT_DECODER_NORM])), project_gradient(o[SAE_OPT_PROJECT_GRADIENT] != 0),
-      train_b_enc(o[SAE_OPT_TRAIN_B_ENC] != 0), freeze_decoder(o[SAE_OPT_FREEZE_DECODER] != 0) {}
+      train_b_enc(o[SAE_OPT_TRAIN_B_ENC] != 0), freeze_decoder(o[SAE_OPT_FREEZE_DECODER] != 0),
+      gradients(static_cast<int>(o[SAE_OPT_GRADIENTS])) {}
 
 Trainer::Trainer(Params &of, const double *option_values)
     : params(of), context(of.context), options(option_values), idle_batches(of.d_sae), idle_rows(of.d_sae) {
-    for (int tensor = 0; tensor < 4; tensor++) {
+    for (int tensor = 0; tensor < 4 && options.gradients != SAE_GRADIENTS_ONLY; tensor++) {
         first[tensor] = Block<float>(params.tensors[tensor].size());
         second[tensor] = Block<float>(params.tensors[tensor].size());
     }
+    if (options.gradients != SAE_GRADIENTS_NONE) {
+        pending.encoder = Block<float>(params.d_sae * params.d_in);
+        pending.decoder = Block<float>(params.d_sae * params.d_in);
+        pending.bias = Block<float>(params.d_sae);
+    }
+    fired.resize(params.d_sae);
     batch.start.resize(params.d_sae + 1);
     batch.next.resize(params.d_sae + 1);
     batch.slot_of.resize(params.d_sae);
     batch.dead.reserve(params.d_sae);
 }
 
-int64_t Trainer::live_bytes() const { return 2 * params.live_bytes() + idle_batches.bytes() + idle_rows.bytes(); }
+int64_t Trainer::live_bytes() const {
+    int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + pending.encoder.bytes() + pending.decoder.bytes() +
+                    pending.bias.bytes();
+    for (int tensor = 0; tensor < 4; tensor++) {
+        bytes += first[tensor].bytes() + second[tensor].bytes();
+    }
+    return bytes;
+}
 
 void Trainer::prepare(const float *x, int64_t rows) {
     constexpr int64_t kRows = 64;
@@ -62,15 +76,32 @@ void Trainer::prepare(const float *x, int64_t rows) {
     }
 }
 
-void Trainer::step(const float *x, int64_t rows, double lr) {
+Sums Trainer::differentiate(const float *x, int64_t rows, int64_t pending_rows, double weight) {
     require_finite(context, x, rows, params.d_in);
     prepare(x, rows);
+    batch.weight = weight;
     encode_topk(context, encoder_of(params), batch.input.data(), rows, options.k, batch.index.data(),
                 batch.value.data());
-    find_dead();
-    const Sums sums = forward_and_backward();
+    find_dead(pending_rows);
+    Sums sums = forward_and_backward();
     group_by_latent();
-    stats[SAE_STAT_GRADIENT_NORM] = update(sums, lr);
+    return sums;
+}
+
+void Trainer::finish(const Sums &sums, bool from_pending, int64_t rows, double weight, double lr) {
+    const int64_t dead = count_idle(rows);
+    const double norm = update(sums, from_pending, weight, lr);
+    stats[SAE_STAT_RECONSTRUCTION] = sums.reconstruction / weight;
+    stats[SAE_STAT_AUX] = sums.aux / weight;
+    stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
+    stats[SAE_STAT_L0] = static_cast<double>(sums.active) / static_cast<double>(rows);
+    stats[SAE_STAT_DEAD] = static_cast<double>(dead);
+    stats[SAE_STAT_FVU] = sums.variance == 0 ? 0 : sums.error / sums.variance;
+    stats[SAE_STAT_GRADIENT_NORM] = norm;
+}
+
+void Trainer::step(const float *x, int64_t rows, double lr) {
+    finish(differentiate(x, rows, 0, 1), false, rows, 1, lr);
 }
 
 } // namespace sae::cpu

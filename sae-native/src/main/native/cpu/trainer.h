@@ -23,6 +23,7 @@ struct TrainerOptions {
     bool project_gradient;
     bool train_b_enc;
     bool freeze_decoder;
+    int gradients;
 
     explicit TrainerOptions(const double *options);
 };
@@ -31,6 +32,7 @@ struct TrainerOptions {
 struct Batch {
     const float *x = nullptr;
     int64_t rows = 0;
+    double weight = 1;    /* of its losses and gradients: 1 in a step, its rows where it is a part of one */
     Block<float> input;   /* [rows, d_in] x - b_dec, or x: what the encoder saw */
     Block<int32_t> index; /* [rows, k] what the encoder chose */
     Block<float> value;   /* [rows, k] */
@@ -60,21 +62,40 @@ struct Batch {
     std::vector<double> input_norm; /* [rows] |x - b_dec| */
 };
 
-/* Sums over the rows of a batch. */
+/* Sums over the rows of a batch, or of several parts of one. */
 struct Sums {
     double variance = 0; /* |x - mean of x|^2 */
     double error = 0;    /* |x_hat - x|^2 */
     double residual = 0; /* |r|^2 */
     int64_t active = 0;
+    double reconstruction = 0; /* the loss's terms, times the weight */
+    double aux = 0;
     double gradient_bound = 0;  /* the gradient's norm is at most this */
     std::vector<float> d_b_dec; /* [d_in] sum of dL/dx_hat */
+
+    void add(const Sums &other);
+};
+
+/* The gradient of one latent's parameters. */
+struct LatentGradient {
+    const float *encoder; /* [d_in] */
+    const float *decoder; /* [d_in]; of no meaning when the decoder is frozen */
+    float bias;
+};
+
+/* What accumulate.cpp adds up between updates, weighted by rows. Empty where the trainer keeps no gradients. */
+struct Pending {
+    Block<float> encoder; /* [d_sae, d_in] */
+    Block<float> decoder; /* [d_sae, d_in] */
+    Block<float> bias;    /* [d_sae] */
+    Sums sums;
 };
 
 struct Trainer {
     Params &params;
     Context &context;
     const TrainerOptions options;
-    Block<float> first[4]; /* Adam's moments, by tensor */
+    Block<float> first[4]; /* Adam's moments, by tensor; empty with SAE_GRADIENTS_ONLY */
     Block<float> second[4];
     Block<int64_t> idle_batches; /* [d_sae] */
     Block<int64_t> idle_rows;
@@ -85,11 +106,23 @@ struct Trainer {
     int64_t live_bytes() const;
     void step(const float *x, int64_t rows, double lr);
 
-  private:
-    void prepare(const float *x, int64_t rows);
+    /* accumulate.cpp; pending: rows of this step's parts so far, in the trainer called or added to */
+    void accumulate(const float *x, int64_t rows, int64_t pending_rows);
+    void apply(int64_t pending_rows, double lr);
+    void add(int64_t pending_rows, const Trainer &from);
+    void copy(const Trainer &from);
 
-    /* dead.cpp: counts this batch, finds and gathers the dead latents. */
-    void find_dead();
+  private:
+    /* train_step.cpp: everything up to dL/dz, and the entries by latent, of a batch or of a part of one. */
+    Sums differentiate(const float *x, int64_t rows, int64_t pending_rows, double weight);
+    void prepare(const float *x, int64_t rows);
+    /* train_step.cpp: counters, statistics and the update, from sums and gradients over `weight`. */
+    void finish(const Sums &sums, bool from_pending, int64_t rows, double weight, double lr);
+
+    /* dead.cpp: notes what fired in this part, finds and gathers the dead latents. */
+    void find_dead(int64_t pending_rows);
+    /* dead.cpp: advances the counters by the whole batch; returns how many latents are dead. */
+    int64_t count_idle(int64_t rows);
     /* dead.cpp: z_aux of rows [first, last), and residual = error + z_aux W_dec; returns |residual|^2. */
     double decode_dead(int64_t first, int64_t last, int worker);
     /* dead.cpp: from dL/d(z_aux W_dec) to the gradients of the dead latents; returns a bound of their norm. */
@@ -105,13 +138,20 @@ struct Trainer {
     /* csc.cpp */
     void group_by_latent();
 
-    /* adam.cpp: the weights' gradients, clipping, projection, Adam and the norms; returns the gradient's norm. */
-    double update(const Sums &sums, double lr);
+    /* adam.cpp: of the batch; scratch [2, d_in] */
+    LatentGradient batch_gradient(int64_t latent, float *scratch) const;
+    LatentGradient pending_gradient(int64_t latent) const;
+
+    /* adam.cpp: the weights' gradients, clipping, projection, Adam and the norms; returns the gradient's norm. All
+     * gradients are to be divided by the weight. */
+    double update(const Sums &sums, bool from_pending, double weight, double lr);
     struct Sweep;
     void sweep_latents(Sweep &sweep);
     void update_decoder_row(int64_t latent, const float *gradient, const Sweep &sweep);
 
     Batch batch;
+    std::vector<char> fired; /* [d_sae] in this step's parts so far */
+    Pending pending;
 };
 
 /* sum over rows and columns of (value - mean of its column)^2; exactly 0 when all rows are equal. */

@@ -1,6 +1,7 @@
 /*
  * adam.cuh: gradient norm and clipping, decoder norm and projection, Adam.
  *
+ *   G = sum over the batch's parts, or the one, of rows gradient;  gradient = G / sum of rows
  *   norm = sqrt(sum of squares of every trained gradient);  clip = min(1, clip_norm / (norm + 1e-6)), 1 when off
  *   t = steps + 1;  g = clip gradient
  *   decoder rows: w = w / |w| with SAE_DECODER_NORM_BEFORE_STEP; g = g - <g, w> w / |w|^2 with SAE_OPT_PROJECT_GRADIENT
@@ -8,7 +9,7 @@
  *   p = p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)         (torch.optim.Adam, no weight decay)
  *   decoder rows: w = w / |w| with SAE_DECODER_NORM_AFTER_STEP. A row of zeros stays.
  *
- * in and out: parameters, gradients, moments float32; StepSums and StepStatus on the device. Nothing changes when the
+ * in and out: parameters, G float32; moments float32 or bfloat16 (vectors.cuh); StepSums and StepStatus on the device. Nothing changes when the
  * status has a bad row. Bytes: 28 a parameter (g, p, m, v read; p, m, v written); squares read 4 more.
  * Launch: squares: kSquareBlocks blocks, strided; update: a thread an element; decoder: a block a latent (two or three
  * passes over the row, from L1). At most 2 KiB shared memory.
@@ -39,10 +40,10 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* One block. partials holds the squares of every trained gradient; count 0: clipping is off. */
+/* One block. partials holds the squares of every trained G; count 0: clipping is off. */
 __global__ void __launch_bounds__(kThreads)
-    prepare_update_kernel(const double *__restrict__ partials, int64_t count, AdamOptions options, StepSums *sums,
-                          StepStatus *status) {
+    prepare_update_kernel(const double *__restrict__ partials, int64_t count, double rows, const int *n_dead,
+                          AdamOptions options, StepSums *sums, StepStatus *status) {
     double squares = 0.0;
     for (int64_t i = threadIdx.x; i < count; i += kThreads) {
         squares += partials[i];
@@ -51,29 +52,36 @@ __global__ void __launch_bounds__(kThreads)
     if (threadIdx.x != 0) {
         return;
     }
+    set_statistics(status->parts, rows, rows, *n_dead, status);
     if (begin_update(options, sums, status)) {
-        const double norm = sqrt(squares);
-        sums->clip = count == 0 ? 1.0 : clip_factor(options, norm);
+        const double norm = sqrt(squares) / rows;
+        sums->clip = (count == 0 ? 1.0 : clip_factor(options, norm)) / rows;
         status->stats[SAE_STAT_GRADIENT_NORM] = norm;
     }
 }
 
+template <typename Moment>
 __device__ inline float adam_step(float parameter, double gradient, const AdamOptions &options, const StepSums &sums,
-                                  float *first, float *second) {
-    const double m = options.beta1 * *first + (1.0 - options.beta1) * gradient;
-    const double v = options.beta2 * *second + (1.0 - options.beta2) * gradient * gradient;
-    *first = static_cast<float>(m);
-    *second = static_cast<float>(v);
+                                  Moment *first, Moment *second, uint32_t seed, int64_t element) {
+    float old_m[1];
+    float old_v[1];
+    load(first + element, old_m);
+    load(second + element, old_v);
+    const double m = options.beta1 * old_m[0] + (1.0 - options.beta1) * gradient;
+    const double v = options.beta2 * old_v[0] + (1.0 - options.beta2) * gradient * gradient;
+    put_moments<1>(first + element, second + element, {static_cast<float>(m)}, {static_cast<float>(v)}, seed, element);
     return static_cast<float>(parameter - sums.step_size * m / (sqrt(v) * sums.second_correction + options.eps));
 }
 
+template <typename Moment>
 __global__ void __launch_bounds__(kThreads)
     update_kernel(const float *__restrict__ gradient, int64_t count, AdamOptions options,
                   const StepSums *__restrict__ sums, const StepStatus *__restrict__ status,
-                  float *__restrict__ parameters, float *__restrict__ first, float *__restrict__ second) {
+                  float *__restrict__ parameters, Moment *__restrict__ first, Moment *__restrict__ second) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (i < count && status->bad_row == kNoBadRow) {
-        parameters[i] = adam_step(parameters[i], sums->clip * gradient[i], options, *sums, &first[i], &second[i]);
+        parameters[i] =
+            adam_step(parameters[i], sums->clip * gradient[i], options, *sums, first, second, sums->encoder_seed, i);
     }
 }
 
@@ -94,10 +102,11 @@ __device__ inline void scale_row(float *row, int64_t d_in, double factor) {
     }
 }
 
+template <typename Moment>
 __global__ void __launch_bounds__(kThreads)
     update_decoder_kernel(const float *__restrict__ gradients, int64_t d_in, AdamOptions options,
                           const StepSums *__restrict__ sums, const StepStatus *__restrict__ status,
-                          float *__restrict__ w_dec, float *__restrict__ first, float *__restrict__ second) {
+                          float *__restrict__ w_dec, Moment *__restrict__ first, Moment *__restrict__ second) {
     if (status->bad_row != kNoBadRow) {
         return;
     }
@@ -116,8 +125,8 @@ __global__ void __launch_bounds__(kThreads)
         along = block_sum(along) * inverse * inverse;
     }
     for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
-        row[i] = adam_step(row[i], sums->clip * gradient[i] - along * row[i], options, *sums, &first[start + i],
-                           &second[start + i]);
+        row[i] = adam_step(row[i], sums->clip * gradient[i] - along * row[i], options, *sums, first, second,
+                           sums->decoder_seed, start + i);
     }
     if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
         scale_row(row, d_in, inverse_norm(row, d_in));

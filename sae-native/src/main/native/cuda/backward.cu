@@ -9,14 +9,18 @@ cudaError_t launch_latent_gradient(const int *indices, const float *values, int6
 }
 
 cudaError_t launch_weight_gradient(const SparseList &kept, const SparseList &aux, const float *input, int64_t d_in,
-                                   int64_t d_sae, float *dw_enc, float *dw_dec, float *db_enc, cudaStream_t stream) {
-    return launch(weight_gradient_kernel, d_sae, stream, kept, aux, input, d_in, dw_enc, dw_dec, db_enc);
+                                   int64_t d_sae, bool add, float *dw_enc, float *dw_dec, float *db_enc,
+                                   cudaStream_t stream) {
+    return launch(weight_gradient_kernel, d_sae, stream, kept, aux, input, d_in, add, dw_enc, dw_dec, db_enc);
 }
 
-cudaError_t launch_decoder_bias_gradient(const double *outputs, const double *through_encoder, int64_t d_in,
+template <typename Output>
+cudaError_t launch_decoder_bias_gradient(const Output *outputs, const double *through_encoder, int64_t d_in,
                                          float *db_dec, cudaStream_t stream) {
-    return launch(decoder_bias_gradient_kernel, divide_up(d_in, kThreads), stream, outputs, through_encoder, d_in,
-                  db_dec);
+    return launch(decoder_bias_gradient_kernel<Output>, divide_up(d_in, kThreads), stream, outputs, through_encoder,
+                  d_in, db_dec);
 }
+template cudaError_t launch_decoder_bias_gradient(const double *, const double *, int64_t, float *, cudaStream_t);
+template cudaError_t launch_decoder_bias_gradient(const float *, const double *, int64_t, float *, cudaStream_t);
 
 } // namespace sae::cuda

@@ -6,6 +6,8 @@
  *   dW_enc[j] = sum over latent j's entries of dz x[b]     (x centred where b_dec is subtracted)
  *   db_enc[j] = sum over latent j's entries of dz
  *   db_dec    = sum_b g[b] - sum_j db_enc[j] W_enc[j]      (the second term where b_dec is subtracted; losses.cuh sums)
+ *   With `add` dW and db_enc are added to what is there, from the second part of a batch on; latents without entries
+ *   then cost nothing.
  *
  * in:  g float32 [rows, d_in] of the reconstruction and of the auxiliary part, W_dec float32 [d_sae, d_in],
  *      indices, values [rows, k], lists by latent (csc.cuh)
@@ -79,19 +81,24 @@ __device__ inline float list_sum(const SparseList &list, int64_t begin, int64_t 
 }
 
 __global__ void __launch_bounds__(kThreads)
-    weight_gradient_kernel(SparseList kept, SparseList aux, const float *__restrict__ input, int64_t d_in,
+    weight_gradient_kernel(SparseList kept, SparseList aux, const float *__restrict__ input, int64_t d_in, bool add,
                            float *__restrict__ dw_enc, float *__restrict__ dw_dec, float *__restrict__ db_enc) {
     const int64_t latent = blockIdx.x;
     const int64_t kept_begin = kept.offsets[latent];
     const int64_t kept_end = kept.offsets[latent + 1];
     const int64_t aux_begin = aux.offsets == nullptr ? 0 : aux.offsets[latent];
     const int64_t aux_end = aux.offsets == nullptr ? 0 : aux.offsets[latent + 1];
+    if (add && kept_begin == kept_end && aux_begin == aux_end) {
+        return;
+    }
     for (int64_t column = threadIdx.x; column < d_in; column += kThreads) {
         const int64_t at = latent * d_in + column;
-        dw_dec[at] = list_sum(kept, kept_begin, kept_end, kept.values, kept.gradient, d_in, column) +
-                     list_sum(aux, aux_begin, aux_end, aux.values, aux.gradient, d_in, column);
-        dw_enc[at] = list_sum(kept, kept_begin, kept_end, kept.dz, input, d_in, column) +
-                     list_sum(aux, aux_begin, aux_end, aux.dz, input, d_in, column);
+        const float decoder = list_sum(kept, kept_begin, kept_end, kept.values, kept.gradient, d_in, column) +
+                              list_sum(aux, aux_begin, aux_end, aux.values, aux.gradient, d_in, column);
+        const float encoder = list_sum(kept, kept_begin, kept_end, kept.dz, input, d_in, column) +
+                              list_sum(aux, aux_begin, aux_end, aux.dz, input, d_in, column);
+        dw_dec[at] = add ? dw_dec[at] + decoder : decoder;
+        dw_enc[at] = add ? dw_enc[at] + encoder : encoder;
     }
     if (threadIdx.x == 0) {
         double sum = 0.0;
@@ -101,13 +108,15 @@ __global__ void __launch_bounds__(kThreads)
         for (int64_t at = aux_begin; at < aux_end; at++) {
             sum += aux.dz[aux.order[at]];
         }
-        db_enc[latent] = static_cast<float>(sum);
+        const auto bias = static_cast<float>(sum); // as it would be added from another trainer
+        db_enc[latent] = add ? db_enc[latent] + bias : bias;
     }
 }
 
 /* db_dec = outputs - through_encoder (null: none) */
+template <typename Output>
 __global__ void __launch_bounds__(kThreads)
-    decoder_bias_gradient_kernel(const double *__restrict__ outputs, const double *__restrict__ through_encoder,
+    decoder_bias_gradient_kernel(const Output *__restrict__ outputs, const double *__restrict__ through_encoder,
                                  int64_t d_in, float *__restrict__ db_dec) {
     const int64_t column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (column < d_in) {

@@ -3,15 +3,14 @@
 
 namespace sae::cuda {
 
-cudaError_t launch_dead(const DeadRule &rule, const int64_t *offsets, int64_t rows, int64_t d_sae,
-                        const StepStatus *status, int64_t *idle_batches, int64_t *idle_rows, int *in_block,
+cudaError_t launch_dead(const DeadRule &rule, const Firing &firing, int64_t rows, int64_t d_sae,
+                        const StepStatus *status, const IdleCounters &idle, const IdleCounters &counted, int *in_block,
                         const DeadLatents &out, cudaStream_t stream) {
     const int64_t blocks = divide_up(d_sae, kThreads);
-    const cudaError_t error = launch(count_idle_kernel, blocks, stream, rule, offsets, d_sae, rows, status,
-                                     idle_batches, idle_rows, in_block);
-    return error != cudaSuccess
-               ? error
-               : launch(list_dead_kernel, blocks, stream, rule, d_sae, idle_batches, idle_rows, in_block, blocks, out);
+    const cudaError_t error =
+        launch(count_idle_kernel, blocks, stream, rule, firing, d_sae, rows, status, idle, counted, in_block);
+    return error != cudaSuccess ? error
+                                : launch(list_dead_kernel, blocks, stream, rule, d_sae, counted, in_block, blocks, out);
 }
 
 cudaError_t launch_gate_dead(const int *only_if, const DeadLatents &dead, cudaStream_t stream) {

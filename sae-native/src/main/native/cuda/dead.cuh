@@ -1,14 +1,17 @@
 /*
  * dead.cuh: how long each latent has been idle, and the list of the dead.
  *
- *   fired[j]        = latent j's list of this batch is not empty (csc.cuh)
- *   idle_batches[j] = fired[j] ? 0 : idle_batches[j] + 1
- *   idle_rows[j]    = fired[j] ? 0 : idle_rows[j] + rows
- *   dead[j]         = (after_batches > 0 and idle_batches[j] >= after_batches)
- *                     or (after_rows > 0 and idle_rows[j] >= after_rows)
+ *   fired[j]           = latent j's list of this batch is not empty (csc.cuh)
+ *                        or its list of a part of this step before was not (record)
+ *   counted batches[j] = fired[j] ? 0 : idle batches[j] + 1
+ *   counted rows[j]    = fired[j] ? 0 : idle rows[j] + rows
+ *   dead[j]            = (after_batches > 0 and counted batches[j] >= after_batches)
+ *                        or (after_rows > 0 and counted rows[j] >= after_rows)
  *
- * in:  offsets int64 [d_sae + 1], status (no change of the counters when it has a bad row)
- * out: idle_batches and idle_rows int64 [d_sae]; dead_list int32 [d_sae]: the dead in ascending order; dead_rank int32
+ * A part counts into scratch, with the rows of the step so far; the whole batch counts in place.
+ *
+ * in:  offsets int64 [d_sae + 1], status (no change of the counters when it has a bad row), idle counters int64 [d_sae]
+ * out: record uint8 [d_sae]; counted int64 [d_sae]; dead_list int32 [d_sae]: the dead in ascending order; dead_rank int32
  *      [d_sae]: a latent's place in that list, -1 while it lives; counts int32 [1 + parts]: the number of the dead, then
  *      how many of them are in each part of `part` neighbours of the list
  * gate: after those, the parts' numbers again for a pass that *only_if asks for; 0 where it does not
@@ -32,23 +35,32 @@ __device__ inline bool is_dead(const DeadRule &rule, int64_t idle_batches, int64
            (rule.after_rows > 0 && idle_rows >= rule.after_rows);
 }
 
+/* Whether a latent has fired in this step so far; keeps the record. */
+__device__ inline bool fires(const Firing &firing, int64_t latent) {
+    bool fired = firing.offsets != nullptr && firing.offsets[latent + 1] > firing.offsets[latent];
+    if (firing.record != nullptr) {
+        fired = fired || (!firing.first && firing.record[latent] != 0);
+        firing.record[latent] = fired ? 1 : 0;
+    }
+    return fired;
+}
+
 __global__ void __launch_bounds__(kThreads)
-    count_idle_kernel(DeadRule rule, const int64_t *__restrict__ offsets, int64_t d_sae, int64_t rows,
-                      const StepStatus *status, int64_t *__restrict__ idle_batches, int64_t *__restrict__ idle_rows,
-                      int *__restrict__ in_block) {
+    count_idle_kernel(DeadRule rule, Firing firing, int64_t d_sae, int64_t rows, const StepStatus *status,
+                      IdleCounters idle, IdleCounters counted, int *__restrict__ in_block) {
     const int64_t latent = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     bool dead = false;
     if (latent < d_sae) {
-        int64_t batches = idle_batches[latent];
-        int64_t idle = idle_rows[latent];
+        int64_t batches = idle.batches[latent];
+        int64_t idle_rows = idle.rows[latent];
         if (status->bad_row == kNoBadRow) {
-            const bool fired = offsets[latent + 1] > offsets[latent];
+            const bool fired = fires(firing, latent);
             batches = fired ? 0 : batches + 1;
-            idle = fired ? 0 : idle + rows;
-            idle_batches[latent] = batches;
-            idle_rows[latent] = idle;
+            idle_rows = fired ? 0 : idle_rows + rows;
         }
-        dead = is_dead(rule, batches, idle);
+        counted.batches[latent] = batches;
+        counted.rows[latent] = idle_rows;
+        dead = is_dead(rule, batches, idle_rows);
     }
     const double count = block_sum(dead ? 1.0 : 0.0);
     if (threadIdx.x == 0) {
@@ -57,19 +69,18 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    list_dead_kernel(DeadRule rule, int64_t d_sae, const int64_t *__restrict__ idle_batches,
-                     const int64_t *__restrict__ idle_rows, const int *__restrict__ in_block, int64_t blocks,
-                     DeadLatents out) {
+    list_dead_kernel(DeadRule rule, int64_t d_sae, IdleCounters counted, const int *__restrict__ in_block,
+                     int64_t blocks, DeadLatents out) {
     __shared__ int flags[kThreads];
     const int thread = static_cast<int>(threadIdx.x);
     const int64_t latent = static_cast<int64_t>(blockIdx.x) * kThreads + thread;
-    const bool dead = latent < d_sae && is_dead(rule, idle_batches[latent], idle_rows[latent]);
+    const bool dead = latent < d_sae && is_dead(rule, counted.batches[latent], counted.rows[latent]);
     flags[thread] = dead ? 1 : 0;
-    double counted = 0.0;
+    double before = 0.0;
     for (int64_t block = thread; block < blockIdx.x; block += kThreads) {
-        counted += in_block[block];
+        before += in_block[block];
     }
-    const int before_block = static_cast<int>(block_sum(counted)); // an exact integer; its barriers show the flags
+    const int before_block = static_cast<int>(block_sum(before)); // an exact integer; its barriers show the flags
     int rank = before_block;
     for (int other = 0; other < thread; other++) {
         rank += flags[other];

@@ -220,6 +220,7 @@ struct Context {
     bool fused_step = true;        // option step
     bool graphs = true;            // option graph
     bool bf16_moments = false;     // option moments
+    uint64_t asked_peers = 0;      // a bit for each device that copies have come from (replicas.cu)
     Scratch scratch;
 
     void activate() const { check(cudaSetDevice(device), "choosing the device"); }
@@ -279,32 +280,34 @@ struct Params {
     }
 };
 
-/* Where the device reads or writes a buffer of n elements: the buffer itself, or its copy in scratch when it is pinned
- * host memory. `upload` and `download` move what is pinned; they do nothing for device memory. */
+/* Where the device reads or writes elements [first, first + n) of a buffer: the buffer itself, or its copy in scratch when
+ * it is pinned host memory. `upload` and `download` move what is pinned; they do nothing for device memory. */
 template <typename T>
 struct Staged {
     T *address;
     const Buffer &buffer;
+    int64_t first;
     int64_t count;
 
-    Staged(Carver &carver, const Buffer &from, int64_t n)
-        : address(is_uploaded(from, n)     ? from.copy.as<T>()
-                  : from.place == SAE_HOST ? carver.take<T>(n)
-                                           : static_cast<T *>(from.address)),
-          buffer(from), count(n) {}
+    Staged(Carver &carver, const Buffer &from, int64_t n, int64_t first_ = 0)
+        : address(is_uploaded(from, first_ + n) ? from.copy.as<T>() + first_
+                  : from.place == SAE_HOST      ? carver.take<T>(n)
+                                                : static_cast<T *>(from.address) + first_),
+          buffer(from), first(first_), count(n) {}
 
     const T *upload() const {
-        if (is_uploaded(buffer, count)) {
+        if (is_uploaded(buffer, first + count)) {
             buffer.arrived.wait_on(buffer.context->stream);
             buffer.read_since = true;
         } else {
-            copy(address, buffer.address, cudaMemcpyHostToDevice, "copying an input to the device");
+            copy(address, whole(), cudaMemcpyHostToDevice, "copying an input to the device");
         }
         return address;
     }
-    void download() const { copy(buffer.address, address, cudaMemcpyDeviceToHost, "copying an output to the host"); }
+    void download() const { copy(whole(), address, cudaMemcpyDeviceToHost, "copying an output to the host"); }
 
   private:
+    T *whole() const { return static_cast<T *>(buffer.address) + first; } // where the elements are in the buffer
     static bool is_uploaded(const Buffer &from, int64_t n) {
         return n * static_cast<int64_t>(sizeof(T)) <= from.uploaded;
     }

@@ -133,7 +133,7 @@ void require_size(int64_t rows, int64_t k) {
 
 std::string nonfinite_text(int row, int64_t rows) {
     return "expected finite activations, got NaN or infinity in row " + std::to_string(row) + " of " +
-           std::to_string(rows);
+           (rows == 0 ? "a part of the step" : std::to_string(rows));
 }
 
 void clear_bad_row(const Context &context, int *bad_row) {

@@ -30,11 +30,20 @@ struct Gathered {
 
 /* ---- what a step keeps on the device ---- */
 
+struct StepTotals { // of a batch, or of several parts of one; losses times a weight
+    double reconstruction;
+    double aux;
+    double active;
+    double squared_error;
+    double variance;
+};
+
 struct StepStatus {  // of a trainer
-    int bad_row;     // first row of this batch with NaN or infinity; kNoBadRow: none
+    int bad_row;     // first row of this batch, or of a part of it, with NaN or infinity; kNoBadRow: none
     int refused_row; // the same of the last batch that was refused, until trainer_stats reports it
     int64_t steps;   // SAE_STATE_STEPS
     double stats[SAE_STAT_COUNT];
+    StepTotals parts; // of this step so far, weighted by rows; the fused step has none
 };
 
 struct StepSums { // of one step
@@ -116,7 +125,16 @@ cudaError_t launch_error(const int *indices, const float *values, int64_t rows, 
 cudaError_t launch_residual(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
                             const float *error, int64_t d_in, float *residual, cudaStream_t stream);
 
-/* dead.cuh: in_block is scratch [divide_up(m, kThreads)] */
+/* dead.cuh: in_block is scratch [divide_up(m, kThreads)]; `idle` is read and `counted` written, which may be the same */
+struct Firing {
+    const int64_t *offsets; // lists of this batch or part; null: the record says all
+    unsigned char *record;  // [m] whether a latent has fired in this step's parts so far; null: a step is one batch
+    bool first;             // part of the step: what the record holds is void
+};
+struct IdleCounters {
+    int64_t *batches; // [m]
+    int64_t *rows;    // [m]
+};
 struct DeadRule { // 0: off
     int64_t after_batches;
     int64_t after_rows;
@@ -128,8 +146,8 @@ struct DeadLatents {
     int64_t part; // dead latents in a part
     int64_t parts;
 };
-cudaError_t launch_dead(const DeadRule &rule, const int64_t *offsets, int64_t rows, int64_t d_sae,
-                        const StepStatus *status, int64_t *idle_batches, int64_t *idle_rows, int *in_block,
+cudaError_t launch_dead(const DeadRule &rule, const Firing &firing, int64_t rows, int64_t d_sae,
+                        const StepStatus *status, const IdleCounters &idle, const IdleCounters &counted, int *in_block,
                         const DeadLatents &out, cudaStream_t stream);
 /* the parts' counts once more, for a pass that is made only if *only_if */
 cudaError_t launch_gate_dead(const int *only_if, const DeadLatents &dead, cudaStream_t stream);
@@ -144,8 +162,9 @@ cudaError_t launch_column_sums(const float *a, const float *weights, int64_t row
 cudaError_t launch_squares_about(const float *a, const double *column_sums, int64_t rows, int64_t columns,
                                  double *squares, double *total, cudaStream_t stream);
 cudaError_t launch_count_active(const float *values, int64_t entries, double *total, cudaStream_t stream);
-cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead, StepSums *sums,
-                          StepStatus *status, cudaStream_t stream);
+/* of a part, whose weight is its rows */
+cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead, bool first,
+                          StepSums *sums, StepStatus *status, cudaStream_t stream);
 cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t count, float *error, float *residual,
                                    cudaStream_t stream);
 
@@ -167,23 +186,34 @@ cudaError_t launch_csc(const int *indices, const float *values, int64_t entries,
 cudaError_t launch_latent_gradient(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
                                    const float *gradient, int64_t d_in, float *dz, cudaStream_t stream);
 cudaError_t launch_weight_gradient(const SparseList &kept, const SparseList &aux, const float *input, int64_t d_in,
-                                   int64_t d_sae, float *dw_enc, float *dw_dec, float *db_enc, cudaStream_t stream);
-cudaError_t launch_decoder_bias_gradient(const double *outputs, const double *through_encoder, int64_t d_in,
+                                   int64_t d_sae, bool add, float *dw_enc, float *dw_dec, float *db_enc,
+                                   cudaStream_t stream);
+template <typename Output> // double or float
+cudaError_t launch_decoder_bias_gradient(const Output *outputs, const double *through_encoder, int64_t d_in,
                                          float *db_dec, cudaStream_t stream);
+
+/* accumulate.cuh: into = from, or into += from */
+template <typename From> // double or float
+cudaError_t launch_put(const From *from, int64_t count, bool add, float *into, cudaStream_t stream);
+cudaError_t launch_put_fired(const unsigned char *from, int64_t count, bool add, unsigned char *into,
+                             cudaStream_t stream);
+cudaError_t launch_put_totals(const StepStatus *from, bool add, StepStatus *into, cudaStream_t stream);
 
 /* ---- update: adam.cuh ---- */
 
 /* partials [kSquareBlocks] */
 cudaError_t launch_squares(const float *gradient, int64_t count, double *partials, cudaStream_t stream);
-/* partials [count]; count 0: clipping is off */
-cudaError_t launch_prepare_update(const double *partials, int64_t count, const AdamOptions &options, StepSums *sums,
-                                  StepStatus *status, cudaStream_t stream);
+/* partials [count]; count 0: clipping is off. Gradients are weighted by rows, of which there are so many. */
+cudaError_t launch_prepare_update(const double *partials, int64_t count, int64_t rows, const int *n_dead,
+                                  const AdamOptions &options, StepSums *sums, StepStatus *status, cudaStream_t stream);
+template <typename Moment> // float or Bf16
 cudaError_t launch_update(const float *gradient, int64_t count, const AdamOptions &options, const StepSums *sums,
-                          const StepStatus *status, float *parameters, float *first, float *second,
+                          const StepStatus *status, float *parameters, Moment *first, Moment *second,
                           cudaStream_t stream);
+template <typename Moment>
 cudaError_t launch_update_decoder(const float *gradient, int64_t d_in, int64_t d_sae, const AdamOptions &options,
-                                  const StepSums *sums, const StepStatus *status, float *w_dec, float *first,
-                                  float *second, cudaStream_t stream);
+                                  const StepSums *sums, const StepStatus *status, float *w_dec, Moment *first,
+                                  Moment *second, cudaStream_t stream);
 
 /* ---- the fused step ---- */
 
@@ -317,6 +347,7 @@ struct ClipBound {
     bool subtract_b_dec, train_decoder, train_b_enc;
     const double *weight_squares; // [2]: of W_enc and of W_dec
 };
+/* Sets lr in sums, and that there is no bad row in status; either may be null. */
 cudaError_t launch_begin_step(double lr, StepSums *sums, StepStatus *status, cudaStream_t stream);
 /* partials: scratch [2, kSquareBlocks]; weight_squares [2]: of W_enc and W_dec, `count` elements each */
 cudaError_t launch_weight_squares(const float *w_enc, const float *w_dec, int64_t count, double *partials,

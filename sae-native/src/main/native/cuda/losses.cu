@@ -27,10 +27,10 @@ cudaError_t launch_count_active(const float *values, int64_t entries, double *to
     return launch(count_active_kernel, 1, stream, values, entries, total);
 }
 
-cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead, StepSums *sums,
-                          StepStatus *status, cudaStream_t stream) {
-    return launch(scales_kernel, 1, stream, options, static_cast<double>(rows), static_cast<double>(d_in), n_dead, sums,
-                  status);
+cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead, bool first,
+                          StepSums *sums, StepStatus *status, cudaStream_t stream) {
+    return launch(scales_kernel, 1, stream, options, static_cast<double>(rows), static_cast<double>(d_in), n_dead,
+                  first, sums, status);
 }
 
 cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t count, float *error, float *residual,

@@ -8,7 +8,7 @@
  *                                         | / sum (e - mean e)^2                                   (SAE_OPT_AUX_NORM)
  *   share = min(1, n_dead / aux_k) with SAE_OPT_AUX_SCALE_BY_DEAD, else 1; aux = 0 without dead latents
  *   output gradient: dL/dx_hat = 2 main e + (detach ? 0 : 2 aux r),  dL/d(z_aux W_dec) = 2 aux r
- *   A ratio over no variance counts as 0.
+ *   A ratio over no variance counts as 0. In the plain step main and aux are times B, so that parts of a batch add up.
  *
  * in and out: float32 [rows, d_in] matrices, double sums. Bytes: 4 rows d_in a pass.
  * Launch: column sums: a block per 256 columns and kChunk rows, then a thread per column over the chunks; row squares: a
@@ -103,11 +103,13 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-__global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead, StepSums *sums,
-                              StepStatus *status) {
+__global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead, bool first,
+                              StepSums *sums, StepStatus *status) {
     if (threadIdx.x == 0) {
         set_scales(options, rows, d_in, *n_dead, sums);
-        set_statistics(*sums, rows, *n_dead, status);
+        sums->error_scale *= rows;
+        sums->aux_scale *= rows;
+        status->parts = first ? totals(*sums) : status->parts + totals(*sums);
     }
 }
 

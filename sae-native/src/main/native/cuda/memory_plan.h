@@ -5,8 +5,11 @@
  *   shadow         2 d_sae D + 12 (d_sae + G + 1)     of W_enc in bfloat16, where the encoder screens or precision=bf16;
  *                  D = d_in rounded up to 64, G = d_sae / 256 rounded up
  *                  2 d_sae D more of W_dec with precision=bf16
- *   trainer        2 T (2 d_sae d_in) + 8 (d_sae + d_in) + 16 d_sae                   T = 4, or 2 with moments=bf16
- *                  + 4 (2 d_sae d_in + d_sae + d_in) of gradients for the plain step alone
+ *   trainer        2 T (2 d_sae d_in) + 8 (d_sae + d_in)      of moments: T = 4, or 2 with moments=bf16; none with
+ *                                                             SAE_GRADIENTS_ONLY
+ *                  4 (2 d_sae d_in + d_sae + d_in) + d_sae    of gradients: for the plain step, and with
+ *                                                             SAE_GRADIENTS_KEPT and SAE_GRADIENTS_ONLY
+ *                  16 d_sae                                   of counters
  *
  * A step's scratch does not grow with d_sae d_in, but for 4 d_in min(d_sae / 8, 8192) bytes (step_fused.cu).
  */
@@ -25,17 +28,19 @@ constexpr int64_t shadow_bytes(int64_t d_in, int64_t d_sae) {
     return rounded_bytes(d_in, d_sae) + 12 * (d_sae + (d_sae + 255) / 256 + 1);
 }
 
-constexpr int64_t trainer_bytes(int64_t d_in, int64_t d_sae, bool bf16_moments, bool fused) {
-    const int64_t moments = 2 * (bf16_moments ? 2 : 4) * 2 * d_sae * d_in + 8 * (d_sae + d_in);
+/* moment_width: 4, 2, or 0 without moments */
+constexpr int64_t trainer_bytes(int64_t d_in, int64_t d_sae, int64_t moment_width, bool gradients) {
+    const int64_t moments = moment_width == 0 ? 0 : 2 * moment_width * 2 * d_sae * d_in + 8 * (d_sae + d_in);
     const int64_t counters = 16 * d_sae;
-    return moments + counters + (fused ? 0 : params_bytes(d_in, d_sae));
+    return moments + counters + (gradients ? params_bytes(d_in, d_sae) + d_sae : 0);
 }
 
 /* d_sae 2^20 at d_in 4096: 34.4 GB of parameters, 8.6 GB of shadow, 68.7 GB of float32 moments, 34.4 GB of bfloat16 ones. */
 static_assert(params_bytes(4096, 1 << 20) == 34363949056);
 static_assert(shadow_bytes(4096, 1 << 20) == 8602566668);
-static_assert(trainer_bytes(4096, 1 << 20, false, true) == 68744675328);
-static_assert(trainer_bytes(4096, 1 << 20, true, true) == 34384936960);
+static_assert(trainer_bytes(4096, 1 << 20, 4, false) == 68744675328);
+static_assert(trainer_bytes(4096, 1 << 20, 2, false) == 34384936960);
+static_assert(trainer_bytes(4096, 1 << 20, 0, true) == 34381774848);
 
 } // namespace sae::cuda::memory
 #endif

@@ -61,6 +61,7 @@ void mark_changed(const Params &params);
 /* Rows that one call can take: row numbers and entries are 32-bit on the device. */
 void require_size(int64_t rows, int64_t k);
 
+/* rows 0: of a part of a step, it is not known which */
 std::string nonfinite_text(int row, int64_t rows);
 
 /* The first bad row, an int on the device. read_bad_row waits for everything before it. */
@@ -96,6 +97,10 @@ sae_status gather_rows(void *context, void *from, int64_t from_rows, int64_t col
 
 sae_status trainer_create(void *params, const double *options, void **trainer, int64_t *live_bytes);
 sae_status train_step(void *trainer, void *x, int64_t rows, double lr);
+sae_status train_accumulate(void *trainer, void *x, int64_t first, int64_t rows, int64_t pending);
+sae_status train_apply(void *trainer, int64_t pending, double lr);
+sae_status trainer_add(void *into, int64_t into_pending, void *from);
+sae_status trainer_copy(void *into, void *from);
 sae_status trainer_stats(void *trainer, double *values);
 sae_status trainer_write(void *trainer, int32_t state, int64_t first, const void *source, int64_t count);
 sae_status trainer_read(void *trainer, int32_t state, int64_t first, void *target, int64_t count);

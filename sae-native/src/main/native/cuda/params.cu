@@ -157,8 +157,8 @@ sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flag
         require_memory(memory::params_bytes(d_in, d_sae) + copies, 0,
                        "the parameters of an SAE with d_in " + std::to_string(d_in) + " and d_sae " +
                            std::to_string(d_sae) + " (a trainer takes " +
-                           std::to_string(memory::trainer_bytes(d_in, d_sae, false, true)) + " more, " +
-                           std::to_string(memory::trainer_bytes(d_in, d_sae, true, true)) + " with moments=bf16)",
+                           std::to_string(memory::trainer_bytes(d_in, d_sae, 4, false)) + " more, " +
+                           std::to_string(memory::trainer_bytes(d_in, d_sae, 2, false)) + " with moments=bf16)",
                        "a smaller d_sae, a device with more memory, or " + std::string(less) + ", which saves " +
                            std::to_string(copies) + " bytes");
         int64_t bytes = 0;

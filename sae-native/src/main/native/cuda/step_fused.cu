@@ -132,8 +132,8 @@ class FusedStep {
         check(launch_csc(s_.kept.indices, s_.kept.values, rows_ * t_.k, p_.d_sae, s_.csc, s_.kept.order, s_.kept.sorted,
                          s_.kept.offsets, stream_),
               "listing kept values by latent");
-        check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, s_.kept.offsets, rows_, p_.d_sae, t_.status(),
-                          t_.idle_batches.as<int64_t>(), t_.idle_rows.as<int64_t>(), s_.in_block, s_.dead, stream_),
+        check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, {s_.kept.offsets, nullptr, true}, rows_,
+                          p_.d_sae, t_.status(), t_.idle(), t_.idle(), s_.in_block, s_.dead, stream_),
               "counting dead latents");
         check(launch_batch_scales(t_.loss, s_.moments, rows_, p_.d_in, s_.dead.counts, s_.sums, stream_),
               "scaling the loss");

@@ -31,18 +31,31 @@ __device__ inline void set_scales(const LossOptions &options, double rows, doubl
     sums->aux_scale = 2.0 * aux;
 }
 
-/* The step's statistics from its sums; those of the last step that counted stay after a refused batch. */
-__device__ inline void set_statistics(const StepSums &sums, double rows, int n_dead, StepStatus *status) {
+/* The losses are times what the scales are times. */
+__device__ inline StepTotals totals(const StepSums &sums) {
+    return {sums.error_scale / 2.0 * sums.squared_error,
+            sums.aux_scale == 0.0 ? 0.0 : sums.aux_scale / 2.0 * sums.squared_residual, sums.active, sums.squared_error,
+            sums.variance};
+}
+
+__device__ inline StepTotals operator+(const StepTotals &a, const StepTotals &b) {
+    return {a.reconstruction + b.reconstruction, a.aux + b.aux, a.active + b.active, a.squared_error + b.squared_error,
+            a.variance + b.variance};
+}
+
+/* The step's statistics; those of the last step that counted stay after a refused batch. */
+__device__ inline void set_statistics(const StepTotals &of, double weight, double rows, int n_dead,
+                                      StepStatus *status) {
     if (status->bad_row != kNoBadRow) {
         return;
     }
     double *stats = status->stats;
-    stats[SAE_STAT_RECONSTRUCTION] = sums.error_scale / 2.0 * sums.squared_error;
-    stats[SAE_STAT_AUX] = sums.aux_scale == 0.0 ? 0.0 : sums.aux_scale / 2.0 * sums.squared_residual;
+    stats[SAE_STAT_RECONSTRUCTION] = of.reconstruction / weight;
+    stats[SAE_STAT_AUX] = of.aux / weight;
     stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
-    stats[SAE_STAT_L0] = sums.active / rows;
+    stats[SAE_STAT_L0] = of.active / rows;
     stats[SAE_STAT_DEAD] = n_dead;
-    stats[SAE_STAT_FVU] = sums.squared_error * inverse(sums.variance);
+    stats[SAE_STAT_FVU] = of.squared_error * inverse(of.variance);
 }
 
 __device__ inline double clip_factor(const AdamOptions &options, double norm) {

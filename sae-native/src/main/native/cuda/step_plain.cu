@@ -1,8 +1,12 @@
 /*
- * step_plain.cu: a training step with a kernel for each formula and every gradient in memory.
+ * step_plain.cu: a training step with a kernel for each formula and every gradient in memory. Its two halves are also what
+ * a batch in parts is made of: forward and backward for each part, one update.
  *
- * Shapes: B rows, d = d_in, m = d_sae. State: 4 (2 m d + m + d) bytes of gradients, twice that of moments, 16 m of
- * counters. Scratch of a step: about 4 B (4 d + 5 k + 5 aux_k) + 8 B max(k, aux_k) bytes and the scores of one chunk.
+ * Shapes: B rows, d = d_in, m = d_sae. State: 4 (2 m d + m + d) bytes of gradients and m of what fired, twice the former of
+ * moments (half of that with moments=bf16), 16 m of counters. Scratch of a part: about
+ * 4 B (4 d + 5 k + 5 aux_k) + 8 B max(k, aux_k) + 16 m bytes and the scores of one chunk.
+ * HBM bytes of the gradients: 8 a parameter written by a batch's first part (4) and read for the norm and by the update;
+ * 8 more a parameter of every further part whose latents have entries.
  * Deterministic: every kernel is.
  */
 #include "trainer.h"
@@ -10,7 +14,27 @@
 namespace sae::cuda {
 namespace {
 
-struct PlainScratch {
+/* What both halves need. */
+struct SumsScratch {
+    StepSums *sums;   // [1]
+    DeadLatents dead; // one part
+    int *in_block;
+    double *partials;      // column sums of up to max(B, m) rows
+    double *columns;       // [d]
+    double *squares;       // [B] of rows; then of gradients
+    float *b_dec_gradient; // [d]
+
+    SumsScratch(Carver &carver, const Params &params, int64_t rows)
+        : sums(carver.take<StepSums>(1)), dead{carver.take<int>(params.d_sae), carver.take<int>(params.d_sae),
+                                               carver.take<int>(2), params.d_sae, 1},
+          in_block(carver.take<int>(divide_up(params.d_sae, kThreads))),
+          partials(carver.take<double>(column_scratch(std::max(rows, params.d_sae), params.d_in))),
+          columns(carver.take<double>(params.d_in)),
+          squares(carver.take<double>(std::max(rows, kTensors * kSquareBlocks))),
+          b_dec_gradient(carver.take<float>(params.d_in)) {}
+};
+
+struct PartScratch {
     Staged<float> x;
     float *centred;  // [B, d]
     float *error;    // [B, d], then dL/dx_hat
@@ -20,16 +44,13 @@ struct PlainScratch {
     Kept aux;  // of width 1 and unused without the auxiliary loss
     float *aux_dz;
     Selection selection;
-    DeadLatents dead; // one part
-    int *in_block;
-    StepSums *sums;   // [1]
-    double *partials; // column sums of up to max(B, m) rows
-    double *columns;  // [2, d]
-    double *squares;  // [B] of rows; then of gradients
+    IdleCounters counted; // as if the batch ended with this part
     CscScratch csc;
+    SumsScratch shared;
 
-    PlainScratch(Carver &carver, const Trainer &trainer, int64_t rows, int64_t sort_bytes, const Buffer &buffer)
-        : x(carver, buffer, rows * trainer.params.d_in),
+    PartScratch(Carver &carver, const Trainer &trainer, int64_t first, int64_t rows, int64_t sort_bytes,
+                const Buffer &buffer)
+        : x(carver, buffer, rows * trainer.params.d_in, first * trainer.params.d_in),
           centred(carver.take<float>(trainer.params.subtract_b_dec ? rows * trainer.params.d_in : 0)),
           error(carver.take<float>(rows * trainer.params.d_in)),
           residual(trainer.aux_k > 0 ? carver.take<float>(rows * trainer.params.d_in) : nullptr),
@@ -37,27 +58,23 @@ struct PlainScratch {
           aux(carver, rows, std::max<int64_t>(trainer.aux_k, 1), trainer.params.d_sae),
           aux_dz(carver.take<float>(rows * std::max<int64_t>(trainer.aux_k, 1))),
           selection(carver, trainer.params, rows, trainer.k, std::max(trainer.k, trainer.aux_k)),
-          dead{carver.take<int>(trainer.params.d_sae), carver.take<int>(trainer.params.d_sae), carver.take<int>(2),
-               trainer.params.d_sae, 1},
-          in_block(carver.take<int>(divide_up(trainer.params.d_sae, kThreads))), sums(carver.take<StepSums>(1)),
-          partials(carver.take<double>(column_scratch(std::max(rows, trainer.params.d_sae), trainer.params.d_in))),
-          columns(carver.take<double>(2 * trainer.params.d_in)),
-          squares(carver.take<double>(std::max(rows, kTensors * kSquareBlocks))) {
-        csc = csc_arrays(carver, rows * std::max(trainer.k, trainer.aux_k), sort_bytes);
-    }
+          counted{carver.take<int64_t>(trainer.params.d_sae), carver.take<int64_t>(trainer.params.d_sae)},
+          csc(csc_arrays(carver, rows * std::max(trainer.k, trainer.aux_k), sort_bytes)),
+          shared(carver, trainer.params, rows) {}
 };
 
-/* One step: the phases in order, each a few launches on the context's stream. */
-class PlainStep {
+/* Forward and backward of a part, pending rows being those of the parts before it: the phases in order, each a few
+ * launches on the context's stream. */
+class Part {
   public:
-    PlainStep(Trainer &trainer, const PlainScratch &scratch, int64_t rows)
-        : t_(trainer), p_(trainer.params), s_(scratch), rows_(rows), stream_(trainer.params.context->stream) {}
+    Part(Trainer &trainer, const PartScratch &scratch, int64_t rows, int64_t pending)
+        : t_(trainer), p_(trainer.params), s_(scratch), sums_(scratch.shared.sums), rows_(rows), pending_(pending),
+          stream_(trainer.params.context->stream) {}
 
     void enqueue() {
         forward();
         losses();
         backward();
-        update();
     }
 
   private:
@@ -68,15 +85,17 @@ class PlainStep {
         selection.k = t_.k;
         select_latents(p_, selection, input_, nullptr, nullptr, s_.kept.indices, s_.kept.values);
         list(s_.kept);
-        check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, s_.kept.offsets, rows_, p_.d_sae, t_.status(),
-                          t_.idle_batches.as<int64_t>(), t_.idle_rows.as<int64_t>(), s_.in_block, s_.dead, stream_),
+        check(launch_dead({t_.dead_after_batches, t_.dead_after_rows},
+                          {s_.kept.offsets, t_.fired.as<unsigned char>(), pending_ == 0}, pending_ + rows_, p_.d_sae,
+                          t_.status(), t_.idle(), s_.counted, s_.shared.in_block, s_.shared.dead, stream_),
               "counting dead latents");
         check(launch_error(s_.kept.indices, s_.kept.values, rows_, t_.k, p_.tensor(SAE_W_DEC), p_.tensor(SAE_B_DEC), x_,
                            p_.d_in, s_.error, stream_),
               "reconstructing");
         if (t_.aux_k > 0) {
             selection.k = t_.aux_k;
-            select_latents(p_, selection, input_, s_.dead.list, s_.dead.counts, s_.aux.indices, s_.aux.values);
+            select_latents(p_, selection, input_, s_.shared.dead.list, s_.shared.dead.counts, s_.aux.indices,
+                           s_.aux.values);
             check(launch_residual(s_.aux.indices, s_.aux.values, rows_, t_.aux_k, p_.tensor(SAE_W_DEC), s_.error,
                                   p_.d_in, s_.residual, stream_),
                   "reconstructing from dead latents");
@@ -86,27 +105,27 @@ class PlainStep {
     /* total = the sum of squares of a matrix, about its column means if asked */
     void squares(const float *matrix, bool about_means, double *total) {
         if (about_means) {
-            check(launch_column_sums(matrix, nullptr, rows_, p_.d_in, s_.partials, s_.columns, stream_),
+            check(launch_column_sums(matrix, nullptr, rows_, p_.d_in, s_.shared.partials, s_.shared.columns, stream_),
                   "summing columns");
         }
-        check(launch_squares_about(matrix, about_means ? s_.columns : nullptr, rows_, p_.d_in, s_.squares, total,
-                                   stream_),
+        check(launch_squares_about(matrix, about_means ? s_.shared.columns : nullptr, rows_, p_.d_in, s_.shared.squares,
+                                   total, stream_),
               "summing squares");
     }
 
     void losses() {
-        squares(s_.error, false, &s_.sums->squared_error);
-        squares(x_, true, &s_.sums->variance);
+        squares(s_.error, false, &sums_->squared_error);
+        squares(x_, true, &sums_->variance);
         if (t_.aux_k > 0) {
-            squares(s_.residual, false, &s_.sums->squared_residual);
+            squares(s_.residual, false, &sums_->squared_residual);
             if (t_.loss.aux_norm == SAE_AUX_RESIDUAL_VARIANCE) {
-                squares(s_.error, true, &s_.sums->residual_variance);
+                squares(s_.error, true, &sums_->residual_variance);
             }
         }
-        check(launch_count_active(s_.kept.values, rows_ * t_.k, &s_.sums->active, stream_), "counting kept values");
-        check(launch_scales(t_.loss, rows_, p_.d_in, s_.dead.counts, s_.sums, t_.status(), stream_),
+        check(launch_count_active(s_.kept.values, rows_ * t_.k, &sums_->active, stream_), "counting kept values");
+        check(launch_scales(t_.loss, rows_, p_.d_in, s_.shared.dead.counts, pending_ == 0, sums_, t_.status(), stream_),
               "adding up the loss");
-        check(launch_output_gradient(s_.sums, t_.aux_detach, rows_ * p_.d_in, s_.error, s_.residual, stream_),
+        check(launch_output_gradient(sums_, t_.aux_detach, rows_ * p_.d_in, s_.error, s_.residual, stream_),
               "differentiating the loss");
     }
 
@@ -132,23 +151,46 @@ class PlainStep {
             list(s_.aux);
             aux = flow_back(s_.aux, s_.residual, s_.aux_dz);
         }
-        check(launch_weight_gradient(kept, aux, input_, p_.d_in, p_.d_sae, gradient(SAE_W_ENC), gradient(SAE_W_DEC),
-                                     gradient(SAE_B_ENC), stream_),
+        const bool add = pending_ > 0;
+        check(launch_weight_gradient(kept, aux, input_, p_.d_in, p_.d_sae, add, gradient(SAE_W_ENC),
+                                     gradient(SAE_W_DEC), gradient(SAE_B_ENC), stream_),
               "differentiating weights");
-        double *outputs = s_.columns;
-        double *through_encoder = p_.subtract_b_dec ? s_.columns + p_.d_in : nullptr;
-        check(launch_column_sums(s_.error, nullptr, rows_, p_.d_in, s_.partials, outputs, stream_),
+        check(launch_column_sums(s_.error, nullptr, rows_, p_.d_in, s_.shared.partials, s_.shared.columns, stream_),
               "differentiating the decoder's bias");
+        check(launch_put(s_.shared.columns, p_.d_in, add, gradient(SAE_B_DEC), stream_),
+              "differentiating the decoder's bias");
+    }
+
+    Trainer &t_;
+    const Params &p_;
+    const PartScratch &s_;
+    StepSums *sums_;
+    const int64_t rows_;
+    const int64_t pending_;
+    const cudaStream_t stream_;
+    const float *x_ = nullptr;
+    const float *input_ = nullptr; // what the encoder sees: x or x - b_dec
+};
+
+/* What follows when the gradients of all rows are there. */
+class Update {
+  public:
+    Update(Trainer &trainer, const SumsScratch &scratch, int64_t rows)
+        : t_(trainer), p_(trainer.params), s_(scratch), rows_(rows), stream_(trainer.params.context->stream) {}
+
+    void enqueue() {
+        check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, {nullptr, t_.fired.as<unsigned char>(), false},
+                          rows_, p_.d_sae, t_.status(), t_.idle(), t_.idle(), s_.in_block, s_.dead, stream_),
+              "counting dead latents");
+        double *through_encoder = p_.subtract_b_dec ? s_.columns : nullptr;
         if (through_encoder != nullptr) {
             check(launch_column_sums(p_.tensor(SAE_W_ENC), gradient(SAE_B_ENC), p_.d_sae, p_.d_in, s_.partials,
                                      through_encoder, stream_),
                   "differentiating the encoder's input");
         }
-        check(launch_decoder_bias_gradient(outputs, through_encoder, p_.d_in, gradient(SAE_B_DEC), stream_),
+        check(launch_decoder_bias_gradient(t_.gradients[SAE_B_DEC].as<const float>(), through_encoder, p_.d_in,
+                                           s_.b_dec_gradient, stream_),
               "differentiating the decoder's bias");
-    }
-
-    void update() {
         int64_t partials = 0;
         for (int32_t tensor = 0; tensor < kTensors && t_.adam.clip_norm > 0.0; tensor++) {
             if (t_.trains(tensor)) {
@@ -157,47 +199,85 @@ class PlainStep {
                 partials += kSquareBlocks;
             }
         }
-        check(launch_prepare_update(s_.squares, partials, t_.adam, s_.sums, t_.status(), stream_),
-              "preparing the update");
+        check(
+            launch_prepare_update(s_.squares, partials, rows_, s_.dead.counts, t_.adam, s_.sums, t_.status(), stream_),
+            "preparing the update");
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
-            if (!t_.trains(tensor)) {
-                continue;
+            if (t_.trains(tensor)) {
+                t_.narrow_moments(tensor) ? step<Bf16>(tensor) : step<float>(tensor);
             }
-            float *first = t_.first[tensor].as<float>();
-            float *second = t_.second[tensor].as<float>();
-            check(tensor == SAE_W_DEC ? launch_update_decoder(gradient(tensor), p_.d_in, p_.d_sae, t_.adam, s_.sums,
-                                                              t_.status(), p_.tensor(tensor), first, second, stream_)
-                                      : launch_update(gradient(tensor), p_.elements(tensor), t_.adam, s_.sums,
-                                                      t_.status(), p_.tensor(tensor), first, second, stream_),
-                  "updating parameters");
         }
+    }
+
+  private:
+    const float *gradient(int32_t tensor) const {
+        return tensor == SAE_B_DEC ? s_.b_dec_gradient : t_.gradients[tensor].as<const float>();
+    }
+
+    template <typename Moment>
+    void step(int32_t tensor) const {
+        auto *first = t_.first[tensor].as<Moment>();
+        auto *second = t_.second[tensor].as<Moment>();
+        check(tensor == SAE_W_DEC ? launch_update_decoder(gradient(tensor), p_.d_in, p_.d_sae, t_.adam, s_.sums,
+                                                          t_.status(), p_.tensor(tensor), first, second, stream_)
+                                  : launch_update(gradient(tensor), p_.elements(tensor), t_.adam, s_.sums, t_.status(),
+                                                  p_.tensor(tensor), first, second, stream_),
+              "updating parameters");
     }
 
     Trainer &t_;
     const Params &p_;
-    const PlainScratch &s_;
+    const SumsScratch &s_;
     const int64_t rows_;
     const cudaStream_t stream_;
-    const float *x_ = nullptr;
-    const float *input_ = nullptr; // what the encoder sees: x or x - b_dec
 };
+
+PartScratch part_scratch(const Trainer &trainer, const Buffer &x, int64_t first, int64_t rows) {
+    const int64_t d_sae = trainer.params.d_sae;
+    const int64_t bytes =
+        std::max(sort_bytes(rows, trainer.k, d_sae), sort_bytes(rows, std::max<int64_t>(trainer.aux_k, 1), d_sae));
+    return trainer.params.context->scratch.make<PartScratch>(trainer, first, rows, bytes, x);
+}
+
+void parameters_changed(const Params &params) {
+    params.weight_squares_stale = true;
+    mark_changed(params);
+}
 
 } // namespace
 
 void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     Context &context = *trainer.params.context;
-    const int64_t d_sae = trainer.params.d_sae;
-    const int64_t bytes =
-        std::max(sort_bytes(rows, trainer.k, d_sae), sort_bytes(rows, std::max<int64_t>(trainer.aux_k, 1), d_sae));
-    const auto scratch = context.scratch.make<PlainScratch>(trainer, rows, bytes, x);
+    const PartScratch scratch = part_scratch(trainer, x, 0, rows);
     const float *at = scratch.x.upload();
     refresh_shadow(trainer.params);
-    check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "beginning a step");
-    trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
-                       [&] { PlainStep(trainer, scratch, rows).enqueue(); });
+    check(launch_begin_step(lr, scratch.shared.sums, trainer.status(), context.stream), "beginning a step");
+    trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()}, [&] {
+        Part(trainer, scratch, rows, 0).enqueue();
+        Update(trainer, scratch.shared, rows).enqueue();
+    });
     x.mark_read();
-    trainer.params.weight_squares_stale = true;
-    mark_changed(trainer.params);
+    parameters_changed(trainer.params);
+}
+
+/* Parts are launched kernel by kernel: a graph would be one of many, since each part lies elsewhere. */
+void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending) {
+    const PartScratch scratch = part_scratch(trainer, x, first, rows);
+    scratch.x.upload();
+    refresh_shadow(trainer.params);
+    if (pending == 0) {
+        check(launch_begin_step(0.0, nullptr, trainer.status(), trainer.params.context->stream), "beginning a step");
+    }
+    Part(trainer, scratch, rows, pending).enqueue();
+    x.mark_read();
+}
+
+void apply(Trainer &trainer, int64_t pending, double lr) {
+    Context &context = *trainer.params.context;
+    const auto scratch = context.scratch.make<SumsScratch>(trainer.params, int64_t{1});
+    check(launch_begin_step(lr, scratch.sums, nullptr, context.stream), "beginning an update");
+    Update(trainer, scratch, pending).enqueue();
+    parameters_changed(trainer.params);
 }
 
 } // namespace sae::cuda

@@ -28,8 +28,10 @@ namespace sae::cuda {
 namespace {
 
 __global__ void begin_step_kernel(double lr, StepSums *sums, StepStatus *status) {
-    if (threadIdx.x == 0) {
+    if (threadIdx.x == 0 && sums != nullptr) {
         sums->lr = lr;
+    }
+    if (threadIdx.x == 0 && status != nullptr) {
         status->bad_row = kNoBadRow;
     }
 }
@@ -104,7 +106,7 @@ __global__ void __launch_bounds__(kThreads)
     sums->squared_error = squares[0];
     sums->squared_residual = squares[1];
     sums->active = static_cast<double>(*active);
-    set_statistics(*sums, bound.rows, *n_dead, status);
+    set_statistics(totals(*sums), 1.0, bound.rows, *n_dead, status);
     sums->needs_norm = 0;
     if (!begin_update(options, sums, status)) {
         return;

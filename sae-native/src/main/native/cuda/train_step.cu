@@ -65,13 +65,33 @@ sae_status train_step(void *handle, void *x, int64_t rows, double lr) {
     });
 }
 
+sae_status train_accumulate(void *handle, void *x, int64_t first, int64_t rows, int64_t pending) {
+    return guarded([&] {
+        Trainer &trainer = *static_cast<Trainer *>(handle);
+        trainer.params.context->activate();
+        accumulate(trainer, *static_cast<Buffer *>(x), first, rows, pending);
+        trainer.last_rows = 0;
+    });
+}
+
+sae_status train_apply(void *handle, int64_t pending, double lr) {
+    return guarded([&] {
+        Trainer &trainer = *static_cast<Trainer *>(handle);
+        trainer.params.context->activate();
+        apply(trainer, pending, lr);
+    });
+}
+
 sae_status trainer_stats(void *handle, double *values) {
     return guarded([&] {
         const Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         StepStatus status = trainer.read_status();
-        if (status.refused_row != kNoBadRow) {
-            const int row = std::exchange(status.refused_row, kNoBadRow);
+        const int row =
+            std::min(status.refused_row, status.bad_row); // of a step, or of parts that wait for their update
+        if (row != kNoBadRow) {
+            status.refused_row = kNoBadRow;
+            status.bad_row = kNoBadRow;
             trainer.write_status(status);
             fail(SAE_NONFINITE, nonfinite_text(row, trainer.last_rows) + "; the step was not taken");
         }

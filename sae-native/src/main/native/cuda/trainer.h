@@ -3,8 +3,8 @@
  *
  * The fused step (step_fused.cu) is what runs. The plain step (step_plain.cu) has one kernel for each formula and writes
  * every gradient to memory: it serves where the fused one does not fit (rows too long for the registers of a block; an
- * auxiliary loss scaled by the residual's variance, which is known only after decoding), and as its twin in tests
- * (context option step=plain). Neither waits for the device.
+ * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several parts
+ * or devices are added up, and as the fused one's twin in tests (context option step=plain). Neither waits for the device.
  */
 #ifndef SAE_CUDA_TRAINER_H
 #define SAE_CUDA_TRAINER_H
@@ -44,11 +44,15 @@ struct Trainer {
     const int64_t dead_after_rows;
     const bool train_b_enc;
     const bool freeze_decoder;
-    int64_t last_rows = 0; // of the last step, for the text about a refused row
+    int64_t last_rows = 0; // of the last step, for the text about a refused row; 0: it came in parts
 
-    const bool fused;                 // step_fused.cu, otherwise step_plain.cu
-    DeviceMemory gradients[kTensors]; // of the plain step
-    DeviceMemory first[kTensors];     // float32; bfloat16 where narrow_moments says so
+    const bool fused;         // step_fused.cu, otherwise step_plain.cu
+    const bool has_moments;   // what an update needs
+    const bool has_gradients; // what the plain step and parts of a batch need
+    /* Sums over the parts of a step, weighted by their rows; of b_dec without what flows through the encoder. */
+    DeviceMemory gradients[kTensors];
+    DeviceMemory fired;           // uint8 [m]: in which of the parts so far; beside the gradients
+    DeviceMemory first[kTensors]; // float32; bfloat16 where narrow_moments says so
     DeviceMemory second[kTensors];
     DeviceMemory idle_batches; // int64 [m]
     DeviceMemory idle_rows;    // int64 [m]
@@ -64,27 +68,29 @@ struct Trainer {
           dead_after_rows(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_ROWS])),
           train_b_enc(options[SAE_OPT_TRAIN_B_ENC] != 0.0), freeze_decoder(options[SAE_OPT_FREEZE_DECODER] != 0.0),
           fused(of.context->fused_step && row_update_fits(of.d_in) &&
-                (aux_k == 0 || loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE)) {
-        if (params.context->bf16_moments && !fused) {
-            fail(SAE_INVALID_ARGUMENT,
-                 "expected a trainer that the fused step can run (step=fused, an auxiliary loss not "
-                 "over the residual's variance, d_in <= 8192 that 4 divides) for moments=bf16, got "
-                 "another; mend: moments=fp32");
-        }
+                (aux_k == 0 || loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE)),
+          has_moments(options[SAE_OPT_GRADIENTS] != SAE_GRADIENTS_ONLY),
+          has_gradients(!fused || options[SAE_OPT_GRADIENTS] != SAE_GRADIENTS_NONE) {
         const cudaStream_t stream = params.context->stream;
         const bool narrow = params.context->bf16_moments;
-        require_memory(memory::trainer_bytes(params.d_in, params.d_sae, narrow, fused), 0,
-                       "the optimiser state of an SAE with d_in " + std::to_string(params.d_in) + " and d_sae " +
-                           std::to_string(params.d_sae),
-                       narrow ? "a smaller d_sae, or a device with more memory"
-                              : "a smaller d_sae, or moments=bf16 in the options of the backend");
+        require_memory(
+            memory::trainer_bytes(params.d_in, params.d_sae, has_moments ? (narrow ? 2 : 4) : 0, has_gradients), 0,
+            std::string(has_gradients ? "the optimiser state and gradients" : "the optimiser state") +
+                " of an SAE with d_in " + std::to_string(params.d_in) + " and d_sae " + std::to_string(params.d_sae),
+            narrow || !has_moments ? "a smaller d_sae, or a device with more memory"
+                                   : "a smaller d_sae, or moments=bf16 in the options of the backend");
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
-            const int64_t bytes = params.elements(tensor) * moment_bytes(tensor);
-            first[tensor] = zeroed(bytes, stream);
-            second[tensor] = zeroed(bytes, stream);
-            if (!fused) {
+            if (has_moments) {
+                const int64_t bytes = params.elements(tensor) * moment_bytes(tensor);
+                first[tensor] = zeroed(bytes, stream);
+                second[tensor] = zeroed(bytes, stream);
+            }
+            if (has_gradients) {
                 gradients[tensor] = zeroed(params.elements(tensor) * static_cast<int64_t>(sizeof(float)), stream);
             }
+        }
+        if (has_gradients) {
+            fired = zeroed(params.d_sae, stream);
         }
         idle_batches = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
         idle_rows = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
@@ -104,6 +110,7 @@ struct Trainer {
     }
 
     StepStatus *status() const { return status_memory.as<StepStatus>(); }
+    IdleCounters idle() const { return {idle_batches.as<int64_t>(), idle_rows.as<int64_t>()}; }
 
     StepStatus read_status() const {
         StepStatus copy;
@@ -124,7 +131,7 @@ struct Trainer {
     }
 
     int64_t live_bytes() const {
-        int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + status_memory.bytes();
+        int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + status_memory.bytes() + fired.bytes();
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
             bytes += gradients[tensor].bytes() + first[tensor].bytes() + second[tensor].bytes();
         }
@@ -162,6 +169,10 @@ int64_t sort_bytes(int64_t rows, int64_t k, int64_t d_sae);
 /* One step on x, with this lr. */
 void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr);
 void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr);
+
+/* The two halves of the plain step: for a part of a batch, pending rows being those before it; and for the whole. */
+void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending);
+void apply(Trainer &trainer, int64_t pending, double lr);
 
 } // namespace sae::cuda
 #endif

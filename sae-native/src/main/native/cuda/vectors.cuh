@@ -114,5 +114,28 @@ __device__ inline void store_stream(Bf16 *address, const float (&values)[Width],
     }
 }
 
+/* Adam's moments as they are stored; `element` of the matrix and a step's seed decide how bfloat16 is rounded. */
+template <int Width>
+__device__ inline void put_moments(float *first, float *second, const float (&m)[Width], const float (&v)[Width],
+                                   uint32_t, int64_t) {
+    store_stream(first, m);
+    store_stream(second, v);
+}
+
+template <int Width>
+__device__ inline void put_moments(Bf16 *first, Bf16 *second, const float (&m)[Width], const float (&v)[Width],
+                                   uint32_t seed, int64_t element) {
+    uint32_t low[Width];
+    uint32_t high[Width];
+#pragma unroll
+    for (int at = 0; at < Width; at++) {
+        const uint32_t bits = random_bits(seed, element + at);
+        low[at] = bits & 0xFFFFu;
+        high[at] = bits >> 16;
+    }
+    store_stream(first, m, low);
+    store_stream(second, v, high);
+}
+
 } // namespace sae::cuda
 #endif

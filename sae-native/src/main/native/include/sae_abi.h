@@ -32,7 +32,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 4
+#define SAE_ABI_VERSION 5
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -182,7 +182,8 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_DECODER_NORM = 13,      /* SAE_DECODER_NORM_BEFORE_STEP */
     SAE_OPT_PROJECT_GRADIENT = 14,  /* 1: remove from dW_dec[j] the part parallel to row j */
     SAE_OPT_TRAIN_B_ENC = 15,       /* 0 */
-    SAE_OPT_FREEZE_DECODER = 16     /* 0; 1: W_dec stays as it is */
+    SAE_OPT_FREEZE_DECODER = 16,    /* 0; 1: W_dec stays as it is */
+    SAE_OPT_GRADIENTS = 17          /* SAE_GRADIENTS_NONE */
 };
 
 /* Every ratio below, and SAE_STAT_FVU, is 0 when its denominator is 0 (a batch of one row has no variance). */
@@ -205,6 +206,12 @@ enum { /* SAE_OPT_DECODER_NORM: when rows of W_dec are scaled to unit L2 norm */
     SAE_DECODER_NORM_AFTER_STEP = 2   /* after Adam; the projection uses the rows as they are, over their norm */
 };
 
+enum { /* SAE_OPT_GRADIENTS: what sae_train_accumulate adds to */
+    SAE_GRADIENTS_NONE = 0, /* nothing is kept between calls: steps alone */
+    SAE_GRADIENTS_KEPT = 1, /* gradients are kept, 4 bytes a parameter: steps, and batches in parts */
+    SAE_GRADIENTS_ONLY = 2  /* gradients and no moments: parts for another trainer's update (sae_trainer_add) */
+};
+
 /* keys[i] is one of SAE_OPT_*, values[i] its value. Closing the params closes the trainer. */
 sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const double *values, int64_t count,
                               sae_handle *trainer);
@@ -217,6 +224,33 @@ sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const doub
  * threads: bit-identical result. On SAE_NONFINITE the parameters are as before the call (a CUDA backend may report
  * it from the next sae_trainer_stats; it then skipped the update). */
 sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t rows, double lr);
+
+/* One step whose batch comes in parts: sae_train_accumulate for each, on one trainer or on several whose sums are added
+ * up, then sae_train_apply. Parameters must stay as they are in between.
+ *
+ * accumulate: forward and backward, as in sae_train_step, on rows [first, first + rows) of x, which are a part of
+ * themselves: losses are over their rows, ratios over their variance, NaN is reported by the row's number among them.
+ * Nothing changes but what is pending: gradients, losses and what has fired. A latent is dead in a part when it has not
+ * fired in this step up to this part included, and would be dead if the batch ended here.
+ *
+ * apply: with the gradient sum_p rows_p dL_p / sum_p rows_p goes on as sae_train_step does: counters (one batch, of all
+ * rows), clip, normalise, project, Adam. With SAE_LOSS_MEAN or SAE_LOSS_SUM_MEAN and no auxiliary loss that gradient is
+ * the whole batch's, up to rounding. Statistics are of all parts: losses are means weighted by rows, SAE_STAT_DEAD is
+ * after the last part, SAE_STAT_FVU is sum e^2 / sum (x - mean of x in its part)^2.
+ *
+ * accumulate and apply need SAE_GRADIENTS_KEPT; accumulate alone is content with SAE_GRADIENTS_ONLY. Nothing pending is
+ * an error of apply, something pending one of sae_train_step. Whatever fails after its arguments were accepted drops all
+ * that is pending, and SAE_NONFINITE leaves parameters, moments and counters as they were before the first part (a CUDA
+ * backend may report it from the next sae_trainer_stats; apply then updated nothing). */
+sae_status sae_train_accumulate(sae_handle trainer, sae_handle x, int64_t first, int64_t rows);
+sae_status sae_train_apply(sae_handle trainer, double lr);
+
+/* Several trainers of one SAE: two of the same shape and the same options but SAE_OPT_GRADIENTS, of one backend library,
+ * on any contexts and devices; no thread may use either context meanwhile. Sums are ordered as the calls are.
+ * add: what is pending in `from` becomes pending in `into`, as if `into` had accumulated it; `from` has nothing pending
+ * afterwards. copy: parameters and idle counters of `into` become those of `from`; nothing may be pending in `into`. */
+sae_status sae_trainer_add(sae_handle into, sae_handle from);
+sae_status sae_trainer_copy(sae_handle into, sae_handle from);
 
 enum { /* what sae_trainer_stats writes, of the last step */
     SAE_STAT_STEPS = 0,         /* Adam steps done so far */
@@ -245,6 +279,7 @@ enum { /* optimiser state, for checkpoints */
     SAE_STATE_IDLE_ROWS = 9,    /* int64 [d_sae]: rows since the batch in which it last fired */
     SAE_STATE_STEPS = 10        /* int64 [1] */
 };
+/* A trainer of SAE_GRADIENTS_ONLY has no moments to write or read. What is pending is no state: save between steps. */
 sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64_t first, const void *source, int64_t count);
 sae_status sae_trainer_read(sae_handle trainer, int32_t state, int64_t first, void *target, int64_t count);
 sae_status sae_trainer_close(sae_handle trainer);

@@ -233,6 +233,127 @@ void test_nonfinite(sae_handle context) {
     ok(sae_trainer_close(trainer));
 }
 
+/* An SAE, the same each time, and a trainer of it that keeps gradients. */
+struct Member {
+    static constexpr int64_t kWidth = 19, kLatents = 151, kRows = 61;
+    Pair sae;
+    sae_handle trainer = 0;
+
+    Member(sae_handle context, double gradients, std::map<int, double> options)
+        : sae((random_bits.seed(5), context), kWidth, kLatents, true, 0.1, 0.2) {
+        options[SAE_OPT_K] = 4;
+        options[SAE_OPT_TRAIN_B_ENC] = 1;
+        options[SAE_OPT_GRADIENTS] = gradients;
+        std::vector<int32_t> keys;
+        std::vector<double> values;
+        for (const auto &[key, value] : options) {
+            keys.push_back(key);
+            values.push_back(value);
+        }
+        ok(sae_trainer_create(sae.params, keys.data(), values.data(), static_cast<int64_t>(keys.size()), &trainer));
+    }
+    ~Member() { ok(sae_trainer_close(trainer)); }
+    Member(const Member &) = delete;
+    Member &operator=(const Member &) = delete;
+
+    std::vector<float> weights() const {
+        std::vector<float> all;
+        for (const auto &[tensor, size] : {std::pair<int32_t, int64_t>{SAE_W_ENC, kWidth * kLatents},
+                                           {SAE_B_ENC, kLatents},
+                                           {SAE_W_DEC, kWidth * kLatents},
+                                           {SAE_B_DEC, kWidth}}) {
+            const std::vector<float> one = sae.read(tensor, size);
+            all.insert(all.end(), one.begin(), one.end());
+        }
+        return all;
+    }
+};
+
+/* Parts of a mean are the whole batch, wherever they are computed; with dead latents the same parts give the same bits. */
+void test_parts(sae_handle context, sae_handle other, double clip_norm) {
+    const std::map<int, double> mean = {{SAE_OPT_AUX_COEFFICIENT, 0}, {SAE_OPT_CLIP_NORM, clip_norm}};
+    const Member whole(context, SAE_GRADIENTS_NONE, mean);
+    const Member parts(context, SAE_GRADIENTS_KEPT, mean);
+    const Member main(context, SAE_GRADIENTS_KEPT, mean);
+    const Member replica(other, SAE_GRADIENTS_ONLY, mean);
+    for (int step = 0; step < 3; step++) {
+        const std::vector<float> batch = gaussian(Member::kRows * Member::kWidth);
+        const Buffer<float> x(context, batch);
+        const Buffer<float> y(other, batch);
+        ok(sae_train_step(whole.trainer, x.handle, Member::kRows, 1e-2));
+        ok(sae_train_accumulate(parts.trainer, x.handle, 0, 20));
+        ok(sae_train_accumulate(parts.trainer, x.handle, 20, Member::kRows - 20));
+        ok(sae_train_apply(parts.trainer, 1e-2));
+        ok(sae_trainer_copy(replica.trainer, main.trainer));
+        ok(sae_train_accumulate(main.trainer, x.handle, 0, 20));
+        ok(sae_train_accumulate(replica.trainer, y.handle, 20, Member::kRows - 20));
+        ok(sae_trainer_add(main.trainer, replica.trainer));
+        ok(sae_train_apply(main.trainer, 1e-2));
+        double expected[SAE_STAT_COUNT];
+        double got[SAE_STAT_COUNT];
+        ok(sae_trainer_stats(whole.trainer, expected));
+        ok(sae_trainer_stats(parts.trainer, got));
+        for (const int stat : {SAE_STAT_STEPS, SAE_STAT_LOSS, SAE_STAT_L0, SAE_STAT_DEAD, SAE_STAT_GRADIENT_NORM}) {
+            close_to(got[stat], expected[stat], 1e-4, "statistic " + std::to_string(stat) + " of parts");
+        }
+    }
+    const std::vector<float> expected = whole.weights();
+    const std::vector<float> got = parts.weights();
+    double difference = 0;
+    double size = 0;
+    for (size_t i = 0; i < got.size(); i++) {
+        difference += std::pow(got[i] - expected[i], 2);
+        size += std::pow(expected[i], 2);
+    }
+    expect(difference <= 1e-8 * size, "weights after parts");
+    expect(got == main.weights(), "a part of a replica is a part");
+
+    const std::map<int, double> dead = {{SAE_OPT_DEAD_AFTER_BATCHES, 1}, {SAE_OPT_AUX_K, 7}};
+    std::vector<float> results[2];
+    for (std::vector<float> &result : results) {
+        const Member member(context, SAE_GRADIENTS_KEPT, dead);
+        const Buffer<float> x(context, gaussian(Member::kRows * Member::kWidth));
+        for (const int64_t cut : {1, 30}) {
+            ok(sae_train_accumulate(member.trainer, x.handle, 0, cut));
+            ok(sae_train_accumulate(member.trainer, x.handle, cut, Member::kRows - cut));
+            ok(sae_train_apply(member.trainer, 1e-2));
+        }
+        result = member.weights();
+    }
+    expect(results[0] == results[1], "the same parts give the same bits");
+}
+
+/* What parts refuse, and that a part with NaN drops those before it. */
+void test_parts_refusals(sae_handle context, sae_handle other) {
+    const Member kept(context, SAE_GRADIENTS_KEPT, {});
+    const Member none(context, SAE_GRADIENTS_NONE, {});
+    const Member only(other, SAE_GRADIENTS_ONLY, {});
+    const Member differs(other, SAE_GRADIENTS_KEPT, {{SAE_OPT_AUX_K, 9}});
+    const std::vector<float> before = kept.weights();
+    std::vector<float> batch = gaussian(Member::kRows * Member::kWidth);
+    batch[50 * Member::kWidth] = NAN;
+    const Buffer<float> x(context, batch);
+    const Buffer<float> y(other, batch);
+    float moment = 0;
+    refused(sae_train_apply(kept.trainer, 1e-3), SAE_INVALID_ARGUMENT, "got none");
+    refused(sae_trainer_add(kept.trainer, only.trainer), SAE_INVALID_ARGUMENT, "`from`, got none");
+    refused(sae_train_accumulate(kept.trainer, x.handle, -1, 2), SAE_INVALID_ARGUMENT, "first");
+    refused(sae_train_accumulate(kept.trainer, x.handle, 60, 2), SAE_INVALID_ARGUMENT, "x to hold");
+    refused(sae_train_accumulate(none.trainer, x.handle, 0, 2), SAE_INVALID_ARGUMENT, "to keep gradients");
+    refused(sae_train_step(only.trainer, y.handle, 2, 1e-3), SAE_INVALID_ARGUMENT, "moments");
+    refused(sae_trainer_read(only.trainer, SAE_STATE_V_B_ENC, 0, &moment, 1), SAE_INVALID_ARGUMENT, "moments");
+    ok(sae_train_accumulate(differs.trainer, y.handle, 0, 2));
+    refused(sae_trainer_add(kept.trainer, differs.trainer), SAE_INVALID_ARGUMENT, "the same options");
+    refused(sae_trainer_add(differs.trainer, differs.trainer), SAE_INVALID_ARGUMENT, "one twice");
+    refused(sae_trainer_copy(differs.trainer, differs.trainer), SAE_INVALID_ARGUMENT, "one twice");
+    ok(sae_train_accumulate(kept.trainer, x.handle, 0, 40));
+    refused(sae_train_step(kept.trainer, x.handle, 2, 1e-3), SAE_INVALID_ARGUMENT, "got 40");
+    refused(sae_trainer_copy(kept.trainer, none.trainer), SAE_INVALID_ARGUMENT, "got 40");
+    refused(sae_train_accumulate(kept.trainer, x.handle, 40, 20), SAE_NONFINITE, "row 10");
+    refused(sae_train_apply(kept.trainer, 1e-3), SAE_INVALID_ARGUMENT, "got none");
+    expect(before == kept.weights(), "a dropped step changes nothing");
+}
+
 void test_refusals(sae_handle context, sae_handle other) {
     const Pair sae(context, 4, 6, true, 0, 0);
     const Buffer<float> x(context, 8);
@@ -340,6 +461,15 @@ void run_all(const std::string &options) {
     test_training(context, {{SAE_OPT_LOSS, SAE_LOSS_FVU}, {SAE_OPT_AUX_NORM, SAE_AUX_RESIDUAL_VARIANCE}}, true, 1);
     where = options + " non-finite";
     test_nonfinite(context);
+    sae_handle twin = 0; /* bits are those of an instruction set */
+    ok(sae_context_open("", options.c_str(), &twin));
+    for (const double clip_norm : {1e5, 0.01}) {
+        where = options + " parts clipped to " + std::to_string(clip_norm);
+        test_parts(context, twin, clip_norm);
+    }
+    ok(sae_context_close(twin));
+    where = options + " parts' refusals";
+    test_parts_refusals(context, other);
     where = options + " refusals";
     test_refusals(context, other);
     int64_t bytes = -1;

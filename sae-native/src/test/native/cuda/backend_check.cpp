@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <limits>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -366,6 +367,56 @@ std::vector<float> read_state(void *trainer, int32_t state, size_t count) {
     return values;
 }
 
+/* An SAE's parameters and a trainer of them. */
+struct Trained {
+    Params params;
+    void *trainer = nullptr;
+
+    Trained(void *context, const Sae &sae, const Options &options) : params(context, sae) {
+        int64_t bytes = 0;
+        ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
+        expect(bytes > 0, "live bytes of the trainer");
+    }
+    Trained(const Trained &) = delete;
+    Trained &operator=(const Trained &) = delete;
+    ~Trained() { table->trainer_close(trainer); }
+};
+
+/* One step whose batch is cut at these rows, the last cut being its end. With a replica, the parts from the second on are
+ * its own, from its own memory; then the sums are added and the parameters given back. */
+sae_status step_in_parts(Trained &main, void *context, Trained *replica, void *other, const std::vector<float> &x,
+                         const std::vector<int64_t> &cuts, double lr, int32_t place) {
+    const Memory<float> here(context, x, place);
+    const Memory<float> there(replica == nullptr ? context : other, x, place);
+    if (place == SAE_HOST) {
+        ok(table->buffer_upload(here.buffer, static_cast<int64_t>(x.size() * sizeof(float))), "buffer_upload");
+    }
+    int64_t pending = 0, elsewhere = 0, first = 0;
+    for (const int64_t end : cuts) {
+        const bool mine = replica == nullptr || first == 0;
+        int64_t &rows = mine ? pending : elsewhere;
+        const sae_status status = table->train_accumulate(mine ? main.trainer : replica->trainer,
+                                                          mine ? here.buffer : there.buffer, first, end - first, rows);
+        if (status != SAE_OK) {
+            return status;
+        }
+        rows += end - first;
+        first = end;
+    }
+    if (replica != nullptr) {
+        ok(table->trainer_add(main.trainer, pending, replica->trainer), "trainer_add");
+    }
+    const sae_status status = table->train_apply(main.trainer, pending + elsewhere, lr);
+    if (replica != nullptr) {
+        ok(table->trainer_copy(replica->trainer, main.trainer), "trainer_copy");
+        for (int32_t tensor = 0; tensor < 4; tensor++) {
+            expect(replica->params.read(tensor) == main.params.read(tensor), "a replica's parameters");
+        }
+    }
+    double stats[SAE_STAT_COUNT];
+    return status == SAE_OK ? table->trainer_stats(main.trainer, stats) : status;
+}
+
 /* Steps of the backend and of the reference side by side; every statistic and tensor after each. */
 struct TrainingCase {
     std::string name;
@@ -376,10 +427,19 @@ struct TrainingCase {
     bool uploads = false; // the rows are uploaded before the step
     int64_t silent = 3;   // one latent in so many starts silent, so that the auxiliary loss has work; 0: none, 1: all
     double moments = 2e-5;
+    std::vector<int64_t> cuts = {}; // of the batch into parts, at these rows and at its end; empty: whole steps
+    void *other = nullptr;          // context of a replica that computes all parts but the first; null: there is none
 };
 
 void check_training(void *context, const TrainingCase &of) {
-    const auto [name, rows, d, m, subtract, options, place, uploads, silent, moments] = of;
+    const auto [name, rows, d, m, subtract, given, place, uploads, silent, moments, cut_at, other] = of;
+    Options options = given;
+    std::vector<int64_t> cuts = cut_at;
+    const bool in_parts = !cuts.empty();
+    if (in_parts) {
+        cuts.push_back(rows);
+        options[SAE_OPT_GRADIENTS] = SAE_GRADIENTS_KEPT;
+    }
     Random random(static_cast<uint32_t>(d * m));
     Sae sae(d, m, subtract);
     sae.tensors[SAE_W_ENC] = random.normals(d * m);
@@ -393,26 +453,20 @@ void check_training(void *context, const TrainingCase &of) {
     for (int64_t j = silent_ones / 2; j < silent_ones; j++) {
         sae.tensors[SAE_B_ENC][static_cast<size_t>(j)] = -1.5f * static_cast<float>(std::sqrt(d));
     }
-    const Params params(context, sae);
-    void *trainer = nullptr;
-    int64_t bytes = 0;
-    ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
-    expect(bytes > 0, name + ": live bytes of the trainer");
+    Trained trained(context, sae, options);
+    const Params &params = trained.params;
+    void *trainer = trained.trainer;
+    Options replica_options = options;
+    replica_options[SAE_OPT_GRADIENTS] = SAE_GRADIENTS_ONLY;
+    std::unique_ptr<Trained> replica;
+    if (other != nullptr) {
+        replica = std::make_unique<Trained>(other, sae, replica_options);
+    }
     Training reference(sae, options);
-
-    bool revived = false;
-    for (int step = 0; step < 6; step++) {
-        const std::string at = name + ", step " + std::to_string(step);
-        std::vector<float> x = random.normals(rows * d);
-        if (step == 3) { // a refused batch changes nothing and is reported once
-            std::vector<float> bad = x;
-            bad[static_cast<size_t>(d)] = std::numeric_limits<float>::infinity();
-            const Memory<float> device_bad(context, bad, place);
-            double ignored[SAE_STAT_COUNT];
-            sae_status status = table->train_step(trainer, device_bad.buffer, rows, 1e-2);
-            status = status == SAE_OK ? table->trainer_stats(trainer, ignored) : status;
-            expect(status == SAE_NONFINITE && std::string(table->last_error()).find("row 1 of ") != std::string::npos,
-                   at + ": a batch with infinity is refused by row");
+    /* Whatever a step does, in parts or not. */
+    const auto step_on = [&](const std::vector<float> &x) {
+        if (in_parts) {
+            return step_in_parts(trained, context, replica.get(), other, x, cuts, 1e-2, place);
         }
         const Memory<float> device_x(context, x, place);
         if (uploads) { // twice: the second copy replaces the first
@@ -420,10 +474,44 @@ void check_training(void *context, const TrainingCase &of) {
             ok(table->buffer_upload(device_x.buffer, size / 2), "buffer_upload");
             ok(table->buffer_upload(device_x.buffer, size), "buffer_upload");
         }
-        ok(table->train_step(trainer, device_x.buffer, rows, 1e-2), "train_step");
+        double ignored[SAE_STAT_COUNT];
+        const sae_status status = table->train_step(trainer, device_x.buffer, rows, 1e-2);
+        return status == SAE_OK ? table->trainer_stats(trainer, ignored) : status;
+    };
+    const auto reference_step = [&](const std::vector<float> &x) {
+        if (!in_parts) {
+            reference.step(x, rows, 1e-2);
+            return;
+        }
+        Training theirs(sae, options); // judges by its own parts
+        theirs.idle_batches = reference.idle_batches;
+        theirs.idle_rows = reference.idle_rows;
+        int64_t first = 0;
+        for (const int64_t end : cuts) {
+            const std::vector<float> part(x.begin() + first * d, x.begin() + end * d);
+            (other != nullptr && first > 0 ? theirs : reference).accumulate(part, end - first);
+            first = end;
+        }
+        reference.add(theirs);
+        reference.apply(1e-2);
+    };
+
+    bool revived = false;
+    for (int step = 0; step < 6; step++) {
+        const std::string at = name + ", step " + std::to_string(step);
+        std::vector<float> x = random.normals(rows * d);
+        if (step == 3) { // a refused batch changes nothing and is reported once
+            std::vector<float> bad = x;
+            const int64_t row = in_parts ? cuts[0] + 1 : 1; // row 1 of the second part
+            bad[static_cast<size_t>(row * d)] = std::numeric_limits<float>::infinity();
+            expect(step_on(bad) == SAE_NONFINITE &&
+                       std::string(table->last_error()).find("row 1 of ") != std::string::npos,
+                   at + ": a batch with infinity is refused by row");
+        }
+        ok(step_on(x), "a step");
         double stats[SAE_STAT_COUNT];
         ok(table->trainer_stats(trainer, stats), "trainer_stats");
-        reference.step(x, rows, 1e-2);
+        reference_step(x);
         for (int i = 0; i < SAE_STAT_COUNT; i++) {
             const double wanted = reference.stats[i];
             expect(std::abs(stats[i] - wanted) <= 1e-4 * std::abs(wanted) + 1e-12,
@@ -454,7 +542,6 @@ void check_training(void *context, const TrainingCase &of) {
     ok(table->trainer_write(trainer, SAE_STATE_STEPS, 0, &steps, 1), "trainer_write");
     ok(table->trainer_read(trainer, SAE_STATE_STEPS, 0, &steps, 1), "trainer_read");
     expect(steps == 41, name + ": steps are written and read back");
-    table->trainer_close(trainer);
 }
 
 /* Two trainers on the same batches end bit-identical, a third one that got the state of the first continues so. */
@@ -562,6 +649,35 @@ void check_training_shapes(void *context) {
     }
 }
 
+/* Batches in parts of unequal size, on one trainer and on two of two devices. */
+void check_parts(void *context, void *other) {
+    Options options = small_options(4);
+    const auto with = [&](const std::string &name, bool subtract, void *replica, int32_t place) {
+        TrainingCase of{name, 70, 19, 61, subtract, options, place};
+        of.cuts = {9, 12, 50};
+        of.other = replica;
+        check_training(context, of);
+    };
+    with("parts", true, nullptr, SAE_DEVICE);
+    with("parts from the host", true, nullptr, SAE_HOST);
+    with("parts on two devices", true, other, SAE_HOST);
+    options[SAE_OPT_LOSS] = SAE_LOSS_FVU;
+    options[SAE_OPT_AUX_NORM] = SAE_AUX_TARGET_VARIANCE;
+    options[SAE_OPT_AUX_SCALE_BY_DEAD] = 1;
+    options[SAE_OPT_TRAIN_B_ENC] = 1;
+    options[SAE_OPT_DECODER_NORM] = SAE_DECODER_NORM_AFTER_STEP;
+    options[SAE_OPT_CLIP_NORM] = 0.01;
+    options[SAE_OPT_DEAD_AFTER_BATCHES] = 0;
+    options[SAE_OPT_DEAD_AFTER_ROWS] = 100;
+    with("parts, fvu, clipped", false, nullptr, SAE_DEVICE);
+    with("parts on two devices, fvu, clipped", true, other, SAE_DEVICE);
+    options[SAE_OPT_AUX_NORM] = SAE_AUX_RESIDUAL_VARIANCE;
+    options[SAE_OPT_LOSS] = SAE_LOSS_SUM_MEAN;
+    options[SAE_OPT_FREEZE_DECODER] = 1;
+    options[SAE_OPT_CLIP_NORM] = 0;
+    with("parts, frozen decoder, residual variance", true, nullptr, SAE_DEVICE);
+}
+
 /* A graph holds nothing of the step that it was captured from: rows and lr change under it, a second batch size comes
  * between, and the result is that of single launches, bit by bit. */
 void check_graph(const std::string &others) {
@@ -654,7 +770,7 @@ void check_repeatable_at_size(void *context) {
 }
 
 /* moments=bf16: near what float32 gives, unbiased, and the same bits in every run. */
-void check_narrow_moments() {
+void check_narrow_moments(bool in_parts) {
     const int64_t rows = 60, d = 20, m = 70;
     Random random(11);
     Sae sae(d, m, true);
@@ -667,20 +783,22 @@ void check_narrow_moments() {
         void *context = nullptr;
         ok(table->context_open(run == 0 ? "moments=fp32" : "moments=bf16", &context), "context_open");
         {
-            const Params params(context, sae);
+            Options options = small_options(5);
+            options[SAE_OPT_GRADIENTS] = in_parts ? SAE_GRADIENTS_KEPT : SAE_GRADIENTS_NONE;
+            Trained trained(context, sae, options);
+            const Params &params = trained.params;
+            void *trainer = trained.trainer;
             const Memory<float> device_x(context, x, SAE_DEVICE);
-            void *trainer = nullptr;
-            int64_t bytes = 0;
-            ok(table->trainer_create(params.handle, small_options(5).data(), &trainer, &bytes), "trainer_create");
             for (int step = 0; step < 20; step++) {
-                ok(table->train_step(trainer, device_x.buffer, rows, 1e-4), "train_step");
+                ok(in_parts ? step_in_parts(trained, context, nullptr, nullptr, x, {25, rows}, 1e-4, SAE_DEVICE)
+                            : table->train_step(trainer, device_x.buffer, rows, 1e-4),
+                   "a step");
             }
             first[run] = read_state(trainer, SAE_STATE_M_W_ENC, count);
             second[run] = read_state(trainer, SAE_STATE_V_W_DEC, count);
             weights[run] = params.read(SAE_W_ENC);
             ok(table->trainer_write(trainer, SAE_STATE_M_W_ENC, 0, first[run].data(), d * m), "trainer_write");
             expect(read_state(trainer, SAE_STATE_M_W_ENC, count) == first[run], "moments come back as written");
-            table->trainer_close(trainer);
         }
         table->context_close(context);
     }
@@ -759,6 +877,37 @@ void check_copies(const char *context_options, int64_t d, bool clipped) {
         expect(Outputs(context, params, x, rows, k) == Outputs(context, anew, x, rows, k), name);
     }
     table->context_close(context);
+}
+
+/* Between steps, parts do not show: a fused step after an update by parts gives what it gives without copies kept. */
+void check_parts_and_steps() {
+    const int64_t rows = 40, d = 20, m = 600;
+    Random random(17);
+    Sae sae(d, m, true);
+    sae.tensors[SAE_W_ENC] = random.normals(d * m);
+    sae.tensors[SAE_W_DEC] = random.normals(d * m);
+    Options options = small_options(4);
+    options[SAE_OPT_GRADIENTS] = SAE_GRADIENTS_KEPT;
+    options[SAE_OPT_CLIP_NORM] = 0.01;
+    const std::vector<float> x = random.normals(rows * d);
+    for (const char *context_options : {"", "precision=bf16"}) {
+        void *context = nullptr;
+        ok(table->context_open(context_options, &context), "context_open");
+        {
+            Trained trained(context, sae, options);
+            const Memory<float> device_x(context, x, SAE_DEVICE);
+            ok(table->train_step(trained.trainer, device_x.buffer, rows, 0.5), "train_step");
+            ok(step_in_parts(trained, context, nullptr, nullptr, x, {15, rows}, 0.5, SAE_DEVICE), "step_in_parts");
+            Sae same(d, m, true);
+            for (int32_t tensor = 0; tensor < 4; tensor++) {
+                same.tensors[tensor] = trained.params.read(tensor);
+            }
+            const Params anew(context, same);
+            expect(Outputs(context, trained.params, x, rows, 4) == Outputs(context, anew, x, rows, 4),
+                   std::string("parts leave no old copies, ") + context_options);
+        }
+        table->context_close(context);
+    }
 }
 
 /* precision=bf16 on operands that are bfloat16 already: only the gradients are rounded, so statistics are the reference's
@@ -923,14 +1072,20 @@ void check_memory_plan(void *context) {
            "the refusal says what it needs: " + text);
 }
 
-/* The cases of training with other options of the context. */
-void run_training(const char *context_options, bool shapes) {
+/* The cases of training with other options of the context; a second context is on the second device where there is one. */
+void run_training(const std::string &context_options, bool shapes) {
     void *context = nullptr;
-    ok(table->context_open(context_options, &context), context_options);
+    ok(table->context_open(context_options.c_str(), &context), context_options.c_str());
     check_training_options(context);
     if (shapes) {
         check_training_shapes(context);
     }
+    void *other = nullptr;
+    if (table->context_open((context_options + ";device=1").c_str(), &other) != SAE_OK) {
+        ok(table->context_open(context_options.c_str(), &other), context_options.c_str());
+    }
+    check_parts(context, other);
+    table->context_close(other);
     table->context_close(context);
 }
 
@@ -1001,7 +1156,9 @@ int main(int argc, char **argv) {
         run_training("step=plain;graph=off", false);
         check_graph("");
         check_graph(";precision=bf16");
-        check_narrow_moments();
+        check_narrow_moments(false);
+        check_narrow_moments(true);
+        check_parts_and_steps();
         check_copies("", 40, false); // screened, with a shadow of W_enc alone
         check_copies("precision=bf16", 40, true);
         check_copies("precision=bf16;step=plain", 33, false);

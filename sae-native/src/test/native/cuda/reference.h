@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -14,7 +15,7 @@
 
 namespace reference {
 
-using Options = std::array<double, SAE_OPT_FREEZE_DECODER + 1>;
+using Options = std::array<double, SAE_OPT_GRADIENTS + 1>;
 
 inline Options default_options(double k) {
     return {k,
@@ -33,7 +34,8 @@ inline Options default_options(double k) {
             SAE_DECODER_NORM_BEFORE_STEP,
             1,
             0,
-            0};
+            0,
+            SAE_GRADIENTS_NONE};
 }
 
 class Random {
@@ -163,11 +165,25 @@ class Training {
         }
         idle_batches.resize(static_cast<size_t>(s_.m));
         idle_rows.resize(static_cast<size_t>(s_.m));
+        clear();
     }
 
     void step(const std::vector<float> &x, int64_t rows, double lr) {
+        accumulate(x, rows);
+        apply(lr);
+    }
+
+    /* Forward and backward on a part of a step's batch; everything it adds is weighted by its rows. */
+    void accumulate(const std::vector<float> &x, int64_t rows) {
         const Kept kept = encode(s_, x, rows, static_cast<int64_t>(o_[SAE_OPT_K]), nullptr);
-        const std::vector<bool> dead = count_idle(kept, rows);
+        for (size_t entry = 0; entry < kept.values.size(); entry++) {
+            if (kept.values[entry] > 0) {
+                fired_[static_cast<size_t>(kept.indices[entry])] = true;
+                active_ += 1;
+            }
+        }
+        rows_ += rows;
+        const std::vector<bool> dead = dead_now();
         const auto n_dead = std::count(dead.begin(), dead.end(), true);
         std::vector<double> error = decode(s_, kept, rows); // e = x_hat - x
         const std::vector<double> target(x.begin(), x.end());
@@ -186,7 +202,7 @@ class Training {
         double aux_scale = 0;
         if (aux_k > 0) {
             aux = encode(s_, x, rows, aux_k, &dead);
-            aux.values = rounded(aux.values);
+            aux.values = rounded(aux.values, 1.0f);
             residual = decode(s_, aux, rows);
             for (size_t i = 0; i < residual.size(); i++) {
                 residual[i] += error[i] - s_.at(SAE_B_DEC, static_cast<int64_t>(i) % s_.d);
@@ -201,64 +217,108 @@ class Training {
                 aux_scale *= std::min(1.0, static_cast<double>(n_dead) / o_[SAE_OPT_AUX_K]);
             }
         }
-        stats[SAE_STAT_RECONSTRUCTION] = scale * squares(error);
-        stats[SAE_STAT_AUX] = aux_scale * squares(residual);
-        stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
-        stats[SAE_STAT_L0] =
-            static_cast<double>(std::count_if(kept.values.begin(), kept.values.end(), [](float z) { return z > 0; })) /
-            static_cast<double>(rows);
-        stats[SAE_STAT_DEAD] = static_cast<double>(n_dead);
-        stats[SAE_STAT_FVU] = squares(error) * by_variance;
+        const auto weight = static_cast<double>(rows);
+        reconstruction_ += weight * scale * squares(error);
+        aux_ += weight * aux_scale * squares(residual);
+        squared_error_ += squares(error);
+        variance_ += squares_about_mean(target, rows, s_.d);
 
         std::vector<double> through_aux(error.size()), output(error.size());
         for (size_t i = 0; i < error.size(); i++) {
-            through_aux[i] = 2 * aux_scale * residual[i];
-            output[i] = 2 * scale * error[i] + (o_[SAE_OPT_AUX_DETACH] != 0 ? 0 : through_aux[i]);
-        }
-        for (int tensor = 0; tensor < 4; tensor++) {
-            gradient_[tensor].assign(s_.tensors[tensor].size(), 0.0);
+            through_aux[i] = weight * 2 * aux_scale * residual[i];
+            output[i] = weight * 2 * scale * error[i] + (o_[SAE_OPT_AUX_DETACH] != 0 ? 0 : through_aux[i]);
         }
         for (size_t i = 0; i < output.size(); i++) {
             gradient_[SAE_B_DEC][i % static_cast<size_t>(s_.d)] += output[i];
         }
-        flow_back(kept, x, rows, output, rounded(output), false);
-        flow_back(aux, x, rows, rounded(through_aux), rounded(through_aux), narrow_);
+        through_aux = rounded(through_aux, weight);
+        flow_back(kept, x, rows, output, rounded(output, weight), false);
+        flow_back(aux, x, rows, through_aux, through_aux, narrow_);
+    }
+
+    /* The update from all parts: means over their rows. */
+    void apply(double lr) {
+        const auto rows = static_cast<double>(rows_);
+        for (size_t j = 0; j < fired_.size(); j++) {
+            idle_batches[j] = fired_[j] ? 0 : idle_batches[j] + 1;
+            idle_rows[j] = fired_[j] ? 0 : idle_rows[j] + rows_;
+        }
+        stats[SAE_STAT_RECONSTRUCTION] = reconstruction_ / rows;
+        stats[SAE_STAT_AUX] = aux_ / rows;
+        stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
+        stats[SAE_STAT_L0] = active_ / rows;
+        stats[SAE_STAT_FVU] = squared_error_ * inverse(variance_);
+        stats[SAE_STAT_DEAD] = 0;
+        for (size_t j = 0; j < fired_.size(); j++) {
+            stats[SAE_STAT_DEAD] += is_dead(idle_batches[j], idle_rows[j]) ? 1 : 0;
+        }
+        for (std::vector<double> &gradient : gradient_) {
+            for (double &g : gradient) {
+                g /= rows;
+            }
+        }
         clip();
         project();
         adam(lr);
         if (o_[SAE_OPT_DECODER_NORM] == SAE_DECODER_NORM_AFTER_STEP && trains(SAE_W_DEC)) {
             normalise();
         }
+        clear();
+    }
+
+    /* Adds what another one has accumulated. */
+    void add(Training &other) {
+        for (int tensor = 0; tensor < 4; tensor++) {
+            std::transform(gradient_[tensor].begin(), gradient_[tensor].end(), other.gradient_[tensor].begin(),
+                           gradient_[tensor].begin(), std::plus<>());
+        }
+        std::transform(fired_.begin(), fired_.end(), other.fired_.begin(), fired_.begin(), std::logical_or<>());
+        rows_ += other.rows_;
+        reconstruction_ += other.reconstruction_;
+        aux_ += other.aux_;
+        active_ += other.active_;
+        squared_error_ += other.squared_error_;
+        variance_ += other.variance_;
+        other.clear();
     }
 
   private:
+    /* Nothing is accumulated. */
+    void clear() {
+        for (int tensor = 0; tensor < 4; tensor++) {
+            gradient_[tensor].assign(s_.tensors[tensor].size(), 0.0);
+        }
+        fired_.assign(static_cast<size_t>(s_.m), false);
+        rows_ = 0;
+        reconstruction_ = aux_ = active_ = squared_error_ = variance_ = 0;
+    }
+
+    bool is_dead(int64_t batches, int64_t rows) const {
+        const double after_batches = o_[SAE_OPT_DEAD_AFTER_BATCHES], after_rows = o_[SAE_OPT_DEAD_AFTER_ROWS];
+        return (after_batches > 0 && static_cast<double>(batches) >= after_batches) ||
+               (after_rows > 0 && static_cast<double>(rows) >= after_rows);
+    }
+
+    /* If the batch ended with the parts so far. */
+    std::vector<bool> dead_now() const {
+        std::vector<bool> dead(fired_.size());
+        for (size_t j = 0; j < fired_.size(); j++) {
+            dead[j] = !fired_[j] && is_dead(idle_batches[j] + 1, idle_rows[j] + rows_);
+        }
+        return dead;
+    }
+
     bool trains(int tensor) const {
         return tensor == SAE_B_ENC   ? o_[SAE_OPT_TRAIN_B_ENC] != 0
                : tensor == SAE_W_DEC ? o_[SAE_OPT_FREEZE_DECODER] == 0
                                      : true;
     }
 
-    std::vector<bool> count_idle(const Kept &kept, int64_t rows) {
-        std::vector<bool> fired(static_cast<size_t>(s_.m)), dead(fired.size());
-        for (size_t entry = 0; entry < kept.values.size(); entry++) {
-            if (kept.values[entry] > 0) {
-                fired[static_cast<size_t>(kept.indices[entry])] = true;
-            }
-        }
-        for (size_t j = 0; j < fired.size(); j++) {
-            idle_batches[j] = fired[j] ? 0 : idle_batches[j] + 1;
-            idle_rows[j] = fired[j] ? 0 : idle_rows[j] + rows;
-            const double batches = o_[SAE_OPT_DEAD_AFTER_BATCHES], after_rows = o_[SAE_OPT_DEAD_AFTER_ROWS];
-            dead[j] = (batches > 0 && static_cast<double>(idle_batches[j]) >= batches) ||
-                      (after_rows > 0 && static_cast<double>(idle_rows[j]) >= after_rows);
-        }
-        return dead;
-    }
-
+    /* What narrow rounds is a value before it is weighted. */
     template <typename T>
-    std::vector<T> rounded(std::vector<T> values) const {
+    std::vector<T> rounded(std::vector<T> values, T weight) const {
         for (size_t i = 0; narrow_ && i < values.size(); i++) {
-            values[i] = nearest_bf16(static_cast<float>(values[i]));
+            values[i] = weight * nearest_bf16(static_cast<float>(values[i] / weight));
         }
         return values;
     }
@@ -280,7 +340,8 @@ class Training {
                 dz += output[at] * s_.at(SAE_W_DEC, j * s_.d + i);
             }
             gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dz;
-            const double by_dz = round_dz ? nearest_bf16(static_cast<float>(dz)) : dz;
+            const auto weight = static_cast<double>(rows);
+            const double by_dz = round_dz ? weight * nearest_bf16(static_cast<float>(dz / weight)) : dz;
             for (int64_t i = 0; i < s_.d; i++) {
                 gradient_[SAE_W_ENC][static_cast<size_t>(j * s_.d + i)] += by_dz * encoder_input(s_, x, row, i);
                 if (s_.subtract) {
@@ -358,7 +419,11 @@ class Training {
     Sae &s_;
     const Options o_;
     const bool narrow_;
+    /* of the parts so far */
     std::vector<double> gradient_[4];
+    std::vector<bool> fired_;
+    int64_t rows_ = 0;
+    double reconstruction_ = 0, aux_ = 0, active_ = 0, squared_error_ = 0, variance_ = 0;
 };
 
 } // namespace reference

@@ -13,6 +13,7 @@ import java.util.ServiceConfigurationError;
 import java.util.ServiceLoader;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
+import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -48,6 +49,19 @@ public final class Backends {
     return open(providers(), name);
   }
 
+  /**
+   * Opens a backend by name with options of its own, in place of those of a system property: {@code
+   * open("cuda", "device=1")} is the second GPU. <b>Closed by</b> the caller.
+   *
+   * @param name such as {@code "cpu"} or {@code "cuda"}
+   * @param options as the backend takes them; empty: none
+   * @throws BackendUnavailableException if it is unknown or cannot run here, with every provider's
+   *     reason, or cannot run with these options
+   */
+  public static Backend open(String name, String options) {
+    return open(providers(), name, provider -> provider.open(options));
+  }
+
   /** Every provider's word on whether it can run here, highest priority first. */
   public static List<Availability> probe() {
     return probe(providers());
@@ -62,7 +76,7 @@ public final class Backends {
       Availability availability = probe(provider);
       if (availability.usable()) {
         try {
-          return opened(provider, availability);
+          return opened(provider, availability, BackendProvider::open);
         } catch (BackendUnavailableException e) {
           availability = new Availability(provider.name(), false, String.valueOf(e.getMessage()));
         }
@@ -75,11 +89,16 @@ public final class Backends {
   }
 
   static Backend open(List<BackendProvider> providers, String name) {
+    return open(providers, name, BackendProvider::open);
+  }
+
+  private static Backend open(
+      List<BackendProvider> providers, String name, Function<BackendProvider, Backend> opening) {
     for (BackendProvider provider : providers) {
       if (provider.name().equals(name)) {
         Availability availability = probe(provider);
         if (availability.usable()) {
-          return opened(provider, availability);
+          return opened(provider, availability, opening);
         }
       }
     }
@@ -97,8 +116,11 @@ public final class Backends {
     return byPriority(providers).stream().map(Backends::probe).toList();
   }
 
-  private static Backend opened(BackendProvider provider, Availability availability) {
-    Backend backend = provider.open();
+  private static Backend opened(
+      BackendProvider provider,
+      Availability availability,
+      Function<BackendProvider, Backend> opening) {
+    Backend backend = opening.apply(provider);
     logOnce(Level.INFO, "using backend " + line(availability));
     return backend;
   }

@@ -61,6 +61,11 @@ dim3 block_index;
 namespace {
 
 constexpr size_t kTotalBytes = size_t{1} << 30; // of device memory
+thread_local int current_device = 0;
+
+/* The one stream of a device; nothing waits, so more would be the same. */
+cudaStream_t stream_of(int device) { return reinterpret_cast<cudaStream_t>(static_cast<intptr_t>(device) + 1); }
+
 constexpr size_t kStackBytes = 64 * 1024;
 constexpr size_t kSharedAlignment = 1024; // of dynamic shared memory
 constexpr size_t kEntryBytes = 1024;      // of a stack: the frames below a kernel's
@@ -376,6 +381,12 @@ void enqueue(std::function<void()> work) {
     }
 }
 
+void require_current(cudaStream_t stream, const char *what) {
+    if (stream != nullptr && stream != stream_of(current_device)) {
+        die("cuda_on_cpu: %s on a stream of another device than %d, which is current", what, current_device);
+    }
+}
+
 DeviceScope::DeviceScope() {
     device_mutex.lock();
     for (const auto &[address, bytes] : allocations) {
@@ -451,6 +462,35 @@ cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t bytes, cuda
         std::memcpy(target, source, bytes);
     });
     return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyPeerAsync(void *target, int target_device, const void *source, int source_device, size_t bytes,
+                                cudaStream_t stream) {
+    const bool devices = target_device >= 0 && target_device < 2 && source_device >= 0 && source_device < 2;
+    return devices ? cudaMemcpyAsync(target, source, bytes, cudaMemcpyDeviceToDevice, stream) : cudaErrorInvalidValue;
+}
+
+cudaError_t cudaSetDevice(int device) { return current_device = device, cudaSuccess; }
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) {
+    return *stream = stream_of(current_device), cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t stream) {
+    return require_current(stream, "an event"), cudaSuccess;
+}
+
+/* Device 0 pulls from device 1 directly, and device 1 from 0 through the host. */
+cudaError_t cudaDeviceCanAccessPeer(int *possible, int device, int peer) {
+    return *possible = device == 0 && peer == 1 ? 1 : 0, cudaSuccess;
+}
+
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned) {
+    static bool enabled = false;
+    if (current_device != 0 || peer != 1) {
+        return cudaErrorInvalidValue;
+    }
+    return std::exchange(enabled, true) ? cudaErrorPeerAccessAlreadyEnabled : cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t) { return require_no_capture("a wait"), cudaSuccess; }

@@ -11,6 +11,8 @@
  * kernels and copies, so host code that touches it is caught, as are kernels that leave their arrays. A barrier that only
  * some threads reach, threads that wait for each other, a copy in the wrong direction and a launch that does not fit end
  * the program.
+ * There are two devices, with one memory: what is checked of them is that a stream, and an event, is used with its own
+ * device current.
  * Warp functions take the full mask only. Static shared memory is one for all blocks, so clusters use dynamic memory.
  */
 #ifndef SAE_CUDA_ON_CPU_H
@@ -47,7 +49,8 @@ enum cudaError_t {
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
     cudaErrorInvalidConfiguration = 9,
-    cudaErrorInsufficientDriver = 35
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorPeerAccessAlreadyEnabled = 704
 };
 enum cudaMemcpyKind { cudaMemcpyHostToDevice = 1, cudaMemcpyDeviceToHost = 2, cudaMemcpyDeviceToDevice = 3 };
 enum cudaStreamCaptureMode {
@@ -143,6 +146,8 @@ void run_grid(const Launch &launch, const std::function<void()> &kernel);
 
 /* Does it now, or keeps it for the graph that is being captured. */
 void enqueue(std::function<void()> work);
+/* Ends the program unless the stream is of the device that is current; a stream of null is of any. */
+void require_current(cudaStream_t stream, const char *what);
 
 /* While one exists device memory may be touched. */
 class DeviceScope {
@@ -162,6 +167,13 @@ cudaError_t cudaHostAlloc(void **address, size_t bytes, unsigned flags);
 cudaError_t cudaFreeHost(void *address);
 cudaError_t cudaMemsetAsync(void *address, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpyPeerAsync(void *target, int target_device, const void *source, int source_device, size_t bytes,
+                                cudaStream_t stream);
+cudaError_t cudaSetDevice(int device);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaDeviceCanAccessPeer(int *possible, int device, int peer);
+cudaError_t cudaDeviceEnablePeerAccess(int peer, unsigned flags);
 cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function, unsigned version,
                                              unsigned long long flags, cudaDriverEntryPointQueryResult *result);
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes *attributes, const void *address);
@@ -177,15 +189,12 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
 
 inline const char *cudaGetErrorString(cudaError_t error) { return error == cudaSuccess ? "no error" : "error"; }
 inline cudaError_t cudaGetLastError() { return cudaSuccess; }
-inline cudaError_t cudaSetDevice(int) { return cudaSuccess; }
-inline cudaError_t cudaGetDeviceCount(int *count) { return *count = 1, cudaSuccess; }
+inline cudaError_t cudaGetDeviceCount(int *count) { return *count = 2, cudaSuccess; }
 inline cudaError_t cudaDriverGetVersion(int *version) { return *version = 13000, cudaSuccess; }
 inline cudaError_t cudaRuntimeGetVersion(int *version) { return *version = 13000, cudaSuccess; }
-inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned) { return *stream = nullptr, cudaSuccess; }
 inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
 /* Everything is done when its call returns, so an event has nothing to wait for. */
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) { return *event = nullptr, cudaSuccess; }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t) { return cudaSuccess; }
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }
 
@@ -203,6 +212,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t *config, void (*kernel)(
     for (unsigned i = 0; i < config->numAttrs; i++) {
         launch.cluster = config->attrs[i].val.clusterDim.x;
     }
+    cuda_on_cpu::require_current(config->stream, "a launch");
     cuda_on_cpu::enqueue([call, launch] { cuda_on_cpu::run_grid(launch, call); });
     return cudaSuccess;
 }

@@ -96,6 +96,14 @@ final class TrainCommand implements Callable<Integer> {
   int batch;
 
   @Option(
+      names = "--accumulate",
+      paramLabel = "N",
+      defaultValue = "1",
+      description =
+          "Equal parts in which a batch is computed before its one update, for batches too large at once (default: ${DEFAULT-VALUE}).")
+  int accumulate;
+
+  @Option(
       names = "--tokens",
       paramLabel = "N",
       required = true,
@@ -216,6 +224,7 @@ final class TrainCommand implements Callable<Integer> {
     return TrainingConfig.builder()
         .tokens(tokens)
         .batch(batch)
+        .accumulate(accumulate)
         .lr(lr)
         .seed(seed)
         .warmupSteps(warmupSteps)

@@ -104,6 +104,19 @@ public final class BackendChecks {
     atLeastOne("rows", rows);
   }
 
+  /** Checks which rows of a block are a part of a batch. */
+  public static void part(int first, int rows) {
+    rows(rows);
+    if (first < 0 || first > Integer.MAX_VALUE - rows) {
+      throw new IllegalArgumentException(
+          "expected first in [0, "
+              + (Integer.MAX_VALUE - rows)
+              + "], got "
+              + first
+              + "; mend: count rows from 0");
+    }
+  }
+
   /** Checks one extent of a matrix. */
   public static void atLeastOne(String name, int extent) {
     if (extent < 1) {

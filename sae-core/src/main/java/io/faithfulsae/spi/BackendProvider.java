@@ -1,5 +1,7 @@
 package io.faithfulsae.spi;
 
+import io.faithfulsae.BackendUnavailableException;
+
 /**
  * Finds and opens one kind of {@link Backend}; registered as a {@link java.util.ServiceLoader}
  * service.
@@ -30,4 +32,22 @@ public interface BackendProvider {
    * @throws io.faithfulsae.BackendUnavailableException if it cannot run here, with the reason
    */
   Backend open();
+
+  /**
+   * Opens the backend with options of its own, such as which device. <b>Closed by</b> the caller.
+   *
+   * @param options as the backend takes them; empty: none
+   * @throws io.faithfulsae.BackendUnavailableException if it cannot run so here, or takes none
+   */
+  default Backend open(String options) {
+    if (options.isEmpty()) {
+      return open();
+    }
+    throw new BackendUnavailableException(
+        "expected no options for backend \""
+            + name()
+            + "\", got "
+            + options
+            + "; mend: open it without");
+  }
 }

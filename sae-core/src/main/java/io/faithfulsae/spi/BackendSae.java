@@ -68,13 +68,22 @@ public interface BackendSae extends AutoCloseable {
   void decode(DeviceBuffer indices, DeviceBuffer values, int rows, int k, DeviceBuffer out);
 
   /**
-   * Makes a trainer of these parameters with fresh optimiser state. <b>Closed by</b> the caller,
-   * before this.
+   * Makes a trainer of these parameters with fresh optimiser state, for whole steps. <b>Closed
+   * by</b> the caller, before this.
    *
    * @param k active latents a row
    * @param config the loss, the auxiliary loss and the optimiser
    */
-  BackendTrainer trainer(int k, TrainingConfig config);
+  default BackendTrainer trainer(int k, TrainingConfig config) {
+    return trainer(k, config, BackendTrainer.Gradients.NONE);
+  }
+
+  /**
+   * The same, for steps in parts too, or for parts alone.
+   *
+   * @param gradients what is kept between calls
+   */
+  BackendTrainer trainer(int k, TrainingConfig config, BackendTrainer.Gradients gradients);
 
   @Override
   void close();

@@ -3,8 +3,13 @@ package io.faithfulsae.spi;
 import java.nio.ByteBuffer;
 
 /**
- * Optimiser state of one SAE on a backend, and the fused training step. <b>Closed by</b> who made
- * it.
+ * Optimiser state of one SAE on a backend, and the training step, whole or in parts. <b>Closed
+ * by</b> who made it.
+ *
+ * <p>A step in parts is {@link #accumulate} for each part of the batch, then {@link #apply}. Parts
+ * may be computed by several trainers on several backends: {@link #add} brings their sums together,
+ * {@link #copy} gives parameters back. What is accumulated between two updates is no part of the
+ * state: checkpoints are taken between steps.
  */
 public interface BackendTrainer extends AutoCloseable {
 
@@ -31,8 +36,22 @@ public interface BackendTrainer extends AutoCloseable {
     STEPS
   }
 
+  /** Whether a trainer keeps gradients, which {@link #accumulate} adds to. */
+  enum Gradients {
+    /** It keeps none: whole steps alone. */
+    NONE,
+    /** Four bytes a parameter more: steps, whole or in parts. */
+    KEPT,
+    /**
+     * Gradients and no moments: parts for another trainer's update. {@link #step}, {@link #apply}
+     * and the moments' states are refused.
+     */
+    ONLY
+  }
+
   /**
-   * What one step saw, before its update.
+   * What one step saw, before its update. Of a step in parts: losses are means weighted by rows,
+   * {@code fvu} is over the variance about each part's own mean.
    *
    * @param steps steps done so far, this one counted
    * @param loss total loss
@@ -63,6 +82,47 @@ public interface BackendTrainer extends AutoCloseable {
    *     was updated
    */
   void step(DeviceBuffer x, int rows, double lr);
+
+  /**
+   * Forward and backward on a part of a step's batch; nothing changes but what is accumulated. The
+   * part's losses are over its own rows, ratios over its own variance. A latent counts as dead in
+   * it when it has not fired in this step up to this part included, and would be dead if the batch
+   * ended here. May return before the device is done.
+   *
+   * @param x rows {@code [first, first + rows)} of it, {@code [.., dIn]} float32. Not modified; may
+   *     be reused after {@link #stats()} or {@link Backend#synchronize()}.
+   * @throws IllegalArgumentException if this keeps no gradients, or a row holds NaN or infinity
+   *     (the message has its number within the part; a device may say so from {@link #stats()}):
+   *     all that is accumulated is dropped, and nothing was updated
+   */
+  void accumulate(DeviceBuffer x, int first, int rows);
+
+  /**
+   * The update of a step from the mean, weighted by rows, of all gradients since the last one. The
+   * batch counts as one of all the rows. With a loss that is a mean over rows and no auxiliary loss
+   * that is the step on the whole batch, up to rounding.
+   *
+   * @param lr learning rate of this step
+   * @throws IllegalArgumentException if nothing is accumulated, or this has no moments
+   */
+  void apply(double lr);
+
+  /**
+   * Adds what another trainer has accumulated, as if this had done so, and clears it there. Waits
+   * for nothing.
+   *
+   * @param from of the same shape and configuration, on this backend or another of its kind
+   * @throws IllegalArgumentException if it differs, or has nothing accumulated
+   */
+  void add(BackendTrainer from);
+
+  /**
+   * Takes over another trainer's parameters and idle counters; not its moments. Waits for nothing.
+   *
+   * @param from of the same shape and configuration, on this backend or another of its kind
+   * @throws IllegalArgumentException if it differs, or this has something accumulated
+   */
+  void copy(BackendTrainer from);
 
   /** Statistics of the last step; waits for it. */
   StepStats stats();

@@ -14,7 +14,8 @@ import org.jspecify.annotations.Nullable;
  * The batches of those members of a {@link TrainingLoop} that see the same rows in the same order,
  * prepared the same way: each is gathered and uploaded once for all of them. Two buffers take
  * turns, so that the next batch is on its way while a step runs. Rows that lie on the device are
- * gathered there.
+ * gathered there. With several backends a feed is for one of them, and hands out its share of each
+ * batch.
  */
 final class BatchFeed implements AutoCloseable {
 
@@ -24,6 +25,8 @@ final class BatchFeed implements AutoCloseable {
   private final Recipe recipe;
   private final Backend backend;
   private final RowBuffer buffer;
+  private final int batch;
+  private final int first;
   private final int rows;
   private final int dIn;
   private final @Nullable ActivationBatch[] batches = new ActivationBatch[2];
@@ -35,13 +38,18 @@ final class BatchFeed implements AutoCloseable {
   /**
    * Allocates its memory.
    *
+   * @param backend whose memory they are in
    * @param buffer whose rows it hands out; what is on the device is not normalised
-   * @param rows of a batch
+   * @param batch rows of a batch
+   * @param first of the share
+   * @param rows of the share
    */
-  BatchFeed(Recipe recipe, Backend backend, RowBuffer buffer, int rows) {
+  BatchFeed(Recipe recipe, Backend backend, RowBuffer buffer, int batch, int first, int rows) {
     this.recipe = recipe;
     this.backend = backend;
     this.buffer = buffer;
+    this.batch = batch;
+    this.first = first;
     this.rows = rows;
     this.dIn = buffer.batch().dIn();
     try {
@@ -64,6 +72,10 @@ final class BatchFeed implements AutoCloseable {
     return recipe;
   }
 
+  Backend backend() {
+    return backend;
+  }
+
   /** Draws the order of a new fill. */
   void shuffle() {
     order = buffer.order(recipe.seed());
@@ -84,29 +96,29 @@ final class BatchFeed implements AutoCloseable {
    */
   void load(int number) {
     current = 1 - current;
-    ActivationBatch batch = current();
-    batch.rows(rows);
+    ActivationBatch share = current();
+    share.rows(rows);
+    int at = number * batch + first;
     if (numbers == null) {
-      gather(number, batch);
-      batch.buffer().upload((long) rows * dIn * Float.BYTES);
+      gather(at, share.data());
+      share.buffer().upload((long) rows * dIn * Float.BYTES);
     } else {
       backend.gatherRows(
           buffer.batch().buffer(),
           buffer.rows(),
           dIn,
           numbers,
-          number * rows,
+          at,
           rows,
           recipe.scale(),
-          batch.buffer());
+          share.buffer());
     }
   }
 
-  private void gather(int number, ActivationBatch batch) {
+  private void gather(int at, FloatBuffer into) {
     FloatBuffer from = buffer.batch().data();
-    FloatBuffer into = batch.data();
     for (int r = 0; r < rows; r++) {
-      into.put(r * dIn, from, order[number * rows + r] * dIn, dIn);
+      into.put(r * dIn, from, order[at + r] * dIn, dIn);
     }
     RowNormalizer.apply(recipe.normalization(), into, into, rows, dIn, unused);
     if (recipe.scale() != 1) {

@@ -3,6 +3,7 @@ package io.faithfulsae.training;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.internal.RowBuffer.Mark;
@@ -123,8 +124,9 @@ record Checkpoint(
             "format",
             "expected " + FORMAT + ", got " + format + "; mend: use the version that wrote it");
       }
-      Checkpoint checkpoint =
-          JSON.readValue(tensors.metadata().getOrDefault("checkpoint", "{}"), Checkpoint.class);
+      JsonNode facts = JSON.readTree(tensors.metadata().getOrDefault("checkpoint", "{}"));
+      addMissing(facts.path("training"));
+      Checkpoint checkpoint = JSON.treeToValue(facts, Checkpoint.class);
       for (Tensor tensor : Tensor.values()) {
         checkpoint.check(file, tensors.entry(tensor.name()), DType.F32);
       }
@@ -139,6 +141,18 @@ record Checkpoint(
           "expected its facts in JSON, got: "
               + e.getOriginalMessage()
               + "; mend: the file is damaged");
+    }
+  }
+
+  /** A configuration from a file, which may be of a version that knew fewer values. */
+  static TrainingConfig training(JsonNode json) throws JsonProcessingException {
+    addMissing(json);
+    return JSON.treeToValue(json, TrainingConfig.class);
+  }
+
+  private static void addMissing(JsonNode training) {
+    if (training instanceof ObjectNode values && !values.has("accumulate")) {
+      values.put("accumulate", 1);
     }
   }
 

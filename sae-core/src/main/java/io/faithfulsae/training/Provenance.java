@@ -3,6 +3,7 @@ package io.faithfulsae.training;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationSource;
@@ -42,10 +43,13 @@ final class Provenance {
     json.set("training", JSON.valueToTree(member.settings.training()));
     json.put("initial_weights", member.settings.initial() == null ? "random" : "given");
     json.put("source", source.description());
-    Backend.Info info = member.settings.backend().info();
-    ObjectNode backend =
-        json.putObject("backend").put("name", info.name()).put("device", info.device());
-    backend.set("details", JSON.readTree(info.details()));
+    describe(member.settings.backend(), json.putObject("backend"));
+    if (!member.settings.replicas().isEmpty()) {
+      ArrayNode replicas = json.putArray("replicas");
+      for (Backend on : member.settings.replicas()) {
+        describe(on, replicas.addObject());
+      }
+    }
     json.put("activation_scale", member.activationScale());
     ObjectNode outcome = json.putObject("result");
     outcome.put("steps", result.steps());
@@ -55,6 +59,12 @@ final class Provenance {
     result.last().ifPresent(last -> outcome.set("last_step", lastStep(last)));
     AtomicFile.writeString(
         file(member.dir), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(json) + "\n");
+  }
+
+  private static void describe(Backend backend, ObjectNode into) throws JsonProcessingException {
+    Backend.Info info = backend.info();
+    into.put("name", info.name()).put("device", info.device());
+    into.set("details", JSON.readTree(info.details()));
   }
 
   /** Reads the result of a complete run, after checking that it is the one that is asked for. */
@@ -68,7 +78,7 @@ final class Provenance {
       new Checkpoint(
               steps,
               JSON.treeToValue(json.path("sae"), SaeConfig.class),
-              JSON.treeToValue(json.path("training"), TrainingConfig.class),
+              Checkpoint.training(json.path("training")),
               json.path("source").asText(),
               json.path("backend").path("name").asText(),
               1,

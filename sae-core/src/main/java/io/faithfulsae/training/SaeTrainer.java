@@ -29,6 +29,7 @@ public final class SaeTrainer {
   private final SaeConfig sae;
   private final TrainingConfig training;
   private final Backend backend;
+  private final List<Backend> replicas;
   private final @Nullable Sae initial;
   private final Map<String, String> metadata;
   private final List<Consumer<TrainingProgress>> listeners;
@@ -37,12 +38,14 @@ public final class SaeTrainer {
       SaeConfig sae,
       TrainingConfig training,
       Backend backend,
+      List<Backend> replicas,
       @Nullable Sae initial,
       Map<String, String> metadata,
       List<Consumer<TrainingProgress>> listeners) {
     this.sae = sae;
     this.training = training;
     this.backend = backend;
+    this.replicas = List.copyOf(replicas);
     this.initial = initial;
     this.metadata = Collections.unmodifiableMap(new LinkedHashMap<>(metadata));
     this.listeners = List.copyOf(listeners);
@@ -50,7 +53,33 @@ public final class SaeTrainer {
 
   /** A trainer of SAEs of one shape under one configuration. */
   public static SaeTrainer of(SaeConfig sae, TrainingConfig training, Backend on) {
-    return new SaeTrainer(sae, training, on, null, Map.of(), List.of());
+    return new SaeTrainer(sae, training, on, List.of(), null, Map.of(), List.of());
+  }
+
+  /**
+   * The same, with every batch shared equally with further backends of the same kind, such as the
+   * other GPUs of a machine. Each has the parameters and gradients; the update, and all other
+   * state, is on the first backend. A run's checkpoint can be resumed with any replicas, and gives
+   * the same weights, bit for bit, with as many.
+   *
+   * @param others must be open while runs are. <b>Not closed</b>.
+   * @throws IllegalArgumentException if they and the configuration's parts do not divide the batch,
+   *     or a backend comes twice
+   */
+  public SaeTrainer withReplicasOn(List<Backend> others) {
+    List<Backend> all = new ArrayList<>(others);
+    all.add(backend);
+    if (all.stream().distinct().count() != all.size()) {
+      throw new IllegalArgumentException(
+          "expected replicas on backends of their own, got one twice; mend: open each with Backends.open");
+    }
+    int parts = all.size() * training.accumulate();
+    if (training.batch() % parts != 0) {
+      throw new IllegalArgumentException(
+          "expected a batch that divides into %d parts (%d backends, accumulate = %d), got batch = %d; mend: use a multiple"
+              .formatted(parts, all.size(), training.accumulate(), training.batch()));
+    }
+    return new SaeTrainer(sae, training, backend, others, initial, metadata, listeners);
   }
 
   /**
@@ -67,19 +96,19 @@ public final class SaeTrainer {
           "expected initial weights of d_in = %d, d_sae = %d, got d_in = %d, d_sae = %d; mend: use one shape"
               .formatted(sae.dIn(), sae.dSae(), other.dIn(), other.dSae()));
     }
-    return new SaeTrainer(sae, training, backend, weights, metadata, listeners);
+    return new SaeTrainer(sae, training, backend, replicas, weights, metadata, listeners);
   }
 
   /** The same, with metadata to be kept with the SAE (see {@link Sae#metadata()}). */
   public SaeTrainer withMetadata(Map<String, String> values) {
-    return new SaeTrainer(sae, training, backend, initial, values, listeners);
+    return new SaeTrainer(sae, training, backend, replicas, initial, values, listeners);
   }
 
   /** The same, with a listener that hears every step of its runs. */
   public SaeTrainer withListener(Consumer<TrainingProgress> listener) {
     List<Consumer<TrainingProgress>> more = new ArrayList<>(listeners);
     more.add(listener);
-    return new SaeTrainer(sae, training, backend, initial, metadata, more);
+    return new SaeTrainer(sae, training, backend, replicas, initial, metadata, more);
   }
 
   /**
@@ -111,7 +140,7 @@ public final class SaeTrainer {
 
   /**
    * Starts several runs that read the source once: each gives the same SAE as if it ran alone. They
-   * may differ in all but backend, tokens, batch, bufferRows and checkpointSteps.
+   * may differ in all but backends, tokens, batch, bufferRows and checkpointSteps.
    *
    * @param runDirs one folder for each trainer
    * @return one run for each trainer; cancelling or closing one ends all
@@ -162,6 +191,18 @@ public final class SaeTrainer {
     return backend;
   }
 
+  List<Backend> replicas() {
+    return replicas;
+  }
+
+  /** The backend of the update, then those of the replicas. */
+  List<Backend> backends() {
+    List<Backend> all = new ArrayList<>();
+    all.add(backend);
+    all.addAll(replicas);
+    return all;
+  }
+
   @Nullable Sae initial() {
     return initial;
   }
@@ -201,13 +242,13 @@ public final class SaeTrainer {
       }
       TrainingConfig a = first.training;
       TrainingConfig b = trainer.training;
-      if (trainer.backend != first.backend
+      if (!trainer.backends().equals(first.backends())
           || a.tokens() != b.tokens()
           || a.batch() != b.batch()
           || a.bufferRows() != b.bufferRows()
           || a.checkpointSteps() != b.checkpointSteps()) {
         throw new IllegalArgumentException(
-            "expected one backend, tokens, batch, bufferRows and checkpointSteps for runs that are trained together,"
+            "expected the same backends, tokens, batch, bufferRows and checkpointSteps for runs that are trained together,"
                 + " got several; mend: start those runs on their own");
       }
     }

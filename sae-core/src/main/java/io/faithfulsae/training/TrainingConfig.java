@@ -9,6 +9,9 @@ package io.faithfulsae.training;
  *
  * @param tokens rows of activations to train on; steps = floor(tokens / batch)
  * @param batch rows a step
+ * @param accumulate equal parts in which a batch is computed, one after the other, before the one
+ *     update; 1: whole. For batches that do not fit at once: with more parts the gradients take 4
+ *     bytes a parameter. The auxiliary loss, and losses over a variance, are each part's own.
  * @param lr peak learning rate
  * @param seed decides initial weights and shuffling, and nothing else does
  * @param warmupSteps steps over which lr rises linearly from 0
@@ -43,6 +46,7 @@ package io.faithfulsae.training;
 public record TrainingConfig(
     long tokens,
     int batch,
+    int accumulate,
     double lr,
     long seed,
     long warmupSteps,
@@ -131,6 +135,10 @@ public record TrainingConfig(
     require(auxK >= 1, "auxK >= 1", auxK);
     require(bufferRows >= 1, "bufferRows >= 1", bufferRows);
     require(tokens >= batch, "tokens >= batch = " + batch, tokens);
+    require(
+        accumulate >= 1 && batch % accumulate == 0,
+        "accumulate >= 1 that divides batch = " + batch,
+        accumulate);
     require(lr > 0 && Double.isFinite(lr), "lr > 0", lr);
     require(warmupSteps >= 0, "warmupSteps >= 0", warmupSteps);
     require(decaySteps >= 0, "decaySteps >= 0", decaySteps);
@@ -230,6 +238,7 @@ public record TrainingConfig(
     Builder b = new Builder();
     b.tokens = tokens;
     b.batch = batch;
+    b.accumulate = accumulate;
     b.lr = lr;
     b.seed = seed;
     b.warmupSteps = warmupSteps;
@@ -264,6 +273,7 @@ public record TrainingConfig(
 
     private long tokens = 100_000_000L;
     private int batch = 4096;
+    private int accumulate = 1;
     private double lr = 3e-4;
     private long seed = 42L;
     private long warmupSteps = 0L;
@@ -301,6 +311,12 @@ public record TrainingConfig(
     /** Rows a step. */
     public Builder batch(int value) {
       this.batch = value;
+      return this;
+    }
+
+    /** Equal parts in which a batch is computed before the one update; 1: whole. */
+    public Builder accumulate(int parts) {
+      this.accumulate = parts;
       return this;
     }
 
@@ -472,6 +488,7 @@ public record TrainingConfig(
       return new TrainingConfig(
           tokens,
           batch,
+          accumulate,
           lr,
           seed,
           warmupSteps,

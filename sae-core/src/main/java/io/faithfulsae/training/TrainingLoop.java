@@ -1,5 +1,6 @@
 package io.faithfulsae.training;
 
+import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.internal.RowBuffer;
@@ -28,7 +29,7 @@ final class TrainingLoop implements Runnable {
   private final Thread thread;
   private volatile boolean cancelled;
   private final List<BatchFeed> feeds = new ArrayList<>();
-  private final Map<TrainingMember, BatchFeed> feedOf = new HashMap<>();
+  private final Map<TrainingMember, List<BatchFeed>> feedsOf = new HashMap<>(); // by backend
   private long startedNanos;
 
   private TrainingLoop(
@@ -98,11 +99,17 @@ final class TrainingLoop implements Runnable {
     }
   }
 
-  /** Whether rows go from the source to the steps without the host; normalising is done there. */
+  /**
+   * Whether rows go from the source to the steps without the host; normalising, and sharing with
+   * other devices, is done there.
+   */
   private boolean staysOnDevice(Backend backend) {
     return source.fillsOnDevice(backend)
         && members.stream()
-            .allMatch(m -> m.settings.sae().normalization() == SaeConfig.Normalization.NONE);
+            .allMatch(
+                m ->
+                    m.settings.replicas().isEmpty()
+                        && m.settings.sae().normalization() == SaeConfig.Normalization.NONE);
   }
 
   private static @Nullable Throwable close(Runnable closing, @Nullable Throwable problem) {
@@ -143,7 +150,7 @@ final class TrainingLoop implements Runnable {
         feeds.forEach(feed -> feed.load(batch));
       }
       for (TrainingMember member : members) {
-        member.step(feed(member).current(), step);
+        member.step(shares(member), step);
       }
       loaded = step + 1 < steps && batch + 1 < batchesOfFill;
       if (loaded) { // while the steps run
@@ -166,26 +173,36 @@ final class TrainingLoop implements Runnable {
     return finish(end, step);
   }
 
-  /** One feed for all members whose batches are the same. */
+  /** One feed on each backend for all members whose batches are the same. */
   private void makeFeeds(RowBuffer buffer) {
     for (TrainingMember member : members) {
-      BatchFeed.Recipe recipe = member.recipe();
-      if (feedOf.containsKey(member)) {
+      if (feedsOf.containsKey(member)) {
         continue;
       }
-      BatchFeed feed =
-          feeds.stream().filter(f -> f.recipe().equals(recipe)).findFirst().orElse(null);
-      if (feed == null) {
-        SaeTrainer settings = member.settings;
-        feed = new BatchFeed(recipe, settings.backend(), buffer, config.batch());
-        feeds.add(feed);
+      List<Backend> backends = member.settings.backends();
+      int share = config.batch() / backends.size();
+      List<BatchFeed> own = new ArrayList<>();
+      for (int i = 0; i < backends.size(); i++) {
+        own.add(feed(member.recipe(), backends.get(i), buffer, i * share, share));
       }
-      feedOf.put(member, feed);
+      feedsOf.put(member, own);
     }
   }
 
-  private BatchFeed feed(TrainingMember member) {
-    return Objects.requireNonNull(feedOf.get(member));
+  private BatchFeed feed(
+      BatchFeed.Recipe recipe, Backend backend, RowBuffer buffer, int first, int rows) {
+    for (BatchFeed feed : feeds) {
+      if (feed.recipe().equals(recipe) && feed.backend() == backend) {
+        return feed;
+      }
+    }
+    BatchFeed feed = new BatchFeed(recipe, backend, buffer, config.batch(), first, rows);
+    feeds.add(feed);
+    return feed;
+  }
+
+  private List<ActivationBatch> shares(TrainingMember member) {
+    return Objects.requireNonNull(feedsOf.get(member)).stream().map(BatchFeed::current).toList();
   }
 
   private List<TrainingResult> finish(Mark end, long step) throws IOException {

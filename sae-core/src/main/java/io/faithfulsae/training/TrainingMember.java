@@ -9,9 +9,11 @@ import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
+import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
@@ -20,6 +22,8 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /** One SAE of a {@link TrainingLoop}: its parameters, its optimiser and its folder. */
@@ -41,6 +45,7 @@ final class TrainingMember implements AutoCloseable {
   private final TrainingConfig training;
   private final BackendSae parameters;
   private final BackendTrainer trainer;
+  private final List<Replica> replicas = new ArrayList<>();
   private double activationScale = 1;
   private @Nullable TrainingProgress last;
 
@@ -53,11 +58,46 @@ final class TrainingMember implements AutoCloseable {
     this.parameters =
         settings.backend().createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
     try {
-      this.trainer = parameters.trainer(config.k(), training);
+      this.trainer =
+          parameters.trainer(config.k(), training, inParts() ? Gradients.KEPT : Gradients.NONE);
     } catch (RuntimeException e) {
       parameters.close();
       throw e;
     }
+    try {
+      for (Backend on : settings.replicas()) {
+        replicas.add(new Replica(on, config, training));
+      }
+    } catch (RuntimeException e) {
+      close();
+      throw e;
+    }
+  }
+
+  /** Parameters on another backend, and a trainer that computes its share of each batch. */
+  private static final class Replica implements AutoCloseable {
+    final BackendSae parameters;
+    final BackendTrainer trainer;
+
+    Replica(Backend on, SaeConfig config, TrainingConfig training) {
+      parameters = on.createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
+      try {
+        trainer = parameters.trainer(config.k(), training, Gradients.ONLY);
+      } catch (RuntimeException e) {
+        parameters.close();
+        throw e;
+      }
+    }
+
+    @Override
+    public void close() {
+      trainer.close();
+      parameters.close();
+    }
+  }
+
+  private boolean inParts() {
+    return training.accumulate() > 1 || !settings.replicas().isEmpty();
   }
 
   /** Sets the initial weights: given ones, or random ones under the seed. */
@@ -173,9 +213,35 @@ final class TrainingMember implements AutoCloseable {
     return new BatchFeed.Recipe(training.seed(), config.normalization(), activationScale);
   }
 
-  /** Starts a step; {@link #stats} waits for it. */
-  void step(ActivationBatch batch, long step) {
-    trainer.step(batch.buffer(), batch.rows(), training.lrAt(step));
+  /**
+   * Starts a step; {@link #stats} waits for it.
+   *
+   * @param shares the rows of the batch, a share for each backend
+   */
+  void step(List<ActivationBatch> shares, long step) {
+    double lr = training.lrAt(step);
+    if (!inParts()) {
+      trainer.step(shares.get(0).buffer(), shares.get(0).rows(), lr);
+      return;
+    }
+    for (Replica replica : replicas) {
+      replica.trainer.copy(trainer);
+    }
+    accumulate(trainer, shares.get(0));
+    for (int i = 0; i < replicas.size(); i++) { // beside each other where operations are queued
+      accumulate(replicas.get(i).trainer, shares.get(i + 1));
+    }
+    for (Replica replica : replicas) {
+      trainer.add(replica.trainer);
+    }
+    trainer.apply(lr);
+  }
+
+  private void accumulate(BackendTrainer on, ActivationBatch share) {
+    int rows = share.rows() / training.accumulate();
+    for (int first = 0; first < share.rows(); first += rows) {
+      on.accumulate(share.buffer(), first, rows);
+    }
   }
 
   /** What the step saw. */
@@ -216,6 +282,7 @@ final class TrainingMember implements AutoCloseable {
 
   @Override
   public void close() {
+    replicas.forEach(Replica::close);
     trainer.close();
     parameters.close();
   }

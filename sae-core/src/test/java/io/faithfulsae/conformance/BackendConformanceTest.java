@@ -7,7 +7,7 @@ import io.faithfulsae.spi.Backend;
  * tolerance stands next to its reason.
  */
 public abstract class BackendConformanceTest extends EncodeConformanceTest
-    implements LifecycleCases, DecodeCases, TrainingCases, ResumeCases {
+    implements LifecycleCases, DecodeCases, TrainingCases, PartsCases, ResumeCases {
 
   @Override
   public Backend openAnother() {

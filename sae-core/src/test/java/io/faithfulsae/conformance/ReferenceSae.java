@@ -3,6 +3,7 @@ package io.faithfulsae.conformance;
 import io.faithfulsae.internal.BackendChecks;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.training.TrainingConfig;
 import java.nio.FloatBuffer;
@@ -197,11 +198,11 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
   }
 
   @Override
-  public BackendTrainer trainer(int k, TrainingConfig config) {
+  public BackendTrainer trainer(int k, TrainingConfig config, Gradients gradients) {
     synchronized (backend) {
       requireOpen();
       BackendChecks.k(k, dSae);
-      return new ReferenceTrainer(this, k, config);
+      return new ReferenceTrainer(this, k, config, gradients);
     }
   }
 }

@@ -20,25 +20,38 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   private final ReferenceSae sae;
   private final int k;
   private final TrainingConfig config;
+  private final Gradients gradients;
   private final float[][] first; // Adam's moments, by BackendSae.Tensor's ordinal
   private final float[][] second;
   private final long[] idleBatches;
   private final long[] idleRows;
   private final long[] steps = new long[1];
+  private Parts parts;
   private @Nullable StepStats stats;
 
-  ReferenceTrainer(ReferenceSae sae, int k, TrainingConfig config) {
+  ReferenceTrainer(ReferenceSae sae, int k, TrainingConfig config, Gradients gradients) {
     super(
         sae.backend,
-        2L * Float.BYTES * (2L * sae.wEnc.length + sae.dSae + sae.dIn)
+        copies(gradients) * Float.BYTES * (2L * sae.wEnc.length + sae.dSae + sae.dIn)
             + 2L * Long.BYTES * sae.dSae);
     this.sae = sae;
     this.k = k;
     this.config = config;
+    this.gradients = gradients;
+    this.parts = new Parts();
     this.first = likeParameters();
     this.second = likeParameters();
     this.idleBatches = new long[sae.dSae];
     this.idleRows = new long[sae.dSae];
+  }
+
+  /** Of the parameters' shape: two moments, and gradients. */
+  private static long copies(Gradients gradients) {
+    return switch (gradients) {
+      case NONE -> 2;
+      case KEPT -> 3;
+      case ONLY -> 1;
+    };
   }
 
   private float[][] likeParameters() {
@@ -76,6 +89,26 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       }
     }
 
+    void add(Gradient other) {
+      for (int tensor = 0; tensor < all().length; tensor++) {
+        for (int i = 0; i < all()[tensor].length; i++) {
+          all()[tensor][i] += other.all()[tensor][i];
+        }
+      }
+    }
+
+    void divide(double by) {
+      for (double[] g : all()) {
+        for (int i = 0; i < g.length; i++) {
+          g[i] /= by;
+        }
+      }
+    }
+
+    private double[][] all() {
+      return new double[][] {wEnc, bEnc, wDec, bDec};
+    }
+
     /** The tensors that are trained, by ordinal; null where one is not. */
     double[] @Nullable [] trained() {
       return new double[] @Nullable [] {
@@ -84,44 +117,186 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
   }
 
-  @Override
-  public void step(DeviceBuffer x, int rows, double lr) {
-    synchronized (backend) {
-      requireOpen();
-      sae.requireOpen();
-      BackendChecks.rows(rows);
-      BackendChecks.learningRate(lr);
-      FloatBuffer in = backend.floats("x", x, rows, sae.dIn);
-      sae.requireFinite(in, rows);
-      Gradient gradient = new Gradient();
-      StepStats seen = forwardAndBackward(in, rows, gradient);
-      double norm = clip(gradient);
-      normaliseAndProject(gradient);
-      adam(gradient, lr);
-      if (config.decoderNorm() == DecoderNorm.AFTER_STEP && !config.freezeDecoder()) {
-        normaliseDecoder();
+  /** What the parts of a step add up to; gradients and losses weighted by rows. */
+  private final class Parts {
+    final Gradient gradient = new Gradient();
+    final boolean[] fired = new boolean[sae.dSae];
+    long rows;
+    double reconstruction;
+    double aux;
+    long active;
+    double squaredError;
+    double variance;
+
+    void add(Parts other) {
+      gradient.add(other.gradient);
+      for (int j = 0; j < fired.length; j++) {
+        fired[j] |= other.fired[j];
       }
-      stats =
-          new StepStats(
-              steps[0],
-              seen.loss(),
-              seen.reconstruction(),
-              seen.aux(),
-              seen.l0(),
-              seen.dead(),
-              seen.fvu(),
-              norm);
+      rows += other.rows;
+      reconstruction += other.reconstruction;
+      aux += other.aux;
+      active += other.active;
+      squaredError += other.squaredError;
+      variance += other.variance;
     }
   }
 
-  private StepStats forwardAndBackward(FloatBuffer x, int rows, Gradient gradient) {
+  /** A step is one with a single part. */
+  @Override
+  public void step(DeviceBuffer x, int rows, double lr) {
+    synchronized (backend) {
+      requireMoments();
+      BackendChecks.rows(rows);
+      BackendChecks.learningRate(lr);
+      FloatBuffer in = backend.floats("x", x, rows, sae.dIn);
+      if (parts.rows > 0) {
+        throw new IllegalArgumentException(
+            "expected nothing accumulated before a step, got "
+                + parts.rows
+                + " rows; mend: apply them");
+      }
+      part(in, rows);
+      update(lr);
+    }
+  }
+
+  @Override
+  public void accumulate(DeviceBuffer x, int first, int rows) {
+    synchronized (backend) {
+      requireGradients();
+      BackendChecks.part(first, rows);
+      FloatBuffer in = backend.floats("x", x, first + rows, sae.dIn);
+      part(in.slice(first * sae.dIn, rows * sae.dIn), rows);
+    }
+  }
+
+  @Override
+  public void apply(double lr) {
+    synchronized (backend) {
+      requireGradients();
+      requireMoments();
+      BackendChecks.learningRate(lr);
+      if (parts.rows == 0) {
+        throw new IllegalArgumentException(
+            "expected rows accumulated before they are applied, got none; mend: accumulate them");
+      }
+      update(lr);
+    }
+  }
+
+  @Override
+  public void add(BackendTrainer from) {
+    synchronized (backend) {
+      requireGradients();
+      ReferenceTrainer other = alike(from);
+      other.requireGradients();
+      if (other.parts.rows == 0) {
+        throw new IllegalArgumentException(
+            "expected rows accumulated in the other trainer, got none; mend: accumulate them");
+      }
+      parts.add(other.parts);
+      other.parts = other.new Parts();
+    }
+  }
+
+  @Override
+  public void copy(BackendTrainer from) {
+    synchronized (backend) {
+      requireOpen();
+      ReferenceTrainer other = alike(from);
+      other.requireOpen();
+      if (parts.rows > 0) {
+        throw new IllegalArgumentException(
+            "expected nothing accumulated before parameters are taken over, got "
+                + parts.rows
+                + " rows; mend: apply or add them");
+      }
+      for (BackendSae.Tensor tensor : BackendSae.Tensor.values()) {
+        float[] values = other.sae.tensor(tensor);
+        System.arraycopy(values, 0, sae.tensor(tensor), 0, values.length);
+      }
+      System.arraycopy(other.idleBatches, 0, idleBatches, 0, idleBatches.length);
+      System.arraycopy(other.idleRows, 0, idleRows, 0, idleRows.length);
+    }
+  }
+
+  private ReferenceTrainer alike(BackendTrainer trainer) {
+    if (!(trainer instanceof ReferenceTrainer other)
+        || other == this
+        || other.sae.dIn != sae.dIn
+        || other.sae.dSae != sae.dSae
+        || other.sae.subtractDecoderBias != sae.subtractDecoderBias
+        || other.k != k
+        || !other.config.equals(config)) {
+      throw new IllegalArgumentException(
+          "expected another trainer of the same shape and options, got "
+              + trainer
+              + "; mend: make both alike");
+    }
+    return other;
+  }
+
+  private void requireGradients() {
+    requireOpen();
+    sae.requireOpen();
+    if (gradients == Gradients.NONE) {
+      throw new IllegalArgumentException(
+          "expected a trainer that keeps gradients, got one that keeps none; mend: make it with Gradients.KEPT");
+    }
+  }
+
+  private void requireMoments() {
+    requireOpen();
+    sae.requireOpen();
+    if (gradients == Gradients.ONLY) {
+      throw new IllegalArgumentException(
+          "expected a trainer with moments, got one that accumulates only; mend: make it with Gradients.KEPT");
+    }
+  }
+
+  private void part(FloatBuffer x, int rows) {
+    try {
+      sae.requireFinite(x, rows);
+    } catch (IllegalArgumentException e) {
+      parts = new Parts();
+      throw e;
+    }
+    parts.rows += rows;
+    forwardAndBackward(x, rows);
+  }
+
+  private void update(double lr) {
+    Parts of = parts;
+    parts = new Parts();
+    of.gradient.divide((double) of.rows);
+    int dead = countIdle(of.fired, of.rows);
+    double norm = clip(of.gradient);
+    normaliseAndProject(of.gradient);
+    adam(of.gradient, lr);
+    if (config.decoderNorm() == DecoderNorm.AFTER_STEP && !config.freezeDecoder()) {
+      normaliseDecoder();
+    }
+    stats =
+        new StepStats(
+            steps[0],
+            (of.reconstruction + of.aux) / of.rows,
+            of.reconstruction / of.rows,
+            of.aux / of.rows,
+            (double) of.active / of.rows,
+            dead,
+            of.squaredError * inverse(of.variance),
+            norm);
+  }
+
+  /** Adds a part, its losses and gradients times its rows; the rows are counted already. */
+  private void forwardAndBackward(FloatBuffer x, int rows) {
+    Gradient gradient = parts.gradient;
     int d = sae.dIn;
     int[][] index = new int[rows][k];
     float[][] value = new float[rows][k];
     float[][] p = new float[rows][];
     double[][] error = new double[rows][d]; // e = x̂ − x
-    boolean[] fired = new boolean[sae.dSae];
-    long active = 0;
     for (int row = 0; row < rows; row++) {
       p[row] = sae.positivePreActivations(x, row);
       ReferenceSae.select(p[row], null, index[row], value[row]);
@@ -129,12 +304,12 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         error[row][i] = (double) sae.bDec[i] - x.get(row * d + i);
       }
       for (int slot = 0; slot < k && value[row][slot] > 0; slot++) {
-        fired[index[row][slot]] = true;
-        active++;
+        parts.fired[index[row][slot]] = true;
+        parts.active++;
         sae.addDirection(error[row], value[row][slot], index[row][slot]);
       }
     }
-    boolean[] dead = countIdle(fired, rows);
+    boolean[] dead = dead();
     int nDead = count(dead);
 
     double[][] target = new double[rows][d];
@@ -169,15 +344,17 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       }
       auxScale = auxScale(rows, nDead, variance, error);
     }
-    double reconstruction = lossScale * squaredError;
-    double aux = auxOn ? auxScale * sumOfSquares(residual) : 0;
+    parts.reconstruction += rows * lossScale * squaredError;
+    parts.aux += auxOn ? rows * auxScale * sumOfSquares(residual) : 0;
+    parts.squaredError += squaredError;
+    parts.variance += variance;
 
     double[] dOut = new double[d]; // dL/dx̂
     double[] dAux = new double[d]; // dL/d(z_aux W_dec)
     for (int row = 0; row < rows; row++) {
       for (int i = 0; i < d; i++) {
-        dAux[i] = auxOn ? 2 * auxScale * residual[row][i] : 0;
-        dOut[i] = 2 * lossScale * error[row][i] + (config.auxDetach() ? 0 : dAux[i]);
+        dAux[i] = auxOn ? 2 * rows * auxScale * residual[row][i] : 0;
+        dOut[i] = 2 * rows * lossScale * error[row][i] + (config.auxDetach() ? 0 : dAux[i]);
         gradient.bDec[i] += dOut[i];
       }
       for (int slot = 0; slot < k && value[row][slot] > 0; slot++) {
@@ -187,15 +364,6 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         gradient.addLatent(x, row, auxIndex[row][slot], auxValue[row][slot], dAux);
       }
     }
-    return new StepStats(
-        0,
-        reconstruction + aux,
-        reconstruction,
-        aux,
-        (double) active / rows,
-        nDead,
-        squaredError * inverse(variance),
-        0);
   }
 
   /** What multiplies Σ r²: coefficient, normaliser and share of dead latents. */
@@ -220,15 +388,27 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     return denominator == 0 ? 0 : 1 / denominator;
   }
 
-  /** Advances the counters by this batch and says which latents are dead. */
-  private boolean[] countIdle(boolean[] fired, int rows) {
+  /** Which latents would be dead if the batch ended with the parts so far. */
+  private boolean[] dead() {
     boolean[] dead = new boolean[sae.dSae];
+    for (int j = 0; j < sae.dSae; j++) {
+      dead[j] = !parts.fired[j] && isDead(idleBatches[j] + 1, idleRows[j] + parts.rows);
+    }
+    return dead;
+  }
+
+  private boolean isDead(long batches, long rows) {
+    return (config.deadAfterBatches() > 0 && batches >= config.deadAfterBatches())
+        || (config.deadAfterRows() > 0 && rows >= config.deadAfterRows());
+  }
+
+  /** Advances the counters by the whole batch and says how many latents are dead. */
+  private int countIdle(boolean[] fired, long rows) {
+    int dead = 0;
     for (int j = 0; j < sae.dSae; j++) {
       idleBatches[j] = fired[j] ? 0 : idleBatches[j] + 1;
       idleRows[j] = fired[j] ? 0 : idleRows[j] + rows;
-      dead[j] =
-          (config.deadAfterBatches() > 0 && idleBatches[j] >= config.deadAfterBatches())
-              || (config.deadAfterRows() > 0 && idleRows[j] >= config.deadAfterRows());
+      dead += isDead(idleBatches[j], idleRows[j]) ? 1 : 0;
     }
     return dead;
   }
@@ -362,7 +542,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   @Override
   public void write(State state, long from, ByteBuffer source) {
     synchronized (backend) {
-      requireOpen();
+      requireState(state);
       BackendChecks.transfer(state, sae.dIn, sae.dSae, from, source);
       ByteBuffer bytes = source.duplicate().order(source.order());
       if (BackendChecks.elementBytes(state) == Long.BYTES) {
@@ -376,7 +556,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   @Override
   public void read(State state, long from, ByteBuffer into) {
     synchronized (backend) {
-      requireOpen();
+      requireState(state);
       BackendChecks.transfer(state, sae.dIn, sae.dSae, from, into);
       ByteBuffer bytes = into.duplicate().order(into.order());
       if (BackendChecks.elementBytes(state) == Long.BYTES) {
@@ -384,6 +564,13 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       } else {
         bytes.asFloatBuffer().put(floats(state), (int) from, bytes.remaining() / Float.BYTES);
       }
+    }
+  }
+
+  private void requireState(State state) {
+    requireOpen();
+    if (BackendChecks.elementBytes(state) == Float.BYTES) {
+      requireMoments();
     }
   }
 

@@ -45,6 +45,10 @@ interface TrainingCases extends ConformanceCases {
   default void trainsAsTheReference(Variant variant) {
     Run expected = TrainingSetup.referenceRun(variant);
     Run got = TrainingSetup.run(backend(), variant);
+    assertRun(expected, got);
+  }
+
+  static void assertRun(Run expected, Run got) {
     for (int step = 0; step < expected.stats().size(); step++) {
       assertStats(expected.stats().get(step), got.stats().get(step));
     }
@@ -58,7 +62,7 @@ interface TrainingCases extends ConformanceCases {
     }
   }
 
-  private static void assertStats(StepStats expected, StepStats got) {
+  static void assertStats(StepStats expected, StepStats got) {
     String step = "step " + expected.steps() + ": expected " + expected + ", got " + got;
     assertEquals(expected.steps(), got.steps(), step);
     assertEquals(expected.dead(), got.dead(), step);

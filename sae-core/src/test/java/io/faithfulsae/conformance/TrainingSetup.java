@@ -26,7 +26,6 @@ final class TrainingSetup {
   static final int K = 4;
   static final int ROWS = 32;
   static final int STEPS = 12;
-  private static final double LR = 3e-3;
 
   private TrainingSetup() {}
 
@@ -149,6 +148,10 @@ final class TrainingSetup {
     return x;
   }
 
+  static double lr(int step) {
+    return 3e-3 / (1 + step % 3);
+  }
+
   static int rows(int step) {
     return step % 4 == 3 ? ROWS - 9 : ROWS;
   }
@@ -158,7 +161,7 @@ final class TrainingSetup {
     List<StepStats> stats = new ArrayList<>();
     for (int step = from; step < to; step++) {
       try (DeviceBuffer x = Data.upload(backend, batch(step))) {
-        trainer.step(x, rows(step), LR / (1 + step % 3));
+        trainer.step(x, rows(step), lr(step));
         stats.add(trainer.stats());
       }
     }

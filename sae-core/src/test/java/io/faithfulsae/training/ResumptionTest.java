@@ -164,6 +164,6 @@ public abstract class ResumptionTest extends RunFixture {
     assertMessage(
         IllegalArgumentException.class,
         () -> SaeTrainer.startTogether(List.of(trainer(CONFIG), otherBatch), SOURCE, dirs),
-        "expected one backend, tokens, batch");
+        "expected the same backends, tokens, batch");
   }
 }

@@ -58,6 +58,8 @@ class TrainingConfigTest {
   void refusesByName() {
     assertRefused("batch >= 1, got 0", b -> b.batch(0));
     assertRefused("tokens >= batch = 4096, got 4095", b -> b.tokens(4095));
+    assertRefused("accumulate >= 1 that divides batch = 4096, got 0", b -> b.accumulate(0));
+    assertRefused("accumulate >= 1 that divides batch = 4096, got 3", b -> b.accumulate(3));
     assertRefused("lr > 0, got -1.0", b -> b.lr(-1));
     assertRefused("lr > 0, got NaN", b -> b.lr(Double.NaN));
     assertRefused("bufferRows >= batch = 4096, got 100", b -> b.bufferRows(100));

@@ -33,7 +33,8 @@ public final class CpuBackendProvider implements BackendProvider {
     return open(System.getProperty("sae.cpu.options", ""));
   }
 
-  static NativeBackend open(String options) {
+  @Override
+  public NativeBackend open(String options) {
     return NativeBackend.open("cpu", "", withBlas(options));
   }
 

@@ -44,7 +44,8 @@ public final class CudaBackendProvider implements BackendProvider {
     return open(System.getProperty("sae.cuda.options", ""));
   }
 
-  static Backend open(String options) {
+  @Override
+  public Backend open(String options) {
     Path library =
         NativeLibrary.cuda().orElseThrow(() -> new BackendUnavailableException(notBuilt()));
     return NativeBackend.open(NAME, library.toString(), options);

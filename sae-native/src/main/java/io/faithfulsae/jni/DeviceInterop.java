@@ -42,7 +42,7 @@ public final class DeviceInterop {
       throw new IllegalArgumentException(
           "expected a stream, got null; mend: Backends.open(\"cuda\") makes one of its own");
     }
-    return CudaBackendProvider.open("device=" + device + ";stream=" + stream.address());
+    return new CudaBackendProvider().open("device=" + device + ";stream=" + stream.address());
   }
 
   /**

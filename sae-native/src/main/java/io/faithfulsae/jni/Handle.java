@@ -3,9 +3,12 @@ package io.faithfulsae.jni;
 import java.lang.System.Logger.Level;
 import java.lang.ref.Cleaner;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntSupplier;
 import java.util.function.LongToIntFunction;
@@ -14,7 +17,8 @@ import org.jspecify.annotations.Nullable;
 /**
  * The life of one native object. Handles form a tree: closing one closes what was made from it,
  * newest first. One lock for the tree lets one native call run at a time; a handle that is in such
- * a call cannot be closed, one that is closed cannot be called.
+ * a call cannot be closed, one that is closed cannot be called. A call on handles of several trees
+ * takes the locks of all, in the order in which the trees were made.
  *
  * <p>A {@link Cleaner} is the net for owners who forget: it frees, and logs a warning. It never
  * pulls memory from under what is still reachable, so a root whose owner is gone waits for its last
@@ -25,10 +29,17 @@ final class Handle {
   private static final Cleaner CLEANER = Cleaner.create();
   private static final boolean TRACK = Boolean.getBoolean("sae.trackClose");
 
+  /** The lock of a tree; two threads that take several take them in the same order. */
+  private static final class TreeLock extends ReentrantLock {
+    private static final long serialVersionUID = 1;
+    private static final AtomicLong MADE = new AtomicLong();
+    private final long order = MADE.incrementAndGet();
+  }
+
   private final String what;
   private final long value;
   private final LongToIntFunction closer;
-  private final ReentrantLock lock;
+  private final TreeLock lock;
   private final @Nullable Handle parent;
   private final Set<Handle> children = new LinkedHashSet<>();
   private final @Nullable Throwable opened;
@@ -48,7 +59,7 @@ final class Handle {
     this.value = value;
     this.closer = closer;
     this.parent = parent;
-    this.lock = parent == null ? new ReentrantLock() : parent.lock;
+    this.lock = parent == null ? new TreeLock() : parent.lock;
     this.opened = TRACK ? new Throwable(what + " was made here") : null;
     if (parent != null) {
       parent.children.add(this);
@@ -71,11 +82,38 @@ final class Handle {
   }
 
   /**
-   * Runs a native call while holding the lock of the tree, with all these handles open and kept
-   * from closing.
+   * Runs a native call while holding the locks of the handles' trees, with all these handles open
+   * and kept from closing.
    */
   static int call(IntSupplier nativeCall, Handle first, Handle... others) {
+    for (Handle other : others) {
+      if (other.lock != first.lock) {
+        return callAcross(nativeCall, first, others);
+      }
+    }
     first.lock.lock();
+    try {
+      return callLocked(nativeCall, first, others);
+    } finally {
+      first.lock.unlock();
+    }
+  }
+
+  private static int callAcross(IntSupplier nativeCall, Handle first, Handle... others) {
+    TreeSet<TreeLock> locks = new TreeSet<>(Comparator.comparingLong((TreeLock l) -> l.order));
+    locks.add(first.lock);
+    for (Handle other : others) {
+      locks.add(other.lock);
+    }
+    locks.forEach(TreeLock::lock);
+    try {
+      return callLocked(nativeCall, first, others);
+    } finally {
+      locks.forEach(TreeLock::unlock);
+    }
+  }
+
+  private static int callLocked(IntSupplier nativeCall, Handle first, Handle... others) {
     try {
       first.begin();
       for (Handle other : others) {
@@ -87,7 +125,6 @@ final class Handle {
       for (Handle other : others) {
         other.end();
       }
-      first.lock.unlock();
     }
   }
 

@@ -3,6 +3,7 @@ package io.faithfulsae.jni;
 import io.faithfulsae.internal.BackendChecks;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.training.TrainingConfig;
 import java.nio.FloatBuffer;
@@ -94,9 +95,9 @@ final class NativeSae implements BackendSae {
   }
 
   @Override
-  public BackendTrainer trainer(int k, TrainingConfig config) {
+  public BackendTrainer trainer(int k, TrainingConfig config, Gradients gradients) {
     BackendChecks.k(k, dSae);
-    TrainerOptions options = TrainerOptions.of(k, config);
+    TrainerOptions options = TrainerOptions.of(k, config, gradients);
     Handle trainer =
         backend.make(
             "trainer",

@@ -29,6 +29,46 @@ final class NativeTrainer implements BackendTrainer {
   }
 
   @Override
+  public void accumulate(DeviceBuffer x, int first, int rows) {
+    BackendChecks.part(first, rows);
+    Handle in = backend.matrix("x", x, first + rows, sae.dIn());
+    backend.call(
+        "accumulate",
+        () -> SaeAbi.sae_train_accumulate(handle.value(), in.value(), first, rows),
+        handle,
+        in);
+  }
+
+  @Override
+  public void apply(double lr) {
+    BackendChecks.learningRate(lr);
+    backend.call("apply", () -> SaeAbi.sae_train_apply(handle.value(), lr), handle);
+  }
+
+  @Override
+  public void add(BackendTrainer from) {
+    Handle other = of(from);
+    backend.call("add", () -> SaeAbi.sae_trainer_add(handle.value(), other.value()), handle, other);
+  }
+
+  @Override
+  public void copy(BackendTrainer from) {
+    Handle other = of(from);
+    backend.call(
+        "copy", () -> SaeAbi.sae_trainer_copy(handle.value(), other.value()), handle, other);
+  }
+
+  private static Handle of(BackendTrainer trainer) {
+    if (trainer instanceof NativeTrainer own) {
+      return own.handle;
+    }
+    throw new IllegalArgumentException(
+        "expected a trainer of sae-native, got one of "
+            + trainer.getClass().getName()
+            + "; mend: make both on backends of one kind");
+  }
+
+  @Override
   public StepStats stats() {
     double[] s = new double[SaeAbi.SAE_STAT_COUNT];
     backend.call("stats", () -> SaeAbi.sae_trainer_stats(handle.value(), s), handle);

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni;
 
+import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.training.TrainingConfig;
 import java.util.Arrays;
 
@@ -13,7 +14,7 @@ final class TrainerOptions {
 
   private TrainerOptions() {}
 
-  static TrainerOptions of(int k, TrainingConfig config) {
+  static TrainerOptions of(int k, TrainingConfig config, Gradients gradients) {
     return new TrainerOptions()
         .put(SaeAbi.SAE_OPT_K, k)
         .put(SaeAbi.SAE_OPT_LOSS, config.loss().ordinal())
@@ -31,7 +32,8 @@ final class TrainerOptions {
         .put(SaeAbi.SAE_OPT_DECODER_NORM, config.decoderNorm().ordinal())
         .put(SaeAbi.SAE_OPT_PROJECT_GRADIENT, config.projectGradient())
         .put(SaeAbi.SAE_OPT_TRAIN_B_ENC, config.trainEncoderBias())
-        .put(SaeAbi.SAE_OPT_FREEZE_DECODER, config.freezeDecoder());
+        .put(SaeAbi.SAE_OPT_FREEZE_DECODER, config.freezeDecoder())
+        .put(SaeAbi.SAE_OPT_GRADIENTS, gradients.ordinal());
   }
 
   private TrainerOptions put(int key, boolean value) {

@@ -23,7 +23,7 @@ class CpuBackendTest {
   class Portable extends BackendConformanceTest {
     @Override
     protected Backend open() {
-      return CpuBackendProvider.open("isa=portable;threads=1;blas=");
+      return new CpuBackendProvider().open("isa=portable;threads=1;blas=");
     }
   }
 
@@ -46,7 +46,7 @@ class CpuBackendTest {
 
   private static Backend openIfSupported(String options) {
     try {
-      return CpuBackendProvider.open(options);
+      return new CpuBackendProvider().open(options);
     } catch (BackendUnavailableException e) {
       return abort(e.getMessage()); // reported as skipped: this processor is older
     }

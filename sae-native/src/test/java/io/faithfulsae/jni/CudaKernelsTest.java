@@ -76,7 +76,7 @@ class CudaKernelsTest {
     @Override
     protected Backend open() {
       try {
-        return CudaBackendProvider.open(options);
+        return new CudaBackendProvider().open(options);
       } catch (BackendUnavailableException e) {
         String reason = String.valueOf(e.getMessage());
         assumeFalse(reason.contains("expected kernels="), reason); // not for this device

@@ -2,6 +2,7 @@ package io.faithfulsae.jni;
 
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
 import org.junit.jupiter.api.Nested;
@@ -29,6 +30,14 @@ class CudaTrainingTest {
 
   @Nested
   class Resumption extends ResumptionTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Parts extends PartsTest {
     @Override
     protected Backend open() {
       return new CudaBackendProvider().open();

@@ -1,0 +1,93 @@
+/*
+ * accumulate.cpp: a step whose batch comes in parts, on one trainer or on several.
+ *
+ *   accumulate:  G += B_p dL_p of part p with B_p rows      (the sums and what fired likewise; pending_rows 0: G = ...)
+ *   add:         G += G of another trainer
+ *   apply:       the step with G / sum_p B_p (adam.cpp)
+ *
+ * G holds W_enc, W_dec and b_enc; of b_dec the sum of dL/dx_hat, since what flows back to it through the encoder follows
+ * from b_enc's. Bytes: a part reads and writes 16 a weight pair, where the latent has entries; apply reads them on top of
+ * what a step moves. Deterministic: parts and trainers are added in the order of the calls.
+ */
+#include "trainer.h"
+
+namespace sae::cpu {
+namespace {
+
+constexpr int64_t kLatents = 32;
+
+/* to = from, or to += from */
+void put(const Kernels &kernels, bool add, const float *from, float *to, int64_t count) {
+    if (add) {
+        kernels.axpy(to, 1, from, count);
+    } else {
+        std::copy_n(from, count, to);
+    }
+}
+
+} // namespace
+
+void Trainer::accumulate(const float *x, int64_t rows, int64_t pending_rows) {
+    const int64_t d = params.d_in;
+    const bool add = pending_rows > 0;
+    const Sums sums = differentiate(x, rows, pending_rows, static_cast<double>(rows));
+    for_ranges(context, params.d_sae, kLatents, [&](int64_t begin, int64_t end, int64_t, int worker) {
+        Block<float> &scratch = context.scratch[worker];
+        scratch.grow(2 * d);
+        for (int64_t latent = begin; latent < end; latent++) {
+            const bool dead = batch.aux && batch.slot_of[latent] >= 0;
+            if (add && !dead && batch.start[latent] == batch.start[latent + 1]) {
+                continue; /* adds nothing */
+            }
+            const LatentGradient part = batch_gradient(latent, scratch.data());
+            put(context.kernels, add, part.encoder, &pending.encoder[latent * d], d);
+            if (!options.freeze_decoder) {
+                put(context.kernels, add, part.decoder, &pending.decoder[latent * d], d);
+            }
+            put(context.kernels, add, &part.bias, &pending.bias[latent], 1);
+        }
+    });
+    if (add) {
+        pending.sums.add(sums);
+    } else {
+        pending.sums = sums;
+    }
+}
+
+void Trainer::apply(int64_t pending_rows, double lr) {
+    finish(pending.sums, true, pending_rows, static_cast<double>(pending_rows), lr);
+}
+
+void Trainer::add(int64_t pending_rows, const Trainer &from) {
+    const int64_t d = params.d_in;
+    const bool adds = pending_rows > 0;
+    for_ranges(context, params.d_sae, kLatents, [&](int64_t begin, int64_t end, int64_t, int) {
+        const int64_t at = begin * d;
+        const int64_t count = (end - begin) * d;
+        put(context.kernels, adds, &from.pending.encoder[at], &pending.encoder[at], count);
+        put(context.kernels, adds, &from.pending.decoder[at], &pending.decoder[at], count);
+        put(context.kernels, adds, &from.pending.bias[begin], &pending.bias[begin], end - begin);
+        for (int64_t latent = begin; latent < end; latent++) {
+            fired[latent] = from.fired[latent] != 0 || (adds && fired[latent] != 0);
+        }
+    });
+    if (adds) {
+        pending.sums.add(from.pending.sums);
+    } else {
+        pending.sums = from.pending.sums;
+    }
+}
+
+void Trainer::copy(const Trainer &from) {
+    constexpr int64_t kFloats = 1 << 16;
+    for (int tensor = 0; tensor < 4; tensor++) {
+        for_ranges(context, params.tensors[tensor].size(), kFloats, [&](int64_t begin, int64_t end, int64_t, int) {
+            std::copy_n(&from.params.tensors[tensor][begin], end - begin, &params.tensors[tensor][begin]);
+        });
+    }
+    params.encoder_changed(from.params.longest_encoder_row);
+    std::copy_n(from.idle_batches.data(), params.d_sae, idle_batches.data());
+    std::copy_n(from.idle_rows.data(), params.d_sae, idle_rows.data());
+}
+
+} // namespace sae::cpu

@@ -1,0 +1,50 @@
+/*
+ * accumulate.cuh: what one part of a batch, or one trainer, has summed is added to what another has.
+ *
+ *   put:    into = from, or into += from
+ *   fired:  into = from, or into = into or from
+ *   totals: the same of StepTotals, and the lower of two bad rows: a step with one bad part is refused
+ *
+ * in:  from float32, double or uint8 [count]; StepStatus. out: into float32 or uint8 [count]
+ * Bytes: 12 an element in float32 that is added, 8 that is not. Launch: a thread an element; totals: one thread.
+ * Deterministic: one addition an element in float32, in the order of the calls, so a part that comes from another trainer
+ * gives the bits of one that was accumulated here. Not yet run on a GPU.
+ */
+#ifndef SAE_CUDA_ACCUMULATE_CUH
+#define SAE_CUDA_ACCUMULATE_CUH
+
+#include "device.h"
+#include "kernels.h"
+#include "step_numbers.cuh"
+
+namespace sae::cuda {
+namespace {
+
+template <typename From>
+__global__ void __launch_bounds__(kThreads)
+    put_kernel(const From *__restrict__ from, int64_t count, bool add, float *__restrict__ into) {
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+    if (i < count) {
+        const auto value = static_cast<float>(from[i]);
+        into[i] = add ? into[i] + value : value;
+    }
+}
+
+__global__ void __launch_bounds__(kThreads) put_fired_kernel(const unsigned char *__restrict__ from, int64_t count,
+                                                             bool add, unsigned char *__restrict__ into) {
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+    if (i < count) {
+        into[i] = from[i] | (add ? into[i] : 0);
+    }
+}
+
+__global__ void put_totals_kernel(const StepStatus *from, bool add, StepStatus *into) {
+    if (threadIdx.x == 0) {
+        into->parts = add ? into->parts + from->parts : from->parts;
+        into->bad_row = add && into->bad_row < from->bad_row ? into->bad_row : from->bad_row;
+    }
+}
+
+} // namespace
+} // namespace sae::cuda
+#endif
