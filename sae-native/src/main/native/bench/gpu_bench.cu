@@ -1,12 +1,12 @@
 /*
  * gpu_bench.cu: how fast this GPU and the CUDA backend are, as JSON lines on stdout.
  *
- *   gpu_bench [--shape NAME] [--rows B]     default: every shape, 4096 rows
+ *   gpu_bench [--shape NAME] [--rows B]     default: every shape but tiny, which is for trying this out; 4096 rows
  *
  * First the anchors that every floor rests on: copy bandwidth, L2 read bandwidth of a 32 MB working set, and the bf16
  * matrix product of cuBLAS at each shape where libcublas.so.13 can be opened. Then encode + top-k, top-k alone, decode and
- * the training step (fused, with bf16 moments, plain; in float32 and with precision=bf16 where three quarters of the latents
- * are dead), and the products over dead latents alone, linked from the backend's own objects.
+ * the training step (fused, with precision=bf16, with bf16 moments, plain; in either precision where three quarters of the
+ * latents are dead), other ways to encode, and the products over dead latents alone, linked from the backend's own objects.
  *
  * Every figure is the median over `runs` runs, each between two CUDA events on the backend's stream, after 256 MiB have
  * been written so that L2 holds nothing of the last run. Inputs are random: zeros would flatter the matrix product.
@@ -41,11 +41,16 @@ struct Shape {
     int64_t d_in, d_sae, k;
 };
 
-constexpr Shape kShapes[] = {{"gpt2", 768, 12288, 16},
-                             {"1b", 2048, 14336, 48},
-                             {"3b", 3072, 18432, 64},
-                             {"8b", 4096, 16384, 80},
-                             {"wide", 4096, 131072, 64}};
+constexpr Shape kShapes[] = {{"gpt2", 768, 12288, 16}, {"1b", 2048, 14336, 48},    {"3b", 3072, 18432, 64},
+                             {"8b", 4096, 16384, 80},  {"wide", 4096, 131072, 64}, {"tiny", 40, 640, 4}};
+/* Other ways to encode than the default one. */
+struct Way {
+    const char *name, *options;
+};
+constexpr Way kWays[] = {{"chunked", "encode=chunked"},
+                         {"sm80", "kernels=sm80"},
+                         {"bf16_dense", "precision=bf16;encode=dense"},
+                         {"bf16_sm80", "precision=bf16;kernels=sm80"}};
 constexpr int64_t kFlushBytes = int64_t{256} << 20;
 
 void must(cudaError_t error, const char *what) {
@@ -193,8 +198,7 @@ class Cublas {
 };
 
 void fill(float *out, int64_t count, unsigned seed, cudaStream_t stream) {
-    fill_kernel<<<1056, 256, 0, stream>>>(out, count, seed);
-    must(cudaGetLastError(), "filling");
+    must(launch({1056, 256, 0, 1}, fill_kernel, stream, out, count, seed), "filling");
 }
 
 /* Random bf16 pairs: the upper halves of random floats in [-1, 1). */
@@ -209,7 +213,9 @@ double measure_gemm(const Timer &timer, const Cublas &cublas, const Shape &shape
     const auto random = [&](int64_t count, unsigned seed, Device &into) {
         const Device wide(4 * count);
         fill(wide.as<float>(), count, seed, timer.stream);
-        fill_bf16_kernel<<<1056, 256, 0, timer.stream>>>(into.as<unsigned>(), count / 2, wide.as<float>());
+        must(
+            launch({1056, 256, 0, 1}, fill_bf16_kernel, timer.stream, into.as<unsigned>(), count / 2, wide.as<float>()),
+            "filling");
         must(cudaStreamSynchronize(timer.stream), "filling");
     };
     Device a(2 * rows * shape.d_in), b(2 * shape.d_sae * shape.d_in), c(2 * rows * shape.d_sae);
@@ -229,8 +235,9 @@ Anchors measure_anchors(const Timer &timer) {
         must(cudaMemcpyAsync(to.address, from.address, kCopy, cudaMemcpyDeviceToDevice, timer.stream), "copying");
     });
     const auto read = timer.time([&] {
-        read_kernel<<<1056, 512, 0, timer.stream>>>(from.as<float4>(), kWorkingSet / 16, kRounds, to.as<float>());
-        must(cudaGetLastError(), "reading L2");
+        must(launch({1056, 512, 0, 1}, read_kernel, timer.stream, from.as<float4>(), kWorkingSet / 16, kRounds,
+                    to.as<float>()),
+             "reading L2");
     });
     const Anchors anchors{2.0 * kCopy / median(copy) / 1e3, 1.0 * kWorkingSet * kRounds / median(read) / 1e3, 0};
     print_anchor("copy, read + written", "gb_per_s", anchors.copy_gb);
@@ -331,15 +338,21 @@ class Bench {
         context_close(context_);
     }
 
-    void encode_and_decode(const Anchors &anchors) const {
+    void encode(const std::string &row, const Anchors &anchors) const {
         const double b = static_cast<double>(rows_), d = static_cast<double>(shape_.d_in),
                      m = static_cast<double>(shape_.d_sae), k = static_cast<double>(shape_.k);
-        print("encode_topk", shape_, rows_, timer_.time([&] {
+        print(row.c_str(), shape_, rows_, timer_.time([&] {
             must(encode_topk(params_, x_buffer_, rows_, shape_.k, index_buffer_, value_buffer_), "encode_topk");
         }),
               4 * b * d + 4 * m * d + 8 * b * k, anchors.gemm_tf > 0 ? 2 * b * m * d / anchors.gemm_tf / 1e6 : 0,
               "2 B m d / bf16 GEMM rate");
-        print("decode", shape_, rows_, timer_.time([&] {
+    }
+
+    /* Of the latents that were encoded last. */
+    void decode(const std::string &row, const Anchors &anchors) const {
+        const double b = static_cast<double>(rows_), d = static_cast<double>(shape_.d_in),
+                     k = static_cast<double>(shape_.k);
+        print(row.c_str(), shape_, rows_, timer_.time([&] {
             must(sae::cuda::decode(params_, index_buffer_, value_buffer_, rows_, shape_.k, x_hat_buffer_), "decode");
         }),
               4 * b * k * d + 4 * b * d, 2 * b * k * d / anchors.l2_gb / 1e3, "2 B k d bytes / L2 read rate");
@@ -453,8 +466,19 @@ void measure(const Timer &timer, const Cublas &cublas, Anchors anchors, const Sh
     measure_topk(timer, anchors, shape, rows);
     {
         const Bench bench(timer, "", shape, rows);
-        bench.encode_and_decode(anchors);
+        bench.encode("encode_topk", anchors);
+        bench.decode("decode", anchors);
         bench.train_step("train_step", anchors);
+    }
+    {
+        const Bench bench(timer, "precision=bf16", shape, rows);
+        bench.encode("encode_topk_bf16", anchors);
+        bench.decode("decode_bf16", anchors);
+        bench.train_step("train_step_bf16", anchors);
+    }
+    for (const Way &way : kWays) {
+        const Bench bench(timer, way.options, shape, rows);
+        bench.encode(std::string("encode_topk_") + way.name, anchors);
     }
     {
         const Bench bench(timer, "moments=bf16", shape, rows);
@@ -489,7 +513,7 @@ int main(int argc, char **argv) {
         }
     }
     if (argc < 1 || argc % 2 == 0 || rows < 1) {
-        std::fprintf(stderr, "usage: gpu_bench [--shape gpt2|1b|3b|8b|wide] [--rows B]\n");
+        std::fprintf(stderr, "usage: gpu_bench [--shape gpt2|1b|3b|8b|wide|tiny] [--rows B]\n");
         return 2;
     }
     char text[512];
@@ -501,7 +525,7 @@ int main(int argc, char **argv) {
     const Anchors anchors = measure_anchors(timer);
     const Cublas cublas(stream);
     for (const Shape &shape : kShapes) {
-        if (only.empty() || only == shape.name) {
+        if (only.empty() ? std::strcmp(shape.name, "tiny") != 0 : only == shape.name) {
             measure(timer, cublas, anchors, shape, rows);
         }
     }
