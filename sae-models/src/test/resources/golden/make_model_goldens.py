@@ -1,4 +1,4 @@
-"""Writes tiny random models and what transformers computes with them. Usage: python make_model_goldens.py
+"""Writes tiny random models and what transformers computes with them. Usage: python make_model_goldens.py [NAME...]
 
 Each folder is a Hugging Face checkpoint plus expected.safetensors: residual streams, logits and greedy continuations, all
 computed in float32 from the weights as stored. The weights are large, so that a wrong scale or order cannot hide.
@@ -7,6 +7,7 @@ computed in float32 from the weights as stored. The weights are large, so that a
 import json
 import pathlib
 import platform
+import sys
 
 import tokenizers
 import torch
@@ -144,12 +145,46 @@ CASES = {
         torch.bfloat16,
         "1GB",
     ),
+    "gemma3-window": (
+        transformers.Gemma3TextConfig(
+            vocab_size=45, max_position_embeddings=32, hidden_size=20, intermediate_size=24, num_hidden_layers=3,
+            num_attention_heads=4, num_key_value_heads=2, head_dim=6, sliding_window=4, query_pre_attn_scalar=10,
+            sliding_window_pattern=2, final_logit_softcapping=6.0, bos_token_id=2, eos_token_id=1, initializer_range=0.3,
+            rope_parameters={
+                "full_attention": {"rope_type": "linear", "factor": 4.0, "rope_theta": 1000.0},
+                "sliding_attention": {"rope_type": "default", "rope_theta": 50.0},
+            },
+        ),
+        torch.float32,
+        "1GB",
+    ),
+    "gemma3-images-bf16": (
+        transformers.Gemma3Config(
+            text_config=transformers.Gemma3TextConfig(
+                vocab_size=33, max_position_embeddings=32, hidden_size=16, intermediate_size=20, num_hidden_layers=3,
+                num_attention_heads=2, num_key_value_heads=1, head_dim=8, sliding_window=5, query_pre_attn_scalar=8,
+                layer_types=["full_attention", "sliding_attention", "full_attention"], bos_token_id=2, eos_token_id=1,
+                initializer_range=0.4,
+                rope_parameters={
+                    "full_attention": {"rope_type": "default", "rope_theta": 300.0},
+                    "sliding_attention": {"rope_type": "default", "rope_theta": 20.0},
+                },
+            ),
+            vision_config=transformers.SiglipVisionConfig(
+                hidden_size=4, intermediate_size=4, num_hidden_layers=1, num_attention_heads=1, image_size=4, patch_size=2,
+            ),
+            mm_tokens_per_image=4,
+        ),
+        torch.bfloat16,
+        "1GB",
+    ),
 }
 
 
 def blocks(model):
     """Each block with the modules whose outputs go into the residual stream: attention's, the MLP's."""
-    for block in getattr(model.base_model, "layers", None) or model.base_model.h:
+    body = getattr(model.base_model, "language_model", model.base_model)
+    for block in getattr(body, "layers", None) or body.h:
         if hasattr(block, "post_feedforward_layernorm"):
             yield block, block.post_attention_layernorm, block.post_feedforward_layernorm
         else:
@@ -191,7 +226,13 @@ def old_layout(folder):
     file = folder / "config.json"
     config = json.loads(file.read_text())
     rope = config.pop("rope_parameters")
-    if config["model_type"] == "gpt_neox":
+    if config["model_type"] == "gemma3_text":
+        config["rope_theta"] = rope["full_attention"].pop("rope_theta")
+        config["rope_scaling"] = rope["full_attention"]
+        config["rope_local_base_freq"] = rope["sliding_attention"]["rope_theta"]
+        del config["_sliding_window_pattern"]
+        config["sliding_window_pattern"] = 1 + config.pop("layer_types").index("full_attention")
+    elif config["model_type"] == "gpt_neox":
         config["rotary_emb_base"] = rope["rope_theta"]
         config["rotary_pct"] = rope["partial_rotary_factor"]
     else:
@@ -200,6 +241,8 @@ def old_layout(folder):
 
 
 for number, (name, (config, dtype, shard)) in enumerate(CASES.items()):
+    if sys.argv[1:] and name not in sys.argv[1:]:
+        continue
     folder = HERE / name
     folder.mkdir(exist_ok=True)
     torch.manual_seed(number)
@@ -213,7 +256,7 @@ for number, (name, (config, dtype, shard)) in enumerate(CASES.items()):
     model = transformers.AutoModelForCausalLM.from_pretrained(
         folder, dtype=torch.float32, attn_implementation="eager"
     ).eval()
-    if name in ("llama-tied-bias", "gptneox-serial"):
+    if name in ("llama-tied-bias", "gptneox-serial", "gemma3-window"):
         old_layout(folder)
     if name == "gpt2-tied":
         make_tokenizer(folder)
@@ -222,7 +265,7 @@ for number, (name, (config, dtype, shard)) in enumerate(CASES.items()):
     watch(model, seen)
     with torch.no_grad():
         for key, shape in SHAPES.items():
-            tokens = torch.randint(0, config.vocab_size, shape)
+            tokens = torch.randint(0, config.get_text_config().vocab_size, shape)
             out = model(tokens, output_hidden_states=True)
             if key == "a":
                 expected.update({name: value.contiguous() for name, value in seen.items()})

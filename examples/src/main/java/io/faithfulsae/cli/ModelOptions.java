@@ -13,7 +13,7 @@ final class ModelOptions {
       names = "--model",
       paramLabel = "DIR",
       description =
-          "Hugging Face folder of a GPT-2, Pythia, Llama, Mistral, Gemma 2 or Qwen model (config.json, *.safetensors, tokenizer.json). Default: the small embedded model.")
+          "Hugging Face folder of a GPT-2, Pythia, Llama, Mistral, Gemma 2, Gemma 3 or Qwen model (config.json, *.safetensors, tokenizer.json). Default: the small embedded model.")
   @Nullable Path dir;
 
   @Option(

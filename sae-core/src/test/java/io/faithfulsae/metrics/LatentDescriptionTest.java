@@ -15,6 +15,7 @@ import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.List;
 import java.util.Set;
+import java.util.stream.IntStream;
 import org.apache.commons.math3.stat.correlation.PearsonsCorrelation;
 import org.junit.jupiter.api.Test;
 
@@ -80,6 +81,27 @@ class LatentDescriptionTest {
           new PearsonsCorrelation().correlation(z, other),
           third.correlated().get(0).correlation(),
           1e-6);
+    }
+  }
+
+  @Test
+  void whatADirectionRaisesDoesNotDependOnTheOthers() throws IOException {
+    float[][] directions = new float[20][];
+    for (int c = 0; c < directions.length; c++) {
+      directions[c] = new float[] {(float) Math.cos(c), (float) Math.sin(c), c % 3 - 1};
+    }
+    List<Integer> all = IntStream.range(0, directions.length).boxed().toList();
+    try (Backend backend = new ReferenceBackend();
+        Sae sae = Given.sae(backend, 20, directions)) {
+      Options options = new Options(ActivationFilter.NONE, 10, 2, 2, 2);
+      List<LatentDescription> together = Metrics.describe(sae, model(), HOOK, TEXT, all, options);
+      assertTrue(together.stream().map(LatentDescription::raised).distinct().count() > 5);
+      for (int c : all) {
+        LatentDescription alone =
+            Metrics.describe(sae, model(), HOOK, TEXT, List.of(c), options).get(0);
+        assertEquals(alone.raised(), together.get(c).raised(), "latent " + c);
+        assertEquals(alone.lowered(), together.get(c).lowered(), "latent " + c);
+      }
     }
   }
 

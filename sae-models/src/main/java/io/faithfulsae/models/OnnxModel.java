@@ -6,6 +6,7 @@ import io.faithfulsae.LanguageModel;
 import io.faithfulsae.internal.Hooks;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
 import io.faithfulsae.models.runtime.OnnxRuntimes;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
@@ -42,12 +43,12 @@ import org.jspecify.annotations.Nullable;
  * for: the residual stream that enters block L runs blocks 0 to L-1, {@link #logitsFrom} runs block
  * L on. Weights are read from the safetensors files where they lie; nothing is written.
  *
- * <p><b>Memory</b>: graphs for whole sequences use the weights of a float32 checkpoint where they
- * lie in the mapped files, one copy for all. Those of a 16-bit checkpoint, and those for decoding,
- * keep the weights that they use as ONNX Runtime's kernels like them best, 4 bytes a parameter for
- * each graph ({@code docs/model-families.md} has measurements). Whole sequences need {@code 4 *
- * batch * heads * length * length} bytes for attention. Direct buffers in native order are computed
- * on where they lie; others are copied on the way.
+ * <p><b>Memory</b>: graphs for whole sequences use the weights where they lie in the mapped files,
+ * one copy for all; each matrix of a 16-bit checkpoint is widened to float32 right before its
+ * product, and the next one takes its room. Decoding keeps all weights as ONNX Runtime's kernels
+ * like them best, 4 bytes a parameter ({@code docs/model-families.md} has measurements). Whole
+ * sequences need {@code 4 * batch * heads * length * length} bytes for attention. Direct buffers in
+ * native order are computed on where they lie; others are copied on the way.
  */
 public final class OnnxModel implements LanguageModel {
   private final String name;
@@ -55,6 +56,7 @@ public final class OnnxModel implements LanguageModel {
   private final Weights weights;
   private final SpecialTokens special;
   private final Sessions sessions;
+  private final Keeping ofLogits;
   private final List<HookPoint> hookPoints;
   private final TokenIds tokenIds;
   private LongBuffer positions = longs(0);
@@ -112,10 +114,12 @@ public final class OnnxModel implements LanguageModel {
             architecture.dimensions().vocabularySize(),
             architecture.dimensions().contextLength(),
             special.eos());
-    boolean asStored = weights.allFloat32() && options.precision() == Precision.FLOAT32;
+    boolean mapped = options.precision() == Precision.FLOAT32;
+    Keeping keeping = mapped ? Keeping.WORKSPACE : Keeping.WEIGHTS;
     this.sessions =
-        new Sessions(
-            runtime, new OnnxRuntime.Loading(weights.root(), options.threads(), !asStored));
+        new Sessions(runtime, new OnnxRuntime.Loading(weights.root(), options.threads(), keeping));
+    // The widened unembedding is the largest matrix by far, and each of these graphs has one.
+    this.ofLogits = mapped && !weights.allFloat32() ? Keeping.NOTHING : keeping;
     this.hookPoints =
         IntStream.range(0, architecture.dimensions().layers())
             .boxed()
@@ -326,7 +330,8 @@ public final class OnnxModel implements LanguageModel {
 
   private OnnxSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
     List<HookPoint> hooks = hookPoints.stream().filter(replaced::containsKey).toList();
-    return sessions.get("logits " + hooks, () -> Graphs.logits(architecture, weights, hooks, kind));
+    return sessions.get(
+        "logits " + hooks, ofLogits, () -> Graphs.logits(architecture, weights, hooks, kind));
   }
 
   @Override
@@ -361,7 +366,8 @@ public final class OnnxModel implements LanguageModel {
     tokenIds.checkLength(rows, maxLength);
     return new Decoder(
         this,
-        sessions.packed("step", () -> Graphs.step(architecture, weights, kind.precision())),
+        sessions.get(
+            "step", Keeping.WEIGHTS, () -> Graphs.step(architecture, weights, kind.precision())),
         rows,
         maxLength);
   }
@@ -395,6 +401,7 @@ public final class OnnxModel implements LanguageModel {
         backend,
         sessions.get(
             "sampling step " + topP,
+            Keeping.WEIGHTS,
             () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP)),
         kind.precision(),
         rows,

@@ -2,6 +2,7 @@ package io.faithfulsae.models;
 
 import io.faithfulsae.BackendException;
 import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
 import io.faithfulsae.models.runtime.OnnxSession;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -28,18 +29,19 @@ final class Sessions implements AutoCloseable {
   }
 
   OnnxSession get(String key, Source graph) {
-    return get(key, graph, loading);
+    return get(key, loading.keeping(), graph);
   }
 
-  /** A session for few rows at a time, for which unpacked weights would be much slower. */
-  OnnxSession packed(String key, Source graph) {
-    return get(key, graph, new OnnxRuntime.Loading(loading.weightsRoot(), loading.threads()));
-  }
-
-  private OnnxSession get(String key, Source graph, OnnxRuntime.Loading how) {
+  /**
+   * A session that keeps something else than the others.
+   *
+   * @param keeping counts when the session is made
+   */
+  OnnxSession get(String key, Keeping keeping, Source graph) {
     OnnxSession known = sessions.get(key);
     if (known == null) {
-      known = open(graph, how);
+      known =
+          open(graph, new OnnxRuntime.Loading(loading.weightsRoot(), loading.threads(), keeping));
       sessions.put(key, known);
     }
     return known;

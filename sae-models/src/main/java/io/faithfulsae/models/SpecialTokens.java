@@ -44,7 +44,12 @@ record SpecialTokens(int bos, int eos) {
   private static OptionalInt find(Path folder, String name) throws IOException {
     for (String file : new String[] {"config.json", "generation_config.json"}) {
       if (Files.exists(folder.resolve(file))) {
-        JsonNode id = ModelConfig.read(folder.resolve(file)).json(name + "_id");
+        ModelConfig config = ModelConfig.read(folder.resolve(file));
+        // A model of several kinds of input has those of its language model in a part of its own.
+        JsonNode id =
+            config.has(name + "_id")
+                ? config.json(name + "_id")
+                : config.json("text_config").path(name + "_id");
         JsonNode first = id.isArray() ? id.path(0) : id;
         if (first.isInt()) {
           return OptionalInt.of(first.intValue());

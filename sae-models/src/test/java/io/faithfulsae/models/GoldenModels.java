@@ -28,6 +28,8 @@ public final class GoldenModels {
         "mistral-no-window",
         "gemma2-window",
         "gemma2-bf16",
+        "gemma3-window",
+        "gemma3-images-bf16",
         "qwen2",
         "qwen3");
   }

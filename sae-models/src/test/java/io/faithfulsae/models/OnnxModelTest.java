@@ -113,6 +113,20 @@ class OnnxModelTest {
   }
 
   @Test
+  void gemma3WithImagesGoesByTwoNamesAndLeavesOutWhatIsUsual() throws IOException {
+    Path folder = GoldenModels.copy("gemma3-images-bf16", temp);
+    Path file = folder.resolve("model.safetensors");
+    String renamed =
+        Files.readString(file, StandardCharsets.ISO_8859_1)
+            .replace("\"language_model.model.", "\"model.language_model.");
+    Files.writeString(file, renamed, StandardCharsets.ISO_8859_1);
+    assertSameLogits(folder, GoldenModels.folder("gemma3-images-bf16"));
+
+    GoldenModels.edit(folder.resolve("config.json"), ",\n    \"vocab_size\": 33", "");
+    assertFormat(folder, "model.language_model.embed_tokens.weight", "[262208, 16], got [33, 16]");
+  }
+
+  @Test
   void aStrangersFamilyIsFound() throws IOException {
     Path folder = GoldenModels.copy("gpt2-tied", temp);
     GoldenModels.edit(
@@ -370,7 +384,7 @@ class OnnxModelTest {
       quoteCharacter = '\0',
       textBlock =
           """
-          gpt2-tied | "model_type": "gpt2" | "model_type": "mamba" | one of the supported families [gemma2, gpt2, gpt_neox, llama, mistral, qwen2, qwen3, stranger], got "mamba"
+          gpt2-tied | "model_type": "gpt2" | "model_type": "mamba" | one of the supported families [gemma2, gemma3, gemma3_text, gpt2, gpt_neox, llama, mistral, qwen2, qwen3, stranger], got "mamba"
           gpt2-tied | "add_cross_attention": false | "add_cross_attention": true | add_cross_attention
           gpt2-tied | "gelu_new" | "mish" | activation_function: expected gelu, gelu_new
           gpt2-tied | "n_head": 4 | "n_head": 3 | n_head: expected a divisor
@@ -380,6 +394,13 @@ class OnnxModelTest {
           llama-tied-bias | "hidden_act": "silu" | "hidden_act": "tanh" | hidden_act
           llama-tied-bias | "num_key_value_heads": 2 | "num_key_value_heads": 4 | num_key_value_heads
           llama-tied-bias | "head_dim": 6 | "head_dim": 5 | head_dim
+          gemma3-window | "use_bidirectional_attention": false | "use_bidirectional_attention": true | use_bidirectional_attention: expected false
+          gemma3-window | "attn_logit_softcapping": null | "attn_logit_softcapping": 50.0 | attn_logit_softcapping: expected null, got 50.0
+          gemma3-window | "rope_type": "linear" | "rope_type": "yarn" | rope_scaling: expected rope_type
+          gemma3-images-bf16 | "sliding_attention", | "chunked_attention", | text_config.layer_types: expected 3 times
+          gemma3-images-bf16 | "sliding_attention": { | "other": { | text_config.rope_parameters: expected an object under sliding_attention
+          gemma3-images-bf16 | "final_logit_softcapping": null | "final_logit_softcapping": 30.0 | text_config.final_logit_softcapping: expected null, got 30.0
+          gemma3-images-bf16 | "text_config" | "text" | text_config: expected an object
           """)
   void refusesWhatItCannotHonour(String model, String from, String to, String message)
       throws IOException {

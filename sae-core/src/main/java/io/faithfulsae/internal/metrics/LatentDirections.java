@@ -10,6 +10,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
@@ -18,6 +19,9 @@ import java.util.stream.IntStream;
 /** Decoder directions of some latents, beside all others and through the model's unembedding. */
 final class LatentDirections {
   private static final int ROWS = 1024;
+
+  /** Directions whose logits are computed, and kept, together. */
+  private static final int TOGETHER = 16;
 
   private final Sae sae;
   private final List<Integer> chosen;
@@ -111,10 +115,20 @@ final class LatentDirections {
             .filter(HookPoint::isResidual)
             .reduce((first, second) -> second)
             .orElseThrow();
-    float[] zero = logits(model, last, new float[dIn], 0);
+    float[] zero = logits(model, last, new float[1][dIn], new double[1])[0];
     List<Effects> effects = new ArrayList<>();
+    float[][] block = {};
     for (int c = 0; c < directions.length; c++) {
-      float[] with = logits(model, last, directions[c], sizes[c]);
+      if (c % TOGETHER == 0) {
+        int end = Math.min(c + TOGETHER, directions.length);
+        block =
+            logits(
+                model,
+                last,
+                Arrays.copyOfRange(directions, c, end),
+                Arrays.copyOfRange(sizes, c, end));
+      }
+      float[] with = block[c % TOGETHER];
       List<TokenEffect> byLogit =
           IntStream.range(0, with.length)
               .mapToObj(token -> new TokenEffect(token, (double) with[token] - zero[token]))
@@ -131,15 +145,21 @@ final class LatentDirections {
     return effects;
   }
 
-  private float[] logits(LanguageModel model, HookPoint at, float[] direction, double size) {
-    FloatBuffer x = direct(dIn);
-    for (int i = 0; i < dIn; i++) {
-      x.put(i, (float) (direction[i] * size));
+  /** Of sequences of one token each: a model may have to widen its unembedding for each call. */
+  private float[][] logits(LanguageModel model, HookPoint at, float[][] rows, double[] sizes) {
+    int vocabulary = model.vocabularySize();
+    FloatBuffer x = direct(rows.length * dIn);
+    for (int row = 0; row < rows.length; row++) {
+      for (int i = 0; i < dIn; i++) {
+        x.put(row * dIn + i, (float) (rows[row][i] * sizes[row]));
+      }
     }
-    FloatBuffer into = direct(model.vocabularySize());
-    model.logitsFrom(at, x, 1, 1, into);
-    float[] logits = new float[model.vocabularySize()];
-    into.get(0, logits);
+    FloatBuffer into = direct(rows.length * vocabulary);
+    model.logitsFrom(at, x, rows.length, 1, into);
+    float[][] logits = new float[rows.length][vocabulary];
+    for (int row = 0; row < rows.length; row++) {
+      into.get(row * vocabulary, logits[row]);
+    }
     return logits;
   }
 

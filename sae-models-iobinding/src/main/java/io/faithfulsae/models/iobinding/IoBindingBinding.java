@@ -31,11 +31,11 @@ final class IoBindingBinding implements Binding {
   /** A tensor, kept reachable with its memory, and its native twin. */
   private record Bound(Tensor tensor, Value value) {}
 
-  IoBindingBinding(IoBindingRuntime runtime, Session session) {
+  IoBindingBinding(IoBindingRuntime runtime, Session session, boolean shrinks) {
     this.runtime = runtime;
     this.session = session;
     this.binding = new IoBinding(session);
-    this.options = runtime.runOptions();
+    this.options = runtime.runOptions(shrinks);
   }
 
   @Override

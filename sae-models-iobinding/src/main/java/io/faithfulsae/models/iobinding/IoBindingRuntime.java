@@ -8,6 +8,7 @@ import static org.bytedeco.onnxruntime.global.onnxruntime.OrtMemTypeDefault;
 import io.faithfulsae.BackendException;
 import io.faithfulsae.BackendUnavailableException;
 import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
 import io.faithfulsae.models.runtime.OnnxSession;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.BytePointer;
@@ -76,9 +77,16 @@ final class IoBindingRuntime implements OnnxRuntime {
     return onGpu;
   }
 
-  /** What one run is told. */
-  RunOptions runOptions() {
+  /**
+   * What one run is told.
+   *
+   * @param shrinks whether it gives its memory back at its end
+   */
+  RunOptions runOptions(boolean shrinks) {
     RunOptions options = new RunOptions();
+    if (shrinks) {
+      options.AddConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0");
+    }
     if (stream != 0) {
       // What follows on the stream waits by itself; the host waits where it reads.
       options.AddConfigEntry("disable_synchronize_execution_providers", "1");
@@ -100,16 +108,19 @@ final class IoBindingRuntime implements OnnxRuntime {
     try (SessionOptions options = new SessionOptions();
         BytePointer bytes = new BytePointer(graph)) {
       options.SetIntraOpNumThreads(loading.threads());
-      // Idle threads sleep: spinning ones take the processor from whatever shares it, such as the
-      // trainer.
-      options.AddConfigEntry("session.intra_op.allow_spinning", "0");
       options.SetGraphOptimizationLevel(ORT_ENABLE_ALL);
-      options.AddConfigEntry(
-          "session.model_external_initializers_file_folder_path", loading.weightsRoot().toString());
+      if (loading.keeping() != Keeping.WEIGHTS) {
+        // Otherwise what one run needed is held twice, in pieces and as one block.
+        options.DisableMemPattern();
+      }
+      loading.entries().forEach(options::AddConfigEntry);
       if (onGpu) {
         appendCuda(options);
       }
-      return new IoBindingSession(this, new Session(env, bytes, graph.length, options));
+      return new IoBindingSession(
+          this,
+          new Session(env, bytes, graph.length, options),
+          loading.keeping() == Keeping.NOTHING);
     }
   }
 

@@ -12,12 +12,14 @@ import org.bytedeco.onnxruntime.StringVector;
 final class IoBindingSession implements OnnxSession {
   private final IoBindingRuntime runtime;
   private final Session session;
+  private final boolean shrinks;
   private final Set<String> inputs;
   private boolean closed;
 
-  IoBindingSession(IoBindingRuntime runtime, Session session) {
+  IoBindingSession(IoBindingRuntime runtime, Session session, boolean shrinks) {
     this.runtime = runtime;
     this.session = session;
+    this.shrinks = shrinks;
     this.inputs = Set.copyOf(names(session));
   }
 
@@ -40,7 +42,7 @@ final class IoBindingSession implements OnnxSession {
 
   @Override
   public Binding bind() {
-    return new IoBindingBinding(runtime, session);
+    return new IoBindingBinding(runtime, session, shrinks);
   }
 
   @Override

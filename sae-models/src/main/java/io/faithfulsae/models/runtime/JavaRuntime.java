@@ -6,6 +6,7 @@ import ai.onnxruntime.OrtEnvironment;
 import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
+import ai.onnxruntime.OrtSession.RunOptions;
 import ai.onnxruntime.OrtSession.SessionOptions;
 import io.faithfulsae.BackendException;
 import java.nio.ByteBuffer;
@@ -28,6 +29,8 @@ final class JavaRuntime implements OnnxRuntime {
    */
   private static final long LOADING_STACK_BYTES = 64 << 20;
 
+  private static final String SHRINKING = "memory.enable_memory_arena_shrinkage";
+
   private final OrtEnvironment environment = environment();
 
   private static OrtEnvironment environment() {
@@ -49,16 +52,14 @@ final class JavaRuntime implements OnnxRuntime {
   public OnnxSession open(byte[] graph, Loading loading) {
     try (SessionOptions options = new SessionOptions()) {
       options.setIntraOpNumThreads(loading.threads());
-      // Idle threads sleep: spinning ones take the processor from whatever shares it, such as the
-      // trainer.
-      options.addConfigEntry("session.intra_op.allow_spinning", "0");
       options.setOptimizationLevel(SessionOptions.OptLevel.ALL_OPT);
-      options.addConfigEntry(
-          "session.model_external_initializers_file_folder_path", loading.weightsRoot().toString());
-      if (!loading.packed()) {
-        options.addConfigEntry("session.disable_prepacking", "1");
+      // Otherwise what one run needed is held twice, in pieces and as one block.
+      options.setMemoryPatternOptimization(loading.keeping() == Keeping.WEIGHTS);
+      for (Map.Entry<String, String> entry : loading.entries().entrySet()) {
+        options.addConfigEntry(entry.getKey(), entry.getValue());
       }
-      return new Session(environment.createSession(graph, options));
+      return new Session(
+          environment.createSession(graph, options), loading.keeping() == Keeping.NOTHING);
     } catch (OrtException e) {
       throw failed("loading a graph", e);
     }
@@ -79,11 +80,13 @@ final class JavaRuntime implements OnnxRuntime {
 
   private final class Session implements OnnxSession {
     private final OrtSession session;
+    private final boolean shrinks;
     private final Set<String> inputs;
     private boolean closed;
 
-    Session(OrtSession session) {
+    Session(OrtSession session, boolean shrinks) {
       this.session = session;
+      this.shrinks = shrinks;
       this.inputs = Set.copyOf(session.getInputNames());
     }
 
@@ -94,7 +97,7 @@ final class JavaRuntime implements OnnxRuntime {
 
     @Override
     public Binding bind() {
-      return new Bound(session);
+      return new Bound(session, shrinks);
     }
 
     @Override
@@ -113,11 +116,13 @@ final class JavaRuntime implements OnnxRuntime {
 
   private final class Bound implements Binding {
     private final OrtSession session;
+    private final boolean shrinks;
     private final Map<String, OnnxTensor> inputs = new HashMap<>();
     private final Map<String, OnnxTensor> outputs = new HashMap<>();
 
-    Bound(OrtSession session) {
+    Bound(OrtSession session, boolean shrinks) {
       this.session = session;
+      this.shrinks = shrinks;
     }
 
     @Override
@@ -162,8 +167,11 @@ final class JavaRuntime implements OnnxRuntime {
 
     @Override
     public void run() {
-      try {
-        session.run(inputs, Set.of(), outputs).close();
+      try (RunOptions options = new RunOptions()) {
+        if (shrinks) {
+          options.addRunConfigEntry(SHRINKING, "cpu:0");
+        }
+        session.run(inputs, Set.of(), outputs, options).close();
       } catch (OrtException e) {
         throw failed("running a graph", e);
       }

@@ -12,6 +12,8 @@ import java.util.function.IntFunction;
  * family says where its models differ.
  */
 public final class GatedTransformer implements Architecture {
+  private static final String EMBEDDING = "embed_tokens.weight";
+
   private final Dimensions dimensions;
   private final int inner;
   private final float epsilon;
@@ -27,6 +29,8 @@ public final class GatedTransformer implements Architecture {
   private float normOffset;
   private float embeddingScale = 1;
   private float logitSoftcap;
+  private String body = "model.";
+  private String head = "lm_head.weight";
 
   private GatedTransformer(
       Dimensions dimensions,
@@ -135,6 +139,18 @@ public final class GatedTransformer implements Architecture {
     return this;
   }
 
+  /**
+   * Sets what the tensors are called.
+   *
+   * @param before all but the unembedding; {@code model.} in Llama
+   * @param unembedding where it is not tied; {@code lm_head.weight} in Llama
+   */
+  public GatedTransformer names(String before, String unembedding) {
+    this.body = before;
+    this.head = unembedding;
+    return this;
+  }
+
   @Override
   public Dimensions dimensions() {
     return dimensions;
@@ -143,15 +159,14 @@ public final class GatedTransformer implements Architecture {
   @Override
   public Value embed(Graph graph, Value tokens, Value positions) throws SaeFormatException {
     Value rows =
-        graph.lookup(
-            "model.embed_tokens.weight", tokens, dimensions.vocabularySize(), dimensions.dModel());
+        graph.lookup(body + EMBEDDING, tokens, dimensions.vocabularySize(), dimensions.dModel());
     return embeddingScale == 1 ? rows : graph.scale(rows, graph.constant(embeddingScale));
   }
 
   @Override
   public Value block(Graph graph, int layer, Value residual, Value positions, Attention attention)
       throws SaeFormatException {
-    String name = "model.layers." + layer + ".";
+    String name = body + "layers." + layer + ".";
     Value attended =
         attend(
             graph,
@@ -178,11 +193,11 @@ public final class GatedTransformer implements Architecture {
 
   @Override
   public Value unembed(Graph graph, Value residual) throws SaeFormatException {
-    String head = tied ? "model.embed_tokens.weight" : "lm_head.weight";
     Value logits =
         graph.multiply(
-            norm(graph, residual, "model.norm"),
-            graph.weight(head, dimensions.vocabularySize(), dimensions.dModel()),
+            norm(graph, residual, body + "norm"),
+            graph.weight(
+                tied ? body + EMBEDDING : head, dimensions.vocabularySize(), dimensions.dModel()),
             true);
     return graph.softcap(logits, logitSoftcap);
   }

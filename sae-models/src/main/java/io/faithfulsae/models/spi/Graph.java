@@ -14,6 +14,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.internal.Safetensors.DType;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -24,7 +25,8 @@ import java.util.function.Supplier;
 /**
  * Builds an ONNX graph. Weights are external data: each points at its bytes in the safetensors
  * file, so the graph stays small and nothing is copied. Weights that are not stored in the
- * precision of the graph pass through a Cast.
+ * precision of the graph pass through a Cast, which a runtime may compute as late as the product
+ * that needs it.
  */
 public final class Graph {
   /** TransformerLens' names of the sites of a block: the residual stream that enters it. */
@@ -54,6 +56,7 @@ public final class Graph {
   private final GraphProto.Builder graph = GraphProto.newBuilder().setName("faithfulsae");
   private final Map<String, Value> once = new HashMap<>();
   private final Set<String> computed = new HashSet<>();
+  private final Set<Value> converted = new HashSet<>();
   private final Map<String, String> outputNames = new HashMap<>();
   private final Map<HookPoint, Value> sites = new HashMap<>();
   private final Map<HookPoint, Value> replaced = new HashMap<>();
@@ -361,7 +364,13 @@ public final class Graph {
     Value stored = stored(tensor, shape);
     return weights.get(tensor, shape).entry().dtype() == precision.stored
         ? stored
-        : once("cast." + tensor, () -> castTo(precision.type, stored));
+        : once("cast." + tensor, () -> converted(stored));
+  }
+
+  private Value converted(Value stored) {
+    Value value = castTo(precision.type, stored);
+    converted.add(value);
+    return value;
   }
 
   /**
@@ -475,7 +484,7 @@ public final class Graph {
     GraphProto named =
         built.toBuilder()
             .clearNode()
-            .addAllNode(built.getNodeList().stream().map(this::renamed).toList())
+            .addAllNode(ordered(built.getNodeList()).stream().map(this::renamed).toList())
             .build();
     return ModelProto.newBuilder()
         .setIrVersion(IR_VERSION)
@@ -485,6 +494,17 @@ public final class Graph {
         .setGraph(Pruning.prune(named))
         .build()
         .toByteArray();
+  }
+
+  /**
+   * Conversions of weights first, everything else as it was made: ONNX Runtime's order goes from
+   * the outputs back, and of what a node reads it takes what stands last in the graph first. So a
+   * weight is converted right before its product, not all of them before the first one.
+   */
+  private List<NodeProto> ordered(List<NodeProto> nodes) {
+    return nodes.stream()
+        .sorted(Comparator.comparing(node -> !converted.contains(new Value(node.getOutput(0)))))
+        .toList();
   }
 
   /** Values that are outputs go by the output's name, so that nothing is copied to it. */

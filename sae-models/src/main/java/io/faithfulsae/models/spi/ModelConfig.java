@@ -3,6 +3,7 @@ package io.faithfulsae.models.spi;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -16,10 +17,12 @@ public final class ModelConfig {
   private static final JsonMapper JSON = JsonMapper.builder().build();
 
   private final Path file;
+  private final String path;
   private final JsonNode root;
 
-  private ModelConfig(Path file, JsonNode root) {
+  private ModelConfig(Path file, String path, JsonNode root) {
     this.file = file;
+    this.path = path;
     this.root = root;
   }
 
@@ -43,7 +46,27 @@ public final class ModelConfig {
           "file",
           "expected a JSON object, got " + root.getNodeType() + "; mend: fetch it again");
     }
-    return new ModelConfig(file, root);
+    return new ModelConfig(file, "", root);
+  }
+
+  /**
+   * The object under a field, which must be there; messages name its fields with the field's name
+   * before them.
+   */
+  public ModelConfig part(String field) throws SaeFormatException {
+    if (!root.path(field).isObject()) {
+      throw problem(field, "an object");
+    }
+    return new ModelConfig(file, path + field + ".", root.path(field));
+  }
+
+  /** The same, with a value for a field that is missing or null. */
+  public ModelConfig otherwise(String field, int value) {
+    if (has(field)) {
+      return this;
+    }
+    ObjectNode filled = root.deepCopy();
+    return new ModelConfig(file, path, filled.put(field, value));
   }
 
   /** Whether the field is there and not null. */
@@ -108,7 +131,7 @@ public final class ModelConfig {
     JsonNode value = root.path(field);
     return new SaeFormatException(
         file,
-        field,
+        path + field,
         "expected "
             + expected
             + ", got "
