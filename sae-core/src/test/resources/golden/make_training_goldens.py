@@ -32,42 +32,53 @@ def init():
     return W_enc, W_dec.contiguous()
 
 
-def train(batches, W_enc, W_dec, dtype):
+def train(batches, W_enc, W_dec, dtype, cuts=(0, BATCH)):
+    """Trains on every batch in parts, cut at these rows: gradients accumulate before the one update, each part's loss
+    weighted by its share of the rows. A latent is dead in a part when it has not fired up to there."""
     W_enc = torch.nn.Parameter(W_enc.to(dtype).clone())
     W_dec = torch.nn.Parameter(W_dec.to(dtype).clone())
     b_dec = torch.nn.Parameter(torch.zeros(D_IN, dtype=dtype))
     adam = torch.optim.Adam([W_enc, W_dec, b_dec], lr=LR, betas=BETAS, eps=EPS)
     inactive = torch.zeros(D_SAE)
     log = {"loss": [], "aux": [], "dead": [], "l0": []}
-    for x in batches.to(dtype):
-        acts = torch.relu((x - b_dec) @ W_enc)
-        top = acts.topk(K, dim=-1)
-        sparse = torch.zeros_like(acts).scatter(-1, top.indices, top.values)
-        x_hat = sparse @ W_dec + b_dec
-        fired = sparse.sum(0) > 0
-        inactive = torch.where(fired, torch.zeros_like(inactive), inactive + 1)
-        l2 = (x_hat - x).pow(2).mean()
-        dead = inactive >= BATCHES_TO_DEAD
-        aux = torch.zeros((), dtype=dtype)
-        if dead.any():
-            residual = x - x_hat
-            dead_acts = acts[:, dead]
-            top_aux = dead_acts.topk(min(TOP_K_AUX, int(dead.sum())), dim=-1)
-            aux_acts = torch.zeros_like(dead_acts).scatter(-1, top_aux.indices, top_aux.values)
-            aux = AUX_PENALTY * (aux_acts @ W_dec[dead] - residual).pow(2).mean()
-        loss = l2 + aux
+    for batch in batches.to(dtype):
         adam.zero_grad()
-        loss.backward()
+        fired = torch.zeros(D_SAE, dtype=torch.bool)
+        batch_loss, batch_aux, batch_l0 = 0.0, 0.0, 0.0
+        for first, last in zip(cuts, cuts[1:]):
+            x = batch[first:last]
+            share = (last - first) / len(batch)
+            acts = torch.relu((x - b_dec) @ W_enc)
+            top = acts.topk(K, dim=-1)
+            sparse = torch.zeros_like(acts).scatter(-1, top.indices, top.values)
+            x_hat = sparse @ W_dec + b_dec
+            fired = fired | (sparse.sum(0) > 0)
+            now_inactive = torch.where(fired, torch.zeros_like(inactive), inactive + 1)
+            l2 = (x_hat - x).pow(2).mean()
+            dead = now_inactive >= BATCHES_TO_DEAD
+            aux = torch.zeros((), dtype=dtype)
+            if dead.any():
+                residual = x - x_hat
+                dead_acts = acts[:, dead]
+                top_aux = dead_acts.topk(min(TOP_K_AUX, int(dead.sum())), dim=-1)
+                aux_acts = torch.zeros_like(dead_acts).scatter(-1, top_aux.indices, top_aux.values)
+                aux = AUX_PENALTY * (aux_acts @ W_dec[dead] - residual).pow(2).mean()
+            loss = (l2 + aux) * share
+            loss.backward()
+            batch_loss += loss.item()
+            batch_aux += aux.item() * share
+            batch_l0 += (sparse > 0).double().sum(-1).mean().item() * share
+        inactive = now_inactive
         torch.nn.utils.clip_grad_norm_([W_enc, W_dec, b_dec], CLIP)
         with torch.no_grad():
             unit = W_dec / W_dec.norm(dim=-1, keepdim=True)
             W_dec.grad -= (W_dec.grad * unit).sum(-1, keepdim=True) * unit
             W_dec.copy_(unit)
         adam.step()
-        log["loss"].append(loss.item())
-        log["aux"].append(aux.item())
+        log["loss"].append(batch_loss)
+        log["aux"].append(batch_aux)
         log["dead"].append(int(dead.sum()))
-        log["l0"].append((sparse > 0).double().sum(-1).mean().item())
+        log["l0"].append(batch_l0)
     return log, W_enc.detach(), W_dec.detach(), b_dec.detach()
 
 
@@ -106,4 +117,5 @@ def main():
     )
 
 
-main()
+if __name__ == "__main__":
+    main()

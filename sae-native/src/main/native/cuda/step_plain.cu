@@ -5,8 +5,9 @@
  * Shapes: B rows, d = d_in, m = d_sae. State: 4 (2 m d + m + d) bytes of gradients and m of what fired, twice the former of
  * moments (half of that with moments=bf16), 16 m of counters. Scratch of a part: about
  * 4 B (4 d + 5 k + 5 aux_k) + 8 B max(k, aux_k) + 16 m bytes and the scores of one chunk.
- * HBM bytes of the gradients: 8 a parameter written by a batch's first part (4) and read for the norm and by the update;
- * 8 more a parameter of every further part whose latents have entries.
+ * HBM bytes of the gradients, a parameter: 4 written by a batch's first part, 8 read and written by each further one where
+ * latents have entries; 4 read for the norm and 4 by the update. With precision=bf16 what a part encodes is in bfloat16,
+ * all else of it in float32.
  * Deterministic: every kernel is.
  */
 #include "trainer.h"

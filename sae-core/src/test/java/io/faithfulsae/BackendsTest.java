@@ -57,6 +57,17 @@ class BackendsTest {
   }
 
   @Test
+  void optionsAreRefusedByABackendThatTakesNone() {
+    BackendProvider cpu = usable("cpu", 0, slow);
+    assertEquals(slow, cpu.open(""));
+    BackendUnavailableException refused =
+        assertThrows(BackendUnavailableException.class, () -> cpu.open("device=1"));
+    assertEquals(
+        "expected no options for backend \"cpu\", got device=1; mend: open it without",
+        refused.getMessage());
+  }
+
+  @Test
   void forcedBackendIsTakenOrRefusedWithEveryReason() {
     List<BackendProvider> providers =
         List.of(usable("cpu", 0, slow), refusing("cuda", 100, "no driver"));

@@ -11,6 +11,7 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.training.SaeTrainer;
@@ -112,6 +113,35 @@ public abstract class TrainingParityTest {
         auxSteps > STEPS / 2, "the run must exercise the aux loss, got " + auxSteps + " steps");
   }
 
+  /** Each batch in two unequal parts, as PyTorch accumulates gradients (make_parts_golden.py). */
+  @Test
+  void partsAreWhatTorchAccumulates() throws IOException {
+    int cut = 20;
+    try (Safetensors parts = Safetensors.open(Goldens.copy("training_parts.safetensors", folder));
+        BackendSae sae = backend.createSae(D_IN, D_SAE, true);
+        DeviceBuffer x = backend.allocate((long) BATCH * D_IN * Float.BYTES)) {
+      float[] loss = Goldens.floats(parts, "loss");
+      float[] aux = Goldens.floats(parts, "aux");
+      sae.write(Tensor.W_ENC, 0, direct("W_enc.start"));
+      sae.write(Tensor.W_DEC, 0, direct("W_dec.start"));
+      try (BackendTrainer trainer = sae.trainer(K, CONFIG, Gradients.KEPT)) {
+        for (int step = 0; step < STEPS; step++) {
+          golden.readFloats("batches", (long) step * BATCH * D_IN, x.host().asFloatBuffer());
+          trainer.accumulate(x, 0, cut);
+          trainer.accumulate(x, cut, BATCH - cut);
+          trainer.apply(CONFIG.lrAt(step));
+          StepStats stats = trainer.stats();
+          assertEquals(
+              loss[step], stats.loss(), LOSS_TOLERANCE * loss[step], "loss of step " + step);
+          assertEquals(aux[step], stats.aux(), LOSS_TOLERANCE * loss[step], "aux of step " + step);
+        }
+      }
+      assertWeights(parts, "W_enc", read(sae, Tensor.W_ENC, D_SAE * D_IN));
+      assertWeights(parts, "W_dec", read(sae, Tensor.W_DEC, D_SAE * D_IN));
+      assertWeights(parts, "b_dec", read(sae, Tensor.B_DEC, D_IN));
+    }
+  }
+
   @Test
   void runsOfTheTrainerAreTheAuthors() throws IOException, InterruptedException {
     float[] loss = Goldens.floats(golden, "loss");
@@ -141,7 +171,12 @@ public abstract class TrainingParityTest {
   }
 
   private void assertWeights(String name, float[] actual) throws IOException {
-    double error = Goldens.relativeError(actual, Goldens.floats(golden, name));
+    assertWeights(golden, name, actual);
+  }
+
+  private static void assertWeights(Safetensors expected, String name, float[] actual)
+      throws IOException {
+    double error = Goldens.relativeError(actual, Goldens.floats(expected, name));
     assertTrue(error <= WEIGHT_TOLERANCE, () -> name + " is off by " + error);
   }
 

@@ -51,8 +51,7 @@ public abstract class PartsTest extends RunFixture {
     try (Backend second = open();
         Backend third = open();
         Backend fourth = open()) {
-      SaeTrainer both =
-          trainer(inParts(MEAN, 2)).withReplicasOn(List.of(second, third, fourth));
+      SaeTrainer both = trainer(inParts(MEAN, 2)).withReplicasOn(List.of(second, third, fourth));
       assertClose(whole, losses(both, folder.resolve("both")));
     }
   }

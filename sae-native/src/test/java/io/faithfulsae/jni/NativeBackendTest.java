@@ -41,7 +41,7 @@ class NativeBackendTest {
 
   @Test
   void theCpuBackendSaysWhatItRunsOn() throws IOException {
-    try (Backend cpu = new CpuBackendProvider().open("threads=2")) {
+    try (Backend cpu = Backends.open("cpu", "threads=2")) {
       JsonNode details = new ObjectMapper().readTree(cpu.info().details());
       assertEquals(cpu.info().device(), details.path("device").asText());
       assertEquals(2, details.path("threads").asInt());
@@ -54,8 +54,7 @@ class NativeBackendTest {
   @Test
   void anOptionThatIsUnknownIsNamed() {
     BackendUnavailableException e =
-        assertThrows(
-            BackendUnavailableException.class, () -> new CpuBackendProvider().open("treads=2"));
+        assertThrows(BackendUnavailableException.class, () -> Backends.open("cpu", "treads=2"));
     assertTrue(e.getMessage().contains("treads"), e.getMessage());
   }
 
