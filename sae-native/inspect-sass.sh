@@ -41,12 +41,17 @@ if [ -z "$kernels" ]; then
     exit 1
 fi
 
+disassemble() { # ARCH NAMES
+    # each object in the library that does not have one of the kernels is worth a warning to cuobjdump
+    cuobjdump -arch "$1" -sass -fun "$2" "$library" 2> >(grep -v '^cuobjdump warning : Function listed' >&2 || true)
+}
+
 format='%-7s %5s %6s %6s %6s %8s %6s %7s %6s %5s %5s  %s\n'
 # shellcheck disable=SC2059
 printf "$format" arch regs stack instr HGMMA UTMALDG HMMA LDGSTS LDSM STL LDL kernel
 for arch in $(cut -d' ' -f1 <<<"$kernels" | sort -u); do
     names=$(awk -v arch="$arch" '$1 == arch { print $2 }' <<<"$kernels" | paste -sd,)
-    { echo "$kernels"; cuobjdump -arch "$arch" -sass -fun "$names" "$library"; } | awk -v arch="$arch" -v format="$format" '
+    { echo "$kernels"; disassemble "$arch" "$names"; } | awk -v arch="$arch" -v format="$format" '
         $1 == arch { registers[$2] = $3; stack[$2] = $4 }
         /Function :/ { name = $3; order[++kernels] = name }
         /^ +\/\*[0-9a-f]+\*\/ / {

@@ -10,7 +10,8 @@
  * Rows beyond the last repeat it; their results go nowhere. With `names` the rows of W are gathered.
  * Bytes and FLOP as there; a block reads 24 KiB for 2 Mi multiply-adds.
  * Deterministic: each result is a fixed sequence of mma.sync m16n8k16 in the order of p.
- * ptxas 13.0: no spills; 240 to 242 registers where results are stored, added or transposed, up to 254 for lists.
+ * ptxas 13.0: no spills; 240 to 242 registers where results are stored, added or transposed, up to 254 for lists. SASS
+ * (inspect-sass.sh): 64 HMMA and 16 LDSM a stage, 24 LDGSTS, 6 a stage in its loop and three before it; no STL or LDL.
  * Tried so far: nothing else. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_SM80_CUH

@@ -13,7 +13,8 @@
  * the other too. Registers: 40 a thread for the loader, 232 for the others. 192 KiB + 64 B dynamic shared memory.
  * Bytes and FLOP as there; a block reads 32 KiB from L2 for 2 Mi multiply-adds. What lies outside the matrices is read as 0.
  * Deterministic: each result is a fixed sequence of wgmma in the order of p.
- * ptxas 13.0: no spills, no serialised wgmma, 168 registers, whatever becomes of the results. An epilogue that kept z' + b in place of z', or a 64-bit address for each
+ * ptxas 13.0: no spills, no serialised wgmma, 168 registers, whatever becomes of the results. SASS (inspect-sass.sh): 12
+ * HGMMA.64x256x16 on one set of registers in each kernel, 14 UTMALDG, no STL or LDL. An epilogue that kept z' + b in place of z', or a 64-bit address for each
  * bias, had 670 to 850 bytes of spills. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_SM90_CUH
