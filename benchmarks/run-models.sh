@@ -3,6 +3,7 @@
 # stream in the middle, and of sampling 32 texts of 128 tokens from BOS with a cache.
 # transformers runs in bf16 too, for what the processor would allow. Writes the section "language models" of RESULTS.md.
 #   run-models.sh MODEL_DIR NAME     THREADS=2 ROUNDS=3 SECONDS_EACH=10 PYTHON=python3 as in run-cpu.sh; quiet machine
+#                                    BF16=0 leaves bf16 out, which takes many minutes where the processor is slow at it
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 model=${1:?usage: run-models.sh MODEL_DIR NAME}
@@ -11,6 +12,8 @@ threads=${THREADS:-2}
 rounds=${ROUNDS:-3}
 seconds=${SECONDS_EACH:-10}
 python=${PYTHON:-python3}
+dtypes="float32 bfloat16"
+[ "${BF16:-1}" != 0 ] || dtypes=float32
 jar=$here/target/benchmarks.jar
 [ -f "$jar" ] || { echo "$jar is missing; mend: mvn -DskipTests package" >&2; exit 1; }
 "$python" -c 'import torch, transformers' 2>/dev/null \
@@ -21,7 +24,7 @@ cpus=$("$python" -c "import os; print(','.join(map(str, sorted(os.sched_getaffin
 for round in $(seq "$rounds"); do
     taskset -c "$cpus" "${JAVA_HOME:+$JAVA_HOME/bin/}java" --enable-native-access=ALL-UNNAMED -cp "$jar" \
         io.faithfulsae.benchmarks.ModelSpeed "$model" "$threads" "$seconds" "$work/ours-$round.json"
-    for dtype in float32 bfloat16; do
+    for dtype in $dtypes; do
         taskset -c "$cpus" "$python" "$here/peers/models.py" "$model" "$threads" "$seconds" "$work/$dtype-$round.json" "$dtype" 2>/dev/null
     done
 done

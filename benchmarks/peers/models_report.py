@@ -14,11 +14,12 @@ work, rounds, threads, name, results = pathlib.Path(sys.argv[1]), int(sys.argv[2
 sides = {
     side: [json.loads((work / f"{side}-{r}.json").read_text()) for r in range(1, rounds + 1)]
     for side in ("ours", "float32", "bfloat16")
+    if (work / f"{side}-1.json").exists()
 }
 
 
 def median(side, what):
-    return statistics.median(run[what] for run in sides[side])
+    return f"{statistics.median(run[what] for run in sides[side]):,.0f}" if side in sides else "not measured"
 
 
 lines = [
@@ -35,8 +36,8 @@ lines = [
 for what in ("harvest", "generate"):
     ratios = [ours[what] / theirs[what] for ours, theirs in zip(sides["ours"], sides["float32"])]
     lines.append(
-        f"| {what} | {median('ours', what):,.0f} | {median('float32', what):,.0f} | {statistics.median(ratios):.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f}) | {median('bfloat16', what):,.0f} |"
+        f"| {what} | {median('ours', what)} | {median('float32', what)} | {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f}) | {median('bfloat16', what)} |"
     )
 write_section(results, lines)
 print("\n".join(lines[-4:]))
