@@ -119,6 +119,17 @@ final class BadInputTest {
   }
 
   @Test
+  void partsThatDoNotDivideTheBatch() throws IOException {
+    Path in = Tiny.shards(dir.resolve("in"));
+    assertFailed(
+        train(in, "--d-sae", 8, "--k", 2, "--accumulate", 3),
+        2,
+        "accumulate",
+        "divides batch = 50",
+        "got 3");
+  }
+
+  @Test
   void usageErrorsNameTheOption() {
     assertFailed(sae("train", "--out", dir), 2, "--d-sae");
     assertFailed(

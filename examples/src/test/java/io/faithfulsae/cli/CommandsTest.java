@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.nio.IntBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -82,6 +83,42 @@ final class CommandsTest {
         assertEquals(expected, reconstruction[row * 16 + d], 1e-4);
       }
     }
+  }
+
+  @Test
+  void aBatchInPartsTrainsAsTheWholeBatch() throws IOException {
+    Path rows = Tiny.shards(dir.resolve("rows"));
+    Path whole = train(rows, "whole", 1);
+    Path parts = train(rows, "parts", 3);
+    assertEquals(
+        3, json(parts.resolve("training.json")).path("training").path("accumulate").asInt());
+    float[] expected = Tiny.floats(whole.resolve("sae_weights.safetensors"), "W_enc");
+    float[] got = Tiny.floats(parts.resolve("sae_weights.safetensors"), "W_enc");
+    assertArrayEquals(expected, got, 1e-4f);
+    assertFalse(Arrays.equals(expected, got), "sums were added in the same order");
+  }
+
+  /** Four steps, too few for a latent to count as dead. */
+  private Path train(Path rows, String out, int accumulate) {
+    Path into = dir.resolve(out);
+    sae(
+            "train",
+            "--activations",
+            rows,
+            "--d-sae",
+            32,
+            "--k",
+            4,
+            "--tokens",
+            1_200,
+            "--batch",
+            300,
+            "--accumulate",
+            accumulate,
+            "--out",
+            into)
+        .ok();
+    return into;
   }
 
   @Test
