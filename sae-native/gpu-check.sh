@@ -170,7 +170,7 @@ peers() { # STAGE LIMIT ARGUMENTS...
     if [ -f "$dir/peers/openai_kernels.py" ]; then
         set -- "$@" --openai "$dir/peers/openai_kernels.py"
     fi
-    if python3 -c 'import torch' 2>/dev/null; then
+    if python3 -c 'import importlib.util, sys; sys.exit(importlib.util.find_spec("torch") is None)' 2>/dev/null; then
         PYTHONPATH=$dir/peers once "$stage" "$limit" python3 ../benchmarks/peers/gpu_peers.py "$@"
     else
         skip "$stage" "PyTorch is not installed"

@@ -21,6 +21,11 @@ constexpr int64_t kTileLatents = 64;
 
 } // namespace
 
+bool Trainer::is_dead(int64_t batches, int64_t rows) const {
+    return (options.dead_after_batches > 0 && batches >= options.dead_after_batches) ||
+           (options.dead_after_rows > 0 && rows >= options.dead_after_rows);
+}
+
 void Trainer::find_dead(int64_t pending_rows) {
     const int64_t d = params.d_in;
     const int64_t rows = pending_rows + batch.rows; /* of the batch, as if it ended here */
@@ -34,11 +39,8 @@ void Trainer::find_dead(int64_t pending_rows) {
     }
     batch.dead.clear();
     for (int64_t latent = 0; latent < params.d_sae; latent++) {
-        const bool by_batches =
-            options.dead_after_batches > 0 && idle_batches[latent] + 1 >= options.dead_after_batches;
-        const bool by_rows = options.dead_after_rows > 0 && idle_rows[latent] + rows >= options.dead_after_rows;
         batch.slot_of[latent] = -1;
-        if (fired[latent] == 0 && (by_batches || by_rows)) {
+        if (fired[latent] == 0 && is_dead(idle_batches[latent] + 1, idle_rows[latent] + rows)) {
             batch.slot_of[latent] = static_cast<int32_t>(batch.dead.size());
             batch.dead.push_back(static_cast<int32_t>(latent));
         }
@@ -66,8 +68,7 @@ int64_t Trainer::count_idle(int64_t rows) {
     for (int64_t latent = 0; latent < params.d_sae; latent++) {
         idle_batches[latent] = fired[latent] != 0 ? 0 : idle_batches[latent] + 1;
         idle_rows[latent] = fired[latent] != 0 ? 0 : idle_rows[latent] + rows;
-        dead += (options.dead_after_batches > 0 && idle_batches[latent] >= options.dead_after_batches) ||
-                (options.dead_after_rows > 0 && idle_rows[latent] >= options.dead_after_rows);
+        dead += is_dead(idle_batches[latent], idle_rows[latent]);
     }
     return dead;
 }

@@ -119,6 +119,8 @@ struct Trainer {
     /* train_step.cpp: counters, statistics and the update, from sums and gradients over `weight`. */
     void finish(const Sums &sums, bool from_pending, int64_t rows, double weight, double lr);
 
+    /* dead.cpp: the rule, of a latent that has not fired for so many batches and rows. */
+    bool is_dead(int64_t batches, int64_t rows) const;
     /* dead.cpp: notes what fired in this part, finds and gathers the dead latents. */
     void find_dead(int64_t pending_rows);
     /* dead.cpp: advances the counters by the whole batch; returns how many latents are dead. */
