@@ -31,11 +31,11 @@ final class IoBindingBinding implements Binding {
   /** A tensor, kept reachable with its memory, and its native twin. */
   private record Bound(Tensor tensor, Value value) {}
 
-  IoBindingBinding(IoBindingRuntime runtime, Session session, boolean shrinks) {
+  IoBindingBinding(IoBindingRuntime runtime, Session session, Map<String, String> told) {
     this.runtime = runtime;
     this.session = session;
     this.binding = new IoBinding(session);
-    this.options = runtime.runOptions(shrinks);
+    this.options = runtime.runOptions(told);
   }
 
   @Override

@@ -10,6 +10,7 @@ import io.faithfulsae.BackendUnavailableException;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
 import io.faithfulsae.models.runtime.OnnxSession;
+import java.util.Map;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Pointer;
@@ -77,16 +78,10 @@ final class IoBindingRuntime implements OnnxRuntime {
     return onGpu;
   }
 
-  /**
-   * What one run is told.
-   *
-   * @param shrinks whether it gives its memory back at its end
-   */
-  RunOptions runOptions(boolean shrinks) {
+  /** What one run is told, by its graph and by the stream. */
+  RunOptions runOptions(Map<String, String> byGraph) {
     RunOptions options = new RunOptions();
-    if (shrinks) {
-      options.AddConfigEntry("memory.enable_memory_arena_shrinkage", "cpu:0");
-    }
+    byGraph.forEach(options::AddConfigEntry);
     if (stream != 0) {
       // What follows on the stream waits by itself; the host waits where it reads.
       options.AddConfigEntry("disable_synchronize_execution_providers", "1");
@@ -118,9 +113,7 @@ final class IoBindingRuntime implements OnnxRuntime {
         appendCuda(options);
       }
       return new IoBindingSession(
-          this,
-          new Session(env, bytes, graph.length, options),
-          loading.keeping() == Keeping.NOTHING);
+          this, new Session(env, bytes, graph.length, options), loading.runEntries());
     }
   }
 

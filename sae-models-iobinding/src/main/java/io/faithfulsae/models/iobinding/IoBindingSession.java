@@ -3,6 +3,7 @@ package io.faithfulsae.models.iobinding;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import java.util.HashSet;
+import java.util.Map;
 import java.util.Set;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.onnxruntime.Session;
@@ -12,14 +13,14 @@ import org.bytedeco.onnxruntime.StringVector;
 final class IoBindingSession implements OnnxSession {
   private final IoBindingRuntime runtime;
   private final Session session;
-  private final boolean shrinks;
+  private final Map<String, String> told;
   private final Set<String> inputs;
   private boolean closed;
 
-  IoBindingSession(IoBindingRuntime runtime, Session session, boolean shrinks) {
+  IoBindingSession(IoBindingRuntime runtime, Session session, Map<String, String> told) {
     this.runtime = runtime;
     this.session = session;
-    this.shrinks = shrinks;
+    this.told = told;
     this.inputs = Set.copyOf(names(session));
   }
 
@@ -42,7 +43,7 @@ final class IoBindingSession implements OnnxSession {
 
   @Override
   public Binding bind() {
-    return new IoBindingBinding(runtime, session, shrinks);
+    return new IoBindingBinding(runtime, session, told);
   }
 
   @Override

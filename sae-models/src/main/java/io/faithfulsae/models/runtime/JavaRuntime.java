@@ -29,8 +29,6 @@ final class JavaRuntime implements OnnxRuntime {
    */
   private static final long LOADING_STACK_BYTES = 64 << 20;
 
-  private static final String SHRINKING = "memory.enable_memory_arena_shrinkage";
-
   private final OrtEnvironment environment = environment();
 
   private static OrtEnvironment environment() {
@@ -58,8 +56,7 @@ final class JavaRuntime implements OnnxRuntime {
       for (Map.Entry<String, String> entry : loading.entries().entrySet()) {
         options.addConfigEntry(entry.getKey(), entry.getValue());
       }
-      return new Session(
-          environment.createSession(graph, options), loading.keeping() == Keeping.NOTHING);
+      return new Session(environment.createSession(graph, options), loading.runEntries());
     } catch (OrtException e) {
       throw failed("loading a graph", e);
     }
@@ -80,13 +77,13 @@ final class JavaRuntime implements OnnxRuntime {
 
   private final class Session implements OnnxSession {
     private final OrtSession session;
-    private final boolean shrinks;
+    private final Map<String, String> told;
     private final Set<String> inputs;
     private boolean closed;
 
-    Session(OrtSession session, boolean shrinks) {
+    Session(OrtSession session, Map<String, String> told) {
       this.session = session;
-      this.shrinks = shrinks;
+      this.told = told;
       this.inputs = Set.copyOf(session.getInputNames());
     }
 
@@ -97,7 +94,7 @@ final class JavaRuntime implements OnnxRuntime {
 
     @Override
     public Binding bind() {
-      return new Bound(session, shrinks);
+      return new Bound(session, told);
     }
 
     @Override
@@ -116,13 +113,13 @@ final class JavaRuntime implements OnnxRuntime {
 
   private final class Bound implements Binding {
     private final OrtSession session;
-    private final boolean shrinks;
+    private final Map<String, String> told;
     private final Map<String, OnnxTensor> inputs = new HashMap<>();
     private final Map<String, OnnxTensor> outputs = new HashMap<>();
 
-    Bound(OrtSession session, boolean shrinks) {
+    Bound(OrtSession session, Map<String, String> told) {
       this.session = session;
-      this.shrinks = shrinks;
+      this.told = told;
     }
 
     @Override
@@ -168,8 +165,8 @@ final class JavaRuntime implements OnnxRuntime {
     @Override
     public void run() {
       try (RunOptions options = new RunOptions()) {
-        if (shrinks) {
-          options.addRunConfigEntry(SHRINKING, "cpu:0");
+        for (Map.Entry<String, String> entry : told.entrySet()) {
+          options.addRunConfigEntry(entry.getKey(), entry.getValue());
         }
         session.run(inputs, Set.of(), outputs, options).close();
       } catch (OrtException e) {
