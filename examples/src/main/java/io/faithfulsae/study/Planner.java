@@ -3,6 +3,8 @@ package io.faithfulsae.study;
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.generate.FaithfulDataset;
@@ -20,7 +22,6 @@ import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
-import java.util.Random;
 import java.util.stream.Stream;
 
 /** Counts what a study of a model will do, and tries out how long such things take here. */
@@ -174,7 +175,7 @@ final class Planner {
     int dIn = model.dModel();
     int batch = config.training().batch();
     float[] rows = new float[2 * batch * dIn];
-    Random random = new Random(1);
+    Rng random = new Rng(Purpose.TRIALS, 1);
     for (int i = 0; i < rows.length; i++) {
       rows[i] = (float) random.nextGaussian();
     }
@@ -231,7 +232,7 @@ final class Planner {
   }
 
   private int[][] randomTokens() {
-    Random random = new Random(1);
+    Rng random = new Rng(Purpose.TRIALS, 1);
     int[][] tokens = new int[config.batchSequences()][context];
     for (int[] sequence : tokens) {
       for (int t = 0; t < context; t++) {
