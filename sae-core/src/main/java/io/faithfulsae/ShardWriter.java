@@ -200,8 +200,8 @@ public final class ShardWriter implements AutoCloseable {
     if (shard.rows() > 0) {
       ShardFolder.requireWithin(maxBytes, index, rows);
       String name = ShardFolder.name(shards.size());
-      shard.write(dir.resolve(name));
-      shards.add(new ShardIndex.Shard(name, shard.rows(), reader.position()));
+      String checksum = shard.write(dir.resolve(name));
+      shards.add(new ShardIndex.Shard(name, shard.rows(), reader.position(), checksum));
       shard.clear();
     }
     ShardIndex now =

@@ -290,7 +290,7 @@ class ShardWriterTest {
         dir.resolve("shard-00005.safetensors"),
         first,
         java.nio.file.StandardCopyOption.REPLACE_EXISTING);
-    assertReaderSays(dir, "shard-00000.safetensors: activations: expected shape [3, 4]");
+    assertReaderSays(dir, "shard-00000.safetensors: activations: expected F32[3, 4]");
     Files.writeString(dir.resolve(ShardIndex.FILE), "{\"version\": 1}");
     assertThrows(SaeFormatException.class, () -> ShardIndex.read(dir).complete());
   }

@@ -164,10 +164,16 @@ public final class Safetensors implements AutoCloseable {
     }
   }
 
-  /** Writes a file beside its target and renames it; the widest types come first, then by name. */
-  public static void write(Path file, Map<String, String> metadata, List<Tensor> tensors)
+  /**
+   * Writes a file beside its target and renames it; the widest types come first, then by name.
+   *
+   * @return the checksum of the whole file, as {@link Checksum#of} computes it
+   */
+  public static String write(Path file, Map<String, String> metadata, List<Tensor> tensors)
       throws IOException {
-    AtomicFile.write(file, channel -> SafetensorsWriter.write(channel, metadata, tensors));
+    Checksum sum = new Checksum();
+    AtomicFile.write(file, channel -> SafetensorsWriter.write(channel, metadata, tensors, sum));
+    return sum.hex();
   }
 
   /** The tensors by name, in the order of the header. */

@@ -24,13 +24,17 @@ final class SafetensorsWriter {
 
   private SafetensorsWriter() {}
 
-  static void write(FileChannel channel, Map<String, String> metadata, List<Tensor> tensors)
+  /** Writes to a channel, and adds what is written to a checksum. */
+  static void write(
+      FileChannel channel, Map<String, String> metadata, List<Tensor> tensors, Checksum sum)
       throws IOException {
     List<Tensor> ordered = new ArrayList<>(tensors);
     ordered.sort(Comparator.comparing(Tensor::dtype).thenComparing(Tensor::name));
-    AtomicFile.writeFully(channel, header(metadata, ordered));
+    ByteBuffer header = header(metadata, ordered);
+    sum.add(header);
+    AtomicFile.writeFully(channel, header);
     for (Tensor tensor : ordered) {
-      writeData(channel, tensor);
+      writeData(channel, tensor, sum);
     }
   }
 
@@ -65,7 +69,8 @@ final class SafetensorsWriter {
     return buffer.flip();
   }
 
-  private static void writeData(FileChannel channel, Tensor tensor) throws IOException {
+  private static void writeData(FileChannel channel, Tensor tensor, Checksum sum)
+      throws IOException {
     long total = bytes(tensor);
     int size = tensor.dtype().bytes();
     ByteBuffer buffer =
@@ -74,6 +79,7 @@ final class SafetensorsWriter {
     for (long at = 0; at < total; at += buffer.limit()) {
       buffer.clear().limit((int) Math.min(buffer.capacity(), total - at));
       tensor.data().fill(at / size, buffer.slice().order(ByteOrder.LITTLE_ENDIAN));
+      sum.add(buffer);
       AtomicFile.writeFully(channel, buffer);
     }
   }

@@ -3,6 +3,8 @@ package io.faithfulsae.internal;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.ShardIndex;
+import io.faithfulsae.internal.Safetensors.DType;
+import io.faithfulsae.internal.Safetensors.Entry;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -53,12 +55,40 @@ public record ShardFolder(Path dir) {
       }
     }
     for (ShardIndex.Shard shard : index.shards()) {
-      if (!Files.exists(dir.resolve(shard.file()))) {
-        throw new SaeFormatException(
-            dir, shard.file(), "expected the shard, got none; mend: delete the folder");
-      }
+      checkShape(index, shard);
     }
     return index;
+  }
+
+  /**
+   * Checks that a shard is there and holds as many rows as the index says. Whether they are the
+   * rows that were written, its checksum tells who reads them.
+   *
+   * @throws SaeFormatException if it is another file
+   */
+  void checkShape(ShardIndex index, ShardIndex.Shard shard) throws IOException {
+    Path file = dir.resolve(shard.file());
+    if (!Files.exists(file)) {
+      throw new SaeFormatException(
+          dir, shard.file(), "expected the shard, got none; put it back, or delete the folder");
+    }
+    try (Safetensors tensors = Safetensors.open(file)) {
+      Entry entry = tensors.entry(ShardBuffer.ACTIVATIONS);
+      DType type = ShardBuffer.type(index.precision());
+      List<Long> shape = List.of((long) shard.rows(), (long) index.dIn());
+      if (entry.dtype() != type || !entry.shape().equals(shape)) {
+        throw new SaeFormatException(
+            file,
+            ShardBuffer.ACTIVATIONS,
+            "expected "
+                + type
+                + shape
+                + " as the index has it, got "
+                + entry.dtype()
+                + entry.shape()
+                + "; write the shards again");
+      }
+    }
   }
 
   /** What a writer that was killed had not renamed, or not put into the index yet. */
@@ -111,7 +141,8 @@ public record ShardFolder(Path dir) {
       throw new IOException(
           String.format(
               Locale.ROOT,
-              "expected room for %,d bytes of shards in %s, got %,d; mend: free the disk, take fewer rows, or bfloat16",
+              "expected room for %,d bytes of shards in %s, got %,d; mend: free the disk, take"
+                  + " fewer rows, or bfloat16",
               needed - written,
               dir,
               free));
@@ -130,7 +161,8 @@ public record ShardFolder(Path dir) {
       throw new IllegalArgumentException(
           String.format(
               Locale.ROOT,
-              "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d; mend: allow more, take fewer rows, or bfloat16",
+              "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d; mend:"
+                  + " allow more, take fewer rows, or bfloat16",
               maxBytes,
               needed,
               rows,
