@@ -23,7 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 class DamagedShardsTest {
   private static final int[][] TEXT = {{1, 2, 3}, {1, 9, 4, 5}, {1}, {1, 7, 6}, {1, 2, 9, 9, 8}};
   private static final Options OPTIONS =
-      new Options(Precision.FP32, 1024 + 3 * 28, Long.MAX_VALUE, Long.MAX_VALUE, Map.of("m", "t"));
+      new Options(Precision.FP32, 1024 + 5 * 28, Long.MAX_VALUE, Long.MAX_VALUE, Map.of("m", "t"));
 
   @TempDir Path dir;
   private Path index;
@@ -54,7 +54,7 @@ class DamagedShardsTest {
   @Test
   void aDamagedShardIsNotRead() throws IOException {
     Path shard = dir.resolve("shard-00001.safetensors");
-    assertTrue(Mutations.check(shard, 3000, 13, Integer.MAX_VALUE, this::rows) > 2500);
+    assertTrue(Mutations.check(shard, 1000, 13, Integer.MAX_VALUE, this::rows) > 900);
   }
 
   @Test

@@ -79,7 +79,7 @@ public final class CheckedJson {
       got = e.getMessage();
     }
     throw new SaeFormatException(
-        file, "JSON", "expected a JSON object, got: " + got + "; " + otherwise);
+        file, "JSON", "expected an object, got: " + got + "; " + otherwise);
   }
 
   /** The checksum of an object's values, in their order. */

@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -23,6 +24,22 @@ final class SafetensorsWriter {
   private static final JsonMapper JSON = new JsonMapper();
 
   private SafetensorsWriter() {}
+
+  /**
+   * Writes with a checksum in the metadata, under {@link Checksum#KEY}: that of the file with zeros
+   * in its place, which are replaced at the end.
+   */
+  static void writeChecked(FileChannel channel, Map<String, String> metadata, List<Tensor> tensors)
+      throws IOException {
+    Map<String, String> checked = new LinkedHashMap<>();
+    checked.put(Checksum.KEY, Checksum.ZEROS);
+    checked.putAll(metadata);
+    Checksum sum = new Checksum();
+    write(channel, checked, tensors, sum);
+    ByteBuffer hex = ByteBuffer.wrap(sum.hex().getBytes(StandardCharsets.US_ASCII));
+    channel.position(Checksum.PLACE);
+    AtomicFile.writeFully(channel, hex);
+  }
 
   /** Writes to a channel, and adds what is written to a checksum. */
   static void write(

@@ -64,6 +64,13 @@ public final class ShardBuffer {
   }
 
   /**
+   * The largest magnitude that a precision holds; what is beyond it would be stored as infinity.
+   */
+  static float largest(Precision precision) {
+    return precision == Precision.FP32 ? Float.MAX_VALUE : Float.intBitsToFloat(0x7f7f7fff);
+  }
+
+  /**
    * Appends rows.
    *
    * @param values <b>Shape</b> {@code [n, dIn]}

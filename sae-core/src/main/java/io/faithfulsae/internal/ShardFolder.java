@@ -1,11 +1,13 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.RowOrigins;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.internal.Safetensors.DType;
 import io.faithfulsae.internal.Safetensors.Entry;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -108,6 +110,39 @@ public record ShardFolder(Path dir) {
               + " as the shards to be written have it, got "
               + found
               + "; mend: name another folder, or delete this one");
+    }
+  }
+
+  /**
+   * Checks rows before they are written.
+   *
+   * @param first number of the first
+   * @param values <b>Shape</b> {@code [n, dIn]}
+   * @param origins of the rows, or empty
+   * @throws IllegalArgumentException naming the source and the row that is not finite, or too large
+   */
+  public static void requireFinite(
+      ShardIndex index, long first, FloatBuffer values, RowOrigins origins) {
+    float[] row = new float[index.dIn()];
+    float largest = ShardBuffer.largest(index.precision());
+    for (int r = 0; r < values.remaining() / row.length; r++) {
+      values.get(values.position() + r * row.length, row);
+      for (int column = 0; column < row.length; column++) {
+        if (!(Math.abs(row[column]) <= largest)) {
+          throw new IllegalArgumentException(
+              "expected activations that %s can hold, got %s in row %d%s, column %d (all from 0) of %s; repair the data, or leave that row out"
+                  .formatted(
+                      index.precision(),
+                      row[column],
+                      first + r,
+                      origins.size() == 0
+                          ? ""
+                          : " (sequence %d, position %d)"
+                              .formatted(origins.sequence(r), origins.position(r)),
+                      column,
+                      index.source()));
+        }
+      }
     }
   }
 

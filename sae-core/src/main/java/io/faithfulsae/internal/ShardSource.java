@@ -73,15 +73,15 @@ public final class ShardSource implements ActivationSource {
       try (Safetensors tensors = Safetensors.open(file)) {
         Entry entry = tensors.entry(TENSOR);
         int axes = entry.shape().size();
-        if (axes < 2 || entry.elements() == 0 || (width >= 0 && entry.dim(axes - 1) != width)) {
+        if (axes < 2
+            || axes > 3
+            || entry.elements() == 0
+            || (width >= 0 && entry.dim(axes - 1) != width)) {
           throw new SaeFormatException(
               file,
               TENSOR,
-              "expected shape [n, "
-                  + (width < 0 ? "d_in" : width)
-                  + "], got "
-                  + entry.shape()
-                  + "; mend: one width a folder");
+              "expected shape [n, %1$s] or [sequences, length, %1$s], got %2$s; reshape the tensor, or put it into a folder of its own"
+                  .formatted(width < 0 ? "d_in" : width, entry.shape()));
         }
         width = entry.dim(axes - 1);
         shards.add(new Shard(file, total, entry.elements() / width));
@@ -145,17 +145,7 @@ public final class ShardSource implements ActivationSource {
     if (expected == null) {
       return;
     }
-    String found = Checksum.of(file);
-    if (!found.equals(expected)) {
-      throw new SaeFormatException(
-          file,
-          CheckedJson.FIELD,
-          "expected "
-              + expected
-              + " as the index has it, got "
-              + found
-              + "; the file is damaged: write the shards again");
-    }
+    Checksum.check(file, expected, ShardIndex.FILE);
     checksums.remove(file);
   }
 
