@@ -77,7 +77,8 @@ public final class ResultFile {
 
   /** Files of other programs have no checksums. */
   private static void check(Path file, String place, JsonNode entry) throws IOException {
-    if (entry instanceof ObjectNode run && run.remove(CheckedJson.FIELD) instanceof JsonNode said) {
+    if (entry instanceof ObjectNode run && run.has(CheckedJson.FIELD)) {
+      JsonNode said = run.remove(CheckedJson.FIELD);
       String found = CheckedJson.of(run);
       if (!said.asText().equals(found)) {
         throw new SaeFormatException(
