@@ -3,7 +3,7 @@ package io.faithfulsae;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.CheckedJson;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -13,9 +13,9 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a folder of shards holds, as its {@code index.json} says (in snake case). Each shard is a
- * safetensors file with {@code activations} {@code [rows, dIn]} and, for rows of a text, {@code
- * sequence}, {@code position} and {@code token}, int32 {@code [rows]} each.
+ * What a folder of shards holds, as its {@code index.json} says (in snake case), with a checksum of
+ * its own. Each shard is a safetensors file with {@code activations} {@code [rows, dIn]} and, for
+ * rows of a text, {@code sequence}, {@code position} and {@code token}, int32 {@code [rows]} each.
  *
  * @param version of this layout, 1
  * @param source the description of the source that was written
@@ -56,8 +56,9 @@ public record ShardIndex(
    * @param file its name
    * @param rows in it
    * @param end {@link ActivationReader#position()} of the source behind its last row
+   * @param checksum CRC-32C of the file, eight hexadecimal digits
    */
-  public record Shard(String file, int rows, long end) {}
+  public record Shard(String file, int rows, long end, String checksum) {}
 
   /** Copies the collections. */
   public ShardIndex {
@@ -74,20 +75,21 @@ public record ShardIndex(
    * Reads a folder's index.
    *
    * @throws java.nio.file.NoSuchFileException if there is none
-   * @throws SaeFormatException if it is not an index, or of a later version
+   * @throws SaeFormatException if it is not an index, of a later version, or not as it was written:
+   *     its checksum says so
    */
   public static ShardIndex read(Path dir) throws IOException {
     Path file = dir.resolve(FILE);
     ShardIndex index;
     try {
-      index = JSON.readValue(Files.readAllBytes(file), ShardIndex.class);
+      index = JSON.treeToValue(CheckedJson.read(file, "write the shards again"), ShardIndex.class);
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
           file,
           "JSON",
           "expected an index of shards, got: "
               + e.getOriginalMessage()
-              + "; mend: write the shards anew");
+              + "; write the shards again");
     }
     if (index.version() != VERSION) {
       throw new SaeFormatException(
@@ -100,7 +102,6 @@ public record ShardIndex(
 
   /** Writes it beside and renames it. */
   void write(Path dir) throws IOException {
-    AtomicFile.writeString(
-        dir.resolve(FILE), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(this) + "\n");
+    CheckedJson.write(dir.resolve(FILE), JSON.valueToTree(this));
   }
 }

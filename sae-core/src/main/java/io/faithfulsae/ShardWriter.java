@@ -4,6 +4,7 @@ import io.faithfulsae.internal.HostBuffer;
 import io.faithfulsae.internal.ShardBuffer;
 import io.faithfulsae.internal.ShardFolder;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -179,7 +180,9 @@ public final class ShardWriter implements AutoCloseable {
     origins.clear();
     int count = reader.read(chunk, origins);
     if (count > 0) {
-      shard.add(chunk.data().slice(before * index.dIn(), count * index.dIn()), origins);
+      FloatBuffer values = chunk.data().slice(before * index.dIn(), count * index.dIn());
+      ShardFolder.requireFinite(index, rows(), values, origins);
+      shard.add(values, origins);
     }
     boolean ended = count < 0 || (limit != null && rows() == limit);
     if (ended && rows() == 0) {
@@ -200,8 +203,8 @@ public final class ShardWriter implements AutoCloseable {
     if (shard.rows() > 0) {
       ShardFolder.requireWithin(maxBytes, index, rows);
       String name = ShardFolder.name(shards.size());
-      shard.write(dir.resolve(name));
-      shards.add(new ShardIndex.Shard(name, shard.rows(), reader.position()));
+      String checksum = shard.write(dir.resolve(name));
+      shards.add(new ShardIndex.Shard(name, shard.rows(), reader.position(), checksum));
       shard.clear();
     }
     ShardIndex now =

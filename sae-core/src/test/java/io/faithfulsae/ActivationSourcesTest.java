@@ -86,7 +86,8 @@ class ActivationSourcesTest {
     SaeFormatException width =
         assertThrows(SaeFormatException.class, () -> ActivationSources.ofShards(folder));
     assertTrue(
-        width.getMessage().contains("expected shape [n, 4], got [4, 2]"), width.getMessage());
+        width.getMessage().contains("expected shape [n, 4] or [sequences, length, 4], got [4, 2]"),
+        width.getMessage());
     Safetensors.write(
         folder.resolve("b.safetensors"),
         Map.of(),

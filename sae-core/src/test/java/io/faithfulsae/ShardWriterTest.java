@@ -273,6 +273,27 @@ class ShardWriterTest {
   }
 
   @Test
+  void rowsThatAreNotFiniteAreNotWritten() {
+    for (float value : new float[] {Float.NaN, Float.NEGATIVE_INFINITY, 3.4e38f}) {
+      float[] rows = new float[28];
+      rows[22] = value;
+      Path dir = folder.resolve("not-finite" + value);
+      ActivationSource source = ActivationSources.ofArray(rows, 4);
+      String said =
+          assertThrows(
+                  IllegalArgumentException.class, () -> write(dir, source, small(Precision.BF16)))
+              .getMessage();
+      assertTrue(
+          said.startsWith(
+              "expected activations that BF16 can hold, got "
+                  + value
+                  + " in row 5, column 2 (all from 0) of "
+                  + source.description()),
+          said);
+    }
+  }
+
+  @Test
   void aReaderSaysWhatIsWrongWithTheFolder() throws IOException {
     Path dir = folder.resolve("shards");
     try (ShardWriter writer = ShardWriter.open(dir, model(), small(Precision.FP32))) {
@@ -290,7 +311,7 @@ class ShardWriterTest {
         dir.resolve("shard-00005.safetensors"),
         first,
         java.nio.file.StandardCopyOption.REPLACE_EXISTING);
-    assertReaderSays(dir, "shard-00000.safetensors: activations: expected shape [3, 4]");
+    assertReaderSays(dir, "shard-00000.safetensors: activations: expected F32[3, 4]");
     Files.writeString(dir.resolve(ShardIndex.FILE), "{\"version\": 1}");
     assertThrows(SaeFormatException.class, () -> ShardIndex.read(dir).complete());
   }

@@ -28,7 +28,8 @@ import picocli.CommandLine.Option;
     name = "encode",
     description = {
       "Encodes 'activations' [N, d] of a safetensors file.",
-      "Writes 'indices' [N, k] int32 and 'values' [N, k] (by value, then index) and 'reconstruction' [N, d]."
+      "Writes 'indices' [N, k] int32 and 'values' [N, k] (by value, then index) and"
+          + " 'reconstruction' [N, d]."
     })
 final class EncodeCommand implements Callable<Integer> {
   private static final String INPUT = "activations";
@@ -132,15 +133,12 @@ final class EncodeCommand implements Callable<Integer> {
 
   private long rows(Safetensors input, int dIn) throws IOException {
     List<Long> shape = input.entry(INPUT).shape();
-    if (shape.isEmpty() || shape.get(shape.size() - 1) != dIn) {
+    if (shape.size() < 2 || shape.size() > 3 || shape.get(shape.size() - 1) != dIn) {
       throw new SaeFormatException(
           activations,
           INPUT,
-          "expected [N, "
-              + dIn
-              + "], got "
-              + shape
-              + "; mend: use activations of the hook that this SAE was trained on");
+          "expected shape [n, %1$d] or [sequences, length, %1$d], got %2$s; use activations of the hook that this SAE was trained on"
+              .formatted(dIn, shape));
     }
     return input.entry(INPUT).elements() / dIn;
   }

@@ -3,6 +3,7 @@ package io.faithfulsae.cli;
 import io.faithfulsae.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.compare.FakeFeaturePair;
+import io.faithfulsae.compare.ResultFile;
 import io.faithfulsae.metrics.FakeFeatures;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -18,7 +19,8 @@ import picocli.CommandLine.Option;
 @Command(
     name = "fake-features",
     description =
-        "Counts the latents that fire on uniformly random tokens: the Fake Feature Ratio with its bootstrap interval.")
+        "Counts the latents that fire on uniformly random tokens: the Fake Feature Ratio with its"
+            + " bootstrap interval.")
 final class FakeFeaturesCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
   @Mixin SaeOnModel place;
@@ -42,7 +44,8 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       paramLabel = "X",
       defaultValue = "0.1",
       description =
-          "A latent is fake that fires at a larger share of the tokens (default: ${DEFAULT-VALUE}).")
+          "A latent is fake that fires at a larger share of the tokens (default:"
+              + " ${DEFAULT-VALUE}).")
   double frequency;
 
   @Option(
@@ -62,7 +65,8 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       names = "--second",
       paramLabel = "DIR",
       description =
-          "SAE of another seed: both are counted, and the file has the study's layout, as sae compare reads it.")
+          "SAE of another seed: both are counted, and the file has the study's layout, as sae"
+              + " compare reads it.")
   @Nullable Path second;
 
   @Option(
@@ -97,7 +101,8 @@ final class FakeFeaturesCommand implements Callable<Integer> {
           fake,
           String.format(
               Locale.ROOT,
-              "Fake Feature Ratio %.4f [%.4f, %.4f]: %d of %d latents; %d of them fire as often on text; mean norm %.4g on noise",
+              "Fake Feature Ratio %.4f [%.4f, %.4f]: %d of %d latents; %d of them fire as often on"
+                  + " text; mean norm %.4g on noise",
               fake.ratio(),
               fake.interval().low(),
               fake.interval().high(),
@@ -117,7 +122,7 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       FakeFeaturePair pair = FakeFeaturePair.of(on.sae(), place.sae, fake, otherFolder, ofOther);
       common.write(
           out,
-          List.of(pair),
+          ResultFile.signed(List.of(pair)),
           String.format(
               Locale.ROOT,
               "Fake Feature Ratio %.4f and %.4f, mean %.4f: %d and %d latents",

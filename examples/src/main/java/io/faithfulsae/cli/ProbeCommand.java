@@ -5,6 +5,7 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.Metrics;
 import io.faithfulsae.Sae;
+import io.faithfulsae.compare.ResultFile;
 import io.faithfulsae.compare.RunFields;
 import io.faithfulsae.console.Closing;
 import io.faithfulsae.console.Progress;
@@ -36,7 +37,8 @@ import picocli.CommandLine.Option;
 @Command(
     name = "probe",
     description =
-        "Fits linear classifiers for text tasks on a model's activations, on SAEs' latents and on their reconstructions; SAEs of one data set are seeds and are averaged.")
+        "Fits linear classifiers for text tasks on a model's activations, on SAEs' latents and on"
+            + " their reconstructions; SAEs of one data set are seeds and are averaged.")
 final class ProbeCommand implements Callable<Integer> {
   private static final int DEFAULT_CONTEXT = 128;
 
@@ -56,7 +58,8 @@ final class ProbeCommand implements Callable<Integer> {
       names = "--data",
       paramLabel = "DIR",
       description =
-          "Folder with the folders sst2, cola, ag_news and yelp_polarity, or some of them, as they are published.")
+          "Folder with the folders sst2, cola, ag_news and yelp_polarity, or some of them, as they"
+              + " are published.")
   @Nullable Path data;
 
   @Option(
@@ -76,7 +79,8 @@ final class ProbeCommand implements Callable<Integer> {
       names = "--protocol",
       defaultValue = "clean",
       description =
-          "clean: logistic regression, C chosen on held-out training examples; authors: one epoch of Adam on a softmax layer, nothing left out (default: ${DEFAULT-VALUE}).")
+          "clean: logistic regression, C chosen on held-out training examples; authors: one epoch"
+              + " of Adam on a softmax layer, nothing left out (default: ${DEFAULT-VALUE}).")
   String protocol;
 
   @Option(
@@ -111,7 +115,8 @@ final class ProbeCommand implements Callable<Integer> {
       paramLabel = "FILE.json",
       required = true,
       description =
-          "File to write, as sae compare reads it; intervals go beside it as FILE.details.json, a picture as FILE.png.")
+          "File to write, as sae compare reads it; intervals go beside it as FILE.details.json, a"
+              + " picture as FILE.png.")
   Path out;
 
   @Override
@@ -232,7 +237,7 @@ final class ProbeCommand implements Callable<Integer> {
     }
     AtomicFile.writeString(out.resolveSibling(name + ".details.json"), Json.pretty(details));
     ProbingPlot.write(runs, out.resolveSibling(name + ".png"));
-    common.write(out, runs, table(runs));
+    common.write(out, ResultFile.signed(runs), table(runs));
   }
 
   private static String table(List<ProbingRun> runs) {

@@ -40,7 +40,8 @@ import picocli.CommandLine.ParseResult;
     },
     footerHeading = "%nEnvironment:%n",
     footer = {
-      "  -Dsae.backend=cpu|cuda before -jar forces a backend; without it the best usable one is taken."
+      "  -Dsae.backend=cpu|cuda before -jar forces a backend; without it the best usable one is"
+          + " taken."
     })
 public final class SaeCommand {
   static final int FAILED = 1;
@@ -65,9 +66,26 @@ public final class SaeCommand {
     line.setOut(out);
     line.setErr(err);
     line.setCaseInsensitiveEnumValuesAllowed(true);
+    line.registerConverter(double.class, SaeCommand::finite);
+    line.registerConverter(Double.class, SaeCommand::finite);
     line.setParameterExceptionHandler(SaeCommand::usageError);
     line.setExecutionExceptionHandler(SaeCommand::failure);
     return line.execute(args);
+  }
+
+  /** NaN passes every comparison that would refuse it, and infinity most. */
+  private static double finite(String text) {
+    double value;
+    try {
+      value = Double.parseDouble(text);
+    } catch (NumberFormatException e) {
+      value = Double.NaN;
+    }
+    if (!Double.isFinite(value)) {
+      throw new CommandLine.TypeConversionException(
+          "expected a finite number, got " + text + "; use another");
+    }
+    return value;
   }
 
   private static int usageError(CommandLine.ParameterException e, String[] args) {

@@ -1,9 +1,16 @@
 package io.faithfulsae.compare;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.CheckedJson;
+import io.faithfulsae.study.Json;
+import java.io.CharConversionException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,9 +25,15 @@ import java.util.Map;
  * (probing).
  */
 public final class ResultFile {
+  private static final JsonMapper JSON =
+      JsonMapper.builder()
+          .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+          .build();
   private static final String FAITHFUL = "faithful";
   private static final String LAYOUT =
-      "a list of {\"run\": {\"model\", \"dataset\"}, \"result\": numbers by name, or by task and name}";
+      "a list of {\"run\": {\"model\", \"dataset\"}, \"result\": numbers by name, or by task and"
+          + " name}";
 
   private ResultFile() {}
 
@@ -32,9 +45,11 @@ public final class ResultFile {
   public static List<Run> read(Path file) throws IOException {
     JsonNode root;
     try {
-      root = JsonMapper.builder().build().readTree(Files.readAllBytes(file));
+      root = JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
       throw problem(file, "file", "JSON, got: " + e.getOriginalMessage());
+    } catch (CharConversionException e) { // what looks like UTF-16 or UTF-32
+      throw problem(file, "file", "JSON, got: " + e.getMessage());
     }
     if (!root.isArray() || root.isEmpty()) {
       throw problem(file, "file", LAYOUT + ", got " + root.getNodeType());
@@ -46,7 +61,41 @@ public final class ResultFile {
     return runs;
   }
 
-  private static Run run(Path file, String place, JsonNode entry) throws SaeFormatException {
+  /**
+   * Runs as they are written: each with a checksum, so that it is refused once it was changed.
+   *
+   * @param runs of {@code {"run", "result"}} each
+   */
+  public static JsonNode signed(List<?> runs) throws IOException {
+    ArrayNode all = JSON.createArrayNode();
+    for (Object each : runs) {
+      ObjectNode run = (ObjectNode) Json.tree(each);
+      all.add(run.put(CheckedJson.FIELD, CheckedJson.of(run)));
+    }
+    return all;
+  }
+
+  /** Files of other programs have no checksums. */
+  private static void check(Path file, String place, JsonNode entry) throws IOException {
+    if (entry instanceof ObjectNode run && run.has(CheckedJson.FIELD)) {
+      JsonNode said = run.remove(CheckedJson.FIELD);
+      String found = CheckedJson.of(run);
+      if (!said.asText().equals(found)) {
+        throw new SaeFormatException(
+            file,
+            place,
+            "expected checksum "
+                + found
+                + ", got "
+                + said
+                + "; it was changed after it was written: measure again, or delete the checksum if"
+                + " the change is meant");
+      }
+    }
+  }
+
+  private static Run run(Path file, String place, JsonNode entry) throws IOException {
+    check(file, place, entry);
     String model = entry.path("run").path("model").asText("");
     String dataSet = entry.path("run").path("dataset").asText("");
     JsonNode result = entry.path("result");
@@ -78,11 +127,11 @@ public final class ResultFile {
       String task,
       Map.Entry<String, JsonNode> measure)
       throws SaeFormatException {
-    if (!measure.getValue().isNumber()) {
+    if (!measure.getValue().isNumber() || !Double.isFinite(measure.getValue().doubleValue())) {
       throw problem(
           file,
           place,
-          "a number for " + measure.getKey() + ", got " + shortened(measure.getValue()));
+          "a finite number for " + measure.getKey() + ", got " + shortened(measure.getValue()));
     }
     results
         .computeIfAbsent(task, t -> new LinkedHashMap<>())

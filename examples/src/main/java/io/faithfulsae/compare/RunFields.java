@@ -2,8 +2,9 @@ package io.faithfulsae.compare;
 
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import io.faithfulsae.Sae;
+import io.faithfulsae.internal.CheckedJson;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -54,7 +55,8 @@ public record RunFields(
 
   private static JsonNode training(Path folder) throws IOException {
     Path file = folder.resolve("training.json");
-    JsonMapper json = new JsonMapper();
-    return Files.exists(file) ? json.readTree(Files.readAllBytes(file)) : json.createObjectNode();
+    return Files.exists(file)
+        ? CheckedJson.read(file, "restore it, or train again")
+        : JsonNodeFactory.instance.objectNode();
   }
 }

@@ -34,7 +34,8 @@ public final class Json {
     return write(MAPPER.writer(SerializationFeature.INDENT_OUTPUT), value) + "\n";
   }
 
-  static JsonNode tree(Object value) {
+  /** As a tree. */
+  public static JsonNode tree(Object value) {
     return MAPPER.valueToTree(value);
   }
 

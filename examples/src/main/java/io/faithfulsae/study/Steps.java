@@ -1,7 +1,9 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.CheckedJson;
 import io.faithfulsae.internal.Rng;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -74,7 +76,7 @@ final class Steps {
       long start = System.nanoTime();
       JsonNode result = Json.tree(work.run(folder));
       record = new Kept(key, tree, (System.nanoTime() - start) / 1e9, result);
-      AtomicFile.writeString(file, Json.pretty(record));
+      CheckedJson.write(file, (ObjectNode) Json.tree(record));
       done++;
     }
     seconds.put(name, record.seconds());
@@ -102,7 +104,8 @@ final class Steps {
   }
 
   private static Kept read(Path file) throws IOException {
-    return Json.mapper().readValue(file.toFile(), Kept.class);
+    return Json.read(
+        CheckedJson.read(file, "delete its folder, and the step is done again"), Kept.class);
   }
 
   private static void prepare(Path folder, String key) throws IOException {

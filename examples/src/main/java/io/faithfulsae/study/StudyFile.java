@@ -16,6 +16,7 @@ import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 
 /**
@@ -26,6 +27,8 @@ import java.util.stream.Collectors;
  */
 public record StudyFile(Map<String, StudyConfig> models) {
   private static final String MODELS = "models";
+  private static final Pattern NOT_FINITE =
+      Pattern.compile("[-+]?(\\.?nan|\\.?inf(inity)?)", Pattern.CASE_INSENSITIVE);
   private static final YAMLMapper YAML =
       YAMLMapper.builder()
           .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
@@ -95,6 +98,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
             "study",
             "expected settings, got " + given.getNodeType() + "; mend: see the default study");
       }
+      requireFinite(tree, "");
       Map<String, StudyConfig> models = new LinkedHashMap<>();
       Path folder = file.toAbsolutePath().getParent();
       parse(tree).models().forEach((name, one) -> models.put(name, one.relativeTo(folder)));
@@ -143,6 +147,21 @@ public record StudyFile(Map<String, StudyConfig> models) {
     String folder = one.model();
     Path name = folder == null ? null : Path.of(folder).toAbsolutePath().normalize().getFileName();
     return name == null ? EmbeddedModel.NAME : name.toString().replaceAll("[^A-Za-z0-9._-]", "-");
+  }
+
+  /** NaN and infinity are no settings, in whichever way YAML or Jackson spells them. */
+  private static void requireFinite(JsonNode node, String at) {
+    boolean number = node.isNumber() && !Double.isFinite(node.doubleValue());
+    boolean word = node.isTextual() && NOT_FINITE.matcher(node.textValue()).matches();
+    StudyConfig.require(!number && !word, at, "a finite number", node.asText());
+    node.properties()
+        .forEach(
+            field ->
+                requireFinite(
+                    field.getValue(), at.isEmpty() ? field.getKey() : at + "." + field.getKey()));
+    for (int i = 0; node.isArray() && i < node.size(); i++) {
+      requireFinite(node.get(i), at + "[" + i + "]");
+    }
   }
 
   private static void merge(ObjectNode into, ObjectNode changes) {

@@ -6,11 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.cli.Tiny.Ran;
+import io.faithfulsae.internal.Safetensors;
 import io.faithfulsae.study.EmbeddedModel;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -42,6 +46,49 @@ final class BadInputTest {
   void moreActiveLatentsThanLatents() throws IOException {
     Ran ran = train(Tiny.shards(dir.resolve("in")), "--d-sae", 8, "--k", 9);
     assertFailed(ran, 2, "k in [1, d_sae = 8]", "got k = 9");
+  }
+
+  @Test
+  void numbersThatAreNotFinite() throws IOException {
+    Path rows = Tiny.shards(dir.resolve("in"));
+    for (String lr : new String[] {"NaN", "1e999", "-Infinity"}) {
+      assertFailed(
+          train(rows, "--d-sae", 8, "--k", 2, "--lr", lr),
+          2,
+          "--lr",
+          "expected a finite number, got " + lr);
+    }
+    for (String value : new String[] {".nan", "NaN", "1e999", "-.inf", "Infinity"}) {
+      Path study = Files.writeString(dir.resolve("s.yaml"), "training: {lr: " + value + "}\n");
+      assertFailed(
+          sae("study", "--config", study, "--out", dir.resolve("study")),
+          1,
+          "s.yaml: study: training.lr: expected a finite number, got ");
+    }
+    Path results = dir.resolve("results.json");
+    Files.writeString(
+        results, "[{\"run\": {\"model\": \"m\", \"dataset\": \"d\"}, \"result\": {\"x\": 1e999}}]");
+    assertFailed(
+        sae("compare", results), 1, "results.json: run 0: expected a finite number for x, got ");
+  }
+
+  @Test
+  void activationsOfOneOrFourAxes() throws IOException {
+    Path trained = Tiny.sae(dir, 42);
+    for (long[] shape : new long[][] {{16}, {1, 1, 2, 16}}) {
+      Path in = Files.createDirectories(dir.resolve("axes" + shape.length));
+      Path file = in.resolve("rows.safetensors");
+      FloatBuffer values = FloatBuffer.allocate(shape.length == 1 ? 16 : 32);
+      Safetensors.write(
+          file, Map.of(), List.of(Safetensors.Tensor.ofFloats("activations", values, shape)));
+      Path out = dir.resolve("o.safetensors");
+      assertFailed(
+          sae("encode", "--sae", trained, "--activations", file, "--out", out),
+          1,
+          "expected shape [n, 16] or [sequences, length, 16], got ");
+      assertFailed(
+          train(in, "--d-sae", 8, "--k", 2), 1, "expected shape [n, d_in] or [sequences, length");
+    }
   }
 
   @Test

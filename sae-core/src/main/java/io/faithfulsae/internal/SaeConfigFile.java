@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * {@code cfg.json} of SAELens: read in its version 6 form and in the flat form before, written in
@@ -25,12 +26,18 @@ import java.util.Map;
  *     weights
  * @param activationScale factor on the activations that is to be folded into the weights; 1 for
  *     none
+ * @param weightsChecksum CRC-32C of the weights' file; null if the file is not ours, or was edited
+ *     on purpose
  */
 record SaeConfigFile(
     SaeConfig config,
     Map<String, String> metadata,
     boolean foldDecoderNorm,
-    double activationScale) {
+    double activationScale,
+    @Nullable String weightsChecksum) {
+  /** Beside the file's own checksum: that of the weights. SAELens reads past both. */
+  private static final String WEIGHTS_CHECKSUM = "weights_crc32c";
+
   /** The version of SAELens' layout that is written. */
   private static final String LAYOUT_VERSION = "6.0.0";
 
@@ -49,20 +56,30 @@ record SaeConfigFile(
 
   static SaeConfigFile read(Path dir) throws IOException {
     Path file = dir.resolve(SaeFolder.CONFIG_FILE);
-    JsonNode json;
-    try {
-      json = JSON.readTree(Files.readAllBytes(file));
-    } catch (JsonProcessingException e) {
-      throw new SaeFormatException(
-          file, "JSON", "expected an object, got: " + e.getOriginalMessage());
+    ObjectNode json = CheckedJson.parse(file, "fetch it again");
+    String weightsChecksum = null;
+    if (json.has(CheckedJson.FIELD) || json.has(WEIGHTS_CHECKSUM)) {
+      JsonNode said = json.remove(CheckedJson.FIELD);
+      String found = CheckedJson.of(json);
+      if (said == null || !said.asText().equals(found)) {
+        throw new SaeFormatException(
+            file,
+            CheckedJson.FIELD,
+            "expected "
+                + found
+                + " for what the file says, got "
+                + (said == null ? "none" : said)
+                + "; it was changed after it was written: restore it, or delete both checksums from"
+                + " it if the change is meant");
+      }
+      weightsChecksum = json.path(WEIGHTS_CHECKSUM).asText();
     }
-    if (!json.isObject()) {
-      throw new SaeFormatException(file, "JSON", "expected an object, got " + json.getNodeType());
-    }
-    return new Reader(dir, file, json).read();
+    return new Reader(dir, file, json, weightsChecksum).read();
   }
 
-  static void write(Path dir, SaeConfig config, Map<String, String> metadata) throws IOException {
+  static void write(
+      Path dir, SaeConfig config, Map<String, String> metadata, String weightsChecksum)
+      throws IOException {
     ObjectNode json = JSON.createObjectNode();
     json.put("architecture", "topk");
     json.put("d_in", config.dIn());
@@ -83,6 +100,8 @@ record SaeConfigFile(
             node.set(key, toJson(value));
           }
         });
+    json.put(WEIGHTS_CHECKSUM, weightsChecksum);
+    json.put(CheckedJson.FIELD, CheckedJson.of(json));
     AtomicFile.writeString(
         dir.resolve(SaeFolder.CONFIG_FILE),
         JSON.writerWithDefaultPrettyPrinter().writeValueAsString(json) + "\n");
@@ -100,7 +119,7 @@ record SaeConfigFile(
     return JSON.getNodeFactory().textNode(value);
   }
 
-  private record Reader(Path dir, Path file, JsonNode json) {
+  private record Reader(Path dir, Path file, JsonNode json, @Nullable String weightsChecksum) {
 
     SaeConfigFile read() throws IOException {
       boolean flat = !versionSix();
@@ -141,7 +160,8 @@ record SaeConfigFile(
           config,
           metadata(flat),
           json.path("rescale_acts_by_decoder_norm").asBoolean(false),
-          scale);
+          scale,
+          weightsChecksum);
     }
 
     private boolean versionSix() {
@@ -149,7 +169,7 @@ record SaeConfigFile(
           json.path("sae_lens_version")
               .asText(json.path("metadata").path("sae_lens_version").asText("0"));
       String major = version.split("[^0-9]", 2)[0];
-      return !major.isEmpty() && Integer.parseInt(major) >= 6;
+      return major.matches("[0-9]{1,9}") && Integer.parseInt(major) >= 6;
     }
 
     private int checkTopK(boolean flat) throws IOException {
@@ -176,16 +196,17 @@ record SaeConfigFile(
     private double scalingFactor() throws IOException {
       Path beside = dir.resolve("activation_scaler.json");
       if (Files.exists(beside)) {
-        JsonNode factor = JSON.readTree(Files.readAllBytes(beside)).path("scaling_factor");
-        if (factor.isNumber() && factor.asDouble() > 0) {
-          return factor.asDouble();
+        JsonNode factor = CheckedJson.parse(beside, "fetch it again").path("scaling_factor");
+        double value = factor.asDouble();
+        if (factor.isNumber() && value > 0 && Double.isFinite(1 / value) && value < 1e30) {
+          return value;
         }
       }
       throw new SaeFormatException(
           file,
           "normalize_activations",
-          "expected_average_only_in needs the factor in activation_scaler.json, got none; mend: fold it with SAELens'"
-              + " fold_activation_norm_scaling_factor and save again");
+          "expected_average_only_in needs the factor in activation_scaler.json, got none; mend:"
+              + " fold it with SAELens' fold_activation_norm_scaling_factor and save again");
     }
 
     private Map<String, String> metadata(boolean flat) {

@@ -37,9 +37,17 @@ public final class SaeFolder {
     this.file = file;
   }
 
-  /** Reads and checks the configuration of a folder. */
+  /**
+   * Reads the configuration of a folder, and compares it with the header of the weights.
+   *
+   * @throws SaeFormatException if they do not belong together
+   */
   public static SaeFolder open(Path dir) throws IOException {
-    return new SaeFolder(dir.resolve(WEIGHTS_FILE), SaeConfigFile.read(dir));
+    SaeFolder folder = new SaeFolder(dir.resolve(WEIGHTS_FILE), SaeConfigFile.read(dir));
+    try (Safetensors tensors = Safetensors.open(folder.weights)) {
+      folder.check(tensors);
+    }
+    return folder;
   }
 
   /** The configuration, after what {@link #readWeights} folds into the weights. */
@@ -52,28 +60,60 @@ public final class SaeFolder {
     return file.metadata();
   }
 
-  /** Reads the weights into an SAE of this configuration. */
-  public void readWeights(BackendSae into) throws IOException {
+  private void check(Safetensors tensors) throws IOException {
     long d = file.config().dIn();
     long f = file.config().dSae();
-    try (Safetensors tensors = Safetensors.open(weights)) {
-      for (String name : tensors.entries().keySet()) {
-        if (!TENSORS.contains(name) && !isUnitScalingFactor(tensors, name)) {
-          throw new SaeFormatException(
-              weights,
-              name,
-              "expected the tensors " + TENSORS + " only; mend: this tensor cannot be honoured");
-        }
+    for (String name : tensors.entries().keySet()) {
+      if (!TENSORS.contains(name) && !isUnitScalingFactor(tensors, name)) {
+        throw new SaeFormatException(
+            weights,
+            name,
+            "expected the tensors " + TENSORS + " only; mend: this tensor cannot be honoured");
       }
-      checkShape(tensors, "W_enc", d, f);
-      checkShape(tensors, "W_dec", f, d);
-      checkShape(tensors, "b_enc", f);
-      checkShape(tensors, "b_dec", d);
+    }
+    checkShape(tensors, "W_enc", d, f);
+    checkShape(tensors, "W_dec", f, d);
+    checkShape(tensors, "b_enc", f);
+    checkShape(tensors, "b_dec", d);
+  }
+
+  /**
+   * Reads the weights into an SAE of this configuration.
+   *
+   * @throws SaeFormatException if one is not finite, or the file is not as it was written
+   */
+  public void readWeights(BackendSae into) throws IOException {
+    try (Safetensors tensors = Safetensors.open(weights)) {
+      if (file.weightsChecksum() != null) {
+        Checksum.check(weights, file.weightsChecksum(), CONFIG_FILE);
+      }
       readLatents(tensors, into);
-      FloatBuffer bias = direct(d);
-      tensors.readFloats("b_dec", 0, bias);
+      FloatBuffer bias = direct(file.config().dIn());
+      readFinite(tensors, "b_dec", 0, bias);
       scale(bias, 1 / file.activationScale());
+      requireFinite(bias, "b_dec, scaled", 0);
       into.write(Tensor.B_DEC, 0, bias);
+    }
+  }
+
+  private void readFinite(Safetensors tensors, String name, long first, FloatBuffer into)
+      throws IOException {
+    tensors.readFloats(name, first, into);
+    requireFinite(into, name, first);
+  }
+
+  /** A latent of NaN would never fire, and nobody would hear of it. */
+  private void requireFinite(FloatBuffer values, String name, long first) throws IOException {
+    int at = Finite.firstOther(values);
+    if (at >= 0) {
+      throw new SaeFormatException(
+          weights,
+          name,
+          "expected finite weights, got "
+              + values.get(values.position() + at)
+              + " in element "
+              + (first + at)
+              + " (from 0, row-major); train again, or fetch the file again");
     }
   }
 
@@ -97,20 +137,21 @@ public final class SaeFolder {
       throws IOException {
     long d = config.dIn();
     long f = config.dSae();
-    Safetensors.write(
-        dir.resolve(WEIGHTS_FILE),
-        Map.of(),
-        List.of(
-            new Safetensors.Tensor(
-                "W_enc",
-                DType.F32,
-                List.of(d, f),
-                (first, chunk) ->
-                    transposeEncoder(from, first, chunk.asFloatBuffer(), activationScale)),
-            tensor("b_enc", Tensor.B_ENC, from, 1, f),
-            tensor("W_dec", Tensor.W_DEC, from, 1 / activationScale, f, d),
-            tensor("b_dec", Tensor.B_DEC, from, 1 / activationScale, d)));
-    SaeConfigFile.write(dir, config, metadata);
+    String checksum =
+        Safetensors.write(
+            dir.resolve(WEIGHTS_FILE),
+            Map.of(),
+            List.of(
+                new Safetensors.Tensor(
+                    "W_enc",
+                    DType.F32,
+                    List.of(d, f),
+                    (first, chunk) ->
+                        transposeEncoder(from, first, chunk.asFloatBuffer(), activationScale)),
+                tensor("b_enc", Tensor.B_ENC, from, 1, f),
+                tensor("W_dec", Tensor.W_DEC, from, 1 / activationScale, f, d),
+                tensor("b_dec", Tensor.B_DEC, from, 1 / activationScale, d)));
+    SaeConfigFile.write(dir, config, metadata, checksum);
   }
 
   private static Safetensors.Tensor tensor(
@@ -168,17 +209,22 @@ public final class SaeFolder {
       encoder.limit(count * d);
       decoder.limit(count * d);
       for (int i = 0; i < d; i++) {
-        tensors.readFloats("W_enc", (long) i * f + j0, slice);
+        readFinite(tensors, "W_enc", (long) i * f + j0, slice);
         for (int j = 0; j < count; j++) {
           encoder.put(j * d + i, slice.get(j));
         }
       }
-      tensors.readFloats("W_dec", (long) j0 * d, decoder);
-      tensors.readFloats("b_enc", j0, bias);
+      readFinite(tensors, "W_dec", (long) j0 * d, decoder);
+      readFinite(tensors, "b_enc", j0, bias);
       scale(encoder, scale);
       scale(decoder, 1 / scale);
       if (file.foldDecoderNorm()) {
         foldDecoderNorm(encoder, decoder, bias, count, d);
+      }
+      if (scale != 1 || file.foldDecoderNorm()) { // a product may be too large for a float
+        requireFinite(encoder, "W_enc, scaled and transposed", (long) j0 * d);
+        requireFinite(decoder, "W_dec, scaled", (long) j0 * d);
+        requireFinite(bias, "b_enc, scaled", j0);
       }
       into.write(Tensor.W_ENC, (long) j0 * d, encoder);
       into.write(Tensor.W_DEC, (long) j0 * d, decoder);

@@ -164,10 +164,31 @@ public final class Safetensors implements AutoCloseable {
     }
   }
 
-  /** Writes a file beside its target and renames it; the widest types come first, then by name. */
-  public static void write(Path file, Map<String, String> metadata, List<Tensor> tensors)
+  /**
+   * Writes a file beside its target and renames it; the widest types come first, then by name.
+   *
+   * @return the checksum of the whole file, as {@link Checksum#of} computes it
+   */
+  public static String write(Path file, Map<String, String> metadata, List<Tensor> tensors)
       throws IOException {
-    AtomicFile.write(file, channel -> SafetensorsWriter.write(channel, metadata, tensors));
+    Checksum sum = new Checksum();
+    AtomicFile.write(file, channel -> SafetensorsWriter.write(channel, metadata, tensors, sum));
+    return sum.hex();
+  }
+
+  /** As {@link #write}, with a checksum in the metadata that {@link #verify} looks at. */
+  public static void writeChecked(Path file, Map<String, String> metadata, List<Tensor> tensors)
+      throws IOException {
+    AtomicFile.write(file, channel -> SafetensorsWriter.writeChecked(channel, metadata, tensors));
+  }
+
+  /**
+   * Reads the whole file and compares it with the checksum of {@link #writeChecked}.
+   *
+   * @throws SaeFormatException if it is not the file that was written
+   */
+  public void verify() throws IOException {
+    Checksum.checkOwn(file, header.metadata().getOrDefault(Checksum.KEY, "none"));
   }
 
   /** The tensors by name, in the order of the header. */
@@ -193,7 +214,7 @@ public final class Safetensors implements AutoCloseable {
           name,
           "expected a tensor of this name, got "
               + header.entries().keySet()
-              + "; mend: check which program wrote the file");
+              + "; check which program wrote the file");
     }
     return entry;
   }
@@ -217,7 +238,7 @@ public final class Safetensors implements AutoCloseable {
             case F32 -> target.put(piece.asFloatBuffer());
             case F16 -> {
               while (piece.hasRemaining()) {
-                target.put(halfToFloat(piece.getShort()));
+                target.put(Float16.widen(piece.getShort()));
               }
             }
             case BF16 -> BFloat16.widen(piece, target);
@@ -248,12 +269,20 @@ public final class Safetensors implements AutoCloseable {
             case I32 -> target.put(piece.asIntBuffer());
             case I64 -> {
               while (piece.hasRemaining()) {
-                target.put(Math.toIntExact(piece.getLong()));
+                target.put(toInt(entry, piece.getLong()));
               }
             }
             default -> throw wrongType(entry, "I32 or I64");
           }
         });
+  }
+
+  private int toInt(Entry entry, long value) throws SaeFormatException {
+    if (value != (int) value) {
+      throw new SaeFormatException(
+          file, entry.name(), "expected values of 32 bits, got " + value + "; use smaller ones");
+    }
+    return (int) value;
   }
 
   /**
@@ -264,14 +293,8 @@ public final class Safetensors implements AutoCloseable {
     Entry entry = entry(name);
     if (firstByte < 0 || firstByte + into.remaining() > entry.bytes()) {
       throw new IllegalArgumentException(
-          "expected bytes in [0, "
-              + entry.bytes()
-              + "] of "
-              + name
-              + ", got "
-              + firstByte
-              + " and "
-              + into.remaining());
+          "expected bytes in [0, %d] of %s, got %d and %d"
+              .formatted(entry.bytes(), name, firstByte, into.remaining()));
     }
     ByteBuffer target = into.duplicate();
     Entry asBytes = new Entry(name, DType.U8, entry.shape(), entry.offset(), entry.bytes());
@@ -364,19 +387,5 @@ public final class Safetensors implements AutoCloseable {
         file,
         entry.name(),
         "expected dtype " + expected + ", got " + entry.dtype() + "; mend: convert the tensor");
-  }
-
-  static float halfToFloat(short half) {
-    int sign = (half & 0x8000) << 16;
-    int exponent = (half >>> 10) & 0x1f;
-    int mantissa = half & 0x3ff;
-    if (exponent == 0x1f) {
-      return Float.intBitsToFloat(sign | 0x7f800000 | (mantissa << 13));
-    }
-    if (exponent == 0) {
-      float magnitude = mantissa * 0x1p-24f;
-      return sign == 0 ? magnitude : -magnitude;
-    }
-    return Float.intBitsToFloat(sign | ((exponent + 112) << 23) | (mantissa << 13));
   }
 }

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.internal.Safetensors.DType;
 import io.faithfulsae.internal.Safetensors.Entry;
+import java.io.CharConversionException;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -58,14 +59,18 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
               + size
               + "; mend: the file is truncated, fetch it again");
     }
+    byte[] bytes = readFully(channel, 8, (int) length).array();
     JsonNode json;
     try {
-      json = JSON.readTree(readFully(channel, 8, (int) length).array());
+      json = JSON.readTree(bytes);
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
           file,
           "header",
-          "expected JSON, got: " + e.getOriginalMessage() + "; mend: the file is damaged");
+          "expected JSON, got: " + e.getOriginalMessage() + "; the file is damaged");
+    } catch (CharConversionException e) { // what looks like UTF-16 or UTF-32
+      throw new SaeFormatException(
+          file, "header", "expected JSON, got: " + e.getMessage() + "; the file is damaged");
     }
     if (!json.isObject()) {
       throw new SaeFormatException(
@@ -89,7 +94,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
             parseEntry(file, field.getKey(), field.getValue(), dataStart, fileSize));
       }
     }
-    checkLayout(file, entries, dataStart);
+    checkLayout(file, entries, dataStart, fileSize);
     return new SafetensorsHeader(
         Collections.unmodifiableMap(entries), Collections.unmodifiableMap(metadata));
   }
@@ -113,12 +118,12 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
           "expected shape and two data_offsets, got " + json + "; mend: the file is damaged");
     }
     List<Long> shape = new ArrayList<>();
-    long begin = offsets.get(0).asLong(-1);
-    long end = offsets.get(1).asLong(-1);
+    long begin = whole(offsets.get(0));
+    long end = whole(offsets.get(1));
     long bytes = dtype.bytes();
     try {
       for (JsonNode dimension : json.path("shape")) {
-        long size = dimension.asLong(-1);
+        long size = whole(dimension);
         if (size < 0) {
           throw new ArithmeticException("negative");
         }
@@ -161,12 +166,17 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
     return new Entry(name, dtype, List.copyOf(shape), dataStart + begin, bytes);
   }
 
+  /** A number that is written as a whole one and fits 63 bits; -1 for anything else. */
+  private static long whole(JsonNode number) {
+    return number.isIntegralNumber() && number.canConvertToLong() ? number.longValue() : -1;
+  }
+
   /**
-   * The format wants tensors back to back; an overlap or a hole means that header and data do not
-   * belong together.
+   * The format wants tensors back to back, to the end of the file; an overlap or a hole means that
+   * header and data do not belong together.
    */
-  private static void checkLayout(Path file, Map<String, Entry> entries, long dataStart)
-      throws IOException {
+  private static void checkLayout(
+      Path file, Map<String, Entry> entries, long dataStart, long fileSize) throws IOException {
     List<Entry> sorted = new ArrayList<>(entries.values());
     sorted.sort(Comparator.comparingLong(Entry::offset).thenComparingLong(Entry::bytes));
     long expected = dataStart;
@@ -180,9 +190,19 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
                 + ", got "
                 + entry.offset()
                 + (entry.offset() < expected ? " (it overlaps another tensor)" : " (a hole)")
-                + "; mend: the file is damaged");
+                + "; the file is damaged");
       }
       expected += entry.bytes();
+    }
+    if (expected != fileSize) {
+      throw new SaeFormatException(
+          file,
+          "data",
+          "expected "
+              + expected
+              + " bytes for the tensors of the header, got "
+              + fileSize
+              + "; the file is damaged, fetch it again");
     }
   }
 

@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -24,13 +25,33 @@ final class SafetensorsWriter {
 
   private SafetensorsWriter() {}
 
-  static void write(FileChannel channel, Map<String, String> metadata, List<Tensor> tensors)
+  /**
+   * Writes with a checksum in the metadata, under {@link Checksum#KEY}: that of the file with zeros
+   * in its place, which are replaced at the end.
+   */
+  static void writeChecked(FileChannel channel, Map<String, String> metadata, List<Tensor> tensors)
+      throws IOException {
+    Map<String, String> checked = new LinkedHashMap<>();
+    checked.put(Checksum.KEY, Checksum.ZEROS);
+    checked.putAll(metadata);
+    Checksum sum = new Checksum();
+    write(channel, checked, tensors, sum);
+    ByteBuffer hex = ByteBuffer.wrap(sum.hex().getBytes(StandardCharsets.US_ASCII));
+    channel.position(Checksum.PLACE);
+    AtomicFile.writeFully(channel, hex);
+  }
+
+  /** Writes to a channel, and adds what is written to a checksum. */
+  static void write(
+      FileChannel channel, Map<String, String> metadata, List<Tensor> tensors, Checksum sum)
       throws IOException {
     List<Tensor> ordered = new ArrayList<>(tensors);
     ordered.sort(Comparator.comparing(Tensor::dtype).thenComparing(Tensor::name));
-    AtomicFile.writeFully(channel, header(metadata, ordered));
+    ByteBuffer header = header(metadata, ordered);
+    sum.add(header);
+    AtomicFile.writeFully(channel, header);
     for (Tensor tensor : ordered) {
-      writeData(channel, tensor);
+      writeData(channel, tensor, sum);
     }
   }
 
@@ -65,7 +86,8 @@ final class SafetensorsWriter {
     return buffer.flip();
   }
 
-  private static void writeData(FileChannel channel, Tensor tensor) throws IOException {
+  private static void writeData(FileChannel channel, Tensor tensor, Checksum sum)
+      throws IOException {
     long total = bytes(tensor);
     int size = tensor.dtype().bytes();
     ByteBuffer buffer =
@@ -74,6 +96,7 @@ final class SafetensorsWriter {
     for (long at = 0; at < total; at += buffer.limit()) {
       buffer.clear().limit((int) Math.min(buffer.capacity(), total - at));
       tensor.data().fill(at / size, buffer.slice().order(ByteOrder.LITTLE_ENDIAN));
+      sum.add(buffer);
       AtomicFile.writeFully(channel, buffer);
     }
   }

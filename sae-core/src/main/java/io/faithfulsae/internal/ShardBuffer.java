@@ -48,6 +48,11 @@ public final class ShardBuffer {
     return (long) dIn * precision.bytes() + 3 * Integer.BYTES;
   }
 
+  /** How a file has a precision. */
+  static DType type(Precision precision) {
+    return precision == Precision.FP32 ? DType.F32 : DType.BF16;
+  }
+
   /** Rows in it. */
   public int rows() {
     return rows;
@@ -56,6 +61,13 @@ public final class ShardBuffer {
   /** Rows that it has room for. */
   public int free() {
     return capacity - rows;
+  }
+
+  /**
+   * The largest magnitude that a precision holds; what is beyond it would be stored as infinity.
+   */
+  static float largest(Precision precision) {
+    return precision == Precision.FP32 ? Float.MAX_VALUE : Float.intBitsToFloat(0x7f7f7fff);
   }
 
   /**
@@ -82,9 +94,13 @@ public final class ShardBuffer {
     rows += count;
   }
 
-  /** Writes the rows as a file, beside and renamed. */
-  public void write(Path file) throws IOException {
-    DType type = precision == Precision.FP32 ? DType.F32 : DType.BF16;
+  /**
+   * Writes the rows as a file, beside and renamed.
+   *
+   * @return the file's {@link Checksum}
+   */
+  public String write(Path file) throws IOException {
+    DType type = type(precision);
     List<Tensor> tensors = new ArrayList<>();
     tensors.add(
         new Tensor(
@@ -98,7 +114,7 @@ public final class ShardBuffer {
       tensors.add(Tensor.ofInts(POSITION, positions.duplicate().flip(), rows));
       tensors.add(Tensor.ofInts(TOKEN, tokens.duplicate().flip(), rows));
     }
-    Safetensors.write(file, Map.of(), tensors);
+    return Safetensors.write(file, Map.of(), tensors);
   }
 
   /** Forgets the rows. */

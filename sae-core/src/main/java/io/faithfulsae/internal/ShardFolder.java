@@ -1,9 +1,13 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.RowOrigins;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.ShardIndex;
+import io.faithfulsae.internal.Safetensors.DType;
+import io.faithfulsae.internal.Safetensors.Entry;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
@@ -53,12 +57,40 @@ public record ShardFolder(Path dir) {
       }
     }
     for (ShardIndex.Shard shard : index.shards()) {
-      if (!Files.exists(dir.resolve(shard.file()))) {
-        throw new SaeFormatException(
-            dir, shard.file(), "expected the shard, got none; mend: delete the folder");
-      }
+      checkShape(index, shard);
     }
     return index;
+  }
+
+  /**
+   * Checks that a shard is there and holds as many rows as the index says. Whether they are the
+   * rows that were written, its checksum tells who reads them.
+   *
+   * @throws SaeFormatException if it is another file
+   */
+  void checkShape(ShardIndex index, ShardIndex.Shard shard) throws IOException {
+    Path file = dir.resolve(shard.file());
+    if (!Files.exists(file)) {
+      throw new SaeFormatException(
+          dir, shard.file(), "expected the shard, got none; put it back, or delete the folder");
+    }
+    try (Safetensors tensors = Safetensors.open(file)) {
+      Entry entry = tensors.entry(ShardBuffer.ACTIVATIONS);
+      DType type = ShardBuffer.type(index.precision());
+      List<Long> shape = List.of((long) shard.rows(), (long) index.dIn());
+      if (entry.dtype() != type || !entry.shape().equals(shape)) {
+        throw new SaeFormatException(
+            file,
+            ShardBuffer.ACTIVATIONS,
+            "expected "
+                + type
+                + shape
+                + " as the index has it, got "
+                + entry.dtype()
+                + entry.shape()
+                + "; write the shards again");
+      }
+    }
   }
 
   /** What a writer that was killed had not renamed, or not put into the index yet. */
@@ -78,6 +110,39 @@ public record ShardFolder(Path dir) {
               + " as the shards to be written have it, got "
               + found
               + "; mend: name another folder, or delete this one");
+    }
+  }
+
+  /**
+   * Checks rows before they are written.
+   *
+   * @param first number of the first
+   * @param values <b>Shape</b> {@code [n, dIn]}
+   * @param origins of the rows, or empty
+   * @throws IllegalArgumentException naming the source and the row that is not finite, or too large
+   */
+  public static void requireFinite(
+      ShardIndex index, long first, FloatBuffer values, RowOrigins origins) {
+    float[] row = new float[index.dIn()];
+    float largest = ShardBuffer.largest(index.precision());
+    for (int r = 0; r < values.remaining() / row.length; r++) {
+      values.get(values.position() + r * row.length, row);
+      for (int column = 0; column < row.length; column++) {
+        if (!(Math.abs(row[column]) <= largest)) {
+          throw new IllegalArgumentException(
+              "expected activations that %s can hold, got %s in row %d%s, column %d (all from 0) of %s; repair the data, or leave that row out"
+                  .formatted(
+                      index.precision(),
+                      row[column],
+                      first + r,
+                      origins.size() == 0
+                          ? ""
+                          : " (sequence %d, position %d)"
+                              .formatted(origins.sequence(r), origins.position(r)),
+                      column,
+                      index.source()));
+        }
+      }
     }
   }
 
@@ -111,7 +176,8 @@ public record ShardFolder(Path dir) {
       throw new IOException(
           String.format(
               Locale.ROOT,
-              "expected room for %,d bytes of shards in %s, got %,d; mend: free the disk, take fewer rows, or bfloat16",
+              "expected room for %,d bytes of shards in %s, got %,d; mend: free the disk, take"
+                  + " fewer rows, or bfloat16",
               needed - written,
               dir,
               free));
@@ -130,7 +196,8 @@ public record ShardFolder(Path dir) {
       throw new IllegalArgumentException(
           String.format(
               Locale.ROOT,
-              "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d; mend: allow more, take fewer rows, or bfloat16",
+              "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d; mend:"
+                  + " allow more, take fewer rows, or bfloat16",
               maxBytes,
               needed,
               rows,

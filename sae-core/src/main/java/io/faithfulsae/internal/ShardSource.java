@@ -15,7 +15,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.OptionalLong;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.stream.Stream;
@@ -43,6 +45,10 @@ public final class ShardSource implements ActivationSource {
   private record Shard(Path file, long firstRow, long rows) {}
 
   private final List<Shard> shards = new ArrayList<>();
+
+  /** Of the shards that are not verified yet. */
+  private final Map<Path, String> checksums = new ConcurrentHashMap<>();
+
   private final int dIn;
   private final long rows;
   private final String description;
@@ -67,15 +73,15 @@ public final class ShardSource implements ActivationSource {
       try (Safetensors tensors = Safetensors.open(file)) {
         Entry entry = tensors.entry(TENSOR);
         int axes = entry.shape().size();
-        if (axes < 2 || entry.elements() == 0 || (width >= 0 && entry.dim(axes - 1) != width)) {
+        if (axes < 2
+            || axes > 3
+            || entry.elements() == 0
+            || (width >= 0 && entry.dim(axes - 1) != width)) {
           throw new SaeFormatException(
               file,
               TENSOR,
-              "expected shape [n, "
-                  + (width < 0 ? "d_in" : width)
-                  + "], got "
-                  + entry.shape()
-                  + "; mend: one width a folder");
+              "expected shape [n, %1$s] or [sequences, length, %1$s], got %2$s; reshape the tensor, or put it into a folder of its own"
+                  .formatted(width < 0 ? "d_in" : width, entry.shape()));
         }
         width = entry.dim(axes - 1);
         shards.add(new Shard(file, total, entry.elements() / width));
@@ -106,7 +112,7 @@ public final class ShardSource implements ActivationSource {
   }
 
   /** The files must be those of the index, and all of them. */
-  private static void checkIndex(Path dir, List<Path> files) throws IOException {
+  private void checkIndex(Path dir, List<Path> files) throws IOException {
     ShardIndex index = ShardIndex.read(dir);
     if (!index.complete()) {
       throw new SaeFormatException(
@@ -125,20 +131,22 @@ public final class ShardSource implements ActivationSource {
           "expected " + listed + ", got " + found + "; mend: put the files back, or delete others");
     }
     for (ShardIndex.Shard shard : index.shards()) {
-      try (Safetensors tensors = Safetensors.open(dir.resolve(shard.file()))) {
-        List<Long> shape = List.of((long) shard.rows(), (long) index.dIn());
-        if (!tensors.entry(TENSOR).shape().equals(shape)) {
-          throw new SaeFormatException(
-              dir.resolve(shard.file()),
-              TENSOR,
-              "expected shape "
-                  + shape
-                  + " as the index has it, got "
-                  + tensors.entry(TENSOR).shape()
-                  + "; mend: write the shards anew");
-        }
-      }
+      new ShardFolder(dir).checkShape(index, shard);
+      checksums.put(dir.resolve(shard.file()), shard.checksum());
     }
+  }
+
+  /**
+   * Compares a shard with the checksum of the index, the first time that it is opened: it is read
+   * once from the disk, and lies in memory when its rows are wanted next.
+   */
+  private void verify(Path file) throws IOException {
+    String expected = checksums.get(file);
+    if (expected == null) {
+      return;
+    }
+    Checksum.check(file, expected, ShardIndex.FILE);
+    checksums.remove(file);
   }
 
   /** Both ends of the data; all of it could take minutes. */
@@ -254,6 +262,7 @@ public final class ShardSource implements ActivationSource {
       Safetensors tensors = open;
       if (tensors == null || number != current) {
         close();
+        verify(shards.get(number).file());
         tensors = Safetensors.open(shards.get(number).file());
         open = tensors;
         current = number;

@@ -3,7 +3,6 @@ package io.faithfulsae.training;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.internal.Rng;
@@ -48,7 +47,7 @@ record Checkpoint(
   /** Where a new run starts. */
   static final Mark START = Mark.START;
 
-  private static final String FORMAT = "faithfulsae-checkpoint-1";
+  private static final String FORMAT = "faithfulsae-checkpoint-2";
   private static final Pattern NAME = Pattern.compile("checkpoint-(\\d{1,18})\\.safetensors");
   private static final int CHUNK_BYTES = 16 << 20;
   private static final JsonMapper JSON = new JsonMapper();
@@ -109,7 +108,7 @@ record Checkpoint(
               shape(state.name()),
               (first, chunk) -> trainer.read(state, first, nativeOrder(chunk))));
     }
-    Safetensors.write(
+    Safetensors.writeChecked(
         file(dir, step),
         Map.of(
             "format", FORMAT, "random", Rng.ALGORITHM, "checkpoint", JSON.writeValueAsString(this)),
@@ -135,7 +134,7 @@ record Checkpoint(
   }
 
   /**
-   * Reads the facts of a checkpoint; the header check finds one that is truncated.
+   * Reads the facts of a checkpoint, and all of it, so that one that is damaged is found.
    *
    * @throws IllegalArgumentException if it was written with another generator of random numbers
    */
@@ -149,14 +148,20 @@ record Checkpoint(
             "expected " + FORMAT + ", got " + format + "; mend: use the version that wrote it");
       }
       checkRandom(file, tensors.metadata().getOrDefault("random", ""));
+      tensors.verify();
       JsonNode facts = JSON.readTree(tensors.metadata().getOrDefault("checkpoint", "{}"));
-      addMissing(facts.path("training"));
       Checkpoint checkpoint = JSON.treeToValue(facts, Checkpoint.class);
       for (Tensor tensor : Tensor.values()) {
         checkpoint.check(file, tensors.entry(tensor.name()), DType.F32);
       }
       for (State state : State.values()) {
         checkpoint.check(file, tensors.entry(state.name()), dtype(state));
+      }
+      if (checkpoint.step() != stepOf(file)) {
+        throw new SaeFormatException(
+            file,
+            "step",
+            "expected the one in the file's name, got " + checkpoint.step() + "; rename it back");
       }
       return checkpoint;
     } catch (JsonProcessingException e) {
@@ -166,18 +171,6 @@ record Checkpoint(
           "expected its facts in JSON, got: "
               + e.getOriginalMessage()
               + "; mend: the file is damaged");
-    }
-  }
-
-  /** A configuration from a file, which may be of a version that knew fewer values. */
-  static TrainingConfig training(JsonNode json) throws JsonProcessingException {
-    addMissing(json);
-    return JSON.treeToValue(json, TrainingConfig.class);
-  }
-
-  private static void addMissing(JsonNode training) {
-    if (training instanceof ObjectNode values && !values.has("accumulate")) {
-      values.put("accumulate", 1);
     }
   }
 

@@ -9,13 +9,12 @@ import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeFormatException;
-import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.CheckedJson;
 import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
@@ -59,8 +58,7 @@ final class Provenance {
     outcome.put("epochs", result.epochs());
     outcome.set("rows", JSON.valueToTree(result.counts()));
     result.last().ifPresent(last -> outcome.set("last_step", lastStep(last)));
-    AtomicFile.writeString(
-        file(member.dir), JSON.writerWithDefaultPrettyPrinter().writeValueAsString(json) + "\n");
+    CheckedJson.write(file(member.dir), json);
   }
 
   private static void describe(Backend backend, ObjectNode into) throws JsonProcessingException {
@@ -74,14 +72,14 @@ final class Provenance {
       throws IOException {
     Path file = file(dir);
     try {
-      JsonNode json = JSON.readTree(Files.readAllBytes(file));
+      JsonNode json = CheckedJson.read(file, "train again");
       Checkpoint.checkRandom(file, json.path("random").asText());
       JsonNode outcome = json.path("result");
       long steps = outcome.path("steps").asLong();
       new Checkpoint(
               steps,
               JSON.treeToValue(json.path("sae"), SaeConfig.class),
-              Checkpoint.training(json.path("training")),
+              JSON.treeToValue(json.path("training"), TrainingConfig.class),
               json.path("source").asText(),
               json.path("backend").path("name").asText(),
               1,

@@ -139,16 +139,19 @@ public record TrainingConfig(
         accumulate >= 1 && batch % accumulate == 0,
         "accumulate >= 1 that divides batch = " + batch,
         accumulate);
-    require(lr > 0 && Double.isFinite(lr), "lr > 0", lr);
+    require(lr > 0 && Double.isFinite(lr), "a finite lr > 0", lr);
     require(warmupSteps >= 0, "warmupSteps >= 0", warmupSteps);
     require(decaySteps >= 0, "decaySteps >= 0", decaySteps);
-    require(auxCoefficient >= 0, "auxCoefficient >= 0", auxCoefficient);
+    require(
+        auxCoefficient >= 0 && Double.isFinite(auxCoefficient),
+        "a finite auxCoefficient >= 0",
+        auxCoefficient);
     require(deadAfterBatches >= 0, "deadAfterBatches >= 0", deadAfterBatches);
     require(deadAfterRows >= 0, "deadAfterRows >= 0", deadAfterRows);
     require(beta1 >= 0 && beta1 < 1, "beta1 in [0, 1)", beta1);
     require(beta2 >= 0 && beta2 < 1, "beta2 in [0, 1)", beta2);
-    require(eps > 0, "eps > 0", eps);
-    require(clipNorm >= 0, "clipNorm >= 0", clipNorm);
+    require(eps > 0 && Double.isFinite(eps), "a finite eps > 0", eps);
+    require(clipNorm >= 0 && Double.isFinite(clipNorm), "a finite clipNorm >= 0", clipNorm);
     require(bufferRows >= batch, "bufferRows >= batch = " + batch, bufferRows);
     require(checkpointSteps >= 0, "checkpointSteps >= 0", checkpointSteps);
   }

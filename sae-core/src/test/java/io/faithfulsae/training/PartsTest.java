@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -115,21 +114,5 @@ public abstract class PartsTest extends RunFixture {
           () -> trainer(CONFIG).withReplicasOn(List.of(second, backend)),
           "expected replicas on backends of their own");
     }
-  }
-
-  /** Checkpoints of versions before this was a value go on as they were. */
-  @Test
-  void aCheckpointThatKnowsOfNoPartsIsResumed() throws IOException, InterruptedException {
-    byte[] whole = weights(run(CONFIG, "whole"));
-    Path dir = folder.resolve("old");
-    crash(trainer(CONFIG), dir, 8);
-    Path file = dir.resolve("checkpoint-5.safetensors");
-    String text = Files.readString(file, StandardCharsets.ISO_8859_1);
-    String value = "\\\"accumulate\\\":1,";
-    assertTrue(text.contains(value), "the header has the value");
-    Files.writeString(
-        file, text.replace(value, " ".repeat(value.length())), StandardCharsets.ISO_8859_1);
-    finish(trainer(CONFIG).resume(SOURCE, dir));
-    assertArrayEquals(whole, weights(dir));
   }
 }

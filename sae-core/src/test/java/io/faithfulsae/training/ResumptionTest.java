@@ -4,14 +4,17 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.Mutations;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -68,6 +71,56 @@ public abstract class ResumptionTest extends RunFixture {
     Files.write(newer, Arrays.copyOf(Files.readAllBytes(newer), 5000));
     finish(trainer(CONFIG).resume(SOURCE, dir));
     assertArrayEquals(whole, weights(dir));
+  }
+
+  @Test
+  void goesOnFromNoDamagedCheckpoint() throws IOException, InterruptedException {
+    Path dir = folder.resolve("run");
+    crash(trainer(CONFIG), dir, 8);
+    Path only = dir.resolve("checkpoint-5.safetensors");
+    byte[] kept = Files.readAllBytes(only);
+    int refused =
+        Mutations.check(
+            only,
+            300,
+            19,
+            Integer.MAX_VALUE,
+            () -> {
+              try {
+                finish(trainer(CONFIG).resume(SOURCE, dir));
+                return ByteBuffer.wrap(weights(dir));
+              } catch (InterruptedException e) {
+                throw new AssertionError(e);
+              } finally {
+                for (String file : files(dir)) {
+                  Files.delete(dir.resolve(file));
+                }
+                Files.write(only, kept);
+              }
+            });
+    assertTrue(refused > 290, "refused " + refused);
+    Files.move(only, dir.resolve("checkpoint-6.safetensors"));
+    assertMessage(
+        SaeFormatException.class, () -> trainer(CONFIG).resume(SOURCE, dir), "step: expected");
+  }
+
+  @Test
+  void aResultThatWasChangedIsNotBelieved() throws IOException, InterruptedException {
+    Path dir = run(CONFIG, "run");
+    assertTrue(
+        Mutations.check(
+                dir.resolve("training.json"),
+                1000,
+                23,
+                Integer.MAX_VALUE,
+                () -> {
+                  try {
+                    return finish(trainer(CONFIG).resume(SOURCE, dir));
+                  } catch (InterruptedException e) {
+                    throw new AssertionError(e);
+                  }
+                })
+            > 800);
   }
 
   @Test

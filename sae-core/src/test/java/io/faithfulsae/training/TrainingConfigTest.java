@@ -62,6 +62,10 @@ class TrainingConfigTest {
     assertRefused("accumulate >= 1 that divides batch = 4096, got 3", b -> b.accumulate(3));
     assertRefused("lr > 0, got -1.0", b -> b.lr(-1));
     assertRefused("lr > 0, got NaN", b -> b.lr(Double.NaN));
+    assertRefused("lr > 0, got Infinity", b -> b.lr(Double.POSITIVE_INFINITY));
+    assertRefused("auxCoefficient >= 0, got Inf", b -> b.auxCoefficient(Double.POSITIVE_INFINITY));
+    assertRefused("eps > 0, got Infinity", b -> b.eps(Double.POSITIVE_INFINITY));
+    assertRefused("clipNorm >= 0, got Infinity", b -> b.clipNorm(Double.POSITIVE_INFINITY));
     assertRefused("bufferRows >= batch = 4096, got 100", b -> b.bufferRows(100));
     assertRefused("beta2 in [0, 1), got 1.0", b -> b.beta2(1));
   }

@@ -130,6 +130,7 @@ public final class Decoder implements AutoCloseable {
    *
    * @param next one token a sequence; longer arrays are fine
    * @throws IllegalStateException if a sequence is as long as it may be
+   * @throws IllegalArgumentException if a logit is NaN or infinite
    */
   public void step(int[] next) {
     checkOpen();
@@ -153,6 +154,7 @@ public final class Decoder implements AutoCloseable {
       binding = bind();
     }
     binding.run();
+    FiniteOutput.requireLogits(model.name(), logits, rows, dims.vocabularySize(), lengths);
     forEachCache(cache -> cache.append(rows, capacity, lengths));
     for (int row = 0; row < rows; row++) {
       lengths[row]++;

@@ -51,6 +51,8 @@ import org.jspecify.annotations.Nullable;
  * native order are computed on where they lie; others are copied on the way.
  */
 public final class OnnxModel implements LanguageModel {
+  private static final String LOGITS = "logits";
+
   private final String name;
   private final Architecture architecture;
   private final Weights weights;
@@ -262,6 +264,7 @@ public final class OnnxModel implements LanguageModel {
         sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
     run(session, true, Map.of(), tokens.length, length, Graphs.ACTIVATIONS, dModel(), into);
     clearBehindEnds(tokens, length, dModel(), into);
+    FiniteOutput.require(name, hook + " activations", into, tokens.length, length, dModel());
   }
 
   @Override
@@ -296,11 +299,28 @@ public final class OnnxModel implements LanguageModel {
         tapped.bindTo(binding);
         binding.run();
       }
+      requireFinite(hook, tapped, tokens, length);
       done = true;
       return Optional.of(tapped);
     } finally {
       if (!done) {
         tapped.close();
+      }
+    }
+  }
+
+  /** Rows that stay on the device show by their norms whether they are finite. */
+  private void requireFinite(HookPoint hook, TappedRows rows, int[][] tokens, int length) {
+    for (int sequence = 0; sequence < tokens.length; sequence++) {
+      for (int at = 0; at < tokens[sequence].length; at++) {
+        double norm = rows.norm(sequence * length + at);
+        if (!Double.isFinite(norm)) {
+          throw FiniteOutput.problem(
+              name,
+              hook + " activations",
+              (float) norm,
+              "sequence %d, position %d, their norm".formatted(sequence, at));
+        }
       }
     }
   }
@@ -326,6 +346,7 @@ public final class OnnxModel implements LanguageModel {
         vocabularySize(),
         into);
     clearBehindEnds(tokens, length, vocabularySize(), into);
+    FiniteOutput.require(name, LOGITS, into, tokens.length, length, vocabularySize());
   }
 
   private OnnxSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
@@ -352,6 +373,7 @@ public final class OnnxModel implements LanguageModel {
               + " into)");
     }
     run(session, false, replaced, batch, length, Graphs.LOGITS, vocabularySize(), into);
+    FiniteOutput.require(name, LOGITS, into, batch, length, vocabularySize());
   }
 
   /**

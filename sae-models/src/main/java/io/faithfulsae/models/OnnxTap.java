@@ -129,12 +129,12 @@ public final class OnnxTap implements LanguageModel {
   @Override
   public synchronized void activations(HookPoint at, int[][] tokens, FloatBuffer into) {
     Hooks.require(this, at);
-    run(tensor, dModel, tokens, into);
+    run(tensor, dModel, tokens, into, hook + " activations");
   }
 
   @Override
   public synchronized void logits(int[][] tokens, FloatBuffer into) {
-    run(file.logits(), file.vocabularySize(), tokens, into);
+    run(file.logits(), file.vocabularySize(), tokens, into, "logits");
   }
 
   /**
@@ -151,7 +151,7 @@ public final class OnnxTap implements LanguageModel {
             + "; mend: open the Hugging Face folder with OnnxModel.open");
   }
 
-  private void run(String of, int width, int[][] tokens, FloatBuffer into) {
+  private void run(String of, int width, int[][] tokens, FloatBuffer into, String what) {
     if (closed) {
       throw new IllegalStateException(name() + " is closed");
     }
@@ -170,6 +170,7 @@ public final class OnnxTap implements LanguageModel {
       into.put(into.position(), result, 0, rows * width);
     }
     OnnxModel.clearBehindEnds(tokens, length, width, into);
+    FiniteOutput.require(name(), what, into, tokens.length, length, width);
   }
 
   @Override

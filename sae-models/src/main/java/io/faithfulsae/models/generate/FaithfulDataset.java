@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.CheckedJson;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import java.io.BufferedReader;
@@ -139,7 +140,8 @@ public final class FaithfulDataset {
     boolean begun =
         Files.exists(file) || Files.exists(file.resolveSibling(file.getFileName() + ".part"));
     if (begun && Files.exists(settings)) {
-      JsonNode theirs = JSON.readTree(Files.readString(settings));
+      JsonNode theirs =
+          CheckedJson.parse(settings, "restore it, or delete it and " + file.getFileName());
       checkRandom(file, theirs.path("random").asText());
       if (!decisive(JSON.readTree(mine.toString())).equals(decisive(theirs))) {
         throw new IllegalArgumentException(
@@ -149,7 +151,9 @@ public final class FaithfulDataset {
                 + mine
                 + ", got "
                 + theirs
-                + "; mend: name another file, or delete this one");
+                + " in "
+                + settings
+                + "; name another file, or delete this one");
       }
     } else if (begun) {
       throw new IllegalArgumentException(

@@ -93,13 +93,13 @@ public final class ModelConfig {
     return has(field) ? number(field) : otherwise;
   }
 
-  /** A number, or {@code otherwise} if the field is missing or null. */
+  /** A finite number, or {@code otherwise} if the field is missing or null. */
   public double real(String field, double otherwise) throws SaeFormatException {
     if (!has(field)) {
       return otherwise;
     }
-    if (!root.path(field).isNumber()) {
-      throw problem(field, "a number");
+    if (!root.path(field).isNumber() || !Double.isFinite(root.path(field).doubleValue())) {
+      throw problem(field, "a finite number");
     }
     return root.path(field).doubleValue();
   }

@@ -1,6 +1,7 @@
 package io.faithfulsae.models.spi;
 
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.FiniteScan;
 import io.faithfulsae.internal.Safetensors;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -11,7 +12,9 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
 
 /**
  * Where a checkpoint's tensors lie: one {@code model.safetensors}, or shards under {@code
@@ -27,6 +30,9 @@ public final class Weights {
   private final Path source;
   private final Path root;
   private final Map<String, Stored> tensors;
+
+  /** Names of the tensors that were read and hold neither NaN nor infinity. */
+  private final Set<String> finite = ConcurrentHashMap.newKeySet();
 
   private Weights(Path source, Path root, Map<String, Stored> tensors) {
     this.source = source;
@@ -147,7 +153,10 @@ public final class Weights {
   /**
    * A tensor, checked.
    *
-   * @throws SaeFormatException if it is missing, has another shape, or is not F32, F16 or BF16
+   * <p>The first time, all of it is read: one weight that is NaN makes all activations NaN.
+   *
+   * @throws SaeFormatException if it is missing, has another shape, is not F32, F16 or BF16, or
+   *     holds NaN or infinity
    */
   public Stored get(String name, long... shape) throws SaeFormatException {
     Stored stored = tensors.get(name);
@@ -176,6 +185,7 @@ public final class Weights {
     }
     switch (stored.entry().dtype()) {
       case F32, F16, BF16 -> {
+        requireFinite(name, stored);
         return stored;
       }
       default ->
@@ -186,5 +196,29 @@ public final class Weights {
                   + stored.entry().dtype()
                   + "; mend: convert the checkpoint");
     }
+  }
+
+  private void requireFinite(String name, Stored stored) throws SaeFormatException {
+    if (finite.contains(name)) {
+      return;
+    }
+    long at;
+    try {
+      at = FiniteScan.firstOther(stored.file(), stored.entry());
+    } catch (IOException e) {
+      throw new SaeFormatException(
+          stored.file(), name, "expected to read it, got: " + e + "; check the disk");
+    }
+    if (at >= 0) {
+      throw new SaeFormatException(
+          stored.file(),
+          name,
+          "expected finite weights, got NaN or infinity in element "
+              + at
+              + " of "
+              + stored.entry().shape()
+              + " (from 0, row-major); fetch the file again");
+    }
+    finite.add(name);
   }
 }

@@ -5,18 +5,14 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.sql.Connection;
-import java.sql.DriverManager;
 import java.sql.ResultSet;
 import java.sql.SQLException;
-import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Locale;
 import java.util.NoSuchElementException;
-import java.util.Properties;
 import java.util.Spliterator;
 import java.util.Spliterators;
 import java.util.stream.Collectors;
@@ -29,8 +25,9 @@ import org.jspecify.annotations.Nullable;
  * itself) as {@code .gz} or {@code .zst}. Read as a stream, in the order of the file, so that it
  * may be larger than memory.
  *
- * <p>CSV has commas and double quotes; TSV has tabs and no quoting at all. Reading is DuckDB's:
- * {@code org.duckdb:duckdb_jdbc} must be on the class path.
+ * <p>CSV has commas and double quotes; TSV has tabs and no quoting at all. A path names one file,
+ * whatever characters it has; nothing else is read. Reading is DuckDB's: {@code
+ * org.duckdb:duckdb_jdbc} must be on the class path.
  */
 public final class TableFile {
   private final Path file;
@@ -69,7 +66,8 @@ public final class TableFile {
       throw new SaeFormatException(
           file,
           "name",
-          "expected .csv, .tsv, .jsonl or .parquet, perhaps with .gz or .zst behind it; mend: rename it so that it says its format");
+          "expected .csv, .tsv, .jsonl or .parquet, perhaps with .gz or .zst behind it; mend:"
+              + " rename it so that it says its format");
     }
     return new TableFile(file, header, format);
   }
@@ -101,9 +99,8 @@ public final class TableFile {
    */
   public List<String> columns() throws IOException {
     requireFile();
-    try (Connection database = open();
-        Statement statement = database.createStatement();
-        ResultSet described = statement.executeQuery("DESCRIBE SELECT * FROM " + table())) {
+    try (OneFileDatabase database = open()) {
+      ResultSet described = database.query("DESCRIBE SELECT * FROM " + table(database));
       List<String> names = new ArrayList<>();
       while (described.next()) {
         names.add(described.getString(1));
@@ -133,20 +130,21 @@ public final class TableFile {
             "expected one of " + there + ", got " + name + "; mend: name one that is there");
       }
     }
-    Connection database = null;
+    OneFileDatabase database = null;
     try {
       database = open();
-      Connection used = database;
-      Statement statement = database.createStatement();
+      OneFileDatabase used = database;
       ResultSet result =
-          statement.executeQuery("SELECT " + selection(chosen, there) + " FROM " + table());
+          database.query("SELECT " + selection(chosen, there) + " FROM " + table(database));
       return StreamSupport.stream(
               Spliterators.spliteratorUnknownSize(
                   new Rows(result, chosen.size()), Spliterator.ORDERED),
               false)
-          .onClose(() -> close(used));
+          .onClose(used::close);
     } catch (SQLException e) {
-      close(database);
+      if (database != null) {
+        database.close();
+      }
       throw problem(e);
     }
   }
@@ -163,8 +161,8 @@ public final class TableFile {
   }
 
   /** The table function that reads the file, everything as text where the format has no types. */
-  private String table() {
-    String path = "'" + file.toString().replace("'", "''") + "'";
+  private String table(OneFileDatabase database) {
+    String path = database.path() + ", hive_partitioning = false";
     String first = "header = " + header + ", all_varchar = true, auto_detect = true";
     return switch (format) {
       case CSV ->
@@ -184,22 +182,11 @@ public final class TableFile {
     return "\"" + name.replace("\"", "\"\"") + "\"";
   }
 
-  /** A database in memory, which reads in the order of the file and needs no network. */
-  private static Connection open() throws SQLException {
-    Properties settings = new Properties();
-    settings.setProperty("jdbc_stream_results", "true");
-    settings.setProperty("threads", "1");
-    settings.setProperty("preserve_insertion_order", "true");
-    settings.setProperty("autoinstall_known_extensions", "false");
-    settings.setProperty("autoload_known_extensions", "false");
-    try {
-      Class.forName("org.duckdb.DuckDBDriver");
-    } catch (ClassNotFoundException e) {
-      throw new IllegalStateException(
-          "expected DuckDB's JDBC driver, got none; mend: add org.duckdb:duckdb_jdbc to the class path",
-          e);
-    }
-    return DriverManager.getConnection("jdbc:duckdb:", settings);
+  /** The database knows the file's format by its name, in lower case. */
+  private OneFileDatabase open() throws IOException, SQLException {
+    String name = file.toString().toLowerCase(Locale.ROOT);
+    String packed = name.endsWith(".gz") ? ".gz" : name.endsWith(".zst") ? ".zst" : "";
+    return OneFileDatabase.open(file, format.ending + packed);
   }
 
   private void requireFile() throws SaeFormatException {
@@ -210,21 +197,16 @@ public final class TableFile {
   }
 
   private SaeFormatException problem(SQLException e) {
-    String message = String.valueOf(e.getMessage()).lines().findFirst().orElse("");
+    String message =
+        String.valueOf(e.getMessage())
+            .lines()
+            .findFirst()
+            .orElse("")
+            .replaceAll("(/[^/\"]*)*/" + OneFileDatabase.FOLDER + "\\w+/table", "table");
     return new SaeFormatException(
         file,
         "table",
         "expected " + format.ending.substring(1) + ", got: " + message + "; mend: check the file");
-  }
-
-  private static void close(@Nullable Connection database) {
-    try {
-      if (database != null) {
-        database.close();
-      }
-    } catch (SQLException e) {
-      throw new IllegalStateException("cannot close a database in memory", e);
-    }
   }
 
   private final class Rows implements Iterator<List<String>> {

@@ -16,6 +16,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.regex.PatternSyntaxException;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
@@ -28,8 +29,9 @@ final class TextFiles {
 
   /**
    * The files that a path names, in the order of their names: itself; all that match, if its last
-   * part is a pattern such as {@code train-*.parquet}; of a folder, all in it of one format, tables
-   * before plain text, so that what describes a data set does not count as its text.
+   * part is a pattern such as {@code train-*.parquet} and no file's name; of a folder, all in it of
+   * one format, tables before plain text, so that what describes a data set does not count as its
+   * text.
    *
    * @throws SaeFormatException if a folder has no text, or tables of several formats
    */
@@ -38,7 +40,7 @@ final class TextFiles {
       return inFolder(path);
     }
     String name = String.valueOf(path.getFileName());
-    if (!Files.exists(path) && name.matches(".*[*?\\[{].*")) {
+    if (!Files.exists(path) && name.chars().anyMatch(c -> "*?[{".indexOf(c) >= 0)) {
       return matching(path, name);
     }
     return List.of(path);
@@ -50,7 +52,15 @@ final class TextFiles {
     if (folder != null && Files.isDirectory(folder)) {
       try (DirectoryStream<Path> matches = Files.newDirectoryStream(folder, pattern)) {
         matches.forEach(found::add);
+      } catch (PatternSyntaxException e) {
+        throw new SaeFormatException(
+            path,
+            "name",
+            "expected a file, or a pattern, got neither: "
+                + e.getDescription()
+                + "; correct the path");
       }
+      found.removeIf(each -> !Files.isRegularFile(each));
     }
     if (found.isEmpty()) {
       throw new NoSuchFileException(path.toString());
@@ -63,7 +73,7 @@ final class TextFiles {
     try (Stream<Path> all = Files.walk(folder)) {
       files =
           all.filter(Files::isRegularFile)
-              .filter(file -> !folder.relativize(file).toString().matches("(.*/)?\\..*"))
+              .filter(file -> !isHidden(folder.relativize(file)))
               .sorted()
               .toList();
     }
@@ -86,9 +96,19 @@ final class TextFiles {
       throw new SaeFormatException(
           folder,
           "folder",
-          "expected .parquet, .jsonl, .csv, .tsv or .txt files, perhaps .gz or .zst, got none; mend: name a file");
+          "expected .parquet, .jsonl, .csv, .tsv or .txt files, perhaps .gz or .zst, got none;"
+              + " mend: name a file");
     }
     return chosen;
+  }
+
+  private static boolean isHidden(Path relative) {
+    for (Path part : relative) {
+      if (part.toString().startsWith(".")) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** A file's name in lower case, without what says how it is compressed. */

@@ -1,0 +1,49 @@
+package io.faithfulsae.models;
+
+import io.faithfulsae.internal.Finite;
+import java.nio.FloatBuffer;
+
+/** Looks for NaN and infinity in what a model computed, before anything is made of it. */
+final class FiniteOutput {
+  private FiniteOutput() {}
+
+  /**
+   * Checks whole sequences.
+   *
+   * @param what was computed, such as a hook point
+   * @param values <b>Shape</b> {@code [sequences, length, width]} from the buffer's position
+   * @throws IllegalArgumentException naming the model, what was computed, and where
+   */
+  static void require(
+      String model, String what, FloatBuffer values, int sequences, int length, int width) {
+    int at = Finite.firstOther(values.slice(values.position(), sequences * length * width));
+    if (at >= 0) {
+      int row = at / width;
+      throw problem(
+          model,
+          what,
+          values.get(values.position() + at),
+          "sequence %d, position %d, column %d".formatted(row / length, row % length, at % width));
+    }
+  }
+
+  /** Checks logits of the newest tokens, of sequences as long as {@code lengths} says. */
+  static void requireLogits(
+      String model, FloatBuffer logits, int rows, int vocabulary, int[] lengths) {
+    int at = Finite.firstOther(logits.slice(0, rows * vocabulary));
+    if (at >= 0) {
+      int row = at / vocabulary;
+      throw problem(
+          model,
+          "logits",
+          logits.get(at),
+          "sequence %d, position %d, token %d".formatted(row, lengths[row], at % vocabulary));
+    }
+  }
+
+  static IllegalArgumentException problem(String model, String what, float got, String where) {
+    return new IllegalArgumentException(
+        "expected finite %s from %s, got %s at %s (all from 0); check its weights, or compute in float32"
+            .formatted(what, model, got, where));
+  }
+}
