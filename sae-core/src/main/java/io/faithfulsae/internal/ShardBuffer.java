@@ -1,6 +1,7 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.RowOrigins;
+import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.internal.Safetensors.DType;
 import io.faithfulsae.internal.Safetensors.Tensor;
@@ -82,9 +83,42 @@ public final class ShardBuffer {
     rows += count;
   }
 
+  /**
+   * Takes the rows of a file that {@link #write} wrote, bit for bit, into an empty buffer.
+   *
+   * @throws SaeFormatException if it holds other rows than so many of this width
+   */
+  public void read(Path file, int count) throws IOException {
+    try (Safetensors tensors = Safetensors.open(file)) {
+      List<Long> shape = List.of((long) count, (long) dIn);
+      Safetensors.Entry entry = tensors.entry(ACTIVATIONS);
+      if (!entry.shape().equals(shape) || entry.dtype() != dtype() || count > capacity) {
+        throw new SaeFormatException(
+            file,
+            ACTIVATIONS,
+            "expected %s %s as the index has it, got %s %s; write the shards anew"
+                .formatted(dtype(), shape, entry.dtype(), entry.shape()));
+      }
+      tensors.readBytes(ACTIVATIONS, 0, activations.slice(0, count * dIn * precision.bytes()));
+      if (tensors.entries().containsKey(SEQUENCE)) {
+        tensors.readInts(SEQUENCE, 0, sequences.slice(0, count));
+        tensors.readInts(POSITION, 0, positions.slice(0, count));
+        tensors.readInts(TOKEN, 0, tokens.slice(0, count));
+        sequences.position(count);
+        positions.position(count);
+        tokens.position(count);
+      }
+      rows = count;
+    }
+  }
+
+  private DType dtype() {
+    return precision == Precision.FP32 ? DType.F32 : DType.BF16;
+  }
+
   /** Writes the rows as a file, beside and renamed. */
   public void write(Path file) throws IOException {
-    DType type = precision == Precision.FP32 ? DType.F32 : DType.BF16;
+    DType type = dtype();
     List<Tensor> tensors = new ArrayList<>();
     tensors.add(
         new Tensor(
