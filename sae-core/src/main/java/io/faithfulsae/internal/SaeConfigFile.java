@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 
 /**
  * {@code cfg.json} of SAELens: read in its version 6 form and in the flat form before, written in
@@ -48,6 +49,7 @@ record SaeConfigFile(
           "sae_lens_training_version");
 
   static SaeConfigFile read(Path dir) throws IOException {
+    ForeignLayouts.refuse(dir);
     Path file = dir.resolve(SaeFolder.CONFIG_FILE);
     JsonNode json;
     try {
@@ -77,12 +79,13 @@ record SaeConfigFile(
     ObjectNode node = json.putObject("metadata");
     node.put("sae_lens_version", LAYOUT_VERSION);
     node.putNull("sae_lens_training_version");
-    metadata.forEach(
-        (key, value) -> {
-          if (!key.equals("sae_lens_version")) {
-            node.set(key, toJson(value));
-          }
-        });
+    new TreeMap<>(metadata)
+        .forEach(
+            (key, value) -> {
+              if (!key.equals("sae_lens_version")) {
+                node.set(key, toJson(value));
+              }
+            });
     AtomicFile.writeString(
         dir.resolve(SaeFolder.CONFIG_FILE),
         JSON.writerWithDefaultPrettyPrinter().writeValueAsString(json) + "\n");
@@ -184,8 +187,8 @@ record SaeConfigFile(
       throw new SaeFormatException(
           file,
           "normalize_activations",
-          "expected_average_only_in needs the factor in activation_scaler.json, got none; mend: fold it with SAELens'"
-              + " fold_activation_norm_scaling_factor and save again");
+          "expected_average_only_in needs the factor in activation_scaler.json, got none; mend:"
+              + " fold it with SAELens' fold_activation_norm_scaling_factor and save again");
     }
 
     private Map<String, String> metadata(boolean flat) {
