@@ -215,8 +215,8 @@ class ShardWriterTest {
                   () -> ShardWriter.open(dir, model(), small(Precision.FP32)).close())
               .getMessage();
       assertTrue(said.contains("process " + ProcessHandle.current().pid()), said);
-      while (writer.advance()) {
-        continue;
+      for (boolean more = true; more; ) {
+        more = writer.advance();
       }
     }
     assertFalse(Files.exists(dir.resolve(".lock")));

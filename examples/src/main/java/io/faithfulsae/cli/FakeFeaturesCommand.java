@@ -18,9 +18,11 @@ import picocli.CommandLine.Option;
 @Command(
     name = "fake-features",
     description =
-        "Counts the latents that fire on uniformly random tokens: the Fake Feature Ratio with its bootstrap interval.")
-final class FakeFeaturesCommand implements Callable<Integer> {
+        "Counts the latents that fire on uniformly random tokens: the Fake Feature Ratio with its"
+            + " bootstrap interval.")
+final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
   @Mixin SaeOnModel place;
 
   @Option(
@@ -42,7 +44,8 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       paramLabel = "X",
       defaultValue = "0.1",
       description =
-          "A latent is fake that fires at a larger share of the tokens (default: ${DEFAULT-VALUE}).")
+          "A latent is fake that fires at a larger share of the tokens (default:"
+              + " ${DEFAULT-VALUE}).")
   double frequency;
 
   @Option(
@@ -62,7 +65,8 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       names = "--second",
       paramLabel = "DIR",
       description =
-          "SAE of another seed: both are counted, and the file has the study's layout, as sae compare reads it.")
+          "SAE of another seed: both are counted, and the file has the study's layout, as sae"
+              + " compare reads it.")
   @Nullable Path second;
 
   @Option(
@@ -71,6 +75,16 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       required = true,
       description = "File to write.")
   Path out;
+
+  @Override
+  public List<Path> files() {
+    return List.of(out);
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
 
   @Override
   public Integer call() throws IOException {
@@ -97,7 +111,8 @@ final class FakeFeaturesCommand implements Callable<Integer> {
           fake,
           String.format(
               Locale.ROOT,
-              "Fake Feature Ratio %.4f [%.4f, %.4f]: %d of %d latents; %d of them fire as often on text; mean norm %.4g on noise",
+              "Fake Feature Ratio %.4f [%.4f, %.4f]: %d of %d latents; %d of them fire as often on"
+                  + " text; mean norm %.4g on noise",
               fake.ratio(),
               fake.interval().low(),
               fake.interval().high(),
@@ -113,6 +128,7 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       SaeOnModel.Opened on, FakeFeatures fake, Path otherFolder, FakeFeatures.Options counted)
       throws IOException {
     try (Sae other = Sae.load(otherFolder, on.sae().backend())) {
+      on.requireSameModel(otherFolder, other);
       FakeFeatures ofOther = Metrics.fakeFeatures(other, on.model(), on.hook(), counted);
       FakeFeaturePair pair = FakeFeaturePair.of(on.sae(), place.sae, fake, otherFolder, ofOther);
       common.write(

@@ -36,13 +36,16 @@ import picocli.CommandLine.Option;
 @Command(
     name = "probe",
     description =
-        "Fits linear classifiers for text tasks on a model's activations, on SAEs' latents and on their reconstructions; SAEs of one data set are seeds and are averaged.")
-final class ProbeCommand implements Callable<Integer> {
+        "Fits linear classifiers for text tasks on a model's activations, on SAEs' latents and on"
+            + " their reconstructions; SAEs of one data set are seeds and are averaged.")
+final class ProbeCommand implements Callable<Integer>, WritesFiles {
   private static final int DEFAULT_CONTEXT = 128;
 
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
+  @Mixin ModelMatch match;
 
   @Option(
       names = "--sae",
@@ -56,7 +59,8 @@ final class ProbeCommand implements Callable<Integer> {
       names = "--data",
       paramLabel = "DIR",
       description =
-          "Folder with the folders sst2, cola, ag_news and yelp_polarity, or some of them, as they are published.")
+          "Folder with the folders sst2, cola, ag_news and yelp_polarity, or some of them, as they"
+              + " are published.")
   @Nullable Path data;
 
   @Option(
@@ -76,7 +80,8 @@ final class ProbeCommand implements Callable<Integer> {
       names = "--protocol",
       defaultValue = "clean",
       description =
-          "clean: logistic regression, C chosen on held-out training examples; authors: one epoch of Adam on a softmax layer, nothing left out (default: ${DEFAULT-VALUE}).")
+          "clean: logistic regression, C chosen on held-out training examples; authors: one epoch"
+              + " of Adam on a softmax layer, nothing left out (default: ${DEFAULT-VALUE}).")
   String protocol;
 
   @Option(
@@ -111,8 +116,22 @@ final class ProbeCommand implements Callable<Integer> {
       paramLabel = "FILE.json",
       required = true,
       description =
-          "File to write, as sae compare reads it; intervals go beside it as FILE.details.json, a picture as FILE.png.")
+          "File to write, as sae compare reads it; intervals go beside it as FILE.details.json, a"
+              + " picture as FILE.png.")
   Path out;
+
+  @Override
+  public List<Path> files() {
+    return List.of(
+        out,
+        OutputGuard.beside(out, ".json", ".details.json"),
+        OutputGuard.beside(out, ".json", ".png"));
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
 
   @Override
   public Integer call() throws IOException {
@@ -132,6 +151,9 @@ final class ProbeCommand implements Callable<Integer> {
       Path folder = models.folder();
       OnnxModel model = resources.add(models.open(folder));
       Tokenizer tokenizer = resources.add(Tokenizer.open(folder));
+      for (int i = 0; i < opened.size(); i++) {
+        match.require(saes.get(i), opened.get(i).metadata(), model, folder, models.dir != null);
+      }
       Map<String, String> first = opened.get(0).metadata();
       int wanted =
           context == null
@@ -225,13 +247,12 @@ final class ProbeCommand implements Callable<Integer> {
               RunFields.of(opened.get(group.get(0)), group.stream().map(saes::get).toList()),
               group.stream().map(bySae::get).toList()));
     }
-    String name = String.valueOf(out.getFileName()).replaceFirst("\\.json$", "");
     Map<String, List<Probing>> details = new LinkedHashMap<>();
     for (int i = 0; i < opened.size(); i++) {
       details.put(saes.get(i).toString(), bySae.get(i));
     }
-    AtomicFile.writeString(out.resolveSibling(name + ".details.json"), Json.pretty(details));
-    ProbingPlot.write(runs, out.resolveSibling(name + ".png"));
+    AtomicFile.writeString(OutputGuard.beside(out, ".json", ".details.json"), Json.pretty(details));
+    ProbingPlot.write(runs, OutputGuard.beside(out, ".json", ".png"));
     common.write(out, runs, table(runs));
   }
 

@@ -166,8 +166,9 @@ public final class OutputLock implements AutoCloseable {
 
   private static String read(FileChannel channel) throws IOException {
     ByteBuffer bytes = ByteBuffer.allocate(MAX_TEXT);
-    while (bytes.hasRemaining() && channel.read(bytes, bytes.position()) >= 0) {
-      continue;
+    int read = 0;
+    while (read >= 0 && bytes.hasRemaining()) {
+      read = channel.read(bytes, bytes.position());
     }
     return new String(bytes.array(), 0, bytes.position(), StandardCharsets.UTF_8);
   }

@@ -31,9 +31,7 @@ class OutputLockTest {
       if (args[0].equals("hold")) {
         OutputLock lock = OutputLock.ofFolder(output);
         System.out.println("held");
-        while (System.in.read() >= 0) {
-          continue;
-        }
+        System.in.readAllBytes();
         lock.close();
         return;
       }
