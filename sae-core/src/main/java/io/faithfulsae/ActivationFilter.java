@@ -2,8 +2,10 @@ package io.faithfulsae;
 
 import io.faithfulsae.internal.NormSurvey;
 import java.io.IOException;
+import java.util.Collections;
 import java.util.List;
 import java.util.Set;
+import java.util.TreeSet;
 
 /**
  * Which positions of a model's text reach the SAE, in training and evaluation alike. Massive
@@ -36,7 +38,8 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
               + maxNorm
               + "; mend: see ActivationFilter.NONE");
     }
-    excludedTokens = Set.copyOf(excludedTokens);
+    // In one order in every process: it is written, and part of what a resumed run is known by.
+    excludedTokens = Collections.unmodifiableSet(new TreeSet<>(excludedTokens));
   }
 
   /** Whether a token at a position is kept, before its norm is known. */

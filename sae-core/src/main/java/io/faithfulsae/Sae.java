@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import io.faithfulsae.SaeConfig.Normalization;
+import io.faithfulsae.internal.OutputLock;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
 import io.faithfulsae.spi.Backend;
@@ -324,7 +325,7 @@ public final class Sae implements AutoCloseable {
    * Writes it as a folder in SAELens' layout; each file is written beside and renamed, {@code
    * cfg.json} last.
    *
-   * @throws IOException if a file cannot be written
+   * @throws IOException if a file cannot be written, or another writer has the folder
    * @throws IllegalStateException if it is a view with silent latents
    */
   public void save(Path dir) throws IOException {
@@ -334,7 +335,12 @@ public final class Sae implements AutoCloseable {
               + heard.cardinality()
               + " of them; mend: save the SAE that it is a view of");
     }
-    SaeFolder.write(dir, config, metadata, parameters);
+    OutputLock lock = OutputLock.ofFolder(dir);
+    try {
+      SaeFolder.write(dir, config, metadata, parameters);
+    } finally {
+      lock.close();
+    }
   }
 
   @Override

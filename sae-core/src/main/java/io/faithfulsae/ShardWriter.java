@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import io.faithfulsae.internal.HostBuffer;
+import io.faithfulsae.internal.OutputLock;
 import io.faithfulsae.internal.ShardBuffer;
 import io.faithfulsae.internal.ShardFolder;
 import java.io.IOException;
@@ -16,8 +17,8 @@ import java.util.TreeMap;
 /**
  * Writes the rows of a source as shards that {@link ActivationSources#ofShards} reads, with a
  * {@link ShardIndex}. Every file is written beside its place and renamed. A writer that was stopped
- * or killed, opened again with the same source and options, goes on behind the last whole shard,
- * and ends with the same bytes as one that was not.
+ * or killed, opened again with the same source and options, goes on behind the last whole shard or
+ * the last {@link #flush}, and ends with the same bytes as one that was not.
  *
  * <pre>{@code
  * try (ShardWriter writer = ShardWriter.open(dir, source, options)) {
@@ -44,6 +45,8 @@ public final class ShardWriter implements AutoCloseable {
   private final OptionalLong rowsAtMost;
   private final long maxBytes;
   private final ActivationFilter.Counts filteredBefore;
+  private final OutputLock lock;
+  private final List<ShardIndex.Shard> whole;
   private ShardIndex index;
 
   /** How an activation is stored. */
@@ -106,9 +109,11 @@ public final class ShardWriter implements AutoCloseable {
       ShardIndex index,
       OptionalLong rowsAtMost,
       long maxBytes,
-      int chunkRows)
+      int chunkRows,
+      OutputLock lock)
       throws IOException {
     this.dir = dir;
+    this.lock = lock;
     this.source = source;
     this.index = index;
     this.rowsAtMost = rowsAtMost;
@@ -119,6 +124,11 @@ public final class ShardWriter implements AutoCloseable {
         ActivationBatch.over(
             new HostBuffer(chunkRows * index.dIn() * Float.BYTES), chunkRows, index.dIn());
     List<ShardIndex.Shard> done = index.shards();
+    this.whole = new ArrayList<>(done);
+    if (!done.isEmpty() && ShardFolder.isPart(done.get(done.size() - 1))) {
+      ShardIndex.Shard part = whole.remove(done.size() - 1);
+      shard.read(dir.resolve(part.file()), part.rows(), part.checksum());
+    }
     this.reader = source.open(done.isEmpty() ? 0 : done.get(done.size() - 1).end());
   }
 
@@ -129,10 +139,22 @@ public final class ShardWriter implements AutoCloseable {
    * @throws IllegalArgumentException if the rows would need more bytes than allowed
    * @throws SaeFormatException if the folder holds something else, or shards of another source or
    *     of other options
-   * @throws IOException if there is not enough room on the disk
+   * @throws IOException if there is not enough room on the disk, or another writer has the folder;
+   *     the message says who
    */
   public static ShardWriter open(Path dir, ActivationSource source, Options options)
       throws IOException {
+    OutputLock lock = OutputLock.ofFolder(dir);
+    try {
+      return open(dir, source, options, lock);
+    } catch (IOException | RuntimeException e) {
+      lock.close();
+      throw e;
+    }
+  }
+
+  private static ShardWriter open(
+      Path dir, ActivationSource source, Options options, OutputLock lock) throws IOException {
     int dIn = source.dIn();
     long rowBytes = ShardBuffer.rowBytes(options.precision(), dIn);
     int rowsPerShard =
@@ -150,7 +172,6 @@ public final class ShardWriter implements AutoCloseable {
             false,
             ActivationFilter.Counts.ZERO,
             List.of());
-    Files.createDirectories(dir);
     ShardFolder folder = new ShardFolder(dir);
     ShardIndex index = folder.begin(wanted);
     OptionalLong rows =
@@ -161,7 +182,7 @@ public final class ShardWriter implements AutoCloseable {
     if (!ShardIndex.isIn(dir)) {
       index.write(dir);
     }
-    return new ShardWriter(dir, source, index, rows, options.maxBytes(), chunkRows);
+    return new ShardWriter(dir, source, index, rows, options.maxBytes(), chunkRows, lock);
   }
 
   /**
@@ -197,15 +218,33 @@ public final class ShardWriter implements AutoCloseable {
     return !ended;
   }
 
+  /**
+   * Puts the rows that do not fill a shard yet on the disk, too, in a file of their own that goes
+   * once the shard is full: before a pause, and now and then where a shard takes long.
+   */
+  public void flush() throws IOException {
+    if (!index.complete() && rows() > index.rows()) {
+      put(ShardFolder.partName(whole.size(), shard.rows()), false);
+    }
+  }
+
   private void finishShard(boolean complete) throws IOException {
-    List<ShardIndex.Shard> shards = new ArrayList<>(index.shards());
+    boolean more = shard.rows() > 0;
+    put(ShardFolder.name(whole.size()), complete);
+    if (more) {
+      whole.add(index.shards().get(whole.size()));
+      shard.clear();
+    }
+  }
+
+  /** Writes the rows in memory, then the index with them; a file is never written over. */
+  private void put(String name, boolean complete) throws IOException {
+    List<ShardIndex.Shard> shards = new ArrayList<>(whole);
     long rows = rows();
     if (shard.rows() > 0) {
       ShardFolder.requireWithin(maxBytes, index, rows);
-      String name = ShardFolder.name(shards.size());
       String checksum = shard.write(dir.resolve(name));
       shards.add(new ShardIndex.Shard(name, shard.rows(), reader.position(), checksum));
-      shard.clear();
     }
     ShardIndex now =
         new ShardIndex(
@@ -221,12 +260,16 @@ public final class ShardWriter implements AutoCloseable {
             filteredBefore.plus(reader.counts()),
             shards);
     now.write(dir);
+    List<ShardIndex.Shard> before = index.shards();
     index = now;
+    if (before.size() > whole.size() && !shards.contains(before.get(whole.size()))) {
+      Files.deleteIfExists(dir.resolve(before.get(whole.size()).file()));
+    }
   }
 
   /** Rows so far, with those of the shard in memory. */
   public long rows() {
-    return index.rows() + shard.rows();
+    return whole.stream().mapToLong(ShardIndex.Shard::rows).sum() + shard.rows();
   }
 
   /** Rows at the end, at most; empty if the source does not know. */
@@ -239,10 +282,11 @@ public final class ShardWriter implements AutoCloseable {
     return index;
   }
 
-  /** Drops the rows that do not fill a shard yet, unless everything is written. */
+  /** Drops the rows since the last shard or {@link #flush}, unless everything is written. */
   @Override
   public void close() {
     reader.close();
     chunk.close();
+    lock.close();
   }
 }

@@ -149,6 +149,82 @@ class ShardWriterTest {
     }
   }
 
+  /** Rows of a shard that is not full are kept as well, wherever the writer is stopped. */
+  @Test
+  void aFlushedWriterLosesNoRowAndGoesOnToTheSameBytes() throws IOException {
+    for (Precision precision : Precision.values()) {
+      for (long shardBytes : new long[] {1024 + 7 * 28, 1 << 16}) {
+        Options options =
+            new Options(
+                precision, shardBytes, Long.MAX_VALUE, Long.MAX_VALUE, Map.of("model", "table"));
+        Path whole = folder.resolve("whole" + precision + shardBytes);
+        write(whole, model(), options);
+        Map<String, ByteBuffer> expected = bytes(whole);
+        Path dir = folder.resolve("flushed" + precision + shardBytes);
+        long rows = 0;
+        int parts = 0;
+        for (boolean more = true; more; ) {
+          try (ShardWriter writer = ShardWriter.open(dir, model(), options)) {
+            assertEquals(rows, writer.rows(), "none is lost");
+            more = writer.advance();
+            rows = writer.rows();
+            writer.flush();
+            writer.flush();
+            assertEquals(rows, writer.index().rows());
+            assertEquals(writer.index(), ShardIndex.read(dir));
+          }
+          if (more) {
+            parts += String.valueOf(ShardIndex.read(dir).shards()).contains(".part") ? 1 : 0;
+            assertReaderSays(dir, "complete: expected shards that are all written");
+            // What a kill may leave: the file before, and one that the index does not have yet.
+            Files.writeString(dir.resolve("shard-00000-0.part"), "old");
+            Files.writeString(dir.resolve(".shard-00000-9.part.1f.tmp"), "half");
+            Files.writeString(dir.resolve("shard-00000-99.part"), "new");
+          }
+        }
+        assertEquals(expected, bytes(dir));
+        assertTrue(parts > 0 || shardBytes < 1 << 16, "large shards were flushed half-full");
+      }
+    }
+  }
+
+  @Test
+  void aPartThatIsNotTheIndexsIsRefused() throws IOException {
+    Path dir = folder.resolve("shards");
+    Options large = new Options(Precision.FP32, 1 << 16, 1 << 20, Long.MAX_VALUE, Map.of());
+    try (ShardWriter writer = ShardWriter.open(dir, model(), large)) {
+      writer.advance();
+      writer.flush();
+    }
+    Path part = dir.resolve(ShardIndex.read(dir).shards().get(0).file());
+    write(folder.resolve("other"), model(), small(Precision.FP32));
+    Files.copy(
+        folder.resolve("other/shard-00000.safetensors"),
+        part,
+        java.nio.file.StandardCopyOption.REPLACE_EXISTING);
+    assertSays(dir, large, ": activations: expected F32 [");
+  }
+
+  @Test
+  void aFolderHasOneWriter() throws IOException {
+    Path dir = folder.resolve("shards");
+    try (ShardWriter writer = ShardWriter.open(dir, model(), small(Precision.FP32))) {
+      String said =
+          assertThrows(
+                  IOException.class,
+                  () -> ShardWriter.open(dir, model(), small(Precision.FP32)).close())
+              .getMessage();
+      assertTrue(said.contains("process " + ProcessHandle.current().pid()), said);
+      for (boolean more = true; more; ) {
+        more = writer.advance();
+      }
+    }
+    assertFalse(Files.exists(dir.resolve(".lock")));
+    // A folder that is refused is free again.
+    assertSays(dir, small(Precision.BF16), "precision");
+    assertSays(dir, small(Precision.BF16), "precision");
+  }
+
   @Test
   void trainingOnShardsIsTrainingOnTheSource() throws IOException, InterruptedException {
     ActivationSource live = ActivationSources.superposition(12, 8, 2, Magnitude.UNIFORM, 0, 100, 5);

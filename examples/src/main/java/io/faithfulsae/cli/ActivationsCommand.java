@@ -42,11 +42,13 @@ import picocli.CommandLine.Option;
     name = "activations",
     description = {
       "Writes a model's activations at a hook point.",
-      "With --data: of a text, as a folder of safetensors shards with an index, for 'train --activations'. Stopped, the same command goes on.",
+      "With --data: of a text, as a folder of safetensors shards with an index, for 'train"
+          + " --activations'. Stopped, the same command goes on; no row is lost by Ctrl-C.",
       "With --tokens: of given tokens, as one file: 'activations' [B, T, d] float32."
     })
-final class ActivationsCommand implements Callable<Integer> {
+final class ActivationsCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
   @Mixin TextReading reading;
@@ -90,11 +92,34 @@ final class ActivationsCommand implements Callable<Integer> {
     void run(int[][] batch, FloatBuffer into);
   }
 
+  /**
+   * What was written of given tokens.
+   *
+   * @param out the file
+   * @param shape of its activations
+   */
+  record Written(String out, List<Integer> shape) {}
+
+  @Override
+  public List<Path> files() {
+    return data == null ? List.of(out) : List.of();
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
+
   @Override
   public Integer call() throws IOException {
     HookPoint point = common.fromOptions(() -> HookPoint.parse(hook));
     Path text = data;
     Path given = tokens;
+    if (text != null && overwriting.allowed) {
+      throw common.usage(
+          "expected --overwrite with --tokens, got it with --data; shards are gone on with: for"
+              + " others name another folder");
+    }
     if (text != null && given == null && !withLogits) {
       return writeShards(point, text);
     }
@@ -136,7 +161,8 @@ final class ActivationsCommand implements Callable<Integer> {
           index,
           String.format(
               Locale.ROOT,
-              "%,d rows of %d in %d shards, %s; left out: %,d by position, %,d by token, %,d by norm%n%s",
+              "%,d rows of %d in %d shards, %s; left out: %,d by position, %,d by token, %,d by"
+                  + " norm%n%s",
               index.rows(),
               index.dIn(),
               index.shards().size(),
@@ -172,8 +198,7 @@ final class ActivationsCommand implements Callable<Integer> {
       }
       Safetensors.write(out, Map.of("model", model.name(), "hook", point.toString()), tensors);
       List<Integer> shape = List.of(sequences.length, sequences[0].length, model.dModel());
-      common.print(
-          Map.of("out", out.toString(), "shape", shape), "activations " + shape + "\n" + out);
+      common.print(new Written(out.toString(), shape), "activations " + shape + "\n" + out);
     }
     return 0;
   }

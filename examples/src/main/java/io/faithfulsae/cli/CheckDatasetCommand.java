@@ -25,11 +25,13 @@ import picocli.CommandLine.Option;
 @Command(
     name = "check-dataset",
     description =
-        "Counts a data set, measures how varied it is, and compares its first tokens with the model's own distribution after BOS.")
-final class CheckDatasetCommand implements Callable<Integer> {
+        "Counts a data set, measures how varied it is, and compares its first tokens with the"
+            + " model's own distribution after BOS.")
+final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
   private static final int[] COVERED = {1, 2, 3};
 
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
   @Mixin ModelOptions models;
 
   @Option(
@@ -79,6 +81,16 @@ final class CheckDatasetCommand implements Callable<Integer> {
       DataSetStatistics statistics,
       FirstTokens firstTokens,
       List<Double> coverage) {}
+
+  @Override
+  public List<Path> files() {
+    return List.of(out, OutputGuard.beside(out, ".json", ".png"));
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
 
   @Override
   public Integer call() throws IOException {

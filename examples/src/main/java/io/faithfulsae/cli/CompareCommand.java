@@ -20,9 +20,11 @@ import picocli.CommandLine.Parameters;
 @Command(
     name = "compare",
     description =
-        "Compares the data sets of finished runs over models and tasks: averages, differences, wins, paired tests.")
-final class CompareCommand implements Callable<Integer> {
+        "Compares the data sets of finished runs over models and tasks: averages, differences,"
+            + " wins, paired tests.")
+final class CompareCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
 
   @Parameters(
       paramLabel = "FILE",
@@ -35,7 +37,8 @@ final class CompareCommand implements Callable<Integer> {
       paramLabel = "NAME",
       split = ",",
       description =
-          "Data sets to compare, in this order; faithful-MODEL counts as faithful. Default: those that more than half of the models have.")
+          "Data sets to compare, in this order; faithful-MODEL counts as faithful. Default: those"
+              + " that more than half of the models have.")
   List<String> dataSets = List.of();
 
   @Option(
@@ -43,7 +46,8 @@ final class CompareCommand implements Callable<Integer> {
       paramLabel = "NAME",
       split = ",",
       description =
-          "Measures to compare. Default: sae_acc and sae_f1, or avg_fake_feature_ratio, whichever there is.")
+          "Measures to compare. Default: sae_acc and sae_f1, or avg_fake_feature_ratio, whichever"
+              + " there is.")
   List<String> measures = List.of();
 
   @Option(
@@ -66,6 +70,16 @@ final class CompareCommand implements Callable<Integer> {
       required = true,
       description = "File to write; a picture goes beside it, as FILE.png.")
   Path out;
+
+  @Override
+  public List<Path> files() {
+    return List.of(out, OutputGuard.beside(out, ".json", ".png"));
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
 
   @Override
   public Integer call() throws IOException {

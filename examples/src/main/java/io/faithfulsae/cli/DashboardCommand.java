@@ -38,14 +38,16 @@ import picocli.CommandLine.Option;
 @Command(
     name = "dashboard",
     description =
-        "Shows latents on one page: where they fire most, how often and how strongly, which others are like them, which tokens they speak for.")
-final class DashboardCommand implements Callable<Integer> {
+        "Shows latents on one page: where they fire most, how often and how strongly, which others"
+            + " are like them, which tokens they speak for.")
+final class DashboardCommand implements Callable<Integer>, WritesFiles {
   private static final String KEY = "SAE_EXPLAINER_KEY";
   private static final int SNIPPET = 32;
   private static final int TOGETHER = 5;
   private static final double CORRELATED = 0.7;
 
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
   @Mixin SaeOnModel place;
 
   @Option(
@@ -94,7 +96,9 @@ final class DashboardCommand implements Callable<Integer> {
       names = "--explain-with",
       paramLabel = "URL",
       description =
-          "Ask a server that speaks OpenAI's chat protocol, such as http://localhost:8000/v1, to name each latent: its examples are sent there. A key is taken from the environment variable "
+          "Ask a server that speaks OpenAI's chat protocol, such as http://localhost:8000/v1, to"
+              + " name each latent: its examples are sent there. A key is taken from the"
+              + " environment variable "
               + KEY
               + ". Default: nobody is asked.")
   @Nullable URI explainWith;
@@ -117,21 +121,25 @@ final class DashboardCommand implements Callable<Integer> {
       paramLabel = "N",
       defaultValue = "0",
       description =
-          "Score each explanation by detection: the same server sees the phrase alone and says in which of N snippets with the latent and N without it fires. Default: nothing is scored.")
+          "Score each explanation by detection: the same server sees the phrase alone and says in"
+              + " which of N snippets with the latent and N without it fires. Default: nothing is"
+              + " scored.")
   int score;
 
   @Option(
       names = "--score-data",
       paramLabel = "FILE",
       description =
-          "Text to draw those snippets from, best another than the one that was explained. Default: that of --data.")
+          "Text to draw those snippets from, best another than the one that was explained. Default:"
+              + " that of --data.")
   @Nullable Path scoreData;
 
   @Option(
       names = "--second",
       paramLabel = "DIR",
       description =
-          "Another SAE of the same hook point: the latents in it that fire together with each one are shown.")
+          "Another SAE of the same hook point: the latents in it that fire together with each one"
+              + " are shown.")
   @Nullable Path second;
 
   @Option(
@@ -140,6 +148,16 @@ final class DashboardCommand implements Callable<Integer> {
       required = true,
       description = "Page to write; the same as JSON goes beside it, as FILE.json.")
   Path out;
+
+  @Override
+  public List<Path> files() {
+    return List.of(out, json());
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
 
   @Override
   public Integer call() throws IOException {
@@ -176,13 +194,14 @@ final class DashboardCommand implements Callable<Integer> {
               second == null ? null : nameOf(second),
               shown);
       AtomicFile.writeString(out, DashboardPage.render(dashboard));
-      String name = String.valueOf(out.getFileName()).replaceFirst("\\.html?$", "");
-      common.write(
-          out.resolveSibling(name + ".json"),
-          dashboard,
-          shown.size() + " latents on " + out.toAbsolutePath());
+      common.write(json(), dashboard, shown.size() + " latents on " + out.toAbsolutePath());
     }
     return 0;
+  }
+
+  private Path json() {
+    String name = String.valueOf(out.getFileName()).replaceFirst("\\.html?$", "");
+    return out.resolveSibling(name + ".json");
   }
 
   private static String nameOf(Path folder) {
@@ -271,6 +290,7 @@ final class DashboardCommand implements Callable<Integer> {
   private void across(SaeOnModel.Opened on, List<Shown> shown, List<Integer> chosen, Path folder)
       throws IOException {
     try (Sae other = Sae.load(folder, on.sae().backend())) {
+      on.requireSameModel(folder, other);
       LatentCorrelations found =
           Metrics.latentCorrelations(
               on.sae(),

@@ -31,10 +31,12 @@ import picocli.CommandLine.Option;
       "Writes 'indices' [N, k] int32 and 'values' [N, k] (by value, then index) and"
           + " 'reconstruction' [N, d]."
     })
-final class EncodeCommand implements Callable<Integer> {
+final class EncodeCommand implements Callable<Integer>, WritesFiles {
   private static final String INPUT = "activations";
 
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
+  @Mixin ModelMatch match;
 
   @Option(
       names = "--sae",
@@ -67,11 +69,31 @@ final class EncodeCommand implements Callable<Integer> {
       description = "Rows at a time (default: ${DEFAULT-VALUE}).")
   int batch;
 
+  /**
+   * What was written.
+   *
+   * @param out the file
+   * @param rows encoded
+   * @param k active latents of each
+   */
+  record Encoded(String out, long rows, int k) {}
+
+  @Override
+  public List<Path> files() {
+    return List.of(out);
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
+
   @Override
   public Integer call() throws IOException {
     try (Backend backend = Backends.best();
         Sae loaded = Sae.load(sae, backend);
         Safetensors input = Safetensors.open(activations)) {
+      match.require(sae, loaded.metadata(), input.metadata());
       SaeConfig config = loaded.config();
       long rows = rows(input, config.dIn());
       int capacity = (int) Math.max(1, Math.min(batch, rows));
@@ -125,7 +147,7 @@ final class EncodeCommand implements Callable<Integer> {
         Safetensors.write(out, Map.of("sae", sae.toString()), tensors);
       }
       common.print(
-          Map.of("out", out.toString(), "rows", rows, "k", config.k()),
+          new Encoded(out.toString(), rows, config.k()),
           rows + " rows, k = " + config.k() + "\n" + out);
     }
     return 0;

@@ -25,9 +25,11 @@ import picocli.CommandLine.Option;
 @Command(
     name = "evaluate",
     description =
-        "Measures an SAE's reconstruction, L0, density, dead latents and its cost in cross entropy on a text.")
-final class EvaluateCommand implements Callable<Integer> {
+        "Measures an SAE's reconstruction, L0, density, dead latents and its cost in cross entropy"
+            + " on a text.")
+final class EvaluateCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
   @Mixin SaeOnModel place;
 
   @Option(
@@ -56,7 +58,8 @@ final class EvaluateCommand implements Callable<Integer> {
       paramLabel = "N",
       split = ",",
       description =
-          "Evaluate it with these k as well, such as 4,8,16,32, and write the curve. Default: with its own alone.")
+          "Evaluate it with these k as well, such as 4,8,16,32, and write the curve. Default: with"
+              + " its own alone.")
   List<Integer> ks = List.of();
 
   @Option(
@@ -64,7 +67,8 @@ final class EvaluateCommand implements Callable<Integer> {
       paramLabel = "N",
       defaultValue = "0",
       description =
-          "Random tokens for the Fake Feature Ratio with each --k; 0: it is not counted (default: ${DEFAULT-VALUE}).")
+          "Random tokens for the Fake Feature Ratio with each --k; 0: it is not counted (default:"
+              + " ${DEFAULT-VALUE}).")
   long fakeTokens;
 
   @Option(
@@ -72,7 +76,8 @@ final class EvaluateCommand implements Callable<Integer> {
       paramLabel = "N",
       split = ",",
       description =
-          "Evaluate it with its N best, and with its N worst latents alone as well, for each N such as 10,100,1000.")
+          "Evaluate it with its N best, and with its N worst latents alone as well, for each N such"
+              + " as 10,100,1000.")
   List<Integer> subsets = List.of();
 
   @Option(
@@ -80,7 +85,9 @@ final class EvaluateCommand implements Callable<Integer> {
       paramLabel = "NAME",
       defaultValue = "ATTRIBUTION",
       description =
-          "What latents are ranked by for --subsets: FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION, what the squared error would grow by without the latent (default: ${DEFAULT-VALUE}).")
+          "What latents are ranked by for --subsets: FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION,"
+              + " what the squared error would grow by without the latent (default:"
+              + " ${DEFAULT-VALUE}).")
   Criterion rankBy = Criterion.ATTRIBUTION;
 
   @Option(
@@ -96,6 +103,16 @@ final class EvaluateCommand implements Callable<Integer> {
       required = true,
       description = "File to write.")
   Path out;
+
+  @Override
+  public List<Path> files() {
+    return List.of(out);
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
 
   @Override
   public Integer call() throws IOException {
@@ -116,7 +133,8 @@ final class EvaluateCommand implements Callable<Integer> {
           new Evaluated(reconstruction, crossEntropy, curve, parts),
           String.format(
               Locale.ROOT,
-              "explained variance %.4f (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats, loss recovered %.4f",
+              "explained variance %.4f (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE"
+                  + " difference %.4f nats, loss recovered %.4f",
               reconstruction.explainedVariance(),
               reconstruction.scalarExplainedVariance(),
               reconstruction.l2(),
@@ -170,7 +188,8 @@ final class EvaluateCommand implements Callable<Integer> {
                     subsets, on.filter(), place.models.batchSequences, rows, ceTokens));
     if (rankBy == Criterion.PROBE_WEIGHT) {
       throw common.usage(
-          "expected FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION for --rank-by, got PROBE_WEIGHT; mend: probe weights need a task, see Metrics.probeWeights");
+          "expected FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION for --rank-by, got PROBE_WEIGHT;"
+              + " mend: probe weights need a task, see Metrics.probeWeights");
     }
     Path other = rankingData;
     LatentStatistics statistics =

@@ -21,8 +21,9 @@ import picocli.CommandLine.Option;
     description =
         "Counts the latents that fire on uniformly random tokens: the Fake Feature Ratio with its"
             + " bootstrap interval.")
-final class FakeFeaturesCommand implements Callable<Integer> {
+final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
   @Mixin SaeOnModel place;
 
   @Option(
@@ -77,6 +78,16 @@ final class FakeFeaturesCommand implements Callable<Integer> {
   Path out;
 
   @Override
+  public List<Path> files() {
+    return List.of(out);
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
+
+  @Override
   public Integer call() throws IOException {
     try (SaeOnModel.Opened on = place.open()) {
       FakeFeatures.Options.Builder options =
@@ -118,6 +129,7 @@ final class FakeFeaturesCommand implements Callable<Integer> {
       SaeOnModel.Opened on, FakeFeatures fake, Path otherFolder, FakeFeatures.Options counted)
       throws IOException {
     try (Sae other = Sae.load(otherFolder, on.sae().backend())) {
+      on.requireSameModel(otherFolder, other);
       FakeFeatures ofOther = Metrics.fakeFeatures(other, on.model(), on.hook(), counted);
       FakeFeaturePair pair = FakeFeaturePair.of(on.sae(), place.sae, fake, otherFolder, ofOther);
       common.write(

@@ -11,6 +11,7 @@ import io.faithfulsae.metrics.SharedFeatures.Neurons;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
@@ -22,9 +23,11 @@ import picocli.CommandLine.Option;
 @Command(
     name = "match",
     description =
-        "Compares the features of two SAEs: the Shared Feature Ratio, top-1 and matched one to one.")
-final class MatchCommand implements Callable<Integer> {
+        "Compares the features of two SAEs: the Shared Feature Ratio, top-1 and matched one to"
+            + " one.")
+final class MatchCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
 
   @Option(names = "--a", paramLabel = "DIR", required = true, description = "SAE folder.")
   Path a;
@@ -42,7 +45,8 @@ final class MatchCommand implements Callable<Integer> {
   @Option(
       names = "--strict",
       description =
-          "Also match by encoder and decoder together, and compare neurons where both SAEs have one shape; takes as long again.")
+          "Also match by encoder and decoder together, and compare neurons where both SAEs have one"
+              + " shape; takes as long again.")
   boolean strict;
 
   @Option(
@@ -67,6 +71,16 @@ final class MatchCommand implements Callable<Integer> {
       @Nullable Agreement agreement,
       @Nullable Neurons decoderNeurons,
       @Nullable Neurons encoderNeurons) {}
+
+  @Override
+  public List<Path> files() {
+    return List.of(out);
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
 
   @Override
   public Integer call() throws IOException {
@@ -96,7 +110,8 @@ final class MatchCommand implements Callable<Integer> {
                   ? ""
                   : String.format(
                       Locale.ROOT,
-                      "%nby encoder and decoder together: matchings agree on %.4f, shared by both %.4f",
+                      "%nby encoder and decoder together: matchings agree on %.4f, shared by both"
+                          + " %.4f",
                       agreement.agreeing(),
                       agreement.sharedByBoth())));
     }

@@ -39,12 +39,14 @@ import picocli.CommandLine.Option;
     description =
         "Fits linear classifiers for text tasks on a model's activations, on SAEs' latents and on"
             + " their reconstructions; SAEs of one data set are seeds and are averaged.")
-final class ProbeCommand implements Callable<Integer> {
+final class ProbeCommand implements Callable<Integer>, WritesFiles {
   private static final int DEFAULT_CONTEXT = 128;
 
   @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
+  @Mixin ModelMatch match;
 
   @Option(
       names = "--sae",
@@ -120,6 +122,19 @@ final class ProbeCommand implements Callable<Integer> {
   Path out;
 
   @Override
+  public List<Path> files() {
+    return List.of(
+        out,
+        OutputGuard.beside(out, ".json", ".details.json"),
+        OutputGuard.beside(out, ".json", ".png"));
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
+
+  @Override
   public Integer call() throws IOException {
     TaskFile files = taskFile();
     List<String> names = chosen.isEmpty() ? files.present() : chosen;
@@ -137,6 +152,9 @@ final class ProbeCommand implements Callable<Integer> {
       Path folder = models.folder();
       OnnxModel model = resources.add(models.open(folder));
       Tokenizer tokenizer = resources.add(Tokenizer.open(folder));
+      for (int i = 0; i < opened.size(); i++) {
+        match.require(saes.get(i), opened.get(i).metadata(), model, folder, models.dir != null);
+      }
       Map<String, String> first = opened.get(0).metadata();
       int wanted =
           context == null
@@ -230,13 +248,12 @@ final class ProbeCommand implements Callable<Integer> {
               RunFields.of(opened.get(group.get(0)), group.stream().map(saes::get).toList()),
               group.stream().map(bySae::get).toList()));
     }
-    String name = String.valueOf(out.getFileName()).replaceFirst("\\.json$", "");
     Map<String, List<Probing>> details = new LinkedHashMap<>();
     for (int i = 0; i < opened.size(); i++) {
       details.put(saes.get(i).toString(), bySae.get(i));
     }
-    AtomicFile.writeString(out.resolveSibling(name + ".details.json"), Json.pretty(details));
-    ProbingPlot.write(runs, out.resolveSibling(name + ".png"));
+    AtomicFile.writeString(OutputGuard.beside(out, ".json", ".details.json"), Json.pretty(details));
+    ProbingPlot.write(runs, OutputGuard.beside(out, ".json", ".png"));
     common.write(out, ResultFile.signed(runs), table(runs));
   }
 

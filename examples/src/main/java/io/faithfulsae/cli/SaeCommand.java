@@ -5,9 +5,13 @@ import io.faithfulsae.console.StoppedException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.ParseResult;
+import picocli.CommandLine.UnmatchedArgumentException;
 
 /** The command {@code sae}. */
 @Command(
@@ -62,15 +66,21 @@ public final class SaeCommand {
 
   /** Runs the command in this process and returns its exit code. */
   static int run(PrintWriter out, PrintWriter err, String... args) {
+    return line(out, err).execute(args);
+  }
+
+  /** The command with all its subcommands. */
+  static CommandLine line(PrintWriter out, PrintWriter err) {
     CommandLine line = new CommandLine(new SaeCommand());
     line.setOut(out);
     line.setErr(err);
     line.setCaseInsensitiveEnumValuesAllowed(true);
     line.registerConverter(double.class, SaeCommand::finite);
     line.registerConverter(Double.class, SaeCommand::finite);
+    line.setExecutionStrategy(OutputGuard::execute);
     line.setParameterExceptionHandler(SaeCommand::usageError);
     line.setExecutionExceptionHandler(SaeCommand::failure);
-    return line.execute(args);
+    return line;
   }
 
   /** NaN passes every comparison that would refuse it, and infinity most. */
@@ -91,9 +101,29 @@ public final class SaeCommand {
   private static int usageError(CommandLine.ParameterException e, String[] args) {
     CommandLine line = e.getCommandLine();
     String name = line.getCommandSpec().qualifiedName();
-    line.getErr().println(name + ": " + e.getMessage());
+    // An option that is misspelt is missing, too; what was written comes first.
+    UnmatchedArgumentException unknown = unknown(e, line, args);
+    line.getErr().println(name + ": " + (unknown == null ? e : unknown).getMessage());
+    if (unknown != null) {
+      UnmatchedArgumentException.printSuggestions(unknown, line.getErr());
+    }
     line.getErr().println("Try '" + name + " --help'.");
     return line.getCommandSpec().exitCodeOnInvalidInput();
+  }
+
+  private static @Nullable UnmatchedArgumentException unknown(
+      CommandLine.ParameterException e, CommandLine line, String[] args) {
+    if (e instanceof UnmatchedArgumentException unmatched) {
+      return unmatched;
+    }
+    List<String> unknown =
+        Arrays.stream(args)
+            .filter(arg -> arg.matches("--?[A-Za-z].*"))
+            .filter(arg -> !line.getCommandSpec().optionsMap().containsKey(arg.split("=", 2)[0]))
+            .toList();
+    return e instanceof CommandLine.MissingParameterException && !unknown.isEmpty()
+        ? new UnmatchedArgumentException(line, unknown)
+        : null;
   }
 
   private static int failure(Exception e, CommandLine line, ParseResult parsed) {

@@ -25,6 +25,7 @@ final class SaeOnModel {
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
   @Mixin TextReading reading;
+  @Mixin ModelMatch match;
 
   @Option(
       names = "--sae",
@@ -55,11 +56,27 @@ final class SaeOnModel {
       HookPoint point = hookOf(loaded);
       ActivationFilter filter = filters.forEvaluation(loaded.metadata());
       OnnxModel model = opening.add(models.open(folder));
+      ModelCheck check =
+          (of, other) -> match.require(of, other.metadata(), model, folder, models.dir != null);
+      check.require(sae, loaded);
       Tokenizer tokenizer = opening.add(Tokenizer.open(folder));
       int length = contextOf(loaded, model.contextLength());
       return new Opened(
-          loaded, model, tokenizer, point, length, filter, reading.options(), opening.keep());
+          loaded,
+          model,
+          tokenizer,
+          point,
+          length,
+          filter,
+          reading.options(),
+          check,
+          opening.keep());
     }
+  }
+
+  /** Whether an SAE belongs to the model. */
+  private interface ModelCheck {
+    void require(Path folder, Sae of) throws IOException;
   }
 
   private HookPoint hookOf(Sae loaded) {
@@ -87,6 +104,7 @@ final class SaeOnModel {
    * @param context tokens a sequence
    * @param filter what was left out of training, where no option says otherwise
    * @param reading how text is read
+   * @param check whether another SAE belongs to the model
    */
   record Opened(
       Sae sae,
@@ -96,8 +114,14 @@ final class SaeOnModel {
       int context,
       ActivationFilter filter,
       TextOptions reading,
+      ModelCheck check,
       Closing resources)
       implements AutoCloseable {
+    /** Refuses another SAE that was trained on another model. */
+    void requireSameModel(Path folder, Sae other) throws IOException {
+      check.require(folder, other);
+    }
+
     /** Sequences of a text, as long as those of training. */
     TokenSource text(Path file) throws IOException {
       return TokenSources.ofFile(file, reading, tokenizer, context);

@@ -13,6 +13,7 @@ import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.ModelHash;
 import io.faithfulsae.study.TrainedOn;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
@@ -22,6 +23,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
@@ -32,7 +34,8 @@ import picocli.CommandLine.Option;
 @Command(
     name = "train",
     description = {
-      "Trains a TopK SAE on a model's activations (--model, --hook, --data) or on stored ones (--activations).",
+      "Trains a TopK SAE on a model's activations (--model, --hook, --data) or on stored ones"
+          + " (--activations).",
       "Ctrl-C keeps a checkpoint; --resume goes on to the same weights, bit for bit."
     })
 final class TrainCommand implements Callable<Integer> {
@@ -40,6 +43,7 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
   @Mixin TextReading reading;
+  @Mixin Overwriting overwriting;
 
   @Option(
       names = "--hook",
@@ -65,7 +69,8 @@ final class TrainCommand implements Callable<Integer> {
       names = "--activations",
       paramLabel = "DIR",
       description =
-          "Folder of shards that 'activations' wrote, or of any *.safetensors with 'activations' [n, d], in place of model, hook and data.")
+          "Folder of shards that 'activations' wrote, or of any *.safetensors with 'activations'"
+              + " [n, d], in place of model, hook and data.")
   @Nullable Path activations;
 
   @Option(names = "--d-sae", paramLabel = "N", required = true, description = "Latents.")
@@ -100,7 +105,8 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "N",
       defaultValue = "1",
       description =
-          "Equal parts in which a batch is computed before its one update, for batches too large at once (default: ${DEFAULT-VALUE}).")
+          "Equal parts in which a batch is computed before its one update, for batches too large at"
+              + " once (default: ${DEFAULT-VALUE}).")
   int accumulate;
 
   @Option(
@@ -156,15 +162,39 @@ final class TrainCommand implements Callable<Integer> {
       description = "Go on from the checkpoint in --out; without one, start.")
   boolean resume;
 
+  /**
+   * How a training ended.
+   *
+   * @param out folder of the SAE
+   * @param steps done in all
+   * @param tokens rows trained on
+   * @param epochs complete passes over the source
+   * @param counts what the source kept and left out on the way
+   * @param last the last step; null if none was done since the run was resumed
+   */
+  record Trained(
+      String out,
+      TrainingResult.Reason reason,
+      long steps,
+      long tokens,
+      long epochs,
+      ActivationFilter.Counts counts,
+      @Nullable LastStep last) {}
+
+  /** What the last step saw. */
+  record LastStep(double loss, double fvu, double l0, long dead, double tokensPerSecond) {}
+
   @Override
   public Integer call() throws IOException {
     TrainingConfig training = common.fromOptions(this::training);
     common.fromOptions(() -> SaeConfig.topK(1, dSae, k));
+    requireNoFinishedSae();
     Path stored = activations;
     if (stored != null) {
       if (hook != null || data != null) {
         throw common.usage(
-            "expected --activations, or --model, --hook and --data, got both; mend: leave out one of them");
+            "expected --activations, or --model, --hook and --data, got both; mend: leave out one"
+                + " of them");
       }
       // Shards that 'activations' wrote know their model, hook and text, as training on these does.
       Map<String, String> metadata =
@@ -177,7 +207,8 @@ final class TrainCommand implements Callable<Integer> {
     Path text = data;
     if (name == null || text == null) {
       throw common.usage(
-          "expected --hook and --data (with --model), or --activations; mend: say what to train on");
+          "expected --hook and --data (with --model), or --activations; mend: say what to train"
+              + " on");
     }
     HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
     Path folder = models.folder();
@@ -187,10 +218,12 @@ final class TrainCommand implements Callable<Integer> {
       TokenSource sequences = TokenSources.ofFile(text, reading.options(), tokenizer, length);
       ActivationFilter filter = filters.forTraining(model, point, sequences, models.batchSequences);
       TrainedOn rows = new TrainedOn(model.name(), point, text.toString(), length, filter);
+      Map<String, String> metadata = new TreeMap<>(rows.metadata());
+      metadata.put(ModelMatch.HASH, ModelHash.of(folder));
       return train(
           training,
           ActivationSources.ofModel(model, point, sequences, filter, models.batchSequences),
-          rows.metadata());
+          metadata);
     }
   }
 
@@ -198,6 +231,7 @@ final class TrainCommand implements Callable<Integer> {
       throws IOException {
     SaeConfig shape = SaeConfig.topK(source.dIn(), dSae, k).withNormalization(normalization);
     try (Backend backend = Backends.best()) {
+      requireNoFinishedSae(); // one may have come while the model was opened
       SaeTrainer trainer = SaeTrainer.of(shape, training, backend).withMetadata(metadata);
       TrainingResult result =
           TrainingSession.run("train", List.of(trainer), source, List.of(out), resume).get(0);
@@ -215,9 +249,35 @@ final class TrainCommand implements Callable<Integer> {
                           now.dead()))
               .orElse("");
       common.print(
-          result, "%d steps, %d rows%s%n%s".formatted(result.steps(), result.tokens(), last, out));
+          trained(result),
+          "%d steps, %d rows%s%n%s".formatted(result.steps(), result.tokens(), last, out));
     }
     return 0;
+  }
+
+  /** An SAE in the folder is the end of a run to resume, or nothing that may go without a word. */
+  private void requireNoFinishedSae() throws IOException {
+    boolean goesOn = resume && TrainingSession.isBegun(List.of(out));
+    if (!overwriting.allowed && !goesOn) {
+      OutputGuard.requireNone(out.resolve("cfg.json"));
+    }
+  }
+
+  private Trained trained(TrainingResult result) {
+    return new Trained(
+        out.toString(),
+        result.reason(),
+        result.steps(),
+        result.tokens(),
+        result.epochs(),
+        result.counts(),
+        result
+            .last()
+            .map(
+                last ->
+                    new LastStep(
+                        last.loss(), last.fvu(), last.l0(), last.dead(), last.tokensPerSecond()))
+            .orElse(null));
   }
 
   private TrainingConfig training() {

@@ -7,8 +7,11 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** Writes shards with progress, and keeps the whole ones when the user stops it. */
+/** Writes shards with progress, and keeps all rows when the user stops it. */
 public final class ShardSession {
+  /** Rows that a killed process loses were made within so long a time. */
+  private static final long FLUSH_NANOS = 60_000_000_000L;
+
   private ShardSession() {}
 
   /**
@@ -25,12 +28,22 @@ public final class ShardSession {
     try (ShardWriter writer = ShardWriter.open(dir, source, options);
         Progress progress =
             Progress.start(name, "rows", writer.rows(), writer.rowsAtMost().orElse(-1))) {
+      long saved = System.nanoTime();
+      ShardIndex onDisk = writer.index();
       while (writer.advance()) {
         progress.at(writer.rows(), writer.index().shards().size() + " shards");
         if (stopped.get()) {
+          writer.flush();
           throw new StoppedException(
               "stopped after %d rows in %d shards; the same command goes on from there"
                   .formatted(writer.index().rows(), writer.index().shards().size()));
+        }
+        if (System.nanoTime() - saved > FLUSH_NANOS) {
+          writer.flush();
+        }
+        if (writer.index() != onDisk) {
+          onDisk = writer.index();
+          saved = System.nanoTime();
         }
       }
       progress.at(writer.rows());

@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.OutputLock;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.Plots.Plot;
 import java.io.IOException;
@@ -31,8 +32,19 @@ public final class Study {
    *
    * @param out made if need be
    * @param log hears the name of each step that is done
+   * @throws IOException if a study is running in that folder; the message says which process
    */
   public static Outcome run(StudyFile study, Path out, Backend backend, Consumer<String> log)
+      throws IOException {
+    OutputLock lock = OutputLock.ofFolder(out);
+    try {
+      return runAlone(study, out, backend, log);
+    } finally {
+      lock.close();
+    }
+  }
+
+  private static Outcome runAlone(StudyFile study, Path out, Backend backend, Consumer<String> log)
       throws IOException {
     StudyPlan plan = plan(study, out, backend);
     log.accept(plan.table());

@@ -320,10 +320,10 @@ public record StudyConfig(
     for (DataSet set : dataSets) {
       String at = "dataSets." + set.name();
       require(
-          set.name().matches("[A-Za-z0-9_-]+"),
+          set.name() != null && set.name().matches("[A-Za-z0-9_-]+"),
           at,
           "a name of letters, digits, - and _",
-          set.name());
+          String.valueOf(set.name()));
       long given = Stream.of(set.generate(), set.file(), set.from()).filter(x -> x != null).count();
       require(given == 1, at, "one of generate, file and from", set);
     }

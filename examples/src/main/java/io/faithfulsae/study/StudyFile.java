@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
+import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import io.faithfulsae.SaeFormatException;
@@ -27,6 +28,8 @@ import java.util.stream.Collectors;
  */
 public record StudyFile(Map<String, StudyConfig> models) {
   private static final String MODELS = "models";
+  private static final String DATA_SETS = "dataSets";
+  private static final String GENERATE = "generate";
   private static final Pattern NOT_FINITE =
       Pattern.compile("[-+]?(\\.?nan|\\.?inf(inity)?)", Pattern.CASE_INSENSITIVE);
   private static final YAMLMapper YAML =
@@ -124,7 +127,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
     return new StudyFile(Map.of(nameOf(changed), changed));
   }
 
-  private static StudyFile parse(ObjectNode tree) throws JsonProcessingException {
+  private static StudyFile parse(ObjectNode tree) throws IOException {
     JsonNode named = tree.remove(MODELS);
     Map<String, StudyConfig> models = new LinkedHashMap<>();
     if (named instanceof ObjectNode several && !several.isEmpty()) {
@@ -133,13 +136,28 @@ public record StudyFile(Map<String, StudyConfig> models) {
         if (each.getValue() instanceof ObjectNode changes) {
           merge(own, changes);
         }
-        models.put(each.getKey(), YAML.treeToValue(own, StudyConfig.class));
+        models.put(each.getKey(), config(own));
       }
     } else {
-      StudyConfig one = YAML.treeToValue(tree, StudyConfig.class);
+      StudyConfig one = config(tree);
       models.put(nameOf(one), one);
     }
     return new StudyFile(models);
+  }
+
+  /**
+   * Lists are replaced whole, so what a data set leaves out of {@code generate} is filled in here.
+   */
+  private static StudyConfig config(ObjectNode tree) throws IOException {
+    JsonNode defaults = defaultTree().path(DATA_SETS).path(0).path(GENERATE);
+    for (JsonNode set : tree.path(DATA_SETS)) {
+      if (set instanceof ObjectNode own && own.get(GENERATE) instanceof ObjectNode given) {
+        ObjectNode whole = defaults.deepCopy();
+        merge(whole, given);
+        own.set(GENERATE, whole);
+      }
+    }
+    return YAML.treeToValue(tree, StudyConfig.class);
   }
 
   /** The folder's name, as far as it can name a folder of ours. */
@@ -167,8 +185,11 @@ public record StudyFile(Map<String, StudyConfig> models) {
   private static void merge(ObjectNode into, ObjectNode changes) {
     for (Map.Entry<String, JsonNode> change : changes.properties()) {
       if (into.get(change.getKey()) instanceof ObjectNode deeper
-          && change.getValue() instanceof ObjectNode part) {
-        merge(deeper, part);
+          && (change.getValue() instanceof ObjectNode || change.getValue().isNull())) {
+        // A section whose settings are all commented out is null in YAML: it changes nothing.
+        if (change.getValue() instanceof ObjectNode part) {
+          merge(deeper, part);
+        }
       } else {
         into.set(change.getKey(), change.getValue());
       }
@@ -185,6 +206,10 @@ public record StudyFile(Map<String, StudyConfig> models) {
               .map(String::valueOf)
               .collect(Collectors.joining(", "));
       return "expected one of " + names + ", got " + wrong.getValue();
+    }
+    if (e instanceof MismatchedInputException missing
+        && String.valueOf(missing.getOriginalMessage()).startsWith("Cannot map `null`")) {
+      return "expected a value, got null; write one, or leave the setting out";
     }
     return e.getOriginalMessage();
   }

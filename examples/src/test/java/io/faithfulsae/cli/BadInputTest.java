@@ -186,6 +186,24 @@ final class BadInputTest {
   }
 
   @Test
+  void aMisspeltWordIsAnsweredWithWhatIsMeant() {
+    assertFailed(sae("trian", "--out", dir), 2, "'trian'", "Did you mean: sae train?");
+    // The required option is missing, too, but that is not what went wrong.
+    Ran misspelt = sae("train", "--d-sea", 64, "--k", 4, "--tokens", 100, "--out", dir);
+    assertFailed(misspelt, 2, "Unknown option: '--d-sea'", "Possible solutions: --d-sae");
+    assertFailed(sae("train", "--d-sea=64"), 2, "'--d-sea=64'", "Possible solutions: --d-sae");
+    assertFailed(
+        sae("train", "--d-sae", 8, "--k", 2, "--tokens", 9, "--out", dir, "--lrr", 1),
+        2,
+        "--lrr",
+        "Possible solutions: --lr");
+    assertFailed(sae("--verison"), 2, "Possible solutions: --version");
+    Ran missing = sae("train", "--out", dir, "--lr", "-1");
+    assertFailed(missing, 2, "Missing required options", "--d-sae");
+    assertFalse(missing.err().contains("Unknown"), "a negative number is no option");
+  }
+
+  @Test
   void debugShowsTheStackTrace() {
     Ran ran =
         sae(

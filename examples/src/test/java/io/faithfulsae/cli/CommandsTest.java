@@ -129,7 +129,9 @@ final class CommandsTest {
     sae("match", "--a", a, "--b", a, "--threshold", 0.99, "--out", out).ok();
     assertEquals(1.0, json(out).path("decoder").path("matched").asDouble());
     JsonNode printed =
-        sae("match", "--json", "--a", a, "--b", b, "--threshold", 0.99, "--out", out).ok().json();
+        sae("match", "--json", "--a", a, "--b", b, "--threshold", 0.99, "--out", out, "--overwrite")
+            .ok()
+            .json();
     assertTrue(printed.path("decoder").path("matched").asDouble() < 1);
     assertEquals(json(out), printed);
   }
@@ -248,7 +250,7 @@ final class CommandsTest {
     assertTrue(Files.size(dir.resolve("check.png")) > 1_000);
 
     Path foreign = Files.writeString(dir.resolve("foreign.txt"), "Qqq zzz.<|endoftext|>Xx xx.");
-    sae("check-dataset", "--data", foreign, "--out", out).ok();
+    sae("check-dataset", "--data", foreign, "--out", out, "--overwrite").ok();
     double ofForeign = json(out).path("firstTokens").path("jensenShannon").asDouble();
     double ofOwn = checked.path("firstTokens").path("jensenShannon").asDouble();
     assertTrue(ofOwn < ofForeign, ofOwn + " of its own text, " + ofForeign + " of foreign");

@@ -109,6 +109,32 @@ final class ShardsCommandTest {
     assertEquals(expected, bytes(out));
   }
 
+  /** One shard holds all of the text, so that none is full when the writer is stopped. */
+  @Test
+  void ctrlCKeepsTheRowsOfAShardThatIsNotFull() throws IOException, InterruptedException {
+    Path whole = dir.resolve("whole");
+    sae(activations(whole, "fp32", "--shard-bytes", "256M")).ok();
+    Path out = dir.resolve("stopped");
+    long rows = 0;
+    for (int stop = 0; stop < 2; stop++) {
+      Process process = start(activations(out, "fp32", "--shard-bytes", "256M"));
+      while (!Files.exists(out.resolve(".lock")) && process.isAlive()) {
+        Thread.sleep(2);
+      }
+      new ProcessBuilder("kill", "-INT", String.valueOf(process.pid())).start().waitFor();
+      assertTrue(process.waitFor(60, TimeUnit.SECONDS));
+      String said = Files.readString(dir.resolve("log.txt"));
+      assertEquals(130, process.exitValue(), said);
+      ShardIndex index = ShardIndex.read(out);
+      assertFalse(index.complete(), said);
+      assertTrue(index.rows() > rows, index.rows() + " rows after " + rows + said);
+      assertTrue(said.contains("stopped after " + index.rows() + " rows in 1 shards"), said);
+      rows = index.rows();
+    }
+    sae(activations(out, "fp32", "--shard-bytes", "256M")).ok();
+    assertEquals(bytes(whole), bytes(out));
+  }
+
   @Test
   void saysWhatIsWrongBeforeItStarts() {
     Tiny.Ran tooMuch = sae(activations(dir.resolve("a"), "fp32", "--max-bytes", "1M"));
@@ -138,13 +164,14 @@ final class ShardsCommandTest {
                 out,
                 "--dtype",
                 type,
-                "--shard-bytes",
-                "200K",
                 "--batch-sequences",
                 32,
                 "--threads",
                 1));
     arguments.addAll(Arrays.asList(more));
+    if (!arguments.contains("--shard-bytes")) {
+      arguments.addAll(List.of("--shard-bytes", "200K"));
+    }
     return arguments.toArray();
   }
 

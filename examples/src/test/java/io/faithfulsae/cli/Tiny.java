@@ -15,6 +15,7 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
+import picocli.CommandLine;
 
 /** Small inputs, and the command run in this process through its real entry. */
 final class Tiny {
@@ -38,6 +39,10 @@ final class Tiny {
     String[] words = List.of(args).stream().map(String::valueOf).toArray(String[]::new);
     int code = SaeCommand.run(new PrintWriter(out, true), new PrintWriter(err, true), words);
     return new Ran(code, out.toString(), err.toString());
+  }
+
+  static CommandLine line() {
+    return SaeCommand.line(new PrintWriter(System.out), new PrintWriter(System.err));
   }
 
   /** Random rows [n, dIn] as a shard. */

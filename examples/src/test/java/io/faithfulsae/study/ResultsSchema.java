@@ -3,6 +3,7 @@ package io.faithfulsae.study;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.github.victools.jsonschema.generator.CustomDefinition;
 import com.github.victools.jsonschema.generator.FieldScope;
 import com.github.victools.jsonschema.generator.Option;
 import com.github.victools.jsonschema.generator.OptionPreset;
@@ -14,14 +15,21 @@ import com.networknt.schema.JsonSchema;
 import com.networknt.schema.JsonSchemaFactory;
 import com.networknt.schema.SpecVersion;
 import com.networknt.schema.ValidationMessage;
+import java.lang.reflect.Type;
+import java.nio.file.Path;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/** The schema of {@code results.json}, made from the records that are written. */
-final class ResultsSchema {
+/** The schemas of {@code results.json} and of what commands print, made from the records. */
+public final class ResultsSchema {
   private ResultsSchema() {}
 
   static String generate() {
+    return generate(StudyResults.class);
+  }
+
+  /** The schema of a record, or of a generic type with its arguments. */
+  public static String generate(Type type, Type... arguments) {
     SchemaGeneratorConfigBuilder builder =
         new SchemaGeneratorConfigBuilder(SchemaVersion.DRAFT_2020_12, OptionPreset.PLAIN_JSON)
             .with(new JacksonModule())
@@ -34,12 +42,20 @@ final class ResultsSchema {
         .forTypesInGeneral()
         .withTypeAttributeOverride(
             (node, scope, context) -> {
-              Class<?> type = scope.getType().getErasedType();
-              if (type == double.class || type == Double.class) {
+              Class<?> erased = scope.getType().getErasedType();
+              if (erased == double.class || erased == Double.class) {
                 node.putArray("type").add("number").add("string");
               }
             });
-    JsonNode schema = new SchemaGenerator(builder.build()).generateSchema(StudyResults.class);
+    builder
+        .forTypesInGeneral()
+        .withCustomDefinitionProvider(
+            (resolved, context) ->
+                resolved.getErasedType() == Path.class
+                    ? new CustomDefinition(
+                        context.getGeneratorConfig().createObjectNode().put("type", "string"))
+                    : null);
+    JsonNode schema = new SchemaGenerator(builder.build()).generateSchema(type, arguments);
     return write(schema);
   }
 
@@ -59,7 +75,8 @@ final class ResultsSchema {
     }
   }
 
-  static Set<ValidationMessage> problems(JsonNode results, String schema) {
+  /** What in a JSON text is not as a schema says. */
+  public static Set<ValidationMessage> problems(JsonNode results, String schema) {
     JsonSchema checker =
         JsonSchemaFactory.getInstance(SpecVersion.VersionFlag.V202012).getSchema(schema);
     return checker.validate(results);

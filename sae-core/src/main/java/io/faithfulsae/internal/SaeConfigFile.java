@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -55,6 +56,7 @@ record SaeConfigFile(
           "sae_lens_training_version");
 
   static SaeConfigFile read(Path dir) throws IOException {
+    ForeignLayouts.refuse(dir);
     Path file = dir.resolve(SaeFolder.CONFIG_FILE);
     ObjectNode json = CheckedJson.parse(file, "fetch it again");
     String weightsChecksum = null;
@@ -94,12 +96,13 @@ record SaeConfigFile(
     ObjectNode node = json.putObject("metadata");
     node.put("sae_lens_version", LAYOUT_VERSION);
     node.putNull("sae_lens_training_version");
-    metadata.forEach(
-        (key, value) -> {
-          if (!key.equals("sae_lens_version")) {
-            node.set(key, toJson(value));
-          }
-        });
+    new TreeMap<>(metadata)
+        .forEach(
+            (key, value) -> {
+              if (!key.equals("sae_lens_version")) {
+                node.set(key, toJson(value));
+              }
+            });
     json.put(WEIGHTS_CHECKSUM, weightsChecksum);
     json.put(CheckedJson.FIELD, CheckedJson.of(json));
     AtomicFile.writeString(

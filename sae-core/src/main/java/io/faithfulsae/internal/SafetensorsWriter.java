@@ -15,6 +15,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 
 /** Writes safetensors byte for byte as the reference implementation does. */
 final class SafetensorsWriter {
@@ -60,7 +61,8 @@ final class SafetensorsWriter {
     ObjectNode root = JSON.createObjectNode();
     if (!metadata.isEmpty()) {
       ObjectNode node = root.putObject("__metadata__");
-      metadata.forEach(node::put);
+      // Whatever map the caller has: the order of Map.of differs between processes.
+      new TreeMap<>(metadata).forEach(node::put);
     }
     Set<String> names = new HashSet<>(Set.of("__metadata__"));
     long offset = 0;

@@ -1,6 +1,7 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.RowOrigins;
+import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.internal.Safetensors.DType;
 import io.faithfulsae.internal.Safetensors.Tensor;
@@ -92,6 +93,37 @@ public final class ShardBuffer {
       tokens.put(origins.token(i));
     }
     rows += count;
+  }
+
+  /**
+   * Takes the rows of a file that {@link #write} wrote, bit for bit, into an empty buffer.
+   *
+   * @param checksum of the file, as the index has it
+   * @throws SaeFormatException if it is damaged, or holds other rows than so many of this width
+   */
+  public void read(Path file, int count, String checksum) throws IOException {
+    Checksum.check(file, checksum, "the index");
+    try (Safetensors tensors = Safetensors.open(file)) {
+      List<Long> shape = List.of((long) count, (long) dIn);
+      Safetensors.Entry entry = tensors.entry(ACTIVATIONS);
+      if (!entry.shape().equals(shape) || entry.dtype() != type(precision) || count > capacity) {
+        throw new SaeFormatException(
+            file,
+            ACTIVATIONS,
+            "expected %s %s as the index has it, got %s %s; write the shards anew"
+                .formatted(type(precision), shape, entry.dtype(), entry.shape()));
+      }
+      tensors.readBytes(ACTIVATIONS, 0, activations.slice(0, count * dIn * precision.bytes()));
+      if (tensors.entries().containsKey(SEQUENCE)) {
+        tensors.readInts(SEQUENCE, 0, sequences.slice(0, count));
+        tensors.readInts(POSITION, 0, positions.slice(0, count));
+        tensors.readInts(TOKEN, 0, tokens.slice(0, count));
+        sequences.position(count);
+        positions.position(count);
+        tokens.position(count);
+      }
+      rows = count;
+    }
   }
 
   /**

@@ -27,6 +27,16 @@ public record ShardFolder(Path dir) {
     return String.format(Locale.ROOT, "shard-%05d.safetensors", number);
   }
 
+  /** The name of the file with the first rows of a shard; it is not one of the shards. */
+  public static String partName(int number, int rows) {
+    return String.format(Locale.ROOT, "shard-%05d-%d.part", number, rows);
+  }
+
+  /** Whether a shard is not full yet. */
+  public static boolean isPart(ShardIndex.Shard shard) {
+    return shard.file().endsWith(".part");
+  }
+
   /**
    * The index to go on with: the one in the folder if it is of the same source and options.
    *
@@ -95,8 +105,9 @@ public record ShardFolder(Path dir) {
 
   /** What a writer that was killed had not renamed, or not put into the index yet. */
   private static boolean isLeftOver(String name, List<String> shards) {
-    return name.matches("\\.(shard-\\d+\\.safetensors|index\\.json)\\.[0-9a-f]+\\.tmp")
-        || (name.matches("shard-\\d+\\.safetensors") && !shards.contains(name));
+    String shard = "shard-\\d+(\\.safetensors|-\\d+\\.part)";
+    return name.matches("\\.(" + shard + "|index\\.json)\\.[0-9a-f]+\\.tmp")
+        || (name.matches(shard) && !shards.contains(name));
   }
 
   private void requireSame(String field, @Nullable Object wanted, @Nullable Object found)

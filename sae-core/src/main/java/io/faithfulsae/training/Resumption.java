@@ -2,6 +2,7 @@ package io.faithfulsae.training;
 
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.OutputLock;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -20,6 +21,21 @@ final class Resumption {
 
   static List<TrainingRun> resume(
       List<SaeTrainer> trainers, ActivationSource source, List<Path> dirs) throws IOException {
+    for (Path dir : dirs) {
+      requireFolder(dir);
+    }
+    List<OutputLock> locks = OutputLock.ofFolders(dirs);
+    try {
+      return resume(trainers, source, dirs, locks);
+    } catch (IOException | RuntimeException e) {
+      locks.forEach(OutputLock::close);
+      throw e;
+    }
+  }
+
+  private static List<TrainingRun> resume(
+      List<SaeTrainer> trainers, ActivationSource source, List<Path> dirs, List<OutputLock> locks)
+      throws IOException {
     Map<Integer, TrainingRun> runs = new LinkedHashMap<>();
     List<Integer> pending = new ArrayList<>();
     for (int i = 0; i < dirs.size(); i++) {
@@ -29,12 +45,15 @@ final class Resumption {
         pending.add(i);
       }
     }
-    if (!pending.isEmpty()) {
+    if (pending.isEmpty()) {
+      locks.forEach(OutputLock::close);
+    } else {
       List<TrainingRun> resumed =
           resumePending(
               pending.stream().map(trainers::get).toList(),
               source,
-              pending.stream().map(dirs::get).toList());
+              pending.stream().map(dirs::get).toList(),
+              locks);
       for (int i = 0; i < pending.size(); i++) {
         runs.put(pending.get(i), resumed.get(i));
       }
@@ -42,16 +61,20 @@ final class Resumption {
     return List.copyOf(new TreeMap<>(runs).values());
   }
 
-  private static boolean isComplete(Path dir) throws IOException {
+  private static void requireFolder(Path dir) throws IOException {
     if (!Files.isDirectory(dir)) {
       throw new IOException(
-          "expected the folder of a run, got " + dir + ", which is none; mend: start a run there");
+          "expected the folder of a run, got " + dir + ", which is none; start a run there");
     }
+  }
+
+  private static boolean isComplete(Path dir) throws IOException {
     return Checkpoint.list(dir).isEmpty() && Files.exists(Provenance.file(dir));
   }
 
   private static List<TrainingRun> resumePending(
-      List<SaeTrainer> trainers, ActivationSource source, List<Path> dirs) throws IOException {
+      List<SaeTrainer> trainers, ActivationSource source, List<Path> dirs, List<OutputLock> locks)
+      throws IOException {
     List<NavigableMap<Long, Checkpoint>> readable = new ArrayList<>();
     for (Path dir : dirs) {
       readable.add(readable(dir));
@@ -88,7 +111,7 @@ final class Resumption {
         members.add(member);
         member.restore(checkpoint, file);
       }
-      return TrainingLoop.start(members, source, step, common.lastEntry().getValue().mark());
+      return TrainingLoop.start(members, source, step, common.lastEntry().getValue().mark(), locks);
     } catch (IOException | RuntimeException e) {
       members.forEach(TrainingMember::close);
       throw e;

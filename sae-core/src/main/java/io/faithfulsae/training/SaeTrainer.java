@@ -3,9 +3,9 @@ package io.faithfulsae.training;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.internal.OutputLock;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -71,7 +71,8 @@ public final class SaeTrainer {
     all.add(backend);
     if (all.stream().distinct().count() != all.size()) {
       throw new IllegalArgumentException(
-          "expected replicas on backends of their own, got one twice; mend: open each with Backends.open");
+          "expected replicas on backends of their own, got one twice; mend: open each with"
+              + " Backends.open");
     }
     int parts = all.size() * training.accumulate();
     if (training.batch() % parts != 0) {
@@ -117,7 +118,8 @@ public final class SaeTrainer {
    * @param source must stay usable until the run ends; where it ends before the run does, it starts
    *     over
    * @param runDir made if need be. An SAE in it is replaced when the run completes.
-   * @throws IOException if the folder holds the checkpoint of an earlier run, or cannot be written
+   * @throws IOException if the folder holds the checkpoint of an earlier run, cannot be written, or
+   *     is that of a run in progress, here or in another process
    * @throws IllegalArgumentException if the source has another width
    */
   public TrainingRun start(ActivationSource source, Path runDir) throws IOException {
@@ -130,7 +132,8 @@ public final class SaeTrainer {
    *
    * @param source the same as the run had
    * @param runDir the run's folder
-   * @throws IOException if the folder holds no checkpoint, or only damaged ones
+   * @throws IOException if the folder holds no checkpoint, or only damaged ones, or is that of a
+   *     run in progress, here or in another process
    * @throws IllegalArgumentException if the configuration or the source is not that of the run (the
    *     message names what differs)
    */
@@ -148,26 +151,27 @@ public final class SaeTrainer {
   public static List<TrainingRun> startTogether(
       List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) throws IOException {
     checkGroup(trainers, source, runDirs);
-    for (Path dir : runDirs) {
-      Files.createDirectories(dir);
-      List<Path> found = Checkpoint.list(dir);
-      if (!found.isEmpty()) {
-        throw new IOException(
-            "expected a folder without checkpoints, got "
-                + found.get(0)
-                + "; mend: resume that run, or give another folder");
-      }
-    }
+    List<OutputLock> locks = OutputLock.ofFolders(runDirs);
     List<TrainingMember> members = new ArrayList<>();
     try {
+      for (Path dir : runDirs) {
+        List<Path> found = Checkpoint.list(dir);
+        if (!found.isEmpty()) {
+          throw new IOException(
+              "expected a folder without checkpoints, got "
+                  + found.get(0)
+                  + "; resume that run, or give another folder");
+        }
+      }
       for (int i = 0; i < trainers.size(); i++) {
         TrainingMember member = new TrainingMember(trainers.get(i), runDirs.get(i));
         members.add(member);
         member.initialize();
       }
-      return TrainingLoop.start(members, source, 0, Checkpoint.START);
-    } catch (RuntimeException e) {
+      return TrainingLoop.start(members, source, 0, Checkpoint.START, locks);
+    } catch (IOException | RuntimeException e) {
       members.forEach(TrainingMember::close);
+      locks.forEach(OutputLock::close);
       throw e;
     }
   }
@@ -248,8 +252,8 @@ public final class SaeTrainer {
           || a.bufferRows() != b.bufferRows()
           || a.checkpointSteps() != b.checkpointSteps()) {
         throw new IllegalArgumentException(
-            "expected the same backends, tokens, batch, bufferRows and checkpointSteps for runs that are trained together,"
-                + " got several; mend: start those runs on their own");
+            "expected the same backends, tokens, batch, bufferRows and checkpointSteps for runs"
+                + " that are trained together, got several; mend: start those runs on their own");
       }
     }
   }

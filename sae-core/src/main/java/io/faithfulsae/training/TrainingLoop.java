@@ -3,6 +3,7 @@ package io.faithfulsae.training;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.internal.OutputLock;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import io.faithfulsae.spi.Backend;
@@ -26,6 +27,7 @@ final class TrainingLoop implements Runnable {
   private final Mark start;
   private final TrainingConfig config;
   private final int batchesOfFill;
+  private final List<OutputLock> locks;
   private final Thread thread;
   private volatile boolean cancelled;
   private final List<BatchFeed> feeds = new ArrayList<>();
@@ -33,20 +35,29 @@ final class TrainingLoop implements Runnable {
   private long startedNanos;
 
   private TrainingLoop(
-      List<TrainingMember> members, ActivationSource source, long firstStep, Mark start) {
+      List<TrainingMember> members,
+      ActivationSource source,
+      long firstStep,
+      Mark start,
+      List<OutputLock> locks) {
     this.members = List.copyOf(members);
     this.source = source;
     this.firstStep = firstStep;
     this.start = start;
     this.config = members.get(0).settings.training();
     this.batchesOfFill = (int) (Math.min(config.bufferRows(), config.tokens()) / config.batch());
+    this.locks = locks;
     this.thread = new Thread(this, "sae-training");
   }
 
-  /** Takes over the members, which it closes at its end. */
+  /** Takes over the members and the locks of their folders, which it closes at its end. */
   static List<TrainingRun> start(
-      List<TrainingMember> members, ActivationSource source, long firstStep, Mark start) {
-    TrainingLoop loop = new TrainingLoop(members, source, firstStep, start);
+      List<TrainingMember> members,
+      ActivationSource source,
+      long firstStep,
+      Mark start,
+      List<OutputLock> locks) {
+    TrainingLoop loop = new TrainingLoop(members, source, firstStep, start, locks);
     members.forEach(member -> member.run.attach(loop));
     loop.thread.start();
     return members.stream().map(member -> member.run).toList();
@@ -90,6 +101,8 @@ final class TrainingLoop implements Runnable {
     for (BatchFeed feed : feeds) {
       problem = close(feed::close, problem);
     }
+    // Before anybody hears of the end, who may then resume the run at once.
+    locks.forEach(OutputLock::close);
     for (int i = 0; i < members.size(); i++) {
       if (problem == null) {
         members.get(i).run.complete(results.get(i));

@@ -30,6 +30,42 @@ import org.junit.jupiter.api.Test;
 /** What a training run promises. A subclass says on which backend. */
 public abstract class TrainingRunTest extends RunFixture {
   @Test
+  void aFolderHasOneRunAtATime() throws IOException, InterruptedException {
+    Path dir = folder.resolve("run");
+    AtomicInteger refused = new AtomicInteger();
+    SaeTrainer first =
+        trainer(CONFIG)
+            .withListener(
+                now -> {
+                  for (boolean resume : new boolean[] {false, true}) {
+                    IOException e =
+                        assertThrows(
+                            IOException.class,
+                            () -> {
+                              SaeTrainer other = trainer(CONFIG);
+                              (resume ? other.resume(SOURCE, dir) : other.start(SOURCE, dir))
+                                  .close();
+                            });
+                    String said = String.valueOf(e.getMessage());
+                    assertTrue(said.contains("process " + ProcessHandle.current().pid()), said);
+                  }
+                  if (refused.incrementAndGet() == 3) {
+                    throw new IllegalStateException("stop here");
+                  }
+                });
+    assertThrows(IllegalStateException.class, () -> finish(first.start(SOURCE, dir)));
+    assertEquals(3, refused.get());
+    assertFalse(Files.exists(dir.resolve(".lock")), "a run that failed has let go");
+    finish(trainer(CONFIG).start(SOURCE, dir));
+    assertFalse(Files.exists(dir.resolve(".lock")));
+    // What is refused, or has nothing to do, lets go as well.
+    SaeTrainer another = trainer(CONFIG.toBuilder().seed(4).build());
+    assertThrows(IllegalArgumentException.class, () -> another.resume(SOURCE, dir));
+    finish(trainer(CONFIG).resume(SOURCE, dir));
+    finish(trainer(CONFIG).resume(SOURCE, dir));
+  }
+
+  @Test
   void leavesTheSaeAndHowItCameAbout() throws IOException, InterruptedException {
     List<TrainingProgress> heard = new ArrayList<>();
     Path dir = folder.resolve("run");

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.internal.AtomicFile;
 import io.faithfulsae.internal.CheckedJson;
+import io.faithfulsae.internal.OutputLock;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import java.io.BufferedReader;
@@ -81,7 +82,7 @@ public final class FaithfulDataset {
    * @param file its name ends in {@code .jsonl}, for readers that go by the name
    * @throws IllegalArgumentException if maxLength is beyond the model's context, or the file was
    *     begun with other settings or another generator of random numbers
-   * @throws IOException if it cannot be written
+   * @throws IOException if it cannot be written, or another writer has it; the message says who
    */
   public static Result write(
       OnnxModel model,
@@ -100,7 +101,12 @@ public final class FaithfulDataset {
               + config.maxLength()
               + "; mend: ask for shorter records");
     }
-    return new FaithfulDataset(model, tokenizer, config, listener).write(file);
+    OutputLock lock = OutputLock.ofFile(file);
+    try {
+      return new FaithfulDataset(model, tokenizer, config, listener).write(file);
+    } finally {
+      lock.close();
+    }
   }
 
   private Result write(Path file) throws IOException {
