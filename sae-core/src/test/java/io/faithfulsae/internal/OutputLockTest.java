@@ -114,8 +114,8 @@ class OutputLockTest {
     Path output = dir.resolve("out");
     Path alias = Files.createSymbolicLink(dir.resolve("alias"), Files.createDirectory(output));
     URL[] classes = {OutputLock.class.getProtectionDomain().getCodeSource().getLocation()};
-    try (OutputLock lock = OutputLock.ofFolder(output);
-        URLClassLoader apart = new URLClassLoader(classes, null)) {
+    OutputLock lock = OutputLock.ofFolder(output);
+    try (URLClassLoader apart = new URLClassLoader(classes, null)) {
       assertTrue(refusal(output).contains("process " + ProcessHandle.current().pid()));
       assertTrue(refusal(alias).contains("process " + ProcessHandle.current().pid()));
       InvocationTargetException refused =
@@ -129,9 +129,9 @@ class OutputLockTest {
       assertTrue(refused.getCause() instanceof IOException, String.valueOf(refused.getCause()));
       Process second = start("hold", output);
       assertEquals(-1, second.inputReader().read(), "the first still has it");
-      lock.close();
-      lock.close();
     }
+    lock.close();
+    lock.close();
     holder(output).destroyForcibly();
   }
 
@@ -139,10 +139,9 @@ class OutputLockTest {
   void severalFoldersAreTakenTogetherOrNotAtAll() throws IOException {
     Path a = dir.resolve("a");
     Path b = dir.resolve("b");
-    try (OutputLock lock = OutputLock.ofFolder(b)) {
-      assertThrows(IOException.class, () -> OutputLock.ofFolders(List.of(a, b)));
-      lock.close();
-    }
+    OutputLock held = OutputLock.ofFolder(b);
+    assertThrows(IOException.class, () -> OutputLock.ofFolders(List.of(a, b)));
+    held.close();
     OutputLock.ofFolders(List.of(a, b)).forEach(OutputLock::close);
   }
 
