@@ -102,7 +102,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
 
   @Override
   public List<Path> files() {
-    return data == null ? List.of(out) : List.of();
+    return tokens == null ? List.of() : List.of(out);
   }
 
   @Override

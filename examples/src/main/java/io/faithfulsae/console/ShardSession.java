@@ -29,7 +29,7 @@ public final class ShardSession {
         Progress progress =
             Progress.start(name, "rows", writer.rows(), writer.rowsAtMost().orElse(-1))) {
       long saved = System.nanoTime();
-      ShardIndex onDisk = writer.index();
+      long onDisk = writer.index().rows();
       while (writer.advance()) {
         progress.at(writer.rows(), writer.index().shards().size() + " shards");
         if (stopped.get()) {
@@ -41,8 +41,8 @@ public final class ShardSession {
         if (System.nanoTime() - saved > FLUSH_NANOS) {
           writer.flush();
         }
-        if (writer.index() != onDisk) {
-          onDisk = writer.index();
+        if (writer.index().rows() > onDisk) {
+          onDisk = writer.index().rows();
           saved = System.nanoTime();
         }
       }

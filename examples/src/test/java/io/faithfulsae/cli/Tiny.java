@@ -42,7 +42,8 @@ final class Tiny {
   }
 
   static CommandLine line() {
-    return SaeCommand.line(new PrintWriter(System.out), new PrintWriter(System.err));
+    return SaeCommand.line(
+        new PrintWriter(new StringWriter()), new PrintWriter(new StringWriter()));
   }
 
   /** Random rows [n, dIn] as a shard. */
