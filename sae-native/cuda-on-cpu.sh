@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda/on_cpu (CUDA's execution model
-# on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp).
+# on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp), after a look at the
+# noise of stochastic rounding (rounding_noise_check.cpp).
 #   cuda-on-cpu.sh OUTDIR             build and check, with two orders of the threads
 #   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimised and without sanitizers, for other tests
 set -euo pipefail
@@ -35,6 +36,8 @@ if [ -n "$library_only" ]; then
     exit 0
 fi
 
+"${CXX:-g++}" "${flags[@]}" -I"$shim" -o "$out/rounding_noise_check" "$here/src/test/native/cuda/rounding_noise_check.cpp"
+"$out/rounding_noise_check"
 "${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/cuda/backend_check.cpp" -ldl
 checks=()
 for seed in 1 2; do

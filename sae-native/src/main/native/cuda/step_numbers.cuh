@@ -72,8 +72,8 @@ __device__ inline bool begin_update(const AdamOptions &options, StepSums *sums, 
     const double t = static_cast<double>(step);
     sums->step_size = sums->lr / (1.0 - pow(options.beta1, t));
     sums->second_correction = 1.0 / sqrt(1.0 - pow(options.beta2, t));
-    sums->encoder_seed = scramble(2 * static_cast<uint32_t>(step));
-    sums->decoder_seed = scramble(2 * static_cast<uint32_t>(step) + 1);
+    sums->encoder_seed = rounding_seed(step, 0);
+    sums->decoder_seed = rounding_seed(step, 1);
     status->stats[SAE_STAT_STEPS] = t;
     return true;
 }

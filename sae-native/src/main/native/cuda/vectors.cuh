@@ -5,14 +5,14 @@
  * `stream` variants are for what is touched once a step and need not stay in L2.
  *
  * bfloat16 of a float: the upper half of its bits, rounded stochastically: the discarded half, plus 16 random bits, carries
- * into the upper half with the probability that makes the mean exact. The random bits are a hash of (seed, element), so a
- * run repeats bit by bit.
+ * into the upper half with the probability that makes the mean exact (rounding_noise.cuh).
  */
 #ifndef SAE_CUDA_VECTORS_CUH
 #define SAE_CUDA_VECTORS_CUH
 
 #include "bf16_bits.h"
 #include "kernels.h"
+#include "rounding_noise.cuh"
 
 namespace sae::cuda {
 
@@ -75,17 +75,6 @@ __device__ inline void load_stream(const Bf16 *address, float (&values)[Width]) 
     } else {
         values[0] = from_bf16(address->bits);
     }
-}
-
-/* Bits that look random: every input bit changes every output bit about half of the time. */
-__device__ inline uint32_t scramble(uint32_t bits) {
-    bits = (bits ^ bits >> 16) * 0x85EBCA6Bu;
-    bits = (bits ^ bits >> 13) * 0xC2B2AE35u;
-    return bits ^ bits >> 16;
-}
-
-__device__ inline uint32_t random_bits(uint32_t seed, int64_t element) {
-    return scramble(static_cast<uint32_t>(element) ^ scramble(seed + static_cast<uint32_t>(element >> 32)));
 }
 
 /* To the nearest (bf16_bits.h). */

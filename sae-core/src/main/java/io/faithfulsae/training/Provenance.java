@@ -72,8 +72,10 @@ final class Provenance {
       throws IOException {
     Path file = file(dir);
     try {
+      // Before the checksum, which older versions did not write.
+      Checkpoint.checkRandom(
+          file, CheckedJson.parse(file, "train again").path("random").asText());
       JsonNode json = CheckedJson.read(file, "train again");
-      Checkpoint.checkRandom(file, json.path("random").asText());
       JsonNode outcome = json.path("result");
       long steps = outcome.path("steps").asLong();
       new Checkpoint(
