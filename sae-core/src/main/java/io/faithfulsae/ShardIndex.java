@@ -53,7 +53,8 @@ public record ShardIndex(
   /**
    * One shard.
    *
-   * @param file its name
+   * @param file its name; one that is not full yet, while the folder is not complete, ends in
+   *     {@code .part}
    * @param rows in it
    * @param end {@link ActivationReader#position()} of the source behind its last row
    * @param checksum CRC-32C of the file, eight hexadecimal digits

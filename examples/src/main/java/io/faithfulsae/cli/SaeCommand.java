@@ -40,7 +40,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
       "0:done",
       "1:failed; the reason is one line on standard error",
       "2:the command line cannot be used as it stands",
-      "130:stopped by Ctrl-C; training has kept a checkpoint for --resume"
+      "130:stopped by Ctrl-C; what was done is kept, and the same command goes on (training with"
+          + " --resume)"
     },
     footerHeading = "%nEnvironment:%n",
     footer = {
