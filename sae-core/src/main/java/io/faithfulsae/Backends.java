@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.internal.Services;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendProvider.Availability;
@@ -7,9 +8,7 @@ import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.Iterator;
 import java.util.List;
-import java.util.ServiceConfigurationError;
 import java.util.ServiceLoader;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
@@ -17,9 +16,10 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds and opens a {@link Backend}. Providers come from the class path ({@link ServiceLoader}).
- * The system property {@code sae.backend} forces one by name: it is opened, or the reason why not
- * is thrown; nothing slower is taken in its place. The choice, and each refusal, is logged once.
+ * Finds and opens a {@link Backend}. Providers are found by {@link ServiceLoader}, with the class
+ * loader of this class and then with the thread's context class loader. The system property {@code
+ * sae.backend} forces one by name: it is opened, or the reason why not is thrown; nothing slower is
+ * taken in its place. The choice, and each refusal, is logged once.
  */
 public final class Backends {
   private static final Logger LOG = System.getLogger(Backends.class.getName());
@@ -144,18 +144,12 @@ public final class Backends {
   }
 
   private static List<BackendProvider> providers() {
-    List<BackendProvider> found = new ArrayList<>();
-    Iterator<BackendProvider> loader = ServiceLoader.load(BackendProvider.class).iterator();
-    while (true) {
-      try {
-        if (!loader.hasNext()) {
-          return found;
-        }
-        found.add(loader.next());
-      } catch (ServiceConfigurationError e) {
-        found.add(new Broken(e.toString()));
-      }
-    }
+    List<BackendProvider> broken = new ArrayList<>();
+    List<BackendProvider> found =
+        new ArrayList<>(
+            Services.load(BackendProvider.class, e -> broken.add(new Broken(e.toString()))));
+    found.addAll(broken);
+    return found;
   }
 
   /** A provider that is registered and cannot be loaded. */

@@ -4,6 +4,7 @@ import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.internal.Hooks;
+import io.faithfulsae.internal.Services;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
@@ -29,7 +30,6 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.ServiceLoader;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
@@ -209,8 +209,7 @@ public final class OnnxModel implements LanguageModel {
 
   private static ModelFamily family(ModelConfig config) throws IOException {
     Map<String, ModelFamily> families = new TreeMap<>();
-    for (ModelFamily family :
-        ServiceLoader.load(ModelFamily.class, ModelFamily.class.getClassLoader())) {
+    for (ModelFamily family : Services.load(ModelFamily.class)) {
       families.put(family.modelType(), family);
     }
     ModelFamily family = families.get(config.text("model_type", ""));

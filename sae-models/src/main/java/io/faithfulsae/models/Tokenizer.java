@@ -12,17 +12,13 @@ import java.util.Arrays;
 import java.util.Map;
 
 /**
- * A model's tokenizer, from its {@code tokenizer.json}. Nothing is fetched from a network.
+ * A model's tokenizer, from its {@code tokenizer.json}. Nothing is fetched from a network or sent.
  *
  * <p><b>Threads</b>: any number may use it. <b>Closed by</b> who opened it.
  */
 public final class Tokenizer implements AutoCloseable {
-  static {
-    // The library underneath reports its use to its makers when it is loaded, unless it is told to
-    // stay offline.
-    System.getProperties().putIfAbsent("ai.djl.offline", "true");
-    System.getProperties().putIfAbsent("OPT_OUT_TRACKING", "true");
-  }
+  private static final Map<String, String> OPTIONS =
+      Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false");
 
   private final HuggingFaceTokenizer tokenizer;
   private final SpecialTokens special;
@@ -49,9 +45,7 @@ public final class Tokenizer implements AutoCloseable {
     checkVocabulary(folder, file);
     try {
       return new Tokenizer(
-          HuggingFaceTokenizer.newInstance(
-              file, Map.of("addSpecialTokens", "false", "truncation", "false", "padding", "false")),
-          special);
+          QuietDjl.call(() -> HuggingFaceTokenizer.newInstance(file, OPTIONS)), special);
     } catch (RuntimeException e) {
       throw new SaeFormatException(
           file,

@@ -12,6 +12,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -56,6 +58,29 @@ class TokenizerTest {
       assertEquals(7, byId.eosToken());
       assertEquals(7, byId.bosToken(), "without a BOS, the EOS begins a text");
     }
+  }
+
+  @Test
+  void theHostsSettingsOfDjlStayAsTheyWere() throws IOException {
+    Map<Object, Object> before = djlProperties();
+    Tokenizer.open(GoldenModels.folder("gpt2-tied")).close();
+    assertEquals(before, djlProperties());
+    System.setProperty("OPT_OUT_TRACKING", "false");
+    try {
+      Tokenizer.open(GoldenModels.folder("gpt2-tied")).close();
+      assertEquals("false", System.getProperty("OPT_OUT_TRACKING"));
+    } finally {
+      System.clearProperty("OPT_OUT_TRACKING");
+    }
+    assertEquals(Map.of(), before, "nobody has set one");
+  }
+
+  private static Map<Object, Object> djlProperties() {
+    Map<Object, Object> found = new HashMap<>(System.getProperties());
+    found
+        .keySet()
+        .removeIf(key -> !key.toString().matches("ai\\.djl\\..*|offline|OPT_OUT.*|RUST_.*|DJL_.*"));
+    return found;
   }
 
   @Test

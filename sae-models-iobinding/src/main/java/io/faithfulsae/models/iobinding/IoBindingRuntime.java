@@ -36,6 +36,7 @@ final class IoBindingRuntime implements OnnxRuntime {
     this.onGpu = onGpu;
     this.ordinal = ordinal;
     this.stream = stream;
+    env.DisableTelemetryEvents();
     this.device =
         onGpu ? new MemoryInfo("Cuda", OrtDeviceAllocator, ordinal, OrtMemTypeDefault) : host;
   }

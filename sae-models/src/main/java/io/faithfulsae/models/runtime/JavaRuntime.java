@@ -17,33 +17,21 @@ import java.nio.LongBuffer;
 import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.FutureTask;
 
 /** ONNX Runtime by its own Java API, on the CPU: tensors of the host only. */
 final class JavaRuntime implements OnnxRuntime {
-  /**
-   * Loading matches the process's command line with a regular expression that recurses for each
-   * character: a class path of four kilobytes overflows the 1 MiB stack of a Java thread, which
-   * ends the process without a word (seen with ONNX Runtime 1.29).
-   */
-  private static final long LOADING_STACK_BYTES = 64 << 20;
-
   private final OrtEnvironment environment = environment();
 
+  /** One for the whole process; the host may have made it. */
   private static OrtEnvironment environment() {
-    FutureTask<OrtEnvironment> loading =
-        new FutureTask<>(
-            () -> OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR));
-    new Thread(null, loading, "onnxruntime-loading", LOADING_STACK_BYTES).start();
+    OrtEnvironment environment =
+        OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
     try {
-      return loading.get();
-    } catch (ExecutionException e) {
-      throw new BackendException("loading", "onnxruntime", String.valueOf(e.getCause()));
-    } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new BackendException("loading", "onnxruntime", "interrupted");
+      environment.setTelemetry(false);
+    } catch (OrtException e) {
+      throw failed("switching telemetry off", e);
     }
+    return environment;
   }
 
   @Override

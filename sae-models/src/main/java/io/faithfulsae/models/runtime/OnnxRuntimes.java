@@ -1,10 +1,10 @@
 package io.faithfulsae.models.runtime;
 
 import io.faithfulsae.BackendUnavailableException;
+import io.faithfulsae.internal.Services;
 import io.faithfulsae.spi.Backend;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.ServiceLoader;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
@@ -15,6 +15,12 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>A process keeps to one of them: both bring a library of the same name, and the system's linker
  * gives whoever comes second the one that came first.
+ *
+ * <p>ONNX Runtime's telemetry is off: no event is queued, no device id made, nothing sent. The one
+ * exception is a host program that has initialized ONNX Runtime itself before, with telemetry on:
+ * what it reports of itself, on loading and at intervals, goes on. Then it is told not to report
+ * our sessions, which holds for all sessions of the process. Such a program sets {@code
+ * ORT_DISABLE_TELEMETRY=1} in its environment to stop all of it.
  */
 public final class OnnxRuntimes {
   /** The system property that forces one. */
@@ -53,7 +59,7 @@ public final class OnnxRuntimes {
                 + name);
       } else {
         try {
-          OnnxRuntime runtime = provider.open(beside);
+          OnnxRuntime runtime = Telemetry.without(() -> provider.open(beside));
           loaded = name;
           return runtime;
         } catch (BackendUnavailableException e) {
@@ -76,8 +82,7 @@ public final class OnnxRuntimes {
   /** By name, ONNX Runtime's own Java API first. */
   private static Map<String, RuntimeProvider> known() {
     Map<String, RuntimeProvider> others = new TreeMap<>();
-    for (RuntimeProvider provider :
-        ServiceLoader.load(RuntimeProvider.class, RuntimeProvider.class.getClassLoader())) {
+    for (RuntimeProvider provider : Services.load(RuntimeProvider.class)) {
       others.put(provider.name(), provider);
     }
     Map<String, RuntimeProvider> all = new LinkedHashMap<>();
