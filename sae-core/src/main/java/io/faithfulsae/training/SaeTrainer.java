@@ -71,7 +71,8 @@ public final class SaeTrainer {
     all.add(backend);
     if (all.stream().distinct().count() != all.size()) {
       throw new IllegalArgumentException(
-          "expected replicas on backends of their own, got one twice; mend: open each with Backends.open");
+          "expected replicas on backends of their own, got one twice; mend: open each with"
+              + " Backends.open");
     }
     int parts = all.size() * training.accumulate();
     if (training.batch() % parts != 0) {
@@ -143,7 +144,8 @@ public final class SaeTrainer {
    * may differ in all but backends, tokens, batch, bufferRows and checkpointSteps.
    *
    * @param runDirs one folder for each trainer
-   * @return one run for each trainer; cancelling or closing one ends all
+   * @return one run for each trainer; cancelling or closing one ends all. One that diverges takes
+   *     no further part, and fails when the others end.
    */
   public static List<TrainingRun> startTogether(
       List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) throws IOException {
@@ -248,8 +250,8 @@ public final class SaeTrainer {
           || a.bufferRows() != b.bufferRows()
           || a.checkpointSteps() != b.checkpointSteps()) {
         throw new IllegalArgumentException(
-            "expected the same backends, tokens, batch, bufferRows and checkpointSteps for runs that are trained together,"
-                + " got several; mend: start those runs on their own");
+            "expected the same backends, tokens, batch, bufferRows and checkpointSteps for runs"
+                + " that are trained together, got several; mend: start those runs on their own");
       }
     }
   }
