@@ -268,6 +268,17 @@ SAE_EXPORT sae_status sae_buffer_close(sae_handle buffer) {
     return guarded([&] { registry().close(buffer, Kind::buffer, "buffer"); });
 }
 
+SAE_EXPORT sae_status sae_buffer_detach(sae_handle buffer, sae_handle *memory) {
+    return guarded([&] {
+        out(memory, "the memory") = 0;
+        *memory = registry().detach(buffer);
+    });
+}
+
+SAE_EXPORT sae_status sae_memory_close(sae_handle memory) {
+    return guarded([&] { registry().close(memory, Kind::memory, "memory"); });
+}
+
 /* ---- parameters ---------------------------------------------------------------------------- */
 
 SAE_EXPORT sae_status sae_params_create(sae_handle context, int64_t d_in, int64_t d_sae, int32_t flags,

@@ -39,6 +39,9 @@ typedef struct sae_backend_table {
     sae_status (*buffer_read)(void *buffer, int64_t offset, void *target, int64_t bytes);
     sae_status (*buffer_upload)(void *buffer, int64_t bytes);
     void (*buffer_close)(void *buffer);
+    /* The buffer is closed on SAE_OK alone. */
+    sae_status (*buffer_detach)(void *buffer, void **memory);
+    void (*memory_close)(void *memory);
 
     /* live_bytes: what the object holds, for sae_context_live_bytes */
     sae_status (*params_create)(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params,

@@ -16,6 +16,8 @@ const char *name(Kind kind) {
         return "params";
     case Kind::trainer:
         return "a trainer";
+    case Kind::memory:
+        return "detached memory";
     }
     return "nothing known";
 }
@@ -30,6 +32,8 @@ void destroy(const Object &object) {
         return object.table->params_close(object.self);
     case Kind::trainer:
         return object.table->trainer_close(object.self);
+    case Kind::memory:
+        return object.table->memory_close(object.self);
     }
 }
 
@@ -112,6 +116,23 @@ void Registry::close(sae_handle handle, Kind kind, const char *what) {
     for (const sae_handle each : doomed) {
         release(each);
     }
+}
+
+sae_handle Registry::detach(sae_handle buffer) {
+    const std::lock_guard lock(mutex);
+    const Object &object = find(buffer, Kind::buffer, "buffer");
+    const sae_handle handle = last + 1;
+    /* The entry first: once the memory is detached nothing may fail. */
+    const auto entry = objects.emplace(handle, std::make_unique<Object>()).first;
+    *entry->second = {Kind::memory, object.table, nullptr, 0, 0, 0, object.bytes, 0, 0};
+    const sae_status status = object.table->buffer_detach(object.self, &entry->second->self);
+    if (status != SAE_OK) {
+        objects.erase(entry);
+        fail(status, object.table->last_error());
+    }
+    last = handle;
+    objects.erase(buffer);
+    return handle;
 }
 
 } // namespace sae

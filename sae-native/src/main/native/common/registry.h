@@ -13,13 +13,13 @@
 
 namespace sae {
 
-enum class Kind { context, buffer, params, trainer };
+enum class Kind { context, buffer, params, trainer, memory };
 
 struct Object {
     Kind kind;
     const sae_backend_table *table;
     void *self;         /* the backend's object */
-    sae_handle context; /* its own handle for a context */
+    sae_handle context; /* its own handle for a context; 0 for memory */
     sae_handle params;  /* of a trainer */
     int64_t live_bytes;
     int64_t bytes;                                    /* of a buffer */
@@ -42,6 +42,8 @@ class Registry {
     int64_t live_bytes(sae_handle context);
     /* Frees the object and what depends on it: trainers before their params, everything before its context. */
     void close(sae_handle handle, Kind kind, const char *what);
+    /* Closes a buffer and gives the handle of its memory. */
+    sae_handle detach(sae_handle buffer);
 
   private:
     Object &find(sae_handle handle, Kind kind, const char *what);

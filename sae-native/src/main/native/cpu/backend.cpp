@@ -66,6 +66,14 @@ sae_status buffer_upload(void *, int64_t) { return SAE_OK; }
 
 void buffer_close(void *buffer) { delete as<Buffer>(buffer); }
 
+/* Detached memory is what is left of the buffer: every operation on it has ended. */
+sae_status buffer_detach(void *buffer, void **memory) {
+    *memory = buffer;
+    return SAE_OK;
+}
+
+void memory_close(void *memory) { buffer_close(memory); }
+
 sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
                          int64_t *live_bytes) {
     return guarded([&] {
@@ -178,11 +186,43 @@ sae_status trainer_read(void *trainer, int32_t state, int64_t first, void *targe
 void trainer_close(void *trainer) { delete as<Trainer>(trainer); }
 
 constexpr sae_backend_table kTable = {
-    SAE_ABI_VERSION, "cpu",         last_error,    probe,         context_open,   context_describe, context_synchronize,
-    context_stream,  context_order, context_close, buffer_create, buffer_wrap,    buffer_address,   buffer_write,
-    buffer_read,     buffer_upload, buffer_close,  params_create, params_write,   params_read,      params_close,
-    encode,          decode,        multiply,      gather,        trainer_create, train_step,       train_accumulate,
-    train_apply,     trainer_add,   trainer_copy,  trainer_stats, trainer_write,  trainer_read,     trainer_close,
+    SAE_ABI_VERSION,
+    "cpu",
+    last_error,
+    probe,
+    context_open,
+    context_describe,
+    context_synchronize,
+    context_stream,
+    context_order,
+    context_close,
+    buffer_create,
+    buffer_wrap,
+    buffer_address,
+    buffer_write,
+    buffer_read,
+    buffer_upload,
+    buffer_close,
+    buffer_detach,
+    memory_close,
+    params_create,
+    params_write,
+    params_read,
+    params_close,
+    encode,
+    decode,
+    multiply,
+    gather,
+    trainer_create,
+    train_step,
+    train_accumulate,
+    train_apply,
+    trainer_add,
+    trainer_copy,
+    trainer_stats,
+    trainer_write,
+    trainer_read,
+    trainer_close,
 };
 
 } // namespace

@@ -208,11 +208,16 @@ void context_close(void *handle) {
 namespace {
 
 constexpr sae_backend_table kTable = {
-    SAE_ABI_VERSION, "cuda",        last_error,    probe,         context_open,   context_describe, context_synchronize,
-    context_stream,  context_order, context_close, buffer_create, buffer_wrap,    buffer_address,   buffer_write,
-    buffer_read,     buffer_upload, buffer_close,  params_create, params_write,   params_read,      params_close,
-    encode_topk,     decode,        matmul_nt,     gather_rows,   trainer_create, train_step,       train_accumulate,
-    train_apply,     trainer_add,   trainer_copy,  trainer_stats, trainer_write,  trainer_read,     trainer_close,
+    SAE_ABI_VERSION, "cuda",           last_error,          probe,
+    context_open,    context_describe, context_synchronize, context_stream,
+    context_order,   context_close,    buffer_create,       buffer_wrap,
+    buffer_address,  buffer_write,     buffer_read,         buffer_upload,
+    buffer_close,    buffer_detach,    memory_close,        params_create,
+    params_write,    params_read,      params_close,        encode_topk,
+    decode,          matmul_nt,        gather_rows,         trainer_create,
+    train_step,      train_accumulate, train_apply,         trainer_add,
+    trainer_copy,    trainer_stats,    trainer_write,       trainer_read,
+    trainer_close,
 };
 
 } // namespace

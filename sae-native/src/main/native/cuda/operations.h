@@ -83,6 +83,8 @@ sae_status buffer_write(void *buffer, int64_t offset, const void *source, int64_
 sae_status buffer_read(void *buffer, int64_t offset, void *target, int64_t bytes);
 sae_status buffer_upload(void *buffer, int64_t bytes);
 void buffer_close(void *buffer);
+sae_status buffer_detach(void *buffer, void **memory);
+void memory_close(void *memory);
 
 sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params, int64_t *live_bytes);
 sae_status params_write(void *params, int32_t tensor, int64_t first, const float *source, int64_t count);

@@ -126,21 +126,58 @@ sae_status buffer_upload(void *handle, int64_t bytes) {
     });
 }
 
+namespace {
+
+/* Waits for the operations that may still use a buffer. */
+void finish(const Buffer &buffer) {
+    cudaSetDevice(buffer.context->device);
+    cudaStreamSynchronize(buffer.context->stream);
+    if (buffer.context->copies != nullptr) {
+        cudaStreamSynchronize(buffer.context->copies);
+    }
+}
+
+struct Detached { // what is left of a buffer
+    void *address;
+    int32_t place;
+    bool owned;
+    int device;
+};
+
+void release(const Detached &memory) {
+    if (memory.owned && memory.place == SAE_HOST) {
+        cudaFreeHost(memory.address);
+    } else if (memory.owned) {
+        cudaFree(memory.address);
+    }
+}
+
+Detached memory_of(const Buffer &buffer) {
+    return {buffer.address, buffer.place, buffer.owned, buffer.context->device};
+}
+
+} // namespace
+
 void buffer_close(void *handle) {
     const std::unique_ptr<Buffer> buffer(static_cast<Buffer *>(handle));
-    cudaSetDevice(buffer->context->device);
-    cudaStreamSynchronize(buffer->context->stream); // operations may still use it
-    if (buffer->context->copies != nullptr) {
-        cudaStreamSynchronize(buffer->context->copies);
-    }
-    if (!buffer->owned) {
-        return;
-    }
-    if (buffer->place == SAE_HOST) {
-        cudaFreeHost(buffer->address);
-    } else {
-        cudaFree(buffer->address);
-    }
+    finish(*buffer);
+    release(memory_of(*buffer));
+}
+
+sae_status buffer_detach(void *handle, void **memory) {
+    return guarded([&] {
+        Buffer *const buffer = static_cast<Buffer *>(handle);
+        auto left = std::make_unique<Detached>(memory_of(*buffer));
+        finish(*buffer);
+        delete buffer;
+        *memory = left.release();
+    });
+}
+
+void memory_close(void *handle) {
+    const std::unique_ptr<Detached> memory(static_cast<Detached *>(handle));
+    cudaSetDevice(memory->device); // the device's own context outlives the one that the memory was allocated in
+    release(*memory);
 }
 
 sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flags, void **params, int64_t *live_bytes) {

@@ -8,9 +8,9 @@
  * Conventions
  *  - Every function returns a sae_status; on anything but SAE_OK, sae_last_error() has the text
  *    ("expected ..., got ..."), one per thread, valid until that thread's next call.
- *  - A sae_handle names a context, buffer, params or trainer; its kind and liveness are checked on
+ *  - A sae_handle names a context, buffer, params, trainer or detached memory; its kind and liveness are checked on
  *    every call (SAE_INVALID_HANDLE). 0 is never a handle. Closing a handle twice is an error.
- *    Closing a context closes all that was made from it; closing params closes their trainers.
+ *    Closing a context closes all that was made from it but detached memory; closing params closes their trainers.
  *  - Sizes and counts are int64_t. Matrices are row-major and dense. Both weight matrices are
  *    latent-major, [d_sae, d_in]: row j is latent j's encoder (decoder) direction.
  *  - Operations on one context are ordered. They may run asynchronously (CUDA): reads through
@@ -32,7 +32,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 5
+#define SAE_ABI_VERSION 6
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -117,6 +117,11 @@ sae_status sae_buffer_read(sae_handle buffer, int64_t offset, void *target, int6
  * to copy (SAE_DEVICE, CPU) nothing happens. */
 sae_status sae_buffer_upload(sae_handle buffer, int64_t bytes);
 sae_status sae_buffer_close(sae_handle buffer);
+/* Closes the buffer as sae_buffer_close does, but its memory stays where it is, readable and writable, until
+ * sae_memory_close; for callers that gave its address away and cannot tell yet who still uses it. The memory counts among
+ * no context's live bytes, outlives the context, and takes part in no operation. */
+sae_status sae_buffer_detach(sae_handle buffer, sae_handle *memory);
+sae_status sae_memory_close(sae_handle memory);
 
 /* ---- parameters of one SAE ----------------------------------------------------------------- */
 

@@ -422,6 +422,45 @@ void test_lifetimes() {
     refused(sae_buffer_close(buffer), SAE_INVALID_HANDLE, "closed");
 }
 
+/* Memory whose address was given away stays good until it is given back itself. */
+void test_detached_memory() {
+    constexpr int64_t kSizes[] = {64, 4 << 20}; /* on the heap, and mapped */
+    for (const int64_t size : kSizes) {
+        sae_handle context = 0;
+        sae_handle buffer = 0;
+        sae_handle memory = 0;
+        int64_t address = 0;
+        int64_t bytes = -1;
+        ok(sae_context_open("", "threads=1", &context));
+        ok(sae_buffer_create(context, size, SAE_HOST, &buffer));
+        ok(sae_buffer_address(buffer, &address));
+        auto *const data = reinterpret_cast<unsigned char *>(address);
+        data[size - 1] = 7;
+        refused(sae_buffer_detach(buffer, nullptr), SAE_INVALID_ARGUMENT, "place");
+        refused(sae_buffer_detach(context, &memory), SAE_INVALID_HANDLE, "a context");
+        ok(sae_buffer_detach(buffer, &memory));
+        ok(sae_context_live_bytes(context, &bytes));
+        expect(bytes == 0, "detached memory does not count");
+        refused(sae_buffer_close(buffer), SAE_INVALID_HANDLE, "closed");
+        refused(sae_buffer_close(memory), SAE_INVALID_HANDLE, "detached memory");
+        ok(sae_context_close(context));
+        expect(data[size - 1] == 7, "detached memory outlives its context");
+        data[0] = 8;
+        ok(sae_memory_close(memory));
+        refused(sae_memory_close(memory), SAE_INVALID_HANDLE, "closed");
+    }
+    alignas(64) static unsigned char callers[64] = {};
+    sae_handle context = 0;
+    sae_handle buffer = 0;
+    sae_handle memory = 0;
+    ok(sae_context_open("", "threads=1", &context));
+    ok(sae_buffer_wrap(context, reinterpret_cast<int64_t>(callers), sizeof callers, SAE_HOST, &buffer));
+    ok(sae_buffer_detach(buffer, &memory));
+    ok(sae_memory_close(memory));
+    ok(sae_context_close(context));
+    callers[0] = 9; /* the caller's, still */
+}
+
 void run_all(const std::string &options) {
     where = options;
     sae_handle context = 0;
@@ -493,6 +532,8 @@ int main() {
     }
     where = "lifetimes";
     test_lifetimes();
+    where = "detached memory";
+    test_detached_memory();
     std::printf("%d failures\n", failures);
     return failures == 0 ? 0 : 1;
 }

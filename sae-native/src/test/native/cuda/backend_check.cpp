@@ -1121,6 +1121,36 @@ void check_interop(void *context) {
     table->context_close(other);
 }
 
+/* Memory of both places stays good after its buffer and its context are closed. */
+void check_detached_memory() {
+    for (const int32_t place : {SAE_HOST, SAE_DEVICE}) {
+        const std::vector<float> values = {1, 2, 3, 4};
+        const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
+        void *first = nullptr;
+        void *buffer = nullptr;
+        void *memory = nullptr;
+        ok(table->context_open("", &first), "context_open");
+        ok(table->buffer_create(first, bytes, place, &buffer), "buffer_create");
+        ok(table->buffer_write(buffer, 0, values.data(), bytes), "buffer_write");
+        if (place == SAE_HOST) {
+            ok(table->buffer_upload(buffer, bytes), "buffer_upload");
+        }
+        const int64_t address = table->buffer_address(buffer);
+        ok(table->buffer_detach(buffer, &memory), "buffer_detach");
+        table->context_close(first);
+        void *second = nullptr;
+        void *wrapped = nullptr;
+        ok(table->context_open("", &second), "context_open");
+        ok(table->buffer_wrap(second, address, bytes, place, &wrapped), "buffer_wrap");
+        std::vector<float> read(values.size());
+        ok(table->buffer_read(wrapped, 0, read.data(), bytes), "buffer_read");
+        expect(read == values, "detached memory outlives its context");
+        table->buffer_close(wrapped);
+        table->context_close(second);
+        table->memory_close(memory);
+    }
+}
+
 } // namespace
 
 int main(int argc, char **argv) {
@@ -1150,6 +1180,7 @@ int main(int argc, char **argv) {
     std::printf("%s\n", text);
     run_cases(context, argc == 3);
     check_interop(context);
+    check_detached_memory();
     if (std::string(table->name) == "cuda") { // the others have no such options
         check_memory_plan(context);
         run_training("", true);

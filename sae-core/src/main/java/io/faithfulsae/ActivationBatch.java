@@ -91,9 +91,12 @@ public final class ActivationBatch implements AutoCloseable {
   }
 
   /**
-   * The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory, valid
-   * until close.
+   * The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory.
    *
+   * <p>A view that is kept after close may be used without harm: it shows the rows as they were
+   * left, and what is written to it reaches nobody. While one is reachable its memory is held.
+   *
+   * @throws IllegalStateException after close
    * @throws UnsupportedOperationException if it is device memory that the host cannot address
    */
   public FloatBuffer data() {

@@ -75,16 +75,20 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Latent numbers {@code [capacity, k]}, position 0; a fresh view of the same memory, valid until
-   * close.
+   * Latent numbers {@code [capacity, k]}, position 0; a fresh view of the same memory. One that is
+   * kept after close may be used without harm, as {@link ActivationBatch#data()} says.
+   *
+   * @throws IllegalStateException after close
    */
   public IntBuffer indices() {
     return indices.host().asIntBuffer();
   }
 
   /**
-   * Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory, valid
-   * until close.
+   * Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory. One that
+   * is kept after close may be used without harm, as {@link ActivationBatch#data()} says.
+   *
+   * @throws IllegalStateException after close
    */
   public FloatBuffer values() {
     return values.host().asFloatBuffer();
@@ -114,16 +118,27 @@ public final class Latents implements AutoCloseable {
               + into.k
               + "]; mend: encode with a larger k, or allocate more rows");
     }
-    IntBuffer fromIndices = indices();
-    FloatBuffer fromValues = values();
-    IntBuffer toIndices = into.indices();
-    FloatBuffer toValues = into.values();
-    for (int row = 0; row < rows; row++) {
-      toIndices.put(row * into.k, fromIndices, row * k, into.k);
-      toValues.put(row * into.k, fromValues, row * k, into.k);
+    try (DeviceBuffer.Loan fromIndices = indices.lend();
+        DeviceBuffer.Loan fromValues = values.lend();
+        DeviceBuffer.Loan toIndices = into.indices.lend();
+        DeviceBuffer.Loan toValues = into.values.lend()) {
+      copyRows(fromIndices.ints(), toIndices.ints(), into.k);
+      copyRows(fromValues.floats(), toValues.floats(), into.k);
     }
     into.rows(rows);
     into.undo.copy(undo);
+  }
+
+  private void copyRows(IntBuffer from, IntBuffer to, int width) {
+    for (int row = 0; row < rows; row++) {
+      to.put(row * width, from, row * k, width);
+    }
+  }
+
+  private void copyRows(FloatBuffer from, FloatBuffer to, int width) {
+    for (int row = 0; row < rows; row++) {
+      to.put(row * width, from, row * k, width);
+    }
   }
 
   /**

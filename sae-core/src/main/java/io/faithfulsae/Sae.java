@@ -7,6 +7,7 @@ import io.faithfulsae.internal.SaeFolder;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
+import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -267,11 +268,14 @@ public final class Sae implements AutoCloseable {
     if (heard == null) {
       return;
     }
-    IntBuffer indices = latents.indices();
-    FloatBuffer values = latents.values();
-    for (int i = 0; i < latents.rows() * latents.k(); i++) {
-      if (!heard.get(indices.get(i))) {
-        values.put(i, 0);
+    try (DeviceBuffer.Loan lentIndices = latents.indexBuffer().lend();
+        DeviceBuffer.Loan lentValues = latents.valueBuffer().lend()) {
+      IntBuffer indices = lentIndices.ints();
+      FloatBuffer values = lentValues.floats();
+      for (int i = 0; i < latents.rows() * latents.k(); i++) {
+        if (!heard.get(indices.get(i))) {
+          values.put(i, 0);
+        }
       }
     }
   }
@@ -293,7 +297,9 @@ public final class Sae implements AutoCloseable {
     parameters.decode(
         latents.indexBuffer(), latents.valueBuffer(), latents.rows(), latents.k(), into.buffer());
     backend.synchronize();
-    latents.undo().apply(into.data(), latents.rows(), config.dIn());
+    try (DeviceBuffer.Loan loan = into.buffer().lend()) {
+      latents.undo().apply(loan.floats(), latents.rows(), config.dIn());
+    }
   }
 
   /** A copy of a latent's decoder direction, length {@code dIn}. */
@@ -326,7 +332,8 @@ public final class Sae implements AutoCloseable {
    * cfg.json} last.
    *
    * @throws IOException if a file cannot be written, or another writer has the folder
-   * @throws IllegalStateException if it is a view with silent latents
+   * @throws IllegalStateException if it is a view with silent latents, or a weight is NaN or
+   *     infinite; the folder stays as it was
    */
   public void save(Path dir) throws IOException {
     if (heard != null) {
@@ -366,8 +373,11 @@ public final class Sae implements AutoCloseable {
       scratch = ActivationBatch.allocate(backend, x.rows(), config.dIn());
       normalized = scratch;
     }
-    RowNormalizer.apply(
-        config.normalization(), x.data(), scratch.data(), x.rows(), config.dIn(), into.undo());
+    try (DeviceBuffer.Loan from = x.buffer().lend();
+        DeviceBuffer.Loan to = scratch.buffer().lend()) {
+      RowNormalizer.apply(
+          config.normalization(), from.floats(), to.floats(), x.rows(), config.dIn(), into.undo());
+    }
     return scratch;
   }
 

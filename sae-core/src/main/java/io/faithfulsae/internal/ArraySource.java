@@ -3,6 +3,7 @@ package io.faithfulsae.internal;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
 import java.util.OptionalLong;
 
@@ -53,7 +54,9 @@ public final class ArraySource implements ActivationSource {
     return new RowReader(rows.length / dIn, position) {
       @Override
       protected void copy(long first, int count, ActivationBatch into) {
-        into.data().put(into.rows() * dIn, rows, Math.toIntExact(first * dIn), count * dIn);
+        try (DeviceBuffer.Loan loan = into.buffer().lend()) {
+          loan.floats().put(into.rows() * dIn, rows, Math.toIntExact(first * dIn), count * dIn);
+        }
       }
     };
   }

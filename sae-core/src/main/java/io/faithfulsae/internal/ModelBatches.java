@@ -5,6 +5,7 @@ import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -82,7 +83,9 @@ final class ModelBatches implements AutoCloseable {
     int at = into.rows();
     into.rows(at + 1);
     if (onDevice == null) {
-      into.data().put(at * model.dModel(), activations, row * model.dModel(), model.dModel());
+      try (DeviceBuffer.Loan loan = into.buffer().lend()) {
+        loan.floats().put(at * model.dModel(), activations, row * model.dModel(), model.dModel());
+      }
     } else {
       if (waiting == waitingRows.length) {
         waitingRows = Arrays.copyOf(waitingRows, Math.max(64, 2 * waiting));

@@ -119,16 +119,20 @@ public final class RowBuffer implements AutoCloseable {
   public FloatBuffer first(int count) {
     FloatBuffer copy = FloatBuffer.allocate(count * rows.dIn());
     if (!onDevice()) {
-      return copy.put(0, rows.data(), 0, copy.capacity());
+      try (DeviceBuffer.Loan loan = rows.buffer().lend()) {
+        return copy.put(0, loan.floats(), 0, copy.capacity());
+      }
     }
     try (DeviceBuffer numbers = backend.allocate((long) count * Integer.BYTES);
-        ActivationBatch on = ActivationBatch.allocate(backend, count, rows.dIn())) {
+        DeviceBuffer.Loan numbered = numbers.lend();
+        DeviceBuffer on = backend.allocate((long) count * rows.dIn() * Float.BYTES);
+        DeviceBuffer.Loan gathered = on.lend()) {
       for (int i = 0; i < count; i++) {
-        numbers.host().putInt(i * Integer.BYTES, i);
+        numbered.ints().put(i, i);
       }
-      backend.gatherRows(rows.buffer(), rows.rows(), rows.dIn(), numbers, 0, count, 1, on.buffer());
+      backend.gatherRows(rows.buffer(), rows.rows(), rows.dIn(), numbers, 0, count, 1, on);
       backend.synchronize();
-      return copy.put(0, on.data(), 0, copy.capacity());
+      return copy.put(0, gathered.floats(), 0, copy.capacity());
     }
   }
 
@@ -170,8 +174,13 @@ public final class RowBuffer implements AutoCloseable {
   }
 
   private void checkFinite(int first, int count) {
+    try (DeviceBuffer.Loan loan = rows.buffer().lend()) {
+      checkFinite(loan.floats(), first, count);
+    }
+  }
+
+  private void checkFinite(FloatBuffer data, int first, int count) {
     int dIn = rows.dIn();
-    FloatBuffer data = rows.data();
     float[] values = new float[Math.max(1, CHECK_FLOATS / dIn) * dIn];
     for (int at = first * dIn; at < (first + count) * dIn; at += values.length) {
       int length = Math.min(values.length, (first + count) * dIn - at);

@@ -117,7 +117,11 @@ public final class SaeFolder {
     }
   }
 
-  /** Writes a folder; each file beside and renamed, the configuration last. */
+  /**
+   * Writes a folder; each file beside and renamed, the configuration last.
+   *
+   * @throws NonFiniteException if a weight is NaN or infinite; the folder stays as it was
+   */
   public static void write(
       Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from)
       throws IOException {
@@ -127,6 +131,8 @@ public final class SaeFolder {
   /**
    * Writes a folder of an SAE that was trained on activations times {@code activationScale}, which
    * is folded into the weights: the SAE on disk takes the activations as they are.
+   *
+   * @throws NonFiniteException if a weight is NaN or infinite; the folder stays as it was
    */
   public static void write(
       Path dir,
@@ -146,8 +152,11 @@ public final class SaeFolder {
                     "W_enc",
                     DType.F32,
                     List.of(d, f),
-                    (first, chunk) ->
-                        transposeEncoder(from, first, chunk.asFloatBuffer(), activationScale)),
+                    (first, chunk) -> {
+                      FloatBuffer floats = chunk.asFloatBuffer();
+                      transposeEncoder(from, first, floats, activationScale);
+                      NonFiniteException.check("W_enc", floats);
+                    }),
                 tensor("b_enc", Tensor.B_ENC, from, 1, f),
                 tensor("W_dec", Tensor.W_DEC, from, 1 / activationScale, f, d),
                 tensor("b_dec", Tensor.B_DEC, from, 1 / activationScale, d)));
@@ -164,6 +173,7 @@ public final class SaeFolder {
           FloatBuffer floats = chunk.order(ByteOrder.nativeOrder()).asFloatBuffer();
           from.read(tensor, first, floats);
           scale(floats, scale);
+          NonFiniteException.check(name, floats);
         });
   }
 

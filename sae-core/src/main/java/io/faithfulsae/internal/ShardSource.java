@@ -7,6 +7,7 @@ import io.faithfulsae.RowOrigins;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.internal.Safetensors.Entry;
+import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
@@ -190,8 +191,12 @@ public final class ShardSource implements ActivationSource {
 
     @Override
     protected void copy(long first, int count, ActivationBatch into) throws IOException {
-      FloatBuffer target = into.data();
-      target.position(into.rows() * dIn);
+      try (DeviceBuffer.Loan loan = into.buffer().lend()) {
+        copy(first, count, loan.floats().position(into.rows() * dIn));
+      }
+    }
+
+    private void copy(long first, int count, FloatBuffer target) throws IOException {
       long row = first;
       while (row < first + count) {
         int number = find(row);

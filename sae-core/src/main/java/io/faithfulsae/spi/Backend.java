@@ -5,9 +5,9 @@ package io.faithfulsae.spi;
  * implementation may fuse them.
  *
  * <p><b>Threads</b>: a backend may be used from any thread, one call at a time (implementations
- * lock). Closing it closes everything made from it, newest first. Use after close, and close during
- * use, throw {@link IllegalStateException}. Errors of the device are {@link
- * io.faithfulsae.BackendException}.
+ * lock). Closing it waits for the call that runs and closes everything made from it, newest first.
+ * Use after close throws {@link IllegalStateException}, so work that goes on in another thread ends
+ * with one. Errors of the device are {@link io.faithfulsae.BackendException}.
  */
 public interface Backend extends AutoCloseable {
 

@@ -1,6 +1,8 @@
 package io.faithfulsae.spi;
 
 import java.nio.ByteBuffer;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 
 /**
  * A block of memory that a {@link Backend} can read and write: 64-byte aligned, zeroed when made,
@@ -16,10 +18,66 @@ public interface DeviceBuffer extends AutoCloseable {
 
   /**
    * The whole block as the host sees it, in native byte order; at most 2 GiB of it, from the start.
-   * Valid until {@link #close()}. What an operation wrote is visible after {@link
-   * Backend#synchronize()}.
+   * What an operation wrote is visible after {@link Backend#synchronize()}.
+   *
+   * <p>A view that is kept beyond {@link #close()} may be used without harm: it shows the memory as
+   * it was left, and what is written there reaches nobody. Memory that a view may still show is
+   * freed when the collector finds no view left; it does not count among {@link
+   * Backend#liveBytes()}. Code that is done with a view before it returns should {@link #lend()}.
+   *
+   * @throws UnsupportedOperationException where {@link #onDevice()}
    */
   ByteBuffer host();
+
+  /**
+   * The memory for a while. It stays where it is until the loan ends, also when the buffer, or its
+   * backend, is closed meanwhile; nobody waits. Other than after {@link #host()}, closing the
+   * buffer frees the memory with no need for the collector. <b>Closed by</b> the caller, soon.
+   */
+  default Loan lend() {
+    return new Loan() {
+      @Override
+      public ByteBuffer bytes() {
+        return host();
+      }
+
+      @Override
+      public long address() {
+        return DeviceBuffer.this.address();
+      }
+
+      @Override
+      public void close() {}
+    };
+  }
+
+  /** Memory of a buffer that stays where it is until this is closed. */
+  interface Loan extends AutoCloseable {
+
+    /**
+     * As {@link DeviceBuffer#host()}; no view of it may be used once the loan has ended.
+     *
+     * @throws UnsupportedOperationException if it is memory of the device itself
+     */
+    ByteBuffer bytes();
+
+    /** The same as floats. */
+    default FloatBuffer floats() {
+      return bytes().asFloatBuffer();
+    }
+
+    /** The same as integers. */
+    default IntBuffer ints() {
+      return bytes().asIntBuffer();
+    }
+
+    /** As {@link DeviceBuffer#address()}. */
+    long address();
+
+    /** Ends the loan. Further calls do nothing. */
+    @Override
+    void close();
+  }
 
   /**
    * Starts to bring the first {@code bytes} to the device, beside the operations that run.

@@ -80,7 +80,9 @@ final class BatchFeed implements AutoCloseable {
   void shuffle() {
     order = buffer.order(recipe.seed());
     if (numbers != null) {
-      numbers.host().asIntBuffer().put(0, order);
+      try (DeviceBuffer.Loan loan = numbers.lend()) {
+        loan.ints().put(0, order);
+      }
       numbers.upload((long) order.length * Integer.BYTES);
     }
   }
@@ -88,6 +90,11 @@ final class BatchFeed implements AutoCloseable {
   /** The batch that was loaded last. Valid until the next but one is loaded. */
   ActivationBatch current() {
     return Objects.requireNonNull(batches[current]);
+  }
+
+  /** The batch that was loaded before {@link #current}; valid as long. */
+  ActivationBatch before() {
+    return Objects.requireNonNull(batches[1 - current]);
   }
 
   /**
@@ -100,7 +107,10 @@ final class BatchFeed implements AutoCloseable {
     share.rows(rows);
     int at = number * batch + first;
     if (numbers == null) {
-      gather(at, share.data());
+      try (DeviceBuffer.Loan from = buffer.batch().buffer().lend();
+          DeviceBuffer.Loan into = share.buffer().lend()) {
+        gather(at, from.floats(), into.floats());
+      }
       share.buffer().upload((long) rows * dIn * Float.BYTES);
     } else {
       backend.gatherRows(
@@ -115,8 +125,7 @@ final class BatchFeed implements AutoCloseable {
     }
   }
 
-  private void gather(int at, FloatBuffer into) {
-    FloatBuffer from = buffer.batch().data();
+  private void gather(int at, FloatBuffer from, FloatBuffer into) {
     for (int r = 0; r < rows; r++) {
       into.put(r * dIn, from, order[at + r] * dIn, dIn);
     }

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.NonFiniteException;
 import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import io.faithfulsae.internal.Safetensors;
@@ -88,7 +89,11 @@ record Checkpoint(
     }
   }
 
-  /** Writes the file beside its place and renames it. */
+  /**
+   * Writes the file beside its place and renames it.
+   *
+   * @throws NonFiniteException if a weight or moment is NaN or infinite; no file is left
+   */
   void write(Path dir, BackendSae parameters, BackendTrainer trainer) throws IOException {
     List<Safetensors.Tensor> tensors = new ArrayList<>();
     for (Tensor tensor : Tensor.values()) {
@@ -97,8 +102,11 @@ record Checkpoint(
               tensor.name(),
               DType.F32,
               shape(tensor.name()),
-              (first, chunk) ->
-                  parameters.read(tensor, first, nativeOrder(chunk).asFloatBuffer())));
+              (first, chunk) -> {
+                FloatBuffer floats = nativeOrder(chunk).asFloatBuffer();
+                parameters.read(tensor, first, floats);
+                NonFiniteException.check(tensor.name(), floats);
+              }));
     }
     for (State state : State.values()) {
       tensors.add(
@@ -106,7 +114,12 @@ record Checkpoint(
               state.name(),
               dtype(state),
               shape(state.name()),
-              (first, chunk) -> trainer.read(state, first, nativeOrder(chunk))));
+              (first, chunk) -> {
+                trainer.read(state, first, nativeOrder(chunk));
+                if (dtype(state) == DType.F32) {
+                  NonFiniteException.check(state.name(), chunk.asFloatBuffer());
+                }
+              }));
     }
     Safetensors.writeChecked(
         file(dir, step),

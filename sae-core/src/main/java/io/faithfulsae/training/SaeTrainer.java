@@ -146,7 +146,8 @@ public final class SaeTrainer {
    * may differ in all but backends, tokens, batch, bufferRows and checkpointSteps.
    *
    * @param runDirs one folder for each trainer
-   * @return one run for each trainer; cancelling or closing one ends all
+   * @return one run for each trainer; cancelling or closing one ends all. One that diverges takes
+   *     no further part, and fails when the others end.
    */
   public static List<TrainingRun> startTogether(
       List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) throws IOException {

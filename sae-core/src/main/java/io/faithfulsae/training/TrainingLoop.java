@@ -3,6 +3,7 @@ package io.faithfulsae.training;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.OutputLock;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowBuffer.Mark;
@@ -22,6 +23,8 @@ import org.jspecify.annotations.Nullable;
 /** The thread behind one or more {@link TrainingRun}s that share a stream of rows. */
 final class TrainingLoop implements Runnable {
   private final List<TrainingMember> members;
+  private final List<TrainingMember> going; // those that did not diverge
+  private final Map<TrainingMember, TrainingDivergedException> diverged = new HashMap<>();
   private final ActivationSource source;
   private final long firstStep;
   private final Mark start;
@@ -41,6 +44,7 @@ final class TrainingLoop implements Runnable {
       Mark start,
       List<OutputLock> locks) {
     this.members = List.copyOf(members);
+    this.going = new ArrayList<>(members);
     this.source = source;
     this.firstStep = firstStep;
     this.start = start;
@@ -84,7 +88,7 @@ final class TrainingLoop implements Runnable {
 
   @Override
   public void run() {
-    List<TrainingResult> results = List.of();
+    Map<TrainingMember, TrainingResult> results = Map.of();
     @Nullable Throwable problem =
         null; // nothing may be lost on a thread of ours: whoever awaits a run gets it
     Backend backend = members.get(0).settings.backend();
@@ -93,7 +97,7 @@ final class TrainingLoop implements Runnable {
             source, backend, staysOnDevice(backend), batchesOfFill * config.batch(), start)) {
       results = train(buffer);
     } catch (Throwable e) {
-      problem = e;
+      problem = closedBackend(e);
     }
     for (TrainingMember member : members) {
       problem = close(member::close, problem);
@@ -103,13 +107,43 @@ final class TrainingLoop implements Runnable {
     }
     // Before anybody hears of the end, who may then resume the run at once.
     locks.forEach(OutputLock::close);
-    for (int i = 0; i < members.size(); i++) {
-      if (problem == null) {
-        members.get(i).run.complete(results.get(i));
-      } else {
-        members.get(i).run.fail(problem);
+    for (TrainingMember member : members) {
+      Throwable own = diverged.containsKey(member) ? diverged.get(member) : problem;
+      TrainingResult result = results.get(member);
+      if (own != null) {
+        member.run.fail(own);
+      } else if (result != null) {
+        member.run.complete(result);
       }
     }
+  }
+
+  /** Says so where a problem is that a backend was closed under the run. */
+  private Throwable closedBackend(Throwable problem) {
+    if (problem instanceof IllegalStateException) {
+      for (Backend backend : members.get(0).settings.backends()) {
+        try {
+          backend.synchronize();
+        } catch (IllegalStateException e) {
+          return new IllegalStateException(
+              "expected backend "
+                  + backend.info().name()
+                  + " to be open until the run ends, got it closed; await or close the run first,"
+                  + " or resume it from its last checkpoint",
+              problem);
+        } catch (RuntimeException e) {
+          problem.addSuppressed(e);
+        }
+      }
+    }
+    return problem;
+  }
+
+  /** Ends the run of one member; its last checkpoint stays. The others go on. */
+  private void drop(TrainingMember member, TrainingDivergedException why) {
+    going.remove(member);
+    diverged.put(member, why);
+    member.close();
   }
 
   /**
@@ -141,13 +175,13 @@ final class TrainingLoop implements Runnable {
     return first;
   }
 
-  private List<TrainingResult> train(RowBuffer buffer) throws IOException {
+  private Map<TrainingMember, TrainingResult> train(RowBuffer buffer) throws IOException {
     startedNanos = System.nanoTime();
     long steps = config.steps();
     boolean filled = false;
     boolean loaded = false; // whether the feeds have this step's batch
     long step = firstStep;
-    while (step < steps && !cancelled) {
+    while (step < steps && !cancelled && !going.isEmpty()) {
       int batch = (int) (step % batchesOfFill);
       if (batch == 0 || !filled) {
         buffer.fill();
@@ -162,28 +196,50 @@ final class TrainingLoop implements Runnable {
       if (!loaded) {
         feeds.forEach(feed -> feed.load(batch));
       }
-      for (TrainingMember member : members) {
+      for (TrainingMember member : going) {
         member.step(shares(member), step);
       }
       loaded = step + 1 < steps && batch + 1 < batchesOfFill;
       if (loaded) { // while the steps run
         feeds.forEach(feed -> feed.load(batch + 1));
       }
-      for (TrainingMember member : members) {
-        member.tell(progress(step + 1, member.stats(step)));
-      }
       step++;
+      long done = step;
+      each(member -> member.tell(progress(done, member.stats(done))));
       if (config.checkpointSteps() > 0 && step % config.checkpointSteps() == 0 && step < steps) {
-        checkpoint(buffer, step, filled);
+        checkpoint(buffer, step, filled, loaded);
       }
     }
     Mark end = buffer.now();
     if (step < steps) {
-      checkpoint(buffer, step, filled);
-      long at = step;
-      return members.stream().map(member -> result(member, Reason.CANCELLED, end, at)).toList();
+      checkpoint(buffer, step, filled, loaded);
+      return results(Reason.CANCELLED, end, step);
     }
     return finish(end, step);
+  }
+
+  private interface Action {
+    void on(TrainingMember member) throws IOException;
+  }
+
+  /** Does something with each member that did not diverge, and drops those that now have. */
+  private void each(Action action) throws IOException {
+    for (TrainingMember member : List.copyOf(going)) {
+      try {
+        action.on(member);
+      } catch (TrainingDivergedException e) {
+        drop(member, e);
+      }
+    }
+  }
+
+  /** The rows of a member's last step; null: it did none. */
+  private @Nullable ActivationBatch trained(TrainingMember member, boolean nextIsLoaded) {
+    List<BatchFeed> own = feedsOf.get(member);
+    if (own == null) {
+      return null;
+    }
+    return nextIsLoaded ? own.get(0).before() : own.get(0).current();
   }
 
   /** One feed on each backend for all members whose batches are the same. */
@@ -218,38 +274,42 @@ final class TrainingLoop implements Runnable {
     return Objects.requireNonNull(feedsOf.get(member)).stream().map(BatchFeed::current).toList();
   }
 
-  private List<TrainingResult> finish(Mark end, long step) throws IOException {
-    List<TrainingResult> results =
-        members.stream().map(m -> result(m, Reason.COMPLETED, end, step)).toList();
-    for (int i = 0; i < members.size(); i++) {
-      members.get(i).writeSae();
-      Provenance.write(members.get(i), source, results.get(i));
-    }
-    for (TrainingMember member : members) {
-      Checkpoint.deleteOthers(member.dir, -1);
-    }
-    return results;
+  private Map<TrainingMember, TrainingResult> finish(Mark end, long step) throws IOException {
+    each(
+        member -> {
+          member.writeSae(step, trained(member, false));
+          Provenance.write(member, source, result(member, Reason.COMPLETED, end, step));
+        });
+    each(member -> Checkpoint.deleteOthers(member.dir, -1));
+    return results(Reason.COMPLETED, end, step);
   }
 
   /** All members' new checkpoints are complete before any old one goes. */
-  private void checkpoint(RowBuffer buffer, long step, boolean filled) throws IOException {
+  private void checkpoint(RowBuffer buffer, long step, boolean filled, boolean loaded)
+      throws IOException {
     boolean insideFill = filled && step % batchesOfFill != 0;
     Mark mark = insideFill ? buffer.beforeFill() : buffer.now();
-    for (TrainingMember member : members) {
-      SaeTrainer settings = member.settings;
-      member.writeCheckpoint(
-          new Checkpoint(
-              step,
-              settings.sae(),
-              settings.training(),
-              source.description(),
-              settings.backend().info().name(),
-              member.activationScale(),
-              mark));
-    }
-    for (TrainingMember member : members) {
-      Checkpoint.deleteOthers(member.dir, step);
-    }
+    each(
+        member -> {
+          SaeTrainer settings = member.settings;
+          Checkpoint checkpoint =
+              new Checkpoint(
+                  step,
+                  settings.sae(),
+                  settings.training(),
+                  source.description(),
+                  settings.backend().info().name(),
+                  member.activationScale(),
+                  mark);
+          member.writeCheckpoint(checkpoint, trained(member, loaded));
+        });
+    each(member -> Checkpoint.deleteOthers(member.dir, step));
+  }
+
+  private Map<TrainingMember, TrainingResult> results(Reason reason, Mark end, long step) {
+    Map<TrainingMember, TrainingResult> results = new HashMap<>();
+    going.forEach(member -> results.put(member, result(member, reason, end, step)));
+    return results;
   }
 
   private TrainingResult result(TrainingMember member, Reason reason, Mark end, long step) {

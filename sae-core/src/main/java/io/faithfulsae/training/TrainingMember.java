@@ -1,10 +1,12 @@
 package io.faithfulsae.training;
 
 import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.Centers;
+import io.faithfulsae.internal.NonFiniteException;
 import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.internal.RowBuffer;
@@ -16,6 +18,7 @@ import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
+import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.io.IOException;
@@ -36,6 +39,9 @@ final class TrainingMember implements AutoCloseable {
 
   private static final int SAMPLE_FLOATS = 16 << 20;
 
+  /** Rows whose outputs are looked at before weights are written. */
+  private static final int CHECKED_ROWS = 64;
+
   final SaeTrainer settings;
   final Path dir;
   final TrainingRun run;
@@ -45,6 +51,7 @@ final class TrainingMember implements AutoCloseable {
   private final BackendTrainer trainer;
   private final List<Replica> replicas = new ArrayList<>();
   private double activationScale = 1;
+  private double loss = Double.NaN; // of the last step; NaN: none was done yet
   private @Nullable TrainingProgress last;
 
   TrainingMember(SaeTrainer settings, Path dir) {
@@ -200,7 +207,8 @@ final class TrainingMember implements AutoCloseable {
     }
     if (sum == 0) {
       throw new IllegalArgumentException(
-          "expected activations that are not all zero, got zeros only; mend: check the data or turn scaleActivations off");
+          "expected activations that are not all zero, got zeros only; mend: check the data or turn"
+              + " scaleActivations off");
     }
     int count = rows.length / d;
     return sum / count;
@@ -242,13 +250,76 @@ final class TrainingMember implements AutoCloseable {
     }
   }
 
-  /** What the step saw. */
+  /**
+   * What the step saw.
+   *
+   * @param step counted from 1, as the loss is told
+   */
   StepStats stats(long step) {
     StepStats stats = trainer.stats();
     if (!Double.isFinite(stats.loss())) {
       throw new TrainingDivergedException(step, stats.loss());
     }
+    loss = stats.loss();
     return stats;
+  }
+
+  /**
+   * Does for the last update what the next step would do: looks whether rows that were trained on
+   * still give finite outputs.
+   *
+   * @param step steps done
+   */
+  private void checkOutputs(long step, ActivationBatch trained) {
+    int rows = Math.min(trained.rows(), CHECKED_ROWS);
+    Backend on = settings.backend();
+    try (Latents latents = Latents.allocate(on, rows, config.k());
+        DeviceBuffer outputs = on.allocate((long) rows * config.dIn() * Float.BYTES);
+        DeviceBuffer.Loan loan = outputs.lend()) {
+      DeviceBuffer indices = latents.indexBuffer();
+      DeviceBuffer values = latents.valueBuffer();
+      parameters.encodeTopK(trained.buffer(), rows, config.k(), indices, values);
+      parameters.decode(indices, values, rows, config.k(), outputs);
+      on.synchronize();
+      FloatBuffer floats = loan.floats();
+      for (int i = 0; i < floats.limit(); i++) {
+        if (!Float.isFinite(floats.get(i))) {
+          throw new TrainingDivergedException(
+              step,
+              loss,
+              "finite outputs after step " + step + " of loss " + loss,
+              "" + floats.get(i));
+        }
+      }
+    }
+  }
+
+  private interface Writing {
+    void write() throws IOException;
+  }
+
+  /**
+   * Writes weights of which none is NaN or infinite, and whose outputs are not.
+   *
+   * @param trained rows of the last step; null: none was done since the weights were checked
+   */
+  private void writeChecked(long step, @Nullable ActivationBatch trained, Writing writing)
+      throws IOException {
+    if (trained != null) {
+      checkOutputs(step, trained);
+    }
+    try {
+      writing.write();
+    } catch (NonFiniteException e) {
+      TrainingDivergedException diverged =
+          new TrainingDivergedException(
+              step,
+              loss,
+              "finite " + e.tensor() + " after step " + step + " of loss " + loss,
+              Float.toString(e.value()));
+      diverged.initCause(e);
+      throw diverged;
+    }
   }
 
   /** Tells the listeners. */
@@ -265,8 +336,9 @@ final class TrainingMember implements AutoCloseable {
     return activationScale;
   }
 
-  void writeCheckpoint(Checkpoint checkpoint) throws IOException {
-    checkpoint.write(dir, parameters, trainer);
+  void writeCheckpoint(Checkpoint checkpoint, @Nullable ActivationBatch trained)
+      throws IOException {
+    writeChecked(checkpoint.step(), trained, () -> checkpoint.write(dir, parameters, trainer));
   }
 
   void restore(Checkpoint checkpoint, Path file) throws IOException {
@@ -274,8 +346,11 @@ final class TrainingMember implements AutoCloseable {
     activationScale = checkpoint.activationScale();
   }
 
-  void writeSae() throws IOException {
-    SaeFolder.write(dir, config, settings.metadata(), parameters, activationScale);
+  void writeSae(long step, @Nullable ActivationBatch trained) throws IOException {
+    writeChecked(
+        step,
+        trained,
+        () -> SaeFolder.write(dir, config, settings.metadata(), parameters, activationScale));
   }
 
   @Override

@@ -53,8 +53,9 @@ public final class TrainingRun implements AutoCloseable {
    *
    * @throws IOException if the source cannot be read or a file not be written; the last checkpoint
    *     is kept
-   * @throws io.faithfulsae.TrainingDivergedException if the loss became NaN or infinite; the last
-   *     checkpoint is kept
+   * @throws io.faithfulsae.TrainingDivergedException if the loss, or what the last update left,
+   *     became NaN or infinite; no SAE is written, and the last checkpoint, from before, is kept
+   * @throws IllegalStateException if its backend was closed meanwhile; the last checkpoint is kept
    * @throws IllegalArgumentException if an activation is NaN or infinite (the message names the
    *     row)
    */

@@ -3,7 +3,6 @@ package io.faithfulsae.training;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.ActivationBatch;
@@ -118,18 +117,26 @@ public abstract class TrainingRunTest extends RunFixture {
   }
 
   @Test
-  void endsWhenTheBackendIsClosedUnderIt() throws IOException {
+  void endsWhenTheBackendIsClosedUnderIt() throws IOException, InterruptedException {
     Backend closing = open();
+    Path dir = folder.resolve("run");
     TrainingRun run =
         SaeTrainer.of(SAE, CONFIG, closing)
             .withListener(
                 progress -> {
-                  if (progress.step() == 3) {
+                  if (progress.step() == 13) {
                     closing.close();
                   }
                 })
-            .start(SOURCE, folder.resolve("run"));
-    assertThrows(IllegalStateException.class, () -> finish(run));
+            .start(SOURCE, dir);
+    assertMessage(
+        IllegalStateException.class,
+        () -> finish(run),
+        "expected backend " + closing.info().name() + " to be open until the run ends",
+        "await or close the run first");
+    assertEquals(List.of("checkpoint-10.safetensors"), files(dir));
+    finish(trainer(CONFIG).resume(SOURCE, dir));
+    assertArrayEquals(weights(run(CONFIG, "whole")), weights(dir));
   }
 
   @Test

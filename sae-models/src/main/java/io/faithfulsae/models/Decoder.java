@@ -72,7 +72,7 @@ public final class Decoder implements AutoCloseable {
   }
 
   /** Begins anew with empty sequences. */
-  public void start(int sequences) {
+  public synchronized void start(int sequences) {
     checkOpen();
     if (sequences < 1 || sequences > maxRows) {
       throw new IllegalArgumentException(
@@ -132,7 +132,7 @@ public final class Decoder implements AutoCloseable {
    * @throws IllegalStateException if a sequence is as long as it may be
    * @throws IllegalArgumentException if a logit is NaN or infinite
    */
-  public void step(int[] next) {
+  public synchronized void step(int[] next) {
     checkOpen();
     int longest = 0;
     for (int row = 0; row < rows; row++) {
@@ -150,10 +150,7 @@ public final class Decoder implements AutoCloseable {
       longest = Math.max(longest, lengths[row]);
     }
     fit(longest);
-    if (binding == null) {
-      binding = bind();
-    }
-    binding.run();
+    model.whileOpen(() -> bound().run());
     FiniteOutput.requireLogits(model.name(), logits, rows, dims.vocabularySize(), lengths);
     forEachCache(cache -> cache.append(rows, capacity, lengths));
     for (int row = 0; row < rows; row++) {
@@ -183,7 +180,7 @@ public final class Decoder implements AutoCloseable {
    *
    * @throws IllegalArgumentException if there is no such row
    */
-  public void drop(int row) {
+  public synchronized void drop(int row) {
     checkOpen();
     checkRow(row);
     rows--;
@@ -207,6 +204,15 @@ public final class Decoder implements AutoCloseable {
   private void forEachCache(Consumer<CacheTensor> action) {
     keys.forEach(action);
     values.forEach(action);
+  }
+
+  private Binding bound() {
+    Binding known = binding;
+    if (known == null) {
+      known = bind();
+      binding = known;
+    }
+    return known;
   }
 
   private Binding bind() {
@@ -253,7 +259,7 @@ public final class Decoder implements AutoCloseable {
   }
 
   @Override
-  public void close() {
+  public synchronized void close() {
     unbind();
     closed = true;
   }

@@ -147,7 +147,7 @@ public final class DeviceDecoder implements AutoCloseable {
    * @param into one token a row; may be {@code next}. Modified.
    * @throws IllegalStateException if a sequence is as long as it may be
    */
-  public void step(int[] next, double[] random, int[] into) {
+  public synchronized void step(int[] next, double[] random, int[] into) {
     if (closed) {
       throw new IllegalStateException("the decoder is closed");
     }
@@ -169,7 +169,7 @@ public final class DeviceDecoder implements AutoCloseable {
       most = Math.max(most, ++lengths[row]);
     }
     longest.put(0, most);
-    binding.run();
+    model.whileOpen(binding::run);
     for (int row = 0; row < rows(); row++) {
       into[row] = (int) drawn.get(row);
     }
@@ -184,7 +184,7 @@ public final class DeviceDecoder implements AutoCloseable {
   }
 
   @Override
-  public void close() {
+  public synchronized void close() {
     if (!closed) {
       closed = true;
       binding.close();

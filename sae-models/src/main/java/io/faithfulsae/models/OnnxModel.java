@@ -32,6 +32,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
+import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
@@ -68,6 +69,8 @@ public final class OnnxModel implements LanguageModel {
   private final Graphs.Kind kind;
   private final @Nullable Backend beside;
   private final TappedRows.Spare spare = new TappedRows.Spare();
+  private final ReentrantReadWriteLock life =
+      new ReentrantReadWriteLock(); // written by close alone
   private boolean closed;
 
   /**
@@ -287,7 +290,7 @@ public final class OnnxModel implements LanguageModel {
             "tap with norms " + hook,
             () -> Graphs.tap(architecture, weights, hook, kind.withNorms()));
     OnnxSession gather = sessions.get("gather", () -> DeviceGraphs.gather(weights, dModel()));
-    TappedRows tapped = TappedRows.of(backend, gather, spare, rows, dModel());
+    TappedRows tapped = TappedRows.of(this, backend, gather, spare, rows);
     boolean done = false;
     try {
       fillPositions(tokens.length, length);
@@ -565,6 +568,20 @@ public final class OnnxModel implements LanguageModel {
     }
   }
 
+  /**
+   * Runs what decoders and activations on the device run on sessions of this model, beside other
+   * such work, and keeps the model from closing meanwhile.
+   */
+  void whileOpen(Runnable work) {
+    life.readLock().lock();
+    try {
+      checkOpen();
+      work.run();
+    } finally {
+      life.readLock().unlock();
+    }
+  }
+
   private void checkOpen() {
     if (closed) {
       throw new IllegalStateException(name + " is closed");
@@ -606,13 +623,18 @@ public final class OnnxModel implements LanguageModel {
     return ByteBuffer.allocateDirect((int) bytes).order(ByteOrder.nativeOrder()).asFloatBuffer();
   }
 
-  /** Closes the sessions; decoders must be closed before. */
+  /** Closes the sessions, after what runs on them; decoders should be closed before. */
   @Override
   public synchronized void close() {
-    if (!closed) {
-      closed = true;
-      sessions.close();
-      spare.close();
+    life.writeLock().lock();
+    try {
+      if (!closed) {
+        closed = true;
+        sessions.close();
+        spare.close();
+      }
+    } finally {
+      life.writeLock().unlock();
     }
   }
 }

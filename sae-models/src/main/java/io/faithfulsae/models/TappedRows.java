@@ -13,6 +13,7 @@ import org.jspecify.annotations.Nullable;
 
 /** Activations in a backend's own memory; rows are picked by a graph, where they lie. */
 final class TappedRows implements DeviceActivations {
+  private final OnnxModel model;
   private final OnnxSession gather;
   private final Spare spare;
   private final DeviceBuffer buffer;
@@ -56,18 +57,20 @@ final class TappedRows implements DeviceActivations {
     }
   }
 
-  private TappedRows(OnnxSession gather, Spare spare, DeviceBuffer buffer, int rows, int width) {
+  private TappedRows(
+      OnnxModel model, OnnxSession gather, Spare spare, DeviceBuffer buffer, int rows) {
+    this.model = model;
     this.gather = gather;
     this.spare = spare;
     this.buffer = buffer;
     this.norms = OnnxModel.floats(rows);
     this.rows = rows;
-    this.width = width;
+    this.width = model.dModel();
   }
 
-  static TappedRows of(Backend on, OnnxSession gather, Spare spare, int rows, int width) {
-    DeviceBuffer buffer = spare.take(on, (long) rows * width * Float.BYTES);
-    return new TappedRows(gather, spare, buffer, rows, width);
+  static TappedRows of(OnnxModel model, Backend on, OnnxSession gather, Spare spare, int rows) {
+    DeviceBuffer buffer = spare.take(on, (long) rows * model.dModel() * Float.BYTES);
+    return new TappedRows(model, gather, spare, buffer, rows);
   }
 
   void bindTo(Binding binding) {
@@ -110,11 +113,15 @@ final class TappedRows implements DeviceActivations {
       indices.put(i, from[i]);
     }
     long offset = (long) first * width * Float.BYTES;
+    Tensor target = Tensor.of(into.buffer(), offset, Tensor.Type.FLOAT32, count, width);
+    model.whileOpen(() -> gather(Tensor.of(indices, count), target));
+  }
+
+  private void gather(Tensor indices, Tensor into) {
     try (Binding binding = gather.bind()) {
       binding.input(DeviceGraphs.DATA, block());
-      binding.input(DeviceGraphs.INDICES, Tensor.of(indices, count));
-      binding.output(
-          Graphs.ACTIVATIONS, Tensor.of(into.buffer(), offset, Tensor.Type.FLOAT32, count, width));
+      binding.input(DeviceGraphs.INDICES, indices);
+      binding.output(Graphs.ACTIVATIONS, into);
       binding.run();
     }
   }

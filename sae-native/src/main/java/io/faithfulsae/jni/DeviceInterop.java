@@ -87,7 +87,11 @@ public final class DeviceInterop {
     return of(backend).wrap(start, bytes, Place.DEVICE, memory);
   }
 
-  /** Where a buffer's memory is; valid until the buffer is closed. */
+  /**
+   * Where a buffer's memory is. The memory stays there while the pointer is reachable, also when
+   * the buffer is closed meanwhile; an address that is taken from it is good until the buffer is
+   * closed.
+   */
   public static Pointer pointer(DeviceBuffer buffer) {
     return of(buffer).pointer();
   }

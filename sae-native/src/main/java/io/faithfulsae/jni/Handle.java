@@ -16,8 +16,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * The life of one native object. Handles form a tree: closing one closes what was made from it,
- * newest first. One lock for the tree lets one native call run at a time; a handle that is in such
- * a call cannot be closed, one that is closed cannot be called. A call on handles of several trees
+ * newest first. One lock for the tree lets one native call run at a time: closing waits for the
+ * call that runs, and a handle that is closed cannot be called. A call on handles of several trees
  * takes the locks of all, in the order in which the trees were made.
  *
  * <p>A {@link Cleaner} is the net for owners who forget: it frees, and logs a warning. It never
@@ -44,8 +44,7 @@ final class Handle {
   private final Set<Handle> children = new LinkedHashSet<>();
   private final @Nullable Throwable opened;
   private @Nullable Throwable closedAt;
-  private volatile boolean inUse;
-  private volatile boolean closed;
+  private volatile @Nullable Handle closedWith; // the one that was closed; null: open
   private boolean abandoned;
 
   /**
@@ -66,14 +65,24 @@ final class Handle {
     }
   }
 
-  /**
-   * Frees this when {@code owner} becomes unreachable. Whoever holds memory of it must keep {@code
-   * owner} reachable.
-   *
-   * @param owner not this, and not reachable from it
-   */
+  /** Frees this when {@code owner} becomes unreachable. */
   void freeAfter(Object owner) {
-    CLEANER.register(owner, this::ownerIsGone);
+    freeAfter(owner, () -> {});
+  }
+
+  /**
+   * The same, and what is to be done then whether this was closed or forgotten. Whoever holds
+   * memory of it must keep {@code owner} reachable.
+   *
+   * @param owner not this, and not reachable from it or from {@code then}
+   */
+  void freeAfter(Object owner, Runnable then) {
+    CLEANER.register(
+        owner,
+        () -> {
+          ownerIsGone();
+          then.run();
+        });
   }
 
   /** The native handle; within {@link #call} only. */
@@ -114,64 +123,60 @@ final class Handle {
   }
 
   private static int callLocked(IntSupplier nativeCall, Handle first, Handle... others) {
-    try {
-      first.begin();
-      for (Handle other : others) {
-        other.begin();
-      }
-      return nativeCall.getAsInt();
-    } finally {
-      first.end();
-      for (Handle other : others) {
-        other.end();
-      }
+    first.requireOpen();
+    for (Handle other : others) {
+      other.requireOpen();
     }
-  }
-
-  private void begin() {
-    requireOpen();
-    for (Handle h = this; h != null; h = h.parent) {
-      h.inUse = true;
-    }
-  }
-
-  private void end() {
-    for (Handle h = this; h != null; h = h.parent) {
-      h.inUse = false;
-    }
+    return nativeCall.getAsInt();
   }
 
   void requireOpen() {
-    if (closed) {
-      throw new IllegalStateException(
-          what + " was used after close; mend: close it when nothing needs it", closedAt);
+    if (closedWith != null) {
+      throw closedException();
     }
   }
 
-  /** Closes this and its children; further calls do nothing. */
+  /** What use after close throws. */
+  IllegalStateException closedException() {
+    Handle with = closedWith;
+    return new IllegalStateException(
+        "expected the "
+            + what
+            + " to be open, got it closed"
+            + (with == null || with == this ? "" : " with the " + with.what)
+            + "; close it when nothing needs it",
+        closedAt);
+  }
+
+  /**
+   * Closes this and its children, after the call that runs; further calls do nothing.
+   *
+   * @throws IllegalStateException from within such a call
+   */
   void close() {
-    if (inUse) {
+    if (lock.isHeldByCurrentThread()) {
       throw new IllegalStateException(
-          what + " was closed while in use; mend: wait for the thread that works with it", opened);
+          "expected the " + what + " to be closed after a call on it, got close within; let it end",
+          opened);
     }
     lock.lock();
     try {
-      free();
+      free(this);
     } finally {
       lock.unlock();
     }
   }
 
-  private void free() {
-    if (closed) {
+  private void free(Handle with) {
+    if (closedWith != null) {
       return;
     }
     List<Handle> newestLast = new ArrayList<>(children);
     for (int i = newestLast.size() - 1; i >= 0; i--) {
       LOG.log(Level.DEBUG, "closing {0} with the {1}", newestLast.get(i).what, what);
-      newestLast.get(i).free();
+      newestLast.get(i).free(with);
     }
-    closed = true;
+    closedWith = with;
     closedAt = TRACK ? new Throwable(what + " was closed here", opened) : null;
     int status = closer.applyAsInt(value);
     if (status != SaeAbi.SAE_OK) {
@@ -180,7 +185,7 @@ final class Handle {
     if (parent != null) {
       parent.children.remove(this);
       if (parent.abandoned && parent.children.isEmpty()) {
-        parent.free();
+        parent.free(parent);
       }
     }
   }
@@ -188,16 +193,16 @@ final class Handle {
   private void ownerIsGone() {
     lock.lock();
     try {
-      if (closed) {
+      if (closedWith != null) {
         return;
       }
       LOG.log(
           Level.WARNING,
-          what + " was never closed; mend: close it (-Dsae.trackClose=true says where it was made)",
+          what + " was never closed; close it (-Dsae.trackClose=true says where it was made)",
           opened);
       abandoned = true;
       if (children.isEmpty()) {
-        free();
+        free(this);
       }
     } finally {
       lock.unlock();

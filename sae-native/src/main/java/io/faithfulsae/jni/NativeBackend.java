@@ -90,29 +90,42 @@ final class NativeBackend implements Backend {
 
   NativeBuffer allocate(long bytes, NativeBuffer.Place place) {
     BackendChecks.bytes(bytes);
+    try {
+      return create(bytes, place);
+    } catch (BackendException e) {
+      if (!BufferMemory.relieveNow()) {
+        throw e;
+      }
+      return create(bytes, place); // closed memory was waiting for the collector
+    }
+  }
+
+  private NativeBuffer create(long bytes, NativeBuffer.Place place) {
+    BufferMemory memory = new BufferMemory(bytes);
     Handle buffer =
         make(
             "allocate",
             "buffer of " + bytes + " bytes",
             handle,
             out -> SaeAbi.sae_buffer_create(handle.value(), bytes, place.ordinal(), out),
-            SaeAbi::sae_buffer_close);
+            memory::close);
     long[] address = new long[1];
     call("allocate", () -> SaeAbi.sae_buffer_address(buffer.value(), address), buffer);
-    return new NativeBuffer(this, buffer, address[0], bytes, place, null);
+    return new NativeBuffer(this, buffer, memory, address[0], bytes, place, null);
   }
 
   /** A buffer over memory that stays the caller's and is kept reachable. */
   NativeBuffer wrap(long address, long bytes, NativeBuffer.Place place, Object keep) {
     BackendChecks.bytes(bytes);
+    BufferMemory memory = new BufferMemory(0);
     Handle buffer =
         make(
             "wrap",
             "buffer over " + bytes + " bytes of the caller's",
             handle,
             out -> SaeAbi.sae_buffer_wrap(handle.value(), address, bytes, place.ordinal(), out),
-            SaeAbi::sae_buffer_close);
-    return new NativeBuffer(this, buffer, address, bytes, place, keep);
+            memory::close);
+    return new NativeBuffer(this, buffer, memory, address, bytes, place, keep);
   }
 
   @Override
@@ -211,6 +224,7 @@ final class NativeBackend implements Backend {
   @Override
   public void close() {
     handle.close();
+    BufferMemory.relieve();
   }
 
   /** Checks that a buffer is of this backend and holds the matrix, and gives its handle. */

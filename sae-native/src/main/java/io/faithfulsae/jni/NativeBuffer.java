@@ -21,11 +21,16 @@ final class NativeBuffer implements DeviceBuffer {
 
   private final NativeBackend backend;
   private final Handle handle;
-  private final At memory;
+  private final BufferMemory memory;
+  private final long address;
   private final long bytes;
+  private final Place place;
 
-  /** Every view that is handed out keeps this one reachable, and with it the memory. */
-  private final @Nullable ByteBuffer view;
+  /**
+   * What every view, pointer and loan keeps reachable; the memory is there as long as it is. Of the
+   * host's memory it is the buffer that all views are duplicates of. Null once this is closed.
+   */
+  private volatile @Nullable Object anchor;
 
   /**
    * @param keep what must stay reachable as long as this; null: nothing
@@ -33,16 +38,21 @@ final class NativeBuffer implements DeviceBuffer {
   NativeBuffer(
       NativeBackend backend,
       Handle handle,
+      BufferMemory memory,
       long address,
       long bytes,
       Place place,
       @Nullable Object keep) {
     this.backend = backend;
     this.handle = handle;
+    this.memory = memory;
+    this.address = address;
     this.bytes = bytes;
-    this.memory = new At(address, bytes, keep);
-    this.view = place == Place.HOST ? memory.asByteBuffer().order(ByteOrder.nativeOrder()) : null;
-    handle.freeAfter(view == null ? memory : view);
+    this.place = place;
+    At start = new At(address, bytes, keep);
+    Object root = place == Place.HOST ? start.asByteBuffer() : start;
+    this.anchor = root;
+    handle.freeAfter(root, memory::unreachable);
   }
 
   /** An address that JavaCPP did not allocate and does not free. */
@@ -59,6 +69,42 @@ final class NativeBuffer implements DeviceBuffer {
     }
   }
 
+  private final class Lent implements Loan {
+    private final Object kept;
+    private boolean ended;
+
+    Lent(Object kept) {
+      this.kept = kept;
+    }
+
+    @Override
+    public ByteBuffer bytes() {
+      requireNotEnded();
+      return view(kept);
+    }
+
+    @Override
+    public long address() {
+      requireNotEnded();
+      return address;
+    }
+
+    private void requireNotEnded() {
+      if (ended) {
+        throw new IllegalStateException(
+            "expected a loan of " + bytes + " bytes to last, got it ended; lend the buffer again");
+      }
+    }
+
+    @Override
+    public void close() {
+      if (!ended) {
+        ended = true;
+        memory.giveBack();
+      }
+    }
+  }
+
   boolean isOf(NativeBackend other) {
     return backend == other;
   }
@@ -71,10 +117,9 @@ final class NativeBuffer implements DeviceBuffer {
     return handle;
   }
 
-  /** Where the memory is, as JavaCPP has it; valid until close. */
+  /** Where the memory is, as JavaCPP has it; the memory is there as long as the pointer is. */
   Pointer pointer() {
-    handle.requireOpen();
-    return memory;
+    return new At(address, bytes, shown());
   }
 
   @Override
@@ -84,24 +129,50 @@ final class NativeBuffer implements DeviceBuffer {
 
   @Override
   public long address() {
-    return pointer().address();
+    handle.requireOpen();
+    return address;
   }
 
   @Override
   public boolean onDevice() {
-    return view == null;
+    return place == Place.DEVICE;
   }
 
   @Override
   public ByteBuffer host() {
-    handle.requireOpen();
-    if (view == null) {
-      throw new UnsupportedOperationException(
-          "expected memory that the host can address, got "
-              + bytes
-              + " bytes of the device's own; mend: copy them with DeviceInterop.read and write");
+    return view(shown());
+  }
+
+  @Override
+  public Loan lend() {
+    Object root = anchor;
+    if (root == null || !memory.lend()) {
+      throw closed();
     }
-    return view.duplicate().order(ByteOrder.nativeOrder());
+    return new Lent(root);
+  }
+
+  private Object shown() {
+    Object root = anchor;
+    if (root == null || !memory.show()) {
+      throw closed();
+    }
+    return root;
+  }
+
+  private IllegalStateException closed() {
+    anchor = null; // closed with the backend: what this keeps reachable can go
+    return handle.closedException();
+  }
+
+  private ByteBuffer view(Object root) {
+    if (root instanceof ByteBuffer all) {
+      return all.duplicate().order(ByteOrder.nativeOrder());
+    }
+    throw new UnsupportedOperationException(
+        "expected memory that the host can address, got "
+            + bytes
+            + " bytes of the device's own; copy them with DeviceInterop.read and write");
   }
 
   @Override
@@ -112,5 +183,7 @@ final class NativeBuffer implements DeviceBuffer {
   @Override
   public void close() {
     handle.close();
+    anchor = null;
+    BufferMemory.relieve();
   }
 }

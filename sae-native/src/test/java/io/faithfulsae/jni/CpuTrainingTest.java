@@ -2,6 +2,7 @@ package io.faithfulsae.jni;
 
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.DivergenceTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
@@ -36,6 +37,14 @@ class CpuTrainingTest {
 
   @Nested
   class Parts extends PartsTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Divergence extends DivergenceTest {
     @Override
     protected Backend open() {
       return new CpuBackendProvider().open();

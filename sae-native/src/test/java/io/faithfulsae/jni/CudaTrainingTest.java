@@ -2,6 +2,7 @@ package io.faithfulsae.jni;
 
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.DivergenceTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
@@ -38,6 +39,14 @@ class CudaTrainingTest {
 
   @Nested
   class Parts extends PartsTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Divergence extends DivergenceTest {
     @Override
     protected Backend open() {
       return new CudaBackendProvider().open();

@@ -38,7 +38,7 @@ class HandleTest {
       handle.close();
       IllegalStateException e =
           assertThrows(IllegalStateException.class, () -> Handle.call(() -> 0, handle));
-      assertTrue(e.getMessage().contains("used after close"), e.getMessage());
+      assertTrue(e.getMessage().contains("to be open, got it closed"), e.getMessage());
     }
     assertEquals(4, freed.size());
   }
@@ -61,37 +61,54 @@ class HandleTest {
   }
 
   @Test
-  void closeDuringUseIsRefusedAndCloseOfOthersWaits() throws InterruptedException {
+  void closingWaitsForTheCallThatRuns() throws InterruptedException {
+    for (boolean whole : new boolean[] {true, false}) {
+      freed.clear();
+      Handle root = handle(1, null);
+      Handle used = handle(2, root);
+      Handle idle = handle(3, root);
+      CountDownLatch inside = new CountDownLatch(1);
+      CountDownLatch leave = new CountDownLatch(1);
+      Thread worker = new Thread(() -> Handle.call(() -> waitInside(inside, leave), used));
+      worker.start();
+      await(inside);
+      Thread closer = new Thread(whole ? root::close : idle::close);
+      closer.start();
+      while (closer.getState() != Thread.State.WAITING) {
+        Thread.onSpinWait();
+      }
+      assertEquals(List.of(), freed);
+      leave.countDown();
+      worker.join();
+      closer.join();
+      assertEquals(whole ? List.of(3L, 2L, 1L) : List.of(3L), freed);
+      root.close();
+      assertEquals(List.of(3L, 2L, 1L), freed);
+    }
+  }
+
+  private static int waitInside(CountDownLatch inside, CountDownLatch leave) {
+    inside.countDown();
+    await(leave);
+    return 0;
+  }
+
+  @Test
+  void closingWithinACallIsRefused() {
     Handle root = handle(1, null);
-    Handle used = handle(2, root);
-    Handle idle = handle(3, root);
-    CountDownLatch inside = new CountDownLatch(1);
-    CountDownLatch leave = new CountDownLatch(1);
-    Thread worker =
-        new Thread(
+    IllegalStateException e =
+        assertThrows(
+            IllegalStateException.class,
             () ->
                 Handle.call(
                     () -> {
-                      inside.countDown();
-                      await(leave);
+                      root.close();
                       return 0;
                     },
-                    used));
-    worker.start();
-    await(inside);
-    for (Handle busy : List.of(used, root)) {
-      IllegalStateException e = assertThrows(IllegalStateException.class, busy::close);
-      assertTrue(e.getMessage().contains("closed while in use"), e.getMessage());
-    }
-    Thread closer = new Thread(idle::close);
-    closer.start();
-    assertEquals(List.of(), freed);
-    leave.countDown();
-    worker.join();
-    closer.join();
-    assertEquals(List.of(3L), freed);
+                    root));
+    assertTrue(e.getMessage().contains("got close within"), e.getMessage());
     root.close();
-    assertEquals(List.of(3L, 2L, 1L), freed);
+    assertEquals(List.of(1L), freed);
   }
 
   private static void await(CountDownLatch latch) {

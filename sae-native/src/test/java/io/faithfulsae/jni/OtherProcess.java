@@ -13,13 +13,14 @@ final class OtherProcess {
   private OtherProcess() {}
 
   /** What it prints to standard output; it must end well. */
-  static String run(Class<?> main, String classPath, List<String> jvmOptions)
+  static String run(Class<?> main, String classPath, List<String> jvmOptions, String... arguments)
       throws IOException, InterruptedException {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.add("--enable-native-access=ALL-UNNAMED");
     command.addAll(jvmOptions);
     command.addAll(List.of("-cp", classPath, main.getName()));
+    command.addAll(List.of(arguments));
     Process process =
         new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.INHERIT).start();
     String output =

@@ -7,9 +7,11 @@ import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.internal.RowReader;
+import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.synthetic.Hierarchy;
 import io.faithfulsae.synthetic.SyntheticFeatures;
 import io.faithfulsae.synthetic.SyntheticFeatures.Layout;
+import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.OptionalLong;
 import java.util.function.DoublePredicate;
@@ -151,9 +153,12 @@ public final class SyntheticSource implements Superposition {
 
       @Override
       protected void copy(long first, int count, ActivationBatch into) {
-        for (int r = 0; r < count; r++) {
-          fill(row, coefficients, first + r);
-          into.data().put((into.rows() + r) * dIn(), row);
+        try (DeviceBuffer.Loan loan = into.buffer().lend()) {
+          FloatBuffer data = loan.floats();
+          for (int r = 0; r < count; r++) {
+            fill(row, coefficients, first + r);
+            data.put((into.rows() + r) * dIn(), row);
+          }
         }
       }
     };

@@ -9,6 +9,7 @@ import static org.bytedeco.onnxruntime.global.onnxruntime.ONNX_TENSOR_ELEMENT_DA
 
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.Tensor;
+import io.faithfulsae.spi.DeviceBuffer;
 import java.util.HashMap;
 import java.util.Map;
 import org.bytedeco.javacpp.Pointer;
@@ -17,6 +18,7 @@ import org.bytedeco.onnxruntime.MemoryInfo;
 import org.bytedeco.onnxruntime.RunOptions;
 import org.bytedeco.onnxruntime.Session;
 import org.bytedeco.onnxruntime.Value;
+import org.jspecify.annotations.Nullable;
 
 /** Inputs and outputs of a graph where they lie. */
 final class IoBindingBinding implements Binding {
@@ -28,8 +30,15 @@ final class IoBindingBinding implements Binding {
   private final Map<String, Bound> outputs = new HashMap<>();
   private boolean closed;
 
-  /** A tensor, kept reachable with its memory, and its native twin. */
-  private record Bound(Tensor tensor, Value value) {}
+  /** A tensor, its native twin, and what keeps a backend's memory where the twin has it. */
+  private record Bound(Tensor tensor, Value value, DeviceBuffer.@Nullable Loan loan) {
+    void close() {
+      value.close();
+      if (loan != null) {
+        loan.close();
+      }
+    }
+  }
 
   IoBindingBinding(IoBindingRuntime runtime, Session session, Map<String, String> told) {
     this.runtime = runtime;
@@ -76,29 +85,50 @@ final class IoBindingBinding implements Binding {
   }
 
   private Bound put(Map<String, Bound> to, String name, Tensor tensor) {
-    Bound bound = runtime.call("binding " + name, () -> new Bound(tensor, value(tensor)));
+    Bound bound = bound(name, tensor);
     Bound before = to.put(name, bound);
     if (before != null) {
-      before.value().close();
+      before.close();
     }
     return bound;
   }
 
-  private Value value(Tensor tensor) {
+  private Bound bound(String name, Tensor tensor) {
+    if (!tensor.ofBackend()) {
+      return runtime.call(
+          "binding " + name,
+          () -> {
+            try (Pointer memory = new Pointer(tensor.host())) {
+              return new Bound(tensor, value(tensor, memory), null);
+            }
+          });
+    }
+    DeviceBuffer.Loan loan = tensor.lend();
+    try {
+      return runtime.call(
+          "binding " + name,
+          () -> {
+            long start = loan.address() + tensor.offset();
+            try (Pointer memory = new IoBindingRuntime.Address(start)) {
+              return new Bound(tensor, value(tensor, memory), loan);
+            }
+          });
+    } catch (RuntimeException e) {
+      loan.close();
+      throw e;
+    }
+  }
+
+  private Value value(Tensor tensor, Pointer memory) {
     MemoryInfo where = tensor.onDevice() ? runtime.device() : runtime.host();
     long[] shape = tensor.shape();
-    try (Pointer memory =
-        tensor.ofBackend()
-            ? new IoBindingRuntime.Address(tensor.address())
-            : new Pointer(tensor.host())) {
-      return Value.CreateTensor(
-          where.asOrtMemoryInfo(),
-          memory,
-          tensor.bytes(),
-          shape,
-          shape.length,
-          elementType(tensor.type()));
-    }
+    return Value.CreateTensor(
+        where.asOrtMemoryInfo(),
+        memory,
+        tensor.bytes(),
+        shape,
+        shape.length,
+        elementType(tensor.type()));
   }
 
   private static int elementType(Tensor.Type type) {
@@ -139,7 +169,7 @@ final class IoBindingBinding implements Binding {
     closed = true;
     binding.close();
     options.close();
-    inputs.values().forEach(bound -> bound.value().close());
-    outputs.values().forEach(bound -> bound.value().close());
+    inputs.values().forEach(Bound::close);
+    outputs.values().forEach(Bound::close);
   }
 }

@@ -89,7 +89,7 @@ public final class Tensor {
   }
 
   /**
-   * Memory of a backend, which must stay open as long as the tensor is bound.
+   * Memory of a backend.
    *
    * @param offset in bytes, from the buffer's start
    * @throws IllegalArgumentException if the shape reaches beyond the buffer
@@ -162,7 +162,7 @@ public final class Tensor {
     };
   }
 
-  /** Whether the memory is a backend's; {@link #address()} says where it is. */
+  /** Whether the memory is a backend's; {@link #lend()} says where it is. */
   public boolean ofBackend() {
     return device != null;
   }
@@ -172,9 +172,17 @@ public final class Tensor {
     return device != null && device.onDevice();
   }
 
-  /** Where memory of a backend starts. */
-  public long address() {
-    return buffer().address() + offset;
+  /**
+   * Memory of a backend, for as long as it is bound: it stays when the buffer is closed meanwhile.
+   * The tensor starts {@link #offset()} bytes into it. <b>Closed by</b> the caller.
+   */
+  public DeviceBuffer.Loan lend() {
+    return buffer().lend();
+  }
+
+  /** Where the tensor starts in memory of a backend, in bytes. */
+  public long offset() {
+    return offset;
   }
 
   private DeviceBuffer buffer() {
