@@ -254,6 +254,30 @@ final class CommandsTest {
     assertTrue(ofOwn < ofForeign, ofOwn + " of its own text, " + ofForeign + " of foreign");
   }
 
+  @Test
+  void checkDatasetCountsRecordsWhoseFirstTokenIsEos() throws IOException {
+    Path file =
+        Files.writeString(
+            dir.resolve("ended.jsonl"),
+            """
+            {"text": "", "token_ids": [0, 0]}
+            {"text": "", "token_ids": [0, 0]}
+            {"text": "x", "token_ids": [0, 9, 0]}
+            {"text": ""}
+            """);
+    JsonNode checked =
+        sae("check-dataset", "--data", file, "--json", "--out", dir.resolve("ended.json"))
+            .ok()
+            .json();
+    assertEquals(8, checked.path("statistics").path("tokens").asLong());
+    assertEquals(3, checked.path("firstTokens").path("sequences").asLong());
+    assertEquals(1, checked.path("firstTokens").path("withoutFirstToken").asLong());
+    JsonNode likeliest = checked.path("firstTokens").path("topOfData").get(0);
+    assertEquals(0, likeliest.path("token").asInt());
+    assertEquals(2 / 3.0, likeliest.path("data").asDouble(), 1e-12);
+    assertEquals(1, checked.path("statistics").path("minLength").asInt());
+  }
+
   private Path generate(String name, long seed) {
     Path out = dir.resolve(name);
     sae(
