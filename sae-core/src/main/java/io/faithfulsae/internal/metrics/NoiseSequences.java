@@ -4,17 +4,20 @@ import java.util.Iterator;
 import java.util.NoSuchElementException;
 import org.apache.commons.math3.random.RandomGenerator;
 
-/** Sequences of a BOS and tokens drawn uniformly from the whole vocabulary. */
+/**
+ * Sequences of a BOS and tokens drawn uniformly from the whole vocabulary, so many in all; the last
+ * sequence may be shorter.
+ */
 final class NoiseSequences implements Iterator<int[]> {
   private final RandomGenerator random;
   private final int vocabulary;
   private final int bos;
   private final int length;
-  private int left;
+  private long left; // random tokens
 
-  NoiseSequences(int count, int length, int vocabulary, int bos, long seed) {
+  NoiseSequences(long tokens, int length, int vocabulary, int bos, long seed) {
     this.random = Bootstrap.random(seed);
-    this.left = count;
+    this.left = tokens;
     this.length = length;
     this.vocabulary = vocabulary;
     this.bos = bos;
@@ -27,12 +30,13 @@ final class NoiseSequences implements Iterator<int[]> {
 
   @Override
   public int[] next() {
-    if (left-- <= 0) {
+    if (left <= 0) {
       throw new NoSuchElementException();
     }
-    int[] sequence = new int[length];
+    int[] sequence = new int[(int) Math.min(length, left + 1)];
+    left -= sequence.length - 1;
     sequence[0] = bos;
-    for (int t = 1; t < length; t++) {
+    for (int t = 1; t < sequence.length; t++) {
       sequence[t] = random.nextInt(vocabulary);
     }
     return sequence;

@@ -102,7 +102,8 @@ class DataSetsTest {
             .getMessage();
     assertTrue(message.contains("got none"), message);
     assertThrows(
-        IllegalArgumentException.class, () -> DataSets.compare(new long[3], 0, new float[] {1, 2, 3}));
+        IllegalArgumentException.class,
+        () -> DataSets.compare(new long[3], 0, new float[] {1, 2, 3}));
     assertThrows(
         IllegalArgumentException.class,
         () -> Metrics.coverage(sequences("data"), source("short", new int[][] {{1}}), 2, 10));
