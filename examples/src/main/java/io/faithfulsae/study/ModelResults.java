@@ -250,7 +250,7 @@ public record ModelResults(
    * @param metric what is compared
    * @param first one data set
    * @param second the other
-   * @param difference first minus second, bootstrapped over features
+   * @param difference first minus second, resampled over features and noise sequences
    */
   public record Comparison(
       int k, String metric, String first, String second, BootstrapInterval.Difference difference) {}

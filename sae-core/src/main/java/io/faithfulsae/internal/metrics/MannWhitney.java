@@ -1,5 +1,7 @@
 package io.faithfulsae.internal.metrics;
 
+import java.util.Arrays;
+import java.util.Comparator;
 import org.apache.commons.math3.special.Erf;
 
 /**
@@ -58,7 +60,7 @@ record MannWhitney(double auc, double pValue) {
     for (int i = 0; i < order.length; i++) {
       order[i] = i;
     }
-    java.util.Arrays.sort(order, java.util.Comparator.comparingDouble(i -> pValues[i]));
+    Arrays.sort(order, Comparator.comparingDouble(i -> pValues[i]));
     double[] adjusted = new double[pValues.length];
     double least = 1;
     for (int rank = order.length; rank >= 1; rank--) {
