@@ -144,7 +144,7 @@ final class CurveSteps {
         .noiseTokens(config.kCurve().fakeTokens())
         .activationThreshold(fake.activation())
         .rateThreshold(fake.frequency())
-        .filter(filter)
+        .filter(fake.filter(filter))
         .seed(fake.seed())
         .resamples(1) // curves show no intervals
         .level(config.bootstrap().level())
@@ -242,7 +242,11 @@ final class CurveSteps {
                 for (int i = 0; i < first.size(); i++) {
                   bySae.put(
                       group.curves().get(i).name(),
-                      Map.of(SEQUENCES, Fake.of(first.get(i)), RELATIVE, Fake.of(second.get(i))));
+                      Map.of(
+                          SEQUENCES,
+                          Fake.variant(first.get(i)),
+                          RELATIVE,
+                          Fake.variant(second.get(i))));
                 }
               }
               return new Variants(bySae);

@@ -117,6 +117,14 @@ final class StudyTest {
       assertEquals(30, sae.path("curve").get(sae.path("curve").size() - 1).path("step").asInt());
       double ratio = sae.path("fake").path("ratio").asDouble();
       assertEquals(sae.path("fake").path("count").asInt() / 48.0, ratio, 1e-12);
+      JsonNode against = sae.path("fake").path("noiseAgainstText");
+      assertEquals(48, against.path("dSae").asInt());
+      assertEquals(against.path("moreOnNoise").asInt(), against.path("latents").size());
+      assertTrue(sae.path("fakeVariants").path("sequences").path("noiseAgainstText").isMissingNode());
+      for (JsonNode on : sae.path("on")) {
+        JsonNode cost = on.path("crossEntropy");
+        assertTrue(cost.path("meanAblated").isNumber() && cost.path("blocks").size() > 1);
+      }
       assertCurves(sae);
     }
     assertEquals(2, model.path("seedAgreements").size());
@@ -136,7 +144,9 @@ final class StudyTest {
             "Dead",
             "With other k",
             "Some of the latents alone",
-            "Fake features by each definition",
+            "More on noise",
+            "Fake Feature Ratio by each definition",
+            "Recovered over the mean",
             "Shared by both",
             "Samples: faithful",
             "faithful",
@@ -228,6 +238,27 @@ final class StudyTest {
     assertEquals(Set.of(), ResultsSchema.problems(results, made));
     ((ObjectNode) results.path("models").get(0)).put("unknown", 1);
     assertEquals(1, ResultsSchema.problems(results, made).size());
+  }
+
+  @Test
+  void authorsPresetSetsWhatTheyCount() throws IOException {
+    Path file =
+        Files.writeString(
+            dir.resolve("study.yaml"),
+            "fakeFeatures: {preset: authors, tokens: 5, activation: 7, frequency: 0.9, seed: 8}");
+    StudyConfig.Fake fake =
+        StudyFile.read(file).models().values().iterator().next().fakeFeatures();
+    assertEquals(1_000_000, fake.tokens());
+    assertEquals(1.0, fake.activation());
+    assertEquals(0.1, fake.frequency());
+    assertEquals(8, fake.seed());
+    ActivationFilter ofStudy = new ActivationFilter(3, Set.of(0), 100);
+    assertEquals(
+        new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY), fake.filter(ofStudy));
+    Files.writeString(file, "fakeFeatures: {tokens: 5}");
+    StudyConfig.Fake own = StudyFile.read(file).models().values().iterator().next().fakeFeatures();
+    assertEquals(5, own.tokens());
+    assertEquals(ofStudy, own.filter(ofStudy));
   }
 
   @Test
