@@ -45,7 +45,7 @@ final class Steps {
    * Raised whenever a step's result gets other fields, so that what an older program kept is made
    * anew instead of being read wrongly.
    */
-  private static final int LAYOUT = 3;
+  private static final int LAYOUT = 4;
 
   private record Kept(String key, JsonNode inputs, double seconds, JsonNode result) {}
 
