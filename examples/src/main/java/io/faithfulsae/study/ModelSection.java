@@ -1,6 +1,5 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.report.Format;
 import io.faithfulsae.report.Html;
@@ -17,7 +16,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
-import java.util.function.ToLongFunction;
 import java.util.stream.Collectors;
 
 /** What the report says of one model. */
@@ -52,7 +50,7 @@ final class ModelSection {
       CurveSection.write(results, page);
       ProbingSection.write(results, page);
     }
-    texts();
+    TextSection.write(results, page);
     CheckSection.write(results, page);
     caveats();
   }
@@ -291,81 +289,6 @@ final class ModelSection {
         rows);
   }
 
-  private void texts() {
-    page.subheading("The text");
-    List<List<String>> rows = new ArrayList<>();
-    for (DataSet set : results.dataSets()) {
-      rows.add(
-          List.of(
-              Html.escape(set.name()),
-              "<td class=\"text\">" + Html.escape(set.origin()) + "</td>",
-              Format.count(set.sequences())
-                  + small(Format.count(set.heldOutSequences()) + " held out"),
-              Format.count(set.tokens()),
-              Format.count(set.distinctTokens()),
-              clean(set).map(Format::number).orElse(MISSING),
-              Format.number(set.norms().median()),
-              leftOut(set, counts -> counts.byPosition() + counts.byToken()),
-              leftOut(set, ActivationFilter.Counts::byNorm)));
-    }
-    page.table(
-        "What the SAEs read.",
-        List.of(
-            "Data set",
-            "Origin",
-            "Sequences",
-            "Tokens",
-            "Distinct tokens",
-            "CE of the model (nats)",
-            "Median norm",
-            "Left out: position or BOS",
-            "Left out: norm"),
-        rows);
-    page.note(filterNote());
-    for (DataSet set : results.dataSets()) {
-      if (!set.samples().isEmpty()) {
-        page.minor("Samples: " + set.name());
-        set.samples()
-            .forEach(text -> page.markup("<blockquote>" + Html.escape(text) + "</blockquote>"));
-      }
-    }
-  }
-
-  private String leftOut(DataSet set, ToLongFunction<ActivationFilter.Counts> what) {
-    return results.saes().stream()
-        .filter(sae -> sae.dataSet().equals(set.name()))
-        .findFirst()
-        .map(TrainedSae::counts)
-        .map(
-            counts ->
-                Format.percent(
-                    share(
-                        what.applyAsLong(counts),
-                        counts.kept() + counts.byPosition() + counts.byToken() + counts.byNorm())))
-        .orElse(MISSING);
-  }
-
-  /** The model's own cross entropy, which every evaluation on the data set measured. */
-  private Optional<Double> clean(DataSet set) {
-    return results.saes().stream()
-        .flatMap(sae -> sae.on(set.name()).stream())
-        .findFirst()
-        .map(on -> on.crossEntropy().clean());
-  }
-
-  private String filterNote() {
-    StudyConfig.Filter filter = results.config().filter();
-    String bos = filter.skipBos() ? ", BOS wherever it stands" : "";
-    Double multiple = filter.normMultiple();
-    String norm =
-        multiple == null
-            ? "; norms are not bounded"
-            : ", and rows whose norm exceeds %s (%s × the largest median)"
-                .formatted(Format.number(results.maxNorm()), Format.number(multiple));
-    return "Left out of training and evaluation alike: the first %s of every sequence%s%s. The shares are of the rows read in training."
-        .formatted(count(filter.skipPositions(), "position"), bos, norm);
-  }
-
   private void caveats() {
     List<String> items = new ArrayList<>();
     items.add(
@@ -394,7 +317,7 @@ final class ModelSection {
         "Dead latents share little across seeds and answer to nothing: read SFR and FFR beside the share of dead latents.");
     for (DataSet set : results.dataSets()) {
       double blind = Math.log(results.model().vocabulary());
-      clean(set)
+      TextSection.clean(results, set)
           .filter(entropy -> entropy > 0.75 * blind)
           .ifPresent(
               entropy ->
@@ -411,11 +334,11 @@ final class ModelSection {
     return Math.round(set.tokens() * (1 - share(set.heldOutSequences(), set.sequences())));
   }
 
-  private static double share(long part, long whole) {
+  static double share(long part, long whole) {
     return whole == 0 ? 0 : (double) part / whole;
   }
 
-  private static String count(long number, String thing) {
+  static String count(long number, String thing) {
     return number + " " + thing + (number == 1 ? "" : "s");
   }
 

@@ -305,7 +305,7 @@ final class ModelStudy implements AutoCloseable {
         prepared.tokens(),
         prepared.distinctTokens(),
         prepared.hash(),
-        config.faithfulShare(text.settings()),
+        MixtureSettings.faithfulShare(text.settings(), config.dataSets()),
         prepared.random(),
         checks.get(text.name()),
         Objects.requireNonNull(norms.get(text.name())),

@@ -343,7 +343,7 @@ public record StudyConfig(
               .filter(x -> x != null)
               .count();
       require(given == 1, at, "one of generate, file, from and mixture", Json.line(set));
-      checkMixture(at + ".mixture", set, dataSets);
+      MixtureSettings.check(at + ".mixture", set, dataSets);
     }
     Set<String> names = dataSets.stream().map(DataSet::name).collect(Collectors.toSet());
     require(names.size() == dataSets.size(), "dataSets", "different names", names);
@@ -353,37 +353,6 @@ public record StudyConfig(
         "evaluation.common",
         "one of the data sets " + names,
         String.valueOf(common));
-  }
-
-  private static void checkMixture(String at, DataSet set, List<DataSet> all) {
-    Map<String, Double> shares = set.mixture();
-    if (shares == null) {
-      return;
-    }
-    Set<String> plain =
-        all.stream()
-            .filter(other -> other.mixture() == null)
-            .map(DataSet::name)
-            .collect(Collectors.toSet());
-    require(plain.containsAll(shares.keySet()), at, "shares of " + plain, shares.keySet());
-    require(
-        shares.values().stream().allMatch(share -> share != null && share >= 0 && share <= 1)
-            && Math.abs(shares.values().stream().mapToDouble(share -> share).sum() - 1) < 1e-6,
-        at,
-        "shares in [0, 1] that sum to 1",
-        shares);
-  }
-
-  /** How much of a data set the model wrote itself, in [0, 1]. */
-  double faithfulShare(DataSet set) {
-    Map<String, Double> shares = set.mixture();
-    if (shares == null) {
-      return set.generate() == null ? 0 : 1;
-    }
-    return dataSets.stream()
-        .filter(part -> part.generate() != null)
-        .mapToDouble(part -> shares.getOrDefault(part.name(), 0.0))
-        .sum();
   }
 
   /** A copy of a setting's list, in which nothing stands twice. */

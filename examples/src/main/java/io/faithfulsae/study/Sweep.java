@@ -7,7 +7,6 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.OptionalDouble;
-import java.util.function.ToDoubleFunction;
 import java.util.stream.DoubleStream;
 
 /** What a study varies, and what came out at each point, averaged over seeds. */
@@ -15,18 +14,16 @@ final class Sweep {
 
   /** What is varied. */
   enum Axis {
-    D_SAE("d_sae", p -> p.variant().dSae()),
-    K("k", p -> p.variant().k()),
-    LR("learning rate", p -> p.variant().lr()),
-    PRESET("preset", Point::presetPlace),
-    SHARE("share of faithful text", Point::faithfulShare);
+    D_SAE("d_sae"),
+    K("k"),
+    LR("learning rate"),
+    PRESET("preset"),
+    SHARE("share of faithful text");
 
     private final String label;
-    private final ToDoubleFunction<Point> value;
 
-    Axis(String label, ToDoubleFunction<Point> value) {
+    Axis(String label) {
       this.label = label;
-      this.value = value;
     }
 
     String label() {
@@ -34,7 +31,13 @@ final class Sweep {
     }
 
     double value(Point point) {
-      return value.applyAsDouble(point);
+      return switch (this) {
+        case D_SAE -> point.variant().dSae();
+        case K -> point.variant().k();
+        case LR -> point.variant().lr();
+        case PRESET -> point.presetPlace();
+        case SHARE -> point.faithfulShare();
+      };
     }
   }
 
