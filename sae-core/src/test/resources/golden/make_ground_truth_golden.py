@@ -14,28 +14,44 @@ import torch
 FEATURES, D_IN, L0, DATA_SEED = 256, 64, 3.0, 1
 D_SAE, K, LR, BATCH, STEPS, SEED = 512, 4, 3e-3, 512, 1000, 42
 HELD_OUT = 20_000
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+MASK = np.uint64(0xFFFFFFFF)
+RECIPE, ROWS, DIRECTIONS = 10, 11, 1  # purposes of Rng, and the stream of the recipe
 
 
-def mix(z):
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+def high(a, b):
+    """Upper halves of 128-bit products."""
+    a0, a1, b0, b1, half = a & MASK, a >> np.uint64(32), b & MASK, b >> np.uint64(32), np.uint64(32)
+    middle = a1 * b0 + (a0 * b0 >> half)
+    return a1 * b1 + (middle >> half) + (a0 * b1 + (middle & MASK) >> half)
+
+
+def philox(counter, key):
+    """Philox4x64-10 of many counters under one key."""
+    c, k = [np.asarray(word, dtype=np.uint64) for word in counter], [np.array(word, dtype=np.uint64) for word in key]
+    m0, m1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)
+    for _ in range(10):
+        c = [high(m1, c[2]) ^ c[1] ^ k[0], m1 * c[2], high(m0, c[0]) ^ c[3] ^ k[1], m0 * c[0]]
+        k = [k[0] + np.uint64(0x9E3779B97F4A7C15), k[1] + np.uint64(0xBB67AE8584CAA73B)]
+    return c
 
 
 class Rng:
-    """SplitMix64 on many streams at once; `where` says which of them draw."""
+    """The library's Rng on many streams at once; `where` says which of them draw."""
 
-    def __init__(self, seed, streams):
-        self.state = mix(mix(np.array(seed, dtype=np.uint64)) + GOLDEN * np.asarray(streams).astype(np.uint64))
+    def __init__(self, seed, purpose, streams):
+        self.key, self.streams = (seed, purpose), np.asarray(streams).astype(np.uint64)
+        self.drawn = np.zeros(len(self.streams), dtype=np.uint64)
 
     def next_double(self, where=True):
-        self.state = np.where(where, self.state + GOLDEN, self.state)
-        return (mix(self.state) >> np.uint64(11)).astype(np.float64) * 2.0**-53
+        zeros = np.zeros_like(self.drawn)
+        block = philox((self.drawn // np.uint64(4) + np.uint64(1), zeros, zeros, self.streams), self.key)
+        bits = np.choose((self.drawn % np.uint64(4)).astype(int), block)
+        self.drawn = self.drawn + np.where(where, np.uint64(1), np.uint64(0))
+        return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
 def directions():
-    rng = Rng(DATA_SEED, np.array([-1]))
+    rng = Rng(DATA_SEED, RECIPE, [DIRECTIONS])
     values = np.empty((FEATURES, D_IN))
     for f in range(FEATURES):
         for i in range(D_IN):
@@ -45,7 +61,7 @@ def directions():
 
 
 def rows(first, count, true):
-    rng = Rng(DATA_SEED, np.arange(first, first + count))
+    rng = Rng(DATA_SEED, ROWS, np.arange(first, first + count))
     coefficients = np.zeros((count, FEATURES), dtype=np.float32)
     for f in range(FEATURES):
         on = rng.next_double() * FEATURES < L0

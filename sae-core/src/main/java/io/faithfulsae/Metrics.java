@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import io.faithfulsae.ActivationSources.Superposition;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.internal.metrics.Bootstrap;
 import io.faithfulsae.internal.metrics.BothMatchings;
 import io.faithfulsae.internal.metrics.CorrelatedLatents;
@@ -406,7 +407,7 @@ public final class Metrics {
    */
   public static BootstrapInterval.Difference bootstrapDifference(
       double[] first, double[] second, int resamples, double level, long seed) {
-    RandomGenerator random = Bootstrap.random(seed);
+    RandomGenerator random = Bootstrap.random(Purpose.BOOTSTRAP_DIFFERENCE, seed);
     return Bootstrap.difference(
         Bootstrap.mean(first),
         Bootstrap.means(first, resamples, random),

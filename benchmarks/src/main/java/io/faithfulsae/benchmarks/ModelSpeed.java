@@ -4,6 +4,8 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Backends;
 import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.models.Decoder;
 import io.faithfulsae.models.DeviceDecoder;
 import io.faithfulsae.models.OnnxModel;
@@ -17,8 +19,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Locale;
-import java.util.Random;
 import java.util.function.LongSupplier;
+import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 
 /**
@@ -94,7 +96,7 @@ public final class ModelSpeed {
   }
 
   private static double generateOnDevice(OnnxModel model, double seconds) {
-    Random random = new Random(2);
+    Rng random = new Rng(Purpose.TRIALS, 2);
     try (DeviceDecoder decoder = model.deviceDecoder(BATCH, LENGTH, 1)) {
       sample(model, decoder, random, 8);
       return perSecond(seconds, () -> sample(model, decoder, random, LENGTH));
@@ -111,20 +113,20 @@ public final class ModelSpeed {
     return done / ((System.nanoTime() - start) * 1e-9);
   }
 
-  private static long sample(OnnxModel model, DeviceDecoder decoder, Random random, int length) {
+  private static long sample(OnnxModel model, DeviceDecoder decoder, Rng random, int length) {
     int[] next = new int[BATCH];
     Arrays.fill(next, model.bosToken());
     for (int row = 0; row < BATCH; row++) {
       decoder.restart(row);
     }
     for (int at = 1; at < length; at++) {
-      decoder.step(next, random.doubles(BATCH).toArray(), next);
+      decoder.step(next, DoubleStream.generate(random::nextDouble).limit(BATCH).toArray(), next);
     }
     return (long) BATCH * (length - 1);
   }
 
   private static int[][] tokens(OnnxModel model) {
-    Random random = new Random(1);
+    Rng random = new Rng(Purpose.TRIALS, 1);
     int[][] tokens = new int[SEQUENCES][LENGTH];
     for (int[] row : tokens) {
       Arrays.setAll(row, i -> random.nextInt(model.vocabularySize()));
@@ -150,14 +152,14 @@ public final class ModelSpeed {
 
   /** Whole rounds of {@code BATCH} texts of {@code LENGTH} tokens; EOS does not end them. */
   private static double generate(OnnxModel model, double seconds) {
-    Random random = new Random(2);
+    Rng random = new Rng(Purpose.TRIALS, 2);
     try (Decoder decoder = model.decoder(BATCH, LENGTH)) {
       sample(model, decoder, random, 8);
       return perSecond(seconds, () -> sample(model, decoder, random, LENGTH));
     }
   }
 
-  private static long sample(OnnxModel model, Decoder decoder, Random random, int length) {
+  private static long sample(OnnxModel model, Decoder decoder, Rng random, int length) {
     int[] next = new int[BATCH];
     Arrays.fill(next, model.bosToken());
     decoder.start(BATCH);

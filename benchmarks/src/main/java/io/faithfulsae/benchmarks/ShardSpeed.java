@@ -8,13 +8,14 @@ import io.faithfulsae.ShardWriter;
 import io.faithfulsae.ShardWriter.Options;
 import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.internal.HostBuffer;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.internal.RowReader;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Random;
 
 /**
  * Rows a second of shards: writing them from memory, and reading them. {@code run-shards.sh} sets
@@ -94,7 +95,7 @@ public final class ShardSpeed {
     @Override
     public ActivationReader open(long position) {
       float[] values = new float[BATCH * D_IN];
-      Random random = new Random(1);
+      Rng random = new Rng(Purpose.TRIALS, 1);
       for (int i = 0; i < values.length; i++) {
         values[i] = (float) random.nextGaussian();
       }

@@ -1,6 +1,7 @@
 package io.faithfulsae.benchmarks;
 
 import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import java.util.Arrays;
 
 /**
@@ -37,7 +38,7 @@ public record Workload(int rows, int dIn, int dSae, int k) {
 
   /** Activations, <b>Shape</b> {@code [rows, dIn]}. */
   public float[] activations() {
-    Rng rng = new Rng(1, 0);
+    Rng rng = new Rng(Purpose.TRIALS, 1);
     int directions = 4 * dIn;
     float[][] dictionary = new float[directions][dIn];
     for (float[] direction : dictionary) {
@@ -66,7 +67,7 @@ public record Workload(int rows, int dIn, int dSae, int k) {
 
   /** Initial encoder, <b>Shape</b> {@code [dSae, dIn]}: uniform in ±1/sqrt(dIn). */
   public float[] encoder() {
-    Rng rng = new Rng(2, 0);
+    Rng rng = new Rng(Purpose.TRIALS, 2);
     double bound = 1 / Math.sqrt(dIn);
     float[] weights = new float[dSae * dIn];
     for (int i = 0; i < weights.length; i++) {

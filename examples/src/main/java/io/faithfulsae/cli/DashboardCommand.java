@@ -8,6 +8,8 @@ import io.faithfulsae.dashboard.Dashboard;
 import io.faithfulsae.dashboard.Dashboard.Shown;
 import io.faithfulsae.dashboard.DashboardPage;
 import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.LatentDescription.Snippets;
@@ -22,10 +24,8 @@ import java.net.URI;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
 import java.util.Objects;
-import java.util.Random;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
@@ -191,7 +191,7 @@ final class DashboardCommand implements Callable<Integer> {
 
   private List<Integer> some(int dSae) {
     List<Integer> all = IntStream.range(0, dSae).boxed().collect(Collectors.toList());
-    Collections.shuffle(all, new Random(seed));
+    new Rng(Purpose.SHOWN_LATENTS, seed).shuffle(all);
     return all.subList(0, Math.min(random, dSae)).stream().sorted().toList();
   }
 

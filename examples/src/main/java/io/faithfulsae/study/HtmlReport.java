@@ -144,6 +144,7 @@ final class HtmlReport {
     page.term("Program", "FaithfulSAE for Java " + made.version())
         .term("Java", made.java())
         .term("System", made.os())
+        .term("Random numbers", made.random())
         .term(
             "Backend",
             made.backend().name()

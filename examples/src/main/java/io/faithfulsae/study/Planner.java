@@ -2,6 +2,8 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.models.generate.GenerationConfig;
@@ -19,7 +21,6 @@ import java.nio.file.Path;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Objects;
-import java.util.Random;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 
@@ -201,7 +202,7 @@ final class Planner {
     int dIn = model.dModel();
     int batch = config.training().batch();
     float[] rows = new float[2 * batch * dIn];
-    Random random = new Random(1);
+    Rng random = new Rng(Purpose.TRIALS, 1);
     for (int i = 0; i < rows.length; i++) {
       rows[i] = (float) random.nextGaussian();
     }
@@ -259,7 +260,7 @@ final class Planner {
   }
 
   private int[][] randomTokens() {
-    Random random = new Random(1);
+    Rng random = new Rng(Purpose.TRIALS, 1);
     int[][] tokens = new int[config.batchSequences()][context];
     for (int[] sequence : tokens) {
       for (int t = 0; t < context; t++) {

@@ -1,5 +1,6 @@
 package io.faithfulsae.study;
 
+import io.faithfulsae.internal.Rng;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.io.InputStream;
@@ -12,9 +13,11 @@ import java.util.Properties;
  * @param version of this program
  * @param java version and vendor of the Java runtime
  * @param os operating system and architecture
+ * @param random the generator of all random numbers
  * @param backend what the SAEs ran on
  */
-public record Provenance(String version, String java, String os, Backend.Info backend) {
+public record Provenance(
+    String version, String java, String os, String random, Backend.Info backend) {
 
   /** This process, with a backend. */
   public static Provenance of(Backend backend) {
@@ -22,6 +25,7 @@ public record Provenance(String version, String java, String os, Backend.Info ba
         programVersion(),
         System.getProperty("java.version") + " (" + System.getProperty("java.vendor") + ")",
         System.getProperty("os.name") + " " + System.getProperty("os.arch"),
+        Rng.ALGORITHM,
         backend.info());
   }
 

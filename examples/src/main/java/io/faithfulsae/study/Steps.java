@@ -2,6 +2,7 @@ package io.faithfulsae.study;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.Rng;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -36,7 +37,8 @@ final class Steps {
   /**
    * A step's result.
    *
-   * @param key hash of the step's name and inputs, to be an input of the steps that build on it
+   * @param key hash of the step's name, inputs and generator of random numbers, to be an input of
+   *     the steps that build on it
    * @param folder where the step keeps its files
    */
   record Outcome<T>(T result, String key, Path folder) {}
@@ -63,7 +65,7 @@ final class Steps {
   <T> Outcome<T> run(String name, Object inputs, Class<T> type, Work work) throws IOException {
     Path folder = dir.resolve(name);
     JsonNode tree = Json.tree(inputs);
-    String key = Json.hash(Map.of("layout", LAYOUT, name, tree));
+    String key = Json.hash(Map.of("layout", LAYOUT, "random", Rng.ALGORITHM, name, tree));
     Path file = folder.resolve(DONE);
     Kept record = Files.exists(file) ? read(file) : null;
     if (record == null || !record.key().equals(key)) {

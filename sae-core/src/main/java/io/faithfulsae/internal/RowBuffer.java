@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
@@ -131,18 +132,9 @@ public final class RowBuffer implements AutoCloseable {
     }
   }
 
-  /**
-   * The order in which the rows of the current fill are handed out under a seed (Fisher and Yates).
-   */
+  /** The order in which the rows of the current fill are handed out under a seed. */
   public int[] order(long seed) {
-    Rng rng = new Rng(seed, before.fill());
-    int[] order = new int[rows.rows()];
-    for (int i = 0; i < order.length; i++) {
-      int j = rng.nextInt(i + 1);
-      order[i] = order[j];
-      order[j] = i;
-    }
-    return order;
+    return new Rng(Purpose.SHUFFLE, seed, before.fill()).permutation(rows.rows());
   }
 
   @Override

@@ -2,6 +2,7 @@ package io.faithfulsae.synthetic;
 
 import io.faithfulsae.internal.Fingerprint;
 import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;
@@ -120,7 +121,7 @@ public record PerFeature(Shape shape, List<Double> numbers) {
               + numbers.size()
               + "; mend: give as many");
     }
-    Rng rng = new Rng(seed, 0);
+    Rng rng = new Rng(Purpose.SYNTHETIC_FEATURES, seed);
     return IntStream.range(0, features).mapToDouble(i -> value(i, features, rng)).toArray();
   }
 

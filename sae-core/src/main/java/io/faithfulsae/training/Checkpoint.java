@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import io.faithfulsae.internal.Safetensors;
 import io.faithfulsae.internal.Safetensors.DType;
@@ -110,11 +111,34 @@ record Checkpoint(
     }
     Safetensors.write(
         file(dir, step),
-        Map.of("format", FORMAT, "checkpoint", JSON.writeValueAsString(this)),
+        Map.of(
+            "format", FORMAT, "random", Rng.ALGORITHM, "checkpoint", JSON.writeValueAsString(this)),
         tensors);
   }
 
-  /** Reads the facts of a checkpoint; the header check finds one that is truncated. */
+  /**
+   * Refuses what was begun with other random numbers, which would go on with its rows in another
+   * order than it began.
+   *
+   * @param random the generator that a file names, empty if it names none
+   * @throws IllegalArgumentException if it is not this version's
+   */
+  static void checkRandom(Path file, String random) {
+    if (!random.equals(Rng.ALGORITHM)) {
+      throw new IllegalArgumentException(
+          "expected %s to be of a run whose random numbers are %s, got %s; this version would shuffle its rows in another order: train again in another folder, or resume with the version that wrote it"
+              .formatted(
+                  file,
+                  Rng.ALGORITHM,
+                  random.isEmpty() ? "none named, as old versions do" : random));
+    }
+  }
+
+  /**
+   * Reads the facts of a checkpoint; the header check finds one that is truncated.
+   *
+   * @throws IllegalArgumentException if it was written with another generator of random numbers
+   */
   static Checkpoint read(Path file) throws IOException {
     try (Safetensors tensors = Safetensors.open(file)) {
       String format = tensors.metadata().getOrDefault("format", "nothing");
@@ -124,6 +148,7 @@ record Checkpoint(
             "format",
             "expected " + FORMAT + ", got " + format + "; mend: use the version that wrote it");
       }
+      checkRandom(file, tensors.metadata().getOrDefault("random", ""));
       JsonNode facts = JSON.readTree(tensors.metadata().getOrDefault("checkpoint", "{}"));
       addMissing(facts.path("training"));
       Checkpoint checkpoint = JSON.treeToValue(facts, Checkpoint.class);

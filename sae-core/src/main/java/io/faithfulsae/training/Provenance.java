@@ -10,6 +10,7 @@ import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.TrainingResult.Reason;
@@ -41,6 +42,7 @@ final class Provenance {
     json.put("finished", Instant.now().toString());
     json.set("sae", JSON.valueToTree(member.settings.sae()));
     json.set("training", JSON.valueToTree(member.settings.training()));
+    json.put("random", Rng.ALGORITHM);
     json.put("initial_weights", member.settings.initial() == null ? "random" : "given");
     json.put("source", source.description());
     describe(member.settings.backend(), json.putObject("backend"));
@@ -73,6 +75,7 @@ final class Provenance {
     Path file = file(dir);
     try {
       JsonNode json = JSON.readTree(Files.readAllBytes(file));
+      Checkpoint.checkRandom(file, json.path("random").asText());
       JsonNode outcome = json.path("result");
       long steps = outcome.path("steps").asLong();
       new Checkpoint(

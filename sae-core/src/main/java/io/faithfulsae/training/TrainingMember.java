@@ -6,6 +6,7 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.Centers;
 import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
@@ -34,9 +35,6 @@ final class TrainingMember implements AutoCloseable {
   private static final int SAMPLE_ROWS = 32768;
 
   private static final int SAMPLE_FLOATS = 16 << 20;
-
-  /** Stream numbers below 0 are for initial weights, from 0 on for the shuffling of fills. */
-  private static final long INIT_STREAM = -1;
 
   final SaeTrainer settings;
   final Path dir;
@@ -118,7 +116,7 @@ final class TrainingMember implements AutoCloseable {
         training.encoderInit() == EncoderInit.KAIMING_D_SAE
             ? Math.sqrt(6.0 / config.dSae())
             : 1 / Math.sqrt(d);
-    Rng rng = new Rng(training.seed(), INIT_STREAM);
+    Rng rng = new Rng(Purpose.INITIAL_WEIGHTS, training.seed());
     int block = Math.max(1, Math.min(config.dSae(), BLOCK_FLOATS / d));
     FloatBuffer encoder = direct(block * d);
     FloatBuffer decoder = direct(block * d);

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
@@ -12,6 +13,7 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -92,6 +94,46 @@ public abstract class ResumptionTest extends RunFixture {
         IOException.class,
         () -> trainer(CONFIG).resume(SOURCE, folder.resolve("no")),
         "expected the folder of a run");
+  }
+
+  /** Its rows would be shuffled otherwise from here on than they were before. */
+  @Test
+  void refusesCheckpointsOfAnotherGeneratorOfRandomNumbers()
+      throws IOException, InterruptedException {
+    Path dir = folder.resolve("run");
+    finish(start(CONFIG, dir, 7));
+    Path checkpoint = dir.resolve("checkpoint-7.safetensors");
+    byte[] whole = Files.readAllBytes(checkpoint);
+    String text = new String(whole, StandardCharsets.ISO_8859_1);
+    String named = "\"random\":\"philox4x64-10\"";
+    assertTrue(text.contains(named), text.substring(0, 500));
+    // Of the same length, so that the file is sound.
+    for (String[] other :
+        new String[][] {
+          {"\"random\":\"others-random\"", "got others-random"},
+          {"\"rendom\":\"philox4x64-10\"", "got none named"}
+        }) {
+      Files.write(checkpoint, text.replace(named, other[0]).getBytes(StandardCharsets.ISO_8859_1));
+      assertMessage(
+          IllegalArgumentException.class,
+          () -> trainer(CONFIG).resume(SOURCE, dir),
+          "whose random numbers are philox4x64-10",
+          other[1],
+          "train again in another folder");
+    }
+    Files.write(checkpoint, whole);
+    finish(trainer(CONFIG).resume(SOURCE, dir));
+    // A complete run is refused likewise.
+    Path provenance = dir.resolve("training.json");
+    String written = Files.readString(provenance);
+    assertTrue(written.contains("\"random\" : \"philox4x64-10\""), written);
+    assertEquals(STEPS, finish(trainer(CONFIG).resume(SOURCE, dir)).steps());
+    Files.writeString(provenance, written.replace("philox4x64-10", "splitmix64"));
+    assertMessage(
+        IllegalArgumentException.class,
+        () -> trainer(CONFIG).resume(SOURCE, dir),
+        "whose random numbers are philox4x64-10",
+        "got splitmix64");
   }
 
   @Test

@@ -24,7 +24,14 @@ final class SamplingGraph {
     Value u = graph.reshape(uniform, -1, 1);
     if (topP >= 1) {
       Value sums = cumulated(graph, graph.castToDouble(probabilities), vocabulary);
-      Value index = graph.node("Min", List.of(below(graph, sums, u, true), last(graph, sums)));
+      Value total = total(graph, sums);
+      Value index =
+          graph.node(
+              "Min",
+              List.of(
+                  below(graph, sums, graph.scale(u, total), true),
+                  // The last token with a probability: the sums grow up to it, and no further.
+                  below(graph, sums, total, false)));
       return graph.castToLong(index);
     }
     List<Value> sorted =
@@ -59,12 +66,11 @@ final class SamplingGraph {
         Attribute.of("axis", 1));
   }
 
-  /** Place of the last token with a probability: the sums grow up to it, and no further. */
-  private static Value last(Graph graph, Value sums) {
-    Value end = graph.integers(-1);
-    Value total =
-        graph.node("Slice", List.of(sums, end, graph.integers(Long.MAX_VALUE), graph.integers(1)));
-    return below(graph, sums, total, false);
+  /** What the probabilities of each row sum to, which is not quite 1; {@code [rows, 1]}. */
+  private static Value total(Graph graph, Value sums) {
+    return graph.node(
+        "Slice",
+        List.of(sums, graph.integers(-1), graph.integers(Long.MAX_VALUE), graph.integers(1)));
   }
 
   /** How many sums of each row are below a bound: the place of the first that is not. */

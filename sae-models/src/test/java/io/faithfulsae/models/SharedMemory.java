@@ -10,26 +10,29 @@ import io.faithfulsae.spi.Backend;
  * For tests of a runtime that computes in a backend's memory; sae-models-iobinding runs them on the
  * CPU backend, and with {@code -Dsae.backend=cuda} they run on a GPU.
  */
-final class SharedMemory {
+public final class SharedMemory {
   private static final String BACKEND = System.getProperty("sae.backend", "cpu");
 
   private SharedMemory() {}
 
-  static void assume() {
-    assumeTrue(
-        "iobinding".equals(System.getProperty("sae.models.runtime")),
-        "run by sae-models-iobinding, with -Dsae.models.runtime=iobinding");
+  /** Whether these are the tests of such a runtime. */
+  public static boolean inUse() {
+    return "iobinding".equals(System.getProperty("sae.models.runtime"));
   }
 
-  static boolean onGpu() {
+  static void assume() {
+    assumeTrue(inUse(), "run by sae-models-iobinding, with -Dsae.models.runtime=iobinding");
+  }
+
+  public static boolean onGpu() {
     return BACKEND.equals("cuda");
   }
 
-  static Backend backend() {
+  public static Backend backend() {
     return Backends.open(BACKEND);
   }
 
-  static OnnxModel.Options options() {
+  public static OnnxModel.Options options() {
     return new OnnxModel.Options(1, onGpu() ? Precision.FLOAT16 : Precision.FLOAT32);
   }
 

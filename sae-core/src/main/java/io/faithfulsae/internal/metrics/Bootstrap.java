@@ -1,12 +1,13 @@
 package io.faithfulsae.internal.metrics;
 
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.metrics.BootstrapInterval;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
 import org.apache.commons.math3.distribution.BinomialDistribution;
 import org.apache.commons.math3.random.RandomGenerator;
-import org.apache.commons.math3.random.Well19937c;
 import org.apache.commons.math3.stat.descriptive.rank.Percentile;
 import org.apache.commons.math3.stat.descriptive.rank.Percentile.EstimationType;
 
@@ -18,7 +19,12 @@ public final class Bootstrap {
 
   /** A generator whose numbers depend on the seed alone. */
   public static RandomGenerator random(long seed) {
-    return new Well19937c(seed);
+    return random(Purpose.BOOTSTRAP, seed);
+  }
+
+  /** A generator whose numbers depend on the seed and are shared with no other purpose. */
+  public static RandomGenerator random(Purpose purpose, long seed) {
+    return new Rng(purpose, seed).asRandomGenerator();
   }
 
   /** Means of samples drawn with replacement from a sample. */

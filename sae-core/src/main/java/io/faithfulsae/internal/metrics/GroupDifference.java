@@ -1,5 +1,6 @@
 package io.faithfulsae.internal.metrics;
 
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.FakeFeatures.Resamples;
 import io.faithfulsae.metrics.SharedFeatures;
@@ -22,7 +23,7 @@ public final class GroupDifference {
               + "; mend: measure both");
     }
     int resamples = first.get(0).counts().size();
-    RandomGenerator random = Bootstrap.random(seed);
+    RandomGenerator random = Bootstrap.random(Purpose.FAKE_FEATURE_GROUPS, seed);
     return Bootstrap.difference(
         first.stream().mapToDouble(Resamples::ratio).average().orElseThrow(),
         meanRatios(first, resamples, random),
@@ -58,7 +59,7 @@ public final class GroupDifference {
       throw new IllegalArgumentException(
           "expected at least one resample, got " + resamples + "; mend: 10,000 are usual");
     }
-    RandomGenerator random = Bootstrap.random(seed);
+    RandomGenerator random = Bootstrap.random(Purpose.SHARED_FEATURE_PAIRS, seed);
     return Bootstrap.difference(
         first.matched(),
         shares(first, resamples, random),

@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationSource;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Options;
 import io.faithfulsae.spi.Backend;
@@ -123,7 +124,8 @@ public final class NoiseResponse {
     int[] resampled =
         noiseFirings
             .resampler()
-            .countsAbove(limit, options.resamples(), Bootstrap.random(~options.seed()));
+            .countsAbove(
+                limit, options.resamples(), Bootstrap.random(Purpose.NOISE_BLOCKS, options.seed()));
     double ratio = (double) fake.size() / dSae;
     double[] ratios = Arrays.stream(resampled).mapToDouble(c -> (double) c / dSae).toArray();
     return new FakeFeatures(

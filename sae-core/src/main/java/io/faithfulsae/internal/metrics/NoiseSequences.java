@@ -1,20 +1,22 @@
 package io.faithfulsae.internal.metrics;
 
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
-import org.apache.commons.math3.random.RandomGenerator;
 
 /** Sequences of a BOS and tokens drawn uniformly from the whole vocabulary. */
 final class NoiseSequences implements Iterator<int[]> {
-  private final RandomGenerator random;
+  private final long seed;
   private final int vocabulary;
   private final int bos;
   private final int length;
-  private int left;
+  private final int count;
+  private int made;
 
   NoiseSequences(int count, int length, int vocabulary, int bos, long seed) {
-    this.random = Bootstrap.random(seed);
-    this.left = count;
+    this.seed = seed;
+    this.count = count;
     this.length = length;
     this.vocabulary = vocabulary;
     this.bos = bos;
@@ -22,14 +24,15 @@ final class NoiseSequences implements Iterator<int[]> {
 
   @Override
   public boolean hasNext() {
-    return left > 0;
+    return made < count;
   }
 
   @Override
   public int[] next() {
-    if (left-- <= 0) {
+    if (!hasNext()) {
       throw new NoSuchElementException();
     }
+    Rng random = new Rng(Purpose.NOISE_TOKENS, seed, made++);
     int[] sequence = new int[length];
     sequence[0] = bos;
     for (int t = 1; t < length; t++) {

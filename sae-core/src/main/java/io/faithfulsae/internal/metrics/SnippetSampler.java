@@ -5,6 +5,8 @@ import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.metrics.LatentDescription.Snippets;
 import io.faithfulsae.metrics.LatentDescription.Snippets.Options;
 import io.faithfulsae.metrics.LatentDescription.Snippets.Snippet;
@@ -17,11 +19,14 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
-import org.apache.commons.math3.random.RandomGenerator;
 
 /** Draws snippets in one pass over text, for several latents at once. */
 public final class SnippetSampler {
   private static final int BATCH_TOKENS = 4096;
+
+  // Streams of a latent.
+  private static final long FIRING = 0;
+  private static final long SILENT = 1;
 
   private final List<Integer> chosen;
   private final Options options;
@@ -32,13 +37,13 @@ public final class SnippetSampler {
   /** Keeps a random choice of what is offered, each with the same chance (algorithm R). */
   private static final class Reservoir {
     private final List<Snippet> kept = new ArrayList<>();
-    private final RandomGenerator random;
+    private final Rng random;
     private final int most;
     private int offered;
 
-    Reservoir(int most, long seed) {
+    Reservoir(int most, Rng random) {
       this.most = most;
-      this.random = Bootstrap.random(seed);
+      this.random = random;
     }
 
     void offer(long sequence, int start, int[] tokens, int length, double max) {
@@ -70,9 +75,13 @@ public final class SnippetSampler {
     this.chosen = chosen;
     this.options = options;
     for (int latent : chosen) {
-      firing.add(new Reservoir(options.perKind(), options.seed() * 2 + latent * 1_000_003L));
-      silent.add(new Reservoir(options.perKind(), options.seed() * 2 + latent * 1_000_003L + 1));
+      firing.add(new Reservoir(options.perKind(), random(latent, FIRING)));
+      silent.add(new Reservoir(options.perKind(), random(latent, SILENT)));
     }
+  }
+
+  private Rng random(int latent, long kind) {
+    return new Rng(Purpose.SNIPPETS, options.seed(), latent, kind);
   }
 
   /** Draws for each latent, in the order given. */

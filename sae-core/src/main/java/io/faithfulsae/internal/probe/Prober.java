@@ -3,6 +3,8 @@ package io.faithfulsae.internal.probe;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.internal.metrics.Bootstrap;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.ProbeTask;
@@ -12,9 +14,7 @@ import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.metrics.Probing.Protocol;
 import io.faithfulsae.metrics.Probing.Scores;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
-import java.util.Random;
 import java.util.function.LongConsumer;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
@@ -22,6 +22,10 @@ import org.apache.commons.math3.random.RandomGenerator;
 
 /** Fits probes on pooled activations, latents and reconstructions. */
 public final class Prober {
+  // Streams of the seed that choose examples.
+  private static final long TRAIN = 0;
+  private static final long TEST = 1;
+
   private final ProbeTask task;
   private final Options options;
   private final int[] trainLabels;
@@ -46,8 +50,8 @@ public final class Prober {
       ProbeTask task,
       Options options,
       LongConsumer onRead) {
-    List<Example> train = chosen(task.train(), options);
-    List<Example> test = chosen(task.test(), options);
+    List<Example> train = chosen(task.train(), options, TRAIN);
+    List<Example> test = chosen(task.test(), options, TEST);
     List<Example> all = new ArrayList<>(train);
     all.addAll(test);
     PooledTexts pooled = PooledTexts.of(saes, model, hook, all, options, onRead);
@@ -68,7 +72,7 @@ public final class Prober {
               + options.protocol()
               + "; mend: use Probing.Options.clean()");
     }
-    List<Example> train = chosen(task.train(), options);
+    List<Example> train = chosen(task.train(), options, TRAIN);
     int[] labels = train.stream().mapToInt(Example::label).toArray();
     PooledTexts pooled = PooledTexts.of(saes, model, hook, train, options, onRead);
     List<List<Double>> all = new ArrayList<>();
@@ -81,9 +85,9 @@ public final class Prober {
     return all;
   }
 
-  private static List<Example> chosen(List<Example> examples, Options options) {
+  private static List<Example> chosen(List<Example> examples, Options options, long stream) {
     List<Example> shuffled = new ArrayList<>(examples);
-    Collections.shuffle(shuffled, new Random(options.seed()));
+    new Rng(Purpose.PROBE_EXAMPLES, options.seed(), stream).shuffle(shuffled);
     return shuffled.subList(0, Math.min(shuffled.size(), options.maxExamples()));
   }
 
@@ -129,7 +133,7 @@ public final class Prober {
     }
     double[] accuracies = new double[options.resamples()];
     double[] f1s = new double[options.resamples()];
-    RandomGenerator random = Bootstrap.random(options.seed());
+    RandomGenerator random = Bootstrap.random(Purpose.PROBE_SCORES, options.seed());
     for (int b = 0; b < accuracies.length; b++) {
       Confusion resampled = new Confusion(classes);
       for (int i = 0; i < testLabels.length; i++) {

@@ -1,8 +1,8 @@
 package io.faithfulsae.internal.probe;
 
-import io.faithfulsae.internal.metrics.Bootstrap;
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import java.util.List;
-import org.apache.commons.math3.random.RandomGenerator;
 
 /**
  * The authors' probe: one linear layer with bias, softmax cross entropy averaged over a batch of 4,
@@ -38,7 +38,7 @@ final class SoftmaxProbe implements Probe {
   }
 
   private static double[] initial(int width, int classes, long seed) {
-    RandomGenerator random = Bootstrap.random(seed);
+    Rng random = new Rng(Purpose.PROBE_WEIGHTS, seed);
     double bound = 1 / Math.sqrt(width);
     double[] weights = new double[classes * (width + 1)];
     for (int i = 0; i < weights.length; i++) {

@@ -5,6 +5,7 @@ import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.internal.RowReader;
 import io.faithfulsae.synthetic.Hierarchy;
 import io.faithfulsae.synthetic.SyntheticFeatures;
@@ -19,14 +20,14 @@ import org.jspecify.annotations.Nullable;
  * position is a row number.
  */
 public final class SyntheticSource implements Superposition {
-  // Streams of the recipe's seed; those of the rows' seed are row numbers, from 0 on.
-  private static final long DIRECTIONS = -1;
-  private static final long FIRING = -2;
-  private static final long SCALES = -3;
-  private static final long DEVIATIONS = -4;
-  private static final long CAUSES = -5;
-  private static final long FOREST = -6;
-  private static final long BIAS = -7;
+  // Streams of the recipe's seed.
+  private static final long DIRECTIONS = 1;
+  private static final long FIRING = 2;
+  private static final long SCALES = 3;
+  private static final long DEVIATIONS = 4;
+  private static final long CAUSES = 5;
+  private static final long FOREST = 6;
+  private static final long BIAS = 7;
 
   private final SyntheticFeatures recipe;
   private final long rows;
@@ -82,7 +83,7 @@ public final class SyntheticSource implements Superposition {
   }
 
   private Rng random(long stream) {
-    return new Rng(recipe.seed(), stream);
+    return new Rng(Purpose.SYNTHETIC_RECIPE, recipe.seed(), stream);
   }
 
   private long seedOf(long stream) {
@@ -139,7 +140,7 @@ public final class SyntheticSource implements Superposition {
           "expected a row in [0, %d) and room for %d coefficients, got %d and %d; mend: change that value"
               .formatted(rows, directions.length, row, into.length));
     }
-    draw(into, new Rng(seed, row));
+    draw(into, new Rng(Purpose.SYNTHETIC_ROWS, seed, row));
   }
 
   @Override
@@ -159,7 +160,7 @@ public final class SyntheticSource implements Superposition {
   }
 
   private void fill(float[] row, float[] coefficients, long number) {
-    Rng rng = new Rng(seed, number);
+    Rng rng = new Rng(Purpose.SYNTHETIC_ROWS, seed, number);
     draw(coefficients, rng);
     System.arraycopy(bias, 0, row, 0, row.length);
     for (int f = 0; f < coefficients.length; f++) {

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.golden.Goldens;
 import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.internal.Safetensors;
 import io.faithfulsae.synthetic.Hierarchy;
 import io.faithfulsae.synthetic.PerFeature;
@@ -66,7 +67,7 @@ class SaeLensSyntheticTest {
 
   private static FeatureForest forest(double exclusive, boolean scaled) {
     Hierarchy hierarchy = new Hierarchy(4, 3, 2, exclusive, false, scaled);
-    return FeatureForest.grow(hierarchy, FEATURES, new Rng(1, 0));
+    return FeatureForest.grow(hierarchy, FEATURES, new Rng(Purpose.TRIALS, 1));
   }
 
   private void assertApplied(String name, FeatureForest forest) throws IOException {
@@ -75,7 +76,7 @@ class SaeLensSyntheticTest {
     double[] means = doubles("means");
     for (int at = 0; at < raw.length; at += FEATURES) {
       float[] row = Arrays.copyOfRange(raw, at, at + FEATURES);
-      forest.apply(row, means, new Rng(1, 0));
+      forest.apply(row, means, new Rng(Purpose.TRIALS, 1));
       assertArrayEquals(Arrays.copyOfRange(expected, at, at + FEATURES), row, 1e-5f, name);
     }
   }
@@ -85,7 +86,7 @@ class SaeLensSyntheticTest {
     for (JsonNode one : json.get("evenness")) {
       int features = one.get("features").asInt();
       int dIn = one.get("dIn").asInt();
-      double[][] vectors = Directions.random(features, dIn, new Rng(3, 0));
+      double[][] vectors = Directions.random(features, dIn, new Rng(Purpose.TRIALS, 3));
       assertTrue(offDiagonal(vectors) > one.get("offDiagonal").asDouble() + 1);
       Directions.spread(vectors);
       // Neither can be better than Welch's bound, features² / dIn − features.
@@ -124,7 +125,7 @@ class SaeLensSyntheticTest {
     double[][] together = new double[n][n];
     boolean[] fires = new boolean[n];
     for (int row = 0; row < rows; row++) {
-      Rng rng = new Rng(5, row);
+      Rng rng = new Rng(Purpose.TRIALS, 5, row);
       double[] shared = firing.shared(rng);
       for (int f = 0; f < n; f++) {
         fires[f] = firing.fires(f, shared, rng.nextDouble());
@@ -148,7 +149,7 @@ class SaeLensSyntheticTest {
 
   @Test
   void comparesWithTheNormalTailExactly() {
-    Rng rng = new Rng(9, 0);
+    Rng rng = new Rng(Purpose.TRIALS, 9);
     for (int i = 0; i < 200_000; i++) {
       double x = 16 * rng.nextDouble() - 8;
       // Close to the tail, where the table cannot decide, every other time.

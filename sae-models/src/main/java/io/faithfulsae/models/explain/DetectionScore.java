@@ -1,10 +1,10 @@
 package io.faithfulsae.models.explain;
 
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Collections;
 import java.util.List;
-import java.util.Random;
 
 /**
  * How good an explanation is, by detection: somebody who sees the explanation alone says in which
@@ -51,7 +51,7 @@ public record DetectionScore(
     List<Question> questions = new ArrayList<>();
     firing.forEach(snippet -> questions.add(new Question(snippet, true)));
     silent.forEach(snippet -> questions.add(new Question(snippet, false)));
-    Collections.shuffle(questions, new Random(seed));
+    new Rng(Purpose.QUESTIONS, seed).shuffle(questions);
     int[] counts = new int[4]; // 2 · fires + said
     int unanswered = 0;
     for (int first = 0; first < questions.size(); first += together) {

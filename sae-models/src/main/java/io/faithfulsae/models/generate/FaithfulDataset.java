@@ -79,7 +79,7 @@ public final class FaithfulDataset {
    *
    * @param file its name ends in {@code .jsonl}, for readers that go by the name
    * @throws IllegalArgumentException if maxLength is beyond the model's context, or the file was
-   *     begun with other settings
+   *     begun with other settings or another generator of random numbers
    * @throws IOException if it cannot be written
    */
   public static Result write(
@@ -135,11 +135,12 @@ public final class FaithfulDataset {
             .put("top_p", config.topP())
             .put("seed", config.seed())
             .put("batch", config.batch())
-            .put("random", "Well19937c(seed, id)");
+            .put("random", RecordSampler.RANDOM);
     boolean begun =
         Files.exists(file) || Files.exists(file.resolveSibling(file.getFileName() + ".part"));
     if (begun && Files.exists(settings)) {
       JsonNode theirs = JSON.readTree(Files.readString(settings));
+      checkRandom(file, theirs.path("random").asText());
       if (!decisive(JSON.readTree(mine.toString())).equals(decisive(theirs))) {
         throw new IllegalArgumentException(
             "expected "
@@ -159,6 +160,21 @@ public final class FaithfulDataset {
               + ", got none; mend: name another file");
     } else {
       AtomicFile.writeString(settings, mine.toPrettyString() + "\n");
+    }
+  }
+
+  /**
+   * Refuses to add to records of another generator, which may not even be samples of the model's
+   * distribution: those of Well19937c(seed, id) have few different first tokens.
+   */
+  private static void checkRandom(Path file, String random) {
+    if (!random.equals(RecordSampler.RANDOM)) {
+      throw new IllegalArgumentException(
+          "expected the records of %s to be drawn with %s, got %s; delete the file and write it again: records of the generator that was used before are correlated and do not follow the model's distribution"
+              .formatted(
+                  file,
+                  RecordSampler.RANDOM,
+                  random.isEmpty() ? "no generator in its settings" : random));
     }
   }
 

@@ -1,5 +1,7 @@
 package io.faithfulsae.models.generate;
 
+import io.faithfulsae.internal.Rng;
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.models.OnnxModel;
 import java.io.IOException;
 import java.util.Arrays;
@@ -7,8 +9,6 @@ import java.util.Iterator;
 import java.util.NavigableMap;
 import java.util.TreeMap;
 import java.util.function.LongPredicate;
-import org.apache.commons.math3.random.RandomGenerator;
-import org.apache.commons.math3.random.Well19937c;
 
 /**
  * Samples records from the BOS token, many side by side: where one ends, the next begins at once.
@@ -16,6 +16,9 @@ import org.apache.commons.math3.random.Well19937c;
  * whenever it was begun.
  */
 final class RecordSampler implements AutoCloseable {
+  /** How records come by their random numbers, for the settings of a file. */
+  static final String RANDOM = Rng.ALGORITHM + "(seed, record)";
+
   private final OnnxModel model;
   private final GenerationConfig config;
   private final Rows rows;
@@ -28,12 +31,12 @@ final class RecordSampler implements AutoCloseable {
 
   /** A record under way, or done and waiting for those before it. */
   private static final class Growing {
-    private final RandomGenerator random;
+    private final Rng random;
     private final int[] tokens;
     private int length;
     private boolean done;
 
-    Growing(RandomGenerator random, int maxLength) {
+    Growing(Rng random, int maxLength) {
       this.random = random;
       this.tokens = new int[maxLength];
     }
@@ -97,7 +100,7 @@ final class RecordSampler implements AutoCloseable {
   }
 
   private void begin(int row, long id) {
-    Growing record = new Growing(random(id), config.maxLength());
+    Growing record = new Growing(new Rng(Purpose.RECORDS, config.seed(), id), config.maxLength());
     record.add(model.bosToken());
     ofRow[row] = record;
     next[row] = model.bosToken();
@@ -158,11 +161,6 @@ final class RecordSampler implements AutoCloseable {
     ofRow[row] = ofRow[last];
     next[row] = next[last];
     rows.drop(row);
-  }
-
-  private RandomGenerator random(long id) {
-    long seed = config.seed();
-    return new Well19937c(new int[] {(int) (seed >>> 32), (int) seed, (int) (id >>> 32), (int) id});
   }
 
   @Override

@@ -19,7 +19,7 @@ final class Sampler {
     this.vocabulary = vocabulary;
     this.topP = topP;
     this.candidates = new long[topP < 1 ? vocabulary : 0];
-    this.row = new float[candidates.length];
+    this.row = new float[vocabulary];
   }
 
   /**
@@ -37,22 +37,28 @@ final class Sampler {
   }
 
   private int drawFromAll(FloatBuffer probabilities, int from, double uniform) {
+    probabilities.get(from, row);
+    // Rounded to floats they do not quite sum to 1, which must not be made up for by the last ones.
+    double total = 0;
+    for (float p : row) {
+      total += p > 0 ? p : 0;
+    }
+    if (total == 0) {
+      throw notProbabilities();
+    }
     double sum = 0;
     int last = 0;
     for (int token = 0; token < vocabulary; token++) {
-      float p = probabilities.get(from + token);
+      float p = row[token];
       if (p > 0) {
         sum += p;
         last = token;
-        if (sum > uniform) {
+        if (sum > uniform * total) {
           return token;
         }
       }
     }
-    if (sum == 0) {
-      throw notProbabilities();
-    }
-    return last; // the floats sum to a little less than 1
+    return last; // where uniform * total rounds to total
   }
 
   /**

@@ -1,5 +1,6 @@
 package io.faithfulsae.models.generate;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -170,15 +171,52 @@ class FaithfulDatasetTest {
     }
   }
 
-  /** As batches of 16 that began and ended together wrote them, before slots were filled again. */
+  /** A change would go on with data sets that were begun otherwise. */
   @Test
-  void theRecordsOfTheFirstVersionStay() throws IOException, NoSuchAlgorithmException {
+  void theRecordsOfASeedStay() throws IOException, NoSuchAlgorithmException {
     write(new GenerationConfig(20_000, 24, 0.9, 1, 9, 16), "a.jsonl");
     byte[] hash =
         MessageDigest.getInstance("SHA-256").digest(Files.readAllBytes(temp.resolve("a.jsonl")));
     assertEquals(
-        "fdbb8a21618c2f1953162e1919389a3f1d6aff484c87d4f1eac7b69be8b9a1cb",
+        "a04a2ca8eae46397e3b1374909535e8c9a6d41565ae7218f967b2a97764d136d",
         HexFormat.of().formatHex(hash));
+  }
+
+  /** Records of Well19937c(seed, id) were correlated; a file must not hold them and others. */
+  @Test
+  void refusesToGoOnWithRecordsOfAnotherGenerator() throws IOException {
+    GenerationConfig config = new GenerationConfig(50, 16, 1, 1, 1, 8);
+    write(config, "a.jsonl");
+    Path settings = temp.resolve("a.jsonl.settings.json");
+    String mine = Files.readString(settings);
+    assertTrue(mine.contains("\"random\" : \"philox4x64-10(seed, record)\""), mine);
+    String old = mine.replace("philox4x64-10(seed, record)", "Well19937c(seed, id)");
+    String none = mine.replaceFirst(",\\s+\"random\" : \"[^\"]+\"", "");
+    assertFalse(none.contains("random"), none);
+    for (String name : new String[] {"a.jsonl", "a.jsonl.part"}) {
+      if (name.endsWith(".part")) {
+        Files.move(temp.resolve("a.jsonl"), temp.resolve(name));
+      }
+      byte[] before = Files.readAllBytes(temp.resolve(name));
+      for (long budget : new long[] {50, 500}) {
+        GenerationConfig more = new GenerationConfig(budget, 16, 1, 1, 1, 8);
+        Files.writeString(settings, old);
+        assertRefused(more, "got Well19937c(seed, id)");
+        Files.writeString(settings, none);
+        assertRefused(more, "got no generator in its settings");
+      }
+      assertArrayEquals(before, Files.readAllBytes(temp.resolve(name)));
+    }
+    Files.writeString(settings, mine);
+    assertTrue(write(config, "a.jsonl").complete());
+  }
+
+  private void assertRefused(GenerationConfig config, String got) {
+    String message =
+        assertThrows(IllegalArgumentException.class, () -> write(config, "a.jsonl")).getMessage();
+    assertTrue(message.contains(got), message);
+    assertTrue(message.contains("delete the file and write it again"), message);
+    assertTrue(message.contains("do not follow the model's distribution"), message);
   }
 
   @Test

@@ -24,6 +24,21 @@ class SamplerTest {
         3, sampler.draw(FloatBuffer.wrap(new float[] {0.1f, 0.1f, 0.1f, 0.1f, 0}), 0, 0.9999));
   }
 
+  /** What rounding leaves of 1 belongs to all tokens, not to the last, which may be a rare one. */
+  @Test
+  void sharesOutWhatIsMissingToOne() {
+    FloatBuffer row = FloatBuffer.wrap(new float[] {0.5f, 0.25f, 0.125f, 0});
+    Sampler sampler = new Sampler(4, 1);
+    assertEquals(0, sampler.draw(row, 0, 0.57));
+    assertEquals(1, sampler.draw(row, 0, 0.58));
+    assertEquals(1, sampler.draw(row, 0, 0.85));
+    assertEquals(2, sampler.draw(row, 0, 0.86));
+    assertEquals(2, sampler.draw(row, 0, 0x1.fffffffffffffp-1));
+    FloatBuffer large = FloatBuffer.wrap(new float[] {1, 0.5f, 0.5f, 0});
+    assertEquals(0, sampler.draw(large, 0, 0.49));
+    assertEquals(2, sampler.draw(large, 0, 0.76));
+  }
+
   @Test
   void topPKeepsTheLikeliestTokensAsASortedListWould() {
     Random random = new Random(5);
