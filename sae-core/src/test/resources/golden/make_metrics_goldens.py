@@ -13,7 +13,6 @@ import scipy
 import torch
 from safetensors.torch import save_file
 from scipy.optimize import linear_sum_assignment
-from scipy.stats import bootstrap
 
 SEED = 20250617
 rng = np.random.default_rng(SEED)
@@ -143,27 +142,6 @@ expected["crossEntropy"] = {
     "lossRecovered": (zeros - other) / (zeros - clean),
     "klDivergence": kl,
 }
-
-# Percentile bootstrap of a mean and of a difference of means.
-first = keep("sample.first", rng.gamma(2.0, size=80), torch.float64).numpy()
-second = keep("sample.second", rng.gamma(2.0, 1.3, size=50), torch.float64).numpy()
-one = bootstrap((first,), np.mean, n_resamples=200_000, method="percentile", rng=rng)
-two = bootstrap(
-    (first, second),
-    lambda a, b, axis: np.mean(a, axis=axis) - np.mean(b, axis=axis),
-    n_resamples=200_000,
-    method="percentile",
-    rng=rng,
-)
-below = (two.bootstrap_distribution <= 0).mean()
-expected["bootstrap"] = {
-    "mean": [float(first.mean()), *map(float, one.confidence_interval)],
-    "difference": [float(first.mean() - second.mean()), *map(float, two.confidence_interval)],
-    "pValue": float(2 * min(below, 1 - below)),
-    "first": first.tolist(),
-    "second": second.tolist(),
-}
-del tensors["sample.first"], tensors["sample.second"]
 
 expected["about"] = {
     "script": "make_metrics_goldens.py",

@@ -40,7 +40,6 @@ import io.faithfulsae.metrics.SharedFeatures.Neurons;
 import java.io.IOException;
 import java.util.List;
 import java.util.function.LongConsumer;
-import org.apache.commons.math3.random.RandomGenerator;
 
 /**
  * Measures SAEs. Each function reads its arguments, changes none of them, closes what it opened,
@@ -78,7 +77,7 @@ public final class Metrics {
    * <p>Holds the logits of a batch twice: 256 MiB, or two sequences' where those are larger.
    *
    * @param text sequences that begin with BOS if the model wants one; those of fewer than two
-   *     tokens are left out
+   *     tokens are left out. Opened twice, since the mean that is ablated with comes first
    * @param filter positions that it leaves out keep their own activations
    * @param maxTokens whole sequences are read until at least as many positions were predicted
    * @throws IllegalArgumentException if there is no text, the SAE is not as wide as the model, a
@@ -164,7 +163,9 @@ public final class Metrics {
   }
 
   /**
-   * Counts the latents of an SAE that answer to noise.
+   * Counts the latents of an SAE that answer to noise, and where a text is given compares how active
+   * they are on either. For that it holds, of each SAE, 8 bytes for each latent active at a position
+   * of the text, and 1 KiB a latent.
    *
    * @throws IllegalArgumentException if the context length exceeds the model's, the SAE is not as
    *     wide as the model, the model lacks the hook, or the filter leaves nothing
@@ -389,37 +390,34 @@ public final class Metrics {
   }
 
   /**
-   * The mean of a sample with its bootstrap interval.
+   * The mean of a sample with its BCa bootstrap interval, which is corrected for bias and skewness.
    *
    * @param sample one value for each thing that is resampled, such as a sequence or a latent
    * @throws IllegalArgumentException if the sample is empty or a number out of range
    */
   public static BootstrapInterval bootstrapMean(
       double[] sample, int resamples, double level, long seed) {
-    double[] means = Bootstrap.means(sample, resamples, Bootstrap.random(seed));
-    return Bootstrap.interval(Bootstrap.mean(sample), means, level);
+    return Bootstrap.mean(
+        sample, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP, seed));
   }
 
   /**
-   * Compares the means of two independent samples, each resampled by itself.
+   * Compares the means of two independent samples, each resampled by itself: a BCa interval, and a
+   * p-value that is below 1 − level just when the interval leaves out 0.
    *
    * @throws IllegalArgumentException if a sample is empty or a number out of range
    */
   public static BootstrapInterval.Difference bootstrapDifference(
       double[] first, double[] second, int resamples, double level, long seed) {
-    RandomGenerator random = Bootstrap.random(Purpose.BOOTSTRAP_DIFFERENCE, seed);
     return Bootstrap.difference(
-        Bootstrap.mean(first),
-        Bootstrap.means(first, resamples, random),
-        Bootstrap.mean(second),
-        Bootstrap.means(second, resamples, random),
-        level);
+        first, second, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP_DIFFERENCE, seed));
   }
 
   /**
    * Compares two groups of SAEs, such as the seeds of two data sets, by their mean Fake Feature
    * Ratio. Noise sequences are resampled (the same ones for all SAEs that saw the same noise) and,
-   * within each resample, latents.
+   * within each resample, latents. The interval is a normal one with the spread of the resampled
+   * differences around the difference itself; what other seeds would give is not in it.
    *
    * @param first at least one result, all of one number of resamples
    * @param second as {@code first}
@@ -435,12 +433,23 @@ public final class Metrics {
 
   /**
    * Compares two pairs of SAEs, such as the seeds of two data sets, by their matched Shared Feature
-   * Ratio. Matched pairs of latents are resampled.
+   * Ratio. Matched pairs of latents are resampled; the interval is a normal one with the spread of
+   * the resampled differences.
    *
    * @throws IllegalArgumentException if a number is out of range
    */
   public static BootstrapInterval.Difference sharedFeatureDifference(
       SharedFeatures first, SharedFeatures second, int resamples, double level, long seed) {
     return GroupDifference.ofSharedFeatures(first, second, resamples, level, seed);
+  }
+
+  /**
+   * The matched Shared Feature Ratio with Wilson's interval, which takes matched pairs of latents
+   * for a sample of those that such training gives; the same formula whatever the seed.
+   *
+   * @throws IllegalArgumentException if the level is out of range
+   */
+  public static BootstrapInterval sharedFeatureInterval(SharedFeatures pair, double level) {
+    return GroupDifference.sharedFeatures(pair, level);
   }
 }

@@ -127,7 +127,19 @@ final class CheckDatasetCommand implements Callable<Integer> {
     if (!checked.coverage().isEmpty()) {
       line(text, "covers of the other", "%s (1-, 2-, 3-grams)", numbers(checked.coverage()));
     }
-    line(text, "first tokens", "%,d different", counts.distinctFirstTokens());
+    line(
+        text,
+        "first tokens",
+        "%,d, %,d different",
+        first.sequences(),
+        counts.distinctFirstTokens());
+    if (first.withoutFirstToken() > 0) {
+      line(
+          text,
+          "without one",
+          "%,d, left out: empty texts without token ids do not say what was sampled",
+          first.withoutFirstToken());
+    }
     line(text, "KL(data ‖ model)", "%.4f nats", first.klDataFromModel());
     line(text, "KL(model ‖ data)", "%.4f nats", first.klModelFromData());
     line(text, "half Jeffreys", "%.4f nats", first.halfJeffreys());

@@ -19,6 +19,7 @@ import io.faithfulsae.models.explain.ChatExplainer;
 import io.faithfulsae.models.explain.DetectionScore;
 import io.faithfulsae.models.explain.Detector;
 import io.faithfulsae.models.explain.Explainer;
+import io.faithfulsae.study.TokenSlice;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
@@ -276,9 +277,15 @@ final class DashboardCommand implements Callable<Integer> {
               on.sae(),
               other,
               ActivationSources.ofModel(
-                  on.model(), on.hook(), on.text(data), on.filter(), place.models.batchSequences),
-              new LatentCorrelations.Options(
-                  (long) sequences * on.context(), CORRELATED, chosen, 5));
+                  on.model(),
+                  on.hook(),
+                  // The rows that the descriptions are of: all that the filter leaves of these
+                  // sequences. A number of rows would reach into the next ones, for as many as the
+                  // filter left out.
+                  new TokenSlice(on.text(data), 0, sequences),
+                  on.filter(),
+                  place.models.batchSequences),
+              new LatentCorrelations.Options(Long.MAX_VALUE, CORRELATED, chosen, 5));
       for (int i = 0; i < shown.size(); i++) {
         shown.set(i, shown.get(i).withAcross(found.latents().get(i)));
       }

@@ -116,14 +116,25 @@ final class EvaluateCommand implements Callable<Integer> {
           new Evaluated(reconstruction, crossEntropy, curve, parts),
           String.format(
               Locale.ROOT,
-              "explained variance %.4f (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats, loss recovered %.4f",
+              "explained variance %.4f [%.4f, %.4f] (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats [%.4f, %.4f]%nloss recovered over zero ablation %.4f [%.4f, %.4f], over mean ablation %.4f [%.4f, %.4f]; %,d positions replaced, %,d left as they were",
               reconstruction.explainedVariance(),
+              reconstruction.explainedVarianceInterval().low(),
+              reconstruction.explainedVarianceInterval().high(),
               reconstruction.scalarExplainedVariance(),
               reconstruction.l2(),
               reconstruction.l0(),
               100 * reconstruction.deadShare(),
               crossEntropy.difference(),
-              crossEntropy.lossRecovered()));
+              crossEntropy.differenceInterval().low(),
+              crossEntropy.differenceInterval().high(),
+              crossEntropy.lossRecovered(),
+              crossEntropy.lossRecoveredInterval().low(),
+              crossEntropy.lossRecoveredInterval().high(),
+              crossEntropy.lossRecoveredOverMean(),
+              crossEntropy.lossRecoveredOverMeanInterval().low(),
+              crossEntropy.lossRecoveredOverMeanInterval().high(),
+              crossEntropy.positionsReplaced(),
+              crossEntropy.positionsKept()));
     }
     return 0;
   }

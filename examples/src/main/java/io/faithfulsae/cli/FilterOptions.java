@@ -34,8 +34,14 @@ final class FilterOptions {
 
   @Option(
       names = "--no-filter",
-      description = "Leave out nothing, not even BOS, as the study's authors did.")
+      description =
+          "Leave out nothing, not even BOS, as the study's authors did in training. Their fake features leave out position 0: fake-features --preset AUTHORS.")
   boolean none;
+
+  /** Whether any of these options was given. */
+  boolean given() {
+    return none || skipPositions != null || maxNorm != null;
+  }
 
   /** For training: measures the norms if no bound is given. */
   ActivationFilter forTraining(

@@ -6,6 +6,7 @@ import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.study.EvaluationSteps.KeptFake;
 import io.faithfulsae.study.ModelResults.Comparison;
+import io.faithfulsae.study.ModelResults.Evaluation;
 import io.faithfulsae.study.ModelResults.SeedPair;
 import io.faithfulsae.study.ModelResults.TrainedSae;
 import java.util.ArrayList;
@@ -29,6 +30,7 @@ final class Comparisons {
       for (StudyConfig.DataSet other : config.dataSets().subList(1, config.dataSets().size())) {
         all.addAll(sharedFeatures(variant, other.name(), pairs));
         all.addAll(fakeFeatures(variant, other.name(), saes, fakes));
+        all.addAll(onCommonText(variant, other.name(), saes));
       }
     }
     return all;
@@ -82,6 +84,26 @@ final class Comparisons {
         .filter(sae -> sae.dataSet().equals(dataSet) && sae.variant().equals(variant.label()))
         .flatMap(sae -> Stream.ofNullable(fakes.get(sae.name())))
         .map(KeptFake::resamples)
+        .toList();
+  }
+
+  private List<Comparison> onCommonText(Variant variant, String other, List<TrainedSae> saes) {
+    List<Evaluation> ours = common(first(), variant, saes);
+    List<Evaluation> theirs = common(other, variant, saes);
+    if (ours.isEmpty() || theirs.isEmpty()) {
+      return List.of();
+    }
+    CommonTextDifference paired = new CommonTextDifference(ours, theirs, config.bootstrap());
+    return List.of(
+        comparison(variant, "CE difference on the common text", other, paired.crossEntropy()),
+        comparison(
+            variant, "Explained variance on the common text", other, paired.explainedVariance()));
+  }
+
+  private static List<Evaluation> common(String dataSet, Variant variant, List<TrainedSae> saes) {
+    return saes.stream()
+        .filter(sae -> sae.dataSet().equals(dataSet) && sae.variant().equals(variant.label()))
+        .flatMap(sae -> Stream.ofNullable(sae.common()))
         .toList();
   }
 

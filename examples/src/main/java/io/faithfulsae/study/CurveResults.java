@@ -27,6 +27,7 @@ public final class CurveResults {
    * @param deadShare share of latents that fired on none of the rows
    * @param ceDifference in nats
    * @param lossRecovered over zero ablation
+   * @param lossRecoveredOverMean over mean ablation
    * @param klDivergence in nats
    */
   public record Quality(
@@ -38,6 +39,7 @@ public final class CurveResults {
       double deadShare,
       double ceDifference,
       double lossRecovered,
+      double lossRecoveredOverMean,
       double klDivergence) {
 
     static Quality of(Reconstruction r, CrossEntropy c) {
@@ -50,6 +52,7 @@ public final class CurveResults {
           r.deadShare(),
           c.difference(),
           c.lossRecovered(),
+          c.lossRecoveredOverMean(),
           c.klDivergence());
     }
   }

@@ -8,14 +8,12 @@ import io.faithfulsae.study.CurveResults.Part;
 import io.faithfulsae.study.CurveResults.Quality;
 import io.faithfulsae.study.CurveResults.SeedAgreement;
 import io.faithfulsae.study.CurveResults.Subsets;
-import io.faithfulsae.study.ModelResults.Fake;
 import io.faithfulsae.study.ModelResults.TrainedSae;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 
-/** What the report says of other k, of some of the latents, and of other definitions. */
+/** What the report says of other k and of some of the latents. */
 final class CurveSection {
   private final ModelResults results;
   private final Html page;
@@ -29,7 +27,6 @@ final class CurveSection {
   static void write(ModelResults results, Html page) {
     CurveSection section = new CurveSection(results, page);
     section.agreements();
-    section.fakeVariants();
     section.byK();
     section.subsets();
   }
@@ -74,66 +71,6 @@ final class CurveSection {
 
   private static String neurons(Neurons neurons) {
     return Format.number(neurons.ranksA().get(0).mean());
-  }
-
-  private void fakeVariants() {
-    List<List<String>> rows = new ArrayList<>();
-    for (TrainedSae sae : results.saes()) {
-      Map<String, Fake> variants = sae.fakeVariants();
-      Fake tokens = sae.fake();
-      if (tokens != null) {
-        row(rows, sae, "tokens, z > " + results.config().fakeFeatures().activation(), tokens);
-      }
-      Fake sequences = variants.get(CurveSteps.SEQUENCES);
-      if (sequences != null) {
-        row(
-            rows,
-            sae,
-            "sequences, Σz > " + results.config().fakeVariants().activation(),
-            sequences);
-      }
-      Fake relative = variants.get(CurveSteps.RELATIVE);
-      if (relative != null) {
-        row(
-            rows,
-            sae,
-            "tokens, z > %s × own mean"
-                .formatted(results.config().fakeVariants().relativeActivation()),
-            relative);
-      }
-    }
-    if (results.saes().stream().allMatch(sae -> sae.fakeVariants().isEmpty())) {
-      return;
-    }
-    page.subheading("Fake features by each definition");
-    page.table(
-        "An absolute threshold depends on the scale of the activations, which stands beside it; one that is relative to a latent's own mean on held-out text does not.",
-        List.of(
-            "SAE",
-            "Definition",
-            "FFR",
-            "Fire on text too",
-            "Mean norm, noise",
-            "Mean norm, text",
-            "Mean z, noise",
-            "Mean z, text"),
-        rows);
-  }
-
-  private static void row(List<List<String>> rows, TrainedSae sae, String definition, Fake fake) {
-    rows.add(
-        List.of(
-            Html.escape(sae.name()),
-            "<td class=\"text\">" + Html.escape(definition) + "</td>",
-            Format.percent(fake.ratio())
-                + "<span class=\"range\">"
-                + Html.escape(Format.percentRange(fake.interval()))
-                + "</span>",
-            "%d of %d".formatted(fake.firingOnTextToo(), fake.count()),
-            Format.number(fake.noise().meanNorm()),
-            Format.number(fake.text().meanNorm()),
-            Format.number(fake.noise().meanActivation()),
-            Format.number(fake.text().meanActivation())));
   }
 
   private void byK() {

@@ -120,7 +120,7 @@ final class CurveSteps {
         .noiseTokens(config.kCurve().fakeTokens())
         .activationThreshold(fake.activation())
         .rateThreshold(fake.frequency())
-        .filter(EvaluationSteps.noiseFilter(on, filter))
+        .filter(fake.filter(filter))
         .seed(fake.seed())
         .resamples(1) // curves show no intervals
         .level(config.bootstrap().level())
@@ -220,7 +220,11 @@ final class CurveSteps {
                 for (int i = 0; i < first.size(); i++) {
                   bySae.put(
                       group.curves().get(i).name(),
-                      Map.of(SEQUENCES, Fake.of(first.get(i)), RELATIVE, Fake.of(second.get(i))));
+                      Map.of(
+                          SEQUENCES,
+                          Fake.variant(first.get(i)),
+                          RELATIVE,
+                          Fake.variant(second.get(i))));
                 }
               }
               return new Variants(bySae);
@@ -231,7 +235,7 @@ final class CurveSteps {
 
   private FakeFeatures.Options.Builder options(FakeFeatures.Options.Builder builder) {
     return builder
-        .filter(EvaluationSteps.noiseFilter(on, filter))
+        .filter(config.fakeFeatures().filter(filter))
         .seed(config.fakeFeatures().seed())
         .resamples(config.bootstrap().resamples())
         .level(config.bootstrap().level());

@@ -127,7 +127,7 @@ final class EvaluationSteps {
 
   /** The latents that answer to noise. */
   Map<String, KeptFake> fakeFeatures(Trained group) throws IOException {
-    ActivationFilter noise = noiseFilter(on, filter);
+    ActivationFilter noise = on.config().fakeFeatures().filter(filter);
     return on.steps()
         .run(
             "fake-features-" + group.on().name(),
@@ -164,22 +164,12 @@ final class EvaluationSteps {
         .activationThreshold(fake.activation())
         .rateThreshold(fake.frequency())
         .filter(noise)
+        .againstText(fake.falseDiscoveryRate(), fake.minimumRatio())
         .seed(fake.seed())
         .resamples(on.config().bootstrap().resamples())
         .level(on.config().bootstrap().level())
         .text(text.heldOut(), fake.textSequences())
         .build();
-  }
-
-  /** What is left out of the random tokens. */
-  static ActivationFilter noiseFilter(StudyContext on, ActivationFilter training) {
-    StudyConfig.Filter own = on.config().fakeFeatures().filter();
-    if (own == null) {
-      return training;
-    }
-    // The bound on norms is one for the whole model: its own multiple would need its own median.
-    ActivationFilter unbounded = on.unbounded(own);
-    return own.normMultiple() == null ? unbounded : unbounded.withMaxNorm(training.maxNorm());
   }
 
   /** Which SAEs of a training that may have been for several entries. */

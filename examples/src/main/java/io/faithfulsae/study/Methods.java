@@ -70,6 +70,10 @@ final class Methods {
                 fake.tokens(),
                 fake.seed(),
                 fake.textSequences()));
+    text.append(
+        "Noise against text: a two-sided Mann-Whitney test for each latent of the share of a sequence's tokens on which it is active (z > 0), adjusted by Benjamini and Hochberg to a false discovery rate of %s, counting latents that are at least %s times as active on noise. "
+            .formatted(
+                Format.percent(fake.falseDiscoveryRate()), Format.number(fake.minimumRatio())));
     curves(config, text);
     List<String> tasks =
         results.saes().stream().flatMap(sae -> sae.probing().keySet().stream()).distinct().toList();
@@ -82,7 +86,7 @@ final class Methods {
                   String.join(", ", tasks)));
     }
     text.append(
-        "Intervals are %s bootstrap intervals of %d resamples (seed %d); p-values of the comparisons are also given corrected for all of them together (Holm)."
+        "Intervals of fake features are Wilson's at %s, widened by what %d resamples of the noise sequences show; those of differences have the spread of as many resampled differences (seed %d); those of cross entropy and explained variance are 95 %% BCa bootstrap intervals over sequences; p-values of the comparisons are also given corrected for all of them together (Holm)."
             .formatted(
                 Format.percent(config.bootstrap().level()),
                 config.bootstrap().resamples(),

@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.NoiseAgainstText;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures;
@@ -188,9 +189,11 @@ public record ModelResults(
    * config.fakeFeatures}.
    *
    * @param definition of a fake feature
+   * @param noiseAgainstText what separates noise from text, and the latents that are more active on
+   *     noise; null for the other definitions, for which it is the same
    * @param count fake latents
    * @param ratio Fake Feature Ratio
-   * @param interval the same with its bootstrap interval
+   * @param interval the same with its interval over latents and noise sequences
    * @param firingOnTextToo how many of them fire as often on the held-out text of the SAE's own
    *     data set
    * @param latents their numbers
@@ -201,6 +204,7 @@ public record ModelResults(
    */
   public record Fake(
       FakeFeatures.Definition definition,
+      @Nullable NoiseAgainstText noiseAgainstText,
       int count,
       double ratio,
       BootstrapInterval interval,
@@ -212,8 +216,18 @@ public record ModelResults(
       FakeFeatures.Sample text) {
 
     static Fake of(FakeFeatures fake) {
+      NoiseAgainstText against = fake.noiseAgainstText();
+      return of(fake, against == null ? null : against.counted());
+    }
+
+    static Fake variant(FakeFeatures fake) {
+      return of(fake, null);
+    }
+
+    private static Fake of(FakeFeatures fake, @Nullable NoiseAgainstText against) {
       return new Fake(
           fake.options().definition(),
+          against,
           fake.count(),
           fake.ratio(),
           fake.interval(),
@@ -272,7 +286,7 @@ public record ModelResults(
    * @param metric what is compared
    * @param first one data set
    * @param second the other
-   * @param difference first minus second, bootstrapped over what the metric is a mean of
+   * @param difference first minus second, resampled over features, noise sequences or blocks of text
    * @param holmP the p-value corrected for all comparisons of the study, over all its models (Holm,
    *     1979)
    */

@@ -46,7 +46,9 @@ final class ModelSection {
       pictures();
       SweepSection.write(results, page);
       crossData();
+      CostSection.write(results, page);
       sharedFeatures();
+      FakeSection.write(results, page);
       CurveSection.write(results, page);
       ProbingSection.write(results, page);
     }
@@ -153,7 +155,7 @@ final class ModelSection {
             "SFR top-1",
             "FFR",
             "CE difference (nats)",
-            "CE loss recovered",
+            "CE loss recovered (zeros)",
             "KL (nats)",
             "Explained variance",
             "EV, scalar form",
@@ -312,7 +314,7 @@ final class ModelSection {
       }
     }
     items.add(
-        "The threshold of a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too: the results file says how many of the fake latents fire as often on ordinary text.");
+        "The threshold of a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too: the table of noise against text counts those alone that noise makes more active.");
     items.add(
         "Dead latents share little across seeds and answer to nothing: read SFR and FFR beside the share of dead latents.");
     for (DataSet set : results.dataSets()) {

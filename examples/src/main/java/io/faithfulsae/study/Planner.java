@@ -70,12 +70,12 @@ final class Planner {
     long fake =
         config.fakeFeatures().tokens() + (long) config.fakeFeatures().textSequences() * context;
     long probed = (long) tasks * 2 * config.probing().maxExamples() * context;
-    long evaluated = config.evaluation().rows() + config.evaluation().ceTokens();
+    long evaluated = config.evaluation().rows() + 2 * config.evaluation().ceTokens();
     long harvested = owner ? sets * config.training().tokens() : 0;
     long hookTokens =
         harvested + sets * (fake + hookTokensOfCurves()) + (pairs + sets) * evaluated + probed;
     long logitTokens =
-        (pairs + sets) * config.evaluation().ceTokens() * (2 + saes) + sets * logitTokensOfCurves();
+        (pairs + sets) * config.evaluation().ceTokens() * (3 + saes) + sets * logitTokensOfCurves();
     int dIn = model.dModel();
     // Weights and both moments in a checkpoint, of which the last two are kept, and the SAE.
     long saeBytes =
@@ -121,10 +121,10 @@ final class Planner {
     long pairsOfSeeds = grid.variants().size() * seeds * (seeds - 1) / 2;
     return (byK.multiples().isEmpty()
             ? 0
-            : grid.variants().size() * (byK.rows() + byK.ceTokens() + byK.fakeTokens()))
+            : grid.variants().size() * (byK.rows() + 2 * byK.ceTokens() + byK.fakeTokens()))
         + (subsets.rankBy().isEmpty()
             ? 0
-            : subsets.rankingRows() + saes * (subsets.rows() + subsets.ceTokens()))
+            : subsets.rankingRows() + saes * (subsets.rows() + 2 * subsets.ceTokens()))
         + 5L * config.fakeVariants().sequences() * context
         + pairsOfSeeds * config.seedAgreement().rows();
   }
@@ -134,8 +134,8 @@ final class Planner {
     StudyConfig.ByK byK = config.kCurve();
     StudyConfig.Subsets subsets = config.featureSubsets();
     long views = (long) saes * byK.multiples().size();
-    long parts = saes * (3L + 2L * subsets.rankBy().size() * subsets.shares().size());
-    return (byK.multiples().isEmpty() ? 0 : byK.ceTokens() * (2L * grid.variants().size() + views))
+    long parts = saes * (4L + 2L * subsets.rankBy().size() * subsets.shares().size());
+    return (byK.multiples().isEmpty() ? 0 : byK.ceTokens() * (3L * grid.variants().size() + views))
         + (subsets.rankBy().isEmpty() ? 0 : subsets.ceTokens() * parts);
   }
 

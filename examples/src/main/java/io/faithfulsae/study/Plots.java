@@ -149,7 +149,7 @@ final class Plots {
     return drawn(
         chart,
         "Fake features",
-        "Share of latents that fire on more than %s of uniformly random tokens, with %s bootstrap intervals over noise sequences."
+        "Share of latents that fire on more than %s of uniformly random tokens, with %s intervals over latents and noise sequences."
             .formatted(
                 Format.percent(results.config().fakeFeatures().frequency()),
                 Format.percent(results.config().bootstrap().level())));

@@ -11,7 +11,7 @@ import java.util.stream.Stream;
  * @param from the first sequence
  * @param count how many
  */
-record TokenSlice(TokenSource of, long from, long count) implements TokenSource {
+public record TokenSlice(TokenSource of, long from, long count) implements TokenSource {
   @Override
   public String description() {
     return "%s, sequences %d to %d".formatted(of.description(), from, from + count - 1);

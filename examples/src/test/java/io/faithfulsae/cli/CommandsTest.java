@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.nio.IntBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -182,6 +183,15 @@ final class CommandsTest {
         measured.path("crossEntropy").path("clean").asDouble()
             < measured.path("crossEntropy").path("zeroAblated").asDouble());
 
+    double overMean = measured.path("crossEntropy").path("lossRecoveredOverMean").asDouble();
+    assertTrue(overMean < 1 && measured.path("crossEntropy").path("meanAblated").asDouble() > 0);
+    for (JsonNode interval :
+        List.of(
+            measured.path("crossEntropy").path("differenceInterval"),
+            measured.path("reconstruction").path("explainedVarianceInterval"))) {
+      assertTrue(interval.path("low").asDouble() <= interval.path("estimate").asDouble());
+      assertTrue(interval.path("high").asDouble() >= interval.path("estimate").asDouble());
+    }
     assertTrue(measured.path("kCurve").isMissingNode());
 
     Path curves = dir.resolve("curves.json");
@@ -223,6 +233,8 @@ final class CommandsTest {
     JsonNode counted = json(fake);
     assertEquals(counted.path("count").asInt() / 64.0, counted.path("ratio").asDouble());
 
+    fakeFeatureOptions(trained, dir.resolve("test.jsonl"));
+
     Path pair = dir.resolve("pair.json");
     sae("fake-features", "--sae", trained, "--second", trained, "--tokens", 500, "--out", pair)
         .ok();
@@ -234,6 +246,81 @@ final class CommandsTest {
     assertEquals(16, entry.path("run").path("seq_len").asInt());
     assertEquals(40, entry.path("run").path("steps").asInt());
     assertEquals("tiny-stories-gpt2", ResultFile.read(pair).get(0).model());
+  }
+
+  /** The preset, both definitions, the relative threshold, and what separates noise from text. */
+  private void fakeFeatureOptions(Path trained, Path text) throws IOException {
+    Path out = dir.resolve("fake-options.json");
+    Tiny.Ran ran = sae("fake-features", "--sae", trained, "--preset", "authors", "--out", out).ok();
+    assertTrue(ran.out().startsWith("Noise against text: not compared"), ran.out());
+    JsonNode authors = json(out);
+    assertEquals(1_000_000, authors.path("options").path("noiseTokens").asLong());
+    assertEquals(1_000_000, authors.path("noise").path("rows").asLong(), "all but position 0");
+    assertEquals(1.0, authors.path("options").path("activationThreshold").asDouble());
+    assertEquals(0.1, authors.path("options").path("rateThreshold").asDouble());
+    JsonNode filter = authors.path("options").path("filter");
+    assertEquals(1, filter.path("skipPositions").asInt());
+    assertTrue(filter.path("excludedTokens").isEmpty(), "BOS counts where it is drawn");
+    assertEquals("Infinity", filter.path("maxNorm").asText());
+
+    ran =
+        sae(
+                "fake-features",
+                "--sae",
+                trained,
+                "--definition",
+                "sequences",
+                "--sequences",
+                30,
+                "--data",
+                text,
+                "--min-ratio",
+                1.5,
+                "--out",
+                out)
+            .ok();
+    assertTrue(ran.out().startsWith("More active on noise than on text: "), ran.out());
+    JsonNode sequences = json(out);
+    assertEquals("SEQUENCES", sequences.path("options").path("definition").asText());
+    assertEquals(30, sequences.path("options").path("noiseSequences").asInt());
+    assertEquals(0.05, sequences.path("options").path("rateThreshold").asDouble());
+    JsonNode against = sequences.path("noiseAgainstText");
+    assertEquals(64, against.path("latents").size());
+    assertEquals(1.5, against.path("minimumRatio").asDouble());
+    assertEquals(
+        against.path("moreOnNoise").asInt() / 64.0, against.path("shareMoreOnNoise").asDouble());
+
+    sae(
+            "fake-features",
+            "--sae",
+            trained,
+            "--relative",
+            0.8,
+            "--tokens",
+            500,
+            "--data",
+            text,
+            "--out",
+            out)
+        .ok();
+    assertTrue(json(out).path("options").path("relativeThreshold").asBoolean());
+    assertEquals(0.8, json(out).path("options").path("activationThreshold").asDouble());
+
+    for (Object[] wrong :
+        new Object[][] {
+          {"--preset", "authors", "--tokens", 5},
+          {"--preset", "authors", "--no-filter"},
+          {"--relative", 1},
+          {"--definition", "sequences"},
+          {"--relative", 1, "--activation", 1, "--data", text}
+        }) {
+      List<Object> words =
+          new ArrayList<>(List.of("fake-features", "--sae", trained, "--out", out));
+      words.addAll(Arrays.asList(wrong));
+      Tiny.Ran refused = sae(words.toArray());
+      assertEquals(2, refused.code(), refused.err());
+      assertTrue(refused.err().contains("expected "), refused.err());
+    }
   }
 
   @Test
@@ -252,6 +339,30 @@ final class CommandsTest {
     double ofForeign = json(out).path("firstTokens").path("jensenShannon").asDouble();
     double ofOwn = checked.path("firstTokens").path("jensenShannon").asDouble();
     assertTrue(ofOwn < ofForeign, ofOwn + " of its own text, " + ofForeign + " of foreign");
+  }
+
+  @Test
+  void checkDatasetCountsRecordsWhoseFirstTokenIsEos() throws IOException {
+    Path file =
+        Files.writeString(
+            dir.resolve("ended.jsonl"),
+            """
+            {"text": "", "token_ids": [0, 0]}
+            {"text": "", "token_ids": [0, 0]}
+            {"text": "x", "token_ids": [0, 9, 0]}
+            {"text": ""}
+            """);
+    JsonNode checked =
+        sae("check-dataset", "--data", file, "--json", "--out", dir.resolve("ended.json"))
+            .ok()
+            .json();
+    assertEquals(8, checked.path("statistics").path("tokens").asLong());
+    assertEquals(3, checked.path("firstTokens").path("sequences").asLong());
+    assertEquals(1, checked.path("firstTokens").path("withoutFirstToken").asLong());
+    JsonNode likeliest = checked.path("firstTokens").path("topOfData").get(0);
+    assertEquals(0, likeliest.path("token").asInt());
+    assertEquals(2 / 3.0, likeliest.path("data").asDouble(), 1e-12);
+    assertEquals(1, checked.path("statistics").path("minLength").asInt());
   }
 
   private Path generate(String name, long seed) {

@@ -87,6 +87,51 @@ final class DashboardCommandTest {
     assertFalse(page.contains("http://") || page.contains("https://"), "no network");
   }
 
+  /**
+   * The filter leaves out some rows of each sequence. Partners in another SAE are looked for on the
+   * rows that are left of the very same sequences: in the SAE itself, they are the same partners.
+   */
+  @Test
+  void partnersInAnotherSaeAreOfTheRowsThatThePageStates() throws IOException {
+    Path out = dir.resolve("across.html");
+    sae(
+            "dashboard",
+            "--sae",
+            trained,
+            "--second",
+            trained,
+            "--data",
+            text,
+            "--latents",
+            "1,2,3,4,5,6,7,8",
+            "--sequences",
+            10,
+            "--out",
+            out)
+        .ok();
+    int compared = 0;
+    for (JsonNode latent :
+        new JsonMapper().readTree(dir.resolve("across.json").toFile()).path("latents")) {
+      int number = latent.path("description").path("latent").asInt();
+      assertTrue(latent.path("description").path("rows").asInt() < 10 * 32, "some are left out");
+      for (JsonNode within : latent.path("description").path("correlated")) {
+        for (JsonNode across : latent.path("across").path("correlated")) {
+          if (across.path("latent").asInt() != number
+              && across.path("latent").equals(within.path("latent"))) {
+            compared++;
+            assertEquals(
+                within.path("correlation").asDouble(),
+                across.path("correlation").asDouble(),
+                1e-9,
+                "latents " + number + " and " + across.path("latent"));
+            assertEquals(within.path("jaccard"), across.path("jaccard"));
+          }
+        }
+      }
+    }
+    assertTrue(compared > 5, compared + " partners compared");
+  }
+
   @Test
   void explanationsComeFromTheServerThatWasNamed() throws IOException {
     HttpServer server =

@@ -65,7 +65,7 @@ final class StudyGridTest {
     assertEquals(2, models.size());
     assertEquals(8, models.get(0).path("saes").size(), "two data sets, two k, two seeds");
     assertEquals(4, models.get(0).path("seedPairs").size(), "seeds are paired within a k");
-    assertEquals(4, models.get(0).path("comparisons").size(), "SFR and FFR of each k");
+    assertEquals(8, models.get(0).path("comparisons").size(), "SFR, FFR, CE and EV of each k");
     assertEquals(2, models.get(1).path("saes").size());
     assertEquals(0, models.get(1).path("seedPairs").size());
     assertEquals(

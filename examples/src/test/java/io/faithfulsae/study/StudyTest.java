@@ -116,12 +116,20 @@ final class StudyTest {
     assertEquals(0, model.path("failures").size(), model.path("failures").toString());
     assertEquals(4, model.path("saes").size());
     assertEquals(2, model.path("seedPairs").size());
-    assertEquals(2, model.path("comparisons").size());
+    assertEquals(4, model.path("comparisons").size(), "SFR, FFR, CE and explained variance");
     for (JsonNode sae : model.path("saes")) {
       assertEquals(2, sae.path("on").size(), "on every data set");
       assertEquals(30, sae.path("curve").get(sae.path("curve").size() - 1).path("step").asInt());
       double ratio = sae.path("fake").path("ratio").asDouble();
       assertEquals(sae.path("fake").path("count").asInt() / 48.0, ratio, 1e-12);
+      JsonNode against = sae.path("fake").path("noiseAgainstText");
+      assertEquals(48, against.path("dSae").asInt());
+      assertEquals(against.path("moreOnNoise").asInt(), against.path("latents").size());
+      assertTrue(sae.path("fakeVariants").path("sequences").path("noiseAgainstText").isMissingNode());
+      for (JsonNode on : sae.path("on")) {
+        JsonNode cost = on.path("crossEntropy");
+        assertTrue(cost.path("meanAblated").isNumber() && cost.path("blocks").size() > 1);
+      }
       assertCurves(sae);
     }
     assertCommonText(model);
@@ -144,7 +152,9 @@ final class StudyTest {
             "Dead",
             "With other k",
             "Some of the latents alone",
-            "Fake features by each definition",
+            "More on noise",
+            "Fake Feature Ratio by each definition",
+            "Recovered over the mean",
             "Shared by both",
             "Common text: CE difference (nats)",
             "Own text: CE difference (nats)",
@@ -229,15 +239,23 @@ final class StudyTest {
   }
 
   private static void assertCorrected(JsonNode model) {
-    double[] p = new double[2];
-    for (int i = 0; i < 2; i++) {
+    double[] p = new double[4];
+    for (int i = 0; i < 4; i++) {
       p[i] = model.path("comparisons").get(i).at("/difference/pValue").asDouble();
     }
     double[] holm = Holm.adjust(p);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 4; i++) {
       assertEquals(holm[i], model.path("comparisons").get(i).path("holmP").asDouble(), 1e-15);
     }
-    assertTrue(holm[0] > p[0] || holm[1] > p[1], "a correction of two must show");
+    assertFalse(java.util.Arrays.equals(holm, p), "a correction of four must show");
+    JsonNode cost = model.path("comparisons").get(2);
+    double mean = 0;
+    for (JsonNode sae : model.path("saes")) {
+      double sign = sae.path("dataSet").asText().equals("faithful") ? 0.5 : -0.5;
+      mean += sign * sae.at("/common/crossEntropy/difference").asDouble();
+    }
+    assertEquals("CE difference on the common text", cost.path("metric").asText());
+    assertEquals(mean, cost.at("/difference/difference/estimate").asDouble(), 1e-9);
   }
 
   private static void assertCurves(JsonNode sae) {
@@ -359,6 +377,27 @@ final class StudyTest {
     assertEquals(Set.of(), ResultsSchema.problems(results, made));
     ((ObjectNode) results.path("models").get(0)).put("unknown", 1);
     assertEquals(1, ResultsSchema.problems(results, made).size());
+  }
+
+  @Test
+  void authorsPresetSetsWhatTheyCount() throws IOException {
+    Path file =
+        Files.writeString(
+            dir.resolve("study.yaml"),
+            "fakeFeatures: {preset: authors, tokens: 5, activation: 7, frequency: 0.9, seed: 8}");
+    StudyConfig.Fake fake =
+        StudyFile.read(file).models().values().iterator().next().fakeFeatures();
+    assertEquals(1_000_000, fake.tokens());
+    assertEquals(1.0, fake.activation());
+    assertEquals(0.1, fake.frequency());
+    assertEquals(8, fake.seed());
+    ActivationFilter ofStudy = new ActivationFilter(3, Set.of(0), 100);
+    assertEquals(
+        new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY), fake.filter(ofStudy));
+    Files.writeString(file, "fakeFeatures: {tokens: 5}");
+    StudyConfig.Fake own = StudyFile.read(file).models().values().iterator().next().fakeFeatures();
+    assertEquals(5, own.tokens());
+    assertEquals(ofStudy, own.filter(ofStudy));
   }
 
   @Test

@@ -6,6 +6,7 @@ import io.faithfulsae.TokenSource;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Latents that answer to noise: text that the model cannot make sense of, tokens drawn uniformly
@@ -18,6 +19,10 @@ import java.util.Set;
  * they were. An absolute threshold depends on the scale of the activations, so that it stands
  * beside each number; an option makes the threshold relative to the latent's own mean on text.
  *
+ * <p>Both look at noise alone, and {@code sequences} with its threshold of 1 counts nearly every
+ * latent where activations are large: what separates noise from text is {@link NoiseAgainstText},
+ * which is measured when a text is given.
+ *
  * <p>Noise of which the filter leaves nothing is refused, so no input is empty. <b>Source</b>:
  * FaithfulSAE's {@code feat_match.py} (tokens) and its authors' notes (sequences).
  *
@@ -25,9 +30,12 @@ import java.util.Set;
  * @param model name of the language model; empty where activations were given
  * @param hook the hook point; empty where activations were given
  * @param dSae number of latents
+ * @param noiseAgainstText how much more latents are active on noise than in distribution; null when
+ *     no text was given
  * @param count number of fake latents
  * @param ratio Fake Feature Ratio, count / dSae, in [0, 1]
- * @param interval the ratio with its bootstrap interval over noise sequences
+ * @param interval the ratio with an interval over latents and noise sequences: Wilson's for
+ *     latents, widened by the spread of resampled sequences around the ratio
  * @param fakeLatents the fake latents, ascending
  * @param noiseRates firing rate of each of them on noise: share of tokens or of sequences
  * @param textRates firing rate of each of them on text; empty when no text was given
@@ -43,6 +51,7 @@ public record FakeFeatures(
     String model,
     String hook,
     int dSae,
+    @Nullable NoiseAgainstText noiseAgainstText,
     int count,
     double ratio,
     BootstrapInterval interval,
@@ -113,6 +122,8 @@ public record FakeFeatures(
    * @param definition what a firing is counted over
    * @param contextLength tokens in a noise sequence, BOS counted; text is cut to as many
    * @param noiseSequences number of noise sequences
+   * @param noiseTokens number of random tokens, BOS not counted; the last sequence is shorter where
+   *     they do not fill it. Rows of a source come in whole sequences instead
    * @param activationThreshold what z (or its sum over a sequence) must exceed
    * @param relativeThreshold whether that is in units of the latent's own mean z over its firings
    *     on text (of all latents' where it never fired there) instead of absolute; needs a text
@@ -122,12 +133,15 @@ public record FakeFeatures(
    * @param resamples bootstrap resamples
    * @param level coverage of the interval
    * @param textSequences the most sequences of the text that are read
+   * @param falseDiscoveryRate of {@link NoiseAgainstText}
+   * @param minimumRatio of {@link NoiseAgainstText}
    * @param text ordinary text, for firing rates in distribution
    */
   public record Options(
       Definition definition,
       int contextLength,
       int noiseSequences,
+      long noiseTokens,
       double activationThreshold,
       boolean relativeThreshold,
       double rateThreshold,
@@ -136,6 +150,8 @@ public record FakeFeatures(
       int resamples,
       double level,
       int textSequences,
+      double falseDiscoveryRate,
+      double minimumRatio,
       @JsonIgnore Optional<TokenSource> text) {
 
     private static final int MOST_TOKENS = 1 << 30;
@@ -152,20 +168,47 @@ public record FakeFeatures(
           (long) noiseSequences * contextLength <= MOST_TOKENS,
           "at most " + MOST_TOKENS + " tokens of noise",
           noiseSequences + " sequences of " + contextLength);
+      require(
+          noiseTokens > (noiseSequences - 1L) * (contextLength - 1)
+              && noiseTokens <= (long) noiseSequences * (contextLength - 1),
+          "as many noiseTokens as fill noiseSequences, the last one at least in part",
+          noiseTokens);
       require(activationThreshold >= 0, "activationThreshold >= 0", activationThreshold);
       require(rateThreshold >= 0 && rateThreshold < 1, "rateThreshold in [0, 1)", rateThreshold);
       require(resamples >= 1, "resamples >= 1", resamples);
       require(level > 0 && level < 1, "level in (0, 1)", level);
       require(textSequences >= 1, "textSequences >= 1", textSequences);
+      require(
+          falseDiscoveryRate > 0 && falseDiscoveryRate < 1,
+          "falseDiscoveryRate in (0, 1)",
+          falseDiscoveryRate);
+      require(minimumRatio >= 1, "minimumRatio >= 1", minimumRatio);
     }
 
     /**
-     * Definition {@code tokens} as the authors count: 1,000,000 tokens (rounded up to whole
-     * sequences), z &gt; 1.0 at more than 10 %, position 0 left out; seed 42, 10,000 resamples, 95
-     * %, no text.
+     * Definition {@code tokens} with the authors' numbers: 1,000,000 tokens, z &gt; 1.0 at more
+     * than 10 %, position 0 left out; seed 42, 10,000 resamples, 95 %, no text.
      */
     public static Builder tokens(int contextLength) {
       return new Builder(Definition.TOKENS, contextLength, 1.0, 0.1).noiseTokens(1_000_000);
+    }
+
+    /** The positions that the authors' {@code feat_match.py} counts: all but the first. */
+    public static ActivationFilter authorsFilter() {
+      return new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
+    }
+
+    /**
+     * Exactly what the authors' {@code feat_match.py} (at a98b2637) counts, behind their published
+     * numbers: 1,000,000 tokens, drawn uniformly from the whole vocabulary, in sequences of the
+     * SAE's context size that begin with BOS; position 0 dropped and nothing else, no bound on the
+     * norm; a latent fires where z &gt; 1.0 and is fake at more than 10 % of the tokens. The random
+     * numbers are ours.
+     *
+     * @param contextLength the SAE's context size
+     */
+    public static Builder authors(int contextLength) {
+      return tokens(contextLength).filter(authorsFilter());
     }
 
     /**
@@ -181,7 +224,7 @@ public record FakeFeatures(
     private static void require(boolean holds, String expected, Object got) {
       if (!holds) {
         throw new IllegalArgumentException(
-            "expected " + expected + ", got " + got + "; mend: correct this option");
+            "expected " + expected + ", got " + got + "; correct this option");
       }
     }
 
@@ -193,11 +236,14 @@ public record FakeFeatures(
       private boolean relativeThreshold;
       private double rateThreshold;
       private int noiseSequences = 1;
-      private ActivationFilter filter = new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
+      private long noiseTokens;
+      private ActivationFilter filter = authorsFilter();
       private long seed = 42;
       private int resamples = 10_000;
       private double level = 0.95;
       private int textSequences = 1_000;
+      private double falseDiscoveryRate = 0.05;
+      private double minimumRatio = 2;
       private Optional<TokenSource> text = Optional.empty();
 
       private Builder(Definition definition, int contextLength, double activation, double rate) {
@@ -208,15 +254,29 @@ public record FakeFeatures(
         this.rateThreshold = rate;
       }
 
-      /** At least as many random tokens, in whole sequences; BOS is not counted. */
+      /** As many random tokens, BOS not counted; the last sequence may be shorter. */
       public Builder noiseTokens(long tokens) {
-        int perSequence = contextLength - 1;
-        return noiseSequences(Math.toIntExact((tokens + perSequence - 1) / perSequence));
+        long perSequence = contextLength - 1L;
+        this.noiseSequences =
+            (int) Math.min(Integer.MAX_VALUE, (tokens + perSequence - 1) / perSequence);
+        this.noiseTokens = tokens;
+        return this;
       }
 
-      /** Number of noise sequences. */
+      /** Number of noise sequences, all of the full length. */
       public Builder noiseSequences(int sequences) {
         this.noiseSequences = sequences;
+        this.noiseTokens = (long) sequences * (contextLength - 1);
+        return this;
+      }
+
+      /**
+       * What counts as more active on noise than on text, {@link NoiseAgainstText}; 0.05 and 2
+       * where this is not called.
+       */
+      public Builder againstText(double falseDiscovery, double leastRatio) {
+        this.falseDiscoveryRate = falseDiscovery;
+        this.minimumRatio = leastRatio;
         return this;
       }
 
@@ -281,6 +341,7 @@ public record FakeFeatures(
             definition,
             contextLength,
             noiseSequences,
+            noiseTokens,
             activationThreshold,
             relativeThreshold,
             rateThreshold,
@@ -289,6 +350,8 @@ public record FakeFeatures(
             resamples,
             level,
             textSequences,
+            falseDiscoveryRate,
+            minimumRatio,
             text);
       }
     }

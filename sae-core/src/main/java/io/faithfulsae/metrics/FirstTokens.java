@@ -7,7 +7,9 @@ import java.util.List;
  * there: a data set sampled from the model at temperature 1 differs from it by chance alone. p is
  * the data set's distribution, q the model's; all in nats.
  *
- * @param sequences number of first tokens
+ * @param sequences number of first tokens; a record whose first token is EOS counts
+ * @param withoutFirstToken documents that end with their BOS, so that nothing is known of their
+ *     first token, such as an empty text without token ids; not counted
  * @param klDataFromModel {@code Σ p ln((p + ε) / (q + ε))}, ε = 1e-10, as FaithfulSAE's {@code
  *     measure_dataset.py} has it
  * @param klModelFromData the same with p and q exchanged
@@ -22,6 +24,7 @@ import java.util.List;
  */
 public record FirstTokens(
     long sequences,
+    long withoutFirstToken,
     double klDataFromModel,
     double klModelFromData,
     double halfJeffreys,

@@ -1,5 +1,7 @@
 package io.faithfulsae.metrics;
 
+import java.util.List;
+
 /**
  * How well an SAE reconstructs activations X {@code [rows, dIn]} as X̂. A source without rows is
  * refused, so nothing here is of an empty input.
@@ -22,11 +24,16 @@ package io.faithfulsae.metrics;
  *     column over all rows seen, at least 0. Where X does not vary at all, both forms take 0 / 0 as
  *     0 unexplained and anything else / 0 as infinity.
  * @param explainedVariance 1 − fvu, at most 1
+ * @param explainedVarianceInterval its BCa bootstrap interval of 95 %, from 10,000 resamples of
+ *     {@code blocks}, the mean of each column held fixed (which changes it by less than 1 / blocks)
  * @param l0 mean over rows of the number of latents with z &gt; 0, in [0, k]
  * @param deadLatents latents that fired on no row seen; of few rows this says little
  * @param deadShare deadLatents / dSae, in [0, 1]
  * @param logDensity log10 of the share of rows on which a latent fired, over the latents that fired
  *     at least once; 60 bins over [-6, 0]
+ * @param blocks what the variance consists of, in at most 64 blocks of as many neighbouring rows
+ *     each (the last may have fewer), so that a block has whole sequences but for its ends: rows of
+ *     one sequence depend on each other. Of fewer than 64 rows each is a block
  */
 public record Reconstruction(
     String source,
@@ -40,7 +47,24 @@ public record Reconstruction(
     double scalarExplainedVariance,
     double fvu,
     double explainedVariance,
+    BootstrapInterval explainedVarianceInterval,
     double l0,
     int deadLatents,
     double deadShare,
-    Histogram logDensity) {}
+    Histogram logDensity,
+    List<Block> blocks) {
+
+  /** Copies the list. */
+  public Reconstruction {
+    blocks = List.copyOf(blocks);
+  }
+
+  /**
+   * Some neighbouring rows.
+   *
+   * @param rows how many
+   * @param squaredError Σ‖x − x̂‖²
+   * @param variance Σ‖x − mean(X)‖², with the mean over all rows
+   */
+  public record Block(long rows, double squaredError, double variance) {}
+}

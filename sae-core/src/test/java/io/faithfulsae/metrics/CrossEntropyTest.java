@@ -1,6 +1,7 @@
 package io.faithfulsae.metrics;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -17,6 +18,7 @@ import io.faithfulsae.golden.Goldens;
 import io.faithfulsae.internal.Safetensors;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -82,6 +84,80 @@ class CrossEntropyTest {
     }
   }
 
+  /** The golden's filter leaves out position 0, a token and a norm; the mean is of what is left. */
+  @Test
+  void ablatesWithTheMeanOfTheVeryRowsThatAreReplaced() throws IOException {
+    ActivationFilter filter = new ActivationFilter(1, Set.of(3), Double.POSITIVE_INFINITY);
+    int[][] tokens = {{0, 5, 3, 7, 2, 9, 1}, {0, 4, 4, 8, 3, 2, 6}, {0, 1, 9, 5, 5, 3, 7}};
+    double[] sums = new double[12];
+    int kept = 0;
+    FloatBuffer x = FloatBuffer.allocate(3 * 7 * 12);
+    model.activations(HOOK, tokens, x);
+    for (int i = 0; i < 21; i++) {
+      if (filter.keeps(i % 7, tokens[i / 7][i % 7])) {
+        kept++;
+        for (int j = 0; j < 12; j++) {
+          sums[j] += x.get(i * 12 + j);
+        }
+      }
+    }
+    for (int i = 0; i < 21; i++) {
+      for (int j = 0; j < 12 && filter.keeps(i % 7, tokens[i / 7][i % 7]); j++) {
+        x.put(i * 12 + j, (float) (sums[j] / kept));
+      }
+    }
+    int vocabulary = model.vocabularySize();
+    FloatBuffer logits = FloatBuffer.allocate(21 * vocabulary);
+    model.logitsFrom(HOOK, x, 3, 7, logits);
+    double loss = 0;
+    for (int i = 0; i < 21; i++) {
+      if (i % 7 < 6) {
+        double sum = 0;
+        for (int v = 0; v < vocabulary; v++) {
+          sum += Math.exp(logits.get(i * vocabulary + v));
+        }
+        loss += Math.log(sum) - logits.get(i * vocabulary + tokens[i / 7][i % 7 + 1]);
+      }
+    }
+    try (Sae sae = Given.goldenSae(golden, backend)) {
+      CrossEntropy seen = Metrics.crossEntropy(sae, model, HOOK, Given.text(tokens), filter, 1000);
+      assertEquals(kept, seen.positionsReplaced());
+      assertEquals(loss / 18, seen.meanAblated(), 1e-6);
+      assertNotEquals(seen.zeroAblated(), seen.meanAblated(), 1e-3);
+      assertEquals(
+          (seen.meanAblated() - seen.replaced()) / (seen.meanAblated() - seen.clean()),
+          seen.lossRecoveredOverMean(),
+          1e-9);
+    }
+  }
+
+  @Test
+  void saysHowUncertainItIs() throws IOException {
+    try (Sae sae = Given.goldenSae(golden, backend)) {
+      CrossEntropy seen =
+          Metrics.crossEntropy(sae, model, HOOK, text(), ActivationFilter.NONE, Long.MAX_VALUE);
+      for (BootstrapInterval interval :
+          List.of(
+              seen.differenceInterval(),
+              seen.lossRecoveredInterval(),
+              seen.lossRecoveredOverMeanInterval(),
+              seen.klDivergenceInterval())) {
+        assertEquals(10_000, interval.resamples());
+        assertTrue(
+            interval.low() < interval.estimate() && interval.estimate() < interval.high(),
+            interval.toString());
+      }
+      assertEquals(seen.difference(), seen.differenceInterval().estimate());
+      assertEquals(seen.sequences(), seen.blocks().size());
+      assertEquals(
+          seen.replaced() * seen.tokensPredicted(),
+          seen.blocks().stream().mapToDouble(CrossEntropy.Losses::replaced).sum(),
+          1e-9);
+      CrossEntropy one = Metrics.crossEntropy(sae, model, HOOK, text(), ActivationFilter.NONE, 1);
+      assertEquals(0, one.differenceInterval().resamples(), "one sequence cannot be resampled");
+    }
+  }
+
   @Test
   void isNothingWhereTheReconstructionIsPerfect() throws IOException {
     try (Sae sae = Given.perfect(backend, 12)) {
@@ -90,6 +166,8 @@ class CrossEntropyTest {
       assertEquals(0, seen.difference());
       assertEquals(0, seen.klDivergence(), 1e-15);
       assertEquals(1, seen.lossRecovered());
+      assertEquals(1, seen.lossRecoveredOverMean());
+      assertTrue(seen.meanAblated() > seen.clean(), seen.toString());
       assertEquals(0, seen.positionsKept());
       assertTrue(seen.zeroAblated() > seen.clean() + 0.1, seen.toString());
     }
@@ -113,6 +191,8 @@ class CrossEntropyTest {
       assertEquals(0, seen.positionsReplaced());
       assertEquals(seen.clean(), seen.replaced());
       assertEquals(seen.clean(), seen.zeroAblated());
+      assertEquals(seen.clean(), seen.meanAblated());
+      assertEquals(0, seen.lossRecoveredOverMean());
       assertEquals(0, seen.lossRecovered());
     }
   }

@@ -1,7 +1,9 @@
 package io.faithfulsae.metrics;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -17,6 +19,7 @@ import io.faithfulsae.metrics.FakeFeatures.Options;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -72,16 +75,72 @@ class FakeFeaturesTest {
     assertEquals(2, seen.count());
     assertEquals(0.4, seen.ratio(), 1e-15);
     assertEquals(4001, seen.noise().sequences());
-    assertEquals(20_005, seen.noise().rows());
-    // Five standard errors of a share of 20,005. BOS, which excites latent 0, is not counted.
+    assertEquals(20_001, seen.noise().rows());
+    // Five standard errors of a share of 20,001. BOS, which excites latent 0, is not counted.
     assertEquals(4 / 16.0, seen.noiseRates().get(0), 0.0155);
     assertEquals(7 / 16.0, seen.noiseRates().get(1), 0.0176);
     assertEquals((4 * 2 + 4 + 5 + 7 * 1.5) / 16, seen.noise().meanNorm(), 0.04);
     assertEquals(seen.noise().meanNorm(), seen.noise().meanActivation(), 1e-9);
     assertEquals(1, seen.noise().l0());
-    assertEquals(new BootstrapInterval(0.4, 0.4, 0.4, 0.95, 2000), seen.interval());
+    // No resample changes a latent's side: Wilson's interval of 2 of 5 is left.
+    assertEquals(0.4, seen.interval().estimate());
+    assertEquals(0.1176, seen.interval().low(), 1e-4);
+    assertEquals(0.7693, seen.interval().high(), 1e-4);
+    assertEquals(2000, seen.interval().resamples());
+    assertNull(seen.noiseAgainstText());
     assertEquals(0, seen.text().rows());
     assertTrue(seen.textRates().isEmpty());
+  }
+
+  @Test
+  void authorsPresetIsWhatTheyCount() throws IOException {
+    Options authors = Options.authors(LENGTH).build();
+    assertEquals(1_000_000, authors.noiseTokens());
+    assertEquals(200_000, authors.noiseSequences());
+    assertEquals(1.0, authors.activationThreshold());
+    assertFalse(authors.relativeThreshold());
+    assertEquals(0.1, authors.rateThreshold());
+    assertEquals(new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY), authors.filter());
+    // 1,000 tokens in sequences of 5 and one of 1: every token drawn counts, BOS at position 0 does
+    // not, and where it is drawn it does. Of the 16 tokens 4 excite latent 0, 7 latent 3.
+    FakeFeatures seen = measure(Options.authors(LENGTH).noiseTokens(1_001));
+    assertEquals(1_001, seen.noise().rows());
+    assertEquals(201, seen.noise().sequences());
+    assertEquals(List.of(0, 3), seen.fakeLatents());
+    FakeFeatures all =
+        measure(Options.authors(LENGTH).noiseTokens(1_001).filter(ActivationFilter.NONE));
+    long ofBos =
+        Math.round(all.noiseRates().get(0) * 1_202) - Math.round(seen.noiseRates().get(0) * 1_001);
+    assertEquals(201, ofBos, "position 0 counts without the filter: each BOS excites latent 0");
+  }
+
+  @Test
+  void saysWhatIsMoreActiveOnNoiseThanOnText() throws IOException {
+    // On text latents 0 and 1 are active at 1 of 5 rows each, 3 at 2 of 5 and 2 never; on noise at
+    // 4/16, 4/16, 7/16 and 1/16 of the rows. Only latent 2 is far from that.
+    int[][] text = new int[400][];
+    for (int s = 0; s < text.length; s++) {
+      text[s] = new int[] {0, s % 4, 4 + s % 4, 9, 10, s % 5 == 0 ? 4 : s % 5 == 1 ? 3 : 11};
+    }
+    FakeFeatures seen =
+        measure(Options.tokens(LENGTH).noiseTokens(20_000).text(Given.text(text), 400));
+    NoiseAgainstText against = Objects.requireNonNull(seen.noiseAgainstText());
+    assertEquals(5, against.latents().size());
+    assertEquals(
+        List.of(2),
+        against.counted().latents().stream().map(NoiseAgainstText.OfLatent::latent).toList());
+    assertEquals(0.2, against.shareMoreOnNoise());
+    NoiseAgainstText.OfLatent two = against.latents().get(2);
+    assertEquals(1 / 16.0, two.noiseRate(), 0.009);
+    assertEquals(0, two.textRate());
+    assertEquals((20_000 * two.noiseRate() + 0.5) / 20_001 / (0.5 / 2_001), two.ratio(), 1e-9);
+    assertEquals(0.5 + two.noiseRate() / 2, two.auc(), 1e-12);
+    assertTrue(two.adjustedPValue() < 1e-10, two.toString());
+    // Latent 0: z is 2 wherever it is active, so that pairs are won, tied and lost by activity
+    // alone.
+    NoiseAgainstText.OfLatent zero = against.latents().get(0);
+    assertEquals(0.5 + (zero.noiseRate() - zero.textRate()) / 2, zero.auc(), 1e-12);
+    assertEquals(1, against.neverActive());
   }
 
   @Test
@@ -168,8 +227,8 @@ class FakeFeaturesTest {
                 .noiseTokens(10_000)
                 .activationThreshold(0.5)
                 .rateThreshold(0.25));
-    assertEquals(0.2, seen.interval().low(), 1e-12);
-    assertEquals(0.6, seen.interval().high(), 1e-12);
+    double spread = seen.interval().high() - seen.interval().low();
+    assertTrue(spread > 0.7, "more than the " + (0.7693 - 0.1176) + " of latents alone: " + spread);
     assertEquals(2000, seen.resampledCounts().size());
     assertTrue(seen.interval().low() <= seen.ratio() && seen.ratio() <= seen.interval().high());
   }

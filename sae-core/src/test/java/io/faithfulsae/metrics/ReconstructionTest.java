@@ -19,6 +19,7 @@ import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
+import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -31,6 +32,41 @@ class ReconstructionTest {
   void close() {
     assertEquals(0, backend.liveBytes());
     backend.close();
+  }
+
+  @Test
+  void saysHowUncertainTheExplainedVarianceIs() throws IOException {
+    Random random = new Random(3);
+    float[] rows = new float[300 * 2];
+    for (int i = 0; i < rows.length; i++) {
+      rows[i] = 5 + (float) random.nextGaussian();
+    }
+    try (Sae sae = Given.sae(backend, 1, Given.axis(2, 0, 1), Given.axis(2, 1, 1))) {
+      ActivationSource source = ActivationSources.ofArray(rows, 2);
+      Reconstruction seen = Metrics.reconstruction(sae, source, Long.MAX_VALUE);
+      // 1, 2, 4 and then 8 rows a block: 38 blocks, of which the last has 4.
+      assertEquals(38, seen.blocks().size());
+      assertEquals(8, seen.blocks().get(0).rows());
+      assertEquals(4, seen.blocks().get(37).rows());
+      double error = seen.blocks().stream().mapToDouble(Reconstruction.Block::squaredError).sum();
+      double variance = seen.blocks().stream().mapToDouble(Reconstruction.Block::variance).sum();
+      assertEquals(seen.l2() * rows.length, error, 1e-9);
+      double mean0 = 0;
+      double mean1 = 0;
+      for (int r = 0; r < 300; r++) {
+        mean0 += rows[2 * r] / 300.0;
+        mean1 += rows[2 * r + 1] / 300.0;
+      }
+      double expected = 0;
+      for (int r = 0; r < 300; r++) {
+        expected += Math.pow(rows[2 * r] - mean0, 2) + Math.pow(rows[2 * r + 1] - mean1, 2);
+      }
+      assertEquals(expected, variance, 1e-9 * expected);
+      BootstrapInterval interval = seen.explainedVarianceInterval();
+      assertEquals(seen.explainedVariance(), interval.estimate());
+      assertTrue(interval.low() < interval.estimate() && interval.estimate() < interval.high());
+      assertEquals(10_000, interval.resamples());
+    }
   }
 
   @Test

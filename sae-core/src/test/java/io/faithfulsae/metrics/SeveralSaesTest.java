@@ -60,7 +60,7 @@ class SeveralSaesTest {
   }
 
   @Test
-  void modelRunsToTheHookOnceForAll() throws IOException {
+  void modelRunsToTheHookTwiceForAll() throws IOException {
     try (Backend backend = new ReferenceBackend();
         Safetensors golden = Given.tensors(folder);
         Sae sae = Given.goldenSae(golden, backend)) {
@@ -85,7 +85,7 @@ class SeveralSaesTest {
           text,
           new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY),
           100);
-      assertEquals(1, runs[0], "one batch of two sequences");
+      assertEquals(2, runs[0], "one batch of two sequences, for the mean and for the SAEs");
     }
   }
 

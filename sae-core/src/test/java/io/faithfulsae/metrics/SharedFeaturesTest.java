@@ -40,6 +40,10 @@ class SharedFeaturesTest {
       assertEquals(2 / 3.0, seen.topOneA(), 1e-12);
       assertEquals(2 / 3.0, seen.topOneB(), 1e-12);
       assertEquals(2 / 3.0, seen.matched(), 1e-12);
+      BootstrapInterval interval = Metrics.sharedFeatureInterval(seen, 0.95);
+      assertEquals(seen.matched(), interval.estimate());
+      assertEquals(0.2077, interval.low(), 1e-4); // Wilson's, of 2 of 3
+      assertEquals(0.9385, interval.high(), 1e-4);
       assertEquals((1 + 0.96 + 1) / 3, seen.meanMatched(), 1e-7);
       assertEquals(1, Metrics.sharedFeatures(a, b, 0.95).matched());
     }

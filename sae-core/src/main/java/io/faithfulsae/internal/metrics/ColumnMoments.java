@@ -61,6 +61,11 @@ public final class ColumnMoments {
     count = total;
   }
 
+  /** The mean of each column. Not copied. */
+  double[] means() {
+    return mean;
+  }
+
   /** Σ over rows and columns of (x − mean of its column)². */
   public double aroundColumnMeans() {
     double sum = 0;

@@ -128,25 +128,28 @@ public final class DataSets {
   public static FirstTokens firstTokens(TokenSource data, LanguageModel model, long maxTokens)
       throws IOException {
     long[] counts = new long[model.vocabularySize()];
+    long[] without = new long[1];
     forEach(
         data,
         maxTokens,
         sequence -> {
           if (sequence.length > 1) {
             counts[sequence[1]]++;
+          } else {
+            without[0]++;
           }
         });
     float[] logits = new float[model.vocabularySize()];
     model.logits(new int[][] {{model.bosToken()}}, FloatBuffer.wrap(logits));
-    return compare(counts, logits);
+    return compare(counts, without[0], logits);
   }
 
   /** Compares counts of first tokens with logits, both by token. */
-  static FirstTokens compare(long[] counts, float[] logits) {
+  static FirstTokens compare(long[] counts, long without, float[] logits) {
     long total = Arrays.stream(counts).sum();
     if (total == 0) {
       throw new IllegalArgumentException(
-          "expected sequences of two tokens or more, got none; mend: name a data set that begins"
+          "expected sequences of two tokens or more, got none; name a data set that begins"
               + " each with BOS");
     }
     double[] p = Arrays.stream(counts).mapToDouble(n -> (double) n / total).toArray();
@@ -167,6 +170,7 @@ public final class DataSets {
     double[] sortedModel = falling(Arrays.stream(q));
     return new FirstTokens(
         total,
+        without,
         toModel,
         toData,
         (toModel + toData) / 2,

@@ -6,6 +6,7 @@ import io.faithfulsae.metrics.FakeFeatures.Sample;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.util.Arrays;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How often each latent fired, in blocks of neighbouring sequences, so that sequences can be
@@ -20,11 +21,25 @@ final class Firings {
   private final double[] sums; // Σ z of each latent
   private final long[] positives; // rows with z > 0
   private final double[] sequenceSums;
+  private final int[] sequenceCounts;
+  private final @Nullable Watcher watcher;
   private final int[] touched;
   private long sequencesSeen;
   private long sequencesWithRows;
   private long rows;
   private double norms;
+
+  /** Hears what is active, sequence after sequence. */
+  interface Watcher {
+    /** A latent with z &gt; 0 at a row of the current sequence. */
+    void active(int latent, float z);
+
+    /** A latent that was active on some of the rows of the current sequence. */
+    void sequence(int latent, int active, int rows);
+
+    /** The current sequence is over, which had so many rows, at least 1. */
+    void sequenceEnds(int rows);
+  }
 
   /**
    * Counts nothing yet.
@@ -32,7 +47,12 @@ final class Firings {
    * @param thresholds what z, or its sum over a sequence, must exceed, of each latent
    * @param expectedSequences sequences that will come, with or without rows
    */
-  Firings(Definition definition, double[] thresholds, int expectedSequences, int blocks) {
+  Firings(
+      Definition definition,
+      double[] thresholds,
+      int expectedSequences,
+      int blocks,
+      @Nullable Watcher watcher) {
     this.definition = definition;
     this.thresholds = thresholds;
     this.expectedSequences = expectedSequences;
@@ -41,15 +61,15 @@ final class Firings {
     this.sums = new double[thresholds.length];
     this.positives = new long[thresholds.length];
     this.sequenceSums = new double[thresholds.length];
+    this.sequenceCounts = new int[thresholds.length];
     this.touched = new int[thresholds.length];
+    this.watcher = watcher;
   }
 
   /** Adds a batch of sequences whose kept rows were encoded. */
   void add(SequenceRows kept, Latents latents, int sequences, int length) {
     norms += kept.norms();
     rows += kept.keptRows();
-    IntBuffer indices = latents.indices();
-    FloatBuffer values = latents.values();
     int row = 0;
     for (int s = 0; s < sequences; s++) {
       int first = row;
@@ -58,7 +78,7 @@ final class Firings {
       }
       if (row > first) {
         int block = (int) (sequencesSeen * units.length / expectedSequences);
-        addSequence(indices, values, first * latents.k(), row * latents.k(), counts[block]);
+        addSequence(latents, first, row, counts[block]);
         units[block] += definition == Definition.TOKENS ? row - first : 1;
         sequencesWithRows++;
       }
@@ -66,28 +86,41 @@ final class Firings {
     }
   }
 
-  private void addSequence(IntBuffer indices, FloatBuffer values, int from, int to, int[] fired) {
+  private void addSequence(Latents latents, int firstRow, int endRow, int[] fired) {
+    IntBuffer indices = latents.indices();
+    FloatBuffer values = latents.values();
     int distinct = 0;
-    for (int i = from; i < to; i++) {
+    for (int i = firstRow * latents.k(); i < endRow * latents.k(); i++) {
       float value = values.get(i);
       if (value > 0) {
         int latent = indices.get(i);
         sums[latent] += value;
         positives[latent]++;
+        if (sequenceCounts[latent]++ == 0) {
+          touched[distinct++] = latent;
+        }
+        sequenceSums[latent] += value;
         if (definition == Definition.TOKENS) {
           fired[latent] += value > thresholds[latent] ? 1 : 0;
-        } else {
-          if (sequenceSums[latent] == 0) {
-            touched[distinct++] = latent;
-          }
-          sequenceSums[latent] += value;
+        }
+        if (watcher != null) {
+          watcher.active(latent, value);
         }
       }
     }
     for (int i = 0; i < distinct; i++) {
       int latent = touched[i];
-      fired[latent] += sequenceSums[latent] > thresholds[latent] ? 1 : 0;
+      if (definition == Definition.SEQUENCES) {
+        fired[latent] += sequenceSums[latent] > thresholds[latent] ? 1 : 0;
+      }
+      if (watcher != null) {
+        watcher.sequence(latent, sequenceCounts[latent], endRow - firstRow);
+      }
       sequenceSums[latent] = 0;
+      sequenceCounts[latent] = 0;
+    }
+    if (watcher != null) {
+      watcher.sequenceEnds(endRow - firstRow);
     }
   }
 

@@ -7,7 +7,9 @@ import io.faithfulsae.metrics.SharedFeatures;
 import java.util.List;
 import org.apache.commons.math3.random.RandomGenerator;
 
-/** Bootstrap tests between two groups' ratios. */
+/**
+ * Tests between two groups' ratios by resampling latents and, for fake features, noise sequences.
+ */
 public final class GroupDifference {
   private GroupDifference() {}
 
@@ -20,11 +22,11 @@ public final class GroupDifference {
               + first.size()
               + " and "
               + second.size()
-              + "; mend: measure both");
+              + "; measure both");
     }
     int resamples = first.get(0).counts().size();
     RandomGenerator random = Bootstrap.random(Purpose.FAKE_FEATURE_GROUPS, seed);
-    return Bootstrap.difference(
+    return ShareInterval.difference(
         first.stream().mapToDouble(Resamples::ratio).average().orElseThrow(),
         meanRatios(first, resamples, random),
         second.stream().mapToDouble(Resamples::ratio).average().orElseThrow(),
@@ -42,7 +44,7 @@ public final class GroupDifference {
                 + resamples
                 + " and "
                 + counts.size()
-                + "; mend: measure all with the same options");
+                + "; measure all with the same options");
       }
       Bootstrap.Hits hits = new Bootstrap.Hits(sae.dSae(), random);
       for (int b = 0; b < resamples; b++) {
@@ -57,23 +59,47 @@ public final class GroupDifference {
       SharedFeatures first, SharedFeatures second, int resamples, double level, long seed) {
     if (resamples < 1) {
       throw new IllegalArgumentException(
-          "expected at least one resample, got " + resamples + "; mend: 10,000 are usual");
+          "expected at least one resample, got " + resamples + "; 10,000 are usual");
     }
-    RandomGenerator random = Bootstrap.random(Purpose.SHARED_FEATURE_PAIRS, seed);
-    return Bootstrap.difference(
+    return ofShares(
         first.matched(),
-        shares(first, resamples, random),
+        first.matchedPairs(),
         second.matched(),
-        shares(second, resamples, random),
+        second.matchedPairs(),
+        resamples,
+        level,
+        seed);
+  }
+
+  /** A share of the first number of things minus a share of the second. */
+  static BootstrapInterval.Difference ofShares(
+      double first,
+      int ofFirst,
+      double second,
+      int ofSecond,
+      int resamples,
+      double level,
+      long seed) {
+    RandomGenerator random = Bootstrap.random(Purpose.SHARED_FEATURE_PAIRS, seed);
+    return ShareInterval.difference(
+        first,
+        shares(first, ofFirst, resamples, random),
+        second,
+        shares(second, ofSecond, resamples, random),
         level);
   }
 
-  private static double[] shares(SharedFeatures pair, int resamples, RandomGenerator random) {
-    int shared = (int) Math.round(pair.matched() * pair.matchedPairs());
-    Bootstrap.Hits hits = new Bootstrap.Hits(pair.matchedPairs(), random);
+  /** The matched Shared Feature Ratio with the interval of a share of independent pairs. */
+  public static BootstrapInterval sharedFeatures(SharedFeatures pair, double level) {
+    return ShareInterval.wilson(pair.matched(), pair.matchedPairs(), 0, level, 0);
+  }
+
+  private static double[] shares(double share, int of, int resamples, RandomGenerator random) {
+    int hits = (int) Math.round(share * of);
+    Bootstrap.Hits draws = new Bootstrap.Hits(of, random);
     double[] shares = new double[resamples];
     for (int b = 0; b < resamples; b++) {
-      shares[b] = (double) hits.draw(shared) / pair.matchedPairs();
+      shares[b] = (double) draws.draw(hits) / of;
     }
     return shares;
   }

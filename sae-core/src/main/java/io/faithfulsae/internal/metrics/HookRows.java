@@ -150,12 +150,11 @@ public final class HookRows implements SequenceRows, AutoCloseable {
     }
   }
 
-  /** Puts zeros in place of the kept rows. */
-  void replaceByZeros() {
+  /** Puts one row in place of each of the kept ones. */
+  void replaceBy(float[] constant) {
     FloatBuffer all = activations.host().asFloatBuffer();
-    float[] zeros = new float[row.length];
     for (int r = 0; r < kept.rows(); r++) {
-      all.put(positions[r] * row.length, zeros);
+      all.put(positions[r] * row.length, constant);
     }
   }
 

@@ -45,7 +45,7 @@ abstract class ModelFeed implements SequenceFeed {
       public void run(Taker taker) {
         run(
             new NoiseSequences(
-                sequences(),
+                options.noiseTokens(),
                 options.contextLength(),
                 model.vocabularySize(),
                 model.bosToken(),
@@ -58,7 +58,7 @@ abstract class ModelFeed implements SequenceFeed {
         return new IllegalArgumentException(
             "expected a filter that leaves some of the noise, got "
                 + options.filter()
-                + "; mend: let more through");
+                + "; let more through");
       }
     };
   }
@@ -94,7 +94,7 @@ abstract class ModelFeed implements SequenceFeed {
         return new IllegalArgumentException(
             "expected text of which the filter leaves some, got none from "
                 + text.description()
-                + "; mend: give more text, or another filter");
+                + "; give more text, or another filter");
       }
     };
   }

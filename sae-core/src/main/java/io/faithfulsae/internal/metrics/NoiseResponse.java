@@ -5,8 +5,10 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.internal.Rng.Purpose;
+import io.faithfulsae.internal.metrics.Firings.Watcher;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Options;
+import io.faithfulsae.metrics.NoiseAgainstText;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -14,6 +16,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
 
 /** Runs noise, and ordinary rows to compare with, through SAEs and counts who fires. */
 public final class NoiseResponse {
@@ -51,7 +54,7 @@ public final class NoiseResponse {
               + model.name()
               + ", got "
               + options.contextLength()
-              + "; mend: lower it");
+              + "; lower it");
     }
     int tokens = Math.max(ModelFeed.BATCH_TOKENS, options.contextLength());
     try (HookRows rows = new HookRows(backend, model, hook, options.filter(), tokens)) {
@@ -81,16 +84,27 @@ public final class NoiseResponse {
 
   private List<FakeFeatures> count(String model, String hook) throws IOException {
     List<double[]> thresholds = saes.stream().map(this::absoluteThresholds).toList();
-    List<Firings> ordinaryFirings = ordinary(thresholds);
     if (options.relativeThreshold()) {
       if (ordinary.isEmpty()) {
         throw new IllegalArgumentException(
-            "expected a text for relativeThreshold, got none; mend: give one in the options");
+            "expected a text for relativeThreshold, got none; give one in the options");
       }
-      thresholds = ordinaryFirings.stream().map(this::relativeThresholds).toList();
-      ordinaryFirings = ordinary(thresholds);
+      thresholds =
+          run(ordinary.get(), thresholds, 1, List.of()).stream()
+              .map(this::relativeThresholds)
+              .toList();
     }
-    List<Firings> noiseFirings = run(noise, thresholds, MOST_BLOCKS);
+    List<NoiseContrast> contrasts =
+        ordinary.isEmpty()
+            ? List.of()
+            : saes.stream().map(sae -> new NoiseContrast(sae.config().dSae())).toList();
+    List<Firings> ordinaryFirings = ordinary(thresholds, contrasts);
+    List<Firings> noiseFirings =
+        run(
+            noise,
+            thresholds,
+            MOST_BLOCKS,
+            contrasts.stream().map(NoiseContrast::onNoise).toList());
     List<FakeFeatures> results = new ArrayList<>();
     for (int i = 0; i < saes.size(); i++) {
       results.add(
@@ -99,7 +113,10 @@ public final class NoiseResponse {
               hook,
               saes.get(i).config().dSae(),
               noiseFirings.get(i),
-              ordinaryFirings.get(i)));
+              ordinaryFirings.get(i),
+              contrasts.isEmpty()
+                  ? null
+                  : contrasts.get(i).result(options.falseDiscoveryRate(), options.minimumRatio())));
     }
     return results;
   }
@@ -115,7 +132,12 @@ public final class NoiseResponse {
   }
 
   private FakeFeatures result(
-      String model, String hook, int dSae, Firings noiseFirings, Firings textFirings) {
+      String model,
+      String hook,
+      int dSae,
+      Firings noiseFirings,
+      Firings textFirings,
+      @Nullable NoiseAgainstText against) {
     double[] noiseRates = noiseFirings.rates();
     double[] textRates = textFirings.rates();
     double limit = options.rateThreshold();
@@ -133,9 +155,11 @@ public final class NoiseResponse {
         model,
         hook,
         dSae,
+        against,
         fake.size(),
         ratio,
-        Bootstrap.interval(ratio, ratios, options.level()),
+        ShareInterval.wilson(
+            ratio, dSae, ShareInterval.spread(ratio, ratios), options.level(), ratios.length),
         fake,
         fake.stream().map(i -> noiseRates[i]).toList(),
         ordinary.isEmpty() ? List.of() : fake.stream().map(i -> textRates[i]).toList(),
@@ -145,23 +169,33 @@ public final class NoiseResponse {
         Arrays.stream(resampled).boxed().toList());
   }
 
-  private List<Firings> ordinary(List<double[]> thresholds) throws IOException {
+  private List<Firings> ordinary(List<double[]> thresholds, List<NoiseContrast> contrasts)
+      throws IOException {
     if (ordinary.isEmpty()) {
       return thresholds.stream()
-          .map(of -> new Firings(options.definition(), of, options.textSequences(), 1))
+          .map(of -> new Firings(options.definition(), of, options.textSequences(), 1, null))
           .toList();
     }
-    return run(ordinary.get(), thresholds, 1);
+    return run(
+        ordinary.get(), thresholds, 1, contrasts.stream().map(NoiseContrast::onText).toList());
   }
 
-  private List<Firings> run(SequenceFeed feed, List<double[]> thresholds, int mostBlocks)
+  /** Counts firings, one result for each SAE, of which those that are compared are watched. */
+  private List<Firings> run(
+      SequenceFeed feed, List<double[]> thresholds, int mostBlocks, List<Watcher> watchers)
       throws IOException {
     int sequences = feed.sequences();
     int blocks = Math.min(sequences, mostBlocks);
-    List<Firings> firings =
-        thresholds.stream()
-            .map(of -> new Firings(options.definition(), of, sequences, blocks))
-            .toList();
+    List<Firings> firings = new ArrayList<>();
+    for (int i = 0; i < thresholds.size(); i++) {
+      firings.add(
+          new Firings(
+              options.definition(),
+              thresholds.get(i),
+              sequences,
+              blocks,
+              watchers.isEmpty() ? null : watchers.get(i)));
+    }
     feed.run(
         (rows, count, length) ->
             encoding.encode(

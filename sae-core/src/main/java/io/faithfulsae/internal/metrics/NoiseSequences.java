@@ -5,18 +5,21 @@ import io.faithfulsae.internal.Rng.Purpose;
 import java.util.Iterator;
 import java.util.NoSuchElementException;
 
-/** Sequences of a BOS and tokens drawn uniformly from the whole vocabulary. */
+/**
+ * Sequences of a BOS and tokens drawn uniformly from the whole vocabulary, so many in all; the last
+ * sequence may be shorter.
+ */
 final class NoiseSequences implements Iterator<int[]> {
   private final long seed;
   private final int vocabulary;
   private final int bos;
   private final int length;
-  private final int count;
+  private long left; // random tokens
   private int made;
 
-  NoiseSequences(int count, int length, int vocabulary, int bos, long seed) {
+  NoiseSequences(long tokens, int length, int vocabulary, int bos, long seed) {
     this.seed = seed;
-    this.count = count;
+    this.left = tokens;
     this.length = length;
     this.vocabulary = vocabulary;
     this.bos = bos;
@@ -24,18 +27,19 @@ final class NoiseSequences implements Iterator<int[]> {
 
   @Override
   public boolean hasNext() {
-    return made < count;
+    return left > 0;
   }
 
   @Override
   public int[] next() {
-    if (!hasNext()) {
+    if (left <= 0) {
       throw new NoSuchElementException();
     }
     Rng random = new Rng(Purpose.NOISE_TOKENS, seed, made++);
-    int[] sequence = new int[length];
+    int[] sequence = new int[(int) Math.min(length, left + 1)];
+    left -= sequence.length - 1;
     sequence[0] = bos;
-    for (int t = 1; t < length; t++) {
+    for (int t = 1; t < sequence.length; t++) {
       sequence[t] = random.nextInt(vocabulary);
     }
     return sequence;

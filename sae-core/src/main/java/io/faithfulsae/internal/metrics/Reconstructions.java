@@ -6,6 +6,7 @@ import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.Reconstruction;
+import io.faithfulsae.metrics.Reconstruction.Block;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.FloatBuffer;
@@ -19,6 +20,7 @@ public final class Reconstructions {
   private final int dIn;
   private final ColumnMoments inputs;
   private final ColumnMoments residuals;
+  private final RowBlocks blocks;
   private final long[] firings;
   private final float[] x;
   private final float[] residual; // x̂ at first, then x − x̂
@@ -34,6 +36,7 @@ public final class Reconstructions {
     this.dIn = sae.config().dIn();
     this.inputs = new ColumnMoments(dIn);
     this.residuals = new ColumnMoments(dIn);
+    this.blocks = new RowBlocks(dIn);
     this.firings = new long[sae.config().dSae()];
     this.x = new float[batchRows * dIn];
     this.residual = new float[batchRows * dIn];
@@ -108,6 +111,7 @@ public final class Reconstructions {
       residual[i] = x[i] - residual[i];
     }
     squaredError += error;
+    blocks.add(x, at, error);
     norms += Math.sqrt(xx);
     if (xx > 0) {
       nonZeroRows++;
@@ -130,7 +134,11 @@ public final class Reconstructions {
   private Reconstruction result(String source) {
     long fired = Arrays.stream(firings).filter(f -> f > 0).count();
     int dead = (int) (firings.length - fired);
-    double fvu = unexplained(squaredError, inputs.aroundColumnMeans());
+    List<Block> parts = blocks.around(inputs.means());
+    SequenceSums sums = new SequenceSums(2);
+    parts.forEach(part -> sums.add(part.squaredError(), part.variance()));
+    double[] totals = sums.totals();
+    double fvu = unexplained(totals[0], totals[1]);
     double scalar = unexplained(residuals.aroundGrandMean(), inputs.aroundGrandMean());
     double[] logDensity =
         Arrays.stream(firings)
@@ -149,10 +157,12 @@ public final class Reconstructions {
         1 - scalar,
         fvu,
         1 - fvu,
+        sums.intervals(s -> 1 - unexplained(s[0], s[1]))[0],
         (double) Arrays.stream(firings).sum() / rows,
         dead,
         (double) dead / firings.length,
-        Histogram.of(logDensity, -6, 0, 60));
+        Histogram.of(logDensity, -6, 0, 60),
+        parts);
   }
 
   private static double unexplained(double left, double total) {

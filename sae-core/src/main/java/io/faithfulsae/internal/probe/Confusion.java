@@ -12,6 +12,16 @@ final class Confusion {
     counts[label][answer]++;
   }
 
+  /** A copy that has one of them less. */
+  Confusion without(int label, int answer) {
+    Confusion rest = new Confusion(counts.length);
+    for (int row = 0; row < counts.length; row++) {
+      rest.counts[row] = counts[row].clone();
+    }
+    rest.counts[label][answer]--;
+    return rest;
+  }
+
   double accuracy() {
     long right = 0;
     long all = 0;

@@ -14,8 +14,10 @@ import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.metrics.Probing.Protocol;
 import io.faithfulsae.metrics.Probing.Scores;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.LongConsumer;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import org.apache.commons.math3.random.RandomGenerator;
@@ -144,9 +146,45 @@ public final class Prober {
       f1s[b] = resampled.macroF1();
     }
     BootstrapInterval accuracy =
-        Bootstrap.interval(confusion.accuracy(), accuracies, options.level());
-    BootstrapInterval f1 = Bootstrap.interval(confusion.macroF1(), f1s, options.level());
+        Bootstrap.interval(
+            confusion.accuracy(),
+            accuracies,
+            acceleration(confusion, answers.predicted(), Confusion::accuracy),
+            options.level());
+    BootstrapInterval f1 =
+        Bootstrap.interval(
+            confusion.macroF1(),
+            f1s,
+            acceleration(confusion, answers.predicted(), Confusion::macroF1),
+            options.level());
     double nonZeros = train.stream().mapToLong(FeatureRow::nonZeros).average().orElse(0);
     return new Scores(accuracy, f1, answers.cost(), nonZeros);
+  }
+
+  /** From the score without each example; examples of one cell of the confusion give the same. */
+  private double acceleration(
+      Confusion confusion, int[] predicted, ToDoubleFunction<Confusion> score) {
+    int n = testLabels.length;
+    if (n < 2) {
+      return 0;
+    }
+    int classes = task.classes().size();
+    double[][] without = new double[classes][classes];
+    for (double[] row : without) {
+      Arrays.fill(row, Double.NaN);
+    }
+    double[] influences = new double[n];
+    for (int i = 0; i < n; i++) {
+      double[] row = without[testLabels[i]];
+      if (Double.isNaN(row[predicted[i]])) {
+        row[predicted[i]] = score.applyAsDouble(confusion.without(testLabels[i], predicted[i]));
+      }
+      influences[i] = -(n - 1) * row[predicted[i]];
+    }
+    double mean = Bootstrap.mean(influences);
+    for (int i = 0; i < n; i++) {
+      influences[i] -= mean;
+    }
+    return Bootstrap.acceleration(influences);
   }
 }

@@ -77,7 +77,7 @@ class DataSetsTest {
     try (Stream<int[]> data = sequences("data").open(0)) {
       data.forEach(sequence -> counts[sequence[1]]++);
     }
-    FirstTokens first = DataSets.compare(counts, logits);
+    FirstTokens first = DataSets.compare(counts, 0, logits);
     JsonNode expected = golden.path("firstTokens");
     double toModel = expected.path("klDataFromModel").asDouble();
     double toData = expected.path("klModelFromData").asDouble();
@@ -102,7 +102,8 @@ class DataSetsTest {
             .getMessage();
     assertTrue(message.contains("got none"), message);
     assertThrows(
-        IllegalArgumentException.class, () -> DataSets.compare(new long[3], new float[] {1, 2, 3}));
+        IllegalArgumentException.class,
+        () -> DataSets.compare(new long[3], 0, new float[] {1, 2, 3}));
     assertThrows(
         IllegalArgumentException.class,
         () -> Metrics.coverage(sequences("data"), source("short", new int[][] {{1}}), 2, 10));

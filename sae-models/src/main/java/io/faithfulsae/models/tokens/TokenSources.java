@@ -64,7 +64,7 @@ public final class TokenSources {
         TableFile.of(each, true).rows(List.of(options.column())).close(); // says what is wrong
       }
     }
-    Encoder encoder = new Encoder(tokenizer, options.lowerCase());
+    Encoder encoder = new Encoder(tokenizer, options.lowerCase(), false);
     return new ChunkedFile(
         file,
         files,
@@ -100,7 +100,7 @@ public final class TokenSources {
    */
   public static TokenSource ofText(Path file, Tokenizer tokenizer, int contextLength)
       throws IOException {
-    Encoder encoder = new Encoder(tokenizer, false);
+    Encoder encoder = new Encoder(tokenizer, false, false);
     return new ChunkedFile(
         file,
         List.of(file),
@@ -118,7 +118,7 @@ public final class TokenSources {
    */
   public static TokenSource ofJsonLines(Path file, Tokenizer tokenizer, int contextLength)
       throws IOException {
-    Encoder encoder = new Encoder(tokenizer, false);
+    Encoder encoder = new Encoder(tokenizer, false, false);
     return new ChunkedFile(
         file,
         List.of(file),
@@ -135,12 +135,14 @@ public final class TokenSources {
 
   /**
    * A text's documents, each behind a BOS and as long as it is, for what looks at whole documents.
-   * Reads what {@link #ofFile} reads.
+   * Reads what {@link #ofFile} reads. Token ids of a faithful data set keep the EOS that was
+   * sampled, also where it is the BOS: a record whose first token was EOS is {@code [BOS, EOS]}.
+   * Text says nothing of an EOS: an empty one is {@code [BOS]}.
    */
   public static TokenSource documents(Path file, TextOptions options, Tokenizer tokenizer)
       throws IOException {
     List<Path> files = TextFiles.of(file);
-    Encoder encoder = new Encoder(tokenizer, options.lowerCase());
+    Encoder encoder = new Encoder(tokenizer, options.lowerCase(), true);
     String description = "%s (sha256 %s), documents".formatted(file.getFileName(), sha256(files));
     return new TokenSource() {
       @Override

@@ -46,6 +46,27 @@ class TokenSourcesTest {
   }
 
   @Test
+  void wholeDocumentsKeepTheEndThatWasSampled() throws IOException {
+    Path file =
+        Files.writeString(
+            temp.resolve("a.jsonl"),
+            """
+            {"text": "", "token_ids": [0, 0]}
+            {"text": "a", "token_ids": [0, 5, 0]}
+            {"text": "b", "token_ids": [0, 7]}
+            {"text": ""}
+            """);
+    assertEquals(0, tokenizer.bosToken());
+    assertEquals(0, tokenizer.eosToken());
+    List<int[]> documents = read(TokenSources.documents(file, tokenizer), 0);
+    int[][] expected = {{0, 0}, {0, 5, 0}, {0, 7}, {0}};
+    assertArrayEquals(expected, documents.toArray());
+    // End to end, the EOS of one document is the BOS of the next.
+    List<int[]> chunks = read(TokenSources.ofFile(file, tokenizer, 6), 0);
+    assertArrayEquals(new int[][] {{0, 0, 5, 0, 7, 0}}, chunks.toArray());
+  }
+
+  @Test
   void documentsBeginWithBosAndStandEndToEnd() throws IOException {
     Path file =
         Files.writeString(
