@@ -397,7 +397,8 @@ public final class Metrics {
    */
   public static BootstrapInterval bootstrapMean(
       double[] sample, int resamples, double level, long seed) {
-    return Bootstrap.mean(sample, resamples, level, Bootstrap.random(seed));
+    return Bootstrap.mean(
+        sample, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP, seed));
   }
 
   /**
@@ -408,7 +409,8 @@ public final class Metrics {
    */
   public static BootstrapInterval.Difference bootstrapDifference(
       double[] first, double[] second, int resamples, double level, long seed) {
-    return Bootstrap.difference(first, second, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP_DIFFERENCE, seed));
+    return Bootstrap.difference(
+        first, second, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP_DIFFERENCE, seed));
   }
 
   /**

@@ -8,7 +8,6 @@ import io.faithfulsae.compare.ResultFile;
 import io.faithfulsae.compare.Run;
 import java.io.IOException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Command;
@@ -29,7 +28,7 @@ final class CompareCommand implements Callable<Integer>, WritesFiles {
   @Parameters(
       paramLabel = "FILE",
       arity = "1..*",
-      description = "Result files: probing or fake features.")
+      description = "Result files: probing, fake features, or a study's results.json.")
   List<Path> files = List.of();
 
   @Option(
@@ -46,9 +45,14 @@ final class CompareCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "NAME",
       split = ",",
       description =
-          "Measures to compare. Default: sae_acc and sae_f1, or avg_fake_feature_ratio, whichever"
-              + " there is.")
+          "Measures to compare. Default: those there are of sae_acc, sae_f1, avg_fake_feature_ratio, sfr_matched, ce_difference and explained_variance.")
   List<String> measures = List.of();
+
+  @Option(
+      names = "--by-seed",
+      description =
+          "Compare the SAEs of a study seed by seed; without it, each model and task counts once, with the mean over seeds.")
+  boolean bySeed;
 
   @Option(
       names = "--resamples",
@@ -83,10 +87,7 @@ final class CompareCommand implements Callable<Integer>, WritesFiles {
 
   @Override
   public Integer call() throws IOException {
-    List<Run> runs = new ArrayList<>();
-    for (Path file : files) {
-      runs.addAll(ResultFile.read(file));
-    }
+    List<Run> runs = ResultFile.read(files, bySeed);
     Comparison comparison =
         Comparer.compare(
             files.stream().map(Path::toString).toList(),

@@ -51,9 +51,11 @@ final class StudyCommand implements Callable<Integer> {
   @Override
   public Integer call() throws IOException {
     Path file = config;
-    StudyFile settings = file == null ? StudyFile.defaults() : StudyFile.read(file);
-    if (model != null) {
-      settings = settings.withModel(model.toString());
+    StudyFile settings;
+    if (file != null) {
+      settings = StudyFile.read(file, model == null ? null : model.toString());
+    } else {
+      settings = model == null ? StudyFile.defaults() : StudyFile.ofModel(model.toString());
     }
     try (Backend backend = Backends.best()) {
       if (planOnly) {

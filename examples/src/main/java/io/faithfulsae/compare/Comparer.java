@@ -20,6 +20,16 @@ import org.apache.commons.math3.stat.inference.BinomialTest;
  */
 public final class Comparer {
   private static final double LEVEL = 0.95;
+  private static final List<String> USUAL =
+      List.of(
+          "sae_acc",
+          "sae_f1",
+          "avg_fake_feature_ratio",
+          "sfr_matched",
+          "ce_difference",
+          "explained_variance");
+  private static final List<String> LOWER_IS_BETTER =
+      List.of("fake", "ce_difference", "kl", "dead");
 
   private final Options options;
   private final Map<String, Map<String, Run>> byModelAndDataSet = new LinkedHashMap<>();
@@ -29,8 +39,9 @@ public final class Comparer {
    * What to compare and how.
    *
    * @param dataSets empty: those that more than half of the models have
-   * @param measures empty: {@code sae_acc} and {@code sae_f1}, or {@code avg_fake_feature_ratio},
-   *     whichever the files hold
+   * @param measures empty: {@code sae_acc}, {@code sae_f1}, {@code avg_fake_feature_ratio}, {@code
+   *     sfr_matched}, {@code ce_difference} and {@code explained_variance}, those that the files
+   *     hold
    * @param resamples of the bootstrap
    * @param seed of the bootstrap
    */
@@ -104,13 +115,9 @@ public final class Comparer {
               + "; mend: choose others with --datasets");
     }
     List<String> tasks = tasks(models, dataSets);
-    List<String> measures = measures(models, dataSets, tasks);
-    List<Cell> cells = new ArrayList<>();
-    models.forEach(model -> tasks.forEach(task -> cells.add(new Cell(model, task))));
     List<Measure> uncorrected = new ArrayList<>();
-    for (String measure : measures) {
-      uncorrected.add(measure(measure, dataSets, models, tasks, cells));
-    }
+    measures(models, dataSets, tasks)
+        .forEach((name, its) -> uncorrected.add(measure(name, dataSets, models, its)));
     return new Comparison(
         Comparison.FORMAT, files, dataSets, models, tasks, leftOut, corrected(uncorrected));
   }
@@ -184,36 +191,32 @@ public final class Comparer {
     return common;
   }
 
-  private List<String> measures(List<String> models, List<String> dataSets, List<String> tasks) {
-    Set<String> common = new LinkedHashSet<>();
-    boolean first = true;
-    for (String model : models) {
-      for (String dataSet : dataSets) {
-        for (String task : tasks) {
-          Set<String> names = values(model, dataSet, task).keySet();
-          if (first) {
-            common.addAll(names);
-          } else {
-            common.retainAll(names);
-          }
-          first = false;
-        }
-      }
+  /** Each measure with the tasks for which every run has it. */
+  private Map<String, List<String>> measures(
+      List<String> models, List<String> dataSets, List<String> tasks) {
+    Map<String, List<String>> common = new LinkedHashMap<>();
+    for (String task : tasks) {
+      Set<String> names =
+          new LinkedHashSet<>(values(models.get(0), dataSets.get(0), task).keySet());
+      models.forEach(
+          model -> dataSets.forEach(set -> names.retainAll(values(model, set, task).keySet())));
+      names.forEach(name -> common.computeIfAbsent(name, n -> new ArrayList<>()).add(task));
     }
-    List<String> usual = List.of("sae_acc", "sae_f1", "avg_fake_feature_ratio");
     List<String> wanted =
         options.measures().isEmpty()
-            ? usual.stream().filter(common::contains).toList()
+            ? USUAL.stream().filter(common::containsKey).toList()
             : options.measures();
-    if (wanted.isEmpty() || !common.containsAll(wanted)) {
+    if (wanted.isEmpty() || !common.keySet().containsAll(wanted)) {
       throw new IllegalArgumentException(
           "expected measures that every run has, among "
-              + common
+              + common.keySet()
               + ", got "
-              + (wanted.isEmpty() ? usual : wanted)
-              + "; mend: choose others with --measures");
+              + (wanted.isEmpty() ? USUAL : wanted)
+              + "; choose others with --measures");
     }
-    return wanted;
+    Map<String, List<String>> chosen = new LinkedHashMap<>();
+    wanted.forEach(name -> chosen.put(name, common.getOrDefault(name, List.of())));
+    return chosen;
   }
 
   private Run run(String model, String dataSet) {
@@ -237,12 +240,10 @@ public final class Comparer {
   }
 
   private Measure measure(
-      String name,
-      List<String> dataSets,
-      List<String> models,
-      List<String> tasks,
-      List<Cell> cells) {
-    boolean higherIsBetter = !name.contains("fake");
+      String name, List<String> dataSets, List<String> models, List<String> tasks) {
+    List<Cell> cells = new ArrayList<>();
+    models.forEach(model -> tasks.forEach(task -> cells.add(new Cell(model, task))));
+    boolean higherIsBetter = LOWER_IS_BETTER.stream().noneMatch(name::contains);
     Map<String, Double> averages = new LinkedHashMap<>();
     dataSets.forEach(set -> averages.put(set, average(cells, set, name)));
     Map<String, Map<String, Double>> byModel = new LinkedHashMap<>();
@@ -258,7 +259,7 @@ public final class Comparer {
         pairs.add(pair(dataSets.get(i), dataSets.get(j), name, higherIsBetter, cells));
       }
     }
-    return new Measure(name, higherIsBetter, averages, byModel, pairs);
+    return new Measure(name, higherIsBetter, tasks, averages, byModel, pairs);
   }
 
   private double average(List<Cell> cells, String dataSet, String measure) {
@@ -290,7 +291,8 @@ public final class Comparer {
             options.resamples(),
             LEVEL,
             options.seed());
-    double bootstrapP = paired.pValue();
+    // One cell resampled is that cell again, however far it would vary.
+    double bootstrapP = cells.size() == 1 ? 1 : paired.pValue();
     double signP =
         wins + losses == 0
             ? 1
@@ -340,6 +342,7 @@ public final class Comparer {
           new Measure(
               measure.name(),
               measure.higherIsBetter(),
+              measure.tasks(),
               measure.averages(),
               measure.byModel(),
               pairs));

@@ -31,6 +31,7 @@ public record Comparison(
    *
    * @param name in the files, such as {@code sae_acc}
    * @param higherIsBetter whether the larger value wins
+   * @param tasks that have it, for each of the models
    * @param averages over all cells, by data set
    * @param byModel averages over a model's tasks, by model and data set
    * @param pairs of data sets, each with each
@@ -38,6 +39,7 @@ public record Comparison(
   public record Measure(
       String name,
       boolean higherIsBetter,
+      List<String> tasks,
       Map<String, Double> averages,
       Map<String, Map<String, Double>> byModel,
       List<Pair> pairs) {}
@@ -49,7 +51,8 @@ public record Comparison(
    *     resampled, differences kept together)
    * @param wins cells in which the first is better
    * @param losses cells in which the second is better
-   * @param bootstrapP two-sided, from the resampled mean differences
+   * @param bootstrapP two-sided, from the resampled mean differences; 1 for a single cell, which
+   *     says nothing of how far others vary
    * @param bootstrapPHolm corrected for all comparisons of this record (Holm, 1979)
    * @param signP two-sided binomial test of wins against losses
    * @param signPHolm corrected likewise

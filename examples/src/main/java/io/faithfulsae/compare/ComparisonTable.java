@@ -9,6 +9,9 @@ import java.util.Map;
 
 /** A comparison as text. */
 public final class ComparisonTable {
+  /** With fewer cells the sign test cannot come below 0.05. */
+  private static final int ENOUGH = 6;
+
   private ComparisonTable() {}
 
   /** Averages, averages by model, and pairs of every measure. */
@@ -51,6 +54,15 @@ public final class ComparisonTable {
               "Holm"));
       measure.pairs().forEach(pair -> pairs.add(row(pair)));
       append(text, pairs);
+      int cells = measure.pairs().get(0).cells();
+      if (cells < ENOUGH) {
+        text.append(
+            String.format(
+                Locale.ROOT,
+                "  %s: too few for these tests (p of the sign test is at least %.3g)%n",
+                cells == 1 ? "one cell" : cells + " cells",
+                Math.min(1, 2 * Math.pow(0.5, cells))));
+      }
     }
     return text.toString().stripTrailing();
   }

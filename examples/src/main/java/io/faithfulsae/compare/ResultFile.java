@@ -22,7 +22,7 @@ import java.util.Map;
 /**
  * Reads result files in the layout of the study: a list of {@code {"run": {"model", "dataset",
  * ...}, "result": ...}}, where a result is numbers by name (fake features) or by task and name
- * (probing).
+ * (probing). The {@code results.json} of our own studies are read, too, as {@link StudyRuns} says.
  */
 public final class ResultFile {
   private static final JsonMapper JSON =
@@ -38,19 +38,58 @@ public final class ResultFile {
   private ResultFile() {}
 
   /**
-   * Reads all runs of a file.
+   * Reads all runs of some files.
    *
-   * @throws SaeFormatException if it is not in that layout; the message names the run
+   * @param bySeed whether the seeds of studies are kept apart, each as a task; other files hold
+   *     means over seeds
+   * @throws SaeFormatException if a file has another layout; the message names the place
    */
+  public static List<Run> read(List<Path> files, boolean bySeed) throws IOException {
+    List<Run> runs = new ArrayList<>();
+    StudyRuns studies = new StudyRuns();
+    for (Path file : files) {
+      JsonNode root = tree(file);
+      if (StudyRuns.is(root)) {
+        studies.add(file, root);
+      } else {
+        runs.addAll(runs(file, root));
+      }
+    }
+    runs.addAll(studies.runs(bySeed));
+    return runs;
+  }
+
+  /** Reads all runs of one file, seeds averaged. */
   public static List<Run> read(Path file) throws IOException {
-    JsonNode root;
+    return read(List.of(file), false);
+  }
+
+  /**
+   * The runs of a study's results, seeds averaged.
+   *
+   * @param results as {@code results.json} has them
+   */
+  public static List<Run> ofStudy(JsonNode results) {
+    StudyRuns study = new StudyRuns();
     try {
-      root = JSON.readTree(Files.readAllBytes(file));
+      study.add(Path.of("results.json"), results);
+    } catch (SaeFormatException e) {
+      throw new IllegalArgumentException(e.getMessage(), e);
+    }
+    return study.runs(false);
+  }
+
+  private static JsonNode tree(Path file) throws IOException {
+    try {
+      return JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
       throw problem(file, "file", "JSON, got: " + e.getOriginalMessage());
     } catch (CharConversionException e) { // what looks like UTF-16 or UTF-32
       throw problem(file, "file", "JSON, got: " + e.getMessage());
     }
+  }
+
+  private static List<Run> runs(Path file, JsonNode root) throws SaeFormatException {
     if (!root.isArray() || root.isEmpty()) {
       throw problem(file, "file", LAYOUT + ", got " + root.getNodeType());
     }
@@ -116,7 +155,7 @@ public final class ResultFile {
   }
 
   /** Each model has a faithful data set of its own, {@code faithful-MODEL}; they are one kind. */
-  private static String group(String dataSet) {
+  static String group(String dataSet) {
     return dataSet.startsWith(FAITHFUL + "-") ? FAITHFUL : dataSet;
   }
 
@@ -147,6 +186,8 @@ public final class ResultFile {
     return new SaeFormatException(
         file,
         place,
-        "expected " + expected + "; mend: pass files that sae probe or sae fake-features wrote");
+        "expected "
+            + expected
+            + "; pass files that sae probe, sae fake-features or sae study wrote");
   }
 }

@@ -119,6 +119,7 @@ public final class CurveResults {
    * Two SAEs of one data set, by more than decoder directions.
    *
    * @param dataSet what both were trained on
+   * @param variant of both
    * @param k active latents a token of both
    * @param first name of one
    * @param second name of the other
@@ -129,6 +130,7 @@ public final class CurveResults {
    */
   public record SeedAgreement(
       String dataSet,
+      String variant,
       int k,
       String first,
       String second,

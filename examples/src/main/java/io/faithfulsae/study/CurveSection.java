@@ -40,7 +40,7 @@ final class CurveSection {
       rows.add(
           List.of(
               Html.escape(pair.dataSet()),
-              String.valueOf(pair.k()),
+              Html.escape(pair.variant().isEmpty() ? "k = " + pair.k() : pair.variant()),
               Html.escape(pair.first()) + ", " + Html.escape(pair.second()),
               Format.percent(pair.agreement().agreeing()),
               Format.percent(pair.agreement().sharedByBoth()),
@@ -57,7 +57,7 @@ final class CurveSection {
             + ", of latents that fire), and by neurons.",
         List.of(
             "Trained on",
-            "k",
+            "SAE",
             "SAEs",
             "Matchings agree",
             "Shared by both",
@@ -119,7 +119,7 @@ final class CurveSection {
         String by = subsets.by().name().toLowerCase(Locale.ROOT).replace('_', ' ');
         subsets.best().forEach(part -> rows.add(part(sae, by, "best", part)));
         subsets.worst().forEach(part -> rows.add(part(sae, by, "worst", part)));
-        rows.add(part(sae, by, "all", new Part(results.config().sae().dSae(), subsets.whole())));
+        rows.add(part(sae, by, "all", new Part(sae.dSae(), subsets.whole())));
       }
     }
     if (!rows.isEmpty()) {

@@ -1,9 +1,6 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.HookPoint;
-import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.FakeFeatures;
@@ -17,10 +14,8 @@ import io.faithfulsae.study.CurveResults.AtK;
 import io.faithfulsae.study.CurveResults.SeedAgreement;
 import io.faithfulsae.study.CurveResults.Subsets;
 import io.faithfulsae.study.ModelResults.Fake;
-import io.faithfulsae.study.ModelStudy.Curve;
-import io.faithfulsae.study.ModelStudy.Opened;
-import io.faithfulsae.study.ModelStudy.Texts;
-import io.faithfulsae.study.ModelStudy.Trained;
+import io.faithfulsae.study.Trained.Curve;
+import io.faithfulsae.study.Trained.Opened;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -41,18 +36,9 @@ final class CurveSteps {
   /** Name in results of the tokens definition with thresholds relative to each latent's mean. */
   static final String RELATIVE = "relative";
 
+  private final StudyContext on;
   private final StudyConfig config;
-  private final Steps steps;
-  private final LanguageModel model;
-  private final HookPoint hook;
-  private final int context;
   private final ActivationFilter filter;
-  private final Opener opener;
-
-  /** Loads the SAEs of a data set. */
-  interface Opener {
-    Opened open(Trained group) throws IOException;
-  }
 
   private record ByK(Map<String, List<AtK>> bySae) {}
 
@@ -62,21 +48,10 @@ final class CurveSteps {
 
   private record Agreements(List<SeedAgreement> all) {}
 
-  CurveSteps(
-      StudyConfig config,
-      Steps steps,
-      LanguageModel model,
-      HookPoint hook,
-      int context,
-      ActivationFilter filter,
-      Opener opener) {
-    this.config = config;
-    this.steps = steps;
-    this.model = model;
-    this.hook = hook;
-    this.context = context;
+  CurveSteps(StudyContext on, ActivationFilter filter) {
+    this.on = on;
+    this.config = on.config();
     this.filter = filter;
-    this.opener = opener;
   }
 
   /** Steps for each data set that the settings ask for. */
@@ -93,24 +68,25 @@ final class CurveSteps {
     if (settings.multiples().isEmpty()) {
       return Map.of();
     }
-    return steps
+    return on.steps()
         .run(
             "k-curve-" + group.on().name(),
-            List.of(inputs(group), settings, config.fakeFeatures(), config.bootstrap(), context),
+            List.of(
+                inputs(group), settings, config.fakeFeatures(), config.bootstrap(), on.context()),
             ByK.class,
             folder -> {
               Map<String, List<AtK>> bySae = new LinkedHashMap<>();
-              try (Opened saes = opener.open(group)) {
-                for (int k : config.sae().k()) {
-                  List<Integer> places = places(group, k);
+              try (Opened saes = group.open(on.backend())) {
+                for (Variant variant : on.grid().variants()) {
+                  List<Integer> places = places(group, variant);
                   List<KCurve> curves =
                       Metrics.kCurves(
                           places.stream().map(saes.all()::get).toList(),
-                          model,
-                          hook,
+                          on.model(),
+                          on.hook(),
                           group.on().heldOut(),
                           new KCurve.Options(
-                              settings.ks(k, config.sae().dSae()),
+                              settings.ks(variant.k(), variant.dSae()),
                               filter,
                               config.batchSequences(),
                               settings.rows(),
@@ -131,16 +107,16 @@ final class CurveSteps {
         .bySae();
   }
 
-  private static List<Integer> places(Trained group, int k) {
+  private static List<Integer> places(Trained group, Variant variant) {
     return IntStream.range(0, group.curves().size())
-        .filter(i -> group.curves().get(i).k() == k)
+        .filter(i -> group.curves().get(i).variant().equals(variant))
         .boxed()
         .toList();
   }
 
   private FakeFeatures.Options fakeByK() {
     StudyConfig.Fake fake = config.fakeFeatures();
-    return FakeFeatures.Options.tokens(context)
+    return FakeFeatures.Options.tokens(on.context())
         .noiseTokens(config.kCurve().fakeTokens())
         .activationThreshold(fake.activation())
         .rateThreshold(fake.frequency())
@@ -157,19 +133,18 @@ final class CurveSteps {
     if (settings.rankBy().isEmpty()) {
       return Map.of();
     }
-    return steps
+    return on.steps()
         .run(
             "subsets-" + group.on().name(),
             List.of(inputs(group), settings),
             BySubset.class,
             folder -> {
               Map<String, List<Subsets>> bySae = new LinkedHashMap<>();
-              try (Opened saes = opener.open(group)) {
+              try (Opened saes = group.open(on.backend())) {
                 List<LatentStatistics> statistics =
                     Metrics.latentStatistics(
                         saes.all(),
-                        ActivationSources.ofModel(
-                            model, hook, group.on().training(), filter, config.batchSequences()),
+                        on.source(group.on().training(), filter),
                         settings.rankingRows());
                 for (int i = 0; i < saes.all().size(); i++) {
                   bySae.put(
@@ -192,8 +167,8 @@ final class CurveSteps {
         Metrics.featureSubsets(
             sae,
             rankings,
-            model,
-            hook,
+            on.model(),
+            on.hook(),
             text.heldOut(),
             new FeatureSubsets.Options(
                 settings.shares().stream().map(s -> (int) Math.round(s * ranked)).toList(),
@@ -215,30 +190,33 @@ final class CurveSteps {
     if (settings.sequences() == 0) {
       return Map.of();
     }
-    return steps
+    return on.steps()
         .run(
             "fake-variants-" + group.on().name(),
-            List.of(inputs(group), settings, config.fakeFeatures(), config.bootstrap(), context),
+            List.of(
+                inputs(group), settings, config.fakeFeatures(), config.bootstrap(), on.context()),
             Variants.class,
             folder -> {
               FakeFeatures.Options sequences =
-                  options(FakeFeatures.Options.sequences(context, group.on().heldOut()))
+                  options(FakeFeatures.Options.sequences(on.context(), group.on().heldOut()))
                       .noiseSequences(settings.sequences())
                       .activationThreshold(settings.activation())
                       .rateThreshold(settings.frequency())
                       .text(group.on().heldOut(), settings.sequences())
                       .build();
               FakeFeatures.Options relative =
-                  options(FakeFeatures.Options.tokens(context))
+                  options(FakeFeatures.Options.tokens(on.context()))
                       .noiseSequences(settings.sequences())
                       .text(group.on().heldOut(), settings.sequences())
                       .relativeThreshold(settings.relativeActivation())
                       .rateThreshold(config.fakeFeatures().frequency())
                       .build();
               Map<String, Map<String, Fake>> bySae = new LinkedHashMap<>();
-              try (Opened saes = opener.open(group)) {
-                List<FakeFeatures> first = Metrics.fakeFeatures(saes.all(), model, hook, sequences);
-                List<FakeFeatures> second = Metrics.fakeFeatures(saes.all(), model, hook, relative);
+              try (Opened saes = group.open(on.backend())) {
+                List<FakeFeatures> first =
+                    Metrics.fakeFeatures(saes.all(), on.model(), on.hook(), sequences);
+                List<FakeFeatures> second =
+                    Metrics.fakeFeatures(saes.all(), on.model(), on.hook(), relative);
                 for (int i = 0; i < first.size(); i++) {
                   bySae.put(
                       group.curves().get(i).name(),
@@ -257,7 +235,7 @@ final class CurveSteps {
 
   private FakeFeatures.Options.Builder options(FakeFeatures.Options.Builder builder) {
     return builder
-        .filter(filter)
+        .filter(config.fakeFeatures().filter(filter))
         .seed(config.fakeFeatures().seed())
         .resamples(config.bootstrap().resamples())
         .level(config.bootstrap().level());
@@ -270,29 +248,23 @@ final class CurveSteps {
       return List.of();
     }
     double threshold = config.sharedFeatures().threshold();
-    return steps
+    return on.steps()
         .run(
             "seed-agreement-" + group.on().name(),
             List.of(inputs(group), settings, threshold),
             Agreements.class,
             folder -> {
               List<SeedAgreement> all = new ArrayList<>();
-              try (Opened saes = opener.open(group)) {
-                for (int i = 0; i < saes.all().size(); i++) {
-                  for (int j = i + 1; j < saes.all().size(); j++) {
-                    Curve first = group.curves().get(i);
-                    Curve second = group.curves().get(j);
-                    if (first.k() == second.k()) {
-                      all.add(
-                          agreement(
-                              group.on(),
-                              first,
-                              second,
-                              saes.all().get(i),
-                              saes.all().get(j),
-                              threshold));
-                    }
-                  }
+              try (Opened saes = group.open(on.backend())) {
+                for (Trained.Pair pair : group.pairs()) {
+                  all.add(
+                      agreement(
+                          group.on(),
+                          group.curves().get(pair.first()),
+                          group.curves().get(pair.second()),
+                          saes.all().get(pair.first()),
+                          saes.all().get(pair.second()),
+                          threshold));
                 }
               }
               return new Agreements(all);
@@ -305,7 +277,8 @@ final class CurveSteps {
       Texts text, Curve first, Curve second, Sae a, Sae b, double threshold) throws IOException {
     return new SeedAgreement(
         text.name(),
-        first.k(),
+        first.variant().label(),
+        first.variant().k(),
         first.name(),
         second.name(),
         Metrics.matchingAgreement(a, b, threshold),
@@ -314,12 +287,13 @@ final class CurveSteps {
         Metrics.latentCorrelations(
             a,
             b,
-            ActivationSources.ofModel(model, hook, text.heldOut(), filter, config.batchSequences()),
+            on.source(text.heldOut(), filter),
             new LatentCorrelations.Options(
                 config.seedAgreement().rows(), threshold, List.of(), 0)));
   }
 
   private List<Object> inputs(Trained group) {
-    return List.of(group.key(), filter.toString(), config.batchSequences());
+    return List.of(
+        group.key(), EvaluationSteps.names(group), filter.toString(), config.batchSequences());
   }
 }

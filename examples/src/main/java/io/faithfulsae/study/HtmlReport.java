@@ -1,19 +1,12 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.report.Format;
 import io.faithfulsae.report.Html;
-import io.faithfulsae.study.ModelResults.SeedPair;
-import io.faithfulsae.study.ModelResults.TrainedSae;
 import io.faithfulsae.study.Plots.Plot;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.Map;
-import java.util.function.Function;
 import java.util.stream.Collectors;
-import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 
 /** The report: one page that needs no other file and no network. */
@@ -50,7 +43,8 @@ final class HtmlReport {
         .markup("<title>" + TITLE + "</title><style>" + resource("report.css") + "</style>")
         .markup("</head><body><h1>" + TITLE + "</h1>");
     contents();
-    overview();
+    OverviewSection.write(results, page);
+    AcrossModels.write(results, page);
     for (ModelResults model : results.models()) {
       ModelSection.write(model, plots.getOrDefault(model.name(), Map.of()), page);
     }
@@ -67,68 +61,9 @@ final class HtmlReport {
                 Stream.of("definitions", "methods", "provenance"))
             .map(name -> "<a href=\"#%s\">%s</a>".formatted(Html.escape(name), Html.escape(name)))
             .collect(Collectors.joining(" · "));
-    page.markup("<nav><a href=\"#overview\">overview</a> · " + links + "</nav>");
-  }
-
-  /** What one looks for first: each data set's mean over its seeds. */
-  private void overview() {
-    page.markup("<h2 id=\"overview\">Overview</h2>");
-    List<List<String>> rows = new ArrayList<>();
-    for (ModelResults model : results.models()) {
-      for (int k : model.config().sae().k()) {
-        for (ModelResults.DataSet set : model.dataSets()) {
-          List<TrainedSae> saes =
-              model.saes().stream()
-                  .filter(sae -> sae.dataSet().equals(set.name()) && sae.k() == k)
-                  .toList();
-          List<SeedPair> pairs =
-              model.seedPairs().stream()
-                  .filter(pair -> pair.dataSet().equals(set.name()) && pair.k() == k)
-                  .toList();
-          rows.add(
-              List.of(
-                  Html.escape(model.name()),
-                  String.valueOf(k),
-                  Html.escape(set.name()),
-                  String.valueOf(saes.size()),
-                  mean(pairs.stream().mapToDouble(p -> p.decoder().matched()), Format::percent),
-                  mean(
-                      saes.stream()
-                          .flatMap(sae -> Stream.ofNullable(sae.fake()))
-                          .mapToDouble(ModelResults.Fake::ratio),
-                      Format::percent),
-                  own(saes, on -> on.crossEntropy().difference(), Format::number),
-                  own(saes, on -> on.crossEntropy().lossRecovered(), Format::percent),
-                  own(saes, on -> on.reconstruction().explainedVariance(), Format::percent),
-                  own(saes, on -> on.reconstruction().deadShare(), Format::percent)));
-        }
-      }
-    }
-    page.table(
-        "Means over the seeds, each SAE on the held-out part of its own data set. A click on a column's head sorts by it.",
-        List.of(
-            "Model",
-            "k",
-            "Trained on",
-            "SAEs",
-            "SFR matched",
-            "FFR",
-            "CE difference (nats)",
-            "CE loss recovered",
-            "Explained variance",
-            "Dead"),
-        rows);
-  }
-
-  private static String own(
-      List<TrainedSae> saes,
-      Function<ModelResults.Evaluation, Double> value,
-      Function<Double, String> format) {
-    return mean(saes.stream().flatMap(sae -> sae.own().stream()).mapToDouble(value::apply), format);
-  }
-
-  private static String mean(DoubleStream values, Function<Double, String> format) {
-    return values.average().stream().boxed().map(format).findFirst().orElse("–");
+    String across =
+        results.models().size() < 2 ? "" : "<a href=\"#across-models\">across models</a> · ";
+    page.markup("<nav><a href=\"#overview\">overview</a> · " + across + links + "</nav>");
   }
 
   private void definitions() {
@@ -158,6 +93,15 @@ final class HtmlReport {
         .term(
             "FFR, relative",
             "As FFR, but a latent fires above a multiple of its own mean activation on held-out text.")
+        .term(
+            "Common text",
+            "Held-out text on which all SAEs of a model are judged: equal parts of that of all data sets, or that of the one that the settings choose.")
+        .term(
+            "p, corrected",
+            "Holm's step-down correction for all comparisons that the report makes, over all models.")
+        .term(
+            "Half Jeffreys",
+            "Mean of the Kullback-Leibler divergences both ways, which the authors' program calls Jensen-Shannon; the Jensen-Shannon divergence proper stands beside it.")
         .term(
             "Attribution",
             "By how much the mean squared error would grow if that latent alone were silent.")

@@ -3,6 +3,7 @@ package io.faithfulsae.study;
 import io.faithfulsae.report.Format;
 import io.faithfulsae.study.ModelResults.DataSet;
 import io.faithfulsae.training.TrainingConfig;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
@@ -14,14 +15,13 @@ final class Methods {
   /** One paragraph on one model. */
   static String paragraph(ModelResults results, Provenance made) {
     StudyConfig config = results.config();
-    StudyConfig.Training training = config.training();
-    TrainingConfig adam = training.withSeed(config.seeds().get(0));
+    TrainingSettings training = config.training();
     StudyConfig.Fake fake = config.fakeFeatures();
     StringBuilder text = new StringBuilder();
     text.append(
-        "TopK sparse autoencoders with %d latents and k = %s were trained with FaithfulSAE for Java %s (%s backend, Java %s, %s) on the activations of %s (SHA-256 of its files %s) at %s, d_in = %d, in sequences of %d tokens. "
+        "TopK sparse autoencoders with %s latents and k = %s were trained with FaithfulSAE for Java %s (%s backend, Java %s, %s) on the activations of %s (SHA-256 of its files %s) at %s, d_in = %d, in sequences of %d tokens. "
             .formatted(
-                config.sae().dSae(),
+                list(config.sae().dSae()),
                 list(config.sae().k()),
                 made.version(),
                 made.backend().name(),
@@ -38,24 +38,27 @@ final class Methods {
             + ". ");
     text.append(filter(config.filter(), results.maxNorm()));
     text.append(
-        "Each SAE (seeds %s) was trained on %d rows in batches of %d with Adam (betas %s and %s, eps %s), learning rate %s, %d steps of linear warm-up, %d of linear decay, and a shuffle buffer of %d rows. "
+        "Each SAE (seeds %s) was trained on %d rows in batches of %d, with a shuffle buffer of %d rows%s: %s. "
             .formatted(
                 list(config.seeds()),
                 training.tokens(),
                 training.batch(),
-                adam.beta1(),
-                adam.beta2(),
-                adam.eps(),
-                training.lr(),
-                training.warmupSteps(),
-                training.decaySteps(),
-                training.bufferRows()));
+                training.bufferRows(),
+                Grid.of(config, results.model().dModel()).cells().size() > 1
+                    ? ", all SAEs of a data set side by side on one stream of activations"
+                    : "",
+                recipes(config, results.model().dModel())));
     text.append(
         "The last %s of each data set was held out; reconstruction was measured on up to %d of its rows and cross entropy on up to %d predicted tokens. "
             .formatted(
                 Format.percent(config.evaluation().heldOutShare()),
                 config.evaluation().rows(),
                 config.evaluation().ceTokens()));
+    ModelResults.CommonText common = results.commonText();
+    if (common != null) {
+      text.append(
+          "All SAEs were put side by side on the same %s. ".formatted(common.description()));
+    }
     text.append(
         "Shared features: decoder directions of two seeds matched by the assignment that maximises the sum of cosines, shared above %s. "
             .formatted(config.sharedFeatures().threshold()));
@@ -83,12 +86,33 @@ final class Methods {
                   String.join(", ", tasks)));
     }
     text.append(
-        "Intervals of fake features are Wilson's at %s, widened by what %d resamples of the noise sequences show; those of differences have the spread of as many resampled differences (seed %d); those of cross entropy and explained variance are 95 %% BCa bootstrap intervals over sequences."
+        "Intervals of fake features are Wilson's at %s, widened by what %d resamples of the noise sequences show; those of differences have the spread of as many resampled differences (seed %d); those of cross entropy and explained variance are 95 %% BCa bootstrap intervals over sequences; p-values of the comparisons are also given corrected for all of them together (Holm)."
             .formatted(
                 Format.percent(config.bootstrap().level()),
                 config.bootstrap().resamples(),
                 config.bootstrap().seed()));
     return text.toString();
+  }
+
+  /** Each preset with its optimizer and schedule. */
+  private static String recipes(StudyConfig config, int dIn) {
+    List<String> all = new ArrayList<>();
+    for (Recipe preset : config.training().preset()) {
+      List<TrainingConfig> each =
+          config.training().configs(preset, dIn, config.sae().dSae().get(0));
+      TrainingConfig adam = each.get(0);
+      all.add(
+          "the recipe of %s, Adam (betas %s and %s, eps %s), learning rate %s, %d steps of linear warm-up, %d of linear decay"
+              .formatted(
+                  preset.name().toLowerCase(Locale.ROOT),
+                  adam.beta1(),
+                  adam.beta2(),
+                  adam.eps(),
+                  each.stream().map(one -> Grid.number(one.lr())).collect(Collectors.joining(", ")),
+                  adam.warmupSteps(),
+                  adam.decaySteps()));
+    }
+    return String.join("; ", all);
   }
 
   private static void curves(StudyConfig config, StringBuilder text) {

@@ -24,9 +24,11 @@ import org.jspecify.annotations.Nullable;
  * @param model the language model
  * @param maxNorm rows with a larger norm are left out everywhere; infinity for no bound
  * @param dataSets what the SAEs were trained on
- * @param saes one for each data set and seed
+ * @param commonText the held-out text on which all SAEs are put side by side; null if there is none
+ * @param saes one for each data set, variant and seed
  * @param seedPairs SAEs of one data set compared over seeds
  * @param seedAgreements the same pairs by more than decoder directions
+ * @param probing what linear probes reach, averaged over seeds
  * @param comparisons the first data set against each other one
  * @param failures parts of the study that failed, without which the rest was done
  */
@@ -36,9 +38,11 @@ public record ModelResults(
     Model model,
     double maxNorm,
     List<DataSet> dataSets,
+    @Nullable CommonText commonText,
     List<TrainedSae> saes,
     List<SeedPair> seedPairs,
     List<SeedAgreement> seedAgreements,
+    List<ProbingMean> probing,
     List<Comparison> comparisons,
     List<Failure> failures) {
 
@@ -80,6 +84,11 @@ public record ModelResults(
    * @param tokens tokens, BOS of each sequence counted
    * @param distinctTokens different tokens
    * @param hash SHA-256 of the token sequences
+   * @param faithfulShare how much of it the model wrote itself, in [0, 1]
+   * @param random name of the random generator that drew its tokens; null where the model did not
+   *     write it
+   * @param check what it holds, and whether it is the model's own; null for a mixture, or where the
+   *     settings turn that off or it failed
    * @param norms norms at the hook
    * @param samples the texts of some sequences
    */
@@ -91,8 +100,21 @@ public record ModelResults(
       long tokens,
       int distinctTokens,
       String hash,
+      double faithfulShare,
+      @Nullable String random,
+      @Nullable DataSetCheck check,
       Norms norms,
       List<String> samples) {}
+
+  /**
+   * The text that all SAEs of a model are judged on.
+   *
+   * @param description what it is, in words
+   * @param of the data sets whose held-out text it is
+   * @param sequences in it, the same number of each; as many are read as the settings of {@code
+   *     evaluation} say
+   */
+  public record CommonText(String description, List<String> of, long sequences) {}
 
   /**
    * Norms of the residual stream at the hook, over the first sequences of the training part.
@@ -106,15 +128,21 @@ public record ModelResults(
   /**
    * One SAE.
    *
-   * @param name data set, k where there are several, and seed
+   * @param name data set, variant and seed
    * @param dataSet what it was trained on
+   * @param variant what tells it apart besides the seed, as {@link Variant#label} has it; empty
+   *     where there is one variant alone
+   * @param dSae latents
    * @param k active latents a token
+   * @param preset whose trainer
+   * @param lr peak learning rate
    * @param seed of initial weights and shuffling
    * @param folder its folder within the study's
    * @param steps training steps
    * @param rows rows trained on
    * @param counts rows that the source kept and left out while it was trained
    * @param curve training loss
+   * @param common its evaluation on the common text; null if that failed
    * @param on its evaluation on the held-out part of each data set; one that failed is missing
    * @param fake how it answers to random tokens; null if that failed
    * @param fakeVariants the same by other definitions, by their names {@code sequences} and {@code
@@ -126,13 +154,18 @@ public record ModelResults(
   public record TrainedSae(
       String name,
       String dataSet,
+      String variant,
+      int dSae,
       int k,
+      Recipe preset,
+      double lr,
       long seed,
       String folder,
       long steps,
       long rows,
       ActivationFilter.Counts counts,
       List<CurvePoint> curve,
+      @Nullable Evaluation common,
       Map<String, Evaluation> on,
       @Nullable Fake fake,
       Map<String, Fake> fakeVariants,
@@ -229,6 +262,7 @@ public record ModelResults(
    * Two SAEs of one data set.
    *
    * @param dataSet what both were trained on
+   * @param variant of both
    * @param k active latents a token of both
    * @param first name of one
    * @param second name of the other
@@ -237,6 +271,7 @@ public record ModelResults(
    */
   public record SeedPair(
       String dataSet,
+      String variant,
       int k,
       String first,
       String second,
@@ -246,12 +281,69 @@ public record ModelResults(
   /**
    * Two data sets.
    *
+   * @param variant of the SAEs
    * @param k active latents a token of the SAEs
    * @param metric what is compared
    * @param first one data set
    * @param second the other
-   * @param difference first minus second, resampled over features and noise sequences
+   * @param difference first minus second, resampled over features, noise sequences or blocks of text
+   * @param holmP the p-value corrected for all comparisons of the study, over all its models (Holm,
+   *     1979)
    */
   public record Comparison(
-      int k, String metric, String first, String second, BootstrapInterval.Difference difference) {}
+      String variant,
+      int k,
+      String metric,
+      String first,
+      String second,
+      BootstrapInterval.Difference difference,
+      double holmP) {}
+
+  /**
+   * What linear probes reach on a task with the SAEs of one data set and variant.
+   *
+   * @param task the text task
+   * @param dataSet what the SAEs were trained on
+   * @param variant of the SAEs
+   * @param seeds of the SAEs, in the order of the values
+   * @param accuracy by what the probe reads: {@code baseline}, {@code sae} and {@code recon}
+   * @param macroF1 the same
+   */
+  public record ProbingMean(
+      String task,
+      String dataSet,
+      String variant,
+      List<Long> seeds,
+      Map<String, SeedMean> accuracy,
+      Map<String, SeedMean> macroF1) {}
+
+  /**
+   * A mean over seeds.
+   *
+   * @param mean of the values
+   * @param values one for each seed
+   */
+  public record SeedMean(double mean, List<Double> values) {
+    static SeedMean of(List<Double> values) {
+      return new SeedMean(
+          values.stream().mapToDouble(Double::doubleValue).average().orElse(Double.NaN), values);
+    }
+  }
+
+  /** The same results with other comparisons. */
+  ModelResults withComparisons(List<Comparison> other) {
+    return new ModelResults(
+        name,
+        config,
+        model,
+        maxNorm,
+        dataSets,
+        commonText,
+        saes,
+        seedPairs,
+        seedAgreements,
+        probing,
+        other,
+        failures);
+  }
 }

@@ -1,8 +1,6 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.metrics.BootstrapInterval;
-import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.report.Format;
 import io.faithfulsae.report.Html;
 import io.faithfulsae.study.ModelResults.Comparison;
@@ -18,7 +16,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
-import java.util.function.ToLongFunction;
 import java.util.stream.Collectors;
 
 /** What the report says of one model. */
@@ -47,14 +44,16 @@ final class ModelSection {
       findings();
       summary();
       pictures();
+      SweepSection.write(results, page);
       crossData();
       CostSection.write(results, page);
       sharedFeatures();
       FakeSection.write(results, page);
       CurveSection.write(results, page);
-      probing();
+      ProbingSection.write(results, page);
     }
-    texts();
+    TextSection.write(results, page);
+    CheckSection.write(results, page);
     caveats();
   }
 
@@ -67,7 +66,7 @@ final class ModelSection {
     page.markup(
         "<p class=\"lead\">TopK SAEs (%s latents, k = %s) on <code>%s</code> of %s (%d blocks, width %d): trained with %s on each of %s, judged on text that none was trained on.</p>"
             .formatted(
-                Format.count(config.sae().dSae()),
+                config.sae().dSae().stream().map(Format::count).collect(Collectors.joining(", ")),
                 config.sae().k().stream().map(String::valueOf).collect(Collectors.joining(", ")),
                 Html.escape(model.hook()),
                 Html.escape(results.name()),
@@ -94,10 +93,10 @@ final class ModelSection {
       BootstrapInterval gap = d.difference();
       boolean open = gap.low() <= 0 && gap.high() >= 0;
       items.add(
-          "%s%s: %s %s, %s %s. Difference %s, %s interval %s, p = %s: %s"
+          "%s%s: %s %s, %s %s. Difference %s, %s interval %s, p = %s, corrected %s: %s"
               .formatted(
                   comparison.metric(),
-                  results.config().sae().k().size() == 1 ? "" : ", k = " + comparison.k(),
+                  comparison.variant().isEmpty() ? "" : ", " + comparison.variant(),
                   comparison.first(),
                   Format.number(d.first()),
                   comparison.second(),
@@ -106,6 +105,7 @@ final class ModelSection {
                   Format.percent(gap.level()),
                   Format.range(gap),
                   Format.number(d.pValue()),
+                  Format.number(comparison.holmP()),
                   open
                       ? "no difference can be told."
                       : (gap.estimate() > 0 ? comparison.first() : comparison.second())
@@ -114,7 +114,7 @@ final class ModelSection {
     if (!items.isEmpty()) {
       page.subheading("What came out").bullets("findings", items);
       page.note(
-          "Intervals and p-values are over the resampled features or noise sequences of these very SAEs; they do not cover what other seeds, models or texts would give.");
+          "Intervals and p-values are over the resampled features or noise sequences of these very SAEs; they do not cover what other seeds, models or texts would give. Corrected: for all comparisons of this report together (Holm).");
     }
   }
 
@@ -125,7 +125,7 @@ final class ModelSection {
       rows.add(
           List.of(
               Html.escape(sae.dataSet()),
-              String.valueOf(sae.k()),
+              Html.escape(sae.variant().isEmpty() ? "k = " + sae.k() : sae.variant()),
               String.valueOf(sae.seed()),
               pairOf(sae, pair -> Format.percent(pair.decoder().matched())),
               pairOf(sae, pair -> Format.percent(topOne(pair, sae))),
@@ -149,7 +149,7 @@ final class ModelSection {
         "Each SAE on the held-out part of its own data set.",
         List.of(
             "Trained on",
-            "k",
+            "SAE",
             "Seed",
             "SFR matched",
             "SFR top-1",
@@ -266,7 +266,7 @@ final class ModelSection {
         rows.add(
             List.of(
                 Html.escape(pair.dataSet()),
-                String.valueOf(pair.k()),
+                Html.escape(pair.variant().isEmpty() ? "k = " + pair.k() : pair.variant()),
                 shared.directions().name().toLowerCase(java.util.Locale.ROOT),
                 Format.percent(shared.matched()),
                 Format.percent(shared.topOneA()),
@@ -281,7 +281,7 @@ final class ModelSection {
             + " counts as shared. The Shared Feature Ratio is the one of decoder directions.",
         List.of(
             "Trained on",
-            "k",
+            "SAE",
             "Directions",
             "Matched",
             "Top-1, first in second",
@@ -289,120 +289,6 @@ final class ModelSection {
             "Mean cosine, matched",
             "Mean cosine, top-1"),
         rows);
-  }
-
-  private void probing() {
-    List<List<String>> rows = new ArrayList<>();
-    for (TrainedSae sae : results.saes()) {
-      for (Probing task : sae.probing().values()) {
-        rows.add(
-            List.of(
-                Html.escape(task.task()),
-                Html.escape(sae.name()),
-                score(task.baseline().accuracy()),
-                score(task.sae().accuracy()),
-                score(task.recon().accuracy()),
-                score(task.baseline().macroF1()),
-                score(task.sae().macroF1()),
-                score(task.recon().macroF1()),
-                Format.tenth(task.sae().meanNonZeros())));
-      }
-    }
-    if (!rows.isEmpty()) {
-      page.subheading("Text tasks, by linear probes");
-      page.table(
-          "Logistic regression on the mean over a text's tokens of activations (baseline), latents and reconstructions; test examples that were not used for fitting, with bootstrap intervals.",
-          List.of(
-              "Task",
-              "SAE",
-              "Accuracy, baseline",
-              "latents",
-              "reconstructions",
-              "Macro F1, baseline",
-              "latents",
-              "reconstructions",
-              "Latents a text"),
-          rows);
-    }
-  }
-
-  private static String score(BootstrapInterval score) {
-    return Format.number(score.estimate()) + small(Format.range(score));
-  }
-
-  private void texts() {
-    page.subheading("The text");
-    List<List<String>> rows = new ArrayList<>();
-    for (DataSet set : results.dataSets()) {
-      rows.add(
-          List.of(
-              Html.escape(set.name()),
-              "<td class=\"text\">" + Html.escape(set.origin()) + "</td>",
-              Format.count(set.sequences())
-                  + small(Format.count(set.heldOutSequences()) + " held out"),
-              Format.count(set.tokens()),
-              Format.count(set.distinctTokens()),
-              clean(set).map(Format::number).orElse(MISSING),
-              Format.number(set.norms().median()),
-              leftOut(set, counts -> counts.byPosition() + counts.byToken()),
-              leftOut(set, ActivationFilter.Counts::byNorm)));
-    }
-    page.table(
-        "What the SAEs read.",
-        List.of(
-            "Data set",
-            "Origin",
-            "Sequences",
-            "Tokens",
-            "Distinct tokens",
-            "CE of the model (nats)",
-            "Median norm",
-            "Left out: position or BOS",
-            "Left out: norm"),
-        rows);
-    page.note(filterNote());
-    for (DataSet set : results.dataSets()) {
-      if (!set.samples().isEmpty()) {
-        page.minor("Samples: " + set.name());
-        set.samples()
-            .forEach(text -> page.markup("<blockquote>" + Html.escape(text) + "</blockquote>"));
-      }
-    }
-  }
-
-  private String leftOut(DataSet set, ToLongFunction<ActivationFilter.Counts> what) {
-    return results.saes().stream()
-        .filter(sae -> sae.dataSet().equals(set.name()))
-        .findFirst()
-        .map(TrainedSae::counts)
-        .map(
-            counts ->
-                Format.percent(
-                    share(
-                        what.applyAsLong(counts),
-                        counts.kept() + counts.byPosition() + counts.byToken() + counts.byNorm())))
-        .orElse(MISSING);
-  }
-
-  /** The model's own cross entropy, which every evaluation on the data set measured. */
-  private Optional<Double> clean(DataSet set) {
-    return results.saes().stream()
-        .flatMap(sae -> sae.on(set.name()).stream())
-        .findFirst()
-        .map(on -> on.crossEntropy().clean());
-  }
-
-  private String filterNote() {
-    StudyConfig.Filter filter = results.config().filter();
-    String bos = filter.skipBos() ? ", BOS wherever it stands" : "";
-    Double multiple = filter.normMultiple();
-    String norm =
-        multiple == null
-            ? "; norms are not bounded"
-            : ", and rows whose norm exceeds %s (%s × the largest median)"
-                .formatted(Format.number(results.maxNorm()), Format.number(multiple));
-    return "Left out of training and evaluation alike: the first %s of every sequence%s%s. The shares are of the rows read in training."
-        .formatted(count(filter.skipPositions(), "position"), bos, norm);
   }
 
   private void caveats() {
@@ -416,7 +302,7 @@ final class ModelSection {
     for (TrainedSae sae : results.saes()) {
       long own = trainingTokens(sae.dataSet());
       if (sae.seed() == results.config().seeds().get(0)
-          && sae.k() == results.config().sae().k().get(0)
+          && sae.variant().equals(OverviewSection.variants(results).get(0).label())
           && sae.rows() > own) {
         items.add(
             "%s: trained on %s rows from about %s tokens, so each was seen about %s times."
@@ -433,7 +319,7 @@ final class ModelSection {
         "Dead latents share little across seeds and answer to nothing: read SFR and FFR beside the share of dead latents.");
     for (DataSet set : results.dataSets()) {
       double blind = Math.log(results.model().vocabulary());
-      clean(set)
+      TextSection.clean(results, set)
           .filter(entropy -> entropy > 0.75 * blind)
           .ifPresent(
               entropy ->
@@ -450,15 +336,15 @@ final class ModelSection {
     return Math.round(set.tokens() * (1 - share(set.heldOutSequences(), set.sequences())));
   }
 
-  private static double share(long part, long whole) {
+  static double share(long part, long whole) {
     return whole == 0 ? 0 : (double) part / whole;
   }
 
-  private static String count(long number, String thing) {
+  static String count(long number, String thing) {
     return number + " " + thing + (number == 1 ? "" : "s");
   }
 
-  private static String small(String text) {
+  static String small(String text) {
     return "<span class=\"range\">" + Html.escape(text) + "</span>";
   }
 }

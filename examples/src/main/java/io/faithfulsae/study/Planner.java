@@ -1,15 +1,12 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationSources;
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.models.OnnxModel;
-import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.models.generate.GenerationConfig;
-import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.StudyConfig.DataSet;
 import io.faithfulsae.study.StudyPlan.ModelPlan;
 import io.faithfulsae.training.SaeTrainer;
@@ -22,6 +19,9 @@ import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
+import java.util.List;
+import java.util.Objects;
+import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /** Counts what a study of a model will do, and tries out how long such things take here. */
@@ -30,78 +30,87 @@ final class Planner {
   private static final int SAMPLED = 64;
   private static final int SAMPLED_LENGTH = 12;
 
+  private final StudyContext on;
   private final StudyConfig config;
   private final OnnxModel model;
-  private final Tokenizer tokenizer;
-  private final HookPoint hook;
-  private final Backend backend;
   private final int context;
+  private final Grid grid;
   private final int saes;
 
-  Planner(
-      StudyConfig config,
-      OnnxModel model,
-      Tokenizer tokenizer,
-      HookPoint hook,
-      Backend backend,
-      int context) {
-    this.config = config;
-    this.model = model;
-    this.tokenizer = tokenizer;
-    this.hook = hook;
-    this.backend = backend;
-    this.context = context;
-    this.saes = config.seeds().size() * config.sae().k().size();
+  Planner(StudyContext on) {
+    this.on = on;
+    this.config = on.config();
+    this.model = on.model();
+    this.context = on.context();
+    this.grid = on.grid();
+    this.saes = grid.cells().size();
   }
 
   /**
-   * Makes the plan.
+   * Makes the plan. What is done once for several entries is counted with the one in whose folder
+   * it is.
    *
    * @param tasks number of text tasks
    * @param kept steps that are done
    */
-  ModelPlan plan(String name, int tasks, int kept) throws IOException {
+  ModelPlan plan(int tasks, int kept) throws IOException {
     int sets = config.dataSets().size();
     int pairs = sets * sets;
-    int steps = sets * (5 + CurveSteps.countPerDataSet(config)) + pairs + tasks;
+    boolean owner = on.sharing().owner(on.name()).equals(on.name());
+    List<DataSet> sampled = config.dataSets().stream().filter(this::samples).toList();
+    List<Integer> trained =
+        owner ? TrainStep.sizes(on.sharing(), on.name(), model.dModel()) : List.of();
+    // Matching, fake features and the common text; the data sets' own steps, and their training.
+    int steps = sampled.size() + sets * (3 + CurveSteps.countPerDataSet(config)) + pairs + tasks;
+    if (owner) {
+      steps += sets + config.dataSets().stream().mapToInt(s -> TextSteps.count(config, s)).sum();
+    }
     long generated =
-        config.dataSets().stream()
-            .filter(set -> set.generate() != null)
-            .mapToLong(set -> set.generate().tokens())
-            .sum();
+        sampled.stream().mapToLong(set -> Objects.requireNonNull(set.generate()).tokens()).sum();
     long fake =
         config.fakeFeatures().tokens() + (long) config.fakeFeatures().textSequences() * context;
     long probed = (long) tasks * 2 * config.probing().maxExamples() * context;
     long evaluated = config.evaluation().rows() + 2 * config.evaluation().ceTokens();
+    long harvested = owner ? sets * config.training().tokens() : 0;
     long hookTokens =
-        sets * (config.training().tokens() + fake + hookTokensOfCurves())
-            + pairs * evaluated
-            + probed;
+        harvested + sets * (fake + hookTokensOfCurves()) + (pairs + sets) * evaluated + probed;
     long logitTokens =
-        pairs * config.evaluation().ceTokens() * (3 + saes) + sets * logitTokensOfCurves();
+        (pairs + sets) * config.evaluation().ceTokens() * (3 + saes) + sets * logitTokensOfCurves();
     int dIn = model.dModel();
-    long parameters = 2L * dIn * config.sae().dSae() + config.sae().dSae() + dIn;
     // Weights and both moments in a checkpoint, of which the last two are kept, and the SAE.
-    long saeBytes = parameters * Float.BYTES * (1 + 2 * 3);
-    long buffer = 2L * config.training().bufferRows() * dIn * Float.BYTES;
-    long textBytes = (generated + textTokens()) * 12;
+    long saeBytes =
+        trained.stream().mapToLong(dSae -> parameters(dIn, dSae) * Float.BYTES * (1 + 2 * 3)).sum();
+    long buffer = owner ? 2L * config.training().bufferRows() * dIn * Float.BYTES : 0;
+    long textBytes = (generated + (owner ? textTokens(generated) : 0)) * 12;
     return new ModelPlan(
-        name,
+        on.name(),
         steps,
         Math.min(kept, steps),
+        sets * trained.size(),
         sets * saes,
-        parameters,
+        grid.variants().stream().mapToLong(v -> parameters(dIn, v.dSae())).max().orElseThrow(),
         generated,
         config.training().tokens(),
+        harvested,
         hookTokens,
         logitTokens,
-        (long) sets * saes * saeBytes + sets * buffer + textBytes,
+        sets * (saeBytes + buffer) + textBytes,
         kept >= steps
             ? 0
-            : generated * secondsToSample()
+            : generated * secondsToSample(sampled)
                 + hookTokens * secondsToHook()
                 + logitTokens * secondsToLogits()
-                + sets * config.training().tokens() * saes * secondsToTrain());
+                + harvested * secondsToTrain(trained));
+  }
+
+  private static long parameters(long dIn, long dSae) {
+    return 2 * dIn * dSae + dSae + dIn;
+  }
+
+  /** Whether it is sampled in this entry's own folder. */
+  private boolean samples(DataSet set) {
+    return set.generate() != null
+        && on.sharing().sampled(on.name(), set).equals(new Sharing.Source(on.name(), set));
   }
 
   /** Of each data set. */
@@ -109,10 +118,10 @@ final class Planner {
     StudyConfig.ByK byK = config.kCurve();
     StudyConfig.Subsets subsets = config.featureSubsets();
     long seeds = config.seeds().size();
-    long pairsOfSeeds = config.sae().k().size() * seeds * (seeds - 1) / 2;
+    long pairsOfSeeds = grid.variants().size() * seeds * (seeds - 1) / 2;
     return (byK.multiples().isEmpty()
             ? 0
-            : config.sae().k().size() * (byK.rows() + 2 * byK.ceTokens() + byK.fakeTokens()))
+            : grid.variants().size() * (byK.rows() + 2 * byK.ceTokens() + byK.fakeTokens()))
         + (subsets.rankBy().isEmpty()
             ? 0
             : subsets.rankingRows() + saes * (subsets.rows() + 2 * subsets.ceTokens()))
@@ -126,11 +135,12 @@ final class Planner {
     StudyConfig.Subsets subsets = config.featureSubsets();
     long views = (long) saes * byK.multiples().size();
     long parts = saes * (4L + 2L * subsets.rankBy().size() * subsets.shares().size());
-    return (byK.multiples().isEmpty() ? 0 : byK.ceTokens() * (3L * config.sae().k().size() + views))
+    return (byK.multiples().isEmpty() ? 0 : byK.ceTokens() * (3L * grid.variants().size() + views))
         + (subsets.rankBy().isEmpty() ? 0 : subsets.ceTokens() * parts);
   }
 
-  private long textTokens() throws IOException {
+  /** Of what is not sampled; a mixture is at most as long as what it is mixed of. */
+  private long textTokens(long generated) throws IOException {
     long tokens = 0;
     for (DataSet set : config.dataSets()) {
       Long limit = set.tokens();
@@ -141,6 +151,11 @@ final class Planner {
         tokens += bytes(Path.of(file)) / 3; // some letters are a token
       }
     }
+    long mixtures =
+        config.dataSets().stream()
+            .filter(set -> set.mixture() != null && set.tokens() == null)
+            .count();
+    tokens += mixtures * (tokens + generated);
     return tokens;
   }
 
@@ -157,7 +172,9 @@ final class Planner {
   private double secondsToHook() {
     int[][] tokens = randomTokens();
     FloatBuffer into = floats((long) tokens.length * context * model.dModel());
-    return secondsOfSecond(() -> model.activations(hook, tokens, into)) / tokens.length / context;
+    return secondsOfSecond(() -> model.activations(on.hook(), tokens, into))
+        / tokens.length
+        / context;
   }
 
   private double secondsToLogits() {
@@ -166,12 +183,22 @@ final class Planner {
     int sequences = (int) Math.max(1, Math.min(config.batchSequences(), (1 << 26) / perSequence));
     FloatBuffer activations = floats((long) sequences * context * model.dModel());
     FloatBuffer logits = floats(sequences * perSequence);
-    return secondsOfSecond(() -> model.logitsFrom(hook, activations, sequences, context, logits))
+    return secondsOfSecond(
+            () -> model.logitsFrom(on.hook(), activations, sequences, context, logits))
         / sequences
         / context;
   }
 
-  private double secondsToTrain() throws IOException {
+  /** Of a row, for all SAEs together; those of one size are tried once. */
+  private double secondsToTrain(List<Integer> sizes) throws IOException {
+    double seconds = 0;
+    for (int dSae : new TreeSet<>(sizes)) {
+      seconds += secondsToTrain(dSae) * sizes.stream().filter(size -> size == dSae).count();
+    }
+    return seconds;
+  }
+
+  private double secondsToTrain(int dSae) throws IOException {
     int dIn = model.dModel();
     int batch = config.training().batch();
     float[] rows = new float[2 * batch * dIn];
@@ -179,7 +206,7 @@ final class Planner {
     for (int i = 0; i < rows.length; i++) {
       rows[i] = (float) random.nextGaussian();
     }
-    SaeConfig shape = SaeConfig.topK(dIn, config.sae().dSae(), config.sae().k().get(0));
+    SaeConfig shape = SaeConfig.topK(dIn, dSae, Math.min(dSae, config.sae().k().get(0)));
     TrainingConfig few =
         TrainingConfig.builder()
             .tokens((long) TRIAL_STEPS * batch)
@@ -190,7 +217,8 @@ final class Planner {
     try {
       long start = System.nanoTime();
       try (TrainingRun run =
-          SaeTrainer.of(shape, few, backend).start(ActivationSources.ofArray(rows, dIn), folder)) {
+          SaeTrainer.of(shape, few, on.backend())
+              .start(ActivationSources.ofArray(rows, dIn), folder)) {
         run.await();
       } catch (InterruptedException e) {
         Thread.currentThread().interrupt();
@@ -202,8 +230,8 @@ final class Planner {
     }
   }
 
-  private double secondsToSample() throws IOException {
-    if (config.dataSets().stream().allMatch(set -> set.generate() == null)) {
+  private double secondsToSample(List<DataSet> sampled) throws IOException {
+    if (sampled.isEmpty()) {
       return 0;
     }
     Path folder = Files.createTempDirectory("plan");
@@ -212,7 +240,7 @@ final class Planner {
       FaithfulDataset.Result result =
           FaithfulDataset.write(
               model,
-              tokenizer,
+              on.tokenizer(),
               new GenerationConfig(
                   (long) SAMPLED * SAMPLED_LENGTH, SAMPLED_LENGTH, 1, 1, 1, SAMPLED),
               folder.resolve("trial.jsonl"),

@@ -99,6 +99,7 @@ final class Plots {
     all.putAll(new HeatMaps(results).draw());
     all.put("norms", plots.norms());
     all.putAll(new CurvePlots(results, plots).draw());
+    all.putAll(new SweepPlots(results, plots).draw());
     Map<String, Plot> written = new LinkedHashMap<>();
     for (Map.Entry<String, Drawn> entry : all.entrySet()) {
       Drawn drawn = entry.getValue();
@@ -174,9 +175,7 @@ final class Plots {
     if (seeds.size() > 2) {
       return pair.first() + ", " + pair.second();
     }
-    return results.config().sae().k().size() == 1
-        ? pair.dataSet()
-        : pair.dataSet() + ", k = " + pair.k();
+    return pair.variant().isEmpty() ? pair.dataSet() : pair.dataSet() + ", " + pair.variant();
   }
 
   private Drawn density() {

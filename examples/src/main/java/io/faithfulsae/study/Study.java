@@ -50,29 +50,31 @@ public final class Study {
     log.accept(plan.table());
     plan.requireDisk();
     Map<String, StudyConfig> models = study.models();
+    Sharing sharing = new Sharing(models);
+    StepFolders folders = new StepFolders(out, log, models.size() > 1);
     boolean crossed =
         models.values().stream()
             .flatMap(model -> model.dataSets().stream())
             .anyMatch(set -> set.from() != null);
     if (crossed) {
-      for (Map.Entry<String, StudyConfig> each : models.entrySet()) {
-        try (ModelStudy model = open(each, models.size(), out, backend, log)) {
+      for (String name : models.keySet()) {
+        try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders, log)) {
           model.generate();
         }
       }
     }
     List<ModelResults> results = new ArrayList<>();
-    Map<String, Double> seconds = new LinkedHashMap<>();
-    int done = 0;
-    for (Map.Entry<String, StudyConfig> each : models.entrySet()) {
-      try (ModelStudy model = open(each, models.size(), out, backend, log)) {
+    for (String name : models.keySet()) {
+      try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders, log)) {
         results.add(model.run());
-        done += model.stepsDone();
-        model.seconds().forEach((step, took) -> seconds.put(each.getKey() + "/" + step, took));
       }
     }
     return report(
-        new StudyResults(StudyResults.FORMAT, Provenance.of(backend), results), out, seconds, done);
+        new StudyResults(
+            StudyResults.FORMAT, Provenance.of(backend), Comparisons.corrected(results)),
+        out,
+        folders.seconds(),
+        folders.done());
   }
 
   /**
@@ -84,28 +86,14 @@ public final class Study {
   public static StudyPlan plan(StudyFile study, Path out, Backend backend) throws IOException {
     Files.createDirectories(out);
     List<StudyPlan.ModelPlan> plans = new ArrayList<>();
-    for (Map.Entry<String, StudyConfig> each : study.models().entrySet()) {
-      try (ModelStudy model = open(each, study.models().size(), out, backend, step -> {})) {
+    Sharing sharing = new Sharing(study.models());
+    for (String name : study.models().keySet()) {
+      StepFolders folders = new StepFolders(out, step -> {}, true);
+      try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders, step -> {})) {
         plans.add(model.plan());
       }
     }
     return new StudyPlan(plans, StudyPlan.freeBytes(out));
-  }
-
-  private static ModelStudy open(
-      Map.Entry<String, StudyConfig> model,
-      int models,
-      Path out,
-      Backend backend,
-      Consumer<String> log)
-      throws IOException {
-    String name = model.getKey();
-    return ModelStudy.open(
-        name,
-        model.getValue(),
-        out,
-        backend,
-        models == 1 ? log : step -> log.accept(name + "/" + step));
   }
 
   private static Outcome report(
@@ -116,7 +104,7 @@ public final class Study {
     AtomicFile.writeString(out.resolve(StudyResults.SCHEMA), StudyResults.schema());
     Map<String, Map<String, Plot>> plots = new LinkedHashMap<>();
     for (ModelResults model : results.models()) {
-      plots.put(model.name(), Plots.write(model, ModelStudy.folder(out, model.name())));
+      plots.put(model.name(), Plots.write(model, out.resolve(model.name())));
     }
     AtomicFile.writeString(report, HtmlReport.render(results, plots, seconds));
     List<String> failures =

@@ -1,15 +1,19 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.probe.TaskFile;
-import io.faithfulsae.training.TrainingConfig;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.Collections;
 import java.util.HashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
@@ -19,12 +23,15 @@ import org.jspecify.annotations.Nullable;
  * A study's settings for one of its models; {@code default-study.yaml} explains each of them and
  * gives its default.
  *
+ * @param preset {@code authors} where what the file does not say is as the study's authors have it
+ *     for this model; null where it is as in the default study
  * @param model folder of the language model; null for the embedded one
  * @param hook hook point, or {@code middle}
  * @param context tokens a sequence
  * @param batchSequences sequences of a forward pass
  * @param filter what never reaches an SAE
  * @param dataSets at least one; the first is compared with each of the others
+ * @param checks what is said of each data set
  * @param seeds one SAE for each on each data set
  * @param sae shape
  * @param training training
@@ -40,15 +47,17 @@ import org.jspecify.annotations.Nullable;
  * @param samples texts of each data set in the report
  */
 public record StudyConfig(
+    @Nullable String preset,
     @Nullable String model,
     String hook,
     int context,
     int batchSequences,
     Filter filter,
     List<DataSet> dataSets,
+    Checks checks,
     List<Long> seeds,
     SaeShape sae,
-    Training training,
+    TrainingSettings training,
     Evaluation evaluation,
     Shared sharedFeatures,
     Fake fakeFeatures,
@@ -70,7 +79,7 @@ public record StudyConfig(
   public record Filter(int skipPositions, boolean skipBos, @Nullable Double normMultiple) {}
 
   /**
-   * One data set: one of {@code generate}, {@code file} and {@code from}.
+   * One data set: one of {@code generate}, {@code file}, {@code from} and {@code mixture}.
    *
    * @param name names it in results
    * @param generate the model's own samples
@@ -78,8 +87,10 @@ public record StudyConfig(
    * @param from what another model of the study wrote, as {@code model/data set}
    * @param lowerCase whether the file's text is lower-cased; null: where the embedded model reads
    *     it
-   * @param tokens at most so many tokens of the file; null for all
+   * @param tokens at most so many tokens; null for all of a file, and for as many of a mixture as
+   *     its smallest part has
    * @param column of a table, or field of JSON lines, with the text; null: {@code text}
+   * @param mixture shares of other data sets of this study by their names, summing to 1
    */
   public record DataSet(
       String name,
@@ -88,7 +99,32 @@ public record StudyConfig(
       @Nullable String from,
       @Nullable Boolean lowerCase,
       @Nullable Long tokens,
-      @Nullable String column) {}
+      @Nullable String column,
+      @Nullable Map<String, Double> mixture) {
+
+    /** Copies the shares, in their order. */
+    public DataSet {
+      mixture = mixture == null ? null : Collections.unmodifiableMap(new LinkedHashMap<>(mixture));
+    }
+  }
+
+  /**
+   * What is said of each data set before any SAE reads it.
+   *
+   * @param tokens at most so many of each are read; 0: nothing is checked
+   * @param nGrams lengths of the n-grams whose coverage of other data sets is counted
+   */
+  public record Checks(
+      long tokens,
+      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Integer> nGrams) {
+
+    /** Copies the list and checks it. */
+    public Checks {
+      nGrams = different("checks.nGrams", nGrams);
+      require(tokens >= 0, "checks.tokens", "at least 0", tokens);
+      require(nGrams.stream().allMatch(n -> n >= 1), "checks.nGrams", "lengths from 1", nGrams);
+    }
+  }
 
   /**
    * Sampling from BOS.
@@ -102,46 +138,21 @@ public record StudyConfig(
   public record Generate(long tokens, int maxLength, double temperature, double topP, long seed) {}
 
   /**
-   * Shape of the SAEs.
+   * Shape of the SAEs; lists train an SAE with each value.
    *
    * @param dSae latents
-   * @param k active latents a token; several train an SAE each
+   * @param k active latents a token
    */
   public record SaeShape(
-      int dSae,
+      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Integer> dSae,
       @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Integer> k) {
 
-    /** Copies the list. */
+    /** Copies the lists and checks that they name different values. */
     public SaeShape {
-      k = List.copyOf(k);
-    }
-  }
-
-  /**
-   * Training of each SAE; all else is the study's default of {@code TrainingConfig}.
-   *
-   * @param tokens rows to train on
-   * @param batch rows a step
-   * @param lr learning rate
-   * @param warmupSteps linear warm-up
-   * @param decaySteps linear decay at the end
-   * @param bufferRows rows of the shuffle buffer
-   */
-  public record Training(
-      long tokens, int batch, double lr, long warmupSteps, long decaySteps, int bufferRows) {
-
-    /** The whole configuration of one SAE's training. */
-    TrainingConfig withSeed(long seed) {
-      return TrainingConfig.builder()
-          .tokens(tokens)
-          .batch(batch)
-          .lr(lr)
-          .warmupSteps(warmupSteps)
-          .decaySteps(decaySteps)
-          .bufferRows(bufferRows)
-          .seed(seed)
-          .checkpointSteps(100)
-          .build();
+      dSae = different("sae.dSae", dSae);
+      k = different("sae.k", k);
+      require(!dSae.isEmpty(), "sae.dSae", "at least one", dSae);
+      require(!k.isEmpty(), "sae.k", "at least one", k);
     }
   }
 
@@ -151,8 +162,11 @@ public record StudyConfig(
    * @param heldOutShare last part of each data set, in (0, 1)
    * @param rows rows for the reconstruction
    * @param ceTokens tokens for the cross entropy
+   * @param common data set on whose held-out text all SAEs are put side by side; null: equal parts
+   *     of that of all data sets
    */
-  public record Evaluation(double heldOutShare, long rows, long ceTokens) {}
+  public record Evaluation(
+      double heldOutShare, long rows, long ceTokens, @Nullable String common) {}
 
   /**
    * Shared Feature Ratio.
@@ -318,10 +332,6 @@ public record StudyConfig(
       }
       return data == null ? null : TaskFile.builtIn(Path.of(data));
     }
-
-    private Probe relativeTo(@Nullable Path folder) {
-      return new Probe(resolve(folder, data), resolve(folder, tasks), only, maxExamples);
-    }
   }
 
   /**
@@ -344,8 +354,6 @@ public record StudyConfig(
     require(!dataSets.isEmpty(), "dataSets", "at least one", dataSets);
     require(!seeds.isEmpty(), "seeds", "at least one", seeds);
     require(new HashSet<>(seeds).size() == seeds.size(), "seeds", "different ones", seeds);
-    require(!sae.k().isEmpty(), "sae.k", "at least one", sae.k());
-    require(new HashSet<>(sae.k()).size() == sae.k().size(), "sae.k", "different ones", sae.k());
     require(context >= 2, "context", "at least 2", context);
     require(batchSequences >= 1, "batchSequences", "at least 1", batchSequences);
     require(samples >= 0, "samples", "at least 0", samples);
@@ -358,11 +366,29 @@ public record StudyConfig(
           at,
           "a name of letters, digits, - and _",
           String.valueOf(set.name()));
-      long given = Stream.of(set.generate(), set.file(), set.from()).filter(x -> x != null).count();
-      require(given == 1, at, "one of generate, file and from", set);
+      long given =
+          Stream.of(set.generate(), set.file(), set.from(), set.mixture())
+              .filter(x -> x != null)
+              .count();
+      require(given == 1, at, "one of generate, file, from and mixture", Json.line(set));
+      MixtureSettings.check(at + ".mixture", set, dataSets);
     }
     Set<String> names = dataSets.stream().map(DataSet::name).collect(Collectors.toSet());
     require(names.size() == dataSets.size(), "dataSets", "different names", names);
+    String common = evaluation.common();
+    require(
+        common == null || names.contains(common),
+        "evaluation.common",
+        "one of the data sets " + names,
+        String.valueOf(common));
+  }
+
+  /** A copy of a setting's list, in which nothing stands twice. */
+  static <T> List<T> different(String setting, @Nullable List<T> values) {
+    require(values != null, setting, "a value or a list of them", "null");
+    List<T> copy = List.copyOf(Objects.requireNonNull(values));
+    require(new HashSet<>(copy).size() == copy.size(), setting, "different ones", copy);
+    return copy;
   }
 
   static void require(boolean holds, String setting, String expected, Object got) {
@@ -373,74 +399,25 @@ public record StudyConfig(
               + expected
               + ", got "
               + got
-              + "; mend: change it in the study's configuration");
+              + "; change it in the study's configuration");
     }
-  }
-
-  /** The same study of another model. */
-  StudyConfig withModel(String folder) {
-    return new StudyConfig(
-        folder,
-        hook,
-        context,
-        batchSequences,
-        filter,
-        dataSets,
-        seeds,
-        sae,
-        training,
-        evaluation,
-        sharedFeatures,
-        fakeFeatures,
-        fakeVariants,
-        kCurve,
-        featureSubsets,
-        seedAgreement,
-        probing,
-        bootstrap,
-        samples);
   }
 
   /** The same with paths that are relative to a folder. */
   StudyConfig relativeTo(@Nullable Path folder) {
-    List<DataSet> resolved =
-        dataSets.stream()
-            .map(
-                set ->
-                    new DataSet(
-                        set.name(),
-                        set.generate(),
-                        resolve(folder, set.file()),
-                        set.from(),
-                        set.lowerCase(),
-                        set.tokens(),
-                        set.column()))
-            .toList();
-    return new StudyConfig(
-        resolve(folder, model),
-        hook,
-        context,
-        batchSequences,
-        filter,
-        resolved,
-        seeds,
-        sae,
-        training,
-        evaluation,
-        sharedFeatures,
-        fakeFeatures,
-        fakeVariants,
-        kCurve,
-        featureSubsets,
-        seedAgreement,
-        probing.relativeTo(folder),
-        bootstrap,
-        samples);
+    // As JSON, so that what is no path need not be named.
+    ObjectNode tree = (ObjectNode) Json.tree(this);
+    resolve(tree, "model", folder);
+    tree.path("dataSets").forEach(set -> resolve((ObjectNode) set, "file", folder));
+    resolve((ObjectNode) tree.path("probing"), "data", folder);
+    resolve((ObjectNode) tree.path("probing"), "tasks", folder);
+    return Json.read(tree, StudyConfig.class);
   }
 
-  private static @Nullable String resolve(@Nullable Path folder, @Nullable String file) {
-    return file == null || folder == null || file.equals("embedded")
-        ? file
-        : folder.resolve(file).normalize().toString();
+  private static void resolve(ObjectNode in, String setting, @Nullable Path folder) {
+    String file = in.path(setting).asText("");
+    if (folder != null && !file.isEmpty() && !file.equals("embedded")) {
+      in.put(setting, folder.resolve(file).normalize().toString());
+    }
   }
 }

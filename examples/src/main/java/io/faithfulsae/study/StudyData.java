@@ -4,8 +4,10 @@ import io.faithfulsae.SaeFormatException;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.models.generate.GenerationConfig;
 import io.faithfulsae.models.tokens.TokenSources;
+import io.faithfulsae.report.Format;
 import io.faithfulsae.study.StudyConfig.DataSet;
 import io.faithfulsae.study.StudyConfig.Generate;
 import java.io.IOException;
@@ -17,7 +19,11 @@ import java.util.BitSet;
 import java.util.HexFormat;
 import java.util.Iterator;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /** Makes a study's data sets: files of text or token ids, and what can be said of them. */
 final class StudyData {
@@ -26,7 +32,6 @@ final class StudyData {
   private static final String TOKENS = "tokens.int32";
 
   private final StudyConfig config;
-  private final Path study;
   private final OnnxModel model;
   private final Tokenizer tokenizer;
   private final int context;
@@ -41,6 +46,7 @@ final class StudyData {
    * @param tokens in them
    * @param distinctTokens in them
    * @param hash SHA-256 of the sequences
+   * @param random name of the random generator that drew the tokens; null if the model did not
    * @param samples texts
    */
   record Prepared(
@@ -51,49 +57,97 @@ final class StudyData {
       long tokens,
       int distinctTokens,
       String hash,
-      List<String> samples) {}
+      @Nullable String random,
+      List<String> samples) {
 
-  /**
-   * Prepares one model's data sets.
-   *
-   * @param study folder of the whole study, where other models' texts are
-   */
-  StudyData(StudyConfig config, Path study, OnnxModel model, Tokenizer tokenizer, int context) {
+    Prepared drawnBy(String generator) {
+      return new Prepared(
+          file, origin, sequences, heldOut, tokens, distinctTokens, hash, generator, samples);
+    }
+  }
+
+  /** Prepares one model's data sets. */
+  StudyData(StudyConfig config, OnnxModel model, Tokenizer tokenizer, int context) {
     this.config = config;
-    this.study = study;
     this.model = model;
     this.tokenizer = tokenizer;
     this.context = context;
   }
 
-  /** All that decides a data set's content besides the model. */
-  Object inputs(DataSet set) throws IOException {
+  /**
+   * All that decides a data set's content besides the model.
+   *
+   * @param known by what its text is known
+   */
+  Object inputs(DataSet set, Object known) {
     return List.of(
-        Json.tree(set),
-        context,
-        config.evaluation().heldOutShare(),
-        config.samples(),
-        set.generate() == null ? known(given(set)) : "");
+        Json.tree(set), context, config.evaluation().heldOutShare(), config.samples(), known);
   }
 
   /** By what a text is known: by the hash of its text, or by its files' hash and how it is read. */
-  private String known(StudyText text) throws IOException {
+  String known(StudyText text) throws IOException {
     return text.isReadInPlace() ? inPlace(text).description() : text.hash();
   }
 
-  Prepared prepare(DataSet set, Path folder) throws IOException {
-    Generate generate = set.generate();
-    StudyText text = given(set);
-    if (generate == null && text.isReadInPlace()) {
-      return survey(set, Path.of(String.valueOf(set.file())), inPlace(text), folder);
+  /** A text that is given, perhaps by another model. */
+  StudyText given(DataSet set, @Nullable Path sampled) {
+    Boolean lower = set.lowerCase();
+    return new StudyText(set, sampled, lower == null ? config.model() == null : lower);
+  }
+
+  /** A given text as token sequences. */
+  Prepared prepare(StudyText text, Path folder) throws IOException {
+    if (text.isReadInPlace()) {
+      return survey(text.set(), Path.of(String.valueOf(text.set().file())), inPlace(text), folder);
     }
-    Path file = generate == null ? text.write(folder) : generate(set.name(), generate, folder);
+    return prepare(text.set(), text.write(folder), folder);
+  }
+
+  /** A text in a file of ours as token sequences. */
+  Prepared prepare(DataSet set, Path file, Path folder) throws IOException {
     return survey(set, file, TokenSources.ofFile(file, tokenizer, context), folder);
   }
 
-  private StudyText given(DataSet set) {
-    Boolean lower = set.lowerCase();
-    return new StudyText(set, study, lower == null ? config.model() == null : lower);
+  /**
+   * Sequences of other data sets in the shares of a mixture. Training and held-out part are mixed
+   * of the parts' own, so that nothing held out of a part is trained on in a mixture.
+   */
+  Prepared mix(DataSet set, List<Texts> parts, Path folder) throws IOException {
+    List<Double> shares =
+        parts.stream().map(part -> Objects.requireNonNull(set.mixture()).get(part.name())).toList();
+    List<Long> held = parts.stream().map(part -> part.prepared().heldOut()).toList();
+    List<Long> trained =
+        parts.stream()
+            .map(part -> part.prepared().sequences() - part.prepared().heldOut())
+            .toList();
+    Long limit = set.tokens();
+    double heldOut = config.evaluation().heldOutShare();
+    long mostHeld = limit == null ? least(held, shares) : Math.round(limit / context * heldOut);
+    long mostTrained =
+        limit == null ? least(trained, shares) : Math.round(limit / context * (1 - heldOut));
+    long train = Math.min(mostTrained, MixedTokens.most(trained, shares));
+    long last = Math.min(Math.max(1, mostHeld), MixedTokens.most(held, shares));
+    String description = origin(set);
+    List<TokenSource> both =
+        List.of(
+            new MixedTokens(
+                description, parts.stream().map(Texts::training).toList(), shares, train),
+            new MixedTokens(
+                description, parts.stream().map(Texts::heldOut).toList(), shares, last));
+    try (Stream<int[]> first = both.get(0).open(0);
+        Stream<int[]> second = both.get(1).open(0)) {
+      TokenFile.write(folder.resolve(TOKENS), Stream.concat(first, second).iterator());
+    }
+    return survey(set, Path.of(set.name()), last, folder);
+  }
+
+  /** The fewest sequences of a part that takes part. */
+  private static long least(List<Long> sizes, List<Double> shares) {
+    long least = Long.MAX_VALUE;
+    for (int i = 0; i < sizes.size(); i++) {
+      least = shares.get(i) > 0 ? Math.min(least, sizes.get(i)) : least;
+    }
+    return least;
   }
 
   private TokenSource inPlace(StudyText text) throws IOException {
@@ -110,13 +164,19 @@ final class StudyData {
     if (set.from() != null) {
       return "written by another model: " + set.from();
     }
+    Map<String, Double> mixture = set.mixture();
+    if (mixture != null) {
+      return mixture.entrySet().stream()
+          .map(part -> Format.percent(part.getValue()) + " " + part.getKey())
+          .collect(Collectors.joining(", ", "mixture: ", ""));
+    }
     return "embedded".equals(set.file())
         ? "opening of Shakespeare's plays (public domain)"
         : String.valueOf(Path.of(String.valueOf(set.file())).getFileName());
   }
 
   /** The whole data set, training part first. */
-  private TokenSource open(Prepared prepared, Path folder) {
+  TokenSource open(Prepared prepared, Path folder) {
     String description =
         "%s (tokens sha256 %s), sequences of %d tokens"
             .formatted(prepared.file(), prepared.hash(), context);
@@ -132,7 +192,8 @@ final class StudyData {
         open(prepared, folder), prepared.sequences() - prepared.heldOut(), prepared.heldOut());
   }
 
-  private Path generate(String name, Generate settings, Path folder) throws IOException {
+  /** Samples a text into a folder. */
+  FaithfulDataset.Result sample(String name, Generate settings, Path folder) throws IOException {
     int longest = Math.min(settings.maxLength(), model.contextLength());
     GenerationConfig generation =
         new GenerationConfig(
@@ -142,8 +203,7 @@ final class StudyData {
             settings.topP(),
             settings.seed(),
             64);
-    return Generation.run(name, model, tokenizer, generation, folder.resolve(StudyText.JSON_LINES))
-        .file();
+    return Generation.run(name, model, tokenizer, generation, folder.resolve(StudyText.JSON_LINES));
   }
 
   private Prepared survey(DataSet set, Path file, TokenSource text, Path folder)
@@ -151,14 +211,24 @@ final class StudyData {
     Path tokenFile = folder.resolve(TOKENS);
     Long limit = set.tokens();
     long most = limit == null ? Long.MAX_VALUE : Math.max(2, limit / context);
+    try (Stream<int[]> all = text.open(0)) {
+      TokenFile.write(tokenFile, all.limit(most).iterator());
+    }
+    return survey(set, file, -1, folder);
+  }
+
+  /**
+   * What can be said of token sequences that are written.
+   *
+   * @param last how many are held out; −1: the usual share
+   */
+  private Prepared survey(DataSet set, Path file, long last, Path folder) throws IOException {
+    Path tokenFile = folder.resolve(TOKENS);
     MessageDigest digest = Json.sha256();
     BitSet distinct = new BitSet();
     List<String> samples = new ArrayList<>();
     long sequences = 0;
     long tokens = 0;
-    try (Stream<int[]> all = text.open(0)) {
-      TokenFile.write(tokenFile, all.limit(most).iterator());
-    }
     try (Stream<int[]> all = new TokenFile(tokenFile, context, "").open(0)) {
       for (Iterator<int[]> each = all.iterator(); each.hasNext(); sequences++) {
         int[] ids = each.next();
@@ -174,12 +244,13 @@ final class StudyData {
         }
       }
     }
-    long heldOut = Math.max(1, Math.round(sequences * config.evaluation().heldOutShare()));
+    long heldOut =
+        last >= 0 ? last : Math.max(1, Math.round(sequences * config.evaluation().heldOutShare()));
     if (sequences - heldOut < 1) {
       throw new SaeFormatException(
           file,
           "text",
-          "expected sequences for training and for evaluation, got %d of %d tokens; mend: give more text"
+          "expected sequences for training and for evaluation, got %d of %d tokens; give more text"
               .formatted(sequences, context));
     }
     return new Prepared(
@@ -190,6 +261,7 @@ final class StudyData {
         tokens,
         distinct.cardinality(),
         HexFormat.of().formatHex(digest.digest()),
+        null,
         samples);
   }
 

@@ -14,11 +14,14 @@ import io.faithfulsae.study.StudyConfig.DataSet;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
 /**
  * A study as it is written down: one model or several, each with its settings. {@code
@@ -28,6 +31,8 @@ import java.util.stream.Collectors;
  */
 public record StudyFile(Map<String, StudyConfig> models) {
   private static final String MODELS = "models";
+  private static final String MODEL = "model";
+  private static final String PRESET = "preset";
   private static final String DATA_SETS = "dataSets";
   private static final String GENERATE = "generate";
   private static final Pattern NOT_FINITE =
@@ -77,7 +82,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
   /** The default study of the embedded model. */
   public static StudyFile defaults() {
     try {
-      return parse(defaultTree());
+      return parse(YAML.createObjectNode(), null);
     } catch (IOException e) {
       throw new IllegalStateException("the default study is part of the build", e);
     }
@@ -90,22 +95,34 @@ public record StudyFile(Map<String, StudyConfig> models) {
    * @throws SaeFormatException if it is not YAML or holds an unknown setting or a wrong value
    */
   public static StudyFile read(Path file) throws IOException {
-    ObjectNode tree = defaultTree();
+    return read(file, null);
+  }
+
+  /**
+   * Reads a YAML file as the settings of a model that it does not name.
+   *
+   * @param model folder of the model, relative to the working directory; null: as the file says
+   * @throws SaeFormatException as {@link #read(Path)}, or if the file names several models itself
+   */
+  public static StudyFile read(Path file, @Nullable String model) throws IOException {
+    ObjectNode changes = YAML.createObjectNode();
     try {
       JsonNode given = YAML.readTree(file.toFile());
-      if (given instanceof ObjectNode changes) {
-        merge(tree, changes);
+      if (given instanceof ObjectNode settings) {
+        changes = settings;
       } else if (!given.isMissingNode() && !given.isNull()) {
         throw new SaeFormatException(
             file,
             "study",
-            "expected settings, got " + given.getNodeType() + "; mend: see the default study");
+            "expected settings, got " + given.getNodeType() + "; see the default study");
       }
-      requireFinite(tree, "");
-      Map<String, StudyConfig> models = new LinkedHashMap<>();
-      Path folder = file.toAbsolutePath().getParent();
-      parse(tree).models().forEach((name, one) -> models.put(name, one.relativeTo(folder)));
-      return new StudyFile(models);
+      requireFinite(changes, "");
+      if (model != null) {
+        StudyConfig.require(
+            !isNamed(changes), MODELS, "none beside --model", names(changes.path(MODELS)));
+        changes.put(MODEL, Path.of(model).toAbsolutePath().toString());
+      }
+      return parse(changes, file.toAbsolutePath().getParent());
     } catch (JsonMappingException e) {
       throw new SaeFormatException(file, where(e), problem(e));
     } catch (JsonProcessingException e) {
@@ -116,40 +133,59 @@ public record StudyFile(Map<String, StudyConfig> models) {
     }
   }
 
-  /**
-   * The same study of another model.
-   *
-   * @throws IllegalArgumentException if the study names several models itself
-   */
-  public StudyFile withModel(String folder) {
-    StudyConfig.require(models.size() == 1, MODELS, "one model beside --model", models.keySet());
-    StudyConfig changed = models.values().iterator().next().withModel(folder);
-    return new StudyFile(Map.of(nameOf(changed), changed));
+  /** The default study of another model. */
+  public static StudyFile ofModel(String folder) throws IOException {
+    return parse(YAML.createObjectNode().put(MODEL, folder), null);
   }
 
-  private static StudyFile parse(ObjectNode tree) throws IOException {
-    JsonNode named = tree.remove(MODELS);
+  private static boolean isNamed(ObjectNode changes) {
+    return changes.get(MODELS) instanceof ObjectNode several && !several.isEmpty();
+  }
+
+  private static List<String> names(JsonNode models) {
+    List<String> names = new ArrayList<>();
+    models.fieldNames().forEachRemaining(names::add);
+    return names;
+  }
+
+  private static StudyFile parse(ObjectNode changes, @Nullable Path folder) throws IOException {
     Map<String, StudyConfig> models = new LinkedHashMap<>();
-    if (named instanceof ObjectNode several && !several.isEmpty()) {
-      for (Map.Entry<String, JsonNode> each : several.properties()) {
-        ObjectNode own = tree.deepCopy();
-        if (each.getValue() instanceof ObjectNode changes) {
-          merge(own, changes);
+    ObjectNode common = changes.deepCopy();
+    common.remove(MODELS);
+    if (isNamed(changes)) {
+      for (Map.Entry<String, JsonNode> each : changes.path(MODELS).properties()) {
+        ObjectNode own = common.deepCopy();
+        if (each.getValue() instanceof ObjectNode theirs) {
+          merge(own, theirs);
         }
-        models.put(each.getKey(), config(own));
+        models.put(each.getKey(), config(own, folder));
       }
     } else {
-      StudyConfig one = config(tree);
+      StudyConfig one = config(common, folder);
       models.put(nameOf(one), one);
     }
     return new StudyFile(models);
   }
 
   /**
-   * Lists are replaced whole, so what a data set leaves out of {@code generate} is filled in here.
+   * What the file does not say is as the preset has it, or else as in the default study. Lists are
+   * replaced whole, so what a data set leaves out of {@code generate} is filled in here.
    */
-  private static StudyConfig config(ObjectNode tree) throws IOException {
-    JsonNode defaults = defaultTree().path(DATA_SETS).path(0).path(GENERATE);
+  private static StudyConfig config(ObjectNode changes, @Nullable Path folder) throws IOException {
+    ObjectNode tree = defaultTree();
+    tree.remove(MODELS);
+    String preset = changes.path(PRESET).asText("");
+    if (!preset.isEmpty() && !preset.equals("null")) {
+      StudyConfig.require(
+          preset.equals(AuthorsPreset.NAME), PRESET, AuthorsPreset.NAME + " or none", preset);
+      String model = changes.path(MODEL).asText("");
+      Path given = model.isEmpty() || changes.path(MODEL).isNull() ? null : Path.of(model);
+      merge(
+          tree,
+          AuthorsPreset.settings(given == null || folder == null ? given : folder.resolve(given)));
+    }
+    JsonNode defaults = tree.path(DATA_SETS).path(0).path(GENERATE);
+    merge(tree, changes);
     for (JsonNode set : tree.path(DATA_SETS)) {
       if (set instanceof ObjectNode own && own.get(GENERATE) instanceof ObjectNode given) {
         ObjectNode whole = defaults.deepCopy();
@@ -157,7 +193,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
         own.set(GENERATE, whole);
       }
     }
-    return YAML.treeToValue(tree, StudyConfig.class);
+    return YAML.treeToValue(tree, StudyConfig.class).relativeTo(folder);
   }
 
   /** The folder's name, as far as it can name a folder of ours. */
@@ -182,7 +218,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
     }
   }
 
-  private static void merge(ObjectNode into, ObjectNode changes) {
+  static void merge(ObjectNode into, ObjectNode changes) {
     for (Map.Entry<String, JsonNode> change : changes.properties()) {
       if (into.get(change.getKey()) instanceof ObjectNode deeper
           && (change.getValue() instanceof ObjectNode || change.getValue().isNull())) {

@@ -23,11 +23,15 @@ public record StudyPlan(List<ModelPlan> models, long freeBytes) {
    * @param steps number of steps
    * @param keptSteps how many of them an earlier start has done; they are not done again unless
    *     their settings have changed
-   * @param saes number of SAEs
-   * @param saeParameters parameters of each
-   * @param generatedTokens tokens that the model samples
+   * @param trainedSaes SAEs that are trained in its folder: its own, and those of entries that read
+   *     the same rows; 0 where another entry trains them
+   * @param saes number of its own SAEs
+   * @param saeParameters parameters of each, or of the largest
+   * @param generatedTokens tokens that the model samples; 0 where another entry samples the same
    * @param trainingRows rows that each SAE is trained on
-   * @param hookTokens tokens that run through the model up to the hook
+   * @param harvestedTokens tokens that run through the model for training, once for all SAEs of a
+   *     data set; 0 where another entry reads the same rows
+   * @param hookTokens tokens that run through the model up to the hook, those of training counted
    * @param logitTokens tokens that run from the hook to logits
    * @param bytes disk that texts, SAEs and checkpoints take at most
    * @param seconds estimate for all steps together, from short trials on this machine; 0 if all
@@ -37,10 +41,12 @@ public record StudyPlan(List<ModelPlan> models, long freeBytes) {
       String name,
       int steps,
       int keptSteps,
+      int trainedSaes,
       int saes,
       long saeParameters,
       long generatedTokens,
       long trainingRows,
+      long harvestedTokens,
       long hookTokens,
       long logitTokens,
       long bytes,
@@ -67,7 +73,7 @@ public record StudyPlan(List<ModelPlan> models, long freeBytes) {
       text.append(
           String.format(
               Locale.ROOT,
-              "%n  %s: %d steps (%d kept from an earlier start), %d SAEs of %,d parameters%n"
+              "%n  %s: %d steps (%d kept from an earlier start), %d SAEs of up to %,d parameters%s%n"
                   + "    %,d tokens to sample, %,d rows of training for each SAE, %,d tokens through the model to the hook, %,d on to logits%n"
                   + "    at most %s of disk, about %s",
               model.name(),
@@ -75,6 +81,12 @@ public record StudyPlan(List<ModelPlan> models, long freeBytes) {
               model.keptSteps(),
               model.saes(),
               model.saeParameters(),
+              model.trainedSaes() == 0
+                  ? ", trained with those of another entry"
+                  : model.trainedSaes() > model.saes()
+                      ? ", trained with %d of other entries"
+                          .formatted(model.trainedSaes() - model.saes())
+                      : "",
               model.generatedTokens(),
               model.trainingRows(),
               model.hookTokens(),
@@ -97,7 +109,7 @@ public record StudyPlan(List<ModelPlan> models, long freeBytes) {
               + bytes(bytes())
               + " of free disk for the study, got "
               + bytes(freeBytes)
-              + "; mend: free some, or choose fewer SAEs or smaller ones");
+              + "; free some, or choose fewer SAEs or smaller ones");
     }
   }
 

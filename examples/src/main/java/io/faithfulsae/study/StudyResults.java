@@ -16,7 +16,7 @@ import java.util.List;
 public record StudyResults(String format, Provenance provenance, List<ModelResults> models) {
 
   /** The value of {@link #format}. */
-  public static final String FORMAT = "faithfulsae-study-2";
+  public static final String FORMAT = "faithfulsae-study-3";
 
   /** Name of the file that describes results. */
   static final String SCHEMA = "results.schema.json";

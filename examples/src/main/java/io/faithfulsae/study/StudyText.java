@@ -19,16 +19,17 @@ import java.util.Iterator;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The text of a data set that is given, not sampled; never held as a whole. Plain text and JSON
  * lines are known by the hash of their text, and copied into the study; all else (tables, packed
  * files, folders, patterns) is read where it lies.
  *
- * @param study folder of the whole study, where other models' texts are
+ * @param sampled where the text of {@code from} is, if that is given
  * @param lowerCase whether the text is lower-cased
  */
-record StudyText(DataSet set, Path study, boolean lowerCase) {
+record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
   /** Name of JSON lines in a step's folder. */
   static final String JSON_LINES = "text.jsonl";
 
@@ -112,8 +113,7 @@ record StudyText(DataSet set, Path study, boolean lowerCase) {
     }
     Path file = Path.of(String.valueOf(set.file()));
     if (!Files.isRegularFile(file)) {
-      throw new SaeFormatException(
-          file, "file", "expected a text, got no file; mend: correct the path");
+      throw new SaeFormatException(file, "file", "expected a text, got no file; correct the path");
     }
     return new BufferedReader(Files.newBufferedReader(file), BLOCK);
   }
@@ -124,16 +124,10 @@ record StudyText(DataSet set, Path study, boolean lowerCase) {
   }
 
   private Path otherModelsFile(String from) throws IOException {
-    int slash = from.indexOf('/');
-    Path file =
-        study
-            .resolve(from.substring(0, slash))
-            .resolve(Steps.FOLDER)
-            .resolve(ModelStudy.dataStep(from.substring(slash + 1)))
-            .resolve(JSON_LINES);
-    if (!Files.exists(file)) {
+    Path file = sampled;
+    if (file == null || !Files.exists(file)) {
       throw new IOException(
-          "expected the text of " + from + " in " + file + ", got none; mend: see why it failed");
+          "expected the text of " + from + " in " + file + ", got none; see why it failed");
     }
     return file;
   }

@@ -30,18 +30,18 @@ final class StudyDataTest {
   void plainTextIsKnownByTheHashOfItsText() throws IOException {
     // Long enough for several blocks; capitals whose lower case depends on what is around them.
     String text = "Once ΟΔΥΣΣΕΥΣ, İSTANBUL 😀\n and THE CAT ".repeat(9_000);
-    StudyData data = new StudyData(CONFIG, dir, null, null, 24);
+    StudyData data = new StudyData(CONFIG, null, null, 24);
     for (String name : new String[] {"a.txt", "a.jsonl", "a.md"}) {
       Path file = Files.writeString(dir.resolve(name), text);
       for (boolean lower : new boolean[] {true, false}) {
-        DataSet set = new DataSet("web", null, file.toString(), null, lower, 100L, null);
+        DataSet set = new DataSet("web", null, file.toString(), null, lower, 100L, null, null);
         String known = lower ? text.toLowerCase(Locale.ROOT) : text;
         assertEquals(
             "[{\"name\":\"web\",\"file\":\"%s\",\"lowerCase\":%s,\"tokens\":100},24,0.1,6,\"%s\"]"
                 .formatted(file, lower, Json.sha256(known.getBytes(StandardCharsets.UTF_8))),
-            Json.line(data.inputs(set)));
+            Json.line(inputs(data, set)));
         Path copy =
-            new StudyText(set, dir, lower)
+            new StudyText(set, null, lower)
                 .write(Files.createDirectories(dir.resolve(name + lower)));
         assertEquals(name.endsWith(".jsonl") ? "text.jsonl" : "text.txt", "" + copy.getFileName());
         assertEquals(known, Files.readString(copy));
@@ -65,19 +65,19 @@ final class StudyDataTest {
     Path model = EmbeddedModel.unpack(dir.resolve("model"));
     try (OnnxModel open = OnnxModel.open(model);
         Tokenizer tokenizer = Tokenizer.open(model)) {
-      StudyData data = new StudyData(CONFIG, dir, open, tokenizer, 24);
+      StudyData data = new StudyData(CONFIG, open, tokenizer, 24);
       StudyData.Prepared expected = prepare(data, set(text, null), "plain");
       for (Path given : new Path[] {csv, dir.resolve("hub"), folder.resolve("train-*.csv.gz")}) {
         DataSet set = set(given, "story");
         StudyData.Prepared found = prepare(data, set, "step" + given.hashCode());
         assertEquals(expected.hash(), found.hash(), given.toString());
         assertEquals(41, found.sequences(), "no more than the limit of tokens");
-        assertTrue(Json.line(data.inputs(set)).contains("column story, lower case"));
+        assertTrue(Json.line(inputs(data, set)).contains("column story, lower case"));
         assertFalse(Files.exists(dir.resolve("step" + given.hashCode()).resolve("text.txt")));
       }
-      String before = Json.line(data.inputs(set(csv, "story")));
+      String before = Json.line(inputs(data, set(csv, "story")));
       pack(table + "300,one more\n", csv);
-      assertNotEquals(before, Json.line(data.inputs(set(csv, "story"))));
+      assertNotEquals(before, Json.line(inputs(data, set(csv, "story"))));
     }
   }
 
@@ -88,10 +88,14 @@ final class StudyDataTest {
   }
 
   private StudyData.Prepared prepare(StudyData data, DataSet set, String step) throws IOException {
-    return data.prepare(set, Files.createDirectories(dir.resolve(step)));
+    return data.prepare(data.given(set, null), Files.createDirectories(dir.resolve(step)));
+  }
+
+  private static Object inputs(StudyData data, DataSet set) throws IOException {
+    return data.inputs(set, data.known(data.given(set, null)));
   }
 
   private static DataSet set(Path file, String column) {
-    return new DataSet("web", null, file.toString(), null, null, 1_000L, column);
+    return new DataSet("web", null, file.toString(), null, null, 1_000L, column, null);
   }
 }

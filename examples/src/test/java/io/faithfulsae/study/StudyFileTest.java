@@ -75,9 +75,14 @@ final class StudyFileTest {
   void whatIsMissingIsSaidInOurWords() {
     for (String[] wrong :
         new String[][] {
-          {"training: {lr: null}", "training.lr", "expected a value, got null"},
+          {"training: {batch: null}", "training.batch", "expected a value, got null"},
+          {"training: {lr: null}", "training.lr", "expected a value or a list of them, got null"},
           {"dataSets: [{file: embedded}]", "dataSets", "expected a name of letters"},
-          {"dataSets: [{name: own}]", "dataSets.own", "expected one of generate, file and from"},
+          {
+            "dataSets: [{name: own}]",
+            "dataSets.own",
+            "expected one of generate, file, from and mixture"
+          },
           {"dataSets: [{name: own, generate: {tokens: null}}]", "tokens", "expected a value"},
         }) {
       SaeFormatException e = assertThrows(SaeFormatException.class, () -> read(wrong[0]));

@@ -65,7 +65,7 @@ final class StudyGridTest {
     assertEquals(2, models.size());
     assertEquals(8, models.get(0).path("saes").size(), "two data sets, two k, two seeds");
     assertEquals(4, models.get(0).path("seedPairs").size(), "seeds are paired within a k");
-    assertEquals(4, models.get(0).path("comparisons").size(), "SFR and FFR of each k");
+    assertEquals(8, models.get(0).path("comparisons").size(), "SFR, FFR, CE and EV of each k");
     assertEquals(2, models.get(1).path("saes").size());
     assertEquals(0, models.get(1).path("seedPairs").size());
     assertEquals(
@@ -140,7 +140,22 @@ final class StudyGridTest {
       assertEquals(60, probed.path("testExamples").asInt());
       assertEquals(1.0, probed.path("baseline").path("accuracy").path("estimate").asDouble());
     }
-    assertTrue(Files.readString(outcome.report()).contains("Text tasks"));
+    JsonNode means =
+        Json.mapper().readTree(outcome.results().toFile()).path("models").get(0).path("probing");
+    assertEquals(2, means.size(), "one for each k");
+    JsonNode ofSeeds = means.get(0).path("accuracy").path("sae");
+    assertEquals(2, ofSeeds.path("values").size());
+    for (int seed = 0; seed < 2; seed++) {
+      assertEquals(
+          saes.get(seed).at("/probing/sst2/sae/accuracy/estimate").asDouble(),
+          ofSeeds.path("values").get(seed).asDouble());
+    }
+    assertEquals(
+        (ofSeeds.path("values").get(0).asDouble() + ofSeeds.path("values").get(1).asDouble()) / 2,
+        ofSeeds.path("mean").asDouble(),
+        1e-15);
+    String report = Files.readString(outcome.report());
+    assertTrue(report.contains("Text tasks") && report.contains("Means over the seeds' SAEs"));
     assertEquals(0, run(yaml, out).stepsDone());
   }
 

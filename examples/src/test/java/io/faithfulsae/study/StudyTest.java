@@ -11,6 +11,10 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.compare.Comparer;
+import io.faithfulsae.compare.Comparison;
+import io.faithfulsae.compare.Holm;
+import io.faithfulsae.compare.ResultFile;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.report.Html;
 import io.faithfulsae.spi.Backend;
@@ -18,6 +22,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Stream;
@@ -26,7 +31,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** The whole study at a small size. */
 final class StudyTest {
-  private static final String TINY =
+  static final String TINY =
       """
       context: 32
       batchSequences: 8
@@ -111,7 +116,7 @@ final class StudyTest {
     assertEquals(0, model.path("failures").size(), model.path("failures").toString());
     assertEquals(4, model.path("saes").size());
     assertEquals(2, model.path("seedPairs").size());
-    assertEquals(2, model.path("comparisons").size());
+    assertEquals(4, model.path("comparisons").size(), "SFR, FFR, CE and explained variance");
     for (JsonNode sae : model.path("saes")) {
       assertEquals(2, sae.path("on").size(), "on every data set");
       assertEquals(30, sae.path("curve").get(sae.path("curve").size() - 1).path("step").asInt());
@@ -127,6 +132,9 @@ final class StudyTest {
       }
       assertCurves(sae);
     }
+    assertCommonText(model);
+    assertChecks(model);
+    assertCorrected(model);
     assertEquals(2, model.path("seedAgreements").size());
     for (int i = 0; i < 2; i++) {
       assertTrue(
@@ -148,6 +156,13 @@ final class StudyTest {
             "Fake Feature Ratio by each definition",
             "Recovered over the mean",
             "Shared by both",
+            "Common text: CE difference (nats)",
+            "Own text: CE difference (nats)",
+            "equal parts of the held-out text of faithful, outside",
+            "KL(data ‖ model)",
+            "Token entropy (nats)",
+            "Covers of",
+            ", corrected ",
             "Samples: faithful",
             "faithful",
             "outside")) {
@@ -182,6 +197,67 @@ final class StudyTest {
     }
   }
 
+  /** One text for all SAEs, which the model's own cross entropy on it tells. */
+  private static void assertCommonText(JsonNode model) {
+    assertEquals(2, model.path("commonText").path("of").size());
+    Set<Double> common = new HashSet<>();
+    Set<Double> own = new HashSet<>();
+    for (JsonNode sae : model.path("saes")) {
+      common.add(sae.at("/common/crossEntropy/clean").asDouble());
+      own.add(
+          sae.path("on").path(sae.path("dataSet").asText()).at("/crossEntropy/clean").asDouble());
+      assertTrue(sae.at("/common/reconstruction/rows").asLong() > 0);
+    }
+    assertEquals(1, common.size(), common.toString());
+    assertEquals(2, own.size(), "each data set has its own text: " + own);
+    double low = own.stream().mapToDouble(x -> x).min().orElseThrow();
+    double high = own.stream().mapToDouble(x -> x).max().orElseThrow();
+    double mixed = common.iterator().next();
+    assertTrue(low < mixed && mixed < high, low + " " + mixed + " " + high);
+  }
+
+  private static void assertChecks(JsonNode model) {
+    JsonNode faithful = model.path("dataSets").get(0);
+    JsonNode outside = model.path("dataSets").get(1);
+    assertEquals(1.0, faithful.path("faithfulShare").asDouble());
+    assertEquals(0.0, outside.path("faithfulShare").asDouble());
+    assertFalse(faithful.path("random").asText().isBlank());
+    assertFalse(outside.has("random"), "nothing was drawn for it");
+    JsonNode first = faithful.at("/check/firstTokens");
+    assertTrue(first.path("klDataFromModel").asDouble() > 0);
+    assertEquals(
+        (first.path("klDataFromModel").asDouble() + first.path("klModelFromData").asDouble()) / 2,
+        first.path("halfJeffreys").asDouble(),
+        1e-12);
+    assertTrue(first.path("jensenShannon").asDouble() < Math.log(2));
+    assertTrue(faithful.at("/check/statistics/tokens").asLong() >= 3000);
+    double retokenized = faithful.at("/check/retokenized").asDouble(-1);
+    assertTrue(retokenized >= 0 && retokenized <= 1);
+    assertEquals(3, faithful.at("/check/coverage/outside").size(), "1-, 2- and 3-grams");
+    assertTrue(outside.at("/check/statistics/tokenEntropy").asDouble() > 0);
+    assertFalse(outside.path("check").has("firstTokens"), "no model wrote it");
+  }
+
+  private static void assertCorrected(JsonNode model) {
+    double[] p = new double[4];
+    for (int i = 0; i < 4; i++) {
+      p[i] = model.path("comparisons").get(i).at("/difference/pValue").asDouble();
+    }
+    double[] holm = Holm.adjust(p);
+    for (int i = 0; i < 4; i++) {
+      assertEquals(holm[i], model.path("comparisons").get(i).path("holmP").asDouble(), 1e-15);
+    }
+    assertFalse(java.util.Arrays.equals(holm, p), "a correction of four must show");
+    JsonNode cost = model.path("comparisons").get(2);
+    double mean = 0;
+    for (JsonNode sae : model.path("saes")) {
+      double sign = sae.path("dataSet").asText().equals("faithful") ? 0.5 : -0.5;
+      mean += sign * sae.at("/common/crossEntropy/difference").asDouble();
+    }
+    assertEquals("CE difference on the common text", cost.path("metric").asText());
+    assertEquals(mean, cost.at("/difference/difference/estimate").asDouble(), 1e-9);
+  }
+
   private static void assertCurves(JsonNode sae) {
     assertEquals(2, sae.path("fakeVariants").size());
     List<Integer> ks = new ArrayList<>();
@@ -200,6 +276,69 @@ final class StudyTest {
       assertEquals(subsets.path("ranked"), all.path("latents"));
       assertEquals(all, subsets.path("worst").get(2), "all that fire, from either end");
     }
+  }
+
+  @Test
+  void otherTextCanBeTheCommonOne() throws IOException {
+    String yaml =
+        TINY.replace("ceTokens: 200}", "ceTokens: 200, common: outside}")
+            .replace("fakeVariants: {sequences: 5}", "fakeVariants: {sequences: 0}");
+    Study.Outcome outcome = run(yaml, dir.resolve("out"));
+    JsonNode model = Json.mapper().readTree(outcome.results().toFile()).path("models").get(0);
+    assertEquals("held-out text of outside", model.path("commonText").path("description").asText());
+    for (JsonNode sae : model.path("saes")) {
+      assertEquals(
+          sae.path("on").path("outside").path("crossEntropy").path("replaced"),
+          sae.path("common").path("crossEntropy").path("replaced"));
+    }
+  }
+
+  @Test
+  void comparedWithAnotherStudy() throws IOException {
+    Path first = run(TINY, dir.resolve("out")).results();
+    JsonNode model = Json.mapper().readTree(first.toFile()).path("models").get(0);
+    Comparer.Options options = new Comparer.Options(List.of(), List.of(), 500, 1);
+    Comparison one =
+        Comparer.compare(List.of(), ResultFile.read(List.of(first), false), options);
+    assertEquals(List.of("faithful", "outside"), one.dataSets());
+    assertEquals(List.of(EmbeddedModel.NAME), one.models());
+    Comparison.Measure fake = measure(one, "avg_fake_feature_ratio");
+    double mean = 0;
+    for (JsonNode sae : model.path("saes")) {
+      if (sae.path("dataSet").asText().equals("faithful")) {
+        mean += sae.path("fake").path("ratio").asDouble() / 2;
+      }
+    }
+    assertEquals(mean, fake.averages().get("faithful"), 1e-12);
+    assertEquals(1, fake.pairs().get(0).cells(), "one model, seeds averaged");
+    assertEquals(1, fake.pairs().get(0).bootstrapP(), "one cell proves nothing");
+    assertFalse(measure(one, "ce_difference").higherIsBetter());
+    assertTrue(measure(one, "sfr_matched").higherIsBetter());
+
+    Comparison bySeed =
+        Comparer.compare(List.of(), ResultFile.read(List.of(first), true), options);
+    assertEquals(
+        List.of("seed 42", "seed 49"), measure(bySeed, "avg_fake_feature_ratio").tasks());
+    assertEquals(List.of("seeds 42, 49"), measure(bySeed, "sfr_matched").tasks());
+
+    Path second = run(TINY + "seeds: [50, 51]\n", dir.resolve("other")).results();
+    Comparison both =
+        Comparer.compare(List.of(), ResultFile.read(List.of(first, second), false), options);
+    assertEquals(1, both.models().size(), "seeds of both studies are of one model");
+    double theirs =
+        measure(
+                Comparer.compare(List.of(), ResultFile.read(List.of(second), false), options),
+                "avg_fake_feature_ratio")
+            .averages()
+            .get("faithful");
+    assertEquals(
+        (mean + theirs) / 2,
+        measure(both, "avg_fake_feature_ratio").averages().get("faithful"),
+        1e-12);
+  }
+
+  private static Comparison.Measure measure(Comparison comparison, String name) {
+    return comparison.measures().stream().filter(m -> m.name().equals(name)).findFirst().orElseThrow();
   }
 
   @Test

@@ -1,5 +1,6 @@
 package io.faithfulsae.internal.metrics;
 
+import io.faithfulsae.internal.Rng.Purpose;
 import io.faithfulsae.metrics.BootstrapInterval;
 import java.util.Arrays;
 import java.util.List;
@@ -101,7 +102,7 @@ final class SequenceSums {
   }
 
   private double[][] resample(int resamples) {
-    RandomGenerator random = Bootstrap.random(SEED);
+    RandomGenerator random = Bootstrap.random(Purpose.BOOTSTRAP, SEED);
     double[][] resampled = new double[resamples][columns];
     for (double[] sums : resampled) {
       for (int i = 0; i < used; i++) {

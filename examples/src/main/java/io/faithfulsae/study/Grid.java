@@ -1,0 +1,74 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.training.TrainingConfig;
+import java.math.BigDecimal;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.StringJoiner;
+
+/**
+ * The SAEs that a study trains on each data set: every combination of the listed sizes, k, presets
+ * and learning rates, with every seed.
+ *
+ * @param variants all combinations, in the order in which they are trained
+ * @param cells each of them with each seed
+ */
+record Grid(List<Variant> variants, List<Cell> cells) {
+
+  /**
+   * One SAE.
+   *
+   * @param variant what it is
+   * @param seed of initial weights and shuffling
+   * @param training all that decides its training, the seed included
+   */
+  record Cell(Variant variant, long seed, TrainingConfig training) {}
+
+  /**
+   * Of a study's settings.
+   *
+   * @param dIn width of the activations, on which some presets depend
+   */
+  static Grid of(StudyConfig config, int dIn) {
+    List<Variant> variants = new ArrayList<>();
+    List<Cell> cells = new ArrayList<>();
+    for (int dSae : config.sae().dSae()) {
+      for (int k : config.sae().k()) {
+        for (Recipe preset : config.training().preset()) {
+          for (TrainingConfig one : config.training().configs(preset, dIn, dSae)) {
+            Variant variant =
+                new Variant(dSae, k, preset, one.lr(), label(config, dSae, k, preset, one.lr()));
+            variants.add(variant);
+            for (long seed : config.seeds()) {
+              cells.add(new Cell(variant, seed, one.toBuilder().seed(seed).build()));
+            }
+          }
+        }
+      }
+    }
+    return new Grid(variants, cells);
+  }
+
+  private static String label(StudyConfig config, int dSae, int k, Recipe preset, double lr) {
+    StringJoiner label = new StringJoiner("-");
+    if (config.sae().dSae().size() > 1) {
+      label.add("d" + dSae);
+    }
+    if (config.sae().k().size() > 1) {
+      label.add("k" + k);
+    }
+    if (config.training().preset().size() > 1) {
+      label.add(preset.name().toLowerCase(Locale.ROOT));
+    }
+    if (config.training().lr().size() > 1) {
+      label.add("lr" + number(lr));
+    }
+    return label.toString();
+  }
+
+  /** As short as it can be said exactly. */
+  static String number(double value) {
+    return BigDecimal.valueOf(value).stripTrailingZeros().toString();
+  }
+}

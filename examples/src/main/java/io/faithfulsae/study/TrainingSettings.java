@@ -1,0 +1,52 @@
+package io.faithfulsae.study;
+
+import com.fasterxml.jackson.annotation.JsonFormat;
+import io.faithfulsae.training.TrainingConfig;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Training of each SAE; all else is as the preset has it. Lists train an SAE with each value, in
+ * every combination, on the same stream of activations.
+ *
+ * @param tokens rows to train on
+ * @param batch rows a step
+ * @param preset whose trainer
+ * @param lr peak learning rate; empty: the preset's own
+ * @param warmupSteps linear warm-up; null: the preset's own
+ * @param decaySteps linear decay at the end; null: the preset's own
+ * @param bufferRows rows of the shuffle buffer
+ */
+public record TrainingSettings(
+    long tokens,
+    int batch,
+    @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Recipe> preset,
+    @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Double> lr,
+    @Nullable Long warmupSteps,
+    @Nullable Long decaySteps,
+    int bufferRows) {
+
+  /** Copies the lists and checks that they name different values. */
+  public TrainingSettings {
+    preset = StudyConfig.different("training.preset", preset);
+    lr = StudyConfig.different("training.lr", lr);
+    StudyConfig.require(!preset.isEmpty(), "training.preset", "at least one", preset);
+  }
+
+  /** A configuration for each learning rate, with the first of all seeds. */
+  List<TrainingConfig> configs(Recipe recipe, int dIn, int dSae) {
+    TrainingConfig theirs = recipe.config(dIn, dSae, tokens, batch);
+    Long warmup = warmupSteps;
+    Long decay = decaySteps;
+    TrainingConfig.Builder ours =
+        theirs.toBuilder()
+            .tokens(tokens)
+            .batch(batch)
+            .warmupSteps(warmup == null ? theirs.warmupSteps() : warmup)
+            .decaySteps(decay == null ? theirs.decaySteps() : decay)
+            .bufferRows(bufferRows)
+            .checkpointSteps(100);
+    List<Double> rates = lr.isEmpty() ? List.of(theirs.lr()) : lr;
+    return rates.stream().map(rate -> ours.lr(rate).build()).toList();
+  }
+}
