@@ -50,6 +50,10 @@ import org.jspecify.annotations.Nullable;
  * like them best, 4 bytes a parameter ({@code docs/model-families.md} has measurements). Whole
  * sequences need {@code 4 * batch * heads * length * length} bytes for attention. Direct buffers in
  * native order are computed on where they lie; others are copied on the way.
+ *
+ * <p><b>Network</b>: none; ONNX Runtime's telemetry is switched off before it initializes, unless
+ * the host has initialized it before ({@link io.faithfulsae.models.runtime.OnnxRuntimes} says what
+ * that leaves).
  */
 public final class OnnxModel implements LanguageModel {
   private static final String LOGITS = "logits";

@@ -20,8 +20,7 @@ public final class OpenedModel {
   private OpenedModel() {}
 
   public static void main(String[] arguments) throws Exception {
-    URL.setURLStreamHandlerFactory(
-        protocol -> protocol.startsWith("http") ? new Refusing() : null);
+    URL.setURLStreamHandlerFactory(protocol -> protocol.startsWith("http") ? new Refusing() : null);
     switch (arguments[0]) {
       case "library" -> use();
       case "host-first" -> {

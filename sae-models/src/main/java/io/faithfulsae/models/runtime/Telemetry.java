@@ -44,10 +44,7 @@ final class Telemetry {
   private static void set(@Nullable String value) {
     int status;
     try {
-      status =
-          value == null
-              ? call("unsetenv", VARIABLE)
-              : call("setenv", VARIABLE, value, 1);
+      status = value == null ? call("unsetenv", VARIABLE) : call("setenv", VARIABLE, value, 1);
     } catch (LinkageError e) {
       throw refused(e.toString());
     }
