@@ -57,7 +57,7 @@ public final class StreamBattery {
     battery.bins(
         "first with second draws",
         STREAMS,
-        i -> top(draws[0][i], BIN_BITS / 2) << BIN_BITS / 2 | top(draws[1][i], BIN_BITS / 2));
+        i -> (top(draws[0][i], BIN_BITS / 2) << (BIN_BITS / 2)) | top(draws[1][i], BIN_BITS / 2));
     return battery.pValues;
   }
 
@@ -145,7 +145,7 @@ public final class StreamBattery {
 
   /** Numbers whose high bits were there before. */
   private void collisions(String name, long[] values) {
-    int repeated = repeated(Arrays.stream(values).map(v -> v >>> 64 - COLLISION_BITS));
+    int repeated = repeated(Arrays.stream(values).map(v -> v >>> (64 - COLLISION_BITS)));
     double cells = 1L << COLLISION_BITS;
     double n = values.length;
     poisson(name + ": collisions", repeated, n - cells * -Math.expm1(n * Math.log1p(-1 / cells)));
@@ -215,7 +215,7 @@ public final class StreamBattery {
   }
 
   private static int top(long value, int bits) {
-    return (int) (value >>> 64 - bits);
+    return (int) (value >>> (64 - bits));
   }
 
   private void chiSquare(String name, double statistic, int freedom) {
