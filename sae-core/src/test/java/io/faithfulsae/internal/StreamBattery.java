@@ -54,10 +54,11 @@ public final class StreamBattery {
     long[] inTurn = new long[STREAMS];
     Arrays.setAll(inTurn, i -> draws[i % DRAWS][i / DRAWS]);
     battery.across("streams in turn", inTurn);
+    int half = BIN_BITS / 2;
     battery.bins(
         "first with second draws",
         STREAMS,
-        i -> (top(draws[0][i], BIN_BITS / 2) << (BIN_BITS / 2)) | top(draws[1][i], BIN_BITS / 2));
+        i -> (top(draws[0][i], half) << half) | top(draws[1][i], half));
     return battery.pValues;
   }
 
@@ -70,11 +71,11 @@ public final class StreamBattery {
     bins(
         name + ": serial",
         values.length / 2,
-        i -> top(values[2 * i], half) << half | top(values[2 * i + 1], half));
+        i -> (top(values[2 * i], half) << half) | top(values[2 * i + 1], half));
     bins(
         name + ": serial, far apart",
         values.length / 2,
-        i -> top(values[i], half) << half | top(values[i + values.length / 2], half));
+        i -> (top(values[i], half) << half) | top(values[i + values.length / 2], half));
     gap(name, values);
     collisions(name, values);
     birthdaySpacings(name, values);
@@ -94,7 +95,7 @@ public final class StreamBattery {
     int[] ones = new int[64];
     for (long value : values) {
       for (int bit = 0; bit < 64; bit++) {
-        ones[bit] += (int) (value >>> bit & 1);
+        ones[bit] += (int) ((value >>> bit) & 1);
       }
     }
     double statistic = 0;
@@ -199,7 +200,7 @@ public final class StreamBattery {
     int rank = 0;
     for (int bit = 0; bit < 64; bit++) {
       int pivot = rank;
-      while (pivot < rows.length && (rows[pivot] >>> bit & 1) == 0) {
+      while (pivot < rows.length && ((rows[pivot] >>> bit) & 1) == 0) {
         pivot++;
       }
       if (pivot < rows.length) {
@@ -207,7 +208,7 @@ public final class StreamBattery {
         rows[pivot] = rows[rank];
         rows[rank++] = row;
         for (int i = rank; i < rows.length; i++) {
-          rows[i] ^= -(rows[i] >>> bit & 1) & row;
+          rows[i] ^= -((rows[i] >>> bit) & 1) & row;
         }
       }
     }
