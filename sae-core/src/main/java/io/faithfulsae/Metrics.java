@@ -163,9 +163,9 @@ public final class Metrics {
   }
 
   /**
-   * Counts the latents of an SAE that answer to noise, and where a text is given compares how active
-   * they are on either. For that it holds, of each SAE, 8 bytes for each latent active at a position
-   * of the text, and 1 KiB a latent.
+   * Counts the latents of an SAE that answer to noise, and where a text is given compares how
+   * active they are on either. For that it holds, of each SAE, 8 bytes for each latent active at a
+   * position of the text, and 1 KiB a latent.
    *
    * @throws IllegalArgumentException if the context length exceeds the model's, the SAE is not as
    *     wide as the model, the model lacks the hook, or the filter leaves nothing
@@ -397,8 +397,7 @@ public final class Metrics {
    */
   public static BootstrapInterval bootstrapMean(
       double[] sample, int resamples, double level, long seed) {
-    return Bootstrap.mean(
-        sample, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP, seed));
+    return Bootstrap.mean(sample, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP, seed));
   }
 
   /**

@@ -61,7 +61,8 @@ final class CommonTextDifference {
   }
 
   private static double replaced(List<Evaluation> seeds, int block) {
-    return mean(seeds.stream().map(on -> on.crossEntropy().blocks().get(block).replaced()).toList());
+    return mean(
+        seeds.stream().map(on -> on.crossEntropy().blocks().get(block).replaced()).toList());
   }
 
   private static double squaredError(List<Evaluation> seeds, int block) {

@@ -115,7 +115,7 @@ final class CurveSteps {
   }
 
   private FakeFeatures.Options fakeByK() {
-    StudyConfig.Fake fake = config.fakeFeatures();
+    FakeSettings fake = config.fakeFeatures();
     return FakeFeatures.Options.tokens(on.context())
         .noiseTokens(config.kCurve().fakeTokens())
         .activationThreshold(fake.activation())

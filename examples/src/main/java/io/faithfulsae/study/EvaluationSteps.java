@@ -158,7 +158,7 @@ final class EvaluationSteps {
   }
 
   private FakeFeatures.Options options(Texts text, ActivationFilter noise) {
-    StudyConfig.Fake fake = on.config().fakeFeatures();
+    FakeSettings fake = on.config().fakeFeatures();
     return FakeFeatures.Options.tokens(on.context())
         .noiseTokens(fake.tokens())
         .activationThreshold(fake.activation())

@@ -51,7 +51,7 @@ final class FakeSection {
     if (rows.isEmpty()) {
       return;
     }
-    StudyConfig.Fake settings = results.config().fakeFeatures();
+    FakeSettings settings = results.config().fakeFeatures();
     page.table(
         "Latents that are active (z > 0) on random tokens against held-out text of the SAE's own data set. More on noise: significantly, at a false discovery rate of %s over all latents, and at least %s times as often."
             .formatted(

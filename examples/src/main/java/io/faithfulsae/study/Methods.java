@@ -16,7 +16,7 @@ final class Methods {
   static String paragraph(ModelResults results, Provenance made) {
     StudyConfig config = results.config();
     TrainingSettings training = config.training();
-    StudyConfig.Fake fake = config.fakeFeatures();
+    FakeSettings fake = config.fakeFeatures();
     StringBuilder text = new StringBuilder();
     text.append(
         "TopK sparse autoencoders with %s latents and k = %s were trained with FaithfulSAE for Java %s (%s backend, Java %s, %s) on the activations of %s (SHA-256 of its files %s) at %s, d_in = %d, in sequences of %d tokens. "

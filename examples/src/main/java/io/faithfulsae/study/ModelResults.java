@@ -286,7 +286,8 @@ public record ModelResults(
    * @param metric what is compared
    * @param first one data set
    * @param second the other
-   * @param difference first minus second, resampled over features, noise sequences or blocks of text
+   * @param difference first minus second, resampled over features, noise sequences or blocks of
+   *     text
    * @param holmP the p-value corrected for all comparisons of the study, over all its models (Holm,
    *     1979)
    */

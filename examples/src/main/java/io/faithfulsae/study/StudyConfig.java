@@ -2,8 +2,6 @@ package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.probe.TaskFile;
 import java.io.IOException;
@@ -60,7 +58,7 @@ public record StudyConfig(
     TrainingSettings training,
     Evaluation evaluation,
     Shared sharedFeatures,
-    Fake fakeFeatures,
+    FakeSettings fakeFeatures,
     FakeVariants fakeVariants,
     ByK kCurve,
     Subsets featureSubsets,
@@ -174,50 +172,6 @@ public record StudyConfig(
    * @param threshold cosine above which a pair is shared
    */
   public record Shared(double threshold) {}
-
-  /** Settings of the Fake Feature Ratio under one name. */
-  public enum FakePreset {
-    /** What the authors' program counts, exactly. */
-    AUTHORS
-  }
-
-  /**
-   * Fake Feature Ratio.
-   *
-   * @param preset AUTHORS sets tokens, activation and frequency as the authors have them and leaves
-   *     out position 0 alone, whatever the study's filter; null: as the other settings say
-   * @param tokens random tokens
-   * @param activation a latent fires above it
-   * @param frequency a latent that fires at a larger share of the tokens is fake
-   * @param seed of the random tokens
-   * @param textSequences held-out sequences on which the same rates are measured
-   * @param falseDiscoveryRate of the latents that count as more active on noise than on text
-   * @param minimumRatio how many times as often such a latent is active on noise, at least
-   */
-  public record Fake(
-      @Nullable FakePreset preset,
-      long tokens,
-      double activation,
-      double frequency,
-      long seed,
-      int textSequences,
-      double falseDiscoveryRate,
-      double minimumRatio) {
-    /** Lets the preset set what it is about. */
-    public Fake {
-      if (preset == FakePreset.AUTHORS) {
-        FakeFeatures.Options authors = FakeFeatures.Options.authors(2).build();
-        tokens = authors.noiseTokens();
-        activation = authors.activationThreshold();
-        frequency = authors.rateThreshold();
-      }
-    }
-
-    /** What reaches the SAE, where the study leaves out what its own filter says. */
-    ActivationFilter filter(ActivationFilter ofStudy) {
-      return preset == FakePreset.AUTHORS ? FakeFeatures.Options.authorsFilter() : ofStudy;
-    }
-  }
 
   /**
    * Fake Feature Ratio by the definition of the authors' notes, and by thresholds that are relative

@@ -56,10 +56,6 @@ final class CompareStudyTest {
         Tiny.sae("compare", out.resolve("results.json"), "--by-seed", "--out", compared).ok();
     assertTrue(bySeed.out().contains("seed 42"), bySeed.out());
     assertEquals(
-        4,
-        new JsonMapper()
-            .readTree(compared.toFile())
-            .at("/measures/0/pairs/0/cells")
-            .asInt());
+        4, new JsonMapper().readTree(compared.toFile()).at("/measures/0/pairs/0/cells").asInt());
   }
 }

@@ -18,12 +18,66 @@ final class AuthorsPresetTest {
   /** The table of the study: config.json, hook, d_sae, k, lr, context, batch, last step. */
   private static final String[][] TABLE = {
     {"gpt2,n_layer=12,n_embd=768", "8", "12288", "16", "3e-4", "128", "4096", "24413"},
-    {"gpt_neox,num_hidden_layers=24,hidden_size=2048", "18", "14336", "48", "2e-4", "512", "512", "140185"},
-    {"gpt_neox,num_hidden_layers=32,hidden_size=2560", "24", "15360", "64", "1e-4", "512", "512", "156793"},
-    {"llama,num_hidden_layers=16,hidden_size=2048,vocab_size=128256", "12", "14336", "48", "2e-4", "512", "512", "195311"},
-    {"llama,num_hidden_layers=28,hidden_size=3072,vocab_size=128256", "21", "18432", "64", "1e-4", "512", "512", "195311"},
-    {"llama,num_hidden_layers=32,hidden_size=4096,vocab_size=128256", "24", "16384", "80", "6e-5", "512", "512", "292967"},
-    {"gemma2,num_hidden_layers=26,hidden_size=2304", "20", "18432", "64", "3e-4", "1024", "10240", "9764"},
+    {
+      "gpt_neox,num_hidden_layers=24,hidden_size=2048",
+      "18",
+      "14336",
+      "48",
+      "2e-4",
+      "512",
+      "512",
+      "140185"
+    },
+    {
+      "gpt_neox,num_hidden_layers=32,hidden_size=2560",
+      "24",
+      "15360",
+      "64",
+      "1e-4",
+      "512",
+      "512",
+      "156793"
+    },
+    {
+      "llama,num_hidden_layers=16,hidden_size=2048,vocab_size=128256",
+      "12",
+      "14336",
+      "48",
+      "2e-4",
+      "512",
+      "512",
+      "195311"
+    },
+    {
+      "llama,num_hidden_layers=28,hidden_size=3072,vocab_size=128256",
+      "21",
+      "18432",
+      "64",
+      "1e-4",
+      "512",
+      "512",
+      "195311"
+    },
+    {
+      "llama,num_hidden_layers=32,hidden_size=4096,vocab_size=128256",
+      "24",
+      "16384",
+      "80",
+      "6e-5",
+      "512",
+      "512",
+      "292967"
+    },
+    {
+      "gemma2,num_hidden_layers=26,hidden_size=2304",
+      "20",
+      "18432",
+      "64",
+      "3e-4",
+      "1024",
+      "10240",
+      "9764"
+    },
   };
 
   @TempDir Path dir;
@@ -84,8 +138,7 @@ final class AuthorsPresetTest {
   @Test
   void otherModelsAreRefused() throws IOException {
     String other = model("gpt2,n_layer=12,n_embd=770");
-    for (String yaml :
-        List.of("preset: authors\n", "preset: authors\nmodel: " + other + "\n")) {
+    for (String yaml : List.of("preset: authors\n", "preset: authors\nmodel: " + other + "\n")) {
       String said =
           String.valueOf(assertThrows(SaeFormatException.class, () -> read(yaml)).getMessage());
       assertTrue(said.contains("expected a model that the authors used (gpt2-small, "), said);

@@ -125,7 +125,8 @@ final class StudyTest {
       JsonNode against = sae.path("fake").path("noiseAgainstText");
       assertEquals(48, against.path("dSae").asInt());
       assertEquals(against.path("moreOnNoise").asInt(), against.path("latents").size());
-      assertTrue(sae.path("fakeVariants").path("sequences").path("noiseAgainstText").isMissingNode());
+      assertTrue(
+          sae.path("fakeVariants").path("sequences").path("noiseAgainstText").isMissingNode());
       for (JsonNode on : sae.path("on")) {
         JsonNode cost = on.path("crossEntropy");
         assertTrue(cost.path("meanAblated").isNumber() && cost.path("blocks").size() > 1);
@@ -298,8 +299,7 @@ final class StudyTest {
     Path first = run(TINY, dir.resolve("out")).results();
     JsonNode model = Json.mapper().readTree(first.toFile()).path("models").get(0);
     Comparer.Options options = new Comparer.Options(List.of(), List.of(), 500, 1);
-    Comparison one =
-        Comparer.compare(List.of(), ResultFile.read(List.of(first), false), options);
+    Comparison one = Comparer.compare(List.of(), ResultFile.read(List.of(first), false), options);
     assertEquals(List.of("faithful", "outside"), one.dataSets());
     assertEquals(List.of(EmbeddedModel.NAME), one.models());
     Comparison.Measure fake = measure(one, "avg_fake_feature_ratio");
@@ -315,10 +315,8 @@ final class StudyTest {
     assertFalse(measure(one, "ce_difference").higherIsBetter());
     assertTrue(measure(one, "sfr_matched").higherIsBetter());
 
-    Comparison bySeed =
-        Comparer.compare(List.of(), ResultFile.read(List.of(first), true), options);
-    assertEquals(
-        List.of("seed 42", "seed 49"), measure(bySeed, "avg_fake_feature_ratio").tasks());
+    Comparison bySeed = Comparer.compare(List.of(), ResultFile.read(List.of(first), true), options);
+    assertEquals(List.of("seed 42", "seed 49"), measure(bySeed, "avg_fake_feature_ratio").tasks());
     assertEquals(List.of("seeds 42, 49"), measure(bySeed, "sfr_matched").tasks());
 
     Path second = run(TINY + "seeds: [50, 51]\n", dir.resolve("other")).results();
@@ -338,7 +336,10 @@ final class StudyTest {
   }
 
   private static Comparison.Measure measure(Comparison comparison, String name) {
-    return comparison.measures().stream().filter(m -> m.name().equals(name)).findFirst().orElseThrow();
+    return comparison.measures().stream()
+        .filter(m -> m.name().equals(name))
+        .findFirst()
+        .orElseThrow();
   }
 
   @Test
@@ -385,17 +386,15 @@ final class StudyTest {
         Files.writeString(
             dir.resolve("study.yaml"),
             "fakeFeatures: {preset: authors, tokens: 5, activation: 7, frequency: 0.9, seed: 8}");
-    StudyConfig.Fake fake =
-        StudyFile.read(file).models().values().iterator().next().fakeFeatures();
+    FakeSettings fake = StudyFile.read(file).models().values().iterator().next().fakeFeatures();
     assertEquals(1_000_000, fake.tokens());
     assertEquals(1.0, fake.activation());
     assertEquals(0.1, fake.frequency());
     assertEquals(8, fake.seed());
     ActivationFilter ofStudy = new ActivationFilter(3, Set.of(0), 100);
-    assertEquals(
-        new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY), fake.filter(ofStudy));
+    assertEquals(new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY), fake.filter(ofStudy));
     Files.writeString(file, "fakeFeatures: {tokens: 5}");
-    StudyConfig.Fake own = StudyFile.read(file).models().values().iterator().next().fakeFeatures();
+    FakeSettings own = StudyFile.read(file).models().values().iterator().next().fakeFeatures();
     assertEquals(5, own.tokens());
     assertEquals(ofStudy, own.filter(ofStudy));
   }
