@@ -89,7 +89,7 @@ public final class ResultFile {
     }
   }
 
-  private static List<Run> runs(Path file, JsonNode root) throws SaeFormatException {
+  private static List<Run> runs(Path file, JsonNode root) throws IOException {
     if (!root.isArray() || root.isEmpty()) {
       throw problem(file, "file", LAYOUT + ", got " + root.getNodeType());
     }

@@ -142,12 +142,12 @@ class LiteralPathsTest {
   void nothingIsLeftInTheTemporaryFolder() throws IOException, SQLException {
     Path file = dir.resolve("a.csv");
     write(file, ".csv", "mine");
+    Path link;
     try (OneFileDatabase database = OneFileDatabase.open(file, ".csv")) {
-      Path link = Path.of(database.path().replace("'", ""));
+      link = Path.of(database.path().replace("'", ""));
       assertTrue(Files.isSymbolicLink(link));
-      database.close();
-      assertTrue(Files.notExists(link.getParent()) && Files.exists(file));
     }
+    assertTrue(Files.notExists(link.getParent()) && Files.exists(file));
     Files.writeString(file, "text\n\"open");
     String said =
         assertThrows(
