@@ -202,7 +202,7 @@ class ShardWriterTest {
         folder.resolve("other/shard-00000.safetensors"),
         part,
         java.nio.file.StandardCopyOption.REPLACE_EXISTING);
-    assertSays(dir, large, ": activations: expected F32 [");
+    assertSays(dir, large, ": activations: expected F32[");
   }
 
   @Test

@@ -50,6 +50,7 @@ public final class ResultFile {
     for (Path file : files) {
       JsonNode root = tree(file);
       if (StudyRuns.is(root)) {
+        check(file, "checksum", root);
         studies.add(file, root);
       } else {
         runs.addAll(runs(file, root));

@@ -86,7 +86,7 @@ final class Methods {
                   String.join(", ", tasks)));
     }
     text.append(
-        "Intervals of fake features are Wilson's at %s, widened by what %d resamples of the noise sequences show; those of differences have the spread of as many resampled differences (seed %d); those of cross entropy and explained variance are 95 %% BCa bootstrap intervals over sequences; p-values of the comparisons are also given corrected for all of them together (Holm)."
+        "Intervals of fake features are Wilson's at %s, widened by what %d resamples of the noise sequences show; those of differences have the spread of as many resampled differences (seed %d); those of cross entropy and explained variance are 95 %% studentized bootstrap intervals over sequences; p-values of the comparisons are also given corrected for all of them together (Holm)."
             .formatted(
                 Format.percent(config.bootstrap().level()),
                 config.bootstrap().resamples(),

@@ -1,6 +1,8 @@
 package io.faithfulsae.study;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.internal.AtomicFile;
+import io.faithfulsae.internal.CheckedJson;
 import io.faithfulsae.internal.OutputLock;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.Plots.Plot;
@@ -71,7 +73,7 @@ public final class Study {
     }
     return report(
         new StudyResults(
-            StudyResults.FORMAT, Provenance.of(backend), Comparisons.corrected(results)),
+            StudyResults.FORMAT, Provenance.of(backend), Comparisons.corrected(results), null),
         out,
         folders.seconds(),
         folders.done());
@@ -100,7 +102,7 @@ public final class Study {
       StudyResults results, Path out, Map<String, Double> seconds, int done) throws IOException {
     Path json = out.resolve("results.json");
     Path report = out.resolve("report.html");
-    AtomicFile.writeString(json, Json.pretty(results));
+    CheckedJson.write(json, (ObjectNode) Json.tree(results));
     AtomicFile.writeString(out.resolve(StudyResults.SCHEMA), StudyResults.schema());
     Map<String, Map<String, Plot>> plots = new LinkedHashMap<>();
     for (ModelResults model : results.models()) {

@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * All that a study has found, written as {@code results.json}: the same inputs give the same file,
@@ -12,8 +13,10 @@ import java.util.List;
  * @param format name and version of this schema
  * @param provenance what made it
  * @param models what was found for each model
+ * @param checksum of all else, by which a changed file is known; null until it is written
  */
-public record StudyResults(String format, Provenance provenance, List<ModelResults> models) {
+public record StudyResults(
+    String format, Provenance provenance, List<ModelResults> models, @Nullable String checksum) {
 
   /** The value of {@link #format}. */
   public static final String FORMAT = "faithfulsae-study-3";

@@ -53,9 +53,23 @@ final class CompareStudyTest {
     assertEquals(2, pair.path("cells").asInt());
     assertTrue(pair.path("bootstrapPHolm").asDouble() >= pair.path("bootstrapP").asDouble());
     Tiny.Ran bySeed =
-        Tiny.sae("compare", out.resolve("results.json"), "--by-seed", "--out", compared).ok();
+        Tiny.sae(
+                "compare",
+                out.resolve("results.json"),
+                "--by-seed",
+                "--out",
+                compared,
+                "--overwrite")
+            .ok();
     assertTrue(bySeed.out().contains("seed 42"), bySeed.out());
     assertEquals(
         4, new JsonMapper().readTree(compared.toFile()).at("/measures/0/pairs/0/cells").asInt());
+
+    Path changed = dir.resolve("changed.json");
+    String results = Files.readString(out.resolve("results.json"));
+    Files.writeString(changed, results.replaceFirst("\"ratio\" : [0-9.]+", "\"ratio\" : 0.5"));
+    Tiny.Ran refused = Tiny.sae("compare", changed, "--out", dir.resolve("no.json"));
+    assertEquals(1, refused.exit());
+    assertTrue(refused.err().contains("changed.json: checksum: expected checksum"), refused.err());
   }
 }

@@ -61,7 +61,12 @@ final class SafetensorsWriter {
     ObjectNode root = JSON.createObjectNode();
     if (!metadata.isEmpty()) {
       ObjectNode node = root.putObject("__metadata__");
-      // Whatever map the caller has: the order of Map.of differs between processes.
+      // The checksum has a fixed place; the rest is sorted, since the order of Map.of differs
+      // between
+      // processes.
+      if (metadata.containsKey(Checksum.KEY)) {
+        node.put(Checksum.KEY, metadata.get(Checksum.KEY));
+      }
       new TreeMap<>(metadata).forEach(node::put);
     }
     Set<String> names = new HashSet<>(Set.of("__metadata__"));

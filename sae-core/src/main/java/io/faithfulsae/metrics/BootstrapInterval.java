@@ -1,11 +1,11 @@
 package io.faithfulsae.metrics;
 
 /**
- * An estimate with its interval. Means and ratios of sums have a BCa bootstrap interval
- * (bias-corrected and accelerated: Efron, 1987); shares of latents above a threshold have Wilson's
- * score interval, widened by the spread that resampled sequences show; differences of such shares a
- * normal one with the spread of resampled differences. All hold the estimate; BCa does unless more
- * than (1 + level) / 2 of the resamples lie on one side of it.
+ * An estimate with its interval. Means have a BCa bootstrap interval (bias-corrected and
+ * accelerated: Efron, 1987); ratios of sums over sequences a studentized one; shares of latents
+ * above a threshold have Wilson's score interval, widened by the spread that resampled sequences
+ * show; differences of such shares a normal one with the spread of resampled differences. All hold
+ * the estimate; BCa does unless more than (1 + level) / 2 of the resamples lie on one side of it.
  *
  * @param estimate the statistic on the whole sample
  * @param low lower end of the interval

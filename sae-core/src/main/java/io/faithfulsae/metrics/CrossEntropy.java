@@ -13,8 +13,9 @@ import java.util.List;
  * filter leaves out are not in it. Text without a predicted position is refused.
  *
  * <p>Zeros are far from what the model ever sees, so that recovery over zero ablation flatters; the
- * mean is the best constant. Intervals are BCa bootstrap intervals of 95 % from 10,000 resamples of
- * sequences, the same for all SAEs on one text; their estimates are the numbers beside them.
+ * mean is the best constant. Intervals are studentized bootstrap intervals of 95 % from 10,000
+ * resamples of sequences, the same for all SAEs on one text; their estimates are the numbers beside
+ * them.
  *
  * <p><b>Units</b>: nats. <b>Source</b>: FaithfulSAE's cross-data script (difference), SAELens and
  * Gao et al. 2024 (loss recovered); mean ablation as in dictionary_learning and Chan et al. 2022

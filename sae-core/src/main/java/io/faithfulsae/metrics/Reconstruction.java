@@ -24,8 +24,9 @@ import java.util.List;
  *     column over all rows seen, at least 0. Where X does not vary at all, both forms take 0 / 0 as
  *     0 unexplained and anything else / 0 as infinity.
  * @param explainedVariance 1 − fvu, at most 1
- * @param explainedVarianceInterval its BCa bootstrap interval of 95 %, from 10,000 resamples of
- *     {@code blocks}, the mean of each column held fixed (which changes it by less than 1 / blocks)
+ * @param explainedVarianceInterval its studentized bootstrap interval of 95 %, from 10,000
+ *     resamples of {@code blocks}, the mean of each column held fixed (which changes it by less
+ *     than 1 / blocks)
  * @param l0 mean over rows of the number of latents with z &gt; 0, in [0, k]
  * @param deadLatents latents that fired on no row seen; of few rows this says little
  * @param deadShare deadLatents / dSae, in [0, 1]

@@ -73,8 +73,7 @@ final class Provenance {
     Path file = file(dir);
     try {
       // Before the checksum, which older versions did not write.
-      Checkpoint.checkRandom(
-          file, CheckedJson.parse(file, "train again").path("random").asText());
+      Checkpoint.checkRandom(file, CheckedJson.parse(file, "train again").path("random").asText());
       JsonNode json = CheckedJson.read(file, "train again");
       JsonNode outcome = json.path("result");
       long steps = outcome.path("steps").asLong();

@@ -142,7 +142,7 @@ class CrossEntropyTest {
               seen.lossRecoveredInterval(),
               seen.lossRecoveredOverMeanInterval(),
               seen.klDivergenceInterval())) {
-        assertEquals(10_000, interval.resamples());
+        assertEquals(0, interval.resamples(), "too few sequences to resample");
         assertTrue(
             interval.low() < interval.estimate() && interval.estimate() < interval.high(),
             interval.toString());
@@ -154,7 +154,10 @@ class CrossEntropyTest {
           seen.blocks().stream().mapToDouble(CrossEntropy.Losses::replaced).sum(),
           1e-9);
       CrossEntropy one = Metrics.crossEntropy(sae, model, HOOK, text(), ActivationFilter.NONE, 1);
-      assertEquals(0, one.differenceInterval().resamples(), "one sequence cannot be resampled");
+      assertEquals(
+          one.differenceInterval().low(),
+          one.differenceInterval().high(),
+          "one sequence says nothing of others");
     }
   }
 

@@ -26,7 +26,7 @@ class BootstrapTest {
   @TempDir Path folder;
 
   @Test
-  void agreesWithSciPysBca() throws IOException {
+  void agreesWithSciPysBcaAndNumPysStudentizedInterval() throws IOException {
     ObjectMapper json = new ObjectMapper();
     JsonNode golden = json.readTree(Goldens.copy("noise.json", folder).toFile()).get("bca");
     double[] first = json.convertValue(golden.get("first"), double[].class);
