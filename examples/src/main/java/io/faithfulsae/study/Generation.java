@@ -7,9 +7,11 @@ import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.models.generate.GenerationConfig;
+import io.faithfulsae.models.generate.GenerationProgress;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.jspecify.annotations.Nullable;
 
 /** Samples faithful data sets with progress. */
 public final class Generation {
@@ -22,7 +24,7 @@ public final class Generation {
     AtomicBoolean stop = new AtomicBoolean();
     FaithfulDataset.Result result;
     Interrupts.Registration onStop = Interrupts.onStop(() -> stop.set(true));
-    try (Progress progress = Progress.start(name, "tokens", generation.tokenBudget())) {
+    try (Shown progress = new Shown(name)) {
       result =
           FaithfulDataset.write(
               model,
@@ -30,7 +32,7 @@ public final class Generation {
               generation,
               file,
               now -> {
-                progress.at(Math.min(now.tokens(), now.tokenBudget()), now.records() + " texts");
+                progress.at(now);
                 return !stop.get();
               });
     } finally {
@@ -42,5 +44,32 @@ public final class Generation {
               .formatted(result.tokens(), result.file()));
     }
     return result;
+  }
+
+  /** Begins with the first report, so that the rate leaves out what an earlier run wrote. */
+  private static final class Shown implements AutoCloseable {
+    private final String name;
+    private @Nullable Progress progress;
+
+    Shown(String name) {
+      this.name = name;
+    }
+
+    void at(GenerationProgress now) {
+      long tokens = Math.min(now.tokens(), now.tokenBudget());
+      Progress shown = progress;
+      if (shown == null) {
+        shown = Progress.start(name, "tokens", tokens, now.tokenBudget());
+        progress = shown;
+      }
+      shown.at(tokens, now.records() + " texts");
+    }
+
+    @Override
+    public void close() {
+      if (progress != null) {
+        progress.close();
+      }
+    }
   }
 }
