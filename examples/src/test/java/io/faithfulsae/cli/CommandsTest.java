@@ -268,6 +268,7 @@ final class CommandsTest {
     ran =
         sae(
                 "fake-features",
+                "--overwrite",
                 "--sae",
                 trained,
                 "--definition",
@@ -294,6 +295,7 @@ final class CommandsTest {
 
     sae(
             "fake-features",
+            "--overwrite",
             "--sae",
             trained,
             "--relative",
@@ -317,7 +319,7 @@ final class CommandsTest {
           {"--relative", 1, "--activation", 1, "--data", text}
         }) {
       List<Object> words =
-          new ArrayList<>(List.of("fake-features", "--sae", trained, "--out", out));
+          new ArrayList<>(List.of("fake-features", "--sae", trained, "--overwrite", "--out", out));
       words.addAll(Arrays.asList(wrong));
       Tiny.Ran refused = sae(words.toArray());
       assertEquals(2, refused.code(), refused.err());

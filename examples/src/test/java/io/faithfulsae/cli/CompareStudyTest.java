@@ -69,7 +69,7 @@ final class CompareStudyTest {
     String results = Files.readString(out.resolve("results.json"));
     Files.writeString(changed, results.replaceFirst("\"ratio\" : [0-9.]+", "\"ratio\" : 0.5"));
     Tiny.Ran refused = Tiny.sae("compare", changed, "--out", dir.resolve("no.json"));
-    assertEquals(1, refused.exit());
+    assertEquals(1, refused.code());
     assertTrue(refused.err().contains("changed.json: checksum: expected checksum"), refused.err());
   }
 }

@@ -3,6 +3,7 @@ package io.faithfulsae.study;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.SerializationFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.github.victools.jsonschema.generator.CustomDefinition;
 import com.github.victools.jsonschema.generator.FieldScope;
 import com.github.victools.jsonschema.generator.Option;
@@ -15,6 +16,7 @@ import com.networknt.schema.JsonSchema;
 import com.networknt.schema.JsonSchemaFactory;
 import com.networknt.schema.SpecVersion;
 import com.networknt.schema.ValidationMessage;
+import io.faithfulsae.internal.CheckedJson;
 import java.lang.reflect.Type;
 import java.nio.file.Path;
 import java.util.Set;
@@ -56,6 +58,12 @@ public final class ResultsSchema {
                         context.getGeneratorConfig().createObjectNode().put("type", "string"))
                     : null);
     JsonNode schema = new SchemaGenerator(builder.build()).generateSchema(type, arguments);
+    for (JsonNode of : schema.findValues("properties")) {
+      if (of instanceof ObjectNode fields && fields.has("run") && fields.has("result")) {
+        // A run of a result file is signed as it is written.
+        fields.putObject(CheckedJson.FIELD).put("type", "string");
+      }
+    }
     return write(schema);
   }
 

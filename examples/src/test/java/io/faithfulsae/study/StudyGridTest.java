@@ -116,7 +116,7 @@ final class StudyGridTest {
   void tasksAreProbedWithAllSaes() throws IOException {
     Path tasks = Files.createDirectories(dir.resolve("tasks/sst2"));
     StringBuilder rows = new StringBuilder("sentence\tlabel\n");
-    for (int i = 0; i < 80; i++) {
+    for (int i = 0; i < 200; i++) {
       rows.append(i % 2 == 0 ? "the dog ran very fast" : "a cat was asleep all day")
           .append(" and then %s\t%d\n".formatted("it was fun ".repeat(1 + i % 3).strip(), i % 2));
     }
@@ -127,7 +127,7 @@ final class StudyGridTest {
             + """
             dataSets:
               - {name: plays, file: embedded, tokens: 1500}
-            probing: {data: tasks, maxExamples: 60}
+            probing: {data: tasks, maxExamples: 150}
             """;
     Path out = dir.resolve("out");
     Study.Outcome outcome = run(yaml, out);
@@ -137,7 +137,7 @@ final class StudyGridTest {
     assertEquals(4, saes.size());
     for (JsonNode sae : saes) {
       JsonNode probed = sae.path("probing").path("sst2");
-      assertEquals(60, probed.path("testExamples").asInt());
+      assertEquals(150, probed.path("testExamples").asInt());
       assertEquals(1.0, probed.path("baseline").path("accuracy").path("estimate").asDouble());
     }
     JsonNode means =

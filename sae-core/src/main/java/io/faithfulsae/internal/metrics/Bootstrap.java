@@ -78,7 +78,11 @@ public final class Bootstrap {
   /** What each value of a sample adds to its mean: for {@link #acceleration}. */
   static double[] influences(double[] sample) {
     double mean = mean(sample);
-    return Arrays.stream(sample).map(value -> value - mean).toArray();
+    // What rounding leaves of equal values would look like skewness.
+    double rounding = 1e-13 * Arrays.stream(sample).map(Math::abs).max().orElse(0);
+    return Arrays.stream(sample)
+        .map(value -> Math.abs(value - mean) > rounding ? value - mean : 0)
+        .toArray();
   }
 
   /**
@@ -138,7 +142,7 @@ public final class Bootstrap {
     for (double each : resampled) {
       twice += each < value ? 2 : each == value ? 1 : 0;
     }
-    double least = 0.5 / (resampled.length + 1);
+    double least = 1.0 / (resampled.length + 1);
     return Math.max(least, Math.min(1 - least, 0.5 * twice / resampled.length));
   }
 
