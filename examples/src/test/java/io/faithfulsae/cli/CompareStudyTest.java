@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.study.SmallStudy;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -14,9 +15,8 @@ import org.junit.jupiter.api.io.TempDir;
 /** {@code sae compare} reads what {@code sae study} wrote. */
 final class CompareStudyTest {
   private static final String STUDY =
-      """
-      context: 32
-      batchSequences: 8
+      SmallStudy.SETTINGS
+          + """
       dataSets:
         - {name: faithful, generate: {tokens: 1500, maxLength: 64, seed: 3}}
         - {name: outside, file: embedded, tokens: 1500}
@@ -24,11 +24,6 @@ final class CompareStudyTest {
       training: {tokens: 1000, batch: 200, bufferRows: 1000, warmupSteps: 0, decaySteps: 0}
       evaluation: {rows: 100, ceTokens: 60}
       fakeFeatures: {tokens: 300, textSequences: 3}
-      fakeVariants: {sequences: 0}
-      kCurve: {multiples: []}
-      featureSubsets: {rankBy: []}
-      seedAgreement: {rows: 0}
-      bootstrap: {resamples: 50}
       samples: 0
       models:
         first: {}

@@ -14,6 +14,7 @@ import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.probe.ProbingRun;
 import io.faithfulsae.study.ResultsSchema;
+import io.faithfulsae.study.SmallStudy;
 import io.faithfulsae.study.Study;
 import io.faithfulsae.study.StudyPlan;
 import java.io.ByteArrayOutputStream;
@@ -111,44 +112,11 @@ final class JsonOutputTest {
         tokens,
         "--out",
         rows);
-    for (int seed : new int[] {1, 2}) {
-      check(
-          "train",
-          "--activations",
-          shards,
-          "--d-sae",
-          64,
-          "--k",
-          8,
-          "--tokens",
-          2_000,
-          "--batch",
-          200,
-          "--seed",
-          seed,
-          "--out",
-          dir.resolve("sae" + seed));
-    }
+    train(shards, 1);
+    train(shards, 2);
     Path sae = dir.resolve("sae1");
     Path other = dir.resolve("sae2");
-    JsonNode again =
-        check(
-            "train",
-            "--activations",
-            shards,
-            "--d-sae",
-            64,
-            "--k",
-            8,
-            "--tokens",
-            2_000,
-            "--batch",
-            200,
-            "--seed",
-            1,
-            "--out",
-            sae,
-            "--resume");
+    JsonNode again = train(shards, 1, "--resume");
     assertEquals("COMPLETED", again.path("reason").asText());
     assertEquals(sae.toString(), again.path("out").asText());
     check("encode", "--sae", sae, "--activations", rows, "--out", dir.resolve("e.safetensors"));
@@ -216,9 +184,8 @@ final class JsonOutputTest {
     Path study =
         Files.writeString(
             dir.resolve("study.yaml"),
-            """
-            context: 32
-            batchSequences: 8
+            SmallStudy.SETTINGS
+                + """
             dataSets:
               - {name: own, generate: {tokens: 1500, maxLength: 32}}
               - {name: outside, file: embedded, tokens: 1500}
@@ -227,16 +194,20 @@ final class JsonOutputTest {
             training: {tokens: 2000, batch: 200, bufferRows: 1000, warmupSteps: 0, decaySteps: 0}
             evaluation: {rows: 100, ceTokens: 50}
             fakeFeatures: {tokens: 200, textSequences: 3}
-            fakeVariants: {sequences: 0}
-            kCurve: {multiples: []}
-            featureSubsets: {rankBy: []}
-            seedAgreement: {rows: 0}
-            bootstrap: {resamples: 50}
             samples: 0
             """);
     check("study.plan", "--config", study, "--plan", "--out", dir.resolve("study"));
     check("study", "--config", study, "--out", dir.resolve("study"));
     assertEquals(PRINTED.keySet(), seen);
+  }
+
+  private JsonNode train(Path shards, int seed, Object... more) throws IOException {
+    List<Object> options =
+        new ArrayList<>(List.of("--activations", shards, "--d-sae", 64, "--k", 8));
+    options.addAll(List.of("--tokens", 2_000, "--batch", 200, "--seed", seed));
+    options.addAll(List.of("--out", dir.resolve("sae" + seed)));
+    options.addAll(Arrays.asList(more));
+    return check("train", options.toArray());
   }
 
   /** Runs a command with {@code --json}; nothing may go to standard output past its writer. */

@@ -19,22 +19,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** A study of several models, data sets and k. */
 final class StudyGridTest {
-  private static final String SMALL =
-      """
-      context: 32
-      batchSequences: 8
-      seeds: [1, 2]
-      sae: {dSae: 40, k: [4, 8]}
-      training: {tokens: 2000, batch: 200, bufferRows: 1000, warmupSteps: 0, decaySteps: 0}
-      evaluation: {rows: 200, ceTokens: 100}
-      fakeFeatures: {tokens: 300, textSequences: 3}
-      fakeVariants: {sequences: 0}
-      kCurve: {multiples: []}
-      featureSubsets: {rankBy: []}
-      seedAgreement: {rows: 0}
-      bootstrap: {resamples: 50}
-      samples: 1
-      """;
+  private static final String SMALL = SmallStudy.TWO_SEEDS + "sae: {dSae: 40, k: [4, 8]}\n";
 
   @TempDir Path dir;
   private final List<String> steps = new ArrayList<>();

@@ -20,21 +20,6 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Several sizes, learning rates, presets and mixtures in one study, and entries of one model. */
 final class SweepTest {
-  private static final String SMALL =
-      """
-      context: 32
-      batchSequences: 8
-      seeds: [1, 2]
-      training: {tokens: 2000, batch: 200, bufferRows: 1000, warmupSteps: 0, decaySteps: 0}
-      evaluation: {rows: 200, ceTokens: 100}
-      fakeFeatures: {tokens: 300, textSequences: 3}
-      fakeVariants: {sequences: 0}
-      kCurve: {multiples: []}
-      featureSubsets: {rankBy: []}
-      seedAgreement: {rows: 0}
-      bootstrap: {resamples: 50}
-      samples: 1
-      """;
   private static final String SETS =
       """
       dataSets:
@@ -48,7 +33,7 @@ final class SweepTest {
   @Test
   void listsTrainEveryCombinationOnOneStream() throws IOException {
     String yaml =
-        SMALL
+        SmallStudy.TWO_SEEDS
                 .replace("seeds: [1, 2]", "seeds: [1]")
                 .replace(
                     "{tokens: 2000,",
@@ -103,7 +88,7 @@ final class SweepTest {
   @Test
   void heldOutTextOfAPartIsNotTrainedOnInAMixture() throws IOException {
     String yaml =
-        SMALL
+        SmallStudy.TWO_SEEDS
             + SETS
             + "  - {name: most, mixture: {own: 0.75, plays: 0.25}}\n"
             + "sae: {dSae: 24, k: 4}\n";
@@ -131,7 +116,7 @@ final class SweepTest {
   @Test
   void entriesOfOneModelSampleAndReadOnce() throws IOException {
     String yaml =
-        SMALL
+        SmallStudy.TWO_SEEDS
             + SETS
             + """
             models:

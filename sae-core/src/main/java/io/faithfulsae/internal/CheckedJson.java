@@ -43,7 +43,17 @@ public final class CheckedJson {
    * @throws SaeFormatException if it is no JSON object or not what was written
    */
   public static ObjectNode read(Path file, String otherwise) throws IOException {
-    ObjectNode object = parse(file, otherwise);
+    return verify(file, parse(file, otherwise), otherwise);
+  }
+
+  /**
+   * Takes the checksum out of an object that was parsed, and compares it.
+   *
+   * @return the object
+   * @throws SaeFormatException if it is not what was written
+   */
+  public static ObjectNode verify(Path file, ObjectNode object, String otherwise)
+      throws IOException {
     JsonNode said = object.remove(FIELD);
     String found = of(object);
     if (said == null || !said.asText().equals(found)) {

@@ -9,9 +9,9 @@ import org.apache.commons.rng.core.source64.Philox4x64;
 /**
  * The random numbers of this library: Philox4x64-10, a block cipher run over a counter. The key is
  * the seed and a purpose, the upper half of the 256-bit counter the stream's index, the lower half
- * counts the stream's blocks. Two streams that differ in seed, purpose, index or part therefore
- * never meet: within 2^130 draws no block of one is a block of the other. The same stream gives the
- * same numbers for ever, on each platform.
+ * counts the stream's blocks. Under one key, streams of different index or part never meet: they
+ * encrypt different counters. Under different keys, blocks agree by chance alone, one in 2^256. The
+ * same stream gives the same numbers for ever, on each platform.
  *
  * <p><b>Source</b>: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC
  * 2011).

@@ -61,19 +61,8 @@ record SaeConfigFile(
     ObjectNode json = CheckedJson.parse(file, "fetch it again");
     String weightsChecksum = null;
     if (json.has(CheckedJson.FIELD) || json.has(WEIGHTS_CHECKSUM)) {
-      JsonNode said = json.remove(CheckedJson.FIELD);
-      String found = CheckedJson.of(json);
-      if (said == null || !said.asText().equals(found)) {
-        throw new SaeFormatException(
-            file,
-            CheckedJson.FIELD,
-            "expected "
-                + found
-                + " for what the file says, got "
-                + (said == null ? "none" : said)
-                + "; it was changed after it was written: restore it, or delete both checksums from"
-                + " it if the change is meant");
-      }
+      CheckedJson.verify(
+          file, json, "restore it, or delete both checksums from it if the change is meant");
       weightsChecksum = json.path(WEIGHTS_CHECKSUM).asText();
     }
     return new Reader(dir, file, json, weightsChecksum).read();

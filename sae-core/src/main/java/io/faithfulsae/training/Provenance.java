@@ -73,8 +73,9 @@ final class Provenance {
     Path file = file(dir);
     try {
       // Before the checksum, which older versions did not write.
-      Checkpoint.checkRandom(file, CheckedJson.parse(file, "train again").path("random").asText());
-      JsonNode json = CheckedJson.read(file, "train again");
+      ObjectNode json = CheckedJson.parse(file, "train again");
+      Checkpoint.checkRandom(file, json.path("random").asText());
+      CheckedJson.verify(file, json, "train again");
       JsonNode outcome = json.path("result");
       long steps = outcome.path("steps").asLong();
       new Checkpoint(

@@ -6,6 +6,7 @@ import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.Centers;
+import io.faithfulsae.internal.Finite;
 import io.faithfulsae.internal.NonFiniteException;
 import io.faithfulsae.internal.Rng;
 import io.faithfulsae.internal.Rng.Purpose;
@@ -282,14 +283,13 @@ final class TrainingMember implements AutoCloseable {
       parameters.decode(indices, values, rows, config.k(), outputs);
       on.synchronize();
       FloatBuffer floats = loan.floats();
-      for (int i = 0; i < floats.limit(); i++) {
-        if (!Float.isFinite(floats.get(i))) {
-          throw new TrainingDivergedException(
-              step,
-              loss,
-              "finite outputs after step " + step + " of loss " + loss,
-              "" + floats.get(i));
-        }
+      int at = Finite.firstOther(floats);
+      if (at >= 0) {
+        throw new TrainingDivergedException(
+            step,
+            loss,
+            "finite outputs after step " + step + " of loss " + loss,
+            Float.toString(floats.get(at)));
       }
     }
   }
