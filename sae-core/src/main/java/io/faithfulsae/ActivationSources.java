@@ -1,5 +1,7 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.SaeFormatException;
+
 import io.faithfulsae.internal.ArraySource;
 import io.faithfulsae.internal.ModelSource;
 import io.faithfulsae.internal.ShardSource;

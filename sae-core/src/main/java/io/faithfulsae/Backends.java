@@ -1,6 +1,6 @@
 package io.faithfulsae;
 
-import io.faithfulsae.internal.Services;
+import io.faithfulsae.spi.Services;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendProvider.Availability;

@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -40,6 +41,29 @@ public record HookPoint(int layer, String site) {
               + "\"; mend: name the block and the site");
     }
     return new HookPoint(Integer.parseInt(matcher.group(1)), matcher.group(2));
+  }
+
+  /**
+   * Checks that a model has this hook point.
+   *
+   * @throws IllegalArgumentException if it has not; the message lists those it has
+   */
+  public void requireIn(LanguageModel model) {
+    List<HookPoint> all = model.hookPoints();
+    if (all.contains(this)) {
+      return;
+    }
+    List<String> sites = all.stream().map(HookPoint::site).distinct().toList();
+    throw new IllegalArgumentException(
+        "expected a hook point of "
+            + model.name()
+            + ", blocks.L.SITE with L in [0, "
+            + model.layers()
+            + ") and SITE one of "
+            + sites
+            + ", got "
+            + this
+            + "; choose one of these");
   }
 
   /** The name, as {@link #parse} reads it. */

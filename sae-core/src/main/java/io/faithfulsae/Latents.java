@@ -1,6 +1,6 @@
 package io.faithfulsae;
 
-import io.faithfulsae.internal.BackendChecks;
+import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;

@@ -1,7 +1,9 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.SaeFormatException;
+
 import io.faithfulsae.SaeConfig.Normalization;
-import io.faithfulsae.internal.OutputLock;
+import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
 import io.faithfulsae.spi.Backend;

@@ -1,6 +1,6 @@
 package io.faithfulsae;
 
-import io.faithfulsae.internal.BackendChecks;
+import io.faithfulsae.spi.BackendChecks;
 import java.util.Locale;
 
 /**

@@ -1,9 +1,11 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.SaeFormatException;
+
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.faithfulsae.internal.CheckedJson;
+import io.faithfulsae.io.CheckedJson;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

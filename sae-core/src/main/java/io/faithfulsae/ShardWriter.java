@@ -1,7 +1,9 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.SaeFormatException;
+
 import io.faithfulsae.internal.HostBuffer;
-import io.faithfulsae.internal.OutputLock;
+import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.internal.ShardBuffer;
 import io.faithfulsae.internal.ShardFolder;
 import java.io.IOException;

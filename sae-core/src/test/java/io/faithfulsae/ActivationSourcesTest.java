@@ -1,5 +1,7 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.SaeFormatException;
+
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -9,9 +11,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.conformance.ReferenceBackend;
-import io.faithfulsae.internal.Safetensors;
-import io.faithfulsae.internal.Safetensors.DType;
-import io.faithfulsae.internal.Safetensors.Tensor;
+import io.faithfulsae.io.Safetensors;
+import io.faithfulsae.io.Safetensors.DType;
+import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.synthetic.Hierarchy;
 import io.faithfulsae.synthetic.PerFeature;

@@ -1,14 +1,16 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.SaeFormatException;
+
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.conformance.ReferenceBackend;
-import io.faithfulsae.internal.Mutations;
-import io.faithfulsae.internal.Safetensors;
-import io.faithfulsae.internal.Safetensors.Tensor;
+import io.faithfulsae.io.Mutations;
+import io.faithfulsae.io.Safetensors;
+import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import java.io.IOException;

@@ -1,5 +1,7 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.SaeFormatException;
+
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -7,7 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.faithfulsae.ShardWriter.Options;
 import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.internal.HostBuffer;
-import io.faithfulsae.internal.Mutations;
+import io.faithfulsae.io.Mutations;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,5 +1,7 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.SaeFormatException;
+
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -10,8 +12,8 @@ import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.ShardWriter.Options;
 import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.conformance.ReferenceBackend;
-import io.faithfulsae.internal.BFloat16;
-import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.io.BFloat16;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;

@@ -1,6 +1,6 @@
 package io.faithfulsae.benchmarks;
 
-import io.faithfulsae.internal.metrics.Assignment;
+import io.faithfulsae.metrics.Assignment;
 import java.io.EOFException;
 import java.io.IOException;
 import java.nio.ByteBuffer;

@@ -1,8 +1,8 @@
 package io.faithfulsae.benchmarks;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.faithfulsae.internal.Safetensors;
-import io.faithfulsae.internal.Safetensors.Tensor;
+import io.faithfulsae.io.Safetensors;
+import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
 import java.io.IOException;
 import java.nio.FloatBuffer;

@@ -7,10 +7,10 @@ import io.faithfulsae.ActivationSources;
 import io.faithfulsae.ShardWriter;
 import io.faithfulsae.ShardWriter.Options;
 import io.faithfulsae.ShardWriter.Precision;
-import io.faithfulsae.internal.HostBuffer;
-import io.faithfulsae.internal.Rng;
-import io.faithfulsae.internal.Rng.Purpose;
-import io.faithfulsae.internal.RowReader;
+import io.faithfulsae.Backends;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
+import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
@@ -56,9 +56,9 @@ public final class ShardSpeed {
     long rows = 0;
     float sum = 0;
     long start = System.nanoTime();
-    try (ActivationReader reader = source.open(0);
-        ActivationBatch batch =
-            ActivationBatch.over(new HostBuffer(BATCH * D_IN * Float.BYTES), BATCH, D_IN)) {
+    try (Backend backend = Backends.open("cpu");
+        ActivationReader reader = source.open(0);
+        ActivationBatch batch = ActivationBatch.allocate(backend, BATCH, D_IN)) {
       while (reader.read(batch) >= 0) {
         rows += batch.rows();
         sum += batch.data().get(0);
@@ -99,16 +99,43 @@ public final class ShardSpeed {
       for (int i = 0; i < values.length; i++) {
         values[i] = (float) random.nextGaussian();
       }
-      return new RowReader(rows, position) {
-        @Override
-        protected void copy(long first, int count, ActivationBatch into) {
-          FloatBuffer data = into.data();
-          for (int done = 0; done < count; done += BATCH) {
-            int floats = Math.min(BATCH, count - done) * D_IN;
-            data.put((into.rows() + done) * D_IN, values, 0, floats);
-          }
-        }
-      };
+      return new RepeatedRows(values, rows, position);
     }
+  }
+
+  private static final class RepeatedRows implements ActivationReader {
+    private final float[] values;
+    private final long rows;
+    private long next;
+
+    RepeatedRows(float[] values, long rows, long position) {
+      this.values = values;
+      this.rows = rows;
+      this.next = position;
+    }
+
+    @Override
+    public int read(ActivationBatch into) {
+      if (next == rows) {
+        return -1;
+      }
+      int count = (int) Math.min(rows - next, into.capacity() - into.rows());
+      FloatBuffer data = into.data();
+      for (int done = 0; done < count; done += BATCH) {
+        int floats = Math.min(BATCH, count - done) * D_IN;
+        data.put((into.rows() + done) * D_IN, values, 0, floats);
+      }
+      into.rows(into.rows() + count);
+      next += count;
+      return count;
+    }
+
+    @Override
+    public long position() {
+      return next;
+    }
+
+    @Override
+    public void close() {}
   }
 }

@@ -4,7 +4,7 @@ import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.Backends;
-import io.faithfulsae.Metrics;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.metrics.FakeFeatures;

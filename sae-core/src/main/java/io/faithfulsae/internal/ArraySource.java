@@ -1,5 +1,7 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.Fingerprint;
+
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;

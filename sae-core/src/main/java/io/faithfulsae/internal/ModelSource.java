@@ -33,7 +33,7 @@ public final class ModelSource implements ActivationSource {
       TokenSource tokens,
       ActivationFilter filter,
       int batchSequences) {
-    Hooks.require(model, hook);
+    hook.requireIn(model);
     if (batchSequences < 1) {
       throw new IllegalArgumentException(
           "expected batchSequences >= 1, got "

@@ -1,5 +1,7 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.Finite;
+
 import java.nio.FloatBuffer;
 
 /** A tensor that is to be written holds NaN or infinity. */

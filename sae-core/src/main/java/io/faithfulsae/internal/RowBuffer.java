@@ -1,10 +1,12 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.random.Rng;
+
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.internal.Rng.Purpose;
+import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;

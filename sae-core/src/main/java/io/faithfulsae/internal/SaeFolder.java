@@ -1,8 +1,12 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.Checksum;
+import io.faithfulsae.io.Finite;
+import io.faithfulsae.io.Safetensors;
+
 import io.faithfulsae.SaeConfig;
-import io.faithfulsae.SaeFormatException;
-import io.faithfulsae.internal.Safetensors.DType;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;

@@ -1,10 +1,14 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.BFloat16;
+import io.faithfulsae.io.Checksum;
+import io.faithfulsae.io.Safetensors;
+
 import io.faithfulsae.RowOrigins;
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.ShardWriter.Precision;
-import io.faithfulsae.internal.Safetensors.DType;
-import io.faithfulsae.internal.Safetensors.Tensor;
+import io.faithfulsae.io.Safetensors.DType;
+import io.faithfulsae.io.Safetensors.Tensor;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;

@@ -1,11 +1,13 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.Safetensors;
+
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.RowOrigins;
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.ShardIndex;
-import io.faithfulsae.internal.Safetensors.DType;
-import io.faithfulsae.internal.Safetensors.Entry;
+import io.faithfulsae.io.Safetensors.DType;
+import io.faithfulsae.io.Safetensors.Entry;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;

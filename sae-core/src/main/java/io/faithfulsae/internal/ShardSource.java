@@ -1,12 +1,16 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.Checksum;
+import io.faithfulsae.io.Fingerprint;
+import io.faithfulsae.io.Safetensors;
+
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.RowOrigins;
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.ShardIndex;
-import io.faithfulsae.internal.Safetensors.Entry;
+import io.faithfulsae.io.Safetensors.Entry;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.ByteBuffer;

@@ -1,8 +1,8 @@
 package io.faithfulsae.synthetic;
 
-import io.faithfulsae.internal.Fingerprint;
-import io.faithfulsae.internal.Rng;
-import io.faithfulsae.internal.Rng.Purpose;
+import io.faithfulsae.io.Fingerprint;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Collectors;

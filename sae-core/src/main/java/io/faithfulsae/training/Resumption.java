@@ -1,8 +1,8 @@
 package io.faithfulsae.training;
 
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.SaeFormatException;
-import io.faithfulsae.internal.OutputLock;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.io.OutputLock;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -3,7 +3,7 @@ package io.faithfulsae.training;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
-import io.faithfulsae.internal.OutputLock;
+import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Path;

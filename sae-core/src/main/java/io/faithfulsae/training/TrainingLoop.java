@@ -4,7 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
-import io.faithfulsae.internal.OutputLock;
+import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import io.faithfulsae.spi.Backend;

@@ -1,6 +1,6 @@
 package io.faithfulsae.conformance;
 
-import io.faithfulsae.internal.BackendChecks;
+import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.DeviceBuffer;

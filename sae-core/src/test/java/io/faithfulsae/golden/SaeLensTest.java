@@ -1,5 +1,7 @@
 package io.faithfulsae.golden;
 
+import io.faithfulsae.io.Goldens;
+
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -9,10 +11,10 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig.Normalization;
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.conformance.ReferenceBackend;
-import io.faithfulsae.internal.Safetensors;
-import io.faithfulsae.internal.Safetensors.Tensor;
+import io.faithfulsae.io.Safetensors;
+import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import java.io.IOException;

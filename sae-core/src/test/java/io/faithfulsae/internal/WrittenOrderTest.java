@@ -1,5 +1,7 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.Safetensors;
+
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 

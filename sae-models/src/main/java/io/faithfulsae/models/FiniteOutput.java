@@ -1,6 +1,6 @@
 package io.faithfulsae.models;
 
-import io.faithfulsae.internal.Finite;
+import io.faithfulsae.io.Finite;
 import java.nio.FloatBuffer;
 
 /** Looks for NaN and infinity in what a model computed, before anything is made of it. */

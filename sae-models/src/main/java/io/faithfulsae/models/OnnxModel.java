@@ -3,8 +3,7 @@ package io.faithfulsae.models;
 import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
-import io.faithfulsae.internal.Hooks;
-import io.faithfulsae.internal.Services;
+import io.faithfulsae.spi.Services;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
@@ -145,7 +144,7 @@ public final class OnnxModel implements LanguageModel {
    * Opens a model folder.
    *
    * @throws NoSuchFileException if the folder, {@code config.json} or a safetensors file is missing
-   * @throws io.faithfulsae.SaeFormatException if a file is truncated or damaged, a tensor is
+   * @throws io.faithfulsae.io.SaeFormatException if a file is truncated or damaged, a tensor is
    *     missing or of another shape, or the model is of a family or has an option that is not
    *     supported
    */
@@ -264,7 +263,7 @@ public final class OnnxModel implements LanguageModel {
   @Override
   public synchronized void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
     checkOpen();
-    Hooks.require(this, hook);
+    hook.requireIn(this);
     int length = tokenIds.fill(tokens);
     OnnxSession session =
         sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
@@ -282,7 +281,7 @@ public final class OnnxModel implements LanguageModel {
   public synchronized Optional<DeviceActivations> deviceActivations(
       HookPoint hook, int[][] tokens) {
     checkOpen();
-    Hooks.require(this, hook);
+    hook.requireIn(this);
     Backend backend = beside;
     if (backend == null || !computesBeside(backend)) {
       return Optional.empty();
@@ -340,7 +339,7 @@ public final class OnnxModel implements LanguageModel {
   public synchronized void logits(
       int[][] tokens, Map<HookPoint, FloatBuffer> replaced, FloatBuffer into) {
     checkOpen();
-    replaced.keySet().forEach(hook -> Hooks.require(this, hook));
+    replaced.keySet().forEach(hook -> hook.requireIn(this));
     int length = tokenIds.fill(tokens);
     run(
         logitsSession(replaced),
@@ -365,7 +364,7 @@ public final class OnnxModel implements LanguageModel {
   public synchronized void logitsFrom(
       HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into) {
     checkOpen();
-    Hooks.require(this, hook);
+    hook.requireIn(this);
     tokenIds.checkLength(batch, length);
     Map<HookPoint, FloatBuffer> replaced = Map.of(hook, activations);
     OnnxSession session = logitsSession(replaced);

@@ -2,7 +2,6 @@ package io.faithfulsae.models;
 
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
-import io.faithfulsae.internal.Hooks;
 import io.faithfulsae.models.OnnxModel.Options;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
@@ -128,7 +127,7 @@ public final class OnnxTap implements LanguageModel {
 
   @Override
   public synchronized void activations(HookPoint at, int[][] tokens, FloatBuffer into) {
-    Hooks.require(this, at);
+    at.requireIn(this);
     run(tensor, dModel, tokens, into, hook + " activations");
   }
 

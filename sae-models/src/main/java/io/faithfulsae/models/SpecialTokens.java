@@ -1,7 +1,7 @@
 package io.faithfulsae.models;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.ModelConfig;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -6,7 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeFalse;
 
-import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.models.generate.HostSampler;
 import io.faithfulsae.spi.Backend;
 import java.nio.FloatBuffer;

@@ -1,6 +1,6 @@
 package io.faithfulsae.models;
 
-import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.io.Safetensors;
 import java.io.IOException;
 import java.net.URISyntaxException;
 import java.nio.FloatBuffer;

@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.HookPoint;
-import io.faithfulsae.SaeFormatException;
-import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.io.Safetensors;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;

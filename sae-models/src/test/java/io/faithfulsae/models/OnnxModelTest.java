@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.HookPoint;
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.Weights;
 import java.io.IOException;
 import java.nio.FloatBuffer;

@@ -5,7 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.HookPoint;
-import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.io.Safetensors;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.Map;

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.HookPoint;
-import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.models.spi.Graph.Precision;
 import java.nio.FloatBuffer;
 import org.junit.jupiter.api.Test;

@@ -5,9 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.faithfulsae.HookPoint;
-import io.faithfulsae.internal.Safetensors;
-import io.faithfulsae.internal.Safetensors.DType;
-import io.faithfulsae.internal.Safetensors.Tensor;
+import io.faithfulsae.io.Safetensors;
+import io.faithfulsae.io.Safetensors.DType;
+import io.faithfulsae.io.Safetensors.Tensor;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;

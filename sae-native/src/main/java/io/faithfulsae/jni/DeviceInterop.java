@@ -1,6 +1,6 @@
 package io.faithfulsae.jni;
 
-import io.faithfulsae.internal.BackendChecks;
+import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.jni.NativeBuffer.Place;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;

@@ -5,7 +5,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.faithfulsae.BackendException;
 import io.faithfulsae.BackendUnavailableException;
-import io.faithfulsae.internal.BackendChecks;
+import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.DeviceBuffer;

@@ -1,6 +1,6 @@
 package io.faithfulsae.internal.synthetic;
 
-import io.faithfulsae.internal.Rng;
+import io.faithfulsae.random.Rng;
 
 /** Unit vectors: random ones, and such as lie as evenly as the dimension allows. */
 public final class Directions {

@@ -1,6 +1,6 @@
 package io.faithfulsae.internal.synthetic;
 
-import io.faithfulsae.internal.Rng;
+import io.faithfulsae.random.Rng;
 import io.faithfulsae.synthetic.Hierarchy;
 import java.util.ArrayList;
 import java.util.Arrays;

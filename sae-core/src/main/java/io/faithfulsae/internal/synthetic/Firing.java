@@ -1,6 +1,6 @@
 package io.faithfulsae.internal.synthetic;
 
-import io.faithfulsae.internal.Rng;
+import io.faithfulsae.random.Rng;
 import org.apache.commons.math3.distribution.NormalDistribution;
 
 /**

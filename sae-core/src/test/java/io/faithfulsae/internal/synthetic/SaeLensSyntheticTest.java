@@ -6,10 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.faithfulsae.golden.Goldens;
-import io.faithfulsae.internal.Rng;
-import io.faithfulsae.internal.Rng.Purpose;
-import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.io.Goldens;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.synthetic.Hierarchy;
 import io.faithfulsae.synthetic.PerFeature;
 import java.io.IOException;

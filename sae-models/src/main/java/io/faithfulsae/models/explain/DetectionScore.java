@@ -1,7 +1,7 @@
 package io.faithfulsae.models.explain;
 
-import io.faithfulsae.internal.Rng;
-import io.faithfulsae.internal.Rng.Purpose;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;

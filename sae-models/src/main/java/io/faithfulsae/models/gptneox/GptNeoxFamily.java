@@ -1,6 +1,6 @@
 package io.faithfulsae.models.gptneox;
 
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.Activation;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Graph;

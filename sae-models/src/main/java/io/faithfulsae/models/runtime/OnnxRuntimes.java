@@ -1,7 +1,7 @@
 package io.faithfulsae.models.runtime;
 
 import io.faithfulsae.BackendUnavailableException;
-import io.faithfulsae.internal.Services;
+import io.faithfulsae.spi.Services;
 import io.faithfulsae.spi.Backend;
 import java.util.LinkedHashMap;
 import java.util.Map;

@@ -1,6 +1,6 @@
 package io.faithfulsae.models.spi;
 
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.Graph.Attribute;
 import io.faithfulsae.models.spi.Graph.Value;
 import java.util.List;

@@ -14,7 +14,7 @@ public interface ModelFamily {
   /**
    * Reads a model's options.
    *
-   * @throws io.faithfulsae.SaeFormatException if the configuration asks for something that this
+   * @throws io.faithfulsae.io.SaeFormatException if the configuration asks for something that this
    *     family does not support here; it names the field
    */
   Architecture architecture(ModelConfig config, Weights weights) throws IOException;

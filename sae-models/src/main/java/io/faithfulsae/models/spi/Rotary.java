@@ -1,7 +1,7 @@
 package io.faithfulsae.models.spi;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.Graph.Attribute;
 import io.faithfulsae.models.spi.Graph.Value;
 import java.util.Arrays;

@@ -1,8 +1,8 @@
 package io.faithfulsae.models.spi;
 
-import io.faithfulsae.SaeFormatException;
-import io.faithfulsae.internal.FiniteScan;
-import io.faithfulsae.internal.Safetensors;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.io.FiniteScan;
+import io.faithfulsae.io.Safetensors;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;

@@ -1,6 +1,6 @@
 package io.faithfulsae.models.tokens;
 
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;

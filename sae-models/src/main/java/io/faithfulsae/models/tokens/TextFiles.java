@@ -1,7 +1,7 @@
 package io.faithfulsae.models.tokens;
 
 import com.github.luben.zstd.ZstdInputStream;
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import java.io.BufferedInputStream;
 import java.io.BufferedReader;
 import java.io.IOException;

@@ -1,6 +1,6 @@
 package io.faithfulsae.models.tokens;
 
-import io.faithfulsae.SaeFormatException;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.models.Tokenizer;
 import java.io.IOException;

@@ -1,5 +1,0 @@
-/** What programs on a terminal share: progress, Ctrl-C and training with both. */
-@NullMarked
-package io.faithfulsae.console;
-
-import org.jspecify.annotations.NullMarked;

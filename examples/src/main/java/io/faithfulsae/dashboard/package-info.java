@@ -1,5 +1,0 @@
-/** Pages that show single latents. */
-@NullMarked
-package io.faithfulsae.dashboard;
-
-import org.jspecify.annotations.NullMarked;

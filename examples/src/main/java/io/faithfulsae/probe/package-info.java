@@ -1,5 +1,0 @@
-/** Labelled texts from files, and what probes on them make of SAEs. */
-@NullMarked
-package io.faithfulsae.probe;
-
-import org.jspecify.annotations.NullMarked;

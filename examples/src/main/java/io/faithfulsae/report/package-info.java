@@ -1,5 +1,0 @@
-/** What pages and pictures for people have in common. */
-@NullMarked
-package io.faithfulsae.report;
-
-import org.jspecify.annotations.NullMarked;

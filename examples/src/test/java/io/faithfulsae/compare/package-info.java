@@ -1,5 +1,0 @@
-/** Tests. */
-@NullMarked
-package io.faithfulsae.compare;
-
-import org.jspecify.annotations.NullMarked;

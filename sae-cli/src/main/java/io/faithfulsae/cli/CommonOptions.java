@@ -1,0 +1,60 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.cli.console.ConsoleListener;
+import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.study.StudyListener;
+import io.faithfulsae.study.provenance.Json;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.function.Supplier;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** What every subcommand offers, and how it answers. */
+final class CommonOptions {
+  @Option(names = "--json", description = "Print the result as one line of JSON.")
+  boolean json;
+
+  @Option(names = "--debug", description = "Print the stack trace of a failure.")
+  boolean debug;
+
+  @Option(
+      names = {"-h", "--help"},
+      usageHelp = true,
+      description = "Show this help.")
+  boolean help;
+
+  @Spec(Spec.Target.MIXEE)
+  CommandSpec command;
+
+  /** Shows the command's long work on standard error, and stops it on Ctrl-C. */
+  StudyListener listener() {
+    return new ConsoleListener(command.commandLine().getErr(), command.name() + ": ");
+  }
+
+  /** Prints the result: JSON if asked for, else text. */
+  void print(Object result, String text) {
+    command.commandLine().getOut().println(json ? Json.line(result) : text);
+  }
+
+  /** Writes the result as a file, then prints it. */
+  void write(Path file, Object result, String text) throws IOException {
+    AtomicFile.writeString(file, Json.pretty(result));
+    print(result, text + "\n" + file);
+  }
+
+  /** Makes something of option values; a value that is refused is a mistake in the command line. */
+  <T> T fromOptions(Supplier<T> make) {
+    try {
+      return make.get();
+    } catch (IllegalArgumentException e) {
+      throw new ParameterException(command.commandLine(), e.getMessage(), e);
+    }
+  }
+
+  ParameterException usage(String message) {
+    return new ParameterException(command.commandLine(), message);
+  }
+}

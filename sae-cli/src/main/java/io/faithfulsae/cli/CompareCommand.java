@@ -1,0 +1,100 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.study.compare.Comparer;
+import io.faithfulsae.study.compare.Comparison;
+import io.faithfulsae.study.compare.ComparisonPlot;
+import io.faithfulsae.study.compare.ComparisonTable;
+import io.faithfulsae.study.compare.ResultFile;
+import io.faithfulsae.study.compare.Run;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** {@code sae compare}: data sets compared over models and tasks. */
+@Command(
+    name = "compare",
+    description =
+        "Compares the data sets of finished runs over models and tasks: averages, differences,"
+            + " wins, paired tests.")
+final class CompareCommand implements Callable<Integer>, WritesFiles {
+  @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
+
+  @Parameters(
+      paramLabel = "FILE",
+      arity = "1..*",
+      description = "Result files: probing, fake features, or a study's results.json.")
+  List<Path> files = List.of();
+
+  @Option(
+      names = "--datasets",
+      paramLabel = "NAME",
+      split = ",",
+      description =
+          "Data sets to compare, in this order; faithful-MODEL counts as faithful. Default: those"
+              + " that more than half of the models have.")
+  List<String> dataSets = List.of();
+
+  @Option(
+      names = "--measures",
+      paramLabel = "NAME",
+      split = ",",
+      description =
+          "Measures to compare. Default: those there are of sae_acc, sae_f1, avg_fake_feature_ratio, sfr_matched, ce_difference and explained_variance.")
+  List<String> measures = List.of();
+
+  @Option(
+      names = "--by-seed",
+      description =
+          "Compare the SAEs of a study seed by seed; without it, each model and task counts once, with the mean over seeds.")
+  boolean bySeed;
+
+  @Option(
+      names = "--resamples",
+      paramLabel = "N",
+      defaultValue = "10000",
+      description = "Of the bootstrap (default: ${DEFAULT-VALUE}).")
+  int resamples;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "42",
+      description = "Of the bootstrap (default: ${DEFAULT-VALUE}).")
+  long seed;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE.json",
+      required = true,
+      description = "File to write; a picture goes beside it, as FILE.png.")
+  Path out;
+
+  @Override
+  public List<Path> files() {
+    return List.of(out, OutputGuard.beside(out, ".json", ".png"));
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
+
+  @Override
+  public Integer call() throws IOException {
+    List<Run> runs = ResultFile.read(files, bySeed);
+    Comparison comparison =
+        Comparer.compare(
+            files.stream().map(Path::toString).toList(),
+            runs,
+            new Comparer.Options(dataSets, measures, resamples, seed));
+    Path picture = ComparisonPlot.write(comparison, out);
+    common.write(out, comparison, ComparisonTable.text(comparison) + "\n\n" + picture);
+    return 0;
+  }
+}

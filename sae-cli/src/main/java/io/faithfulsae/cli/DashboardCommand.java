@@ -1,0 +1,314 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.ActivationSources;
+import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.Sae;
+import io.faithfulsae.cli.console.Progress;
+import io.faithfulsae.study.dashboard.Dashboard;
+import io.faithfulsae.study.dashboard.Dashboard.Shown;
+import io.faithfulsae.study.dashboard.DashboardPage;
+import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
+import io.faithfulsae.metrics.LatentCorrelations;
+import io.faithfulsae.metrics.LatentDescription;
+import io.faithfulsae.metrics.LatentDescription.Snippets;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.explain.ChatDetector;
+import io.faithfulsae.models.explain.ChatExplainer;
+import io.faithfulsae.models.explain.DetectionScore;
+import io.faithfulsae.models.explain.Detector;
+import io.faithfulsae.models.explain.Explainer;
+import io.faithfulsae.study.TokenSlice;
+import java.io.IOException;
+import java.net.URI;
+import java.nio.file.Path;
+import java.time.Duration;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code sae dashboard}: what single latents are about. */
+@Command(
+    name = "dashboard",
+    description =
+        "Shows latents on one page: where they fire most, how often and how strongly, which others"
+            + " are like them, which tokens they speak for.")
+final class DashboardCommand implements Callable<Integer>, WritesFiles {
+  private static final String KEY = "SAE_EXPLAINER_KEY";
+  private static final int SNIPPET = 32;
+  private static final int TOGETHER = 5;
+  private static final double CORRELATED = 0.7;
+
+  @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
+  @Mixin SaeOnModel place;
+
+  @Option(
+      names = "--data",
+      paramLabel = "FILE",
+      required = true,
+      description = "Text to look for examples in: " + TextReading.FORMATS)
+  Path data;
+
+  @Option(
+      names = "--latents",
+      paramLabel = "N",
+      split = ",",
+      description = "The latents. Default: some at random.")
+  List<Integer> latents = List.of();
+
+  @Option(
+      names = "--random",
+      paramLabel = "N",
+      defaultValue = "20",
+      description = "How many at random (default: ${DEFAULT-VALUE}).")
+  int random;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "42",
+      description = "Of the choice at random (default: ${DEFAULT-VALUE}).")
+  long seed;
+
+  @Option(
+      names = "--sequences",
+      paramLabel = "N",
+      defaultValue = "2000",
+      description = "Sequences of the text to read at most (default: ${DEFAULT-VALUE}).")
+  int sequences;
+
+  @Option(
+      names = "--examples",
+      paramLabel = "N",
+      defaultValue = "10",
+      description = "Examples of each latent (default: ${DEFAULT-VALUE}).")
+  int examples;
+
+  @Option(
+      names = "--explain-with",
+      paramLabel = "URL",
+      description =
+          "Ask a server that speaks OpenAI's chat protocol, such as http://localhost:8000/v1, to"
+              + " name each latent: its examples are sent there. A key is taken from the"
+              + " environment variable "
+              + KEY
+              + ". Default: nobody is asked.")
+  @Nullable URI explainWith;
+
+  @Option(
+      names = "--explain-model",
+      paramLabel = "NAME",
+      description = "The model's name on that server.")
+  @Nullable String explainModel;
+
+  @Option(
+      names = "--explain-timeout",
+      paramLabel = "SECONDS",
+      defaultValue = "120",
+      description = "Longest wait for one answer (default: ${DEFAULT-VALUE}).")
+  int explainTimeout;
+
+  @Option(
+      names = "--score",
+      paramLabel = "N",
+      defaultValue = "0",
+      description =
+          "Score each explanation by detection: the same server sees the phrase alone and says in"
+              + " which of N snippets with the latent and N without it fires. Default: nothing is"
+              + " scored.")
+  int score;
+
+  @Option(
+      names = "--score-data",
+      paramLabel = "FILE",
+      description =
+          "Text to draw those snippets from, best another than the one that was explained. Default:"
+              + " that of --data.")
+  @Nullable Path scoreData;
+
+  @Option(
+      names = "--second",
+      paramLabel = "DIR",
+      description =
+          "Another SAE of the same hook point: the latents in it that fire together with each one"
+              + " are shown.")
+  @Nullable Path second;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE.html",
+      required = true,
+      description = "Page to write; the same as JSON goes beside it, as FILE.json.")
+  Path out;
+
+  @Override
+  public List<Path> files() {
+    return List.of(out, json());
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
+
+  @Override
+  public Integer call() throws IOException {
+    Explainer explainer = explainer();
+    if (score > 0 && explainer == null) {
+      throw common.usage("expected --explain-with with --score; mend: name a server");
+    }
+    try (SaeOnModel.Opened on = place.open()) {
+      List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
+      LatentDescription.Options options =
+          common.fromOptions(
+              () -> new LatentDescription.Options(on.filter(), sequences, examples, 5, 10));
+      List<LatentDescription> described =
+          Metrics.describe(on.sae(), on.model(), on.hook(), on.text(data), chosen, options);
+      List<Shown> shown =
+          described.stream()
+              .map(each -> Shown.of(each, on.tokenizer()))
+              .collect(Collectors.toCollection(ArrayList::new));
+      if (explainer != null) {
+        explain(shown, explainer);
+      }
+      if (score > 0) {
+        score(on, shown, chosen);
+      }
+      if (second != null) {
+        across(on, shown, chosen, second);
+      }
+      Dashboard dashboard =
+          new Dashboard(
+              nameOf(place.sae),
+              on.model().name(),
+              on.hook().toString(),
+              String.valueOf(data.getFileName()),
+              second == null ? null : nameOf(second),
+              shown);
+      AtomicFile.writeString(out, DashboardPage.render(dashboard));
+      common.write(json(), dashboard, shown.size() + " latents on " + out.toAbsolutePath());
+    }
+    return 0;
+  }
+
+  private Path json() {
+    String name = String.valueOf(out.getFileName()).replaceFirst("\\.html?$", "");
+    return out.resolveSibling(name + ".json");
+  }
+
+  private static String nameOf(Path folder) {
+    return String.valueOf(folder.toAbsolutePath().normalize().getFileName());
+  }
+
+  private List<Integer> some(int dSae) {
+    List<Integer> all = IntStream.range(0, dSae).boxed().collect(Collectors.toList());
+    new Rng(Purpose.SHOWN_LATENTS, seed).shuffle(all);
+    return all.subList(0, Math.min(random, dSae)).stream().sorted().toList();
+  }
+
+  private @Nullable Explainer explainer() {
+    URI base = explainWith;
+    if (base == null) {
+      return null;
+    }
+    String model = explainModel;
+    if (model == null) {
+      throw common.usage("expected --explain-model with --explain-with; mend: name the model");
+    }
+    return common.fromOptions(
+        () ->
+            new ChatExplainer(base, model, System.getenv(KEY), Duration.ofSeconds(explainTimeout)));
+  }
+
+  private static void explain(List<Shown> shown, Explainer explainer) throws IOException {
+    try (Progress progress = Progress.start("explain", "latents", shown.size())) {
+      for (int i = 0; i < shown.size(); i++) {
+        shown.set(i, shown.get(i).withExplanation(explainer.explain(shown.get(i).evidence())));
+        progress.at(i + 1);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException("interrupted while an explanation was awaited", e);
+    }
+  }
+
+  private void score(SaeOnModel.Opened on, List<Shown> shown, List<Integer> chosen)
+      throws IOException {
+    Path other = scoreData;
+    Detector detector =
+        new ChatDetector(
+            Objects.requireNonNull(explainWith),
+            Objects.requireNonNull(explainModel),
+            System.getenv(KEY),
+            Duration.ofSeconds(explainTimeout));
+    List<Snippets> snippets =
+        Metrics.snippets(
+            on.sae(),
+            on.model(),
+            on.hook(),
+            other == null ? on.text(data) : on.text(other),
+            chosen,
+            new Snippets.Options(
+                on.filter(), sequences, Math.min(SNIPPET, on.context()), score, seed));
+    try (Progress progress = Progress.start("score", "latents", shown.size())) {
+      for (int i = 0; i < shown.size(); i++) {
+        Shown each = shown.get(i);
+        shown.set(
+            i,
+            each.withScore(
+                DetectionScore.of(
+                    detector,
+                    String.valueOf(each.explanation()),
+                    words(snippets.get(i).firing(), on.tokenizer()),
+                    words(snippets.get(i).silent(), on.tokenizer()),
+                    TOGETHER,
+                    seed)));
+        progress.at(i + 1);
+      }
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new IOException("interrupted while a score was awaited", e);
+    }
+  }
+
+  private static List<String> words(List<Snippets.Snippet> snippets, Tokenizer tokenizer) {
+    return snippets.stream()
+        .map(
+            snippet ->
+                tokenizer.decode(snippet.tokens().stream().mapToInt(token -> token).toArray()))
+        .toList();
+  }
+
+  private void across(SaeOnModel.Opened on, List<Shown> shown, List<Integer> chosen, Path folder)
+      throws IOException {
+    try (Sae other = Sae.load(folder, on.sae().backend())) {
+      on.requireSameModel(folder, other);
+      LatentCorrelations found =
+          Metrics.latentCorrelations(
+              on.sae(),
+              other,
+              ActivationSources.ofModel(
+                  on.model(),
+                  on.hook(),
+                  // The rows that the descriptions are of: all that the filter leaves of these
+                  // sequences. A number of rows would reach into the next ones, for as many as the
+                  // filter left out.
+                  new TokenSlice(on.text(data), 0, sequences),
+                  on.filter(),
+                  place.models.batchSequences),
+              new LatentCorrelations.Options(Long.MAX_VALUE, CORRELATED, chosen, 5));
+      for (int i = 0; i < shown.size(); i++) {
+        shown.set(i, shown.get(i).withAcross(found.latents().get(i)));
+      }
+    }
+  }
+}

@@ -1,0 +1,220 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.ActivationSources;
+import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FeatureSubsets;
+import io.faithfulsae.metrics.KCurve;
+import io.faithfulsae.metrics.LatentStatistics;
+import io.faithfulsae.metrics.LatentStatistics.Criterion;
+import io.faithfulsae.metrics.Reconstruction;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code sae evaluate}: reconstruction and cross entropy on a text. */
+@Command(
+    name = "evaluate",
+    description =
+        "Measures an SAE's reconstruction, L0, density, dead latents and its cost in cross entropy"
+            + " on a text.")
+final class EvaluateCommand implements Callable<Integer>, WritesFiles {
+  @Mixin CommonOptions common;
+  @Mixin Overwriting overwriting;
+  @Mixin SaeOnModel place;
+
+  @Option(
+      names = "--data",
+      paramLabel = "FILE",
+      required = true,
+      description = "Text that the SAE was not trained on: " + TextReading.FORMATS)
+  Path data;
+
+  @Option(
+      names = "--rows",
+      paramLabel = "N",
+      defaultValue = "100000",
+      description = "Rows for the reconstruction, at most (default: ${DEFAULT-VALUE}).")
+  long rows;
+
+  @Option(
+      names = "--ce-tokens",
+      paramLabel = "N",
+      defaultValue = "20000",
+      description = "Tokens for the cross entropy, at most (default: ${DEFAULT-VALUE}).")
+  long ceTokens;
+
+  @Option(
+      names = "--k",
+      paramLabel = "N",
+      split = ",",
+      description =
+          "Evaluate it with these k as well, such as 4,8,16,32, and write the curve. Default: with"
+              + " its own alone.")
+  List<Integer> ks = List.of();
+
+  @Option(
+      names = "--fake-tokens",
+      paramLabel = "N",
+      defaultValue = "0",
+      description =
+          "Random tokens for the Fake Feature Ratio with each --k; 0: it is not counted (default:"
+              + " ${DEFAULT-VALUE}).")
+  long fakeTokens;
+
+  @Option(
+      names = "--subsets",
+      paramLabel = "N",
+      split = ",",
+      description =
+          "Evaluate it with its N best, and with its N worst latents alone as well, for each N such"
+              + " as 10,100,1000.")
+  List<Integer> subsets = List.of();
+
+  @Option(
+      names = "--rank-by",
+      paramLabel = "NAME",
+      defaultValue = "ATTRIBUTION",
+      description =
+          "What latents are ranked by for --subsets: FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION,"
+              + " what the squared error would grow by without the latent (default:"
+              + " ${DEFAULT-VALUE}).")
+  Criterion rankBy = Criterion.ATTRIBUTION;
+
+  @Option(
+      names = "--ranking-data",
+      paramLabel = "FILE",
+      description =
+          "Text to rank latents on, best one that it is not judged by. Default: that of --data.")
+  @Nullable Path rankingData;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE.json",
+      required = true,
+      description = "File to write.")
+  Path out;
+
+  @Override
+  public List<Path> files() {
+    return List.of(out);
+  }
+
+  @Override
+  public Overwriting overwriting() {
+    return overwriting;
+  }
+
+  @Override
+  public Integer call() throws IOException {
+    try (SaeOnModel.Opened on = place.open()) {
+      TokenSource text = on.text(data);
+      Reconstruction reconstruction =
+          Metrics.reconstruction(
+              on.sae(),
+              ActivationSources.ofModel(
+                  on.model(), on.hook(), text, on.filter(), place.models.batchSequences),
+              rows);
+      CrossEntropy crossEntropy =
+          Metrics.crossEntropy(on.sae(), on.model(), on.hook(), text, on.filter(), ceTokens);
+      KCurve curve = ks.isEmpty() ? null : curve(on, text);
+      FeatureSubsets parts = subsets.isEmpty() ? null : parts(on, text);
+      common.write(
+          out,
+          new Evaluated(reconstruction, crossEntropy, curve, parts),
+          String.format(
+              Locale.ROOT,
+              "explained variance %.4f [%.4f, %.4f] (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats [%.4f, %.4f]%nloss recovered over zero ablation %.4f [%.4f, %.4f], over mean ablation %.4f [%.4f, %.4f]; %,d positions replaced, %,d left as they were",
+              reconstruction.explainedVariance(),
+              reconstruction.explainedVarianceInterval().low(),
+              reconstruction.explainedVarianceInterval().high(),
+              reconstruction.scalarExplainedVariance(),
+              reconstruction.l2(),
+              reconstruction.l0(),
+              100 * reconstruction.deadShare(),
+              crossEntropy.difference(),
+              crossEntropy.differenceInterval().low(),
+              crossEntropy.differenceInterval().high(),
+              crossEntropy.lossRecovered(),
+              crossEntropy.lossRecoveredInterval().low(),
+              crossEntropy.lossRecoveredInterval().high(),
+              crossEntropy.lossRecoveredOverMean(),
+              crossEntropy.lossRecoveredOverMeanInterval().low(),
+              crossEntropy.lossRecoveredOverMeanInterval().high(),
+              crossEntropy.positionsReplaced(),
+              crossEntropy.positionsKept()));
+    }
+    return 0;
+  }
+
+  /**
+   * What is written.
+   *
+   * @param reconstruction of activations
+   * @param crossEntropy of the model with the reconstruction in place
+   * @param kCurve with other k, if they were asked for
+   * @param subsets with some of its latents, if they were asked for
+   */
+  record Evaluated(
+      Reconstruction reconstruction,
+      CrossEntropy crossEntropy,
+      @Nullable KCurve kCurve,
+      @Nullable FeatureSubsets subsets) {}
+
+  private KCurve curve(SaeOnModel.Opened on, TokenSource text) throws IOException {
+    KCurve.Options options =
+        common.fromOptions(
+            () ->
+                new KCurve.Options(
+                    ks,
+                    on.filter(),
+                    place.models.batchSequences,
+                    rows,
+                    ceTokens,
+                    fakeTokens == 0
+                        ? Optional.empty()
+                        : Optional.of(
+                            FakeFeatures.Options.tokens(on.context())
+                                .noiseTokens(fakeTokens)
+                                .filter(on.filter())
+                                .build())));
+    return Metrics.kCurves(List.of(on.sae()), on.model(), on.hook(), text, options).get(0);
+  }
+
+  private FeatureSubsets parts(SaeOnModel.Opened on, TokenSource text) throws IOException {
+    FeatureSubsets.Options options =
+        common.fromOptions(
+            () ->
+                new FeatureSubsets.Options(
+                    subsets, on.filter(), place.models.batchSequences, rows, ceTokens));
+    if (rankBy == Criterion.PROBE_WEIGHT) {
+      throw common.usage(
+          "expected FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION for --rank-by, got PROBE_WEIGHT;"
+              + " mend: probe weights need a task, see Metrics.probeWeights");
+    }
+    Path other = rankingData;
+    LatentStatistics statistics =
+        Metrics.latentStatistics(
+                List.of(on.sae()),
+                ActivationSources.ofModel(
+                    on.model(),
+                    on.hook(),
+                    other == null ? text : on.text(other),
+                    on.filter(),
+                    place.models.batchSequences),
+                rows)
+            .get(0);
+    return Metrics.featureSubsets(
+            on.sae(), List.of(statistics.ranking(rankBy)), on.model(), on.hook(), text, options)
+        .get(0);
+  }
+}

@@ -1,0 +1,100 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.generate.FaithfulDataset;
+import io.faithfulsae.models.generate.GenerationConfig;
+import io.faithfulsae.study.work.Generation;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Locale;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code sae generate}: a faithful data set. */
+@Command(
+    name = "generate",
+    description =
+        "Samples a model's faithful data set from its BOS token, as JSON lines. The same command goes on where it was stopped.")
+final class GenerateCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+  @Mixin ModelOptions models;
+
+  @Option(
+      names = "--budget",
+      paramLabel = "N",
+      required = true,
+      description = "Tokens to sample, BOS counted.")
+  long budget;
+
+  @Option(
+      names = "--max-length",
+      paramLabel = "N",
+      defaultValue = "1024",
+      description =
+          "Most tokens a text, BOS counted (default: ${DEFAULT-VALUE}, or the model's context).")
+  int maxLength;
+
+  @Option(
+      names = "--temperature",
+      paramLabel = "X",
+      defaultValue = "1",
+      description = "Default: ${DEFAULT-VALUE}.")
+  double temperature;
+
+  @Option(
+      names = "--top-p",
+      paramLabel = "X",
+      defaultValue = "1",
+      description = "Default: ${DEFAULT-VALUE}.")
+  double topP;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "42",
+      description = "Default: ${DEFAULT-VALUE}.")
+  long seed;
+
+  @Option(
+      names = "--batch",
+      paramLabel = "N",
+      defaultValue = "64",
+      description = "Texts sampled side by side (default: ${DEFAULT-VALUE}).")
+  int batch;
+
+  @Option(
+      names = "--out",
+      paramLabel = "FILE.jsonl",
+      required = true,
+      description = "File to write.")
+  Path out;
+
+  @Override
+  public Integer call() throws IOException {
+    common.fromOptions(() -> settings(maxLength));
+    Path folder = models.folder();
+    try (OnnxModel model = models.open(folder);
+        Tokenizer tokenizer = Tokenizer.open(folder)) {
+      GenerationConfig settings = settings(Math.min(maxLength, model.contextLength()));
+      FaithfulDataset.Result result = Generation.run("generate", model, tokenizer, settings, out, common.listener());
+      common.print(
+          result,
+          String.format(
+              Locale.ROOT,
+              "%,d tokens in %,d texts, %.0f tokens/s; %.1f %% of the texts have other tokens when tokenized again%n%s",
+              result.tokens(),
+              result.records(),
+              result.tokensPerSecond(),
+              100 * result.retokenizedDifferently(),
+              result.file()));
+    }
+    return 0;
+  }
+
+  private GenerationConfig settings(int longest) {
+    return new GenerationConfig(budget, longest, temperature, topP, seed, batch);
+  }
+}

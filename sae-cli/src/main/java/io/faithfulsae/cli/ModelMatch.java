@@ -1,0 +1,72 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.study.provenance.ModelHash;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Map;
+import picocli.CommandLine.Option;
+
+/**
+ * Whether an SAE belongs to the model that it is applied to. A model is known by its name, that of
+ * its folder, which every SAE of ours and of SAELens keeps; where the names differ, by the hash of
+ * its files, if the SAE keeps that as well.
+ */
+final class ModelMatch {
+  static final String NAME = "model_name";
+  static final String HASH = "model_sha256";
+
+  @Option(
+      names = "--any-model",
+      description =
+          "Apply the SAE though it says that it was trained on a model of another name, or does not"
+              + " say on which. Default: that is refused.")
+  boolean any;
+
+  /**
+   * Checks it.
+   *
+   * @param named whether the user has named the model, rather than taking the embedded one
+   * @throws IllegalArgumentException if the SAE is another model's
+   */
+  void require(Path sae, Map<String, String> metadata, OnnxModel model, Path folder, boolean named)
+      throws IOException {
+    String recorded = metadata.get(NAME);
+    if (any || model.name().equals(recorded) || (recorded == null && named)) {
+      return;
+    }
+    if (recorded == null) {
+      throw new IllegalArgumentException(
+          "expected "
+              + sae
+              + " to say which model it was trained on, got nothing; give the model with --model,"
+              + " or --any-model to take "
+              + model.name());
+    }
+    String hash = metadata.get(HASH);
+    if (hash == null || !hash.equals(ModelHash.of(folder))) {
+      throw mismatch(sae, recorded, model.name());
+    }
+  }
+
+  /** The same of activations that a file holds; what either does not say is not checked. */
+  void require(Path sae, Map<String, String> metadata, Map<String, String> activations) {
+    String recorded = metadata.get(NAME);
+    String given = activations.get("model");
+    if (!any && recorded != null && given != null && !recorded.equals(given)) {
+      throw mismatch(sae, recorded, given);
+    }
+  }
+
+  private static IllegalArgumentException mismatch(Path sae, String recorded, String given) {
+    return new IllegalArgumentException(
+        "expected the model "
+            + recorded
+            + " that "
+            + sae
+            + " was trained on, got "
+            + given
+            + "; give that model's folder with --model, or --any-model if both are one under two"
+            + " names");
+  }
+}

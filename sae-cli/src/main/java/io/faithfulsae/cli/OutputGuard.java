@@ -1,0 +1,64 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.io.OutputLock;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine;
+import picocli.CommandLine.ParseResult;
+
+/** Runs a command, holding the files that it writes from before its work until its end. */
+final class OutputGuard {
+  private OutputGuard() {}
+
+  /** The execution strategy of {@code sae}. */
+  static int execute(ParseResult parsed) {
+    ParseResult last = parsed;
+    while (last.hasSubcommand()) {
+      last = last.subcommand();
+    }
+    if (last.isUsageHelpRequested()
+        || last.isVersionHelpRequested()
+        || !(last.commandSpec().userObject() instanceof WritesFiles command)) {
+      return new CommandLine.RunLast().execute(parsed);
+    }
+    List<OutputLock> locks = new ArrayList<>();
+    try {
+      for (Path file : command.files()) {
+        locks.add(OutputLock.ofFile(file));
+        if (!command.overwriting().allowed) {
+          requireNone(file);
+        }
+      }
+      return new CommandLine.RunLast().execute(parsed);
+    } catch (IOException e) {
+      throw new CommandLine.ExecutionException(
+          last.commandSpec().commandLine(), String.valueOf(e.getMessage()), e);
+    } finally {
+      locks.forEach(OutputLock::close);
+    }
+  }
+
+  /**
+   * Refuses to replace a finished result.
+   *
+   * @throws IOException if the file is there
+   */
+  static void requireNone(Path file) throws IOException {
+    if (Files.exists(file)) {
+      throw new IOException(
+          "expected no result in "
+              + file
+              + " yet, got one; give --overwrite to replace it, or another --out");
+    }
+  }
+
+  /** A file beside {@code out}, with another ending in place of one. */
+  static Path beside(Path out, String ending, String other) {
+    String name = String.valueOf(out.getFileName());
+    String stem = name.endsWith(ending) ? name.substring(0, name.length() - ending.length()) : name;
+    return out.resolveSibling(stem + other);
+  }
+}

@@ -1,0 +1,135 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.Backends;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.Sae;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.cli.console.Closing;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.tokens.TextOptions;
+import io.faithfulsae.models.tokens.TokenSources;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.Map;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** An SAE and the place in a model where it belongs. */
+final class SaeOnModel {
+  private static final int DEFAULT_CONTEXT = 128;
+
+  @Mixin ModelOptions models;
+  @Mixin FilterOptions filters;
+  @Mixin TextReading reading;
+  @Mixin ModelMatch match;
+
+  @Option(
+      names = "--sae",
+      paramLabel = "DIR",
+      required = true,
+      description = "SAE folder (cfg.json, sae_weights.safetensors).")
+  Path sae;
+
+  @Option(
+      names = "--hook",
+      paramLabel = "HOOK",
+      description = "Hook point. Default: the one that the SAE was trained on.")
+  @Nullable String hook;
+
+  @Option(
+      names = "--context",
+      paramLabel = "N",
+      description = "Tokens a sequence. Default: as the SAE was trained, or the model's context.")
+  @Nullable Integer context;
+
+  /** Everything opened; close it. */
+  Opened open() throws IOException {
+    Path folder = models.folder();
+    // What was opened before a failure is closed again.
+    try (Closing opening = new Closing()) {
+      Backend backend = opening.add(Backends.best());
+      Sae loaded = opening.add(Sae.load(sae, backend));
+      HookPoint point = hookOf(loaded);
+      ActivationFilter filter = filters.forEvaluation(loaded.metadata());
+      OnnxModel model = opening.add(models.open(folder));
+      ModelCheck check =
+          (of, other) -> match.require(of, other.metadata(), model, folder, models.dir != null);
+      check.require(sae, loaded);
+      Tokenizer tokenizer = opening.add(Tokenizer.open(folder));
+      int length = contextOf(loaded, model.contextLength());
+      return new Opened(
+          loaded,
+          model,
+          tokenizer,
+          point,
+          length,
+          filter,
+          reading.options(),
+          check,
+          opening.keep());
+    }
+  }
+
+  /** Whether an SAE belongs to the model. */
+  private interface ModelCheck {
+    void require(Path folder, Sae of) throws IOException;
+  }
+
+  private HookPoint hookOf(Sae loaded) {
+    String name = hook == null ? loaded.metadata().get("hook_name") : hook;
+    if (name == null) {
+      throw new IllegalArgumentException(
+          "expected a hook point, got none: " + sae + " does not say its own; mend: give --hook");
+    }
+    return HookPoint.parse(name);
+  }
+
+  private int contextOf(Sae loaded, int longest) {
+    Map<String, String> metadata = loaded.metadata();
+    int wanted =
+        context == null
+            ? Integer.parseInt(
+                metadata.getOrDefault("context_size", String.valueOf(DEFAULT_CONTEXT)))
+            : context;
+    return Math.min(wanted, longest);
+  }
+
+  /**
+   * An SAE on its model.
+   *
+   * @param context tokens a sequence
+   * @param filter what was left out of training, where no option says otherwise
+   * @param reading how text is read
+   * @param check whether another SAE belongs to the model
+   */
+  record Opened(
+      Sae sae,
+      OnnxModel model,
+      Tokenizer tokenizer,
+      HookPoint hook,
+      int context,
+      ActivationFilter filter,
+      TextOptions reading,
+      ModelCheck check,
+      Closing resources)
+      implements AutoCloseable {
+    /** Refuses another SAE that was trained on another model. */
+    void requireSameModel(Path folder, Sae other) throws IOException {
+      check.require(folder, other);
+    }
+
+    /** Sequences of a text, as long as those of training. */
+    TokenSource text(Path file) throws IOException {
+      return TokenSources.ofFile(file, reading, tokenizer, context);
+    }
+
+    @Override
+    public void close() {
+      resources.close();
+    }
+  }
+}

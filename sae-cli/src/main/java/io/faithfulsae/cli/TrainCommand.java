@@ -1,0 +1,298 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.ActivationSources;
+import io.faithfulsae.Backends;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.ShardIndex;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.study.work.TrainingSession;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.models.tokens.TokenSources;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.provenance.ModelHash;
+import io.faithfulsae.study.provenance.TrainedOn;
+import io.faithfulsae.training.SaeTrainer;
+import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.training.TrainingResult;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Option;
+
+/** {@code sae train}: one SAE. */
+@Command(
+    name = "train",
+    description = {
+      "Trains a TopK SAE on a model's activations (--model, --hook, --data) or on stored ones"
+          + " (--activations).",
+      "Ctrl-C keeps a checkpoint; --resume goes on to the same weights, bit for bit."
+    })
+final class TrainCommand implements Callable<Integer> {
+  @Mixin CommonOptions common;
+  @Mixin ModelOptions models;
+  @Mixin FilterOptions filters;
+  @Mixin TextReading reading;
+  @Mixin Overwriting overwriting;
+
+  @Option(
+      names = "--hook",
+      paramLabel = "HOOK",
+      description = "Hook point, such as blocks.2.hook_resid_pre.")
+  @Nullable String hook;
+
+  @Option(
+      names = "--data",
+      paramLabel = "FILE",
+      description =
+          "Text: FILE.jsonl, as 'generate' writes it, or any other: " + TextReading.FORMATS)
+  @Nullable Path data;
+
+  @Option(
+      names = "--context",
+      paramLabel = "N",
+      defaultValue = "128",
+      description = "Tokens a sequence (default: ${DEFAULT-VALUE}, or the model's context).")
+  int context;
+
+  @Option(
+      names = "--activations",
+      paramLabel = "DIR",
+      description =
+          "Folder of shards that 'activations' wrote, or of any *.safetensors with 'activations'"
+              + " [n, d], in place of model, hook and data.")
+  @Nullable Path activations;
+
+  @Option(names = "--d-sae", paramLabel = "N", required = true, description = "Latents.")
+  int dSae;
+
+  @Option(names = "--k", paramLabel = "N", required = true, description = "Active latents a token.")
+  int k;
+
+  @Option(
+      names = "--lr",
+      paramLabel = "X",
+      defaultValue = "3e-4",
+      description = "Learning rate (default: ${DEFAULT-VALUE}).")
+  double lr;
+
+  @Option(
+      names = "--seed",
+      paramLabel = "N",
+      defaultValue = "42",
+      description = "Decides initial weights and shuffling (default: ${DEFAULT-VALUE}).")
+  long seed;
+
+  @Option(
+      names = "--batch",
+      paramLabel = "N",
+      defaultValue = "4096",
+      description = "Rows a step (default: ${DEFAULT-VALUE}).")
+  int batch;
+
+  @Option(
+      names = "--accumulate",
+      paramLabel = "N",
+      defaultValue = "1",
+      description =
+          "Equal parts in which a batch is computed before its one update, for batches too large at"
+              + " once (default: ${DEFAULT-VALUE}).")
+  int accumulate;
+
+  @Option(
+      names = "--tokens",
+      paramLabel = "N",
+      required = true,
+      description = "Rows to train on; a source that has fewer is read again.")
+  long tokens;
+
+  @Option(
+      names = "--warmup-steps",
+      paramLabel = "N",
+      defaultValue = "0",
+      description = "Default: ${DEFAULT-VALUE}.")
+  long warmupSteps;
+
+  @Option(
+      names = "--decay-steps",
+      paramLabel = "N",
+      defaultValue = "0",
+      description = "Default: ${DEFAULT-VALUE}.")
+  long decaySteps;
+
+  @Option(
+      names = "--buffer-rows",
+      paramLabel = "N",
+      description = "Rows of the shuffle buffer. Default: 16384, at least four batches.")
+  @Nullable Integer bufferRows;
+
+  @Option(
+      names = "--checkpoint-steps",
+      paramLabel = "N",
+      defaultValue = "200",
+      description = "Steps between checkpoints (default: ${DEFAULT-VALUE}).")
+  long checkpointSteps;
+
+  @Option(
+      names = "--normalization",
+      paramLabel = "KIND",
+      defaultValue = "none",
+      description = "Of each row: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
+  SaeConfig.Normalization normalization;
+
+  @Option(
+      names = "--out",
+      paramLabel = "DIR",
+      required = true,
+      description = "Folder for cfg.json and sae_weights.safetensors.")
+  Path out;
+
+  @Option(
+      names = "--resume",
+      description = "Go on from the checkpoint in --out; without one, start.")
+  boolean resume;
+
+  /**
+   * How a training ended.
+   *
+   * @param out folder of the SAE
+   * @param steps done in all
+   * @param tokens rows trained on
+   * @param epochs complete passes over the source
+   * @param counts what the source kept and left out on the way
+   * @param last the last step; null if none was done since the run was resumed
+   */
+  record Trained(
+      String out,
+      TrainingResult.Reason reason,
+      long steps,
+      long tokens,
+      long epochs,
+      ActivationFilter.Counts counts,
+      @Nullable LastStep last) {}
+
+  /** What the last step saw. */
+  record LastStep(double loss, double fvu, double l0, long dead, double tokensPerSecond) {}
+
+  @Override
+  public Integer call() throws IOException {
+    TrainingConfig training = common.fromOptions(this::training);
+    common.fromOptions(() -> SaeConfig.topK(1, dSae, k));
+    requireNoFinishedSae();
+    Path stored = activations;
+    if (stored != null) {
+      if (hook != null || data != null) {
+        throw common.usage(
+            "expected --activations, or --model, --hook and --data, got both; mend: leave out one"
+                + " of them");
+      }
+      // Shards that 'activations' wrote know their model, hook and text, as training on these does.
+      Map<String, String> metadata =
+          ShardIndex.isIn(stored)
+              ? ShardIndex.read(stored).metadata()
+              : Map.of("dataset_path", stored.toString());
+      return train(training, ActivationSources.ofShards(stored), metadata);
+    }
+    String name = hook;
+    Path text = data;
+    if (name == null || text == null) {
+      throw common.usage(
+          "expected --hook and --data (with --model), or --activations; mend: say what to train"
+              + " on");
+    }
+    HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
+    Path folder = models.folder();
+    try (OnnxModel model = models.open(folder);
+        Tokenizer tokenizer = Tokenizer.open(folder)) {
+      int length = Math.min(context, model.contextLength());
+      TokenSource sequences = TokenSources.ofFile(text, reading.options(), tokenizer, length);
+      ActivationFilter filter = filters.forTraining(model, point, sequences, models.batchSequences);
+      TrainedOn rows = new TrainedOn(model.name(), point, text.toString(), length, filter);
+      Map<String, String> metadata = new TreeMap<>(rows.metadata());
+      metadata.put(ModelMatch.HASH, ModelHash.of(folder));
+      return train(
+          training,
+          ActivationSources.ofModel(model, point, sequences, filter, models.batchSequences),
+          metadata);
+    }
+  }
+
+  private int train(TrainingConfig training, ActivationSource source, Map<String, String> metadata)
+      throws IOException {
+    SaeConfig shape = SaeConfig.topK(source.dIn(), dSae, k).withNormalization(normalization);
+    try (Backend backend = Backends.best()) {
+      requireNoFinishedSae(); // one may have come while the model was opened
+      SaeTrainer trainer = SaeTrainer.of(shape, training, backend).withMetadata(metadata);
+      TrainingResult result =
+          TrainingSession.run(
+                  "train", List.of(trainer), source, List.of(out), resume, common.listener())
+              .get(0);
+      String last =
+          result
+              .last()
+              .map(
+                  now ->
+                      String.format(
+                          Locale.ROOT,
+                          ": loss %.4g, FVU %.4f, L0 %.1f, dead %d",
+                          now.loss(),
+                          now.fvu(),
+                          now.l0(),
+                          now.dead()))
+              .orElse("");
+      common.print(
+          trained(result),
+          "%d steps, %d rows%s%n%s".formatted(result.steps(), result.tokens(), last, out));
+    }
+    return 0;
+  }
+
+  /** An SAE in the folder is the end of a run to resume, or nothing that may go without a word. */
+  private void requireNoFinishedSae() throws IOException {
+    boolean goesOn = resume && TrainingSession.isBegun(List.of(out));
+    if (!overwriting.allowed && !goesOn) {
+      OutputGuard.requireNone(out.resolve("cfg.json"));
+    }
+  }
+
+  private Trained trained(TrainingResult result) {
+    return new Trained(
+        out.toString(),
+        result.reason(),
+        result.steps(),
+        result.tokens(),
+        result.epochs(),
+        result.counts(),
+        result
+            .last()
+            .map(
+                last ->
+                    new LastStep(
+                        last.loss(), last.fvu(), last.l0(), last.dead(), last.tokensPerSecond()))
+            .orElse(null));
+  }
+
+  private TrainingConfig training() {
+    return TrainingConfig.builder()
+        .tokens(tokens)
+        .batch(batch)
+        .accumulate(accumulate)
+        .lr(lr)
+        .seed(seed)
+        .warmupSteps(warmupSteps)
+        .decaySteps(decaySteps)
+        .bufferRows(bufferRows == null ? Math.max(16_384, 4 * batch) : bufferRows)
+        .checkpointSteps(checkpointSteps)
+        .build();
+  }
+}

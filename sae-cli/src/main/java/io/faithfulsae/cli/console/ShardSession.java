@@ -1,0 +1,58 @@
+package io.faithfulsae.cli.console;
+
+import io.faithfulsae.study.work.StoppedException;
+import io.faithfulsae.study.work.WorkListener;
+
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.ShardIndex;
+import io.faithfulsae.ShardWriter;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.atomic.AtomicBoolean;
+
+/** Writes shards with progress, and keeps all rows when the user stops it. */
+public final class ShardSession {
+  /** Rows that a killed process loses were made within so long a time. */
+  private static final long FLUSH_NANOS = 60_000_000_000L;
+
+  private ShardSession() {}
+
+  /**
+   * Writes to the end, from where the folder's index says.
+   *
+   * @param name of the work, for the progress line
+   * @throws StoppedException if the user stopped it
+   */
+  public static ShardIndex run(
+      String name, Path dir, ActivationSource source, ShardWriter.Options options)
+      throws IOException {
+    AtomicBoolean stopped = new AtomicBoolean();
+    WorkListener.Registration onStop = Interrupts.onStop(() -> stopped.set(true));
+    try (ShardWriter writer = ShardWriter.open(dir, source, options);
+        Progress progress =
+            Progress.start(name, "rows", writer.rows(), writer.rowsAtMost().orElse(-1))) {
+      long saved = System.nanoTime();
+      long onDisk = writer.index().rows();
+      while (writer.advance()) {
+        progress.at(writer.rows(), writer.index().shards().size() + " shards");
+        if (stopped.get()) {
+          writer.flush();
+          throw new StoppedException(
+              "stopped after %d rows in %d shards; the same command goes on from there"
+                  .formatted(writer.index().rows(), writer.index().shards().size()));
+        }
+        if (System.nanoTime() - saved > FLUSH_NANOS) {
+          writer.flush();
+        }
+        if (writer.index().rows() > onDisk) {
+          onDisk = writer.index().rows();
+          saved = System.nanoTime();
+        }
+      }
+      progress.at(writer.rows());
+      return writer.index();
+    } finally {
+      onStop.close();
+    }
+  }
+}

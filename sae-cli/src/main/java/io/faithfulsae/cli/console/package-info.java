@@ -1,0 +1,5 @@
+/** What programs on a terminal share: progress, Ctrl-C and training with both. */
+@NullMarked
+package io.faithfulsae.cli.console;
+
+import org.jspecify.annotations.NullMarked;

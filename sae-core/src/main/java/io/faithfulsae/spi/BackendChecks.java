@@ -1,0 +1,247 @@
+package io.faithfulsae.spi;
+
+import java.nio.Buffer;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+
+/**
+ * Argument checks that every backend makes before it touches memory, so that all of them say the
+ * same.
+ */
+public final class BackendChecks {
+  private BackendChecks() {}
+
+  /** Checks the size of a buffer to be made. */
+  public static void bytes(long bytes) {
+    if (bytes < 1) {
+      throw new IllegalArgumentException(
+          "expected a buffer of at least 1 byte, got "
+              + bytes
+              + "; mend: ask for at least one element");
+    }
+  }
+
+  /** Checks the shape of an SAE. */
+  public static void shape(int dIn, int dSae) {
+    if (dIn < 1 || dSae < 1) {
+      throw new IllegalArgumentException(
+          "expected d_in >= 1 and d_sae >= 1, got d_in = "
+              + dIn
+              + ", d_sae = "
+              + dSae
+              + "; mend: give both");
+    }
+  }
+
+  /** Checks k against the number of latents. */
+  public static void k(int k, int dSae) {
+    if (k < 1 || k > dSae) {
+      throw new IllegalArgumentException(
+          "expected k in [1, d_sae = "
+              + dSae
+              + "], got k = "
+              + k
+              + "; mend: lower k or raise d_sae");
+    }
+  }
+
+  /**
+   * Bytes of a block of 4-byte elements, at most 2 GiB.
+   *
+   * @param widthName what the caller calls the width
+   */
+  public static long blockBytes(int capacity, String widthName, int width) {
+    long bytes = (long) capacity * width * Float.BYTES;
+    if (capacity < 1 || width < 1 || bytes > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "expected capacity >= 1, "
+              + widthName
+              + " >= 1 and at most 2 GiB, got ["
+              + capacity
+              + ", "
+              + width
+              + "] = "
+              + bytes
+              + " bytes; mend: use other sizes");
+    }
+    return bytes;
+  }
+
+  /** Checks the sizes of a gather. */
+  public static void gather(int fromRows, int columns, int first, int count) {
+    atLeastOne("fromRows", fromRows);
+    atLeastOne("columns", columns);
+    atLeastOne("count", count);
+    if (first < 0 || first > Integer.MAX_VALUE - count) {
+      throw new IllegalArgumentException(
+          "expected first in [0, "
+              + (Integer.MAX_VALUE - count)
+              + "], got "
+              + first
+              + "; mend: count row numbers from 0");
+    }
+  }
+
+  /** Checks how many rows of a block are filled. */
+  public static int filled(int rows, int capacity) {
+    if (rows < 0 || rows > capacity) {
+      throw new IllegalArgumentException(
+          "expected rows in [0, "
+              + capacity
+              + "], got "
+              + rows
+              + "; mend: allocate room for more rows");
+    }
+    return rows;
+  }
+
+  /** Checks a number of rows. */
+  public static void rows(int rows) {
+    atLeastOne("rows", rows);
+  }
+
+  /** Checks which rows of a block are a part of a batch. */
+  public static void part(int first, int rows) {
+    rows(rows);
+    if (first < 0 || first > Integer.MAX_VALUE - rows) {
+      throw new IllegalArgumentException(
+          "expected first in [0, "
+              + (Integer.MAX_VALUE - rows)
+              + "], got "
+              + first
+              + "; mend: count rows from 0");
+    }
+  }
+
+  /** Checks one extent of a matrix. */
+  public static void atLeastOne(String name, int extent) {
+    if (extent < 1) {
+      throw new IllegalArgumentException(
+          "expected " + name + " >= 1, got " + extent + "; mend: leave out empty batches");
+    }
+  }
+
+  /** Checks a learning rate. */
+  public static void learningRate(double lr) {
+    if (!(lr >= 0) || Double.isInfinite(lr)) {
+      throw new IllegalArgumentException(
+          "expected a finite lr >= 0, got " + lr + "; mend: lower the learning rate");
+    }
+  }
+
+  /** Checks that a buffer holds a matrix of 4-byte elements. */
+  public static void holds(String name, DeviceBuffer buffer, long rows, long columns) {
+    if (rows * columns > buffer.bytes() / Float.BYTES) {
+      throw new IllegalArgumentException(
+          "expected "
+              + name
+              + " to hold ["
+              + rows
+              + ", "
+              + columns
+              + "] = "
+              + rows * columns * Float.BYTES
+              + " bytes, got a buffer of "
+              + buffer.bytes()
+              + " bytes; mend: allocate a larger one");
+    }
+  }
+
+  /** Checks that what is written is none of what is read or written beside it. */
+  public static void distinct(String name, DeviceBuffer output, DeviceBuffer... others) {
+    for (DeviceBuffer other : others) {
+      if (output.equals(other)) {
+        throw new IllegalArgumentException(
+            "expected "
+                + name
+                + " in a buffer of its own, got one that is passed twice; mend: allocate another");
+      }
+    }
+  }
+
+  /** Elements of a parameter tensor. */
+  public static long elements(BackendSae.Tensor tensor, int dIn, int dSae) {
+    return switch (tensor) {
+      case W_ENC, W_DEC -> (long) dIn * dSae;
+      case B_ENC -> dSae;
+      case B_DEC -> dIn;
+    };
+  }
+
+  /** Elements of a tensor of the optimiser. */
+  public static long elements(BackendTrainer.State state, int dIn, int dSae) {
+    return switch (state) {
+      case M_W_ENC, M_W_DEC, V_W_ENC, V_W_DEC -> (long) dIn * dSae;
+      case M_B_ENC, V_B_ENC, IDLE_BATCHES, IDLE_ROWS -> dSae;
+      case M_B_DEC, V_B_DEC -> dIn;
+      case STEPS -> 1;
+    };
+  }
+
+  /** Bytes of one element of a tensor of the optimiser. */
+  public static int elementBytes(BackendTrainer.State state) {
+    return switch (state) {
+      case IDLE_BATCHES, IDLE_ROWS, STEPS -> Long.BYTES;
+      default -> Float.BYTES;
+    };
+  }
+
+  /** Checks a transfer of parameters. */
+  public static void transfer(
+      BackendSae.Tensor tensor, int dIn, int dSae, long first, FloatBuffer host) {
+    direct(tensor.name(), host, host.order());
+    range(tensor.name(), elements(tensor, dIn, dSae), first, host.remaining());
+  }
+
+  /** Checks a transfer of optimiser state. */
+  public static void transfer(
+      BackendTrainer.State state, int dIn, int dSae, long first, ByteBuffer host) {
+    direct(state.name(), host, host.order());
+    int size = elementBytes(state);
+    if (host.remaining() % size != 0) {
+      throw new IllegalArgumentException(
+          "expected a multiple of "
+              + size
+              + " bytes for "
+              + state
+              + ", got "
+              + host.remaining()
+              + "; mend: transfer whole elements");
+    }
+    range(state.name(), elements(state, dIn, dSae), first, host.remaining() / size);
+  }
+
+  /** Checks that bytes can be copied to or from a buffer of the caller's. */
+  public static void direct(ByteBuffer host) {
+    direct("the copy", host, ByteOrder.nativeOrder());
+  }
+
+  private static void direct(String name, Buffer host, ByteOrder order) {
+    if (!host.isDirect() || order != ByteOrder.nativeOrder()) {
+      throw new IllegalArgumentException(
+          "expected a direct buffer in native order for "
+              + name
+              + ", got "
+              + host
+              + " in "
+              + order
+              + "; mend: ByteBuffer.allocateDirect(n).order(ByteOrder.nativeOrder())");
+    }
+  }
+
+  private static void range(String name, long elements, long first, long count) {
+    if (first < 0 || count > elements - first) {
+      throw new IllegalArgumentException(
+          "expected a range within [0, "
+              + elements
+              + ") of "
+              + name
+              + ", got ["
+              + first
+              + ", "
+              + (first + count)
+              + "); mend: give the first element and a buffer that ends with the tensor");
+    }
+  }
+}

@@ -1,2 +1,0 @@
-/** Tests of the computations behind the measurements. */
-package io.faithfulsae.internal.metrics;

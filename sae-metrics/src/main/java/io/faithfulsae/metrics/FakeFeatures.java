@@ -1,0 +1,359 @@
+package io.faithfulsae.metrics;
+
+import com.fasterxml.jackson.annotation.JsonIgnore;
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.TokenSource;
+import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Latents that answer to noise: text that the model cannot make sense of, tokens drawn uniformly
+ * from its vocabulary behind a BOS.
+ *
+ * <p>{@link Definition#TOKENS}: a latent fires at a token when z &gt; 1.0, and is fake when it
+ * fires at more than 10 % of the tokens. {@link Definition#SEQUENCES}: a latent fires in a sequence
+ * when the sum of z over its tokens is &gt; 1, and is fake when it fires in more than 5 % of the
+ * sequences. All comparisons are strict; {@link Options} holds the numbers, and a result says which
+ * they were. An absolute threshold depends on the scale of the activations, so that it stands
+ * beside each number; an option makes the threshold relative to the latent's own mean on text.
+ *
+ * <p>Both look at noise alone, and {@code sequences} with its threshold of 1 counts nearly every
+ * latent where activations are large: what separates noise from text is {@link NoiseAgainstText},
+ * which is measured when a text is given.
+ *
+ * <p>Noise of which the filter leaves nothing is refused, so no input is empty. <b>Source</b>:
+ * FaithfulSAE's {@code feat_match.py} (tokens) and its authors' notes (sequences).
+ *
+ * @param options what was counted
+ * @param model name of the language model; empty where activations were given
+ * @param hook the hook point; empty where activations were given
+ * @param dSae number of latents
+ * @param noiseAgainstText how much more latents are active on noise than in distribution; null when
+ *     no text was given
+ * @param count number of fake latents
+ * @param ratio Fake Feature Ratio, count / dSae, in [0, 1]
+ * @param interval the ratio with an interval over latents and noise sequences: Wilson's for
+ *     latents, widened by the spread of resampled sequences around the ratio
+ * @param fakeLatents the fake latents, ascending
+ * @param noiseRates firing rate of each of them on noise: share of tokens or of sequences
+ * @param textRates firing rate of each of them on text; empty when no text was given
+ * @param firingOnTextToo how many of them fire on text above the same rate, so that they are not of
+ *     noise but of everything; 0 when no text was given
+ * @param noise the noise as the SAE saw it
+ * @param text the text as the SAE saw it
+ * @param resampledCounts number of fake latents in each bootstrap resample, for comparing groups;
+ *     not written as JSON
+ */
+public record FakeFeatures(
+    Options options,
+    String model,
+    String hook,
+    int dSae,
+    @Nullable NoiseAgainstText noiseAgainstText,
+    int count,
+    double ratio,
+    BootstrapInterval interval,
+    List<Integer> fakeLatents,
+    List<Double> noiseRates,
+    List<Double> textRates,
+    int firingOnTextToo,
+    Sample noise,
+    Sample text,
+    @JsonIgnore List<Integer> resampledCounts) {
+
+  /** Copies the lists. */
+  public FakeFeatures {
+    fakeLatents = List.copyOf(fakeLatents);
+    noiseRates = List.copyOf(noiseRates);
+    textRates = List.copyOf(textRates);
+    resampledCounts = List.copyOf(resampledCounts);
+  }
+
+  /** What comparing groups of SAEs needs of this result, and what JSON keeps whole. */
+  public Resamples resamples() {
+    return new Resamples(dSae, ratio, resampledCounts);
+  }
+
+  /**
+   * A result as {@link io.faithfulsae.metrics.Metrics#fakeFeatureDifference} needs it.
+   *
+   * @param dSae number of latents
+   * @param ratio Fake Feature Ratio
+   * @param counts number of fake latents in each bootstrap resample
+   */
+  public record Resamples(int dSae, double ratio, List<Integer> counts) {
+    /** Copies the list. */
+    public Resamples {
+      counts = List.copyOf(counts);
+    }
+  }
+
+  /** What a firing is counted over. */
+  public enum Definition {
+    /** Tokens: the authors' code, behind their published numbers. */
+    TOKENS,
+    /** Sequences: the authors' notes. */
+    SEQUENCES
+  }
+
+  /**
+   * Sequences as the SAE saw them; all numbers are 0 when there were none.
+   *
+   * @param description what they are
+   * @param sequences number of sequences of which the filter left at least one position
+   * @param rows positions that the filter left
+   * @param meanNorm mean ‖x‖ over rows, the scale of the activations
+   * @param meanActivation mean z over all (row, latent) with z &gt; 0, the scale of the latents
+   * @param l0 mean number of latents with z &gt; 0 over rows
+   */
+  public record Sample(
+      String description,
+      long sequences,
+      long rows,
+      double meanNorm,
+      double meanActivation,
+      double l0) {}
+
+  /**
+   * What is counted as fake.
+   *
+   * @param definition what a firing is counted over
+   * @param contextLength tokens in a noise sequence, BOS counted; text is cut to as many
+   * @param noiseSequences number of noise sequences
+   * @param noiseTokens number of random tokens, BOS not counted; the last sequence is shorter where
+   *     they do not fill it. Rows of a source come in whole sequences instead
+   * @param activationThreshold what z (or its sum over a sequence) must exceed
+   * @param relativeThreshold whether that is in units of the latent's own mean z over its firings
+   *     on text (of all latents' where it never fired there) instead of absolute; needs a text
+   * @param rateThreshold the share of tokens (or sequences) that a fake latent's firings exceed
+   * @param filter positions that reach the SAE, in noise and text alike
+   * @param seed of the noise and of the bootstrap
+   * @param resamples bootstrap resamples
+   * @param level coverage of the interval
+   * @param textSequences the most sequences of the text that are read
+   * @param falseDiscoveryRate of {@link NoiseAgainstText}
+   * @param minimumRatio of {@link NoiseAgainstText}
+   * @param text ordinary text, for firing rates in distribution
+   */
+  public record Options(
+      Definition definition,
+      int contextLength,
+      int noiseSequences,
+      long noiseTokens,
+      double activationThreshold,
+      boolean relativeThreshold,
+      double rateThreshold,
+      ActivationFilter filter,
+      long seed,
+      int resamples,
+      double level,
+      int textSequences,
+      double falseDiscoveryRate,
+      double minimumRatio,
+      @JsonIgnore Optional<TokenSource> text) {
+
+    private static final int MOST_TOKENS = 1 << 30;
+
+    /**
+     * Checks the numbers.
+     *
+     * @throws IllegalArgumentException if one is out of range
+     */
+    public Options {
+      require(contextLength >= 2, "contextLength >= 2", contextLength);
+      require(noiseSequences >= 1, "noiseSequences >= 1", noiseSequences);
+      require(
+          (long) noiseSequences * contextLength <= MOST_TOKENS,
+          "at most " + MOST_TOKENS + " tokens of noise",
+          noiseSequences + " sequences of " + contextLength);
+      require(
+          noiseTokens > (noiseSequences - 1L) * (contextLength - 1)
+              && noiseTokens <= (long) noiseSequences * (contextLength - 1),
+          "as many noiseTokens as fill noiseSequences, the last one at least in part",
+          noiseTokens);
+      require(activationThreshold >= 0, "activationThreshold >= 0", activationThreshold);
+      require(rateThreshold >= 0 && rateThreshold < 1, "rateThreshold in [0, 1)", rateThreshold);
+      require(resamples >= 1, "resamples >= 1", resamples);
+      require(level > 0 && level < 1, "level in (0, 1)", level);
+      require(textSequences >= 1, "textSequences >= 1", textSequences);
+      require(
+          falseDiscoveryRate > 0 && falseDiscoveryRate < 1,
+          "falseDiscoveryRate in (0, 1)",
+          falseDiscoveryRate);
+      require(minimumRatio >= 1, "minimumRatio >= 1", minimumRatio);
+    }
+
+    /**
+     * Definition {@code tokens} with the authors' numbers: 1,000,000 tokens, z &gt; 1.0 at more
+     * than 10 %, position 0 left out; seed 42, 10,000 resamples, 95 %, no text.
+     */
+    public static Builder tokens(int contextLength) {
+      return new Builder(Definition.TOKENS, contextLength, 1.0, 0.1).noiseTokens(1_000_000);
+    }
+
+    /** The positions that the authors' {@code feat_match.py} counts: all but the first. */
+    public static ActivationFilter authorsFilter() {
+      return new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
+    }
+
+    /**
+     * Exactly what the authors' {@code feat_match.py} (at a98b2637) counts, behind their published
+     * numbers: 1,000,000 tokens, drawn uniformly from the whole vocabulary, in sequences of the
+     * SAE's context size that begin with BOS; position 0 dropped and nothing else, no bound on the
+     * norm; a latent fires where z &gt; 1.0 and is fake at more than 10 % of the tokens. The random
+     * numbers are ours.
+     *
+     * @param contextLength the SAE's context size
+     */
+    public static Builder authors(int contextLength) {
+      return tokens(contextLength).filter(authorsFilter());
+    }
+
+    /**
+     * Definition {@code sequences} as the authors' notes have it: 1,000 sequences of noise and at
+     * most 1,000 of text, sums &gt; 1 in more than 5 %; the rest as {@link #tokens}.
+     */
+    public static Builder sequences(int contextLength, TokenSource heldOut) {
+      return new Builder(Definition.SEQUENCES, contextLength, 1.0, 0.05)
+          .noiseSequences(1_000)
+          .text(heldOut, 1_000);
+    }
+
+    private static void require(boolean holds, String expected, Object got) {
+      if (!holds) {
+        throw new IllegalArgumentException(
+            "expected " + expected + ", got " + got + "; correct this option");
+      }
+    }
+
+    /** Builds {@link Options}; each method returns this. */
+    public static final class Builder {
+      private final Definition definition;
+      private final int contextLength;
+      private double activationThreshold;
+      private boolean relativeThreshold;
+      private double rateThreshold;
+      private int noiseSequences = 1;
+      private long noiseTokens;
+      private ActivationFilter filter = authorsFilter();
+      private long seed = 42;
+      private int resamples = 10_000;
+      private double level = 0.95;
+      private int textSequences = 1_000;
+      private double falseDiscoveryRate = 0.05;
+      private double minimumRatio = 2;
+      private Optional<TokenSource> text = Optional.empty();
+
+      private Builder(Definition definition, int contextLength, double activation, double rate) {
+        require(contextLength >= 2, "contextLength >= 2", contextLength);
+        this.definition = definition;
+        this.contextLength = contextLength;
+        this.activationThreshold = activation;
+        this.rateThreshold = rate;
+      }
+
+      /** As many random tokens, BOS not counted; the last sequence may be shorter. */
+      public Builder noiseTokens(long tokens) {
+        long perSequence = contextLength - 1L;
+        this.noiseSequences =
+            (int) Math.min(Integer.MAX_VALUE, (tokens + perSequence - 1) / perSequence);
+        this.noiseTokens = tokens;
+        return this;
+      }
+
+      /** Number of noise sequences, all of the full length. */
+      public Builder noiseSequences(int sequences) {
+        this.noiseSequences = sequences;
+        this.noiseTokens = (long) sequences * (contextLength - 1);
+        return this;
+      }
+
+      /**
+       * What counts as more active on noise than on text, {@link NoiseAgainstText}; 0.05 and 2
+       * where this is not called.
+       */
+      public Builder againstText(double falseDiscovery, double leastRatio) {
+        this.falseDiscoveryRate = falseDiscovery;
+        this.minimumRatio = leastRatio;
+        return this;
+      }
+
+      /** What z (or its sum) must exceed, absolute. */
+      public Builder activationThreshold(double threshold) {
+        this.activationThreshold = threshold;
+        this.relativeThreshold = false;
+        return this;
+      }
+
+      /** What z (or its sum) must exceed, in units of the latent's own mean on the text. */
+      public Builder relativeThreshold(double threshold) {
+        this.activationThreshold = threshold;
+        this.relativeThreshold = true;
+        return this;
+      }
+
+      /** The share of tokens (or sequences) that a fake latent's firings exceed. */
+      public Builder rateThreshold(double threshold) {
+        this.rateThreshold = threshold;
+        return this;
+      }
+
+      /** Positions that reach the SAE; the default leaves out position 0. */
+      public Builder filter(ActivationFilter chosen) {
+        this.filter = chosen;
+        return this;
+      }
+
+      /** Seed of the noise and the bootstrap. Equal seeds give equal noise for one model. */
+      public Builder seed(long chosen) {
+        this.seed = chosen;
+        return this;
+      }
+
+      /** Bootstrap resamples. */
+      public Builder resamples(int number) {
+        this.resamples = number;
+        return this;
+      }
+
+      /** Coverage of the interval. */
+      public Builder level(double coverage) {
+        this.level = coverage;
+        return this;
+      }
+
+      /** Ordinary text, of which at most {@code sequences} are read. */
+      public Builder text(TokenSource ordinary, int sequences) {
+        this.text = Optional.of(ordinary);
+        this.textSequences = sequences;
+        return this;
+      }
+
+      /**
+       * Checks and builds.
+       *
+       * @throws IllegalArgumentException if an option is out of range
+       */
+      public Options build() {
+        return new Options(
+            definition,
+            contextLength,
+            noiseSequences,
+            noiseTokens,
+            activationThreshold,
+            relativeThreshold,
+            rateThreshold,
+            filter,
+            seed,
+            resamples,
+            level,
+            textSequences,
+            falseDiscoveryRate,
+            minimumRatio,
+            text);
+      }
+    }
+  }
+}

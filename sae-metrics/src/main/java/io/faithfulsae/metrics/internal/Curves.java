@@ -1,0 +1,128 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.ActivationSources;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.Sae;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FeatureSubsets;
+import io.faithfulsae.metrics.FeatureSubsets.Subset;
+import io.faithfulsae.metrics.KCurve;
+import io.faithfulsae.metrics.Reconstruction;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Views of SAEs, with other k or fewer latents, measured together. */
+public final class Curves {
+  private final LanguageModel model;
+  private final HookPoint hook;
+  private final TokenSource text;
+
+  private record Measured(List<Reconstruction> reconstructions, List<CrossEntropy> costs) {}
+
+  private Curves(LanguageModel model, HookPoint hook, TokenSource text) {
+    this.model = model;
+    this.hook = hook;
+    this.text = text;
+  }
+
+  /** Evaluates each SAE with each k. */
+  public static List<KCurve> byK(
+      List<Sae> saes, LanguageModel model, HookPoint hook, TokenSource text, KCurve.Options options)
+      throws IOException {
+    List<Sae> views = new ArrayList<>();
+    for (Sae sae : saes) {
+      options.ks().forEach(k -> views.add(sae.withK(k)));
+    }
+    Measured measured =
+        new Curves(model, hook, text)
+            .measure(
+                views,
+                options.filter(),
+                options.batchSequences(),
+                options.rows(),
+                options.ceTokens());
+    List<FakeFeatures> fakes =
+        options.fakeFeatures().isEmpty()
+            ? List.of()
+            : Metrics.fakeFeatures(views, model, hook, options.fakeFeatures().get());
+    List<KCurve> curves = new ArrayList<>();
+    int at = 0;
+    for (Sae sae : saes) {
+      List<KCurve.Point> points = new ArrayList<>();
+      for (int k : options.ks()) {
+        points.add(
+            new KCurve.Point(
+                k,
+                measured.reconstructions().get(at),
+                measured.costs().get(at),
+                fakes.isEmpty() ? null : fakes.get(at)));
+        at++;
+      }
+      curves.add(new KCurve(sae.config().k(), points));
+    }
+    return curves;
+  }
+
+  /** Evaluates an SAE with the first and the last latents of each ranking alone. */
+  public static List<FeatureSubsets> bySubset(
+      Sae sae,
+      List<List<Integer>> rankings,
+      LanguageModel model,
+      HookPoint hook,
+      TokenSource text,
+      FeatureSubsets.Options options)
+      throws IOException {
+    List<Sae> views = new ArrayList<>(List.of(sae));
+    List<Integer> kept = new ArrayList<>(List.of(sae.config().dSae()));
+    for (List<Integer> ranking : rankings) {
+      for (boolean best : new boolean[] {true, false}) {
+        for (int size : options.sizes()) {
+          int n = Math.min(size, ranking.size());
+          int from = best ? 0 : ranking.size() - n;
+          views.add(sae.only(ranking.subList(from, from + n)));
+          kept.add(n);
+        }
+      }
+    }
+    Measured measured =
+        new Curves(model, hook, text)
+            .measure(
+                views,
+                options.filter(),
+                options.batchSequences(),
+                options.rows(),
+                options.ceTokens());
+    List<Subset> subsets = new ArrayList<>();
+    for (int i = 0; i < views.size(); i++) {
+      subsets.add(
+          new Subset(kept.get(i), measured.reconstructions().get(i), measured.costs().get(i)));
+    }
+    int sizes = options.sizes().size();
+    List<FeatureSubsets> results = new ArrayList<>();
+    for (int r = 0; r < rankings.size(); r++) {
+      int first = 1 + 2 * r * sizes;
+      results.add(
+          new FeatureSubsets(
+              rankings.get(r).size(),
+              subsets.get(0),
+              subsets.subList(first, first + sizes),
+              subsets.subList(first + sizes, first + 2 * sizes)));
+    }
+    return results;
+  }
+
+  private Measured measure(
+      List<Sae> views, ActivationFilter filter, int batchSequences, long rows, long ceTokens)
+      throws IOException {
+    return new Measured(
+        Metrics.reconstruction(
+            views, ActivationSources.ofModel(model, hook, text, filter, batchSequences), rows),
+        Metrics.crossEntropy(views, model, hook, text, filter, ceTokens));
+  }
+}

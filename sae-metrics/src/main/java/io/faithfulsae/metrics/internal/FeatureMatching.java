@@ -1,0 +1,221 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.metrics.Assignment;
+
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.Histogram;
+import io.faithfulsae.metrics.SharedFeatures;
+import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Rank;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.List;
+import java.util.function.LongConsumer;
+
+/** Cosines between the directions of two SAEs, their best partners and their best matching. */
+public final class FeatureMatching {
+  private static final System.Logger LOG = System.getLogger(FeatureMatching.class.getName());
+  private static final long BLOCK_BYTES = 64L << 20;
+  private static final long NOTEWORTHY_BYTES = 64L << 20;
+  private static final int COSINE_BINS = 100;
+  private static final int RANKS = 4;
+
+  private FeatureMatching() {}
+
+  /** Compares the directions of two SAEs; {@code onMatched} hears how many are matched. */
+  public static SharedFeatures compare(
+      Sae a, Sae b, Directions directions, double threshold, LongConsumer onMatched) {
+    check(a, b, threshold);
+    if (a.config().dSae() > b.config().dSae()) {
+      return swap(compare(b, a, directions, threshold, onMatched));
+    }
+    float[][] cosines = cosines(a, b, directions);
+    int columns = b.config().dSae();
+    double[][] ranksA = new double[Math.min(RANKS, columns)][cosines.length];
+    double[][] ranksB = new double[Math.min(RANKS, cosines.length)][columns];
+    for (double[][] ranks : List.of(ranksA, ranksB)) {
+      Arrays.stream(ranks).forEach(rank -> Arrays.fill(rank, -1));
+    }
+    for (int i = 0; i < cosines.length; i++) {
+      float[] row = cosines[i];
+      for (int j = 0; j < columns; j++) {
+        insert(ranksA, i, row[j]);
+        insert(ranksB, j, row[j]);
+      }
+    }
+    double[] bestOfA = ranksA[0];
+    double[] bestOfB = ranksB[0];
+    int[] partner = Assignment.maximumSum(cosines, onMatched);
+    double[] matched = new double[partner.length];
+    for (int i = 0; i < partner.length; i++) {
+      matched[i] = cosines[i][partner[i]];
+    }
+    return new SharedFeatures(
+        directions,
+        threshold,
+        a.config().dSae(),
+        b.config().dSae(),
+        shareAbove(bestOfA, threshold),
+        shareAbove(bestOfB, threshold),
+        shareAbove(matched, threshold),
+        matched.length,
+        Bootstrap.mean(bestOfA),
+        Bootstrap.mean(bestOfB),
+        Bootstrap.mean(matched),
+        Histogram.of(bestOfA, -1, 1, COSINE_BINS),
+        Histogram.of(bestOfB, -1, 1, COSINE_BINS),
+        Histogram.of(matched, -1, 1, COSINE_BINS),
+        ranks(ranksA, threshold),
+        ranks(ranksB, threshold));
+  }
+
+  /** Puts a cosine among the largest of a latent, {@code ranks[0]} the largest. */
+  private static void insert(double[][] ranks, int latent, double cosine) {
+    double falling = cosine;
+    for (int rank = 0; rank < ranks.length && falling > ranks[ranks.length - 1][latent]; rank++) {
+      double here = ranks[rank][latent];
+      ranks[rank][latent] = Math.max(here, falling);
+      falling = Math.min(here, falling);
+    }
+  }
+
+  private static List<Rank> ranks(double[][] ranks, double threshold) {
+    return Arrays.stream(ranks)
+        .map(
+            cosines ->
+                new Rank(
+                    shareAbove(cosines, threshold),
+                    Bootstrap.mean(cosines),
+                    Histogram.of(cosines, -1, 1, COSINE_BINS)))
+        .toList();
+  }
+
+  static void check(Sae a, Sae b, double threshold) {
+    if (a.config().dIn() != b.config().dIn()) {
+      throw new IllegalArgumentException(
+          "expected SAEs of one width, got d_in = "
+              + a.config().dIn()
+              + " and "
+              + b.config().dIn()
+              + "; mend: compare SAEs of the same hook point");
+    }
+    if (!(threshold >= -1 && threshold <= 1)) {
+      throw new IllegalArgumentException(
+          "expected a cosine in [-1, 1] as threshold, got " + threshold + "; mend: 0.7 is usual");
+    }
+    checkHeap(a.config().dSae(), b.config().dSae());
+  }
+
+  private static void checkHeap(int rows, int columns) {
+    long needed = SharedFeatures.bytesNeeded(rows, columns);
+    LOG.log(
+        needed >= NOTEWORTHY_BYTES ? System.Logger.Level.INFO : System.Logger.Level.DEBUG,
+        "comparing {0} with {1} latents takes {2} MiB of heap",
+        rows,
+        columns,
+        needed >> 20);
+    if (needed > freeHeap()) {
+      System.gc(); // the matrix of the comparison before may still count as used
+      long free = freeHeap();
+      if (needed > free) {
+        throw new IllegalArgumentException(
+            "expected "
+                + (needed >> 20)
+                + " MiB of free heap for the cosines of "
+                + rows
+                + " x "
+                + columns
+                + " latents, got "
+                + (free >> 20)
+                + " MiB; mend: start java with a larger -Xmx");
+      }
+    }
+  }
+
+  private static long freeHeap() {
+    Runtime heap = Runtime.getRuntime();
+    return heap.maxMemory() - heap.totalMemory() + heap.freeMemory();
+  }
+
+  private static SharedFeatures swap(SharedFeatures s) {
+    return new SharedFeatures(
+        s.directions(),
+        s.threshold(),
+        s.dSaeB(),
+        s.dSaeA(),
+        s.topOneB(),
+        s.topOneA(),
+        s.matched(),
+        s.matchedPairs(),
+        s.meanTopOneB(),
+        s.meanTopOneA(),
+        s.meanMatched(),
+        s.topOneCosinesB(),
+        s.topOneCosinesA(),
+        s.matchedCosines(),
+        s.ranksB(),
+        s.ranksA());
+  }
+
+  static double shareAbove(double[] cosines, double threshold) {
+    return (double) Arrays.stream(cosines).filter(c -> c > (float) threshold).count()
+        / cosines.length;
+  }
+
+  /** Multiplies blocks of a's unit rows with all of b's, so that only the result is on the heap. */
+  static float[][] cosines(Sae a, Sae b, Directions directions) {
+    Backend backend = a.backend();
+    int dIn = a.config().dIn();
+    int rows = a.config().dSae();
+    int columns = b.config().dSae();
+    int blockRows = (int) Math.max(1, Math.min(rows, BLOCK_BYTES / Float.BYTES / columns));
+    float[][] cosines = new float[rows][columns];
+    try (DeviceBuffer left = backend.allocate((long) blockRows * dIn * Float.BYTES);
+        DeviceBuffer right = backend.allocate((long) columns * dIn * Float.BYTES);
+        DeviceBuffer product = backend.allocate((long) blockRows * columns * Float.BYTES)) {
+      readUnitRows(b, directions, 0, columns, right);
+      for (int first = 0; first < rows; first += blockRows) {
+        int count = Math.min(blockRows, rows - first);
+        readUnitRows(a, directions, first, count, left);
+        backend.matmulTransposed(left, count, right, columns, dIn, product);
+        backend.synchronize();
+        FloatBuffer block = product.host().asFloatBuffer();
+        for (int i = 0; i < count; i++) {
+          block.get(i * columns, cosines[first + i]);
+        }
+      }
+    }
+    return cosines;
+  }
+
+  private static void readUnitRows(
+      Sae sae, Directions directions, int first, int count, DeviceBuffer into) {
+    int dIn = sae.config().dIn();
+    FloatBuffer rows = into.host().asFloatBuffer().limit(count * dIn);
+    switch (directions) {
+      case DECODER -> sae.readDecoder(first, rows);
+      case ENCODER -> sae.readEncoder(first, rows);
+    }
+    float[] row = new float[dIn];
+    for (int r = 0; r < count; r++) {
+      rows.get(r * dIn, row);
+      double squares = 0;
+      for (float value : row) {
+        squares += (double) value * value;
+      }
+      if (!Double.isFinite(squares)) {
+        throw new IllegalArgumentException(
+            "expected finite directions, got NaN or infinity in latent "
+                + (first + r)
+                + "; mend: this SAE is damaged, train it again");
+      }
+      double scale = squares == 0 ? 0 : 1 / Math.sqrt(squares);
+      for (int i = 0; i < dIn; i++) {
+        row[i] = (float) (row[i] * scale);
+      }
+      rows.put(r * dIn, row);
+    }
+  }
+}

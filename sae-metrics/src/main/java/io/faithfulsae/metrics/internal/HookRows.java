@@ -1,0 +1,174 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Sae;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.FloatBuffer;
+import java.util.List;
+
+/**
+ * The activations of one batch of sequences at a hook point, and those of them that a filter lets
+ * through to SAEs, however many read them. Memory is kept from batch to batch.
+ */
+public final class HookRows implements SequenceRows, AutoCloseable {
+  private final LanguageModel model;
+  private final HookPoint hook;
+  private final ActivationFilter filter;
+  private final DeviceBuffer activations;
+  private final ActivationBatch kept;
+  private final int[] positions; // in [0, batch · length), of each kept row
+  private final float[] row;
+  private double norms;
+
+  /**
+   * Allocates room.
+   *
+   * @param tokens the most tokens of a batch
+   */
+  public HookRows(
+      Backend backend, LanguageModel model, HookPoint hook, ActivationFilter filter, int tokens) {
+    this.model = model;
+    this.hook = hook;
+    this.filter = filter;
+    this.kept = ActivationBatch.allocate(backend, tokens, model.dModel());
+    this.activations = backend.allocate((long) tokens * model.dModel() * Float.BYTES);
+    this.positions = new int[tokens];
+    this.row = new float[model.dModel()];
+  }
+
+  /**
+   * The backend of SAEs that are to read the same rows.
+   *
+   * @throws IllegalArgumentException if there are none, they are on several backends, or one is not
+   *     as wide as the model
+   */
+  public static Backend backendOf(List<Sae> saes, LanguageModel model) {
+    for (Sae sae : saes) {
+      requireWidth(sae, model);
+    }
+    return backendOf(saes);
+  }
+
+  /**
+   * The backend of SAEs that are to read the same rows.
+   *
+   * @throws IllegalArgumentException if there are none, or they are on several backends
+   */
+  public static Backend backendOf(List<Sae> saes) {
+    if (saes.isEmpty()) {
+      throw new IllegalArgumentException("expected at least one SAE, got none; mend: give some");
+    }
+    Backend backend = saes.get(0).backend();
+    for (Sae sae : saes) {
+      if (sae.backend() != backend) {
+        throw new IllegalArgumentException(
+            "expected SAEs that were loaded with one backend, got ones of %s and of %s; mend: load all with the same Backend"
+                .formatted(backend.info().name(), sae.backend().info().name()));
+      }
+    }
+    return backend;
+  }
+
+  private static void requireWidth(Sae sae, LanguageModel model) {
+    if (sae.config().dIn() != model.dModel()) {
+      throw new IllegalArgumentException(
+          "expected an SAE as wide as "
+              + model.name()
+              + ", d_in = "
+              + model.dModel()
+              + ", got "
+              + sae.config().dIn()
+              + "; mend: use the model that the SAE was trained on");
+    }
+  }
+
+  /** Runs the model up to the hook and picks the rows that the filter keeps. */
+  public void read(int[][] tokens) {
+    int length = tokens[0].length;
+    FloatBuffer all = activations(tokens.length * length);
+    model.activations(hook, tokens, all);
+    FloatBuffer into = kept.data();
+    int rows = 0;
+    norms = 0;
+    for (int s = 0; s < tokens.length; s++) {
+      for (int t = 0; t < length; t++) {
+        if (filter.keeps(t, tokens[s][t])) {
+          int position = s * length + t;
+          all.get(position * row.length, row);
+          double norm = norm(row);
+          if (!(norm > filter.maxNorm())) { // NaN goes on to the encoder, which refuses it
+            into.put(rows * row.length, row);
+            positions[rows++] = position;
+            norms += norm;
+          }
+        }
+      }
+    }
+    kept.rows(rows);
+  }
+
+  /** The activations of all positions {@code [tokens, dModel]}; may be changed. */
+  FloatBuffer activations(int tokens) {
+    return activations.host().asFloatBuffer().limit(tokens * row.length);
+  }
+
+  /** Number of rows that the filter kept. */
+  @Override
+  public int keptRows() {
+    return kept.rows();
+  }
+
+  /** Σ‖x‖ over the kept rows. */
+  @Override
+  public double norms() {
+    return norms;
+  }
+
+  /** Where a kept row stands, as sequence · length + position. */
+  @Override
+  public int position(int keptRow) {
+    return positions[keptRow];
+  }
+
+  /** The rows that the filter kept, for SAEs to encode; not to be changed. */
+  @Override
+  public ActivationBatch kept() {
+    return kept;
+  }
+
+  /** Puts other rows, such as their reconstructions, in place of the kept ones. */
+  void replaceBy(ActivationBatch rows) {
+    FloatBuffer all = activations.host().asFloatBuffer();
+    FloatBuffer from = rows.data();
+    for (int r = 0; r < kept.rows(); r++) {
+      from.get(r * row.length, row);
+      all.put(positions[r] * row.length, row);
+    }
+  }
+
+  /** Puts one row in place of each of the kept ones. */
+  void replaceBy(float[] constant) {
+    FloatBuffer all = activations.host().asFloatBuffer();
+    for (int r = 0; r < kept.rows(); r++) {
+      all.put(positions[r] * row.length, constant);
+    }
+  }
+
+  @Override
+  public void close() {
+    activations.close();
+    kept.close();
+  }
+
+  static double norm(float[] values) {
+    double squares = 0;
+    for (float value : values) {
+      squares += (double) value * value;
+    }
+    return Math.sqrt(squares);
+  }
+}

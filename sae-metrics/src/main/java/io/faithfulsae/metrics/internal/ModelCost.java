@@ -1,0 +1,338 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Sae;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.io.IOException;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Consumer;
+import java.util.stream.IntStream;
+import java.util.stream.Stream;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * Runs a model on text with and without SAEs' reconstructions in its residual stream. However many
+ * SAEs there are, the model runs twice to the hook (once for the mean of what is there), once as it
+ * is, once on zeros and once on the mean.
+ */
+public final class ModelCost implements AutoCloseable {
+  private static final int BATCH_TOKENS = 4096;
+  private static final long LOGIT_BYTES = 128L << 20;
+
+  private final Backend backend;
+  private final LanguageModel model;
+  private final HookPoint hook;
+  private final ActivationFilter filter;
+  private final int batchTokens;
+  private @Nullable Room room;
+  private long sequences;
+  private long replacedPositions;
+  private long keptPositions;
+  private final double[] rowSums;
+  private float[] mean = {};
+  private final List<OfSae> saes;
+  private final SharedEncoding encoding;
+
+  /** What one SAE's reconstructions cost, as {@link CrossEntropy.Losses} has it. */
+  private static final class OfSae {
+    private final Sae sae;
+    private final SequenceSums sums = new SequenceSums(6);
+    private double[][] batch = {}; // [sequences], replaced and divergence
+
+    OfSae(Sae sae) {
+      this.sae = sae;
+    }
+  }
+
+  /** Memory for a batch of at most so many tokens. */
+  private record Room(
+      int tokens,
+      HookRows rows,
+      ActivationBatch reconstructions,
+      DeviceBuffer clean,
+      DeviceBuffer changed)
+      implements AutoCloseable {
+    @Override
+    public void close() {
+      reconstructions.close();
+      changed.close();
+      clean.close();
+      rows.close();
+    }
+  }
+
+  private ModelCost(List<Sae> saes, LanguageModel model, HookPoint hook, ActivationFilter filter) {
+    this.backend = HookRows.backendOf(saes, model);
+    this.saes = saes.stream().map(OfSae::new).toList();
+    this.encoding = new SharedEncoding(saes);
+    this.model = model;
+    this.hook = hook;
+    this.filter = filter;
+    this.rowSums = new double[model.dModel()];
+    this.batchTokens =
+        (int) Math.min(BATCH_TOKENS, LOGIT_BYTES / Float.BYTES / model.vocabularySize());
+  }
+
+  /** Measures whole sequences until at least {@code maxTokens} positions were predicted. */
+  public static List<CrossEntropy> measure(
+      List<Sae> saes,
+      LanguageModel model,
+      HookPoint hook,
+      TokenSource text,
+      ActivationFilter filter,
+      long maxTokens)
+      throws IOException {
+    if (maxTokens < 1) {
+      throw new IllegalArgumentException(
+          "expected maxTokens >= 1, got " + maxTokens + "; Long.MAX_VALUE takes all");
+    }
+    try (ModelCost cost = new ModelCost(saes, model, hook, filter)) {
+      cost.read(text, maxTokens, cost::addToMean);
+      cost.setMean();
+      long predicted = cost.read(text, maxTokens, cost::add);
+      return cost.saes.stream()
+          .map(sae -> cost.result(sae, text.description(), predicted))
+          .toList();
+    }
+  }
+
+  /** Reads whole sequences and says how many positions they predict; the same ones each time. */
+  private long read(TokenSource text, long maxTokens, Consumer<int[][]> use) throws IOException {
+    long predicted = 0;
+    try (Stream<int[]> sequences = text.open(0)) {
+      SequenceBatches batches =
+          new SequenceBatches(sequences.iterator(), length -> Math.max(1, batchTokens / length));
+      while (batches.hasNext() && predicted < maxTokens) {
+        int[][] batch = atMost(batches.next(), maxTokens - predicted);
+        use.accept(batch);
+        predicted += (long) batch.length * (batch[0].length - 1);
+      }
+    }
+    if (predicted == 0) {
+      throw new IllegalArgumentException(
+          "expected text with at least one sequence of two tokens, got none from "
+              + text.description()
+              + "; give more text");
+    }
+    return predicted;
+  }
+
+  private void addToMean(int[][] tokens) {
+    HookRows rows = room(tokens.length * tokens[0].length).rows();
+    rows.read(tokens);
+    FloatBuffer kept = rows.kept().data();
+    for (int i = 0; i < rows.keptRows() * rowSums.length; i++) {
+      rowSums[i % rowSums.length] += kept.get(i);
+    }
+    replacedPositions += rows.keptRows();
+  }
+
+  private void setMean() {
+    mean = new float[rowSums.length];
+    for (int i = 0; i < mean.length; i++) {
+      mean[i] = (float) (rowSums[i] / Math.max(1, replacedPositions));
+    }
+  }
+
+  private static int[][] atMost(int[][] batch, long positions) {
+    int perSequence = batch[0].length - 1;
+    long needed = 1 + (positions - 1) / perSequence;
+    return needed >= batch.length ? batch : Arrays.copyOf(batch, (int) needed);
+  }
+
+  private void add(int[][] tokens) {
+    int count = tokens.length * tokens[0].length;
+    Room memory = room(count);
+    HookRows rows = memory.rows();
+    rows.read(tokens);
+    FloatBuffer before = run(tokens, rows, memory.clean());
+    encoding.encode(
+        rows.kept(),
+        (i, latents) -> {
+          OfSae each = saes.get(i);
+          each.sae.decode(latents, memory.reconstructions());
+          rows.replaceBy(memory.reconstructions());
+          each.batch = compare(tokens, before, run(tokens, rows, memory.changed()));
+        });
+    rows.replaceBy(new float[model.dModel()]);
+    double[][] zero = losses(tokens, run(tokens, rows, memory.changed()));
+    rows.replaceBy(mean);
+    double[][] average = losses(tokens, run(tokens, rows, memory.changed()));
+    double[][] own = losses(tokens, before);
+    int positions = tokens[0].length - 1;
+    for (OfSae each : saes) {
+      for (int s = 0; s < tokens.length; s++) {
+        double[] changed = each.batch[s];
+        each.sums.add(positions, own[s][0], changed[0], zero[s][0], average[s][0], changed[1]);
+      }
+    }
+    sequences += tokens.length;
+    keptPositions += count - rows.keptRows();
+  }
+
+  private Room room(int tokens) {
+    Room current = room;
+    if (current == null || current.tokens() < tokens) {
+      close();
+      int capacity = Math.max(tokens, batchTokens);
+      long logitBytes = (long) capacity * model.vocabularySize() * Float.BYTES;
+      if (logitBytes > Integer.MAX_VALUE) {
+        throw new IllegalArgumentException(
+            "expected the logits of one sequence within 2 GiB, got ["
+                + tokens
+                + ", "
+                + model.vocabularySize()
+                + "]; use shorter sequences");
+      }
+      current =
+          new Room(
+              capacity,
+              new HookRows(backend, model, hook, filter, capacity),
+              ActivationBatch.allocate(backend, capacity, model.dModel()),
+              backend.allocate(logitBytes),
+              backend.allocate(logitBytes));
+      room = current;
+    }
+    return current;
+  }
+
+  private FloatBuffer run(int[][] tokens, HookRows rows, DeviceBuffer into) {
+    int length = tokens[0].length;
+    int count = tokens.length * length;
+    FloatBuffer logits = into.host().asFloatBuffer().limit(count * model.vocabularySize());
+    if (hook.isResidual()) {
+      model.logitsFrom(hook, rows.activations(count), tokens.length, length, logits);
+    } else {
+      model.logits(tokens, Map.of(hook, rows.activations(count)), logits);
+    }
+    return logits;
+  }
+
+  /** Σ cross entropy after, and Σ KL(before ‖ after), of each sequence. */
+  private double[][] compare(int[][] tokens, FloatBuffer before, FloatBuffer after) {
+    return sums(
+        tokens,
+        2,
+        (at, next, losses) -> {
+          double logSumAfter = logSumExp(after, at);
+          double largest = largest(before, at);
+          double sum = 0;
+          double weighted = 0;
+          for (int v = at; v < at + model.vocabularySize(); v++) {
+            double logit = before.get(v);
+            double weight = Math.exp(logit - largest);
+            sum += weight;
+            weighted += weight * (logit - after.get(v));
+          }
+          double logSumBefore = largest + Math.log(sum);
+          losses[0] = logSumAfter - after.get(at + next);
+          // Σ p (log p − log q); rounding may leave it a little below 0.
+          losses[1] = Math.max(0, weighted / sum - logSumBefore + logSumAfter);
+        });
+  }
+
+  /** Σ cross entropy of each sequence. */
+  private double[][] losses(int[][] tokens, FloatBuffer logits) {
+    return sums(
+        tokens, 1, (at, next, losses) -> losses[0] = logSumExp(logits, at) - logits.get(at + next));
+  }
+
+  private interface Losses {
+    /** Of the logits that begin at {@code at}, given the token that follows. */
+    void compute(int at, int next, double[] losses);
+  }
+
+  /** Computes losses on all cores, and adds them in order so that each run gives the same sums. */
+  private double[][] sums(int[][] tokens, int kinds, Losses losses) {
+    int length = tokens[0].length;
+    double[][] of = new double[tokens.length * (length - 1)][kinds];
+    IntStream.range(0, of.length)
+        .parallel()
+        .forEach(
+            i -> {
+              int s = i / (length - 1);
+              int t = i % (length - 1);
+              losses.compute((s * length + t) * model.vocabularySize(), tokens[s][t + 1], of[i]);
+            });
+    double[][] sums = new double[tokens.length][kinds];
+    for (int i = 0; i < of.length; i++) {
+      for (int kind = 0; kind < kinds; kind++) {
+        sums[i / (length - 1)][kind] += of[i][kind];
+      }
+    }
+    return sums;
+  }
+
+  private double logSumExp(FloatBuffer logits, int at) {
+    double largest = largest(logits, at);
+    double sum = 0;
+    for (int v = at; v < at + model.vocabularySize(); v++) {
+      sum += Math.exp(logits.get(v) - largest);
+    }
+    return largest + Math.log(sum);
+  }
+
+  private float largest(FloatBuffer logits, int at) {
+    float largest = Float.NEGATIVE_INFINITY;
+    for (int v = at; v < at + model.vocabularySize(); v++) {
+      largest = Math.max(largest, logits.get(v));
+    }
+    return largest;
+  }
+
+  private CrossEntropy result(OfSae of, String text, long predicted) {
+    double[] totals = of.sums.totals();
+    BootstrapInterval[] intervals =
+        of.sums.intervals(
+            sums -> (sums[2] - sums[1]) / sums[0],
+            sums -> recovered(sums[1], sums[2], sums[3]),
+            sums -> recovered(sums[1], sums[2], sums[4]),
+            sums -> sums[5] / sums[0]);
+    return new CrossEntropy(
+        model.name(),
+        hook.toString(),
+        text,
+        sequences,
+        predicted,
+        replacedPositions,
+        keptPositions,
+        totals[1] / predicted,
+        totals[2] / predicted,
+        totals[3] / predicted,
+        totals[4] / predicted,
+        intervals[0].estimate(),
+        intervals[0],
+        intervals[1].estimate(),
+        intervals[1],
+        intervals[2].estimate(),
+        intervals[2],
+        intervals[3].estimate(),
+        intervals[3],
+        of.sums.blocks().stream()
+            .map(b -> new CrossEntropy.Losses((long) b[0], b[1], b[2], b[3], b[4], b[5]))
+            .toList());
+  }
+
+  /** Of the loss that an ablation costs. */
+  private static double recovered(double clean, double replaced, double ablated) {
+    return ablated == clean ? 0 : (ablated - replaced) / (ablated - clean);
+  }
+
+  @Override
+  public void close() {
+    if (room != null) {
+      room.close();
+      room = null;
+    }
+  }
+}

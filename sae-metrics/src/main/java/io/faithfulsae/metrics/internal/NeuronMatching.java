@@ -1,0 +1,109 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.Histogram;
+import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Neurons;
+import io.faithfulsae.metrics.SharedFeatures.Rank;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/** Cosines between the neurons of two SAEs, summed over blocks of latents. */
+public final class NeuronMatching {
+  private static final int BLOCK = 1024;
+  private static final int BINS = 100;
+  private static final int RANKS = 4;
+
+  private NeuronMatching() {}
+
+  /** Compares; the SAEs are of one shape. */
+  public static Neurons compare(Sae a, Sae b, Directions directions, double threshold) {
+    int dIn = a.config().dIn();
+    int dSae = a.config().dSae();
+    if (b.config().dIn() != dIn || b.config().dSae() != dSae) {
+      throw new IllegalArgumentException(
+          "expected SAEs of one shape, got [%d, %d] and [%d, %d]; mend: compare SAEs of the same d_in and d_sae"
+              .formatted(dIn, dSae, b.config().dIn(), b.config().dSae()));
+    }
+    HookRows.backendOf(List.of(a, b));
+    double[][] products = new double[dIn][dIn];
+    double[] normsA = new double[dIn];
+    double[] normsB = new double[dIn];
+    Backend backend = a.backend();
+    try (DeviceBuffer left = backend.allocate((long) BLOCK * dIn * Float.BYTES);
+        DeviceBuffer right = backend.allocate((long) BLOCK * dIn * Float.BYTES);
+        DeviceBuffer product = backend.allocate((long) dIn * dIn * Float.BYTES)) {
+      for (int first = 0; first < dSae; first += BLOCK) {
+        int count = Math.min(BLOCK, dSae - first);
+        readNeurons(a, directions, first, count, left, normsA);
+        readNeurons(b, directions, first, count, right, normsB);
+        backend.matmulTransposed(left, dIn, right, dIn, count, product);
+        backend.synchronize();
+        FloatBuffer block = product.host().asFloatBuffer();
+        for (int i = 0; i < dIn; i++) {
+          for (int j = 0; j < dIn; j++) {
+            products[i][j] += block.get(i * dIn + j);
+          }
+        }
+      }
+    }
+    for (int i = 0; i < dIn; i++) {
+      for (int j = 0; j < dIn; j++) {
+        double norm = Math.sqrt(normsA[i] * normsB[j]);
+        products[i][j] = norm > 0 ? products[i][j] / norm : 0;
+      }
+    }
+    return new Neurons(
+        directions, dIn, ranks(products, threshold), ranks(transposed(products), threshold));
+  }
+
+  /** Reads latents, and turns them to rows of neurons: {@code [dIn, count]}. */
+  private static void readNeurons(
+      Sae sae, Directions directions, int first, int count, DeviceBuffer into, double[] norms) {
+    int dIn = sae.config().dIn();
+    float[] latents = new float[count * dIn];
+    switch (directions) {
+      case DECODER -> sae.readDecoder(first, FloatBuffer.wrap(latents));
+      case ENCODER -> sae.readEncoder(first, FloatBuffer.wrap(latents));
+    }
+    FloatBuffer neurons = into.host().asFloatBuffer();
+    for (int i = 0; i < dIn; i++) {
+      for (int latent = 0; latent < count; latent++) {
+        float value = latents[latent * dIn + i];
+        neurons.put(i * count + latent, value);
+        norms[i] += (double) value * value;
+      }
+    }
+  }
+
+  private static double[][] transposed(double[][] matrix) {
+    double[][] other = new double[matrix.length][matrix.length];
+    for (int i = 0; i < matrix.length; i++) {
+      for (int j = 0; j < matrix.length; j++) {
+        other[j][i] = matrix[i][j];
+      }
+    }
+    return other;
+  }
+
+  private static List<Rank> ranks(double[][] cosines, double threshold) {
+    double[][] sorted = Arrays.stream(cosines).map(double[]::clone).toArray(double[][]::new);
+    Arrays.stream(sorted).forEach(Arrays::sort);
+    return IntStream.range(0, Math.min(RANKS, sorted.length))
+        .mapToObj(
+            rank -> {
+              double[] values =
+                  Arrays.stream(sorted).mapToDouble(row -> row[row.length - 1 - rank]).toArray();
+              long above = Arrays.stream(values).filter(c -> c > threshold).count();
+              return new Rank(
+                  (double) above / values.length,
+                  Bootstrap.mean(values),
+                  Histogram.of(values, -1, 1, BINS));
+            })
+        .toList();
+  }
+}

@@ -1,0 +1,208 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Sae;
+import io.faithfulsae.random.Rng.Purpose;
+import io.faithfulsae.metrics.internal.Firings.Watcher;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.FakeFeatures.Options;
+import io.faithfulsae.metrics.NoiseAgainstText;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.IntStream;
+import org.jspecify.annotations.Nullable;
+
+/** Runs noise, and ordinary rows to compare with, through SAEs and counts who fires. */
+public final class NoiseResponse {
+
+  /** Enough for the spread of an interval to be right within some 3 %, few enough to be cheap. */
+  private static final int MOST_BLOCKS = 512;
+
+  private final Options options;
+  private final List<Sae> saes;
+  private final SharedEncoding encoding;
+  private final SequenceFeed noise;
+  private final Optional<? extends SequenceFeed> ordinary;
+
+  private NoiseResponse(
+      Options options,
+      List<Sae> saes,
+      SequenceFeed noise,
+      Optional<? extends SequenceFeed> ordinary) {
+    this.options = options;
+    this.saes = saes;
+    this.encoding = new SharedEncoding(saes);
+    this.noise = noise;
+    this.ordinary = ordinary;
+  }
+
+  /** Counts the fake latents of each SAE; the model runs once for all. */
+  public static List<FakeFeatures> measure(
+      List<Sae> saes, LanguageModel model, HookPoint hook, Options options) throws IOException {
+    Backend backend = HookRows.backendOf(saes, model);
+    if (options.contextLength() > model.contextLength()) {
+      throw new IllegalArgumentException(
+          "expected a contextLength of at most "
+              + model.contextLength()
+              + ", that of "
+              + model.name()
+              + ", got "
+              + options.contextLength()
+              + "; lower it");
+    }
+    int tokens = Math.max(ModelFeed.BATCH_TOKENS, options.contextLength());
+    try (HookRows rows = new HookRows(backend, model, hook, options.filter(), tokens)) {
+      return new NoiseResponse(
+              options,
+              saes,
+              ModelFeed.noise(model, options, rows),
+              options.text().map(text -> ModelFeed.text(text, options, rows)))
+          .count(model.name(), hook.toString());
+    }
+  }
+
+  /** Counts the fake latents of each SAE on rows that are there already. */
+  public static List<FakeFeatures> measure(
+      List<Sae> saes, ActivationSource noise, ActivationSource ordinary, Options options)
+      throws IOException {
+    Backend backend = HookRows.backendOf(saes);
+    int length = options.contextLength() - 1;
+    int sequences = options.noiseSequences();
+    return new NoiseResponse(
+            options,
+            saes,
+            new SourceFeed(noise, backend, length, sequences, sequences),
+            Optional.of(new SourceFeed(ordinary, backend, length, 1, options.textSequences())))
+        .count("", "");
+  }
+
+  private List<FakeFeatures> count(String model, String hook) throws IOException {
+    List<double[]> thresholds = saes.stream().map(this::absoluteThresholds).toList();
+    if (options.relativeThreshold()) {
+      if (ordinary.isEmpty()) {
+        throw new IllegalArgumentException(
+            "expected a text for relativeThreshold, got none; give one in the options");
+      }
+      thresholds =
+          run(ordinary.get(), thresholds, 1, List.of()).stream()
+              .map(this::relativeThresholds)
+              .toList();
+    }
+    List<NoiseContrast> contrasts =
+        ordinary.isEmpty()
+            ? List.of()
+            : saes.stream().map(sae -> new NoiseContrast(sae.config().dSae())).toList();
+    List<Firings> ordinaryFirings = ordinary(thresholds, contrasts);
+    List<Firings> noiseFirings =
+        run(
+            noise,
+            thresholds,
+            MOST_BLOCKS,
+            contrasts.stream().map(NoiseContrast::onNoise).toList());
+    List<FakeFeatures> results = new ArrayList<>();
+    for (int i = 0; i < saes.size(); i++) {
+      results.add(
+          result(
+              model,
+              hook,
+              saes.get(i).config().dSae(),
+              noiseFirings.get(i),
+              ordinaryFirings.get(i),
+              contrasts.isEmpty()
+                  ? null
+                  : contrasts.get(i).result(options.falseDiscoveryRate(), options.minimumRatio())));
+    }
+    return results;
+  }
+
+  private double[] absoluteThresholds(Sae sae) {
+    double[] thresholds = new double[sae.config().dSae()];
+    Arrays.fill(thresholds, options.activationThreshold());
+    return thresholds;
+  }
+
+  private double[] relativeThresholds(Firings text) {
+    return Arrays.stream(text.means()).map(m -> m * options.activationThreshold()).toArray();
+  }
+
+  private FakeFeatures result(
+      String model,
+      String hook,
+      int dSae,
+      Firings noiseFirings,
+      Firings textFirings,
+      @Nullable NoiseAgainstText against) {
+    double[] noiseRates = noiseFirings.rates();
+    double[] textRates = textFirings.rates();
+    double limit = options.rateThreshold();
+    List<Integer> fake =
+        IntStream.range(0, dSae).filter(i -> noiseRates[i] > limit).boxed().toList();
+    int[] resampled =
+        noiseFirings
+            .resampler()
+            .countsAbove(
+                limit, options.resamples(), Bootstrap.random(Purpose.NOISE_BLOCKS, options.seed()));
+    double ratio = (double) fake.size() / dSae;
+    double[] ratios = Arrays.stream(resampled).mapToDouble(c -> (double) c / dSae).toArray();
+    return new FakeFeatures(
+        options,
+        model,
+        hook,
+        dSae,
+        against,
+        fake.size(),
+        ratio,
+        ShareInterval.wilson(
+            ratio, dSae, ShareInterval.spread(ratio, ratios), options.level(), ratios.length),
+        fake,
+        fake.stream().map(i -> noiseRates[i]).toList(),
+        ordinary.isEmpty() ? List.of() : fake.stream().map(i -> textRates[i]).toList(),
+        (int) fake.stream().filter(i -> textRates[i] > limit).count(),
+        noiseFirings.sample(noise.description()),
+        textFirings.sample(ordinary.map(SequenceFeed::description).orElse("")),
+        Arrays.stream(resampled).boxed().toList());
+  }
+
+  private List<Firings> ordinary(List<double[]> thresholds, List<NoiseContrast> contrasts)
+      throws IOException {
+    if (ordinary.isEmpty()) {
+      return thresholds.stream()
+          .map(of -> new Firings(options.definition(), of, options.textSequences(), 1, null))
+          .toList();
+    }
+    return run(
+        ordinary.get(), thresholds, 1, contrasts.stream().map(NoiseContrast::onText).toList());
+  }
+
+  /** Counts firings, one result for each SAE, of which those that are compared are watched. */
+  private List<Firings> run(
+      SequenceFeed feed, List<double[]> thresholds, int mostBlocks, List<Watcher> watchers)
+      throws IOException {
+    int sequences = feed.sequences();
+    int blocks = Math.min(sequences, mostBlocks);
+    List<Firings> firings = new ArrayList<>();
+    for (int i = 0; i < thresholds.size(); i++) {
+      firings.add(
+          new Firings(
+              options.definition(),
+              thresholds.get(i),
+              sequences,
+              blocks,
+              watchers.isEmpty() ? null : watchers.get(i)));
+    }
+    feed.run(
+        (rows, count, length) ->
+            encoding.encode(
+                rows.kept(), (i, latents) -> firings.get(i).add(rows, latents, count, length)));
+    if (firings.get(0).rows() == 0) {
+      throw feed.nothing();
+    }
+    return firings;
+  }
+}

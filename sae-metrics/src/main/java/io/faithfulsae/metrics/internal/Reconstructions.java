@@ -1,0 +1,174 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.Latents;
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.Histogram;
+import io.faithfulsae.metrics.Reconstruction;
+import io.faithfulsae.metrics.Reconstruction.Block;
+import io.faithfulsae.spi.Backend;
+import java.io.IOException;
+import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
+import java.util.Arrays;
+import java.util.List;
+
+/** One pass of SAEs over rows, from which {@link Reconstruction} is made for each. */
+public final class Reconstructions {
+  private final Sae sae;
+  private final int dIn;
+  private final ColumnMoments inputs;
+  private final ColumnMoments residuals;
+  private final RowBlocks blocks;
+  private final long[] firings;
+  private final float[] x;
+  private final float[] residual; // x̂ at first, then x − x̂
+  private long rows;
+  private long nonZeroRows;
+  private double squaredError;
+  private double norms;
+  private double ratios;
+  private double cosines;
+
+  private Reconstructions(Sae sae, int batchRows) {
+    this.sae = sae;
+    this.dIn = sae.config().dIn();
+    this.inputs = new ColumnMoments(dIn);
+    this.residuals = new ColumnMoments(dIn);
+    this.blocks = new RowBlocks(dIn);
+    this.firings = new long[sae.config().dSae()];
+    this.x = new float[batchRows * dIn];
+    this.residual = new float[batchRows * dIn];
+  }
+
+  /** Hears what SAEs make of rows. */
+  interface LatentsListener {
+    /**
+     * A batch was encoded.
+     *
+     * @param sae its place in the list
+     * @param firstRow number of the batch's first row
+     */
+    void encoded(int sae, long firstRow, Latents latents);
+  }
+
+  /** Reads at most {@code maxRows} rows and measures their reconstruction. */
+  public static List<Reconstruction> measure(List<Sae> saes, ActivationSource source, long maxRows)
+      throws IOException {
+    return measure(saes, source, maxRows, (sae, firstRow, latents) -> {});
+  }
+
+  /** Measures as above and lets a listener see the latents on the way. */
+  static List<Reconstruction> measure(
+      List<Sae> saes, ActivationSource source, long maxRows, LatentsListener listener)
+      throws IOException {
+    Backend backend = HookRows.backendOf(saes);
+    int capacity = RowPasses.capacity(maxRows);
+    List<Reconstructions> all =
+        saes.stream().map(sae -> new Reconstructions(sae, capacity)).toList();
+    SharedEncoding encoding = new SharedEncoding(saes);
+    RowPasses.read(
+        backend,
+        source,
+        maxRows,
+        (in, out) ->
+            encoding.encode(
+                in,
+                (i, latents) -> {
+                  listener.encoded(i, all.get(i).rows, latents);
+                  saes.get(i).decode(latents, out);
+                  all.get(i).add(in, latents, out);
+                }));
+    return all.stream().map(each -> each.result(source.description())).toList();
+  }
+
+  private void add(ActivationBatch in, Latents latents, ActivationBatch out) {
+    int count = in.rows();
+    in.data().get(0, x, 0, count * dIn);
+    out.data().get(0, residual, 0, count * dIn);
+    for (int r = 0; r < count; r++) {
+      addRow(r * dIn);
+    }
+    inputs.add(x, count);
+    residuals.add(residual, count);
+    addFirings(latents);
+    rows += count;
+  }
+
+  private void addRow(int at) {
+    double xx = 0;
+    double yy = 0;
+    double xy = 0;
+    double error = 0;
+    for (int i = at; i < at + dIn; i++) {
+      double a = x[i];
+      double b = residual[i];
+      xx += a * a;
+      yy += b * b;
+      xy += a * b;
+      error += (a - b) * (a - b);
+      residual[i] = x[i] - residual[i];
+    }
+    squaredError += error;
+    blocks.add(x, at, error);
+    norms += Math.sqrt(xx);
+    if (xx > 0) {
+      nonZeroRows++;
+      ratios += Math.sqrt(yy / xx);
+      cosines += yy > 0 ? xy / (Math.sqrt(xx) * Math.sqrt(yy)) : 0;
+    }
+  }
+
+  private void addFirings(Latents latents) {
+    IntBuffer indices = latents.indices();
+    FloatBuffer values = latents.values();
+    int active = latents.rows() * latents.k();
+    for (int i = 0; i < active; i++) {
+      if (values.get(i) > 0) {
+        firings[indices.get(i)]++;
+      }
+    }
+  }
+
+  private Reconstruction result(String source) {
+    long fired = Arrays.stream(firings).filter(f -> f > 0).count();
+    int dead = (int) (firings.length - fired);
+    List<Block> parts = blocks.around(inputs.means());
+    SequenceSums sums = new SequenceSums(2);
+    parts.forEach(part -> sums.add(part.squaredError(), part.variance()));
+    double[] totals = sums.totals();
+    double fvu = unexplained(totals[0], totals[1]);
+    double scalar = unexplained(residuals.aroundGrandMean(), inputs.aroundGrandMean());
+    double[] logDensity =
+        Arrays.stream(firings)
+            .filter(f -> f > 0)
+            .mapToDouble(f -> Math.log10((double) f / rows))
+            .toArray();
+    return new Reconstruction(
+        source,
+        rows,
+        sae.config().dSae(),
+        sae.config().k(),
+        norms / rows,
+        squaredError / ((double) rows * dIn),
+        nonZeroRows == 0 ? 0 : ratios / nonZeroRows,
+        nonZeroRows == 0 ? 0 : cosines / nonZeroRows,
+        1 - scalar,
+        fvu,
+        1 - fvu,
+        sums.intervals(s -> 1 - unexplained(s[0], s[1]))[0],
+        (double) Arrays.stream(firings).sum() / rows,
+        dead,
+        (double) dead / firings.length,
+        Histogram.of(logDensity, -6, 0, 60),
+        parts);
+  }
+
+  private static double unexplained(double left, double total) {
+    if (total > 0) {
+      return left / total;
+    }
+    return left > 0 ? Double.POSITIVE_INFINITY : 0;
+  }
+}

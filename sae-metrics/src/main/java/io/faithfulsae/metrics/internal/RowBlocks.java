@@ -1,0 +1,84 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.metrics.Reconstruction.Block;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Squared errors and moments of neighbouring rows in blocks of one size, which doubles whenever
+ * there would be too many: of many rows there are between 32 and 64 blocks, each of several
+ * sequences.
+ */
+final class RowBlocks {
+  private static final int MOST = 64;
+
+  private final int columns;
+  private final List<Moments> blocks = new ArrayList<>();
+  private long perBlock = 1;
+
+  /** Merged as in {@link ColumnMoments}. */
+  private static final class Moments {
+    private long rows;
+    private double squaredError;
+    private double squares; // Σ‖x − mean‖², around the block's own mean
+    private final double[] mean;
+
+    Moments(int columns) {
+      this.mean = new double[columns];
+    }
+
+    void add(float[] x, int at, double error) {
+      rows++;
+      squaredError += error;
+      for (int j = 0; j < mean.length; j++) {
+        double shift = x[at + j] - mean[j];
+        mean[j] += shift / rows;
+        squares += shift * (x[at + j] - mean[j]);
+      }
+    }
+
+    void merge(Moments other) {
+      double share = (double) other.rows / (rows + other.rows);
+      for (int j = 0; j < mean.length; j++) {
+        double shift = other.mean[j] - mean[j];
+        squares += shift * shift * share * rows;
+        mean[j] += shift * share;
+      }
+      squares += other.squares;
+      squaredError += other.squaredError;
+      rows += other.rows;
+    }
+  }
+
+  RowBlocks(int columns) {
+    this.columns = columns;
+  }
+
+  /** Adds the row that begins at a place of an array. */
+  void add(float[] x, int at, double squaredError) {
+    if (blocks.isEmpty() || blocks.get(blocks.size() - 1).rows == perBlock) {
+      if (blocks.size() == MOST) {
+        for (int i = 0; i < MOST / 2; i++) {
+          Moments merged = blocks.get(i);
+          merged.merge(blocks.remove(i + 1));
+        }
+        perBlock *= 2;
+      }
+      blocks.add(new Moments(columns));
+    }
+    blocks.get(blocks.size() - 1).add(x, at, squaredError);
+  }
+
+  /** The blocks, with variances around the mean of all rows. */
+  List<Block> around(double[] mean) {
+    List<Block> result = new ArrayList<>();
+    for (Moments block : blocks) {
+      double between = 0;
+      for (int j = 0; j < columns; j++) {
+        between += (block.mean[j] - mean[j]) * (block.mean[j] - mean[j]);
+      }
+      result.add(new Block(block.rows, block.squaredError, block.squares + block.rows * between));
+    }
+    return result;
+  }
+}

@@ -1,0 +1,70 @@
+package io.faithfulsae.metrics.internal;
+
+import java.util.ArrayList;
+import java.util.Iterator;
+import java.util.List;
+import java.util.NoSuchElementException;
+import java.util.function.IntUnaryOperator;
+
+/**
+ * Puts neighbouring sequences of one length into batches, as a {@link io.faithfulsae.LanguageModel}
+ * wants them. Sequences of fewer than two tokens are left out: nothing is predicted in them.
+ */
+final class SequenceBatches implements Iterator<int[][]> {
+  private final Iterator<int[]> sequences;
+  private final IntUnaryOperator batchOfLength;
+  private final List<int[]> pending = new ArrayList<>();
+
+  /**
+   * Groups sequences.
+   *
+   * @param batchOfLength the most sequences of a length in one batch, at least 1
+   */
+  SequenceBatches(Iterator<int[]> sequences, IntUnaryOperator batchOfLength) {
+    this.sequences = sequences;
+    this.batchOfLength = batchOfLength;
+    takeOne();
+  }
+
+  @Override
+  public boolean hasNext() {
+    return !pending.isEmpty();
+  }
+
+  @Override
+  public int[][] next() {
+    if (pending.isEmpty()) {
+      throw new NoSuchElementException();
+    }
+    int length = pending.get(0).length;
+    int most = batchOfLength.applyAsInt(length);
+    while (pending.size() < most && takeOne()) {
+      if (pending.get(pending.size() - 1).length != length) {
+        int[] other = pending.remove(pending.size() - 1);
+        int[][] batch = takeAll();
+        pending.add(other);
+        return batch;
+      }
+    }
+    int[][] batch = takeAll();
+    takeOne();
+    return batch;
+  }
+
+  private boolean takeOne() {
+    while (sequences.hasNext()) {
+      int[] sequence = sequences.next();
+      if (sequence.length >= 2) {
+        pending.add(sequence);
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private int[][] takeAll() {
+    int[][] batch = pending.toArray(new int[0][]);
+    pending.clear();
+    return batch;
+  }
+}

@@ -1,0 +1,163 @@
+package io.faithfulsae.metrics.internal.probe;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Latents;
+import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.internal.HookRows;
+import io.faithfulsae.metrics.internal.SharedEncoding;
+import io.faithfulsae.metrics.ProbeTask.Example;
+import io.faithfulsae.metrics.Probing.Options;
+import io.faithfulsae.spi.Backend;
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.List;
+import java.util.function.LongConsumer;
+import java.util.stream.IntStream;
+
+/**
+ * Each text as a vector, in the order of the texts.
+ *
+ * @param baseline pooled x
+ * @param latents pooled z of each SAE
+ * @param reconstructions pooled x̂ of each SAE
+ */
+record PooledTexts(
+    List<FeatureRow> baseline,
+    List<List<FeatureRow>> latents,
+    List<List<FeatureRow>> reconstructions) {
+
+  private static final int BATCH_TOKENS = 4096;
+
+  /** Runs the model on all texts, those of one length together: nothing needs padding. */
+  static PooledTexts of(
+      List<Sae> saes,
+      LanguageModel model,
+      HookPoint hook,
+      List<Example> texts,
+      Options options,
+      LongConsumer onRead) {
+    FeatureRow[][] rows = new FeatureRow[1 + 2 * saes.size()][texts.size()];
+    List<Integer> byLength =
+        IntStream.range(0, texts.size())
+            .boxed()
+            .sorted(Comparator.comparingInt(i -> texts.get(i).tokens().length))
+            .toList();
+    int longest = texts.get(byLength.get(byLength.size() - 1)).tokens().length;
+    if (longest > model.contextLength()) {
+      throw new IllegalArgumentException(
+          "expected texts of at most "
+              + model.contextLength()
+              + " tokens, the context of "
+              + model.name()
+              + ", got one of "
+              + longest
+              + "; mend: cut the texts");
+    }
+    Backend backend = HookRows.backendOf(saes, model);
+    try (Reader reader =
+        new Reader(
+            saes,
+            new HookRows(backend, model, hook, options.filter(), Math.max(BATCH_TOKENS, longest)),
+            options,
+            rows)) {
+      int from = 0;
+      while (from < byLength.size()) {
+        int length = texts.get(byLength.get(from)).tokens().length;
+        int most = Math.max(1, BATCH_TOKENS / length);
+        int to = from + 1;
+        while (to < byLength.size()
+            && to - from < most
+            && texts.get(byLength.get(to)).tokens().length == length) {
+          to++;
+        }
+        reader.read(texts, byLength.subList(from, to), length);
+        from = to;
+        onRead.accept(from);
+      }
+    }
+    List<List<FeatureRow>> all = Arrays.stream(rows).map(List::of).toList();
+    return new PooledTexts(
+        all.get(0), all.subList(1, 1 + saes.size()), all.subList(1 + saes.size(), all.size()));
+  }
+
+  /** Pools batch after batch into the places of the texts. */
+  private static final class Reader implements AutoCloseable {
+    private final List<Sae> saes;
+    private final SharedEncoding encoding;
+    private final HookRows hookRows;
+    private final FeatureRow[][] rows;
+    private final Pool dense;
+    private final List<Pool> sparse = new ArrayList<>();
+    private final float[] row;
+
+    Reader(List<Sae> saes, HookRows hookRows, Options options, FeatureRow[][] rows) {
+      this.saes = saes;
+      this.encoding = new SharedEncoding(saes);
+      this.hookRows = hookRows;
+      this.rows = rows;
+      int dIn = saes.get(0).config().dIn();
+      this.dense = new Pool(options.pooling(), dIn);
+      this.row = new float[dIn];
+      saes.forEach(sae -> sparse.add(new Pool(options.pooling(), sae.config().dSae())));
+    }
+
+    void read(List<Example> texts, List<Integer> places, int length) {
+      hookRows.read(places.stream().map(i -> texts.get(i).tokens()).toArray(int[][]::new));
+      poolDense(hookRows.kept(), places, length, rows[0]);
+      int capacity = Math.max(1, hookRows.keptRows());
+      try (ActivationBatch out =
+          ActivationBatch.allocate(saes.get(0).backend(), capacity, row.length)) {
+        encoding.encode(
+            hookRows.kept(),
+            (s, latents) -> {
+              saes.get(s).decode(latents, out);
+              poolLatents(latents, sparse.get(s), places, length, rows[1 + s]);
+              poolDense(out, places, length, rows[1 + saes.size() + s]);
+            });
+      }
+    }
+
+    private void poolDense(
+        ActivationBatch batch, List<Integer> places, int length, FeatureRow[] into) {
+      FloatBuffer data = batch.data();
+      int at = 0;
+      for (int text = 0; text < places.size(); text++) {
+        for (; at < hookRows.keptRows() && hookRows.position(at) / length == text; at++) {
+          data.get(at * row.length, row);
+          dense.row();
+          for (int i = 0; i < row.length; i++) {
+            dense.add(i, row[i]);
+          }
+        }
+        into[places.get(text)] = dense.dense();
+      }
+    }
+
+    private void poolLatents(
+        Latents latents, Pool pool, List<Integer> places, int length, FeatureRow[] into) {
+      int k = latents.k();
+      int at = 0;
+      for (int text = 0; text < places.size(); text++) {
+        for (; at < hookRows.keptRows() && hookRows.position(at) / length == text; at++) {
+          pool.row();
+          for (int i = at * k; i < (at + 1) * k; i++) {
+            float value = latents.values().get(i);
+            if (value > 0) {
+              pool.add(latents.indices().get(i), value);
+            }
+          }
+        }
+        into[places.get(text)] = pool.sparse();
+      }
+    }
+
+    @Override
+    public void close() {
+      hookRows.close();
+    }
+  }
+}

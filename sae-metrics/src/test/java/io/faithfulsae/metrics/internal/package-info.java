@@ -1,0 +1,2 @@
+/** Tests of the computations behind the measurements. */
+package io.faithfulsae.metrics.internal;

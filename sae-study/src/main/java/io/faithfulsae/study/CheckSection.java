@@ -1,0 +1,126 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.metrics.DataSetStatistics;
+import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.study.report.Format;
+import io.faithfulsae.study.report.Html;
+import io.faithfulsae.study.ModelResults.DataSet;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/** What the report says of the data sets: are they the model's own, and how varied are they. */
+final class CheckSection {
+  private CheckSection() {}
+
+  static void write(ModelResults results, Html page) {
+    if (results.dataSets().stream().allMatch(set -> set.check() == null)) {
+      return;
+    }
+    page.subheading("Checks of the data sets");
+    firstTokens(results, page);
+    diversity(results, page);
+    coverage(results, page);
+  }
+
+  private static void firstTokens(ModelResults results, Html page) {
+    List<List<String>> rows = new ArrayList<>();
+    for (DataSet set : results.dataSets()) {
+      DataSetCheck check = set.check();
+      FirstTokens first = check == null ? null : check.firstTokens();
+      if (check == null || first == null) {
+        continue;
+      }
+      Double changed = check.retokenized();
+      rows.add(
+          List.of(
+              Html.escape(set.name()),
+              Format.count(first.sequences()),
+              Format.count(check.statistics().distinctFirstTokens()),
+              Format.number(first.klDataFromModel()),
+              Format.number(first.klModelFromData()),
+              Format.number(first.halfJeffreys()),
+              Format.number(first.jensenShannon()),
+              Format.number(first.crossEntropy()),
+              changed == null ? ModelSection.MISSING : Format.percent(changed)));
+    }
+    if (!rows.isEmpty()) {
+      page.table(
+          "First tokens of what a model wrote, against the model's own distribution after BOS (nats; 0 would be the very same, and a sample comes near it as it grows).",
+          List.of(
+              "Data set",
+              "Texts",
+              "Distinct first tokens",
+              "KL(data ‖ model)",
+              "KL(model ‖ data)",
+              "Half Jeffreys",
+              "Jensen-Shannon",
+              "Cross entropy",
+              "Other tokens when read again"),
+          rows);
+    }
+  }
+
+  private static void diversity(ModelResults results, Html page) {
+    List<List<String>> rows = new ArrayList<>();
+    for (DataSet set : results.dataSets()) {
+      DataSetCheck check = set.check();
+      if (check != null) {
+        DataSetStatistics counts = check.statistics();
+        List<String> row =
+            new ArrayList<>(
+                List.of(
+                    Html.escape(set.name()),
+                    Format.count(counts.tokens()),
+                    Format.count(counts.distinctTokens()),
+                    "%s of %s"
+                        .formatted(
+                            Format.count(counts.distinctSequences()),
+                            Format.count(counts.sequences())),
+                    Format.tenth(counts.meanLength()),
+                    Format.number(counts.tokenEntropy())));
+        counts.distinctNGrams().forEach(share -> row.add(Format.percent(share)));
+        rows.add(row);
+      }
+    }
+    page.table(
+        "Diversity. The share of different n-grams falls as a text grows, so compare it at like numbers of tokens.",
+        List.of(
+            "Data set",
+            "Tokens read",
+            "Distinct tokens",
+            "Distinct texts or sequences",
+            "Mean length",
+            "Token entropy (nats)",
+            "Distinct 1-grams",
+            "2-grams",
+            "3-grams",
+            "4-grams"),
+        rows);
+  }
+
+  private static void coverage(ModelResults results, Html page) {
+    List<Integer> lengths = results.config().checks().nGrams();
+    List<List<String>> rows = new ArrayList<>();
+    for (DataSet set : results.dataSets()) {
+      DataSetCheck check = set.check();
+      if (check != null) {
+        for (Map.Entry<String, List<Double>> other : check.coverage().entrySet()) {
+          List<String> row =
+              new ArrayList<>(List.of(Html.escape(set.name()), Html.escape(other.getKey())));
+          other.getValue().forEach(share -> row.add(Format.percent(share)));
+          rows.add(row);
+        }
+      }
+    }
+    if (!rows.isEmpty() && !lengths.isEmpty()) {
+      List<String> head = new ArrayList<>(List.of("Data set", "Covers of"));
+      head.addAll(lengths.stream().map(n -> n + "-grams").collect(Collectors.toList()));
+      page.table(
+          "Share of the different n-grams of outside text that a data set holds as well.",
+          head,
+          rows);
+    }
+  }
+}

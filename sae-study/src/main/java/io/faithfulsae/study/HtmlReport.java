@@ -1,0 +1,189 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.provenance.Provenance;
+
+import io.faithfulsae.study.report.Html;
+import io.faithfulsae.study.Plots.Plot;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/** The report: one page that needs no other file and no network. */
+final class HtmlReport {
+  private static final String TITLE = "Faithful and outside text: sparse autoencoders compared";
+
+  private final StudyResults results;
+  private final Map<String, Map<String, Plot>> plots;
+  private final Map<String, Double> seconds;
+  private final Html page = new Html();
+
+  private HtmlReport(
+      StudyResults results, Map<String, Map<String, Plot>> plots, Map<String, Double> seconds) {
+    this.results = results;
+    this.plots = plots;
+    this.seconds = seconds;
+  }
+
+  /**
+   * Renders the page.
+   *
+   * @param plots of each model
+   * @param seconds what each step took
+   */
+  static String render(
+      StudyResults results, Map<String, Map<String, Plot>> plots, Map<String, Double> seconds)
+      throws IOException {
+    return new HtmlReport(results, plots, seconds).render();
+  }
+
+  private String render() throws IOException {
+    page.markup("<!DOCTYPE html><html lang=\"en\"><head><meta charset=\"utf-8\">")
+        .markup("<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">")
+        .markup("<title>" + TITLE + "</title><style>" + resource("report.css") + "</style>")
+        .markup("</head><body><h1>" + TITLE + "</h1>");
+    contents();
+    OverviewSection.write(results, page);
+    AcrossModels.write(results, page);
+    for (ModelResults model : results.models()) {
+      ModelSection.write(model, plots.getOrDefault(model.name(), Map.of()), page);
+    }
+    definitions();
+    methods();
+    provenance();
+    return page.markup("<script>" + resource("report.js") + "</script></body></html>").toString();
+  }
+
+  private void contents() {
+    String links =
+        Stream.concat(
+                results.models().stream().map(ModelResults::name),
+                Stream.of("definitions", "methods", "provenance"))
+            .map(name -> "<a href=\"#%s\">%s</a>".formatted(Html.escape(name), Html.escape(name)))
+            .collect(Collectors.joining(" · "));
+    String across =
+        results.models().size() < 2 ? "" : "<a href=\"#across-models\">across models</a> · ";
+    page.markup("<nav><a href=\"#overview\">overview</a> · " + across + links + "</nav>");
+  }
+
+  private void definitions() {
+    page.markup("<h2 id=\"definitions\">Definitions</h2><dl>");
+    page.term("Faithful text", "Sampled by the model itself from its BOS token alone.")
+        .term(
+            "SFR matched",
+            "Shared Feature Ratio: decoder directions of two seeds are matched one to one so that the sum of cosines is largest; the share of pairs above the threshold.")
+        .term(
+            "SFR top-1",
+            "Share of one SAE's latents whose best cosine in the other is above the threshold.")
+        .term(
+            "FFR",
+            "Fake Feature Ratio: share of latents that fire above the activation threshold at more than the given share of uniformly random tokens behind BOS; the methods have the numbers.")
+        .term(
+            "Shared by both",
+            "Share of latents that the one-to-one matching by decoder directions and the one by encoder directions both pair with the same latent, with both cosines above the threshold.")
+        .term(
+            "Correlated",
+            "Share of the latents that fire whose activations correlate (Pearson, over tokens of held-out text) above the threshold with those of some latent of the other SAE.")
+        .term(
+            "Neurons",
+            "Mean over the elements of the residual stream of the best cosine between the two SAEs' vectors of length d_sae, the authors' comparison; latents of two seeds stand in different order, so it is low.")
+        .term(
+            "FFR by sequences",
+            "Share of latents whose activations sum to more than the threshold in more than the given share of noise sequences.")
+        .term(
+            "FFR, relative",
+            "As FFR, but a latent fires above a multiple of its own mean activation on held-out text.")
+        .term(
+            "Common text",
+            "Held-out text on which all SAEs of a model are judged: equal parts of that of all data sets, or that of the one that the settings choose.")
+        .term(
+            "p, corrected",
+            "Holm's step-down correction for all comparisons that the report makes, over all models.")
+        .term(
+            "Half Jeffreys",
+            "Mean of the Kullback-Leibler divergences both ways, which the authors' program calls Jensen-Shannon; the Jensen-Shannon divergence proper stands beside it.")
+        .term(
+            "Attribution",
+            "By how much the mean squared error would grow if that latent alone were silent.")
+        .term(
+            "CE difference",
+            "Next-token cross entropy with the residual stream at the hook replaced by the reconstruction, minus without, in nats.")
+        .term(
+            "CE loss recovered",
+            "(CE with zeros − CE with the reconstruction) / (CE with zeros − CE of the model).")
+        .term(
+            "KL",
+            "Kullback-Leibler divergence of the next-token distribution without the reconstruction from the one with it.")
+        .term("Explained variance", "1 − FVU; FVU = Σ‖x − x̂‖² / Σ‖x − mean(X)‖².")
+        .term(
+            "EV, scalar form",
+            "1 − var(X − X̂) / var(X) with one variance over all elements; it also credits the means of the columns, so it is higher.")
+        .term(
+            "Probe",
+            "L2-regularised logistic regression on one vector a text, C chosen on a held-out fifth of the training examples.")
+        .term("L2 ratio", "Mean ‖x̂‖ / ‖x‖.")
+        .term("Cosine", "Mean cosine of x and x̂.")
+        .term("L0", "Mean number of latents that fire on a token.")
+        .term("Dead", "Share of latents that fire on none of the held-out tokens that were read.");
+    page.markup("</dl>");
+  }
+
+  private void methods() {
+    page.markup("<h2 id=\"methods\">Methods, to paste into a paper</h2>");
+    for (ModelResults model : results.models()) {
+      page.markup(
+          "<p class=\"methods\">"
+              + Html.escape(Methods.paragraph(model, results.provenance()))
+              + "</p>");
+    }
+  }
+
+  private void provenance() {
+    Provenance made = results.provenance();
+    page.markup("<h2 id=\"provenance\">How it was made</h2><dl>");
+    page.term("Program", "FaithfulSAE for Java " + made.version())
+        .term("Java", made.java())
+        .term("System", made.os())
+        .term("Random numbers", made.random())
+        .term(
+            "Backend",
+            made.backend().name()
+                + ", "
+                + made.backend().device()
+                + " "
+                + made.backend().details());
+    for (ModelResults model : results.models()) {
+      page.term("Files of " + model.name(), "SHA-256 " + model.model().hash());
+      model
+          .dataSets()
+          .forEach(
+              set ->
+                  page.term(
+                      "Tokens of " + set.name() + ", " + model.name(), "SHA-256 " + set.hash()));
+    }
+    double total = seconds.values().stream().mapToDouble(Double::doubleValue).sum();
+    page.term("Time", "%.0f s for all steps together".formatted(total));
+    page.markup("</dl>");
+    page.markup("<details><summary>Time of each step</summary><pre>");
+    seconds.forEach((name, took) -> page.markup("%8.1f s  %s".formatted(took, Html.escape(name))));
+    page.markup("</pre></details>");
+    for (ModelResults model : results.models()) {
+      page.markup(
+              "<details><summary>All settings of %s</summary><pre>"
+                  .formatted(Html.escape(model.name())))
+          .markup(Html.escape(Json.pretty(model.config())))
+          .markup("</pre></details>");
+    }
+    page.note(
+        "All numbers, with those that have no room here, are in results.json beside this page; results.schema.json describes it.");
+  }
+
+  private static String resource(String name) throws IOException {
+    try (InputStream in = HtmlReport.class.getResourceAsStream(name)) {
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    }
+  }
+}

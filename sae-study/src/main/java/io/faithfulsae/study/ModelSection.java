@@ -1,0 +1,350 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.study.report.Format;
+import io.faithfulsae.study.report.Html;
+import io.faithfulsae.study.ModelResults.Comparison;
+import io.faithfulsae.study.ModelResults.DataSet;
+import io.faithfulsae.study.ModelResults.SeedPair;
+import io.faithfulsae.study.ModelResults.TrainedSae;
+import io.faithfulsae.study.Plots.Plot;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+
+/** What the report says of one model. */
+final class ModelSection {
+  static final String MISSING = "–";
+
+  private final ModelResults results;
+  private final Map<String, Plot> plots;
+  private final Html page;
+
+  private ModelSection(ModelResults results, Map<String, Plot> plots, Html page) {
+    this.results = results;
+    this.plots = plots;
+    this.page = page;
+  }
+
+  /** Writes the section. */
+  static void write(ModelResults results, Map<String, Plot> plots, Html page) throws IOException {
+    new ModelSection(results, plots, page).write();
+  }
+
+  private void write() throws IOException {
+    head();
+    failures();
+    if (!results.saes().isEmpty()) {
+      findings();
+      summary();
+      pictures();
+      SweepSection.write(results, page);
+      crossData();
+      CostSection.write(results, page);
+      sharedFeatures();
+      FakeSection.write(results, page);
+      CurveSection.write(results, page);
+      ProbingSection.write(results, page);
+    }
+    TextSection.write(results, page);
+    CheckSection.write(results, page);
+    caveats();
+  }
+
+  private void head() {
+    ModelResults.Model model = results.model();
+    StudyConfig config = results.config();
+    page.markup(
+        "<section id=\"%s\"><h2 class=\"model\">%s</h2>"
+            .formatted(Html.escape(results.name()), Html.escape(results.name())));
+    page.markup(
+        "<p class=\"lead\">TopK SAEs (%s latents, k = %s) on <code>%s</code> of %s (%d blocks, width %d): trained with %s on each of %s, judged on text that none was trained on.</p>"
+            .formatted(
+                config.sae().dSae().stream().map(Format::count).collect(Collectors.joining(", ")),
+                config.sae().k().stream().map(String::valueOf).collect(Collectors.joining(", ")),
+                Html.escape(model.hook()),
+                Html.escape(results.name()),
+                model.blocks(),
+                model.dModel(),
+                count(config.seeds().size(), "seed"),
+                count(config.dataSets().size(), "data set")));
+  }
+
+  private void failures() {
+    if (!results.failures().isEmpty()) {
+      page.subheading("What failed")
+          .bullets(
+              "failures",
+              results.failures().stream().map(f -> f.part() + ": " + f.problem()).toList())
+          .note("The rest does not depend on it. The same command tries these parts again.");
+    }
+  }
+
+  private void findings() {
+    List<String> items = new ArrayList<>();
+    for (Comparison comparison : results.comparisons()) {
+      BootstrapInterval.Difference d = comparison.difference();
+      BootstrapInterval gap = d.difference();
+      boolean open = gap.low() <= 0 && gap.high() >= 0;
+      items.add(
+          "%s%s: %s %s, %s %s. Difference %s, %s interval %s, p = %s, corrected %s: %s"
+              .formatted(
+                  comparison.metric(),
+                  comparison.variant().isEmpty() ? "" : ", " + comparison.variant(),
+                  comparison.first(),
+                  Format.number(d.first()),
+                  comparison.second(),
+                  Format.number(d.second()),
+                  Format.number(gap.estimate()),
+                  Format.percent(gap.level()),
+                  Format.range(gap),
+                  Format.number(d.pValue()),
+                  Format.number(comparison.holmP()),
+                  open
+                      ? "no difference can be told."
+                      : (gap.estimate() > 0 ? comparison.first() : comparison.second())
+                          + " is higher."));
+    }
+    if (!items.isEmpty()) {
+      page.subheading("What came out").bullets("findings", items);
+      page.note(
+          "Intervals and p-values are over the resampled features or noise sequences of these very SAEs; they do not cover what other seeds, models or texts would give. Corrected: for all comparisons of this report together (Holm).");
+    }
+  }
+
+  private void summary() {
+    page.subheading("The SAEs");
+    List<List<String>> rows = new ArrayList<>();
+    for (TrainedSae sae : results.saes()) {
+      rows.add(
+          List.of(
+              Html.escape(sae.dataSet()),
+              Html.escape(sae.variant().isEmpty() ? "k = " + sae.k() : sae.variant()),
+              String.valueOf(sae.seed()),
+              pairOf(sae, pair -> Format.percent(pair.decoder().matched())),
+              pairOf(sae, pair -> Format.percent(topOne(pair, sae))),
+              Optional.ofNullable(sae.fake())
+                  .map(
+                      fake ->
+                          Format.percent(fake.ratio())
+                              + small(Format.percentRange(fake.interval())))
+                  .orElse(MISSING),
+              own(sae, on -> Format.number(on.crossEntropy().difference())),
+              own(sae, on -> Format.percent(on.crossEntropy().lossRecovered())),
+              own(sae, on -> Format.number(on.crossEntropy().klDivergence())),
+              own(sae, on -> Format.percent(on.reconstruction().explainedVariance())),
+              own(sae, on -> Format.percent(on.reconstruction().scalarExplainedVariance())),
+              own(sae, on -> Format.number(on.reconstruction().l2Ratio())),
+              own(sae, on -> Format.number(on.reconstruction().cosine())),
+              own(sae, on -> Format.tenth(on.reconstruction().l0())),
+              own(sae, on -> Format.percent(on.reconstruction().deadShare()))));
+    }
+    page.table(
+        "Each SAE on the held-out part of its own data set.",
+        List.of(
+            "Trained on",
+            "SAE",
+            "Seed",
+            "SFR matched",
+            "SFR top-1",
+            "FFR",
+            "CE difference (nats)",
+            "CE loss recovered (zeros)",
+            "KL (nats)",
+            "Explained variance",
+            "EV, scalar form",
+            "L2 ratio",
+            "Cosine",
+            "L0",
+            "Dead"),
+        rows);
+  }
+
+  private static String own(TrainedSae sae, Function<ModelResults.Evaluation, String> cell) {
+    return sae.own().map(cell).orElse(MISSING);
+  }
+
+  private static double topOne(SeedPair pair, TrainedSae sae) {
+    return pair.first().equals(sae.name()) ? pair.decoder().topOneA() : pair.decoder().topOneB();
+  }
+
+  private String pairOf(TrainedSae sae, Function<SeedPair, String> cell) {
+    List<String> cells =
+        results.seedPairs().stream()
+            .filter(pair -> pair.first().equals(sae.name()) || pair.second().equals(sae.name()))
+            .map(cell)
+            .toList();
+    return cells.isEmpty() ? MISSING : String.join(", ", cells);
+  }
+
+  private void pictures() throws IOException {
+    page.subheading("Plots").markup("<div class=\"plots\">");
+    for (Plot plot : plots.values()) {
+      page.markup(
+          "<figure><img alt=\"%s\" src=\"data:image/png;base64,%s\"><figcaption><b>%s.</b> %s</figcaption></figure>"
+              .formatted(
+                  Html.escape(plot.title() + ". " + plot.caption()),
+                  Base64.getEncoder().encodeToString(Files.readAllBytes(plot.png())),
+                  Html.escape(plot.title()),
+                  Html.escape(plot.caption())));
+    }
+    page.markup("</div>");
+  }
+
+  private void crossData() {
+    page.subheading("Every SAE on every data set");
+    matrix(
+        "Explained variance (1 − FVU) on held-out text: higher is better.",
+        e -> e.reconstruction().explainedVariance(),
+        Format::percent,
+        true);
+    matrix(
+        "CE difference in nats: lower is better.",
+        e -> e.crossEntropy().difference(),
+        Format::number,
+        false);
+    matrix(
+        "Mean squared error over all elements: lower is better.",
+        e -> e.reconstruction().l2(),
+        Format::number,
+        false);
+  }
+
+  private void matrix(
+      String caption,
+      Function<ModelResults.Evaluation, Double> value,
+      Function<Double, String> format,
+      boolean higherIsBetter) {
+    double[] all =
+        results.saes().stream()
+            .flatMap(sae -> sae.on().values().stream())
+            .mapToDouble(value::apply)
+            .sorted()
+            .toArray();
+    if (all.length == 0) {
+      return;
+    }
+    double low = all[0];
+    double high = all[all.length - 1];
+    List<String> head = new ArrayList<>(List.of("SAE"));
+    results.dataSets().forEach(set -> head.add("on " + set.name()));
+    List<List<String>> rows = new ArrayList<>();
+    for (TrainedSae sae : results.saes()) {
+      List<String> row = new ArrayList<>(List.of(Html.escape(sae.name())));
+      for (DataSet set : results.dataSets()) {
+        Optional<Double> measured = sae.on(set.name()).map(value);
+        if (measured.isEmpty()) {
+          row.add(MISSING);
+          continue;
+        }
+        double v = measured.get();
+        double share = high > low ? (v - low) / (high - low) : 0.5;
+        double strength = 0.06 + 0.30 * (higherIsBetter ? share : 1 - share);
+        row.add(
+            "<td class=\"heat\" style=\"background: rgba(0, 114, 178, %.2f)\">%s</td>"
+                .formatted(strength, format.apply(v)));
+      }
+      rows.add(row);
+    }
+    page.table(caption, head, rows);
+  }
+
+  private void sharedFeatures() {
+    if (results.seedPairs().isEmpty()) {
+      return;
+    }
+    page.subheading("Features shared by two seeds");
+    List<List<String>> rows = new ArrayList<>();
+    for (SeedPair pair : results.seedPairs()) {
+      for (var shared : List.of(pair.decoder(), pair.encoder())) {
+        rows.add(
+            List.of(
+                Html.escape(pair.dataSet()),
+                Html.escape(pair.variant().isEmpty() ? "k = " + pair.k() : pair.variant()),
+                shared.directions().name().toLowerCase(java.util.Locale.ROOT),
+                Format.percent(shared.matched()),
+                Format.percent(shared.topOneA()),
+                Format.percent(shared.topOneB()),
+                Format.number(shared.meanMatched()),
+                Format.number((shared.meanTopOneA() + shared.meanTopOneB()) / 2)));
+      }
+    }
+    page.table(
+        "Cosine above "
+            + results.config().sharedFeatures().threshold()
+            + " counts as shared. The Shared Feature Ratio is the one of decoder directions.",
+        List.of(
+            "Trained on",
+            "SAE",
+            "Directions",
+            "Matched",
+            "Top-1, first in second",
+            "Top-1, second in first",
+            "Mean cosine, matched",
+            "Mean cosine, top-1"),
+        rows);
+  }
+
+  private void caveats() {
+    List<String> items = new ArrayList<>();
+    items.add(
+        "A small model and small SAEs: enough to see every part work on real activations, not to settle the question.");
+    if (results.config().seeds().size() < 3) {
+      items.add(
+          "With so few seeds the spread between seeds is hardly known: compare more seeds before believing a small gap.");
+    }
+    for (TrainedSae sae : results.saes()) {
+      long own = trainingTokens(sae.dataSet());
+      if (sae.seed() == results.config().seeds().get(0)
+          && sae.variant().equals(OverviewSection.variants(results).get(0).label())
+          && sae.rows() > own) {
+        items.add(
+            "%s: trained on %s rows from about %s tokens, so each was seen about %s times."
+                .formatted(
+                    sae.dataSet(),
+                    Format.count(sae.rows()),
+                    Format.count(own),
+                    Format.number((double) sae.rows() / own)));
+      }
+    }
+    items.add(
+        "The threshold of a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too: the table of noise against text counts those alone that noise makes more active.");
+    items.add(
+        "Dead latents share little across seeds and answer to nothing: read SFR and FFR beside the share of dead latents.");
+    for (DataSet set : results.dataSets()) {
+      double blind = Math.log(results.model().vocabulary());
+      TextSection.clean(results, set)
+          .filter(entropy -> entropy > 0.75 * blind)
+          .ifPresent(
+              entropy ->
+                  items.add(
+                      "%s: the model hardly understands this text (%s nats a token, %s for guessing blindly), so the CE difference on it says little."
+                          .formatted(set.name(), Format.number(entropy), Format.number(blind))));
+    }
+    page.subheading("Read with care").bullets("", items).markup("</section>");
+  }
+
+  private long trainingTokens(String dataSet) {
+    DataSet set =
+        results.dataSets().stream().filter(s -> s.name().equals(dataSet)).findFirst().orElseThrow();
+    return Math.round(set.tokens() * (1 - share(set.heldOutSequences(), set.sequences())));
+  }
+
+  static double share(long part, long whole) {
+    return whole == 0 ? 0 : (double) part / whole;
+  }
+
+  static String count(long number, String thing) {
+    return number + " " + thing + (number == 1 ? "" : "s");
+  }
+
+  static String small(String text) {
+    return "<span class=\"range\">" + Html.escape(text) + "</span>";
+  }
+}

@@ -1,0 +1,126 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.provenance.Provenance;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.OutputLock;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.Plots.Plot;
+import io.faithfulsae.study.work.StoppedException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Runs a study: all its models, one after the other, and the report on all. */
+public final class Study {
+  private Study() {}
+
+  /**
+   * Where a study's results are.
+   *
+   * @param report the page to look at
+   * @param results the numbers
+   * @param stepsDone steps that this run has done; 0 if all were done before
+   * @param failures parts that failed, as the results name them; the same study tries them again
+   */
+  public record Outcome(Path report, Path results, int stepsDone, List<String> failures) {}
+
+  /**
+   * Runs a study, or what is missing of it.
+   *
+   * @param backend what SAEs are trained and run on; not closed
+   * @param listener follows the study and may stop it
+   * @throws StoppedException if the listener stopped it; running it again resumes it
+   * @throws IOException if its folder's disk cannot hold the results, or another process is running
+   *     a study in that folder; the message says which
+   */
+  public static Outcome run(StudyPlan plan, Backend backend, StudyListener listener)
+      throws IOException {
+    OutputLock lock = OutputLock.ofFolder(plan.out());
+    try {
+      plan.requireDisk();
+      return run(plan.study(), plan.out(), backend, listener);
+    } finally {
+      lock.close();
+    }
+  }
+
+  private static Outcome run(StudyFile study, Path out, Backend backend, StudyListener listener)
+      throws IOException {
+    Map<String, StudyConfig> models = study.models();
+    Sharing sharing = new Sharing(models);
+    StepFolders folders = new StepFolders(out, listener, models.size() > 1);
+    boolean crossed =
+        models.values().stream()
+            .flatMap(model -> model.dataSets().stream())
+            .anyMatch(set -> set.from() != null);
+    if (crossed) {
+      for (String name : models.keySet()) {
+        try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders, listener)) {
+          model.generate();
+        }
+      }
+    }
+    List<ModelResults> results = new ArrayList<>();
+    for (String name : models.keySet()) {
+      try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders, listener)) {
+        results.add(model.run());
+      }
+    }
+    return report(
+        new StudyResults(
+            StudyResults.FORMAT, Provenance.of(backend), Comparisons.corrected(results), null),
+        out,
+        folders.seconds(),
+        folders.done());
+  }
+
+  /**
+   * Says what {@link #run} would do. Opens every model, so that what is wrong with one shows before
+   * hours of work, and tries out how fast this machine is.
+   *
+   * @param out folder of the results; made if need be
+   * @throws IOException if a model cannot be opened
+   */
+  public static StudyPlan plan(StudyFile study, Path out, Backend backend) throws IOException {
+    Files.createDirectories(out);
+    List<StudyPlan.ModelPlan> plans = new ArrayList<>();
+    Sharing sharing = new Sharing(study.models());
+    for (String name : study.models().keySet()) {
+      StepFolders folders = new StepFolders(out, StudyListener.NONE, true);
+      try (ModelStudy model =
+          ModelStudy.open(name, sharing, out, backend, folders, StudyListener.NONE)) {
+        plans.add(model.plan());
+      }
+    }
+    return new StudyPlan(study, out, plans, StudyPlan.freeBytes(out));
+  }
+
+  private static Outcome report(
+      StudyResults results, Path out, Map<String, Double> seconds, int done) throws IOException {
+    Path json = out.resolve("results.json");
+    Path report = out.resolve("report.html");
+    CheckedJson.write(json, (ObjectNode) Json.tree(results));
+    AtomicFile.writeString(out.resolve(StudyResults.SCHEMA), StudyResults.schema());
+    Map<String, Map<String, Plot>> plots = new LinkedHashMap<>();
+    for (ModelResults model : results.models()) {
+      plots.put(model.name(), Plots.write(model, out.resolve(model.name())));
+    }
+    AtomicFile.writeString(report, HtmlReport.render(results, plots, seconds));
+    List<String> failures =
+        results.models().stream()
+            .flatMap(
+                model ->
+                    model.failures().stream()
+                        .map(f -> model.name() + "/" + f.part() + ": " + f.problem()))
+            .toList();
+    return new Outcome(report, json, done, failures);
+  }
+}

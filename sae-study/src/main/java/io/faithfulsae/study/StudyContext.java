@@ -1,0 +1,63 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.ActivationSources;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.TokenSource;
+import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.spi.Backend;
+import java.nio.file.Path;
+import java.util.Set;
+
+/**
+ * A model of a study, open, with what all of its steps need.
+ *
+ * @param name of the entry in the study
+ * @param study folder of the whole study
+ * @param folders the steps of all entries, since some are done once for several
+ */
+record StudyContext(
+    String name,
+    StudyConfig config,
+    Sharing sharing,
+    Path study,
+    Backend backend,
+    OnnxModel model,
+    Tokenizer tokenizer,
+    String modelHash,
+    HookPoint hook,
+    StepFolders folders,
+    StudyListener listener) {
+
+  /** Its own steps. */
+  Steps steps() {
+    return folders.of(name);
+  }
+
+  /** The steps that it has in common with the entries that are trained with it. */
+  Steps common() {
+    return folders.of(sharing.owner(name));
+  }
+
+  /** Tokens a sequence. */
+  int context() {
+    return Math.min(config.context(), model.contextLength());
+  }
+
+  /** The SAEs of each data set. */
+  Grid grid() {
+    return Grid.of(config, model.dModel());
+  }
+
+  ActivationSource source(TokenSource tokens, ActivationFilter filter) {
+    return ActivationSources.ofModel(model, hook, tokens, filter, config.batchSequences());
+  }
+
+  /** Leaves out by position and token alone. */
+  ActivationFilter unbounded(StudyConfig.Filter settings) {
+    Set<Integer> excluded = settings.skipBos() ? Set.of(model.bosToken()) : Set.of();
+    return new ActivationFilter(settings.skipPositions(), excluded, Double.POSITIVE_INFINITY);
+  }
+}

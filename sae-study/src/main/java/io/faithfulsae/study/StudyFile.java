@@ -1,0 +1,268 @@
+package io.faithfulsae.study;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonMappingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.MapperFeature;
+import com.fasterxml.jackson.databind.exc.InvalidFormatException;
+import com.fasterxml.jackson.databind.exc.MismatchedInputException;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.study.StudyConfig.DataSet;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * A study as it is written down: one model or several, each with its settings. {@code
+ * default-study.yaml} explains the format.
+ *
+ * @param models settings by the name of the model, in the order of the file; at least one
+ */
+public record StudyFile(Map<String, StudyConfig> models) {
+  private static final String MODELS = "models";
+  private static final String MODEL = "model";
+  private static final String PRESET = "preset";
+  private static final String DATA_SETS = "dataSets";
+  private static final String GENERATE = "generate";
+  private static final Pattern NOT_FINITE =
+      Pattern.compile("[-+]?(\\.?nan|\\.?inf(inity)?)", Pattern.CASE_INSENSITIVE);
+  private static final YAMLMapper YAML =
+      YAMLMapper.builder()
+          .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
+          .enable(MapperFeature.ACCEPT_CASE_INSENSITIVE_ENUMS)
+          .build();
+
+  /**
+   * Checks what ties the models together.
+   *
+   * @throws IllegalArgumentException naming the setting
+   */
+  public StudyFile {
+    models = java.util.Collections.unmodifiableMap(new LinkedHashMap<>(models));
+    StudyConfig.require(!models.isEmpty(), MODELS, "at least one", models);
+    for (Map.Entry<String, StudyConfig> model : models.entrySet()) {
+      String at = MODELS + "." + model.getKey();
+      StudyConfig.require(
+          model.getKey().matches("[A-Za-z0-9._-]+"),
+          at,
+          "a name of letters, digits, ., - and _",
+          model.getKey());
+      for (DataSet set : model.getValue().dataSets()) {
+        if (set.from() != null) {
+          StudyConfig.require(
+              writes(models, set.from()),
+              at + ".dataSets." + set.name() + ".from",
+              "model/data set, of a data set that another model generates",
+              set.from());
+        }
+      }
+    }
+  }
+
+  private static boolean writes(Map<String, StudyConfig> models, String from) {
+    int slash = from.indexOf('/');
+    StudyConfig other = slash < 0 ? null : models.get(from.substring(0, slash));
+    String name = from.substring(slash + 1);
+    return other != null
+        && other.dataSets().stream()
+            .anyMatch(set -> set.name().equals(name) && set.generate() != null);
+  }
+
+  /** The default study of the embedded model. */
+  public static StudyFile defaults() {
+    try {
+      return parse(YAML.createObjectNode(), null);
+    } catch (IOException e) {
+      throw new IllegalStateException("the default study is part of the build", e);
+    }
+  }
+
+  /**
+   * Reads a YAML file; what it does not say is as in the default study. Paths in it are relative to
+   * it.
+   *
+   * @throws SaeFormatException if it is not YAML or holds an unknown setting or a wrong value
+   */
+  public static StudyFile read(Path file) throws IOException {
+    return read(file, null);
+  }
+
+  /**
+   * Reads a YAML file as the settings of a model that it does not name.
+   *
+   * @param model folder of the model, relative to the working directory; null: as the file says
+   * @throws SaeFormatException as {@link #read(Path)}, or if the file names several models itself
+   */
+  public static StudyFile read(Path file, @Nullable String model) throws IOException {
+    ObjectNode changes = YAML.createObjectNode();
+    try {
+      JsonNode given = YAML.readTree(file.toFile());
+      if (given instanceof ObjectNode settings) {
+        changes = settings;
+      } else if (!given.isMissingNode() && !given.isNull()) {
+        throw new SaeFormatException(
+            file,
+            "study",
+            "expected settings, got " + given.getNodeType() + "; see the default study");
+      }
+      requireFinite(changes, "");
+      if (model != null) {
+        StudyConfig.require(
+            !isNamed(changes), MODELS, "none beside --model", names(changes.path(MODELS)));
+        changes.put(MODEL, Path.of(model).toAbsolutePath().toString());
+      }
+      return parse(changes, file.toAbsolutePath().getParent());
+    } catch (JsonMappingException e) {
+      throw new SaeFormatException(file, where(e), problem(e));
+    } catch (JsonProcessingException e) {
+      throw new SaeFormatException(
+          file, "line " + e.getLocation().getLineNr(), e.getOriginalMessage());
+    } catch (IllegalArgumentException e) {
+      throw new SaeFormatException(file, "study", String.valueOf(e.getMessage()));
+    }
+  }
+
+  /** The default study of another model. */
+  public static StudyFile ofModel(String folder) throws IOException {
+    return parse(YAML.createObjectNode().put(MODEL, folder), null);
+  }
+
+  private static boolean isNamed(ObjectNode changes) {
+    return changes.get(MODELS) instanceof ObjectNode several && !several.isEmpty();
+  }
+
+  private static List<String> names(JsonNode models) {
+    List<String> names = new ArrayList<>();
+    models.fieldNames().forEachRemaining(names::add);
+    return names;
+  }
+
+  private static StudyFile parse(ObjectNode changes, @Nullable Path folder) throws IOException {
+    Map<String, StudyConfig> models = new LinkedHashMap<>();
+    ObjectNode common = changes.deepCopy();
+    common.remove(MODELS);
+    if (isNamed(changes)) {
+      for (Map.Entry<String, JsonNode> each : changes.path(MODELS).properties()) {
+        ObjectNode own = common.deepCopy();
+        if (each.getValue() instanceof ObjectNode theirs) {
+          merge(own, theirs);
+        }
+        models.put(each.getKey(), config(own, folder));
+      }
+    } else {
+      StudyConfig one = config(common, folder);
+      models.put(nameOf(one), one);
+    }
+    return new StudyFile(models);
+  }
+
+  /**
+   * What the file does not say is as the preset has it, or else as in the default study. Lists are
+   * replaced whole, so what a data set leaves out of {@code generate} is filled in here.
+   */
+  private static StudyConfig config(ObjectNode changes, @Nullable Path folder) throws IOException {
+    ObjectNode tree = defaultTree();
+    tree.remove(MODELS);
+    String preset = changes.path(PRESET).asText("");
+    if (!preset.isEmpty() && !preset.equals("null")) {
+      StudyConfig.require(
+          preset.equals(AuthorsPreset.NAME), PRESET, AuthorsPreset.NAME + " or none", preset);
+      String model = changes.path(MODEL).asText("");
+      Path given = model.isEmpty() || changes.path(MODEL).isNull() ? null : Path.of(model);
+      merge(
+          tree,
+          AuthorsPreset.settings(given == null || folder == null ? given : folder.resolve(given)));
+    }
+    JsonNode defaults = tree.path(DATA_SETS).path(0).path(GENERATE);
+    merge(tree, changes);
+    for (JsonNode set : tree.path(DATA_SETS)) {
+      if (set instanceof ObjectNode own && own.get(GENERATE) instanceof ObjectNode given) {
+        ObjectNode whole = defaults.deepCopy();
+        merge(whole, given);
+        own.set(GENERATE, whole);
+      }
+    }
+    return YAML.treeToValue(tree, StudyConfig.class).relativeTo(folder);
+  }
+
+  /** The folder's name, as far as it can name a folder of ours. */
+  private static String nameOf(StudyConfig one) {
+    String folder = one.model();
+    Path name = folder == null ? null : Path.of(folder).toAbsolutePath().normalize().getFileName();
+    return name == null ? EmbeddedModel.NAME : name.toString().replaceAll("[^A-Za-z0-9._-]", "-");
+  }
+
+  /** NaN and infinity are no settings, in whichever way YAML or Jackson spells them. */
+  private static void requireFinite(JsonNode node, String at) {
+    boolean number = node.isNumber() && !Double.isFinite(node.doubleValue());
+    boolean word = node.isTextual() && NOT_FINITE.matcher(node.textValue()).matches();
+    StudyConfig.require(!number && !word, at, "a finite number", node.asText());
+    node.properties()
+        .forEach(
+            field ->
+                requireFinite(
+                    field.getValue(), at.isEmpty() ? field.getKey() : at + "." + field.getKey()));
+    for (int i = 0; node.isArray() && i < node.size(); i++) {
+      requireFinite(node.get(i), at + "[" + i + "]");
+    }
+  }
+
+  static void merge(ObjectNode into, ObjectNode changes) {
+    for (Map.Entry<String, JsonNode> change : changes.properties()) {
+      if (into.get(change.getKey()) instanceof ObjectNode deeper
+          && (change.getValue() instanceof ObjectNode || change.getValue().isNull())) {
+        // A section whose settings are all commented out is null in YAML: it changes nothing.
+        if (change.getValue() instanceof ObjectNode part) {
+          merge(deeper, part);
+        }
+      } else {
+        into.set(change.getKey(), change.getValue());
+      }
+    }
+  }
+
+  private static String problem(JsonMappingException e) {
+    if (e.getCause() instanceof IllegalArgumentException own) {
+      return String.valueOf(own.getMessage());
+    }
+    if (e instanceof InvalidFormatException wrong && wrong.getTargetType().isEnum()) {
+      String names =
+          Arrays.stream(wrong.getTargetType().getEnumConstants())
+              .map(String::valueOf)
+              .collect(Collectors.joining(", "));
+      return "expected one of " + names + ", got " + wrong.getValue();
+    }
+    if (e instanceof MismatchedInputException missing
+        && String.valueOf(missing.getOriginalMessage()).startsWith("Cannot map `null`")) {
+      return "expected a value, got null; write one, or leave the setting out";
+    }
+    return e.getOriginalMessage();
+  }
+
+  private static String where(JsonMappingException e) {
+    String path =
+        e.getPath().stream()
+            .map(
+                part ->
+                    part.getFieldName() == null ? "[" + part.getIndex() + "]" : part.getFieldName())
+            .collect(Collectors.joining("."));
+    return path.isEmpty() ? "study" : path;
+  }
+
+  private static ObjectNode defaultTree() throws IOException {
+    try (InputStream in = StudyFile.class.getResourceAsStream("default-study.yaml")) {
+      return (ObjectNode) YAML.readTree(in);
+    }
+  }
+}

@@ -1,0 +1,16 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.study.work.WorkListener;
+
+/** Follows a study, step by step, and may stop it. */
+public interface StudyListener extends WorkListener {
+  /** Follows nothing and never stops. */
+  StudyListener NONE = new StudyListener() {};
+
+  /**
+   * A step begins that an earlier run has not done, or a part has failed and the rest goes on.
+   *
+   * @param what the step's name, or what failed and why
+   */
+  default void step(String what) {}
+}

@@ -1,0 +1,5 @@
+/** Comparison of finished runs, from result files. */
+@NullMarked
+package io.faithfulsae.study.compare;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,142 @@
+package io.faithfulsae.study.tasks;
+
+import com.fasterxml.jackson.annotation.JsonFormat;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.metrics.ProbeTask;
+import io.faithfulsae.models.Tokenizer;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Text classification tasks and where their files are; {@code tasks.yaml} explains the format and
+ * holds the tasks of the study.
+ */
+public final class TaskFile {
+  private static final YAMLMapper YAML = new YAMLMapper();
+
+  private final Map<String, Task> tasks;
+  private final Path folder;
+
+  /** A task as it is written down. */
+  record Task(
+      List<String> classes,
+      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<LabelledFiles> train,
+      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY)
+          List<LabelledFiles> test) {}
+
+  private TaskFile(Map<String, Task> tasks, Path folder) {
+    this.tasks = tasks;
+    this.folder = folder;
+  }
+
+  /** The study's tasks, in a folder that holds one folder for each. */
+  public static TaskFile builtIn(Path folder) {
+    try (InputStream in = TaskFile.class.getResourceAsStream("tasks.yaml")) {
+      return new TaskFile(YAML.readValue(in, new TypeReference<>() {}), folder);
+    } catch (IOException e) {
+      throw new IllegalStateException("the study's tasks are part of the build", e);
+    }
+  }
+
+  /**
+   * Reads a YAML file.
+   *
+   * @throws SaeFormatException if it is not of that format
+   */
+  public static TaskFile read(Path file) throws IOException {
+    try {
+      Map<String, Task> tasks =
+          YAML.readValue(file.toFile(), new TypeReference<LinkedHashMap<String, Task>>() {});
+      for (Map.Entry<String, Task> task : tasks.entrySet()) {
+        if (task.getValue().classes() == null
+            || task.getValue().train() == null
+            || task.getValue().test() == null) {
+          throw new SaeFormatException(
+              file,
+              task.getKey(),
+              "expected classes, train and test, got " + task.getValue() + "; mend: add them");
+        }
+      }
+      return new TaskFile(tasks, file.toAbsolutePath().resolveSibling(""));
+    } catch (JsonProcessingException e) {
+      throw new SaeFormatException(
+          file, "tasks", e.getOriginalMessage() + "; mend: see the built-in tasks.yaml");
+    }
+  }
+
+  /** Names of the tasks. */
+  public Set<String> names() {
+    return tasks.keySet();
+  }
+
+  /** Names of the tasks whose files are there. */
+  public List<String> present() {
+    return tasks.entrySet().stream()
+        .filter(
+            task ->
+                task.getValue().train().stream().anyMatch(this::isThere)
+                    && task.getValue().test().stream().anyMatch(this::isThere))
+        .map(Map.Entry::getKey)
+        .toList();
+  }
+
+  /** The files that a task is read from. */
+  public List<Path> files(String name) throws IOException {
+    Task task = task(name);
+    List<Path> files = new ArrayList<>(choose(name, task.train()).paths(folder));
+    files.addAll(choose(name, task.test()).paths(folder));
+    return files;
+  }
+
+  /**
+   * Reads and tokenizes a task.
+   *
+   * @param context texts are cut to so many tokens, BOS counted
+   * @throws SaeFormatException if a file or column is missing or a label unknown
+   */
+  public ProbeTask open(String name, Tokenizer tokenizer, int context) throws IOException {
+    Task task = task(name);
+    return new ProbeTask(
+        name,
+        task.classes(),
+        choose(name, task.train()).read(folder, task.classes(), tokenizer, context),
+        choose(name, task.test()).read(folder, task.classes(), tokenizer, context));
+  }
+
+  private Task task(String name) {
+    Task task = tasks.get(name);
+    if (task == null) {
+      throw new IllegalArgumentException(
+          "expected a task of " + tasks.keySet() + ", got " + name + "; mend: name one of them");
+    }
+    return task;
+  }
+
+  private LabelledFiles choose(String name, List<LabelledFiles> alternatives) throws IOException {
+    for (LabelledFiles each : alternatives) {
+      if (isThere(each)) {
+        return each;
+      }
+    }
+    throw new SaeFormatException(
+        folder,
+        "task " + name,
+        "expected the files of one of "
+            + alternatives.stream().map(LabelledFiles::files).toList()
+            + ", got none; mend: put them there");
+  }
+
+  private boolean isThere(LabelledFiles part) {
+    return part.paths(folder).stream().allMatch(Files::isRegularFile);
+  }
+}

@@ -1,0 +1,120 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.study.provenance.Json;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.faithfulsae.io.SaeFormatException;
+import java.io.IOException;
+import java.lang.reflect.RecordComponent;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Settings that are given in part: the others are as documented. */
+final class StudyFileTest {
+  @TempDir Path dir;
+
+  @Test
+  void everySettingCanBeGivenAlone() throws IOException {
+    JsonNode defaults = tree(StudyFile.defaults());
+    List<String> given = new ArrayList<>();
+    for (RecordComponent section : StudyConfig.class.getRecordComponents()) {
+      if (!section.getType().isRecord()) {
+        continue;
+      }
+      for (RecordComponent setting : section.getType().getRecordComponents()) {
+        String at = section.getName() + "." + setting.getName();
+        JsonNode value = other(defaults.path(section.getName()).path(setting.getName()));
+        JsonNode read =
+            tree(read("%s: {%s: %s}".formatted(section.getName(), setting.getName(), value)));
+        ObjectNode expected = defaults.deepCopy();
+        if (!value.isMissingNode()) { // what is null is left out
+          ((ObjectNode) expected.get(section.getName())).set(setting.getName(), value);
+        }
+        assertEquals(expected, read, at);
+        given.add(at);
+      }
+    }
+    assertTrue(given.size() > 30, given.toString());
+  }
+
+  @Test
+  void everySettingOfGenerateCanBeGivenAlone() throws IOException {
+    JsonNode defaults = tree(StudyFile.defaults()).path("dataSets").path(0).path("generate");
+    assertEquals(1.0, defaults.path("temperature").asDouble());
+    assertEquals(defaults, generate(read("dataSets: [{name: own, generate: {}}]")));
+    List<String> settings =
+        Arrays.stream(StudyConfig.Generate.class.getRecordComponents())
+            .map(RecordComponent::getName)
+            .toList();
+    for (String setting : settings) {
+      JsonNode value = other(defaults.path(setting));
+      assertNotEquals(defaults.path(setting), value);
+      ObjectNode expected = defaults.deepCopy();
+      expected.set(setting, value);
+      String sets = "dataSets: [{name: own, generate: {%s: %s}}]".formatted(setting, value);
+      assertEquals(expected, generate(read(sets)), setting);
+      assertEquals(expected, generate(read("models: {one: {%s}}".formatted(sets))), setting);
+    }
+  }
+
+  @Test
+  void sectionWithoutSettingsChangesNothing() throws IOException {
+    assertEquals(StudyFile.defaults(), read("training:\n  # lr: 0.1\nbootstrap:\n"));
+  }
+
+  @Test
+  void whatIsMissingIsSaidInOurWords() {
+    for (String[] wrong :
+        new String[][] {
+          {"training: {batch: null}", "training.batch", "expected a value, got null"},
+          {"training: {lr: null}", "training.lr", "expected a value or a list of them, got null"},
+          {"dataSets: [{file: embedded}]", "dataSets", "expected a name of letters"},
+          {
+            "dataSets: [{name: own}]",
+            "dataSets.own",
+            "expected one of generate, file, from and mixture"
+          },
+          {"dataSets: [{name: own, generate: {tokens: null}}]", "tokens", "expected a value"},
+        }) {
+      SaeFormatException e = assertThrows(SaeFormatException.class, () -> read(wrong[0]));
+      String said = String.valueOf(e.getMessage());
+      assertTrue(said.contains(wrong[1]) && said.contains(wrong[2]), said);
+    }
+  }
+
+  private StudyFile read(String yaml) throws IOException {
+    return StudyFile.read(Files.writeString(dir.resolve("study.yaml"), yaml));
+  }
+
+  private static JsonNode tree(StudyFile study) throws IOException {
+    // By text, so that 1 is an integer whether it was an int or a long.
+    StudyConfig one = study.models().values().iterator().next();
+    return Json.mapper().readTree(Json.line(one));
+  }
+
+  private static JsonNode generate(StudyFile study) throws IOException {
+    return tree(study).path("dataSets").path(0).path("generate");
+  }
+
+  /** Another value of the same kind that is allowed as well, where there is one. */
+  private static JsonNode other(JsonNode value) throws IOException {
+    if (value.isBoolean()) {
+      return Json.mapper().readTree(String.valueOf(!value.asBoolean()));
+    }
+    if (value.isIntegralNumber()) {
+      return Json.mapper().readTree(String.valueOf(value.asLong() + 1));
+    }
+    return value.isDouble() ? Json.mapper().readTree(String.valueOf(value.asDouble() / 2)) : value;
+  }
+}

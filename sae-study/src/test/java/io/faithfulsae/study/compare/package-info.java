@@ -1,0 +1,5 @@
+/** Tests. */
+@NullMarked
+package io.faithfulsae.study.compare;
+
+import org.jspecify.annotations.NullMarked;
