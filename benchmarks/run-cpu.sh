@@ -15,9 +15,9 @@ out=$(mkdir -p "${OUT:-$here}" && cd "${OUT:-$here}" && pwd)
 shapes=(2048x288x4608x32 1024x768x12288x16)
 jar=$here/target/benchmarks.jar
 
-[ -f "$jar" ] || { echo "$jar is missing; mend: mvn -DskipTests package" >&2; exit 1; }
+[ -f "$jar" ] || { echo "$jar is missing; mvn -DskipTests package" >&2; exit 1; }
 "$python" -c 'import torch, sparsify, safetensors' 2>/dev/null \
-    || { echo "$python lacks a package; mend: pip install -r $here/peers/requirements.txt" >&2; exit 1; }
+    || { echo "$python lacks a package; pip install -r $here/peers/requirements.txt" >&2; exit 1; }
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

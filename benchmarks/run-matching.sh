@@ -9,8 +9,8 @@ shared=${3:-0.3}
 rounds=${ROUNDS:-3}
 python=${PYTHON:-python3}
 jar=$here/target/benchmarks.jar
-[ -f "$jar" ] || { echo "$jar is missing; mend: mvn -DskipTests package" >&2; exit 1; }
-"$python" -c 'import scipy' 2>/dev/null || { echo "$python lacks scipy; mend: pip install scipy" >&2; exit 1; }
+[ -f "$jar" ] || { echo "$jar is missing; mvn -DskipTests package" >&2; exit 1; }
+"$python" -c 'import scipy' 2>/dev/null || { echo "$python lacks scipy; pip install scipy" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cpu=$("$python" -c "import os; print(min(os.sched_getaffinity(0)))")

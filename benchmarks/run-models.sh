@@ -15,9 +15,9 @@ python=${PYTHON:-python3}
 dtypes="float32 bfloat16"
 [ "${BF16:-1}" != 0 ] || dtypes=float32
 jar=$here/target/benchmarks.jar
-[ -f "$jar" ] || { echo "$jar is missing; mend: mvn -DskipTests package" >&2; exit 1; }
+[ -f "$jar" ] || { echo "$jar is missing; mvn -DskipTests package" >&2; exit 1; }
 "$python" -c 'import torch, transformers' 2>/dev/null \
-    || { echo "$python lacks torch or transformers; mend: pip install torch transformers" >&2; exit 1; }
+    || { echo "$python lacks torch or transformers; pip install torch transformers" >&2; exit 1; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cpus=$("$python" -c "import os; print(','.join(map(str, sorted(os.sched_getaffinity(0))[:$threads])))")

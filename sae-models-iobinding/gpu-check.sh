@@ -34,7 +34,7 @@ pack() {
     for module in $modules; do
         cp -r "../$module/target/classes" "$dir/classes/$module"
     done
-    rm -f "$dir"/classes/sae-native/io/faithfulsae/jni/*/libsae_cuda.so # it goes beside, with the hash of its sources
+    rm -f "$dir"/classes/sae-native/io/faithfulsae/jni/internal/*/libsae_cuda.so # it goes beside, with the hash of its sources
     cp -r ../sae-core/target/test-classes "$dir/classes/sae-core-tests"
     cp -r ../sae-models/target/test-classes "$dir/classes/sae-models-tests"
     "$java_home/bin/jlink" --output "$dir/java" --compress=0 --strip-java-debug-attributes --no-header-files --no-man-pages \
@@ -97,7 +97,7 @@ run() {
     tar -C "$dir/base" -xJf "$dir/base.tar.xz" || python3 -m tarfile -e "$dir/base.tar.xz" "$dir/base"
     cat "$dir"/part-? >"$dir/base/jars/onnxruntime-gpu.jar"
     if [ "$(sha256sum "$dir/base/jars/onnxruntime-gpu.jar" | cut -d' ' -f1)" != "$(cat "$dir/base/natives.sha256")" ]; then
-        echo "gpu-check: expected the four parts of one jar, got others; mend: pack and carry them again" >&2
+        echo "gpu-check: expected the four parts of one jar, got others; pack and carry them again" >&2
         exit 1
     fi
     if [ "$(cat "$dir/base/native/sources.sha256" 2>/dev/null)" = "$(../sae-native/gpu-check.sh --hash)" ]; then

@@ -10,9 +10,9 @@ java_home=$1
 javacpp=$2
 native=target/native
 sources=target/generated-sources/javacpp
-libs=target/classes/io/faithfulsae/jni/linux-x86_64
+libs=target/classes/io/faithfulsae/jni/internal/linux-x86_64
 include=src/main/native/include
-preset=src/main/java/io/faithfulsae/jni/SaeAbiPreset.java
+preset=src/main/java/io/faithfulsae/jni/internal/SaeAbiPreset.java
 
 mkdir -p "$libs"
 # A copy that did not change keeps its time, so that nothing downstream is rebuilt for it.
@@ -21,7 +21,7 @@ put "$native/libsae.so"
 if [[ -e $native/cuda/libsae_cuda.so ]]; then put "$native/cuda/libsae_cuda.so"; else rm -f "$libs/libsae_cuda.so"; fi
 
 id=$(cat "$0" "$include/sae_abi.h" "$preset" | sha256sum | cut -d' ' -f1)-${javacpp##*/}
-if [[ -e $sources/io/faithfulsae/jni/SaeAbi.java && -e $libs/libjniSaeAbi.so && $(cat "$native/bindings.id" 2>/dev/null) == "$id" ]]; then
+if [[ -e $sources/io/faithfulsae/jni/internal/SaeAbi.java && -e $libs/libjniSaeAbi.so && $(cat "$native/bindings.id" 2>/dev/null) == "$id" ]]; then
   exit 0
 fi
 
@@ -34,8 +34,8 @@ run_javacpp() {
     -Dplatform.linkpath="$libs" -Dplatform.linkpath.prefix2=-L "$@" 2>"$work/javacpp.log" || { cat "$work/javacpp.log" >&2; return 1; }
 }
 "$java_home/bin/javac" -proc:none -cp "$javacpp" -d "$work" "$preset"
-run_javacpp -d "$sources" io.faithfulsae.jni.SaeAbiPreset
-"$java_home/bin/javac" -proc:none -cp "$javacpp:$work" -d "$work" "$sources/io/faithfulsae/jni/SaeAbi.java"
-run_javacpp -d "$work/lib" io.faithfulsae.jni.SaeAbi
+run_javacpp -d "$sources" io.faithfulsae.jni.internal.SaeAbiPreset
+"$java_home/bin/javac" -proc:none -cp "$javacpp:$work" -d "$work" "$sources/io/faithfulsae/jni/internal/SaeAbi.java"
+run_javacpp -d "$work/lib" io.faithfulsae.jni.internal.SaeAbi
 cp "$work/lib/libjniSaeAbi.so" "$libs/"
 echo "$id" >"$native/bindings.id"

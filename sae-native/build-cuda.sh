@@ -33,7 +33,7 @@ find_nvcc() {
 nvcc=$(find_nvcc)
 if [ -z "$nvcc" ]; then
     rm -f "$out/libsae_cuda.so" "$out/gpu_bench" # of earlier sources, perhaps
-    echo "build-cuda: no CUDA compiler (nvcc) found, so libsae_cuda.so is not built; mend: sae-native/setup-nvcc.sh DIR"
+    echo "build-cuda: no CUDA compiler (nvcc) found, so libsae_cuda.so is not built; sae-native/setup-nvcc.sh DIR"
     exit 0
 fi
 home=$(cd "$(dirname "$nvcc")/.." && pwd)

@@ -41,7 +41,7 @@ status() {
         fi
     done
     if [ "$recorded" = 0 ]; then
-        echo "gpu-check: NOT RUN: these CUDA sources (${hash:0:16}) have not been run on a GPU; mend: sae-native/gpu-check.sh --run DIR on a GPU machine"
+        echo "gpu-check: NOT RUN: these CUDA sources (${hash:0:16}) have not been run on a GPU; sae-native/gpu-check.sh --run DIR on a GPU machine"
     fi
 }
 
@@ -107,7 +107,7 @@ once() {
         return
     fi
     if [ $((SECONDS - begin + limit)) -gt "$budget" ]; then
-        echo "gpu-check: stage $stage may take $limit s, $((budget - SECONDS + begin)) s are left; mend: start again"
+        echo "gpu-check: stage $stage may take $limit s, $((budget - SECONDS + begin)) s are left; start again"
         report "gpu-check/$name.txt" || true # what there is, in case nobody does
         exit 3
     fi
@@ -146,7 +146,7 @@ build_stage() {
     fi
     ./build-cuda.sh --bench "$dir/build"
     if [ ! -f "$dir/build/libsae_cuda.so" ]; then
-        echo "gpu-check: expected packed programs of these sources, or nvcc, got neither; mend: pack again" >&2
+        echo "gpu-check: expected packed programs of these sources, or nvcc, got neither; pack again" >&2
         return 1
     fi
 }
@@ -252,10 +252,10 @@ run() {
     fi
     once check 120 "$dir/native/backend_check" "$dir/build/libsae_cuda.so" --large
     once conformance 180 bash -c 'java_stage org.junit.platform.console.ConsoleLauncher execute --fail-if-no-tests --disable-banner \
-        --disable-ansi-colors --details=tree --select-class=io.faithfulsae.jni.CudaBackendTest \
-        --select-class=io.faithfulsae.jni.CudaKernelsTest --select-class=io.faithfulsae.jni.CudaTrainingTest \
-        --select-class=io.faithfulsae.jni.CudaPresetsTest "--select-class=io.faithfulsae.jni.DeviceInteropTest\$Cuda"'
-    once overhead 60 bash -c 'java_stage io.faithfulsae.jni.CallOverhead'
+        --disable-ansi-colors --details=tree --select-class=io.faithfulsae.jni.internal.CudaBackendTest \
+        --select-class=io.faithfulsae.jni.internal.CudaKernelsTest --select-class=io.faithfulsae.jni.internal.CudaTrainingTest \
+        --select-class=io.faithfulsae.jni.internal.CudaPresetsTest "--select-class=io.faithfulsae.interop.DeviceInteropTest\$Cuda"'
+    once overhead 60 bash -c 'java_stage io.faithfulsae.jni.internal.CallOverhead'
     for shape in $shapes; do
         once "bench-$shape" 60 "$dir/build/gpu_bench" --shape "$shape"
         peers "peers-$shape" 120 --shape "$shape" --peers torch,sparsify,openai

@@ -22,7 +22,7 @@ for bin in ${CUDA_HOME:+"$CUDA_HOME/bin"} /usr/local/cuda/bin "$here"/.venv/nvcc
     PATH=$PATH:$bin # cuobjdump starts nvdisasm by its name
 done
 if ! command -v cuobjdump >/dev/null || ! command -v nvdisasm >/dev/null; then
-    echo "inspect-sass: no cuobjdump and nvdisasm found, so nothing is inspected; mend: pip install nvidia-cuda-cuobjdump==13.2.78 nvidia-cuda-nvdisasm==13.2.78 into the environment of setup-nvcc.sh"
+    echo "inspect-sass: no cuobjdump and nvdisasm found, so nothing is inspected; pip install nvidia-cuda-cuobjdump==13.2.78 nvidia-cuda-nvdisasm==13.2.78 into the environment of setup-nvcc.sh"
     exit 0
 fi
 

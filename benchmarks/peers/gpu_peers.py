@@ -112,7 +112,7 @@ class WithKernels(Study):
 
 def openai_kernels(file: str | None):
     if file is None:
-        raise ImportError("no kernels.py of OpenAI's was given; mend: --openai FILE")
+        raise ImportError("no kernels.py of OpenAI's was given; --openai FILE")
     spec = importlib.util.spec_from_file_location("openai_kernels", file)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -217,7 +217,7 @@ def main() -> None:
     if not set(peers) <= set(PEERS):
         sys.exit(f"gpu_peers: expected --peers among {', '.join(PEERS)}, got {options.peers}")
     if options.device == "cuda" and not torch.cuda.is_available():
-        sys.exit("gpu_peers: expected a GPU that PyTorch can use, got none; mend: --device cpu checks the script alone")
+        sys.exit("gpu_peers: expected a GPU that PyTorch can use, got none; --device cpu checks the script alone")
     device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
     print(json.dumps({"device": device, "torch": torch.__version__}), flush=True)
     timer = Timer(options.device)

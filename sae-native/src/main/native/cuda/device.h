@@ -112,7 +112,7 @@ class DeviceMemory {
 };
 
 /* Refuses with numbers what would not fit, before anything is allocated. `returned`: bytes that are freed first. */
-inline void require_memory(int64_t bytes, int64_t returned, const std::string &what, const std::string &mend) {
+inline void require_memory(int64_t bytes, int64_t returned, const std::string &what, const std::string &remedy) {
     size_t free_bytes = 0;
     size_t total = 0;
     check(cudaMemGetInfo(&free_bytes, &total), "asking for free device memory");
@@ -120,7 +120,7 @@ inline void require_memory(int64_t bytes, int64_t returned, const std::string &w
     if (bytes > there) {
         fail(SAE_OUT_OF_MEMORY, "expected " + std::to_string(bytes) + " bytes of free device memory for " + what +
                                     ", got " + std::to_string(there) + " of " + std::to_string(total) +
-                                    "; mend: " + mend);
+                                    "; " + remedy);
     }
 }
 

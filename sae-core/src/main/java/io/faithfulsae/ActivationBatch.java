@@ -1,7 +1,7 @@
 package io.faithfulsae;
 
-import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
 

@@ -36,7 +36,7 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
               + skipPositions
               + " and "
               + maxNorm
-              + "; mend: see ActivationFilter.NONE");
+              + "; see ActivationFilter.NONE");
     }
     // In one order in every process: it is written, and part of what a resumed run is known by.
     excludedTokens = Collections.unmodifiableSet(new TreeSet<>(excludedTokens));

@@ -1,11 +1,10 @@
 package io.faithfulsae;
 
-import io.faithfulsae.io.SaeFormatException;
-
 import io.faithfulsae.internal.ArraySource;
 import io.faithfulsae.internal.ModelSource;
 import io.faithfulsae.internal.ShardSource;
 import io.faithfulsae.internal.synthetic.SyntheticSource;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.synthetic.PerFeature;
 import io.faithfulsae.synthetic.SyntheticFeatures;
 import java.io.IOException;
@@ -79,7 +78,7 @@ public final class ActivationSources {
       int features, int dIn, double l0, Magnitude magnitude, double noise, long rows, long seed) {
     if (!(l0 > 0 && l0 <= features)) {
       throw new IllegalArgumentException(
-          "expected l0 in (0, features = " + features + "], got " + l0 + "; mend: lower it");
+          "expected l0 in (0, features = " + features + "], got " + l0 + "; lower it");
     }
     SyntheticFeatures recipe =
         SyntheticFeatures.builder(features, dIn)

@@ -1,9 +1,10 @@
 package io.faithfulsae;
 
-import io.faithfulsae.spi.Services;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendProvider.Availability;
+import io.faithfulsae.spi.BackendUnavailableException;
+import io.faithfulsae.spi.Services;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.util.ArrayList;
@@ -85,7 +86,7 @@ public final class Backends {
       logOnce(Level.INFO, "not using backend " + line(availability));
     }
     throw new BackendUnavailableException(
-        "expected a backend that can run here, got " + lines(refusals) + "; mend: see each reason");
+        "expected a backend that can run here, got " + lines(refusals) + "; see each reason");
   }
 
   static Backend open(List<BackendProvider> providers, String name) {
@@ -107,7 +108,7 @@ public final class Backends {
             + name
             + "\", got "
             + lines(probe(providers))
-            + "; mend: see its reason, or ask for another with -D"
+            + "; see its reason, or ask for another with -D"
             + PROPERTY
             + "=NAME");
   }
@@ -177,7 +178,7 @@ public final class Backends {
 
   private static String lines(List<Availability> all) {
     if (all.isEmpty()) {
-      return "no backend on the class path (mend: add the dependency io.faithfulsae:sae-native)";
+      return "no backend on the class path (add the dependency io.faithfulsae:sae-native)";
     }
     return String.join("; ", all.stream().map(Backends::line).toList());
   }

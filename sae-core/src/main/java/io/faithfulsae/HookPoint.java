@@ -38,7 +38,7 @@ public record HookPoint(int layer, String site) {
       throw new IllegalArgumentException(
           "expected a hook point such as blocks.8.hook_resid_pre, got \""
               + name
-              + "\"; mend: name the block and the site");
+              + "\"; name the block and the site");
     }
     return new HookPoint(Integer.parseInt(matcher.group(1)), matcher.group(2));
   }

@@ -93,7 +93,7 @@ public interface LanguageModel extends AutoCloseable {
       throw new UnsupportedOperationException(
           "expected one hook point, got "
               + replaced.keySet()
-              + "; mend: "
+              + "; "
               + name()
               + " replaces one at a time");
     }

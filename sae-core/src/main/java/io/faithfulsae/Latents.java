@@ -1,8 +1,8 @@
 package io.faithfulsae;
 
-import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -116,7 +116,7 @@ public final class Latents implements AutoCloseable {
               + into.capacity
               + ", "
               + into.k
-              + "]; mend: encode with a larger k, or allocate more rows");
+              + "]; encode with a larger k, or allocate more rows");
     }
     try (DeviceBuffer.Loan fromIndices = indices.lend();
         DeviceBuffer.Loan fromValues = values.lend();

@@ -1,11 +1,10 @@
 package io.faithfulsae;
 
-import io.faithfulsae.io.SaeFormatException;
-
 import io.faithfulsae.SaeConfig.Normalization;
-import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
+import io.faithfulsae.io.OutputLock;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
@@ -96,7 +95,7 @@ public final class Sae implements AutoCloseable {
       for (int latent = 0; latent < Math.max(config.dSae(), directions.length); latent++) {
         if (directions.length != config.dSae() || directions[latent].length != config.dIn()) {
           throw new IllegalArgumentException(
-              "expected %d directions of width %d, got %d and width %d in number %d; mend: use the shape of the config"
+              "expected %d directions of width %d, got %d and width %d in number %d; use the shape of the config"
                   .formatted(
                       config.dSae(),
                       config.dIn(),
@@ -239,7 +238,7 @@ public final class Sae implements AutoCloseable {
               + into.capacity()
               + ", "
               + into.k()
-              + "]; mend: allocate other sizes");
+              + "]; allocate other sizes");
     }
     into.rows(x.rows());
     into.undo().reset();
@@ -342,7 +341,7 @@ public final class Sae implements AutoCloseable {
       throw new IllegalStateException(
           "expected an SAE with all its latents, got a view of "
               + heard.cardinality()
-              + " of them; mend: save the SAE that it is a view of");
+              + " of them; save the SAE that it is a view of");
     }
     OutputLock lock = OutputLock.ofFolder(dir);
     try {
@@ -397,7 +396,7 @@ public final class Sae implements AutoCloseable {
               + config.dSae()
               + "), got "
               + latent
-              + "; mend: give another number");
+              + "; give another number");
     }
   }
 
@@ -422,7 +421,7 @@ public final class Sae implements AutoCloseable {
               + config.dIn()
               + ", got "
               + batch.dIn()
-              + "; mend: use activations of the hook that this SAE was trained on");
+              + "; use activations of the hook that this SAE was trained on");
     }
   }
 }

@@ -1,11 +1,10 @@
 package io.faithfulsae;
 
-import io.faithfulsae.io.SaeFormatException;
-
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -98,7 +97,7 @@ public record ShardIndex(
       throw new SaeFormatException(
           file,
           "version",
-          "expected " + VERSION + ", got " + index.version() + "; mend: use a later release");
+          "expected " + VERSION + ", got " + index.version() + "; use a later release");
     }
     return index;
   }

@@ -1,11 +1,10 @@
 package io.faithfulsae;
 
-import io.faithfulsae.io.SaeFormatException;
-
 import io.faithfulsae.internal.HostBuffer;
-import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.internal.ShardBuffer;
 import io.faithfulsae.internal.ShardFolder;
+import io.faithfulsae.io.OutputLock;
+import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
@@ -98,7 +97,7 @@ public final class ShardWriter implements AutoCloseable {
     public Options {
       if (shardBytes < 1 || shardBytes > MAX_SHARD_BYTES || maxBytes < 1 || maxRows < 1) {
         throw new IllegalArgumentException(
-            "expected 1 to %d bytes a shard and limits of at least 1, got %d bytes a shard, %d in all, %d rows; mend: change that value"
+            "expected 1 to %d bytes a shard and limits of at least 1, got %d bytes a shard, %d in all, %d rows; change that value"
                 .formatted(MAX_SHARD_BYTES, shardBytes, maxBytes, maxRows));
       }
       metadata = Map.copyOf(metadata);
@@ -212,7 +211,7 @@ public final class ShardWriter implements AutoCloseable {
       throw new IOException(
           "expected rows from "
               + source.description()
-              + ", got none; mend: check the data and what is left out of it");
+              + ", got none; check the data and what is left out of it");
     }
     if (ended || shard.free() == 0) {
       finishShard(ended);

@@ -1,7 +1,5 @@
 package io.faithfulsae;
 
-import io.faithfulsae.io.SaeFormatException;
-
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
@@ -11,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.io.Safetensors.Tensor;

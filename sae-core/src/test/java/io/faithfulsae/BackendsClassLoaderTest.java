@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
+import io.faithfulsae.spi.BackendUnavailableException;
 import java.io.IOException;
 import java.net.MalformedURLException;
 import java.net.URL;

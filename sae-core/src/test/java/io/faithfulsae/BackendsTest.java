@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
+import io.faithfulsae.spi.BackendUnavailableException;
 import java.util.List;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
@@ -63,7 +64,7 @@ class BackendsTest {
     BackendUnavailableException refused =
         assertThrows(BackendUnavailableException.class, () -> cpu.open("device=1"));
     assertEquals(
-        "expected no options for backend \"cpu\", got device=1; mend: open it without",
+        "expected no options for backend \"cpu\", got device=1; open it without",
         refused.getMessage());
   }
 
@@ -76,7 +77,7 @@ class BackendsTest {
     BackendUnavailableException refused =
         assertThrows(BackendUnavailableException.class, () -> Backends.best(providers, "cuda"));
     assertEquals(
-        "expected backend \"cuda\", got cuda (no driver); cpu (usable: cpu device); mend: see its"
+        "expected backend \"cuda\", got cuda (no driver); cpu (usable: cpu device); see its"
             + " reason, or ask for another with -Dsae.backend=NAME",
         refused.getMessage());
     BackendUnavailableException unknown =
@@ -93,7 +94,7 @@ class BackendsTest {
     BackendUnavailableException e =
         assertThrows(BackendUnavailableException.class, () -> Backends.best(providers, null));
     assertEquals(
-        "expected a backend that can run here, got cuda (no driver); cpu (no library); mend: see"
+        "expected a backend that can run here, got cuda (no driver); cpu (no library); see"
             + " each reason",
         e.getMessage());
   }

@@ -1,7 +1,5 @@
 package io.faithfulsae;
 
-import io.faithfulsae.io.SaeFormatException;
-
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -9,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.io.Mutations;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;

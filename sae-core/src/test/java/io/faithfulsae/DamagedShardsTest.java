@@ -1,7 +1,5 @@
 package io.faithfulsae;
 
-import io.faithfulsae.io.SaeFormatException;
-
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -10,6 +8,7 @@ import io.faithfulsae.ShardWriter.Options;
 import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.internal.HostBuffer;
 import io.faithfulsae.io.Mutations;
+import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

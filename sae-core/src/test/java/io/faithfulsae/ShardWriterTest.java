@@ -1,7 +1,5 @@
 package io.faithfulsae;
 
-import io.faithfulsae.io.SaeFormatException;
-
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
@@ -13,6 +11,7 @@ import io.faithfulsae.ShardWriter.Options;
 import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.io.BFloat16;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.SaeTrainer;
@@ -299,7 +298,7 @@ class ShardWriterTest {
         assertThrows(
                 IOException.class, () -> ShardWriter.open(dir, neverRun, small(Precision.FP32)))
             .getMessage();
-    assertTrue(disk.contains("expected room for") && disk.contains("mend: free the disk"), disk);
+    assertTrue(disk.contains("expected room for") && disk.contains("free the disk"), disk);
     assertFalse(ShardIndex.isIn(dir));
     assertThrows(
         IllegalArgumentException.class,
@@ -383,7 +382,7 @@ class ShardWriterTest {
     write(dir, model(), small(Precision.FP32));
     Path first = dir.resolve("shard-00000.safetensors");
     Files.copy(first, dir.resolve("shard-00099.safetensors"));
-    assertReaderSays(dir, "shard-00099.safetensors]; mend: put the files back");
+    assertReaderSays(dir, "shard-00099.safetensors]; put the files back");
     Files.delete(dir.resolve("shard-00099.safetensors"));
     Files.copy(
         dir.resolve("shard-00005.safetensors"),

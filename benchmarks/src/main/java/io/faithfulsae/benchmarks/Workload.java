@@ -31,7 +31,7 @@ public record Workload(int rows, int dIn, int dSae, int k) {
     int[] sizes = Arrays.stream(text.split("x", -1)).mapToInt(Integer::parseInt).toArray();
     if (sizes.length != 4) {
       throw new IllegalArgumentException(
-          "expected ROWSxD_INxD_SAExK, got \"" + text + "\"; mend: " + GPT2_TINY + ", for example");
+          "expected ROWSxD_INxD_SAExK, got \"" + text + "\"; " + GPT2_TINY + ", for example");
     }
     return new Workload(sizes[0], sizes[1], sizes[2], sizes[3]);
   }

@@ -5,11 +5,11 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.cli.console.ShardSession;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.io.Safetensors.Tensor;
@@ -129,7 +129,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
     throw common.usage(
         "expected --data, or --tokens with or without --logits, got "
             + (text == null ? "neither" : given == null ? "--data with --logits" : "both")
-            + "; mend: say what the model shall read");
+            + "; say what the model shall read");
   }
 
   private int writeShards(HookPoint point, Path text) throws IOException {
@@ -232,7 +232,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
           "tokens",
           "expected an array of arrays of token ids, got: "
               + e.getOriginalMessage()
-              + "; mend: see --help");
+              + "; see --help");
     }
     if (sequences.length == 0
         || Arrays.stream(sequences)
@@ -242,7 +242,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
           "tokens",
           "expected at least one sequence, all of one length, got lengths "
               + Arrays.stream(sequences).map(row -> row.length).distinct().toList()
-              + "; mend: cut them to one length");
+              + "; cut them to one length");
     }
     return sequences;
   }

@@ -15,7 +15,7 @@ final class ByteSize implements ITypeConverter<Long> {
     Matcher size = SIZE.matcher(value.toUpperCase(Locale.ROOT));
     if (!size.matches()) {
       throw new TypeConversionException(
-          "expected bytes such as 256M or 20G, got " + value + "; mend: write a whole number");
+          "expected bytes such as 256M or 20G, got " + value + "; write a whole number");
     }
     int power = size.group(2).isEmpty() ? 0 : 1 + "KMGT".indexOf(size.group(2));
     return Math.multiplyExact(Long.parseLong(size.group(1)), 1L << (10 * power));

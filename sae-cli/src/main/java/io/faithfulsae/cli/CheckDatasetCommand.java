@@ -1,9 +1,9 @@
 package io.faithfulsae.cli;
 
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TextOptions;

@@ -1,25 +1,25 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.ActivationSources;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.cli.console.Progress;
-import io.faithfulsae.study.dashboard.Dashboard;
-import io.faithfulsae.study.dashboard.Dashboard.Shown;
-import io.faithfulsae.study.dashboard.DashboardPage;
 import io.faithfulsae.io.AtomicFile;
-import io.faithfulsae.random.Rng;
-import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.LatentDescription.Snippets;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.explain.ChatDetector;
 import io.faithfulsae.models.explain.ChatExplainer;
 import io.faithfulsae.models.explain.DetectionScore;
 import io.faithfulsae.models.explain.Detector;
 import io.faithfulsae.models.explain.Explainer;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.study.TokenSlice;
+import io.faithfulsae.study.dashboard.Dashboard;
+import io.faithfulsae.study.dashboard.Dashboard.Shown;
+import io.faithfulsae.study.dashboard.DashboardPage;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
@@ -164,7 +164,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
   public Integer call() throws IOException {
     Explainer explainer = explainer();
     if (score > 0 && explainer == null) {
-      throw common.usage("expected --explain-with with --score; mend: name a server");
+      throw common.usage("expected --explain-with with --score; name a server");
     }
     try (SaeOnModel.Opened on = place.open()) {
       List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
@@ -222,7 +222,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     }
     String model = explainModel;
     if (model == null) {
-      throw common.usage("expected --explain-model with --explain-with; mend: name the model");
+      throw common.usage("expected --explain-model with --explain-with; name the model");
     }
     return common.fromOptions(
         () ->

@@ -1,7 +1,6 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.ActivationSources;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
@@ -9,6 +8,7 @@ import io.faithfulsae.metrics.FeatureSubsets;
 import io.faithfulsae.metrics.KCurve;
 import io.faithfulsae.metrics.LatentStatistics;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.Reconstruction;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -199,7 +199,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
     if (rankBy == Criterion.PROBE_WEIGHT) {
       throw common.usage(
           "expected FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION for --rank-by, got PROBE_WEIGHT;"
-              + " mend: probe weights need a task, see Metrics.probeWeights");
+              + " probe weights need a task, see Metrics.probeWeights");
     }
     Path other = rankingData;
     LatentStatistics statistics =

@@ -1,13 +1,13 @@
 package io.faithfulsae.cli;
 
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
-import io.faithfulsae.study.compare.FakeFeaturePair;
-import io.faithfulsae.study.compare.ResultFile;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Definition;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.NoiseAgainstText;
+import io.faithfulsae.study.compare.FakeFeaturePair;
+import io.faithfulsae.study.compare.ResultFile;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;

@@ -79,7 +79,8 @@ final class GenerateCommand implements Callable<Integer> {
     try (OnnxModel model = models.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder)) {
       GenerationConfig settings = settings(Math.min(maxLength, model.contextLength()));
-      FaithfulDataset.Result result = Generation.run("generate", model, tokenizer, settings, out, common.listener());
+      FaithfulDataset.Result result =
+          Generation.run("generate", model, tokenizer, settings, out, common.listener());
       common.print(
           result,
           String.format(

@@ -1,9 +1,9 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.Backends;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.cli.console.Progress;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;

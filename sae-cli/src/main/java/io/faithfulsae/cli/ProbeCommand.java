@@ -3,23 +3,23 @@ package io.faithfulsae.cli;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.Sae;
-import io.faithfulsae.study.compare.ResultFile;
-import io.faithfulsae.study.compare.RunFields;
 import io.faithfulsae.cli.console.Closing;
 import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.compare.ResultFile;
+import io.faithfulsae.study.compare.RunFields;
+import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.study.tasks.ProbingPlot;
 import io.faithfulsae.study.tasks.ProbingRun;
 import io.faithfulsae.study.tasks.TaskFile;
-import io.faithfulsae.spi.Backend;
-import io.faithfulsae.study.provenance.Json;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -140,7 +140,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
     List<String> names = chosen.isEmpty() ? files.present() : chosen;
     if (names.isEmpty()) {
       throw common.usage(
-          "expected the files of one of " + files.names() + ", got none; mend: correct the path");
+          "expected the files of one of " + files.names() + ", got none; correct the path");
     }
     try (Closing resources = new Closing()) {
       Backend backend = resources.add(Backends.best());
@@ -180,7 +180,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
     Path own = tasks;
     Path folder = data;
     if ((own == null) == (folder == null)) {
-      throw common.usage("expected one of --data and --tasks; mend: say where the tasks are");
+      throw common.usage("expected one of --data and --tasks; say where the tasks are");
     }
     return own != null
         ? TaskFile.read(own)
@@ -194,7 +194,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
             .distinct()
             .toList();
     if (hooks.size() != 1) {
-      throw common.usage("expected SAEs of one hook point, got " + hooks + "; mend: probe each");
+      throw common.usage("expected SAEs of one hook point, got " + hooks + "; probe each");
     }
     return HookPoint.parse(hooks.get(0));
   }
@@ -220,7 +220,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
             + List.of(type.getEnumConstants())
             + ", got "
             + given
-            + "; mend: choose one");
+            + "; choose one");
   }
 
   private static List<Probing> probe(

@@ -83,7 +83,7 @@ final class SaeOnModel {
     String name = hook == null ? loaded.metadata().get("hook_name") : hook;
     if (name == null) {
       throw new IllegalArgumentException(
-          "expected a hook point, got none: " + sae + " does not say its own; mend: give --hook");
+          "expected a hook point, got none: " + sae + " does not say its own; give --hook");
     }
     return HookPoint.parse(name);
   }

@@ -64,8 +64,7 @@ final class StudyCommand implements Callable<Integer> {
         common.print(plan, plan.table());
         return 0;
       }
-      StudyListener listener =
-          common.listener();
+      StudyListener listener = common.listener();
       listener.step(plan.table());
       Study.Outcome outcome = Study.run(plan, backend, listener);
       common.print(

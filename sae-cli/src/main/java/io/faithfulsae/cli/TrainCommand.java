@@ -8,13 +8,13 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.TokenSource;
-import io.faithfulsae.study.work.TrainingSession;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.provenance.ModelHash;
 import io.faithfulsae.study.provenance.TrainedOn;
+import io.faithfulsae.study.work.TrainingSession;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingResult;
@@ -193,7 +193,7 @@ final class TrainCommand implements Callable<Integer> {
     if (stored != null) {
       if (hook != null || data != null) {
         throw common.usage(
-            "expected --activations, or --model, --hook and --data, got both; mend: leave out one"
+            "expected --activations, or --model, --hook and --data, got both; leave out one"
                 + " of them");
       }
       // Shards that 'activations' wrote know their model, hook and text, as training on these does.
@@ -207,8 +207,7 @@ final class TrainCommand implements Callable<Integer> {
     Path text = data;
     if (name == null || text == null) {
       throw common.usage(
-          "expected --hook and --data (with --model), or --activations; mend: say what to train"
-              + " on");
+          "expected --hook and --data (with --model), or --activations; say what to train" + " on");
     }
     HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
     Path folder = models.folder();

@@ -8,8 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.faithfulsae.study.compare.ResultFile;
 import io.faithfulsae.io.Safetensors;
+import io.faithfulsae.study.compare.ResultFile;
 import java.io.IOException;
 import java.nio.IntBuffer;
 import java.nio.file.Files;

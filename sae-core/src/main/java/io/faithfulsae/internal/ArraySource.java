@@ -1,10 +1,9 @@
 package io.faithfulsae.internal;
 
-import io.faithfulsae.io.Fingerprint;
-
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.io.Fingerprint;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
 import java.util.OptionalLong;
@@ -23,7 +22,7 @@ public final class ArraySource implements ActivationSource {
               + dIn
               + " values and at least one row, got "
               + rows.length
-              + "; mend: check d_in");
+              + "; check d_in");
     }
     this.rows = rows;
     this.dIn = dIn;

@@ -140,7 +140,7 @@ final class ModelBatches implements AutoCloseable {
               + length
               + ", "
               + model.dModel()
-              + "]; mend: take fewer sequences a batch");
+              + "]; take fewer sequences a batch");
     }
     if (activations.capacity() < floats) {
       activations =

@@ -38,7 +38,7 @@ public final class ModelSource implements ActivationSource {
       throw new IllegalArgumentException(
           "expected batchSequences >= 1, got "
               + batchSequences
-              + "; mend: run at least one sequence at a time");
+              + "; run at least one sequence at a time");
     }
     this.model = model;
     this.hook = hook;

@@ -1,7 +1,6 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.io.Finite;
-
 import java.nio.FloatBuffer;
 
 /** A tensor that is to be written holds NaN or infinity. */

@@ -62,7 +62,7 @@ public final class NormSurvey {
       throw new IllegalArgumentException(
           "expected rows that the filter keeps in "
               + tokens.description()
-              + ", got none; mend: leave out less");
+              + ", got none; leave out less");
     }
     double[] sorted = Arrays.copyOf(kept, keptCount);
     Arrays.sort(sorted);

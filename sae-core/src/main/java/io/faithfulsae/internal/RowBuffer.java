@@ -1,11 +1,10 @@
 package io.faithfulsae.internal;
 
-import io.faithfulsae.random.Rng;
-
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -164,7 +163,7 @@ public final class RowBuffer implements AutoCloseable {
       throw new IOException(
           "expected rows from "
               + source.description()
-              + ", got none; mend: check the data and what is left out of it");
+              + ", got none; check the data and what is left out of it");
     }
     Mark end = now();
     closedReaders = end.counts();
@@ -199,7 +198,7 @@ public final class RowBuffer implements AutoCloseable {
                   + (at + i) % dIn
                   + " (both from 0) of "
                   + source.description()
-                  + "; mend: repair the data or leave that row out");
+                  + "; repair the data or leave that row out");
         }
       }
     }

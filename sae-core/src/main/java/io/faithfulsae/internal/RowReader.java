@@ -17,7 +17,7 @@ public abstract class RowReader implements ActivationReader {
               + end
               + "], got "
               + position
-              + "; mend: use a position of this source");
+              + "; use a position of this source");
     }
     this.end = end;
     this.next = position;

@@ -1,14 +1,13 @@
 package io.faithfulsae.internal;
 
-import io.faithfulsae.io.AtomicFile;
-import io.faithfulsae.io.CheckedJson;
-
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
+import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.CheckedJson;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -200,7 +199,7 @@ record SaeConfigFile(
       throw new SaeFormatException(
           file,
           "normalize_activations",
-          "expected_average_only_in needs the factor in activation_scaler.json, got none; mend:"
+          "expected_average_only_in needs the factor in activation_scaler.json, got none;"
               + " fold it with SAELens' fold_activation_norm_scaling_factor and save again");
     }
 
@@ -250,7 +249,7 @@ record SaeConfigFile(
               + expected
               + ", got "
               + actual
-              + "; mend: this library reads SAELens' topk SAEs only");
+              + "; this library reads SAELens' topk SAEs only");
     }
   }
 }

@@ -1,11 +1,10 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.Checksum;
 import io.faithfulsae.io.Finite;
-import io.faithfulsae.io.Safetensors;
-
-import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
@@ -72,7 +71,7 @@ public final class SaeFolder {
         throw new SaeFormatException(
             weights,
             name,
-            "expected the tensors " + TENSORS + " only; mend: this tensor cannot be honoured");
+            "expected the tensors " + TENSORS + " only; this tensor cannot be honoured");
       }
     }
     checkShape(tensors, "W_enc", d, f);
@@ -293,7 +292,7 @@ public final class SaeFolder {
               + CONFIG_FILE
               + ", got "
               + actual
-              + "; mend: the files do not belong together");
+              + "; the files do not belong together");
     }
   }
 

@@ -1,12 +1,11 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.RowOrigins;
+import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.io.BFloat16;
 import io.faithfulsae.io.Checksum;
-import io.faithfulsae.io.Safetensors;
-
-import io.faithfulsae.RowOrigins;
 import io.faithfulsae.io.SaeFormatException;
-import io.faithfulsae.ShardWriter.Precision;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.io.Safetensors.Tensor;
 import java.io.IOException;

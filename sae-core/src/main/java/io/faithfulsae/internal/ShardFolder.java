@@ -1,11 +1,10 @@
 package io.faithfulsae.internal;
 
-import io.faithfulsae.io.Safetensors;
-
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.RowOrigins;
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.ShardIndex;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.io.Safetensors.Entry;
 import java.io.IOException;
@@ -65,7 +64,7 @@ public record ShardFolder(Path dir) {
         throw new SaeFormatException(
             dir,
             name,
-            "expected a folder for shards alone, got another file; mend: name an empty folder");
+            "expected a folder for shards alone, got another file; name an empty folder");
       }
     }
     for (ShardIndex.Shard shard : index.shards()) {
@@ -122,7 +121,7 @@ public record ShardFolder(Path dir) {
               + wanted
               + " as the shards to be written have it, got "
               + found
-              + "; mend: name another folder, or delete this one");
+              + "; name another folder, or delete this one");
     }
   }
 
@@ -189,7 +188,7 @@ public record ShardFolder(Path dir) {
       throw new IOException(
           String.format(
               Locale.ROOT,
-              "expected room for %,d bytes of shards in %s, got %,d; mend: free the disk, take"
+              "expected room for %,d bytes of shards in %s, got %,d; free the disk, take"
                   + " fewer rows, or bfloat16",
               needed - written,
               dir,
@@ -209,7 +208,7 @@ public record ShardFolder(Path dir) {
       throw new IllegalArgumentException(
           String.format(
               Locale.ROOT,
-              "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d; mend:"
+              "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d;"
                   + " allow more, take fewer rows, or bfloat16",
               maxBytes,
               needed,

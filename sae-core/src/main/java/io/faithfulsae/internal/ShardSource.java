@@ -1,15 +1,14 @@
 package io.faithfulsae.internal;
 
-import io.faithfulsae.io.Checksum;
-import io.faithfulsae.io.Fingerprint;
-import io.faithfulsae.io.Safetensors;
-
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.RowOrigins;
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.ShardIndex;
+import io.faithfulsae.io.Checksum;
+import io.faithfulsae.io.Fingerprint;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.Entry;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
@@ -101,7 +100,7 @@ public final class ShardSource implements ActivationSource {
       throw new IOException(
           "expected *.safetensors files with a tensor \"activations\" [n, d_in] in "
               + dir
-              + ", got none; mend: give another folder");
+              + ", got none; give another folder");
     }
     this.dIn = Math.toIntExact(width);
     this.rows = total;
@@ -125,7 +124,7 @@ public final class ShardSource implements ActivationSource {
           "complete",
           "expected shards that are all written, got the first "
               + index.rows()
-              + " rows; mend: let the command that writes them go on");
+              + " rows; let the command that writes them go on");
     }
     List<String> listed = index.shards().stream().map(ShardIndex.Shard::file).toList();
     List<String> found = files.stream().map(file -> file.getFileName().toString()).toList();
@@ -133,7 +132,7 @@ public final class ShardSource implements ActivationSource {
       throw new SaeFormatException(
           dir.resolve(ShardIndex.FILE),
           "shards",
-          "expected " + listed + ", got " + found + "; mend: put the files back, or delete others");
+          "expected " + listed + ", got " + found + "; put the files back, or delete others");
     }
     for (ShardIndex.Shard shard : index.shards()) {
       new ShardFolder(dir).checkShape(index, shard);

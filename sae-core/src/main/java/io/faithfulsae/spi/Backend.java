@@ -7,7 +7,7 @@ package io.faithfulsae.spi;
  * <p><b>Threads</b>: a backend may be used from any thread, one call at a time (implementations
  * lock). Closing it waits for the call that runs and closes everything made from it, newest first.
  * Use after close throws {@link IllegalStateException}, so work that goes on in another thread ends
- * with one. Errors of the device are {@link io.faithfulsae.BackendException}.
+ * with one. Errors of the device are {@link io.faithfulsae.spi.BackendException}.
  */
 public interface Backend extends AutoCloseable {
 

@@ -16,9 +16,7 @@ public final class BackendChecks {
   public static void bytes(long bytes) {
     if (bytes < 1) {
       throw new IllegalArgumentException(
-          "expected a buffer of at least 1 byte, got "
-              + bytes
-              + "; mend: ask for at least one element");
+          "expected a buffer of at least 1 byte, got " + bytes + "; ask for at least one element");
     }
   }
 
@@ -30,7 +28,7 @@ public final class BackendChecks {
               + dIn
               + ", d_sae = "
               + dSae
-              + "; mend: give both");
+              + "; give both");
     }
   }
 
@@ -38,11 +36,7 @@ public final class BackendChecks {
   public static void k(int k, int dSae) {
     if (k < 1 || k > dSae) {
       throw new IllegalArgumentException(
-          "expected k in [1, d_sae = "
-              + dSae
-              + "], got k = "
-              + k
-              + "; mend: lower k or raise d_sae");
+          "expected k in [1, d_sae = " + dSae + "], got k = " + k + "; lower k or raise d_sae");
     }
   }
 
@@ -63,7 +57,7 @@ public final class BackendChecks {
               + width
               + "] = "
               + bytes
-              + " bytes; mend: use other sizes");
+              + " bytes; use other sizes");
     }
     return bytes;
   }
@@ -79,7 +73,7 @@ public final class BackendChecks {
               + (Integer.MAX_VALUE - count)
               + "], got "
               + first
-              + "; mend: count row numbers from 0");
+              + "; count row numbers from 0");
     }
   }
 
@@ -87,11 +81,7 @@ public final class BackendChecks {
   public static int filled(int rows, int capacity) {
     if (rows < 0 || rows > capacity) {
       throw new IllegalArgumentException(
-          "expected rows in [0, "
-              + capacity
-              + "], got "
-              + rows
-              + "; mend: allocate room for more rows");
+          "expected rows in [0, " + capacity + "], got " + rows + "; allocate room for more rows");
     }
     return rows;
   }
@@ -110,7 +100,7 @@ public final class BackendChecks {
               + (Integer.MAX_VALUE - rows)
               + "], got "
               + first
-              + "; mend: count rows from 0");
+              + "; count rows from 0");
     }
   }
 
@@ -118,7 +108,7 @@ public final class BackendChecks {
   public static void atLeastOne(String name, int extent) {
     if (extent < 1) {
       throw new IllegalArgumentException(
-          "expected " + name + " >= 1, got " + extent + "; mend: leave out empty batches");
+          "expected " + name + " >= 1, got " + extent + "; leave out empty batches");
     }
   }
 
@@ -126,7 +116,7 @@ public final class BackendChecks {
   public static void learningRate(double lr) {
     if (!(lr >= 0) || Double.isInfinite(lr)) {
       throw new IllegalArgumentException(
-          "expected a finite lr >= 0, got " + lr + "; mend: lower the learning rate");
+          "expected a finite lr >= 0, got " + lr + "; lower the learning rate");
     }
   }
 
@@ -144,7 +134,7 @@ public final class BackendChecks {
               + rows * columns * Float.BYTES
               + " bytes, got a buffer of "
               + buffer.bytes()
-              + " bytes; mend: allocate a larger one");
+              + " bytes; allocate a larger one");
     }
   }
 
@@ -155,7 +145,7 @@ public final class BackendChecks {
         throw new IllegalArgumentException(
             "expected "
                 + name
-                + " in a buffer of its own, got one that is passed twice; mend: allocate another");
+                + " in a buffer of its own, got one that is passed twice; allocate another");
       }
     }
   }
@@ -207,7 +197,7 @@ public final class BackendChecks {
               + state
               + ", got "
               + host.remaining()
-              + "; mend: transfer whole elements");
+              + "; transfer whole elements");
     }
     range(state.name(), elements(state, dIn, dSae), first, host.remaining() / size);
   }
@@ -226,7 +216,7 @@ public final class BackendChecks {
               + host
               + " in "
               + order
-              + "; mend: ByteBuffer.allocateDirect(n).order(ByteOrder.nativeOrder())");
+              + "; ByteBuffer.allocateDirect(n).order(ByteOrder.nativeOrder())");
     }
   }
 
@@ -241,7 +231,7 @@ public final class BackendChecks {
               + first
               + ", "
               + (first + count)
-              + "); mend: give the first element and a buffer that ends with the tensor");
+              + "); give the first element and a buffer that ends with the tensor");
     }
   }
 }

@@ -1,7 +1,5 @@
 package io.faithfulsae.spi;
 
-import io.faithfulsae.BackendUnavailableException;
-
 /**
  * Finds and opens one kind of {@link Backend}; registered as a {@link java.util.ServiceLoader}
  * service.
@@ -13,7 +11,7 @@ public interface BackendProvider {
    *
    * @param name the backend's name
    * @param usable whether {@link BackendProvider#open()} is expected to work
-   * @param reason the device when usable; otherwise what is missing and how to mend it
+   * @param reason the device when usable; otherwise what is missing and how to fix it
    */
   record Availability(String name, boolean usable, String reason) {}
 
@@ -29,7 +27,7 @@ public interface BackendProvider {
   /**
    * Opens the backend. <b>Closed by</b> the caller.
    *
-   * @throws io.faithfulsae.BackendUnavailableException if it cannot run here, with the reason
+   * @throws io.faithfulsae.spi.BackendUnavailableException if it cannot run here, with the reason
    */
   Backend open();
 
@@ -37,17 +35,13 @@ public interface BackendProvider {
    * Opens the backend with options of its own, such as which device. <b>Closed by</b> the caller.
    *
    * @param options as the backend takes them; empty: none
-   * @throws io.faithfulsae.BackendUnavailableException if it cannot run so here, or takes none
+   * @throws io.faithfulsae.spi.BackendUnavailableException if it cannot run so here, or takes none
    */
   default Backend open(String options) {
     if (options.isEmpty()) {
       return open();
     }
     throw new BackendUnavailableException(
-        "expected no options for backend \""
-            + name()
-            + "\", got "
-            + options
-            + "; mend: open it without");
+        "expected no options for backend \"" + name() + "\", got " + options + "; open it without");
   }
 }

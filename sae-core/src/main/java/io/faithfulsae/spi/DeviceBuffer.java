@@ -100,7 +100,7 @@ public interface DeviceBuffer extends AutoCloseable {
     throw new UnsupportedOperationException(
         "expected a buffer with an address, got one of "
             + getClass().getName()
-            + "; mend: allocate it on the cpu or cuda backend");
+            + "; allocate it on the cpu or cuda backend");
   }
 
   /** Whether it is memory of the device itself, where {@link #host()} throws. */

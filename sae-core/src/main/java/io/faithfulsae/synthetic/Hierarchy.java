@@ -35,7 +35,7 @@ public record Hierarchy(
   public Hierarchy {
     if (roots < 1 || branching < 2 || depth < 1 || !(exclusiveShare >= 0 && exclusiveShare <= 1)) {
       throw new IllegalArgumentException(
-          "expected roots >= 1, branching >= 2, depth >= 1 and exclusiveShare in [0, 1], got %d, %d, %d and %s; mend: change that value"
+          "expected roots >= 1, branching >= 2, depth >= 1 and exclusiveShare in [0, 1], got %d, %d, %d and %s; change that value"
               .formatted(roots, branching, depth, exclusiveShare));
     }
   }

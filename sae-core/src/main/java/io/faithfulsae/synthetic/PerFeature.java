@@ -51,7 +51,7 @@ public record PerFeature(Shape shape, List<Double> numbers) {
               + " UNIFORM: least <= most; FOLDED_NORMAL: std > 0; GIVEN: one or more), got "
               + shape
               + numbers
-              + "; mend: correct them");
+              + "; correct them");
     }
   }
 
@@ -119,7 +119,7 @@ public record PerFeature(Shape shape, List<Double> numbers) {
               + features
               + " features, got "
               + numbers.size()
-              + "; mend: give as many");
+              + "; give as many");
     }
     Rng rng = new Rng(Purpose.SYNTHETIC_FEATURES, seed);
     return IntStream.range(0, features).mapToDouble(i -> value(i, features, rng)).toArray();

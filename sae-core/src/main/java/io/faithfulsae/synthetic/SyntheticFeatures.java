@@ -83,7 +83,7 @@ public record SyntheticFeatures(
 
   private static IllegalArgumentException wrong(String expected, Object got) {
     return new IllegalArgumentException(
-        "expected " + expected + ", got " + got + "; mend: change that value");
+        "expected " + expected + ", got " + got + "; change that value");
   }
 
   /**

@@ -4,13 +4,13 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.SaeConfig;
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.internal.NonFiniteException;
-import io.faithfulsae.random.Rng;
 import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.io.Safetensors.Entry;
+import io.faithfulsae.random.Rng;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
@@ -158,7 +158,7 @@ record Checkpoint(
         throw new SaeFormatException(
             file,
             "format",
-            "expected " + FORMAT + ", got " + format + "; mend: use the version that wrote it");
+            "expected " + FORMAT + ", got " + format + "; use the version that wrote it");
       }
       checkRandom(file, tensors.metadata().getOrDefault("random", ""));
       tensors.verify();
@@ -181,9 +181,7 @@ record Checkpoint(
       throw new SaeFormatException(
           file,
           "checkpoint",
-          "expected its facts in JSON, got: "
-              + e.getOriginalMessage()
-              + "; mend: the file is damaged");
+          "expected its facts in JSON, got: " + e.getOriginalMessage() + "; the file is damaged");
     }
   }
 
@@ -224,7 +222,7 @@ record Checkpoint(
               + source
               + ", got "
               + otherSource
-              + "; mend: resume with the same data");
+              + "; resume with the same data");
     }
   }
 
@@ -236,7 +234,7 @@ record Checkpoint(
     for (String name : names) {
       if (!was.path(name).equals(is.path(name))) {
         throw new IllegalArgumentException(
-            "expected %s = %s as in %s, got %s; mend: resume with the run's own configuration, or start another run"
+            "expected %s = %s as in %s, got %s; resume with the run's own configuration, or start another run"
                 .formatted(name, was.path(name).asText(), file, is.path(name).asText()));
       }
     }
@@ -254,7 +252,7 @@ record Checkpoint(
               + ", got "
               + entry.dtype()
               + entry.shape()
-              + "; mend: the file is damaged");
+              + "; the file is damaged");
     }
   }
 

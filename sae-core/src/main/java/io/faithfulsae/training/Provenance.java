@@ -8,10 +8,10 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
-import io.faithfulsae.io.SaeFormatException;
-import io.faithfulsae.io.CheckedJson;
-import io.faithfulsae.random.Rng;
 import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.random.Rng;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
@@ -100,7 +100,7 @@ final class Provenance {
       throw new SaeFormatException(
           file,
           "JSON",
-          "expected what training wrote, got: " + e.getOriginalMessage() + "; mend: train again");
+          "expected what training wrote, got: " + e.getOriginalMessage() + "; train again");
     }
   }
 

@@ -1,8 +1,8 @@
 package io.faithfulsae.training;
 
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.OutputLock;
+import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -85,7 +85,7 @@ final class Resumption {
       throw new IOException(
           "expected checkpoints of one step in all of "
               + dirs
-              + ", got none; mend: resume those runs one by one");
+              + ", got none; resume those runs one by one");
     }
     long step = common.lastKey();
     List<TrainingMember> members = new ArrayList<>();
@@ -139,7 +139,7 @@ final class Resumption {
         throw damage;
       }
       throw new IOException(
-          "expected a checkpoint in " + dir + ", got none; mend: start the run from its beginning");
+          "expected a checkpoint in " + dir + ", got none; start the run from its beginning");
     }
     return found;
   }

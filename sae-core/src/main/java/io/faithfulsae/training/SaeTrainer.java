@@ -71,13 +71,13 @@ public final class SaeTrainer {
     all.add(backend);
     if (all.stream().distinct().count() != all.size()) {
       throw new IllegalArgumentException(
-          "expected replicas on backends of their own, got one twice; mend: open each with"
+          "expected replicas on backends of their own, got one twice; open each with"
               + " Backends.open");
     }
     int parts = all.size() * training.accumulate();
     if (training.batch() % parts != 0) {
       throw new IllegalArgumentException(
-          "expected a batch that divides into %d parts (%d backends, accumulate = %d), got batch = %d; mend: use a multiple"
+          "expected a batch that divides into %d parts (%d backends, accumulate = %d), got batch = %d; use a multiple"
               .formatted(parts, all.size(), training.accumulate(), training.batch()));
     }
     return new SaeTrainer(sae, training, backend, others, initial, metadata, listeners);
@@ -94,7 +94,7 @@ public final class SaeTrainer {
     SaeConfig other = weights.config();
     if (other.dIn() != sae.dIn() || other.dSae() != sae.dSae()) {
       throw new IllegalArgumentException(
-          "expected initial weights of d_in = %d, d_sae = %d, got d_in = %d, d_sae = %d; mend: use one shape"
+          "expected initial weights of d_in = %d, d_sae = %d, got d_in = %d, d_sae = %d; use one shape"
               .formatted(sae.dIn(), sae.dSae(), other.dIn(), other.dSae()));
     }
     return new SaeTrainer(sae, training, backend, replicas, weights, metadata, listeners);
@@ -231,7 +231,7 @@ public final class SaeTrainer {
               + trainers.size()
               + " and "
               + runDirs
-              + "; mend: give each its own");
+              + "; give each its own");
     }
     SaeTrainer first = trainers.get(0);
     for (SaeTrainer trainer : trainers) {
@@ -243,7 +243,7 @@ public final class SaeTrainer {
                 + source.dIn()
                 + " from "
                 + source.description()
-                + "; mend: set d_in to the source's width");
+                + "; set d_in to the source's width");
       }
       TrainingConfig a = first.training;
       TrainingConfig b = trainer.training;
@@ -254,7 +254,7 @@ public final class SaeTrainer {
           || a.checkpointSteps() != b.checkpointSteps()) {
         throw new IllegalArgumentException(
             "expected the same backends, tokens, batch, bufferRows and checkpointSteps for runs"
-                + " that are trained together, got several; mend: start those runs on their own");
+                + " that are trained together, got several; start those runs on their own");
       }
     }
   }

@@ -163,7 +163,7 @@ public record TrainingConfig(
               + expected
               + ", got "
               + got
-              + "; mend: change that value of the training configuration");
+              + "; change that value of the training configuration");
     }
   }
 

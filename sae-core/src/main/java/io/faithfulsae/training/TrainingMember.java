@@ -6,13 +6,13 @@ import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.Centers;
-import io.faithfulsae.io.Finite;
 import io.faithfulsae.internal.NonFiniteException;
-import io.faithfulsae.random.Rng;
-import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
+import io.faithfulsae.io.Finite;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
@@ -208,7 +208,7 @@ final class TrainingMember implements AutoCloseable {
     }
     if (sum == 0) {
       throw new IllegalArgumentException(
-          "expected activations that are not all zero, got zeros only; mend: check the data or turn"
+          "expected activations that are not all zero, got zeros only; check the data or turn"
               + " scaleActivations off");
     }
     int count = rows.length / d;

@@ -1,7 +1,7 @@
 package io.faithfulsae.conformance;
 
-import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
@@ -161,7 +161,7 @@ public final class ReferenceBackend implements Backend {
       throw new IllegalArgumentException(
           "expected "
               + name
-              + " in a buffer of this backend, got one of another; mend: allocate it here");
+              + " in a buffer of this backend, got one of another; allocate it here");
     }
     ByteBuffer view = memory.host();
     BackendChecks.holds(name, buffer, rows, columns);

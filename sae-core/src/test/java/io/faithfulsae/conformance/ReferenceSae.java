@@ -147,7 +147,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
                   + row
                   + " of "
                   + rows
-                  + "; mend: leave that row out");
+                  + "; leave that row out");
         }
       }
     }
@@ -172,7 +172,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
                   + index.get(at)
                   + " in row "
                   + at / k
-                  + "; mend: decode with the SAE that encoded");
+                  + "; decode with the SAE that encoded");
         }
       }
       double[] sum = new double[dIn];

@@ -152,9 +152,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       FloatBuffer in = backend.floats("x", x, rows, sae.dIn);
       if (parts.rows > 0) {
         throw new IllegalArgumentException(
-            "expected nothing accumulated before a step, got "
-                + parts.rows
-                + " rows; mend: apply them");
+            "expected nothing accumulated before a step, got " + parts.rows + " rows; apply them");
       }
       part(in, rows);
       update(lr);
@@ -179,7 +177,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       BackendChecks.learningRate(lr);
       if (parts.rows == 0) {
         throw new IllegalArgumentException(
-            "expected rows accumulated before they are applied, got none; mend: accumulate them");
+            "expected rows accumulated before they are applied, got none; accumulate them");
       }
       update(lr);
     }
@@ -193,7 +191,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       other.requireGradients();
       if (other.parts.rows == 0) {
         throw new IllegalArgumentException(
-            "expected rows accumulated in the other trainer, got none; mend: accumulate them");
+            "expected rows accumulated in the other trainer, got none; accumulate them");
       }
       parts.add(other.parts);
       other.parts = other.new Parts();
@@ -210,7 +208,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         throw new IllegalArgumentException(
             "expected nothing accumulated before parameters are taken over, got "
                 + parts.rows
-                + " rows; mend: apply or add them");
+                + " rows; apply or add them");
       }
       for (BackendSae.Tensor tensor : BackendSae.Tensor.values()) {
         float[] values = other.sae.tensor(tensor);
@@ -232,7 +230,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       throw new IllegalArgumentException(
           "expected another trainer of the same shape and options, got "
               + trainer
-              + "; mend: make both alike");
+              + "; make both alike");
     }
     return other;
   }
@@ -242,7 +240,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     sae.requireOpen();
     if (gradients == Gradients.NONE) {
       throw new IllegalArgumentException(
-          "expected a trainer that keeps gradients, got one that keeps none; mend: make it with Gradients.KEPT");
+          "expected a trainer that keeps gradients, got one that keeps none; make it with Gradients.KEPT");
     }
   }
 
@@ -251,7 +249,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     sae.requireOpen();
     if (gradients == Gradients.ONLY) {
       throw new IllegalArgumentException(
-          "expected a trainer with moments, got one that accumulates only; mend: make it with Gradients.KEPT");
+          "expected a trainer with moments, got one that accumulates only; make it with Gradients.KEPT");
     }
   }
 

@@ -1,7 +1,5 @@
 package io.faithfulsae.golden;
 
-import io.faithfulsae.io.Goldens;
-
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -11,8 +9,9 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig.Normalization;
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.io.Goldens;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;

@@ -1,13 +1,12 @@
 package io.faithfulsae.golden;
 
-import io.faithfulsae.io.Goldens;
-
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.io.Goldens;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;

@@ -1,14 +1,13 @@
 package io.faithfulsae.internal;
 
-import io.faithfulsae.io.Safetensors;
-
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.Sae;
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;

@@ -1,7 +1,5 @@
 package io.faithfulsae.internal;
 
-import io.faithfulsae.io.Safetensors;
-
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
@@ -9,6 +7,7 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -377,7 +377,7 @@ public final class Safetensors implements AutoCloseable {
               + first
               + ", "
               + (first + count)
-              + "); mend: read within the tensor");
+              + "); read within the tensor");
     }
   }
 
@@ -385,6 +385,6 @@ public final class Safetensors implements AutoCloseable {
     return new SaeFormatException(
         file,
         entry.name(),
-        "expected dtype " + expected + ", got " + entry.dtype() + "; mend: convert the tensor");
+        "expected dtype " + expected + ", got " + entry.dtype() + "; convert the tensor");
   }
 }

@@ -33,9 +33,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
       throw new SaeFormatException(
           file,
           "header",
-          "expected at least 8 bytes, got "
-              + size
-              + "; mend: the file is truncated, fetch it again");
+          "expected at least 8 bytes, got " + size + "; the file is truncated, fetch it again");
     }
     long length = readFully(channel, 0, 8).getLong();
     if (length < 2 || length > MAX_BYTES) {
@@ -46,7 +44,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
               + MAX_BYTES
               + "], got "
               + length
-              + "; mend: this is not a safetensors file");
+              + "; this is not a safetensors file");
     }
     if (8 + length > size) {
       throw new SaeFormatException(
@@ -56,7 +54,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
               + (8 + length)
               + " bytes, got "
               + size
-              + "; mend: the file is truncated, fetch it again");
+              + "; the file is truncated, fetch it again");
     }
     byte[] bytes = readFully(channel, 8, (int) length).array();
     JsonNode json;
@@ -75,7 +73,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
       throw new SaeFormatException(
           file,
           "header",
-          "expected a JSON object, got " + json.getNodeType() + "; mend: the file is damaged");
+          "expected a JSON object, got " + json.getNodeType() + "; the file is damaged");
     }
     return parse(file, json, 8 + length, size);
   }
@@ -112,9 +110,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
     JsonNode offsets = json.path("data_offsets");
     if (offsets.size() != 2 || !json.path("shape").isArray()) {
       throw new SaeFormatException(
-          file,
-          name,
-          "expected shape and two data_offsets, got " + json + "; mend: the file is damaged");
+          file, name, "expected shape and two data_offsets, got " + json + "; the file is damaged");
     }
     List<Long> shape = new ArrayList<>();
     long begin = whole(offsets.get(0));
@@ -135,7 +131,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
           name,
           "expected a shape that fits 63 bits, got "
               + json.path("shape")
-              + "; mend: the file is damaged");
+              + "; the file is damaged");
     }
     if (begin < 0 || end < begin || end - begin != bytes) {
       throw new SaeFormatException(
@@ -148,7 +144,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
               + shape
               + ", got data_offsets "
               + offsets
-              + "; mend: the file is damaged");
+              + "; the file is damaged");
     }
     if (end > fileSize - dataStart) {
       throw new SaeFormatException(
@@ -160,7 +156,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
               + (dataStart + begin)
               + ", got "
               + Math.max(0, fileSize - dataStart - begin)
-              + "; mend: the file is truncated, fetch it again");
+              + "; the file is truncated, fetch it again");
     }
     return new Entry(name, dtype, List.copyOf(shape), dataStart + begin, bytes);
   }

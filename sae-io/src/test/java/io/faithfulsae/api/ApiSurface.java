@@ -23,11 +23,11 @@ public final class ApiSurface {
       Files.createDirectories(listing.getParent());
       Files.write(listing, lines);
     }
-    assertTrue(Files.exists(listing), () -> listing + " is missing; " + mend(api));
+    assertTrue(Files.exists(listing), () -> listing + " is missing; " + remedy(api));
     assertEquals(
         String.join("\n", Files.readAllLines(listing)),
         String.join("\n", lines),
-        () -> "the public API is not what " + listing + " says; if that is meant, " + mend(api));
+        () -> "the public API is not what " + listing + " says; if that is meant, " + remedy(api));
   }
 
   /** Asserts that there are at most so many public types that are not nested in another. */
@@ -40,11 +40,11 @@ public final class ApiSurface {
                 + limit
                 + " public top-level types, got "
                 + types.size()
-                + "; mend: nest one or move it to an internal package: "
+                + "; nest one or move it to an internal package: "
                 + types);
   }
 
-  private static String mend(ApiListing api) {
+  private static String remedy(ApiListing api) {
     return "write it anew and commit it: mvn -pl "
         + api.module().getFileName()
         + " -am test -Dtest=ApiSurfaceTest -Dsurefire.failIfNoSpecifiedTests=false"

@@ -1,6 +1,5 @@
 package io.faithfulsae.metrics;
 
-
 import java.util.Arrays;
 import java.util.function.LongConsumer;
 
@@ -110,12 +109,12 @@ public final class Assignment {
                 + scores[i].length
                 + " in "
                 + scores.length
-                + " rows; mend: transpose");
+                + " rows; transpose");
       }
       for (float score : scores[i]) {
         if (!Float.isFinite(score)) {
           throw new IllegalArgumentException(
-              "expected finite scores, got " + score + " in row " + i + "; mend: replace it");
+              "expected finite scores, got " + score + " in row " + i + "; replace it");
         }
       }
     }

@@ -73,7 +73,7 @@ public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<S
       sizes = List.copyOf(sizes);
       if (sizes.isEmpty() || sizes.stream().anyMatch(n -> n < 0)) {
         throw new IllegalArgumentException(
-            "expected numbers of latents from 0 on, got " + sizes + "; mend: correct them");
+            "expected numbers of latents from 0 on, got " + sizes + "; correct them");
       }
     }
   }

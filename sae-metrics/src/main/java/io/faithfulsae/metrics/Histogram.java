@@ -30,7 +30,7 @@ public record Histogram(double low, double high, List<Long> counts) {
               + high
               + "] and "
               + counts.size()
-              + " bins; mend: give the range of the values");
+              + " bins; give the range of the values");
     }
     counts = List.copyOf(counts);
   }

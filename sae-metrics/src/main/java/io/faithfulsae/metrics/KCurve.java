@@ -65,7 +65,7 @@ public record KCurve(int ownK, List<Point> points) {
           || ks.stream().anyMatch(k -> k < 1)
           || ks.stream().distinct().count() < ks.size()) {
         throw new IllegalArgumentException(
-            "expected different values of k from 1 on, got " + ks + "; mend: correct them");
+            "expected different values of k from 1 on, got " + ks + "; correct them");
       }
     }
   }

@@ -95,7 +95,7 @@ public record LatentCorrelations(
       latents = List.copyOf(latents);
       if (!(threshold >= -1 && threshold <= 1) || others < 0) {
         throw new IllegalArgumentException(
-            "expected a threshold in [-1, 1] and others >= 0, got %s and %d; mend: correct them"
+            "expected a threshold in [-1, 1] and others >= 0, got %s and %d; correct them"
                 .formatted(threshold, others));
       }
     }

@@ -112,7 +112,7 @@ public record LatentDescription(
     public Options {
       if (maxSequences < 1 || examples < 0 || others < 0 || tokens < 0) {
         throw new IllegalArgumentException(
-            "expected maxSequences >= 1 and other numbers >= 0, got %d, %d, %d, %d; mend: correct them"
+            "expected maxSequences >= 1 and other numbers >= 0, got %d, %d, %d, %d; correct them"
                 .formatted(maxSequences, examples, others, tokens));
       }
     }
@@ -172,7 +172,7 @@ public record LatentDescription(
       public Options {
         if (maxSequences < 1 || length < 1 || perKind < 1) {
           throw new IllegalArgumentException(
-              "expected maxSequences, length and perKind >= 1, got %d, %d, %d; mend: correct them"
+              "expected maxSequences, length and perKind >= 1, got %d, %d, %d; correct them"
                   .formatted(maxSequences, length, perKind));
         }
       }

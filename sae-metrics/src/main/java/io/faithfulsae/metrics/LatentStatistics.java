@@ -56,7 +56,7 @@ public record LatentStatistics(
           case ATTRIBUTION -> attribution;
           case PROBE_WEIGHT ->
               throw new IllegalArgumentException(
-                  "expected a criterion that needs the rows alone, got PROBE_WEIGHT; mend: give the weights to ranking(List)");
+                  "expected a criterion that needs the rows alone, got PROBE_WEIGHT; give the weights to ranking(List)");
         });
   }
 
@@ -69,7 +69,7 @@ public record LatentStatistics(
   public List<Integer> ranking(List<Double> scores) {
     if (scores.size() != frequency.size()) {
       throw new IllegalArgumentException(
-          "expected a score for each of %d latents, got %d; mend: give them all"
+          "expected a score for each of %d latents, got %d; give them all"
               .formatted(frequency.size(), scores.size()));
     }
     return IntStream.range(0, scores.size())

@@ -54,7 +54,7 @@ public record ProbeTask(
               + expected
               + ", got "
               + got
-              + "; mend: correct the task's files or columns");
+              + "; correct the task's files or columns");
     }
   }
 }

@@ -178,7 +178,7 @@ public record Probing(
     private static void require(boolean holds, String expected, Object got) {
       if (!holds) {
         throw new IllegalArgumentException(
-            "expected " + expected + ", got " + got + "; mend: correct this option");
+            "expected " + expected + ", got " + got + "; correct this option");
       }
     }
   }

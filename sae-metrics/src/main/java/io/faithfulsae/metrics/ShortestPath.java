@@ -1,6 +1,5 @@
 package io.faithfulsae.metrics;
 
-
 import java.util.Arrays;
 
 /**

@@ -80,7 +80,7 @@ public final class Decoder implements AutoCloseable {
               + maxRows
               + " sequences, got "
               + sequences
-              + "; mend: ask for a larger decoder");
+              + "; ask for a larger decoder");
     }
     rows = sequences;
     Arrays.fill(lengths, 0);
@@ -120,7 +120,7 @@ public final class Decoder implements AutoCloseable {
       throw new IllegalArgumentException(
           "expected a temperature > 0, got "
               + temperature
-              + "; mend: use a small one for the likeliest token");
+              + "; use a small one for the likeliest token");
     }
     inverseTemperature.put(0, (float) (1 / temperature));
   }
@@ -143,7 +143,7 @@ public final class Decoder implements AutoCloseable {
                 + row
                 + " has "
                 + maxLength
-                + " tokens, as many as the decoder was made for; mend: restart or drop it");
+                + " tokens, as many as the decoder was made for; restart or drop it");
       }
       tokens.put(row, next[row]);
       positions.put(row, lengths[row]);
@@ -248,7 +248,7 @@ public final class Decoder implements AutoCloseable {
   private void checkRow(int row) {
     if (row < 0 || row >= rows) {
       throw new IllegalArgumentException(
-          "expected a row in [0, " + rows + "), got " + row + "; mend: count from 0");
+          "expected a row in [0, " + rows + "), got " + row + "; count from 0");
     }
   }
 

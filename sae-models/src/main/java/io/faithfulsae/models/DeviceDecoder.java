@@ -122,7 +122,7 @@ public final class DeviceDecoder implements AutoCloseable {
       throw new IllegalArgumentException(
           "expected a temperature > 0, got "
               + temperature
-              + "; mend: use a small one for the likeliest token");
+              + "; use a small one for the likeliest token");
     }
     inverseTemperature.put(0, (float) (1 / temperature));
   }
@@ -160,7 +160,7 @@ public final class DeviceDecoder implements AutoCloseable {
                 + row
                 + " has "
                 + maxLength
-                + " tokens, as many as the decoder was made for; mend: restart it");
+                + " tokens, as many as the decoder was made for; restart it");
       }
       tokens.put(row, next[row]);
       positions.put(row, lengths[row]);
@@ -178,7 +178,7 @@ public final class DeviceDecoder implements AutoCloseable {
   private int checked(int row) {
     if (row < 0 || row >= rows()) {
       throw new IllegalArgumentException(
-          "expected a row in [0, " + rows() + "), got " + row + "; mend: count from 0");
+          "expected a row in [0, " + rows() + "), got " + row + "; count from 0");
     }
     return row;
   }

@@ -62,7 +62,7 @@ public final class OnnxFile {
   public static OnnxFile open(Path file, Options options) throws IOException {
     Path folder = file.toAbsolutePath().getParent();
     if (folder == null) {
-      throw new IllegalArgumentException("expected a file, got " + file + "; mend: name one");
+      throw new IllegalArgumentException("expected a file, got " + file + "; name one");
     }
     byte[] bytes = Files.readAllBytes(file);
     ModelConfig config = ModelConfig.read(folder.resolve("config.json"));
@@ -70,14 +70,12 @@ public final class OnnxFile {
       ModelProto model = ModelProto.parseFrom(bytes);
       if (model.getGraph().getNodeCount() == 0) {
         throw new SaeFormatException(
-            file, "graph", "expected operators, got none; mend: this is not an ONNX file");
+            file, "graph", "expected operators, got none; this is not an ONNX file");
       }
       return new OnnxFile(file, model, folder, config, options);
     } catch (InvalidProtocolBufferException e) {
       throw new SaeFormatException(
-          file,
-          "file",
-          "expected an ONNX model, got: " + e.getMessage() + "; mend: export it again");
+          file, "file", "expected an ONNX model, got: " + e.getMessage() + "; export it again");
     }
   }
 
@@ -129,7 +127,7 @@ public final class OnnxFile {
               + near(tensor)
               + ", got "
               + tensor
-              + "; mend: OnnxFile.tensors() lists them all");
+              + "; OnnxFile.tensors() lists them all");
     }
     return new OnnxTap(this, tensor, hook, options);
   }

@@ -3,7 +3,6 @@ package io.faithfulsae.models;
 import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
-import io.faithfulsae.spi.Services;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
@@ -17,6 +16,7 @@ import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.Services;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -93,7 +93,7 @@ public final class OnnxModel implements LanguageModel {
     public Options {
       if (threads < 1) {
         throw new IllegalArgumentException(
-            "expected threads >= 1, got " + threads + "; mend: ask for one thread");
+            "expected threads >= 1, got " + threads + "; ask for one thread");
       }
     }
 
@@ -157,16 +157,15 @@ public final class OnnxModel implements LanguageModel {
    * backend works on never pass the host. On a GPU models compute in 16 bits.
    *
    * @param beside stays open until the model is closed; null: the CPU
-   * @throws io.faithfulsae.BackendUnavailableException with each reason, if nothing can run models
-   *     there
+   * @throws io.faithfulsae.spi.BackendUnavailableException with each reason, if nothing can run
+   *     models there
    */
   public static OnnxModel open(Path folder, Options options, @Nullable Backend beside)
       throws IOException {
     checkPrecision(options.precision(), beside);
     Path config = folder.resolve("config.json");
     if (!Files.exists(config)) {
-      throw new NoSuchFileException(
-          config.toString(), null, "mend: name a Hugging Face model folder");
+      throw new NoSuchFileException(config.toString(), null, "name a Hugging Face model folder");
     }
     ModelConfig read = ModelConfig.read(config);
     ModelFamily family = family(read);
@@ -198,7 +197,7 @@ public final class OnnxModel implements LanguageModel {
               + (onGpu ? "FLOAT16 or BFLOAT16 on a GPU" : "FLOAT32 or FLOAT16 on the CPU")
               + ", got "
               + precision
-              + "; mend: open the model with another precision in its options");
+              + "; open the model with another precision in its options");
     }
   }
 
@@ -374,7 +373,7 @@ public final class OnnxModel implements LanguageModel {
               + HookPoint.residPre(hook.layer())
               + ", got "
               + hook
-              + ", beside which the residual stream runs on; mend: use logits(tokens, replaced,"
+              + ", beside which the residual stream runs on; use logits(tokens, replaced,"
               + " into)");
     }
     run(session, false, replaced, batch, length, Graphs.LOGITS, vocabularySize(), into);
@@ -420,7 +419,7 @@ public final class OnnxModel implements LanguageModel {
     if (!kind.ownOperators() || backend == null) {
       throw new IllegalStateException(
           "expected a model opened beside a backend, on a runtime that shares its memory, got one"
-              + " on the host; mend: open it with OnnxModel.open(folder, options, backend) and"
+              + " on the host; open it with OnnxModel.open(folder, options, backend) and"
               + " sae-models-iobinding, or use decoder(rows, maxLength)");
     }
     return new DeviceDecoder(
@@ -560,7 +559,7 @@ public final class OnnxModel implements LanguageModel {
               + needed
               + " floats, got "
               + buffer.remaining()
-              + "; mend: pass a larger buffer or fewer sequences");
+              + "; pass a larger buffer or fewer sequences");
     }
   }
 
@@ -621,7 +620,7 @@ public final class OnnxModel implements LanguageModel {
       throw new IllegalArgumentException(
           "expected buffers of at most 2 GiB, got one of "
               + bytes
-              + " bytes; mend: take fewer or shorter sequences");
+              + " bytes; take fewer or shorter sequences");
     }
     return ByteBuffer.allocateDirect((int) bytes).order(ByteOrder.nativeOrder()).asFloatBuffer();
   }

@@ -79,7 +79,7 @@ public final class OnnxTap implements LanguageModel {
               + TRIAL_SEQUENCES
               + ", "
               + TRIAL_TOKENS
-              + "] tokens; mend: name another tensor");
+              + "] tokens; name another tensor");
     }
     return Math.toIntExact(width);
   }
@@ -147,7 +147,7 @@ public final class OnnxTap implements LanguageModel {
     throw new UnsupportedOperationException(
         "expected a model of a built-in family to go on from activations, got "
             + name()
-            + "; mend: open the Hugging Face folder with OnnxModel.open");
+            + "; open the Hugging Face folder with OnnxModel.open");
   }
 
   private void run(String of, int width, int[][] tokens, FloatBuffer into, String what) {

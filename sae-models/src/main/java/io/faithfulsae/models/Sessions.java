@@ -1,9 +1,9 @@
 package io.faithfulsae.models;
 
-import io.faithfulsae.BackendException;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
 import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.spi.BackendException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.HashMap;

@@ -20,7 +20,7 @@ record SpecialTokens(int bos, int eos) {
       throw new SaeFormatException(
           folder.resolve("config.json"),
           "eos_token_id",
-          "expected an id here, in generation_config.json or by name in tokenizer_config.json, got none; mend: add it");
+          "expected an id here, in generation_config.json or by name in tokenizer_config.json, got none; add it");
     }
     return new SpecialTokens(find(folder, "bos_token").orElse(eos.getAsInt()), eos.getAsInt());
   }
@@ -36,7 +36,7 @@ record SpecialTokens(int bos, int eos) {
                 + vocabularySize
                 + ", got "
                 + token
-                + "; mend: use the configuration and the tokenizer of this checkpoint");
+                + "; use the configuration and the tokenizer of this checkpoint");
       }
     }
   }

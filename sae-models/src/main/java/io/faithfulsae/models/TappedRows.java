@@ -102,13 +102,13 @@ final class TappedRows implements DeviceActivations {
               + into.capacity()
               + ", "
               + into.dIn()
-              + "]; mend: pass a larger batch or fewer rows");
+              + "]; pass a larger batch or fewer rows");
     }
     LongBuffer indices = OnnxModel.longs(count);
     for (int i = 0; i < count; i++) {
       if (from[i] < 0 || from[i] >= rows) {
         throw new IllegalArgumentException(
-            "expected rows in [0, " + rows + "), got " + from[i] + "; mend: count from 0");
+            "expected rows in [0, " + rows + "), got " + from[i] + "; count from 0");
       }
       indices.put(i, from[i]);
     }

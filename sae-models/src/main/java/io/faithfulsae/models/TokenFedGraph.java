@@ -161,7 +161,7 @@ final class TokenFedGraph {
             + " "
             + TensorProto.DataType.forNumber(tensor.getElemType())
             + shape
-            + "; mend: export the model without it");
+            + "; export the model without it");
   }
 
   private void add(String operator, List<String> inputs, String output) {

@@ -58,7 +58,7 @@ final class TokenIds {
               + token
               + " in sequence "
               + row
-              + "; mend: use this model's tokenizer");
+              + "; use this model's tokenizer");
     }
   }
 
@@ -71,7 +71,7 @@ final class TokenIds {
               + batch
               + " of "
               + length
-              + "; mend: cut longer ones");
+              + "; cut longer ones");
     }
   }
 }

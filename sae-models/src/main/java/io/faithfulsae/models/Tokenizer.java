@@ -39,7 +39,7 @@ public final class Tokenizer implements AutoCloseable {
     Path file = folder.resolve("tokenizer.json");
     if (!Files.exists(file)) {
       throw new NoSuchFileException(
-          file.toString(), null, "mend: name a model folder with a tokenizer.json");
+          file.toString(), null, "name a model folder with a tokenizer.json");
     }
     SpecialTokens special = SpecialTokens.read(folder);
     checkVocabulary(folder, file);
@@ -50,7 +50,7 @@ public final class Tokenizer implements AutoCloseable {
       throw new SaeFormatException(
           file,
           "file",
-          "expected a Hugging Face tokenizer, got: " + e.getMessage() + "; mend: fetch it again");
+          "expected a Hugging Face tokenizer, got: " + e.getMessage() + "; fetch it again");
     }
   }
 
@@ -82,7 +82,7 @@ public final class Tokenizer implements AutoCloseable {
               + highest
               + " for "
               + token
-              + "; mend: use the tokenizer of this checkpoint");
+              + "; use the tokenizer of this checkpoint");
     }
   }
 

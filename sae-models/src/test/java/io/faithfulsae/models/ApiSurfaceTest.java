@@ -6,9 +6,15 @@ import java.io.IOException;
 import org.junit.jupiter.api.Test;
 
 final class ApiSurfaceTest {
+  private final ApiListing api = ApiListing.ofModuleWith(OnnxModel.class);
+
+  @Test
+  void staysSmall() {
+    ApiSurface.assertAtMost(40, api);
+  }
 
   @Test
   void isWhatTheListingSays() throws IOException {
-    ApiSurface.assertUnchanged(ApiListing.ofModuleWith(OnnxModel.class));
+    ApiSurface.assertUnchanged(api);
   }
 }

@@ -1,10 +1,9 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
 import io.faithfulsae.study.compare.Comparer;
 import io.faithfulsae.study.compare.Comparison;
 import io.faithfulsae.study.compare.ResultFile;
+import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.report.Html;
 import java.util.ArrayList;

@@ -2,9 +2,9 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.study.ModelResults.DataSet;
 import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.report.Html;
-import io.faithfulsae.study.ModelResults.DataSet;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;

@@ -1,8 +1,8 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy.Losses;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.Reconstruction.Block;
 import io.faithfulsae.study.ModelResults.Evaluation;
 import java.util.List;

@@ -1,14 +1,14 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.metrics.Metrics;
-import io.faithfulsae.study.compare.Holm;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.study.EvaluationSteps.KeptFake;
 import io.faithfulsae.study.ModelResults.Comparison;
 import io.faithfulsae.study.ModelResults.Evaluation;
 import io.faithfulsae.study.ModelResults.SeedPair;
 import io.faithfulsae.study.ModelResults.TrainedSae;
+import io.faithfulsae.study.compare.Holm;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;

@@ -2,9 +2,9 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.study.ModelResults.TrainedSae;
 import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.report.Html;
-import io.faithfulsae.study.ModelResults.TrainedSae;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;

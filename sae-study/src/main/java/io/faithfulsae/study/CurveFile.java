@@ -1,9 +1,8 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
 import com.fasterxml.jackson.core.JsonProcessingException;
 import io.faithfulsae.study.ModelResults.CurvePoint;
+import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.training.TrainingProgress;
 import java.io.IOException;
 import java.io.UncheckedIOException;

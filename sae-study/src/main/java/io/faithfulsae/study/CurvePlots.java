@@ -1,13 +1,13 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
-import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.CurveResults.AtK;
 import io.faithfulsae.study.CurveResults.Part;
 import io.faithfulsae.study.CurveResults.Quality;
 import io.faithfulsae.study.CurveResults.Subsets;
 import io.faithfulsae.study.ModelResults.TrainedSae;
 import io.faithfulsae.study.Plots.Drawn;
+import io.faithfulsae.study.report.Format;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;

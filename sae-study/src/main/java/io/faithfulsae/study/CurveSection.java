@@ -1,14 +1,14 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.SharedFeatures.Neurons;
-import io.faithfulsae.study.report.Format;
-import io.faithfulsae.study.report.Html;
 import io.faithfulsae.study.CurveResults.AtK;
 import io.faithfulsae.study.CurveResults.Part;
 import io.faithfulsae.study.CurveResults.Quality;
 import io.faithfulsae.study.CurveResults.SeedAgreement;
 import io.faithfulsae.study.CurveResults.Subsets;
 import io.faithfulsae.study.ModelResults.TrainedSae;
+import io.faithfulsae.study.report.Format;
+import io.faithfulsae.study.report.Html;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;

@@ -1,7 +1,6 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FeatureSubsets;
@@ -9,6 +8,7 @@ import io.faithfulsae.metrics.KCurve;
 import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentStatistics;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 import io.faithfulsae.study.CurveResults.AtK;
 import io.faithfulsae.study.CurveResults.SeedAgreement;

@@ -1,8 +1,7 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.study.provenance.Json;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -81,7 +80,7 @@ public final class EmbeddedModel {
     try (InputStream in = EmbeddedModel.class.getResourceAsStream(path)) {
       if (in == null) {
         throw new IllegalStateException(
-            "expected the resource " + path + " in the jar, got none; mend: build again");
+            "expected the resource " + path + " in the jar, got none; build again");
       }
       return in.readAllBytes();
     }

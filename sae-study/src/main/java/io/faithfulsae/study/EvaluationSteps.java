@@ -1,11 +1,11 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 import io.faithfulsae.study.ModelResults.Evaluation;

@@ -1,10 +1,9 @@
 package io.faithfulsae.study;
 
+import io.faithfulsae.study.Plots.Plot;
 import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.study.provenance.Provenance;
-
 import io.faithfulsae.study.report.Html;
-import io.faithfulsae.study.Plots.Plot;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;

@@ -1,9 +1,8 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Provenance;
-
-import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.ModelResults.DataSet;
+import io.faithfulsae.study.provenance.Provenance;
+import io.faithfulsae.study.report.Format;
 import io.faithfulsae.training.TrainingConfig;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,13 +1,13 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.BootstrapInterval;
-import io.faithfulsae.study.report.Format;
-import io.faithfulsae.study.report.Html;
 import io.faithfulsae.study.ModelResults.Comparison;
 import io.faithfulsae.study.ModelResults.DataSet;
 import io.faithfulsae.study.ModelResults.SeedPair;
 import io.faithfulsae.study.ModelResults.TrainedSae;
 import io.faithfulsae.study.Plots.Plot;
+import io.faithfulsae.study.report.Format;
+import io.faithfulsae.study.report.Html;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.util.ArrayList;

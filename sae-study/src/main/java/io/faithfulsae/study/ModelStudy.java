@@ -1,10 +1,7 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.ModelHash;
-
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.HookPoint;
-import io.faithfulsae.study.work.StoppedException;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
@@ -20,6 +17,8 @@ import io.faithfulsae.study.ModelResults.Norms;
 import io.faithfulsae.study.ModelResults.SeedPair;
 import io.faithfulsae.study.ModelResults.TrainedSae;
 import io.faithfulsae.study.Trained.Curve;
+import io.faithfulsae.study.provenance.ModelHash;
+import io.faithfulsae.study.work.StoppedException;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;

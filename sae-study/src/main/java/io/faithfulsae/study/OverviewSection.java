@@ -1,11 +1,11 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.report.Format;
-import io.faithfulsae.study.report.Html;
 import io.faithfulsae.study.ModelResults.CommonText;
 import io.faithfulsae.study.ModelResults.Evaluation;
 import io.faithfulsae.study.ModelResults.SeedPair;
 import io.faithfulsae.study.ModelResults.TrainedSae;
+import io.faithfulsae.study.report.Format;
+import io.faithfulsae.study.report.Html;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;

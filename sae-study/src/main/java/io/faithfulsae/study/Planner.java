@@ -2,11 +2,11 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.SaeConfig;
-import io.faithfulsae.random.Rng;
-import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.models.generate.GenerationConfig;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.study.StudyConfig.DataSet;
 import io.faithfulsae.study.StudyPlan.ModelPlan;
 import io.faithfulsae.training.SaeTrainer;

@@ -1,19 +1,18 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.metrics.Metrics;
-import io.faithfulsae.study.work.WorkProgress;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Probing.Scores;
-import io.faithfulsae.study.tasks.TaskFile;
 import io.faithfulsae.study.ModelResults.ProbingMean;
 import io.faithfulsae.study.ModelResults.SeedMean;
 import io.faithfulsae.study.ModelResults.TrainedSae;
 import io.faithfulsae.study.Trained.Curve;
 import io.faithfulsae.study.Trained.Opened;
+import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.tasks.TaskFile;
+import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -2,11 +2,11 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.Probing;
-import io.faithfulsae.study.report.Format;
-import io.faithfulsae.study.report.Html;
 import io.faithfulsae.study.ModelResults.ProbingMean;
 import io.faithfulsae.study.ModelResults.SeedMean;
 import io.faithfulsae.study.ModelResults.TrainedSae;
+import io.faithfulsae.study.report.Format;
+import io.faithfulsae.study.report.Html;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;

@@ -28,7 +28,8 @@ final class StepFolders {
     return byEntry.computeIfAbsent(
         entry,
         name ->
-            new Steps(folder(study, name), step -> listener.step(several ? name + "/" + step : step)));
+            new Steps(
+                folder(study, name), step -> listener.step(several ? name + "/" + step : step)));
   }
 
   /** Steps that were done since, not found done. */

@@ -1,12 +1,11 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.CheckedJson;
 import io.faithfulsae.random.Rng;
+import io.faithfulsae.study.provenance.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -1,14 +1,13 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-import io.faithfulsae.study.provenance.Provenance;
-
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.CheckedJson;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.Plots.Plot;
+import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.provenance.Provenance;
 import io.faithfulsae.study.work.StoppedException;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -1,10 +1,9 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
 import com.fasterxml.jackson.annotation.JsonFormat;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
+import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.study.tasks.TaskFile;
 import java.io.IOException;
 import java.nio.file.Path;

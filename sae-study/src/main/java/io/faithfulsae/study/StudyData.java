@@ -1,19 +1,18 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-import io.faithfulsae.study.work.Generation;
-import io.faithfulsae.study.work.WorkListener;
-
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.models.generate.GenerationConfig;
 import io.faithfulsae.models.tokens.TokenSources;
-import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.StudyConfig.DataSet;
 import io.faithfulsae.study.StudyConfig.Generate;
+import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.report.Format;
+import io.faithfulsae.study.work.Generation;
+import io.faithfulsae.study.work.WorkListener;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
@@ -197,8 +196,8 @@ final class StudyData {
   }
 
   /** Samples a text into a folder. */
-  FaithfulDataset.Result sample(
-      String name, Generate settings, Path folder, WorkListener listener) throws IOException {
+  FaithfulDataset.Result sample(String name, Generate settings, Path folder, WorkListener listener)
+      throws IOException {
     int longest = Math.min(settings.maxLength(), model.contextLength());
     GenerationConfig generation =
         new GenerationConfig(

@@ -1,7 +1,6 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.study.provenance.Provenance;
-
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.charset.StandardCharsets;

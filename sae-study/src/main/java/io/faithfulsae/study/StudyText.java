@@ -1,11 +1,10 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.tokens.TextOptions;
 import io.faithfulsae.study.StudyConfig.DataSet;
+import io.faithfulsae.study.provenance.Json;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.Reader;

@@ -1,7 +1,7 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.report.Palette;
 import io.faithfulsae.study.Plots.Drawn;
+import io.faithfulsae.study.report.Palette;
 import java.awt.Color;
 import java.util.ArrayList;
 import java.util.Comparator;

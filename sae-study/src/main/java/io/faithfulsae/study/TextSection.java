@@ -1,10 +1,10 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.study.report.Format;
-import io.faithfulsae.study.report.Html;
 import io.faithfulsae.study.ModelResults.DataSet;
 import io.faithfulsae.study.ModelResults.TrainedSae;
+import io.faithfulsae.study.report.Format;
+import io.faithfulsae.study.report.Html;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;

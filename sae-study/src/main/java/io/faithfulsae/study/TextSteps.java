@@ -1,14 +1,13 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
 import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.study.ModelResults.Norms;
 import io.faithfulsae.study.StudyConfig.DataSet;
+import io.faithfulsae.study.provenance.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -71,7 +70,8 @@ final class TextSteps {
             List.of(on.modelHash(), settings),
             Sampled.class,
             folder -> {
-              FaithfulDataset.Result made = data.sample(source.set().name(), settings, folder, on.listener());
+              FaithfulDataset.Result made =
+                  data.sample(source.set().name(), settings, folder, on.listener());
               Path how = folder.resolve(StudyText.JSON_LINES + ".settings.json");
               return new Sampled(
                   made.records(),

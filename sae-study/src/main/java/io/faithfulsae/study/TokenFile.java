@@ -69,7 +69,7 @@ record TokenFile(Path file, int length, String description) implements TokenSour
               + length
               + " tokens in "
               + file
-              + ", got a part; mend: delete the step's folder, it is made again",
+              + ", got a part; delete the step's folder, it is made again",
           e);
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -1,13 +1,12 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.TrainedOn;
-
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
-import io.faithfulsae.study.work.TrainingSession;
 import io.faithfulsae.study.Grid.Cell;
 import io.faithfulsae.study.Trained.Curve;
+import io.faithfulsae.study.provenance.TrainedOn;
+import io.faithfulsae.study.work.TrainingSession;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingResult;
@@ -135,7 +134,8 @@ final class TrainStep {
       dirs.add(folder.resolve(member.folder()));
       curves.add(curve);
     }
-    List<TrainingResult> results = TrainingSession.run(text.name(), trainers, source, dirs, true, on.listener());
+    List<TrainingResult> results =
+        TrainingSession.run(text.name(), trainers, source, dirs, true, on.listener());
     List<Run> runs = new ArrayList<>();
     for (int i = 0; i < results.size(); i++) {
       TrainingResult result = results.get(i);

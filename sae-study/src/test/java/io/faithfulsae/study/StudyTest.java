@@ -1,8 +1,5 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-import io.faithfulsae.study.provenance.TrainedOn;
-
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
@@ -14,13 +11,15 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.metrics.LatentStatistics.Criterion;
+import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.compare.Comparer;
 import io.faithfulsae.study.compare.Comparison;
 import io.faithfulsae.study.compare.Holm;
 import io.faithfulsae.study.compare.ResultFile;
-import io.faithfulsae.metrics.LatentStatistics.Criterion;
+import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.provenance.TrainedOn;
 import io.faithfulsae.study.report.Html;
-import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -431,7 +430,9 @@ final class StudyTest {
     Path file = Files.writeString(dir.resolve("study.yaml"), yaml);
     try (Backend backend = Backends.open("cpu")) {
       return Study.run(
-          Study.plan(StudyFile.read(file), out, backend), backend, SmallStudy.listener(stepsDone::add));
+          Study.plan(StudyFile.read(file), out, backend),
+          backend,
+          SmallStudy.listener(stepsDone::add));
     }
   }
 }

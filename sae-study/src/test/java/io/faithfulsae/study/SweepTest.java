@@ -1,7 +1,5 @@
 package io.faithfulsae.study;
 
-import io.faithfulsae.study.provenance.Json;
-
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -9,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import io.faithfulsae.Backends;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.provenance.Json;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

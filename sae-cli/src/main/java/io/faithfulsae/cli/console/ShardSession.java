@@ -1,11 +1,10 @@
 package io.faithfulsae.cli.console;
 
-import io.faithfulsae.study.work.StoppedException;
-import io.faithfulsae.study.work.WorkListener;
-
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.ShardWriter;
+import io.faithfulsae.study.work.StoppedException;
+import io.faithfulsae.study.work.WorkListener;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicBoolean;

@@ -4,9 +4,9 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.ActivationSources.Superposition;
+import io.faithfulsae.internal.RowReader;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
-import io.faithfulsae.internal.RowReader;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.synthetic.Hierarchy;
 import io.faithfulsae.synthetic.SyntheticFeatures;
@@ -45,8 +45,7 @@ public final class SyntheticSource implements Superposition {
   /** Draws what is drawn once. */
   public SyntheticSource(SyntheticFeatures recipe, long rows, long seed) {
     if (rows < 1) {
-      throw new IllegalArgumentException(
-          "expected rows >= 1, got " + rows + "; mend: ask for some");
+      throw new IllegalArgumentException("expected rows >= 1, got " + rows + "; ask for some");
     }
     this.recipe = recipe;
     this.rows = rows;
@@ -102,7 +101,7 @@ public final class SyntheticSource implements Superposition {
                 + values[f]
                 + " for feature "
                 + f
-                + "; mend: change the recipe");
+                + "; change the recipe");
       }
     }
   }
@@ -139,7 +138,7 @@ public final class SyntheticSource implements Superposition {
   public void coefficients(long row, float[] into) {
     if (row < 0 || row >= rows || into.length != directions.length) {
       throw new IllegalArgumentException(
-          "expected a row in [0, %d) and room for %d coefficients, got %d and %d; mend: change that value"
+          "expected a row in [0, %d) and room for %d coefficients, got %d and %d; change that value"
               .formatted(rows, directions.length, row, into.length));
     }
     draw(into, new Rng(Purpose.SYNTHETIC_ROWS, seed, row));

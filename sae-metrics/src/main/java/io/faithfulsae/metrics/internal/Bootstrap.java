@@ -1,8 +1,8 @@
 package io.faithfulsae.metrics.internal;
 
+import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
-import io.faithfulsae.metrics.BootstrapInterval;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;

@@ -1,8 +1,7 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.metrics.Assignment;
-
 import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.Assignment;
 import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 

@@ -86,7 +86,7 @@ public final class DataSets {
   public static double coverage(TokenSource data, TokenSource other, int n, long maxTokens)
       throws IOException {
     if (n < 1) {
-      throw new IllegalArgumentException("expected n >= 1, got " + n + "; mend: 1 for tokens");
+      throw new IllegalArgumentException("expected n >= 1, got " + n + "; 1 for tokens");
     }
     NGrams own = new NGrams(n);
     NGrams others = new NGrams(n);
@@ -99,7 +99,7 @@ public final class DataSets {
               + n
               + " tokens in "
               + other.description()
-              + ", got none; mend: name a longer text");
+              + ", got none; name a longer text");
     }
     return (double) NGrams.common(wanted, own.distinct()) / wanted.length;
   }
@@ -118,9 +118,7 @@ public final class DataSets {
     }
     if (seen == 0) {
       throw new IllegalArgumentException(
-          "expected at least one token in "
-              + data.description()
-              + ", got none; mend: name a data set");
+          "expected at least one token in " + data.description() + ", got none; name a data set");
     }
   }
 

@@ -1,8 +1,7 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.metrics.Assignment;
-
 import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.Assignment;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
@@ -99,11 +98,11 @@ public final class FeatureMatching {
               + a.config().dIn()
               + " and "
               + b.config().dIn()
-              + "; mend: compare SAEs of the same hook point");
+              + "; compare SAEs of the same hook point");
     }
     if (!(threshold >= -1 && threshold <= 1)) {
       throw new IllegalArgumentException(
-          "expected a cosine in [-1, 1] as threshold, got " + threshold + "; mend: 0.7 is usual");
+          "expected a cosine in [-1, 1] as threshold, got " + threshold + "; 0.7 is usual");
     }
     checkHeap(a.config().dSae(), b.config().dSae());
   }
@@ -129,7 +128,7 @@ public final class FeatureMatching {
                 + columns
                 + " latents, got "
                 + (free >> 20)
-                + " MiB; mend: start java with a larger -Xmx");
+                + " MiB; start java with a larger -Xmx");
       }
     }
   }
@@ -209,7 +208,7 @@ public final class FeatureMatching {
         throw new IllegalArgumentException(
             "expected finite directions, got NaN or infinity in latent "
                 + (first + r)
-                + "; mend: this SAE is damaged, train it again");
+                + "; this SAE is damaged, train it again");
       }
       double scale = squares == 0 ? 0 : 1 / Math.sqrt(squares);
       for (int i = 0; i < dIn; i++) {

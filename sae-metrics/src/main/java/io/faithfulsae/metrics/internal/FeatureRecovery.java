@@ -1,11 +1,10 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.metrics.Assignment;
-
 import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.metrics.Assignment;
 import io.faithfulsae.metrics.GroundTruth;
 import io.faithfulsae.metrics.GroundTruth.Latent;
 import io.faithfulsae.metrics.Reconstruction;

@@ -1,9 +1,9 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.FakeFeatures.Resamples;
 import io.faithfulsae.metrics.SharedFeatures;
+import io.faithfulsae.random.Rng.Purpose;
 import java.util.List;
 import org.apache.commons.math3.random.RandomGenerator;
 

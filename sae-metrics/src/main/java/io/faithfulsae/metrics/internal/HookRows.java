@@ -60,13 +60,13 @@ public final class HookRows implements SequenceRows, AutoCloseable {
    */
   public static Backend backendOf(List<Sae> saes) {
     if (saes.isEmpty()) {
-      throw new IllegalArgumentException("expected at least one SAE, got none; mend: give some");
+      throw new IllegalArgumentException("expected at least one SAE, got none; give some");
     }
     Backend backend = saes.get(0).backend();
     for (Sae sae : saes) {
       if (sae.backend() != backend) {
         throw new IllegalArgumentException(
-            "expected SAEs that were loaded with one backend, got ones of %s and of %s; mend: load all with the same Backend"
+            "expected SAEs that were loaded with one backend, got ones of %s and of %s; load all with the same Backend"
                 .formatted(backend.info().name(), sae.backend().info().name()));
       }
     }
@@ -82,7 +82,7 @@ public final class HookRows implements SequenceRows, AutoCloseable {
               + model.dModel()
               + ", got "
               + sae.config().dIn()
-              + "; mend: use the model that the SAE was trained on");
+              + "; use the model that the SAE was trained on");
     }
   }
 

@@ -100,7 +100,7 @@ public final class LatentDescriptions {
       throw new IllegalArgumentException(
           "expected text of which the filter leaves some, got none from "
               + text.description()
-              + "; mend: give more text, or another filter");
+              + "; give more text, or another filter");
     }
     return seen.results(new LatentDirections(sae, chosen), model);
   }

@@ -53,12 +53,12 @@ final class LatentDirections {
                 + sae.config().dSae()
                 + "), got "
                 + latent
-                + "; mend: name latents of this SAE");
+                + "; name latents of this SAE");
       }
     }
     if (new HashSet<>(chosen).size() != chosen.size()) {
       throw new IllegalArgumentException(
-          "expected different latents, got " + chosen + "; mend: name each once");
+          "expected different latents, got " + chosen + "; name each once");
     }
   }
 

@@ -26,7 +26,7 @@ public final class NeuronMatching {
     int dSae = a.config().dSae();
     if (b.config().dIn() != dIn || b.config().dSae() != dSae) {
       throw new IllegalArgumentException(
-          "expected SAEs of one shape, got [%d, %d] and [%d, %d]; mend: compare SAEs of the same d_in and d_sae"
+          "expected SAEs of one shape, got [%d, %d] and [%d, %d]; compare SAEs of the same d_in and d_sae"
               .formatted(dIn, dSae, b.config().dIn(), b.config().dSae()));
     }
     HookRows.backendOf(List.of(a, b));

@@ -33,7 +33,7 @@ final class RowPasses {
       throws IOException {
     if (maxRows < 1) {
       throw new IllegalArgumentException(
-          "expected maxRows >= 1, got " + maxRows + "; mend: Long.MAX_VALUE reads all rows");
+          "expected maxRows >= 1, got " + maxRows + "; Long.MAX_VALUE reads all rows");
     }
     int capacity = capacity(maxRows);
     long rows = 0;
@@ -55,7 +55,7 @@ final class RowPasses {
       throw new IllegalArgumentException(
           "expected at least one row of activations, got none from "
               + source.description()
-              + "; mend: give more data, or a filter that leaves some");
+              + "; give more data, or a filter that leaves some");
     }
     return rows;
   }

@@ -1,7 +1,7 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.random.Rng.Purpose;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.ToDoubleFunction;

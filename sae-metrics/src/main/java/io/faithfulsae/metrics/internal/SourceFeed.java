@@ -72,7 +72,7 @@ final class SourceFeed implements SequenceFeed {
 
   private IllegalArgumentException tooFew(int seen) {
     return new IllegalArgumentException(
-        "expected at least %d sequences of %d rows, got %d from %s; mend: give more rows, or ask for fewer"
+        "expected at least %d sequences of %d rows, got %d from %s; give more rows, or ask for fewer"
             .formatted(least, length, seen, source.description()));
   }
 

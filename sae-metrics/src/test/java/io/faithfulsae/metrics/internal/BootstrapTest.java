@@ -8,9 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.io.Goldens;
 import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.metrics.Metrics;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;

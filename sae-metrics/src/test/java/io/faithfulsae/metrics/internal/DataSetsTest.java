@@ -6,12 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.DataSetStatistics.Growth;
 import io.faithfulsae.metrics.FirstTokens;
 import io.faithfulsae.metrics.FirstTokens.Share;
+import io.faithfulsae.metrics.Metrics;
 import java.io.IOException;
 import java.io.InputStream;
 import java.util.stream.Stream;

@@ -2,10 +2,10 @@ package io.faithfulsae.models.iobinding;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import io.faithfulsae.BackendUnavailableException;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.RuntimeProvider;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendUnavailableException;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.onnxruntime.StringVector;
 import org.bytedeco.onnxruntime.global.onnxruntime;
@@ -46,7 +46,7 @@ public final class IoBindingProvider implements RuntimeProvider {
       throw new BackendUnavailableException(
           "the natives of org.bytedeco:onnxruntime do not load ("
               + e.getMessage()
-              + "); mend: add its classifier linux-x86_64, or linux-x86_64-gpu with CUDA 13 and"
+              + "); add its classifier linux-x86_64, or linux-x86_64-gpu with CUDA 13 and"
               + " cuDNN 9");
     }
     if (!onGpu || beside == null) {
@@ -58,7 +58,7 @@ public final class IoBindingProvider implements RuntimeProvider {
               + CUDA_PROVIDER
               + ", only "
               + providers.toString().strip()
-              + "; mend: add org.bytedeco:onnxruntime with the classifier linux-x86_64-gpu in the"
+              + "; add org.bytedeco:onnxruntime with the classifier linux-x86_64-gpu in the"
               + " place of linux-x86_64");
     }
     return IoBindingRuntime.onGpu(ordinal(beside.info()), beside.stream());

@@ -5,11 +5,11 @@ import static org.bytedeco.onnxruntime.global.onnxruntime.ORT_LOGGING_LEVEL_ERRO
 import static org.bytedeco.onnxruntime.global.onnxruntime.OrtDeviceAllocator;
 import static org.bytedeco.onnxruntime.global.onnxruntime.OrtMemTypeDefault;
 
-import io.faithfulsae.BackendException;
-import io.faithfulsae.BackendUnavailableException;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
 import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.spi.BackendException;
+import io.faithfulsae.spi.BackendUnavailableException;
 import java.util.Map;
 import java.util.function.Supplier;
 import org.bytedeco.javacpp.BytePointer;
@@ -63,7 +63,7 @@ final class IoBindingRuntime implements OnnxRuntime {
       throw new BackendUnavailableException(
           "its CUDA provider does not load ("
               + e.getMessage()
-              + "); mend: install CUDA 13 and cuDNN 9, or name their folders in LD_LIBRARY_PATH");
+              + "); install CUDA 13 and cuDNN 9, or name their folders in LD_LIBRARY_PATH");
     }
   }
 

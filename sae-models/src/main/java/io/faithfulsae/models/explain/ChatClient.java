@@ -32,7 +32,7 @@ final class ChatClient {
       throw new IllegalArgumentException(
           "expected an http or https address, got "
               + base
-              + "; mend: give one such as http://localhost:8000/v1");
+              + "; give one such as http://localhost:8000/v1");
     }
     String text = base.toString();
     this.endpoint = URI.create((text.endsWith("/") ? text : text + "/") + "chat/completions");
@@ -71,12 +71,12 @@ final class ChatClient {
           client.send(request.build(), HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8));
     } catch (HttpTimeoutException e) {
       throw new IOException(
-          "expected an answer from %s within %d s, got none; mend: wait longer, or ask a faster server"
+          "expected an answer from %s within %d s, got none; wait longer, or ask a faster server"
               .formatted(endpoint, timeout.toSeconds()),
           e);
     } catch (IOException e) {
       throw new IOException(
-          "expected an answer from " + endpoint + ", got: " + e + "; mend: check the address", e);
+          "expected an answer from " + endpoint + ", got: " + e + "; check the address", e);
     }
     return answer(response);
   }
@@ -85,13 +85,13 @@ final class ChatClient {
     String body = response.body();
     String shown = body.length() > SHOWN ? body.substring(0, SHOWN) + " …" : body;
     if (response.statusCode() != 200) {
-      String mend =
+      String remedy =
           response.statusCode() == 401 || response.statusCode() == 403
               ? "check the key"
               : "check the address and the model's name";
       throw new IOException(
-          "expected status 200 from %s, got %d: %s; mend: %s"
-              .formatted(endpoint, response.statusCode(), shown, mend));
+          "expected status 200 from %s, got %d: %s; %s"
+              .formatted(endpoint, response.statusCode(), shown, remedy));
     }
     try {
       JsonNode content =
@@ -103,7 +103,7 @@ final class ChatClient {
       // said below, with what came
     }
     throw new IOException(
-        "expected choices[0].message.content from %s, got: %s; mend: ask a server that speaks OpenAI's chat protocol"
+        "expected choices[0].message.content from %s, got: %s; ask a server that speaks OpenAI's chat protocol"
             .formatted(endpoint, shown));
   }
 }

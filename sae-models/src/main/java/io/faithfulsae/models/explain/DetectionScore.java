@@ -46,7 +46,7 @@ public record DetectionScore(
       throws IOException, InterruptedException {
     if (together < 1) {
       throw new IllegalArgumentException(
-          "expected at least 1 snippet at once, got " + together + "; mend: 5 is usual");
+          "expected at least 1 snippet at once, got " + together + "; 5 is usual");
     }
     List<Question> questions = new ArrayList<>();
     firing.forEach(snippet -> questions.add(new Question(snippet, true)));

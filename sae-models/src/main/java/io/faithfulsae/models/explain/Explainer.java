@@ -46,7 +46,7 @@ public interface Explainer {
       activations = List.copyOf(activations);
       if (tokens.size() != activations.size()) {
         throw new IllegalArgumentException(
-            "expected an activation for each token, got %d for %d; mend: give both whole"
+            "expected an activation for each token, got %d for %d; give both whole"
                 .formatted(activations.size(), tokens.size()));
       }
     }

@@ -99,7 +99,7 @@ public final class FaithfulDataset {
               + model.name()
               + ", got "
               + config.maxLength()
-              + "; mend: ask for shorter records");
+              + "; ask for shorter records");
     }
     OutputLock lock = OutputLock.ofFile(file);
     try {
@@ -163,11 +163,7 @@ public final class FaithfulDataset {
       }
     } else if (begun) {
       throw new IllegalArgumentException(
-          "expected the settings of "
-              + file
-              + " in "
-              + settings
-              + ", got none; mend: name another file");
+          "expected the settings of " + file + " in " + settings + ", got none; name another file");
     } else {
       AtomicFile.writeString(settings, mine.toPrettyString() + "\n");
     }

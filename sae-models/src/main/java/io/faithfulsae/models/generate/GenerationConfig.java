@@ -31,7 +31,7 @@ public record GenerationConfig(
   private static void check(boolean good, String expected, Object got) {
     if (!good) {
       throw new IllegalArgumentException(
-          "expected " + expected + ", got " + got + "; mend: change this setting");
+          "expected " + expected + ", got " + got + "; change this setting");
     }
   }
 }

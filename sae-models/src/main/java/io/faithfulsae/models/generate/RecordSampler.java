@@ -1,8 +1,8 @@
 package io.faithfulsae.models.generate;
 
+import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
-import io.faithfulsae.models.OnnxModel;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.Iterator;

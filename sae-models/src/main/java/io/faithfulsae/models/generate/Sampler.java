@@ -114,7 +114,7 @@ final class Sampler {
 
   private static IllegalStateException notProbabilities() {
     return new IllegalStateException(
-        "expected probabilities from the model, got NaN; mend: check that its weights are finite");
+        "expected probabilities from the model, got NaN; check that its weights are finite");
   }
 
   private static float probability(long candidate) {

@@ -18,7 +18,7 @@ public interface Binding extends AutoCloseable {
   /**
    * Computes the bound outputs from the inputs, all of which must be bound.
    *
-   * @throws io.faithfulsae.BackendException if the graph fails, or a shape does not fit it
+   * @throws io.faithfulsae.spi.BackendException if the graph fails, or a shape does not fit it
    */
   void run();
 

@@ -73,7 +73,7 @@ public interface OnnxRuntime extends AutoCloseable {
    * Loads a graph. <b>Closed by</b> the caller, before this runtime.
    *
    * @param graph an ONNX model as bytes
-   * @throws io.faithfulsae.BackendException if it cannot be loaded
+   * @throws io.faithfulsae.spi.BackendException if it cannot be loaded
    */
   OnnxSession open(byte[] graph, Loading loading);
 

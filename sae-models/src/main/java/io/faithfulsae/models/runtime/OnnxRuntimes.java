@@ -1,8 +1,8 @@
 package io.faithfulsae.models.runtime;
 
-import io.faithfulsae.BackendUnavailableException;
-import io.faithfulsae.spi.Services;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendUnavailableException;
+import io.faithfulsae.spi.Services;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.TreeMap;
@@ -51,12 +51,7 @@ public final class OnnxRuntimes {
       } else if (loaded != null && !loaded.equals(name)) {
         refusals.put(
             name,
-            "this process has loaded "
-                + loaded
-                + "; mend: start it with -D"
-                + PROPERTY
-                + "="
-                + name);
+            "this process has loaded " + loaded + "; start it with -D" + PROPERTY + "=" + name);
       } else {
         try {
           OnnxRuntime runtime = Telemetry.without(() -> provider.open(beside));
@@ -75,7 +70,7 @@ public final class OnnxRuntimes {
             + place
             + ", got none of "
             + refusals
-            + "; mend: add io.faithfulsae:sae-models-iobinding and the natives of"
+            + "; add io.faithfulsae:sae-models-iobinding and the natives of"
             + " org.bytedeco:onnxruntime for a GPU, or run the model on the CPU");
   }
 

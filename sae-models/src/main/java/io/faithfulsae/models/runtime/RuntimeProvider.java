@@ -1,7 +1,7 @@
 package io.faithfulsae.models.runtime;
 
-import io.faithfulsae.BackendUnavailableException;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendUnavailableException;
 import org.jspecify.annotations.Nullable;
 
 /** Opens a runtime; found as a service. */

@@ -3,7 +3,7 @@ package io.faithfulsae.models.runtime;
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
 import com.sun.jna.Platform;
-import io.faithfulsae.BackendUnavailableException;
+import io.faithfulsae.spi.BackendUnavailableException;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 

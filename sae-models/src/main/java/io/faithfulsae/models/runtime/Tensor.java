@@ -108,7 +108,7 @@ public final class Tensor {
               + offset
               + ", got a buffer of "
               + data.bytes()
-              + "; mend: allocate a larger one");
+              + "; allocate a larger one");
     }
     return new Tensor(null, data, offset, type, shape.clone());
   }
@@ -127,7 +127,7 @@ public final class Tensor {
               + Arrays.toString(shape)
               + ", got "
               + data
-              + "; mend: allocate it with ByteBuffer.allocateDirect");
+              + "; allocate it with ByteBuffer.allocateDirect");
     }
     return (int) size;
   }

@@ -38,13 +38,11 @@ public final class ModelConfig {
       root = JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
-          file, "file", "expected JSON, got: " + e.getOriginalMessage() + "; mend: fetch it again");
+          file, "file", "expected JSON, got: " + e.getOriginalMessage() + "; fetch it again");
     }
     if (!root.isObject()) {
       throw new SaeFormatException(
-          file,
-          "file",
-          "expected a JSON object, got " + root.getNodeType() + "; mend: fetch it again");
+          file, "file", "expected a JSON object, got " + root.getNodeType() + "; fetch it again");
     }
     return new ModelConfig(file, "", root);
   }
@@ -136,6 +134,6 @@ public final class ModelConfig {
             + expected
             + ", got "
             + (value.isMissingNode() ? "nothing" : value)
-            + "; mend: use a model that this version supports");
+            + "; use a model that this version supports");
   }
 }

@@ -1,7 +1,7 @@
 package io.faithfulsae.models.spi;
 
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.FiniteScan;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -67,7 +67,7 @@ public final class Weights {
       throw new NoSuchFileException(
           folder.resolve(SINGLE).toString(),
           null,
-          "nor is there " + INDEX + "; mend: name a folder with safetensors");
+          "nor is there " + INDEX + "; name a folder with safetensors");
     }
     return shards(folder, index);
   }
@@ -92,7 +92,7 @@ public final class Weights {
                 + " names it for "
                 + shard.getValue().get(0)
                 + (shard.getValue().size() > 1 ? " and others" : "")
-                + "; mend: fetch this shard");
+                + "; fetch this shard");
       }
       Map<String, Stored> inFile = header(file);
       files.add(file.toRealPath());
@@ -102,14 +102,14 @@ public final class Weights {
           throw new SaeFormatException(
               file,
               name,
-              "expected this tensor, as " + INDEX + " says, got none; mend: fetch the shard again");
+              "expected this tensor, as " + INDEX + " says, got none; fetch the shard again");
         }
         tensors.put(name, stored);
       }
     }
     if (files.isEmpty()) {
       throw new SaeFormatException(
-          index, "weight_map", "expected tensors, got none; mend: fetch it again");
+          index, "weight_map", "expected tensors, got none; fetch it again");
     }
     return new Weights(index, commonFolder(files), tensors);
   }
@@ -171,7 +171,7 @@ public final class Weights {
               + tensors.size()
               + " such as "
               + new TreeSet<>(tensors.keySet()).stream().limit(3).toList()
-              + "; mend: use a checkpoint of the family that config.json names");
+              + "; use a checkpoint of the family that config.json names");
     }
     if (!stored.entry().shape().equals(expected)) {
       throw new SaeFormatException(
@@ -181,7 +181,7 @@ public final class Weights {
               + expected
               + ", got "
               + stored.entry().shape()
-              + "; mend: config.json and weights differ");
+              + "; config.json and weights differ");
     }
     switch (stored.entry().dtype()) {
       case F32, F16, BF16 -> {
@@ -194,7 +194,7 @@ public final class Weights {
               name,
               "expected dtype F32, F16 or BF16, got "
                   + stored.entry().dtype()
-                  + "; mend: convert the checkpoint");
+                  + "; convert the checkpoint");
     }
   }
 

@@ -73,6 +73,6 @@ final class JsonLines {
                 + (options.isDefaultColumn() ? "token_ids or text" : options.column())
                 + ", "
                 + got
-                + "; mend: write one object a line"));
+                + "; write one object a line"));
   }
 }

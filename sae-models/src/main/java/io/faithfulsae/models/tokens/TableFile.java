@@ -66,7 +66,7 @@ public final class TableFile {
       throw new SaeFormatException(
           file,
           "name",
-          "expected .csv, .tsv, .jsonl or .parquet, perhaps with .gz or .zst behind it; mend:"
+          "expected .csv, .tsv, .jsonl or .parquet, perhaps with .gz or .zst behind it;"
               + " rename it so that it says its format");
     }
     return new TableFile(file, header, format);
@@ -127,7 +127,7 @@ public final class TableFile {
         throw new SaeFormatException(
             file,
             "column " + name,
-            "expected one of " + there + ", got " + name + "; mend: name one that is there");
+            "expected one of " + there + ", got " + name + "; name one that is there");
       }
     }
     OneFileDatabase database = null;
@@ -191,8 +191,7 @@ public final class TableFile {
 
   private void requireFile() throws SaeFormatException {
     if (!Files.isRegularFile(file)) {
-      throw new SaeFormatException(
-          file, "file", "expected a file, got none; mend: correct the path");
+      throw new SaeFormatException(file, "file", "expected a file, got none; correct the path");
     }
   }
 
@@ -206,7 +205,7 @@ public final class TableFile {
     return new SaeFormatException(
         file,
         "table",
-        "expected " + format.ending.substring(1) + ", got: " + message + "; mend: check the file");
+        "expected " + format.ending.substring(1) + ", got: " + message + "; check the file");
   }
 
   private final class Rows implements Iterator<List<String>> {

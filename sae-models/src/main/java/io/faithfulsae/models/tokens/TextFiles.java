@@ -85,7 +85,7 @@ final class TextFiles {
           "folder",
           "expected files of one format, got "
               + formats.stream().sorted().toList()
-              + "; mend: name some of them, such as "
+              + "; name some of them, such as "
               + folder.resolve("*" + formats.stream().sorted().toList().get(0)));
     }
     List<Path> chosen =
@@ -97,7 +97,7 @@ final class TextFiles {
           folder,
           "folder",
           "expected .parquet, .jsonl, .csv, .tsv or .txt files, perhaps .gz or .zst, got none;"
-              + " mend: name a file");
+              + " name a file");
     }
     return chosen;
   }
@@ -144,16 +144,13 @@ final class TextFiles {
       return new ZstdInputStream(bytes);
     } catch (NoClassDefFoundError e) {
       throw new IllegalStateException(
-          "expected zstd-jni to read " + file + ", got none; mend: add com.github.luben:zstd-jni",
-          e);
+          "expected zstd-jni to read " + file + ", got none; add com.github.luben:zstd-jni", e);
     }
   }
 
   /** What went wrong while a file's characters were read. */
   static SaeFormatException problem(Path file, IOException e) {
     return new SaeFormatException(
-        file,
-        "text",
-        "expected UTF-8, packed as the name says, got: " + e + "; mend: fetch it again");
+        file, "text", "expected UTF-8, packed as the name says, got: " + e + "; fetch it again");
   }
 }

@@ -1,7 +1,7 @@
 package io.faithfulsae.models.tokens;
 
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.Tokenizer;
 import java.io.IOException;
 import java.io.InputStream;
@@ -198,9 +198,7 @@ public final class TokenSources {
         throws IOException {
       if (contextLength < 2) {
         throw new IllegalArgumentException(
-            "expected contextLength >= 2, got "
-                + contextLength
-                + "; mend: predict at least one token");
+            "expected contextLength >= 2, got " + contextLength + "; predict at least one token");
       }
       this.documents = documents;
       this.contextLength = contextLength;
@@ -233,12 +231,12 @@ public final class TokenSources {
           file,
           "text",
           tokens == 0
-              ? "expected text, got none; mend: name a file with text"
+              ? "expected text, got none; name a file with text"
               : "expected at least one sequence of "
                   + contextLength
                   + " tokens, got "
                   + tokens
-                  + "; mend: name a longer text or a shorter context");
+                  + "; name a longer text or a shorter context");
     }
 
     @Override

@@ -6,8 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.github.luben.zstd.ZstdOutputStream;
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.GoldenModels;
 import io.faithfulsae.models.Tokenizer;
 import java.io.IOException;
@@ -274,7 +274,7 @@ class TokenSourcesTest {
   void saysWhatIsWrongWithAFile() throws IOException {
     for (String nothing : new String[] {"", "  \n\n", "<|endoftext|>\n<|endoftext|>"}) {
       Path file = Files.writeString(temp.resolve("nothing.txt"), nothing);
-      assertSays(file, 8, "expected text, got none; mend: name a file with text");
+      assertSays(file, 8, "expected text, got none; name a file with text");
     }
     assertSays(
         Files.writeString(temp.resolve("short.txt"), "a"), 8, "one sequence of 8 tokens, got 2");

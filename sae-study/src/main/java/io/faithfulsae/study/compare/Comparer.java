@@ -1,9 +1,9 @@
 package io.faithfulsae.study.compare;
 
+import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.study.compare.Comparison.Measure;
 import io.faithfulsae.study.compare.Comparison.Pair;
-import io.faithfulsae.metrics.BootstrapInterval;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
@@ -96,7 +96,7 @@ public final class Comparer {
                                 + before
                                 + " and "
                                 + value
-                                + "; mend: pass one of the runs alone");
+                                + "; pass one of the runs alone");
                       }
                     }));
     ofModel.put(run.dataSet(), new Run(run.model(), run.dataSet(), merged));
@@ -112,7 +112,7 @@ public final class Comparer {
               + byModelAndDataSet.entrySet().stream()
                   .map(entry -> entry.getKey() + " " + entry.getValue().keySet())
                   .collect(Collectors.joining(", "))
-              + "; mend: choose others with --datasets");
+              + "; choose others with --datasets");
     }
     List<String> tasks = tasks(models, dataSets);
     List<Measure> uncorrected = new ArrayList<>();
@@ -131,11 +131,7 @@ public final class Comparer {
       for (String wanted : options.dataSets()) {
         if (!models.containsKey(wanted)) {
           throw new IllegalArgumentException(
-              "expected data sets among "
-                  + models.keySet()
-                  + ", got "
-                  + wanted
-                  + "; mend: name these");
+              "expected data sets among " + models.keySet() + ", got " + wanted + "; name these");
         }
       }
       return options.dataSets();

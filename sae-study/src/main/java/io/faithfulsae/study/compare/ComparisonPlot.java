@@ -1,7 +1,7 @@
 package io.faithfulsae.study.compare;
 
-import io.faithfulsae.study.compare.Comparison.Measure;
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.study.compare.Comparison.Measure;
 import io.faithfulsae.study.report.Palette;
 import java.awt.Color;
 import java.io.ByteArrayOutputStream;

@@ -1,11 +1,11 @@
 package io.faithfulsae.study.dashboard;
 
-import io.faithfulsae.study.dashboard.Dashboard.Shown;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.LatentDescription.Example;
 import io.faithfulsae.metrics.LatentDescription.TokenEffect;
+import io.faithfulsae.study.dashboard.Dashboard.Shown;
 import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.report.Html;
 import java.io.IOException;

@@ -58,7 +58,7 @@ record LabelledFiles(
             throw new SaeFormatException(
                 file,
                 "row " + number,
-                "expected a label of " + classes + ", got " + name + "; mend: list it in classes");
+                "expected a label of " + classes + ", got " + name + "; list it in classes");
           }
           examples.add(new Example(tokens(words, tokenizer, context), known));
         }

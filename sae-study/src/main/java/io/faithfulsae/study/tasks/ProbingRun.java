@@ -1,8 +1,8 @@
 package io.faithfulsae.study.tasks;
 
-import io.faithfulsae.study.compare.RunFields;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Probing.Scores;
+import io.faithfulsae.study.compare.RunFields;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;

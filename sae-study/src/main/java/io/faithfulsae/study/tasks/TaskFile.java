@@ -64,13 +64,13 @@ public final class TaskFile {
           throw new SaeFormatException(
               file,
               task.getKey(),
-              "expected classes, train and test, got " + task.getValue() + "; mend: add them");
+              "expected classes, train and test, got " + task.getValue() + "; add them");
         }
       }
       return new TaskFile(tasks, file.toAbsolutePath().resolveSibling(""));
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
-          file, "tasks", e.getOriginalMessage() + "; mend: see the built-in tasks.yaml");
+          file, "tasks", e.getOriginalMessage() + "; see the built-in tasks.yaml");
     }
   }
 
@@ -117,7 +117,7 @@ public final class TaskFile {
     Task task = tasks.get(name);
     if (task == null) {
       throw new IllegalArgumentException(
-          "expected a task of " + tasks.keySet() + ", got " + name + "; mend: name one of them");
+          "expected a task of " + tasks.keySet() + ", got " + name + "; name one of them");
     }
     return task;
   }
@@ -133,7 +133,7 @@ public final class TaskFile {
         "task " + name,
         "expected the files of one of "
             + alternatives.stream().map(LabelledFiles::files).toList()
-            + ", got none; mend: put them there");
+            + ", got none; put them there");
   }
 
   private boolean isThere(LabelledFiles part) {

@@ -1,6 +1,5 @@
 package io.faithfulsae.study.work;
 
-
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingProgress;
@@ -69,8 +68,7 @@ public final class TrainingSession {
   private static List<TrainingResult> await(
       List<TrainingRun> runs, List<Path> dirs, WorkListener listener) throws IOException {
     List<TrainingResult> results = new ArrayList<>();
-    WorkListener.Registration onStop =
-        listener.onStop(() -> runs.forEach(TrainingRun::cancel));
+    WorkListener.Registration onStop = listener.onStop(() -> runs.forEach(TrainingRun::cancel));
     try {
       for (TrainingRun run : runs) {
         results.add(run.await());

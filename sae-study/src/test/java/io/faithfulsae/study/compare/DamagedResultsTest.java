@@ -3,10 +3,10 @@ package io.faithfulsae.study.compare;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Mutations;
-import io.faithfulsae.study.tasks.ProbingRun;
+import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.tasks.ProbingRun;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -76,7 +76,7 @@ final class LogisticProbe implements Probe {
               + heldOutShare
               + " of them, got "
               + rows.length
-              + "; mend: give more examples, or one value of C");
+              + "; give more examples, or one value of C");
     }
     double best = costs.get(0);
     int most = -1;

@@ -5,10 +5,10 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
-import io.faithfulsae.metrics.internal.HookRows;
-import io.faithfulsae.metrics.internal.SharedEncoding;
 import io.faithfulsae.metrics.ProbeTask.Example;
 import io.faithfulsae.metrics.Probing.Options;
+import io.faithfulsae.metrics.internal.HookRows;
+import io.faithfulsae.metrics.internal.SharedEncoding;
 import io.faithfulsae.spi.Backend;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
@@ -55,7 +55,7 @@ record PooledTexts(
               + model.name()
               + ", got one of "
               + longest
-              + "; mend: cut the texts");
+              + "; cut the texts");
     }
     Backend backend = HookRows.backendOf(saes, model);
     try (Reader reader =

@@ -3,9 +3,6 @@ package io.faithfulsae.metrics.internal.probe;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
-import io.faithfulsae.random.Rng;
-import io.faithfulsae.random.Rng.Purpose;
-import io.faithfulsae.metrics.internal.Bootstrap;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.metrics.ProbeTask.Example;
@@ -13,6 +10,9 @@ import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.metrics.Probing.Protocol;
 import io.faithfulsae.metrics.Probing.Scores;
+import io.faithfulsae.metrics.internal.Bootstrap;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -72,7 +72,7 @@ public final class Prober {
       throw new IllegalArgumentException(
           "expected protocol CLEAN, whose weights are those of a converged fit, got "
               + options.protocol()
-              + "; mend: use Probing.Options.clean()");
+              + "; use Probing.Options.clean()");
     }
     List<Example> train = chosen(task.train(), options, TRAIN);
     int[] labels = train.stream().mapToInt(Example::label).toArray();

@@ -1,0 +1,20 @@
+package io.faithfulsae.metrics;
+
+import io.faithfulsae.api.ApiListing;
+import io.faithfulsae.api.ApiSurface;
+import java.io.IOException;
+import org.junit.jupiter.api.Test;
+
+final class ApiSurfaceTest {
+  private final ApiListing api = ApiListing.ofModuleWith(Metrics.class);
+
+  @Test
+  void staysSmall() {
+    ApiSurface.assertAtMost(20, api);
+  }
+
+  @Test
+  void isWhatTheListingSays() throws IOException {
+    ApiSurface.assertUnchanged(api);
+  }
+}

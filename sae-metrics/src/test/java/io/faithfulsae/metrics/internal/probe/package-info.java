@@ -1,0 +1,5 @@
+/** Tests of probing. */
+@NullMarked
+package io.faithfulsae.metrics.internal.probe;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,0 +1,211 @@
+package io.faithfulsae.jni.internal;
+
+import java.lang.System.Logger.Level;
+import java.lang.ref.Cleaner;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.ReentrantLock;
+import java.util.function.IntSupplier;
+import java.util.function.LongToIntFunction;
+import org.jspecify.annotations.Nullable;
+
+/**
+ * The life of one native object. Handles form a tree: closing one closes what was made from it,
+ * newest first. One lock for the tree lets one native call run at a time: closing waits for the
+ * call that runs, and a handle that is closed cannot be called. A call on handles of several trees
+ * takes the locks of all, in the order in which the trees were made.
+ *
+ * <p>A {@link Cleaner} is the net for owners who forget: it frees, and logs a warning. It never
+ * pulls memory from under what is still reachable, so a root whose owner is gone waits for its last
+ * child.
+ */
+final class Handle {
+  private static final System.Logger LOG = System.getLogger(Handle.class.getName());
+  private static final Cleaner CLEANER = Cleaner.create();
+  private static final boolean TRACK = Boolean.getBoolean("sae.trackClose");
+
+  /** The lock of a tree; two threads that take several take them in the same order. */
+  private static final class TreeLock extends ReentrantLock {
+    private static final long serialVersionUID = 1;
+    private static final AtomicLong MADE = new AtomicLong();
+    private final long order = MADE.incrementAndGet();
+  }
+
+  private final String what;
+  private final long value;
+  private final LongToIntFunction closer;
+  private final TreeLock lock;
+  private final @Nullable Handle parent;
+  private final Set<Handle> children = new LinkedHashSet<>();
+  private final @Nullable Throwable opened;
+  private @Nullable Throwable closedAt;
+  private volatile @Nullable Handle closedWith; // the one that was closed; null: open
+  private boolean abandoned;
+
+  /**
+   * @param what names it in messages, such as {@code "buffer of 64 bytes"}
+   * @param value the native handle
+   * @param closer frees it and gives the status
+   * @param parent what it was made from; null: a root
+   */
+  Handle(String what, long value, LongToIntFunction closer, @Nullable Handle parent) {
+    this.what = what;
+    this.value = value;
+    this.closer = closer;
+    this.parent = parent;
+    this.lock = parent == null ? new TreeLock() : parent.lock;
+    this.opened = TRACK ? new Throwable(what + " was made here") : null;
+    if (parent != null) {
+      parent.children.add(this);
+    }
+  }
+
+  /** Frees this when {@code owner} becomes unreachable. */
+  void freeAfter(Object owner) {
+    freeAfter(owner, () -> {});
+  }
+
+  /**
+   * The same, and what is to be done then whether this was closed or forgotten. Whoever holds
+   * memory of it must keep {@code owner} reachable.
+   *
+   * @param owner not this, and not reachable from it or from {@code then}
+   */
+  void freeAfter(Object owner, Runnable then) {
+    CLEANER.register(
+        owner,
+        () -> {
+          ownerIsGone();
+          then.run();
+        });
+  }
+
+  /** The native handle; within {@link #call} only. */
+  long value() {
+    return value;
+  }
+
+  /**
+   * Runs a native call while holding the locks of the handles' trees, with all these handles open
+   * and kept from closing.
+   */
+  static int call(IntSupplier nativeCall, Handle first, Handle... others) {
+    for (Handle other : others) {
+      if (other.lock != first.lock) {
+        return callAcross(nativeCall, first, others);
+      }
+    }
+    first.lock.lock();
+    try {
+      return callLocked(nativeCall, first, others);
+    } finally {
+      first.lock.unlock();
+    }
+  }
+
+  private static int callAcross(IntSupplier nativeCall, Handle first, Handle... others) {
+    TreeSet<TreeLock> locks = new TreeSet<>(Comparator.comparingLong((TreeLock l) -> l.order));
+    locks.add(first.lock);
+    for (Handle other : others) {
+      locks.add(other.lock);
+    }
+    locks.forEach(TreeLock::lock);
+    try {
+      return callLocked(nativeCall, first, others);
+    } finally {
+      locks.forEach(TreeLock::unlock);
+    }
+  }
+
+  private static int callLocked(IntSupplier nativeCall, Handle first, Handle... others) {
+    first.requireOpen();
+    for (Handle other : others) {
+      other.requireOpen();
+    }
+    return nativeCall.getAsInt();
+  }
+
+  void requireOpen() {
+    if (closedWith != null) {
+      throw closedException();
+    }
+  }
+
+  /** What use after close throws. */
+  IllegalStateException closedException() {
+    Handle with = closedWith;
+    return new IllegalStateException(
+        "expected the "
+            + what
+            + " to be open, got it closed"
+            + (with == null || with == this ? "" : " with the " + with.what)
+            + "; close it when nothing needs it",
+        closedAt);
+  }
+
+  /**
+   * Closes this and its children, after the call that runs; further calls do nothing.
+   *
+   * @throws IllegalStateException from within such a call
+   */
+  void close() {
+    if (lock.isHeldByCurrentThread()) {
+      throw new IllegalStateException(
+          "expected the " + what + " to be closed after a call on it, got close within; let it end",
+          opened);
+    }
+    lock.lock();
+    try {
+      free(this);
+    } finally {
+      lock.unlock();
+    }
+  }
+
+  private void free(Handle with) {
+    if (closedWith != null) {
+      return;
+    }
+    List<Handle> newestLast = new ArrayList<>(children);
+    for (int i = newestLast.size() - 1; i >= 0; i--) {
+      LOG.log(Level.DEBUG, "closing {0} with the {1}", newestLast.get(i).what, what);
+      newestLast.get(i).free(with);
+    }
+    closedWith = with;
+    closedAt = TRACK ? new Throwable(what + " was closed here", opened) : null;
+    int status = closer.applyAsInt(value);
+    if (status != SaeAbi.SAE_OK) {
+      LOG.log(Level.WARNING, "closing {0}: {1}", what, NativeLibrary.lastError());
+    }
+    if (parent != null) {
+      parent.children.remove(this);
+      if (parent.abandoned && parent.children.isEmpty()) {
+        parent.free(parent);
+      }
+    }
+  }
+
+  private void ownerIsGone() {
+    lock.lock();
+    try {
+      if (closedWith != null) {
+        return;
+      }
+      LOG.log(
+          Level.WARNING,
+          what + " was never closed; close it (-Dsae.trackClose=true says where it was made)",
+          opened);
+      abandoned = true;
+      if (children.isEmpty()) {
+        free(this);
+      }
+    } finally {
+      lock.unlock();
+    }
+  }
+}

@@ -1,0 +1,289 @@
+package io.faithfulsae.jni.internal;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendChecks;
+import io.faithfulsae.spi.BackendException;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendUnavailableException;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.charset.StandardCharsets;
+import java.util.function.IntSupplier;
+import java.util.function.LongToIntFunction;
+import java.util.function.ToIntFunction;
+
+/** A {@link Backend} on the other side of sae_abi.h. */
+final class NativeBackend implements Backend {
+  private static final int TEXT_BYTES = 4096;
+
+  private final Handle handle;
+  private final Info info;
+
+  private NativeBackend(Handle handle, Info info) {
+    this.handle = handle;
+    this.info = info;
+  }
+
+  /**
+   * Opens a context.
+   *
+   * @param name the backend's name
+   * @param library path of a backend library; empty: the CPU backend
+   * @param options as sae_context_open takes them
+   * @throws BackendUnavailableException with the native text, if it cannot be opened
+   */
+  static NativeBackend open(String name, String library, String options) {
+    NativeLibrary.load();
+    long[] context = new long[1];
+    if (SaeAbi.sae_context_open(library, options, context) != SaeAbi.SAE_OK) {
+      throw new BackendUnavailableException(name + ": " + NativeLibrary.lastError());
+    }
+    Handle handle = new Handle("backend " + name, context[0], SaeAbi::sae_context_close, null);
+    byte[] text = new byte[TEXT_BYTES];
+    int status = SaeAbi.sae_context_describe(context[0], text, text.length);
+    if (status != SaeAbi.SAE_OK) {
+      String error = NativeLibrary.lastError();
+      handle.close();
+      throw new BackendUnavailableException(name + ": " + error);
+    }
+    String details = text(text);
+    NativeBackend backend = new NativeBackend(handle, new Info(name, device(details), details));
+    handle.freeAfter(backend);
+    return backend;
+  }
+
+  /** The text that a native function wrote, without what follows its end. */
+  static String text(byte[] bytes) {
+    int end = 0;
+    while (end < bytes.length && bytes[end] != 0) {
+      end++;
+    }
+    return new String(bytes, 0, end, StandardCharsets.UTF_8);
+  }
+
+  private static String device(String details) {
+    try {
+      JsonNode device = new ObjectMapper().readTree(details).path("device");
+      return device.asText("unnamed");
+    } catch (JsonProcessingException e) {
+      throw new LinkageError(
+          "expected one JSON object from sae_context_describe, got " + details, e);
+    }
+  }
+
+  @Override
+  public Info info() {
+    return info;
+  }
+
+  @Override
+  public DeviceBuffer allocate(long bytes) {
+    return allocate(bytes, NativeBuffer.Place.HOST);
+  }
+
+  @Override
+  public DeviceBuffer allocateOnDevice(long bytes) {
+    return allocate(bytes, NativeBuffer.Place.DEVICE);
+  }
+
+  NativeBuffer allocate(long bytes, NativeBuffer.Place place) {
+    BackendChecks.bytes(bytes);
+    try {
+      return create(bytes, place);
+    } catch (BackendException e) {
+      if (!BufferMemory.relieveNow()) {
+        throw e;
+      }
+      return create(bytes, place); // closed memory was waiting for the collector
+    }
+  }
+
+  private NativeBuffer create(long bytes, NativeBuffer.Place place) {
+    BufferMemory memory = new BufferMemory(bytes);
+    Handle buffer =
+        make(
+            "allocate",
+            "buffer of " + bytes + " bytes",
+            handle,
+            out -> SaeAbi.sae_buffer_create(handle.value(), bytes, place.ordinal(), out),
+            memory::close);
+    long[] address = new long[1];
+    call("allocate", () -> SaeAbi.sae_buffer_address(buffer.value(), address), buffer);
+    return new NativeBuffer(this, buffer, memory, address[0], bytes, place, null);
+  }
+
+  /** A buffer over memory that stays the caller's and is kept reachable. */
+  NativeBuffer wrap(long address, long bytes, NativeBuffer.Place place, Object keep) {
+    BackendChecks.bytes(bytes);
+    BufferMemory memory = new BufferMemory(0);
+    Handle buffer =
+        make(
+            "wrap",
+            "buffer over " + bytes + " bytes of the caller's",
+            handle,
+            out -> SaeAbi.sae_buffer_wrap(handle.value(), address, bytes, place.ordinal(), out),
+            memory::close);
+    return new NativeBuffer(this, buffer, memory, address, bytes, place, keep);
+  }
+
+  @Override
+  public long stream() {
+    long[] stream = new long[1];
+    call("stream", () -> SaeAbi.sae_context_stream(handle.value(), stream), handle);
+    return stream[0];
+  }
+
+  /** Orders this backend and another stream; direction is one of {@code SAE_ORDER_*}. */
+  void order(long stream, int direction) {
+    call("order", () -> SaeAbi.sae_context_order(handle.value(), stream, direction), handle);
+  }
+
+  @Override
+  public BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias) {
+    BackendChecks.shape(dIn, dSae);
+    int flags = subtractDecoderBias ? SaeAbi.SAE_SUBTRACT_B_DEC : 0;
+    Handle params =
+        make(
+            "createSae",
+            "SAE [" + dSae + ", " + dIn + "]",
+            handle,
+            out -> SaeAbi.sae_params_create(handle.value(), dIn, dSae, flags, out),
+            SaeAbi::sae_params_close);
+    return new NativeSae(this, params, dIn, dSae);
+  }
+
+  @Override
+  public void matmulTransposed(
+      DeviceBuffer a, int m, DeviceBuffer b, int n, int inner, DeviceBuffer c) {
+    BackendChecks.atLeastOne("m", m);
+    BackendChecks.atLeastOne("n", n);
+    BackendChecks.atLeastOne("inner", inner);
+    Handle left = matrix("a", a, m, inner);
+    Handle right = matrix("b", b, n, inner);
+    Handle out = matrix("c", c, m, n);
+    BackendChecks.distinct("c", c, a, b);
+    call(
+        "matmulTransposed",
+        () ->
+            SaeAbi.sae_matmul_nt(
+                handle.value(), left.value(), m, right.value(), n, inner, out.value()),
+        handle,
+        left,
+        right,
+        out);
+  }
+
+  @Override
+  public void gatherRows(
+      DeviceBuffer from,
+      int fromRows,
+      int columns,
+      DeviceBuffer rows,
+      int first,
+      int count,
+      double factor,
+      DeviceBuffer into) {
+    BackendChecks.gather(fromRows, columns, first, count);
+    Handle source = matrix("from", from, fromRows, columns);
+    Handle numbers = matrix("rows", rows, 1, first + count);
+    Handle target = matrix("into", into, count, columns);
+    BackendChecks.distinct("into", into, from, rows);
+    call(
+        "gatherRows",
+        () ->
+            SaeAbi.sae_gather_rows(
+                handle.value(),
+                source.value(),
+                fromRows,
+                columns,
+                numbers.value(),
+                first,
+                count,
+                factor,
+                target.value()),
+        handle,
+        source,
+        numbers,
+        target);
+  }
+
+  @Override
+  public void synchronize() {
+    call("synchronize", () -> SaeAbi.sae_context_synchronize(handle.value()), handle);
+  }
+
+  @Override
+  public long liveBytes() {
+    long[] bytes = new long[1];
+    call("liveBytes", () -> SaeAbi.sae_context_live_bytes(handle.value(), bytes), handle);
+    return bytes[0];
+  }
+
+  @Override
+  public void close() {
+    handle.close();
+    BufferMemory.relieve();
+  }
+
+  /** Checks that a buffer is of this backend and holds the matrix, and gives its handle. */
+  Handle matrix(String name, DeviceBuffer buffer, int rows, int columns) {
+    if (!(buffer instanceof NativeBuffer nativeBuffer) || !nativeBuffer.isOf(this)) {
+      throw new IllegalArgumentException(
+          "expected "
+              + name
+              + " in a buffer of backend "
+              + info.name()
+              + ", got one of another backend; allocate it on this one");
+    }
+    BackendChecks.holds(name, buffer, rows, columns);
+    return nativeBuffer.handle();
+  }
+
+  /** Makes a native object as a child of {@code parent}. */
+  Handle make(
+      String operation,
+      String what,
+      Handle parent,
+      ToIntFunction<long[]> create,
+      LongToIntFunction closer) {
+    long[] out = new long[1];
+    Handle[] made = new Handle[1];
+    call(
+        operation,
+        () -> {
+          int status = create.applyAsInt(out);
+          if (status == SaeAbi.SAE_OK) {
+            made[0] = new Handle(what, out[0], closer, parent);
+          }
+          return status;
+        },
+        parent);
+    return made[0];
+  }
+
+  /**
+   * Makes a native call on these handles, and turns a status other than SAE_OK into an exception.
+   */
+  void call(String operation, IntSupplier nativeCall, Handle first, Handle... others) {
+    String[] error = {""};
+    int status =
+        Handle.call(
+            () -> {
+              int result = nativeCall.getAsInt();
+              if (result != SaeAbi.SAE_OK) {
+                error[0] = NativeLibrary.lastError();
+              }
+              return result;
+            },
+            first,
+            others);
+    switch (status) {
+      case SaeAbi.SAE_OK -> {}
+      case SaeAbi.SAE_INVALID_ARGUMENT, SaeAbi.SAE_NONFINITE ->
+          throw new IllegalArgumentException(error[0]);
+      default -> throw new BackendException(operation, info.device(), error[0]);
+    }
+  }
+}

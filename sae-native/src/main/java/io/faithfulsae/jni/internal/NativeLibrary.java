@@ -1,0 +1,124 @@
+package io.faithfulsae.jni.internal;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.net.URISyntaxException;
+import java.net.URL;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ConcurrentHashMap;
+import org.bytedeco.javacpp.BytePointer;
+import org.bytedeco.javacpp.Loader;
+
+/**
+ * Finds the native libraries in the jars, unpacks them once into JavaCPP's cache, and loads ours.
+ */
+final class NativeLibrary {
+  private static final String OURS = "/io/faithfulsae/jni/internal/linux-x86_64/";
+  private static final String OPENBLAS = "/org/bytedeco/openblas/linux-x86_64/";
+
+  private static final Map<String, Optional<Path>> UNPACKED = new ConcurrentHashMap<>();
+
+  private NativeLibrary() {}
+
+  /**
+   * Loads libsae.so and its JNI glue; further calls do nothing.
+   *
+   * @throws LinkageError if they are not there, cannot be loaded, or are of another version
+   */
+  static void load() {
+    unpack(OURS + "libsae.so");
+    unpack(OURS + "libjniSaeAbi.so");
+    int version = SaeAbi.sae_abi_version();
+    if (version != SaeAbi.SAE_ABI_VERSION) {
+      throw new LinkageError(
+          "expected libsae.so of ABI version "
+              + SaeAbi.SAE_ABI_VERSION
+              + ", got "
+              + version
+              + "; leave one version of sae-native on the class path");
+    }
+  }
+
+  /**
+   * The CUDA backend's library: {@code -Dsae.cuda.library=PATH}, or the one in the jar if it was
+   * built.
+   */
+  static Optional<Path> cuda() {
+    String path = System.getProperty("sae.cuda.library");
+    return path == null ? unpack(OURS + "libsae_cuda.so") : Optional.of(Path.of(path));
+  }
+
+  /**
+   * OpenBLAS from org.bytedeco's jar, ready to be opened by libsae.so; its presets are not used.
+   */
+  static Optional<Path> openBlas() {
+    // libgfortran.so.5 does not look for libquadmath.so.0 beside itself: whoever is loaded already
+    // is found.
+    for (String dependency : new String[] {"libquadmath.so.0", "libgfortran.so.5"}) {
+      unpack(OPENBLAS + dependency).ifPresent(file -> System.load(file.toString()));
+    }
+    return unpack(OPENBLAS + "libopenblas.so.0");
+  }
+
+  /** The text of this thread's last failed call. */
+  static String lastError() {
+    try (BytePointer text = SaeAbi.sae_last_error()) {
+      return text == null || text.isNull() ? "no text" : text.getString();
+    }
+  }
+
+  /** A resource as a file, unpacked and checked once. */
+  private static Optional<Path> unpack(String resource) {
+    return UNPACKED.computeIfAbsent(resource, NativeLibrary::unpackNow);
+  }
+
+  /**
+   * JavaCPP keeps what it unpacked by size and time, and all jars of a reproducible build have one
+   * time: of our own libraries, what differs from the resource is unpacked again.
+   */
+  private static Optional<Path> unpackNow(String resource) {
+    URL url = NativeLibrary.class.getResource(resource);
+    if (url == null) {
+      return Optional.empty();
+    }
+    try {
+      if (url.getProtocol().equals("file")) {
+        return Optional.of(Path.of(url.toURI()));
+      }
+      File file = Loader.cacheResource(url);
+      if (resource.startsWith(OURS) && !same(url, file.toPath())) {
+        Files.deleteIfExists(file.toPath());
+        file = Loader.cacheResource(url);
+      }
+      return Optional.of(file.toPath());
+    } catch (IOException e) {
+      throw new UncheckedIOException("unpacking " + url, e);
+    } catch (URISyntaxException e) {
+      throw new IllegalArgumentException("expected a resource with a path, got " + url, e);
+    }
+  }
+
+  private static boolean same(URL url, Path file) throws IOException {
+    byte[] ours = new byte[1 << 16];
+    byte[] theirs = new byte[1 << 16];
+    try (InputStream a = url.openStream();
+        InputStream b = Files.newInputStream(file)) {
+      while (true) {
+        int n = a.readNBytes(ours, 0, ours.length);
+        int m = b.readNBytes(theirs, 0, theirs.length);
+        if (!Arrays.equals(ours, 0, n, theirs, 0, m)) {
+          return false;
+        }
+        if (n == 0) {
+          return true;
+        }
+      }
+    }
+  }
+}

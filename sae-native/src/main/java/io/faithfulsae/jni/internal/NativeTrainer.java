@@ -1,0 +1,117 @@
+package io.faithfulsae.jni.internal;
+
+import io.faithfulsae.spi.BackendChecks;
+import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.DeviceBuffer;
+import java.nio.ByteBuffer;
+import org.bytedeco.javacpp.BytePointer;
+
+/** Optimiser state in native memory. */
+final class NativeTrainer implements BackendTrainer {
+  private final NativeBackend backend;
+  private final NativeSae sae;
+  private final Handle handle;
+
+  NativeTrainer(NativeBackend backend, NativeSae sae, Handle handle) {
+    this.backend = backend;
+    this.sae = sae;
+    this.handle = handle;
+    handle.freeAfter(this);
+  }
+
+  @Override
+  public void step(DeviceBuffer x, int rows, double lr) {
+    BackendChecks.rows(rows);
+    BackendChecks.learningRate(lr);
+    Handle in = backend.matrix("x", x, rows, sae.dIn());
+    backend.call(
+        "step", () -> SaeAbi.sae_train_step(handle.value(), in.value(), rows, lr), handle, in);
+  }
+
+  @Override
+  public void accumulate(DeviceBuffer x, int first, int rows) {
+    BackendChecks.part(first, rows);
+    Handle in = backend.matrix("x", x, first + rows, sae.dIn());
+    backend.call(
+        "accumulate",
+        () -> SaeAbi.sae_train_accumulate(handle.value(), in.value(), first, rows),
+        handle,
+        in);
+  }
+
+  @Override
+  public void apply(double lr) {
+    BackendChecks.learningRate(lr);
+    backend.call("apply", () -> SaeAbi.sae_train_apply(handle.value(), lr), handle);
+  }
+
+  @Override
+  public void add(BackendTrainer from) {
+    Handle other = of(from);
+    backend.call("add", () -> SaeAbi.sae_trainer_add(handle.value(), other.value()), handle, other);
+  }
+
+  @Override
+  public void copy(BackendTrainer from) {
+    Handle other = of(from);
+    backend.call(
+        "copy", () -> SaeAbi.sae_trainer_copy(handle.value(), other.value()), handle, other);
+  }
+
+  private static Handle of(BackendTrainer trainer) {
+    if (trainer instanceof NativeTrainer own) {
+      return own.handle;
+    }
+    throw new IllegalArgumentException(
+        "expected a trainer of sae-native, got one of "
+            + trainer.getClass().getName()
+            + "; make both on backends of one kind");
+  }
+
+  @Override
+  public StepStats stats() {
+    double[] s = new double[SaeAbi.SAE_STAT_COUNT];
+    backend.call("stats", () -> SaeAbi.sae_trainer_stats(handle.value(), s), handle);
+    return new StepStats(
+        (long) s[SaeAbi.SAE_STAT_STEPS],
+        s[SaeAbi.SAE_STAT_LOSS],
+        s[SaeAbi.SAE_STAT_RECONSTRUCTION],
+        s[SaeAbi.SAE_STAT_AUX],
+        s[SaeAbi.SAE_STAT_L0],
+        (long) s[SaeAbi.SAE_STAT_DEAD],
+        s[SaeAbi.SAE_STAT_FVU],
+        s[SaeAbi.SAE_STAT_GRADIENT_NORM]);
+  }
+
+  @Override
+  public void write(State state, long first, ByteBuffer from) {
+    long count = count(state, first, from);
+    try (BytePointer source = new BytePointer(from)) {
+      backend.call(
+          "write " + state,
+          () -> SaeAbi.sae_trainer_write(handle.value(), state.ordinal(), first, source, count),
+          handle);
+    }
+  }
+
+  @Override
+  public void read(State state, long first, ByteBuffer into) {
+    long count = count(state, first, into);
+    try (BytePointer target = new BytePointer(into)) {
+      backend.call(
+          "read " + state,
+          () -> SaeAbi.sae_trainer_read(handle.value(), state.ordinal(), first, target, count),
+          handle);
+    }
+  }
+
+  private long count(State state, long first, ByteBuffer host) {
+    BackendChecks.transfer(state, sae.dIn(), sae.dSae(), first, host);
+    return host.remaining() / BackendChecks.elementBytes(state);
+  }
+
+  @Override
+  public void close() {
+    handle.close();
+  }
+}

@@ -1,0 +1,62 @@
+package io.faithfulsae.jni.internal;
+
+import io.faithfulsae.spi.BackendTrainer.Gradients;
+import io.faithfulsae.training.TrainingConfig;
+import java.util.Arrays;
+
+/**
+ * A training configuration as sae_trainer_create takes it; enums of the API have the ordinals of
+ * sae_abi.h.
+ */
+final class TrainerOptions {
+  private int[] keys = new int[0];
+  private double[] values = new double[0];
+
+  private TrainerOptions() {}
+
+  static TrainerOptions of(int k, TrainingConfig config, Gradients gradients) {
+    return new TrainerOptions()
+        .put(SaeAbi.SAE_OPT_K, k)
+        .put(SaeAbi.SAE_OPT_LOSS, config.loss().ordinal())
+        .put(SaeAbi.SAE_OPT_AUX_COEFFICIENT, config.auxCoefficient())
+        .put(SaeAbi.SAE_OPT_AUX_K, config.auxK())
+        .put(SaeAbi.SAE_OPT_AUX_NORM, config.auxNorm().ordinal())
+        .put(SaeAbi.SAE_OPT_AUX_DETACH, config.auxDetach())
+        .put(SaeAbi.SAE_OPT_AUX_SCALE_BY_DEAD, config.auxScaleByDead())
+        .put(SaeAbi.SAE_OPT_DEAD_AFTER_BATCHES, config.deadAfterBatches())
+        .put(SaeAbi.SAE_OPT_DEAD_AFTER_ROWS, (double) config.deadAfterRows())
+        .put(SaeAbi.SAE_OPT_ADAM_BETA1, config.beta1())
+        .put(SaeAbi.SAE_OPT_ADAM_BETA2, config.beta2())
+        .put(SaeAbi.SAE_OPT_ADAM_EPS, config.eps())
+        .put(SaeAbi.SAE_OPT_CLIP_NORM, config.clipNorm())
+        .put(SaeAbi.SAE_OPT_DECODER_NORM, config.decoderNorm().ordinal())
+        .put(SaeAbi.SAE_OPT_PROJECT_GRADIENT, config.projectGradient())
+        .put(SaeAbi.SAE_OPT_TRAIN_B_ENC, config.trainEncoderBias())
+        .put(SaeAbi.SAE_OPT_FREEZE_DECODER, config.freezeDecoder())
+        .put(SaeAbi.SAE_OPT_GRADIENTS, gradients.ordinal());
+  }
+
+  private TrainerOptions put(int key, boolean value) {
+    return put(key, value ? 1 : 0);
+  }
+
+  private TrainerOptions put(int key, double value) {
+    keys = Arrays.copyOf(keys, keys.length + 1);
+    values = Arrays.copyOf(values, keys.length);
+    keys[keys.length - 1] = key;
+    values[keys.length - 1] = value;
+    return this;
+  }
+
+  int[] keys() {
+    return keys;
+  }
+
+  double[] values() {
+    return values;
+  }
+
+  int count() {
+    return keys.length;
+  }
+}

@@ -1,0 +1,5 @@
+/** Tests of shared device memory and streams. */
+@NullMarked
+package io.faithfulsae.interop;
+
+import org.jspecify.annotations.NullMarked;

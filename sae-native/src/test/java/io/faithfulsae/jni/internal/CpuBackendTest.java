@@ -1,0 +1,54 @@
+package io.faithfulsae.jni.internal;
+
+import static org.junit.jupiter.api.Assumptions.abort;
+
+import io.faithfulsae.conformance.BackendConformanceTest;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendUnavailableException;
+import org.junit.jupiter.api.Nested;
+
+/** The CPU backend as it is opened by default, and each of its code paths forced. */
+class CpuBackendTest {
+
+  @Nested
+  class Default extends BackendConformanceTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  /** No BLAS, no vector instructions, one thread: what runs anywhere. */
+  @Nested
+  class Portable extends BackendConformanceTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open("isa=portable;threads=1;blas=");
+    }
+  }
+
+  /** More threads than there are rows in some cases. */
+  @Nested
+  class Avx2 extends BackendConformanceTest {
+    @Override
+    protected Backend open() {
+      return openIfSupported("isa=avx2;threads=5;blas=");
+    }
+  }
+
+  @Nested
+  class Avx512 extends BackendConformanceTest {
+    @Override
+    protected Backend open() {
+      return openIfSupported("isa=avx512;threads=2;blas=");
+    }
+  }
+
+  private static Backend openIfSupported(String options) {
+    try {
+      return new CpuBackendProvider().open(options);
+    } catch (BackendUnavailableException e) {
+      return abort(e.getMessage()); // reported as skipped: this processor is older
+    }
+  }
+}

@@ -1,0 +1,53 @@
+package io.faithfulsae.jni.internal;
+
+import io.faithfulsae.golden.TrainingParityTest;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.DivergenceTest;
+import io.faithfulsae.training.PartsTest;
+import io.faithfulsae.training.ResumptionTest;
+import io.faithfulsae.training.TrainingRunTest;
+import org.junit.jupiter.api.Nested;
+
+/** Training on the CPU backend, as it is opened by default. */
+class CpuTrainingTest {
+
+  @Nested
+  class Parity extends TrainingParityTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Runs extends TrainingRunTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Resumption extends ResumptionTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Parts extends PartsTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Divergence extends DivergenceTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+}

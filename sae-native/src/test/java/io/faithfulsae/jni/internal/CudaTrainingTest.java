@@ -1,0 +1,55 @@
+package io.faithfulsae.jni.internal;
+
+import io.faithfulsae.golden.TrainingParityTest;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.DivergenceTest;
+import io.faithfulsae.training.PartsTest;
+import io.faithfulsae.training.ResumptionTest;
+import io.faithfulsae.training.TrainingRunTest;
+import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.extension.ExtendWith;
+
+/** Training on the CUDA backend; skipped as {@link CudaBackendTest} is. */
+@ExtendWith(RequiresGpu.class)
+class CudaTrainingTest {
+
+  @Nested
+  class Parity extends TrainingParityTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Runs extends TrainingRunTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Resumption extends ResumptionTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Parts extends PartsTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Divergence extends DivergenceTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+}

@@ -1,0 +1,5 @@
+/** Tests of the native backends. */
+@NullMarked
+package io.faithfulsae.jni.internal;
+
+import org.jspecify.annotations.NullMarked;

@@ -1,5 +1,0 @@
-/** Tests of the native backends. */
-@NullMarked
-package io.faithfulsae.jni;
-
-import org.jspecify.annotations.NullMarked;

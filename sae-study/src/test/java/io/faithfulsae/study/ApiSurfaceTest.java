@@ -1,0 +1,20 @@
+package io.faithfulsae.study;
+
+import io.faithfulsae.api.ApiListing;
+import io.faithfulsae.api.ApiSurface;
+import java.io.IOException;
+import org.junit.jupiter.api.Test;
+
+final class ApiSurfaceTest {
+  private final ApiListing api = ApiListing.ofModuleWith(Study.class);
+
+  @Test
+  void staysSmall() {
+    ApiSurface.assertAtMost(50, api);
+  }
+
+  @Test
+  void isWhatTheListingSays() throws IOException {
+    ApiSurface.assertUnchanged(api);
+  }
+}
