@@ -26,7 +26,7 @@ public interface ActivationReader extends AutoCloseable {
     return read(into);
   }
 
-  /** Where the next row stands: {@link ActivationSource#open} with it goes on exactly there. */
+  /** Position of the next row: {@link ActivationSource#open} with it continues exactly there. */
   long position();
 
   /**

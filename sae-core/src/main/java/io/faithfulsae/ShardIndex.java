@@ -26,7 +26,7 @@ import org.jspecify.annotations.Nullable;
  * @param rowsPerShard rows of each shard but the last
  * @param rowLimit where writing was to end though the source has more; null for no limit
  * @param rows in all shards
- * @param complete whether everything was written; a writer that was stopped goes on
+ * @param complete whether everything was written; a writer that was stopped can resume
  * @param filtered what the source kept and left out
  * @param shards in order
  */

@@ -18,7 +18,7 @@ import java.util.TreeMap;
 /**
  * Writes the rows of a source as shards that {@link ActivationSources#ofShards} reads, with a
  * {@link ShardIndex}. Every file is written beside its place and renamed. A writer that was stopped
- * or killed, opened again with the same source and options, goes on behind the last whole shard or
+ * or killed, opened again with the same source and options, resumes after the last whole shard or
  * the last {@link #flush}, and ends with the same bytes as one that was not.
  *
  * <pre>{@code
@@ -134,7 +134,7 @@ public final class ShardWriter implements AutoCloseable {
   }
 
   /**
-   * Begins, or goes on with what lies in the folder.
+   * Begins, or resumes what the folder holds.
    *
    * @param dir is made if need be
    * @throws IllegalArgumentException if the rows would need more bytes than allowed

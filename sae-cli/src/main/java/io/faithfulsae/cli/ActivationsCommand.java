@@ -42,9 +42,9 @@ import picocli.CommandLine.Option;
     name = "activations",
     description = {
       "Writes a model's activations at a hook point.",
-      "With --data: of a text, as a folder of safetensors shards with an index, for 'train"
-          + " --activations'. Stopped, the same command goes on; no row is lost by Ctrl-C.",
-      "With --tokens: of given tokens, as one file: 'activations' [B, T, d] float32."
+      "With --data: for a text, as a folder of safetensors shards with an index, for 'train"
+          + " --activations'. Ctrl-C loses no row: the same command resumes.",
+      "With --tokens: for given token ids, as one file: 'activations' [B, T, d] float32."
     })
 final class ActivationsCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
@@ -68,23 +68,23 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
       names = "--context",
       paramLabel = "N",
       defaultValue = "128",
-      description = "Tokens a sequence (default: ${DEFAULT-VALUE}, or the model's context).")
+      description = "Tokens per sequence (default: ${DEFAULT-VALUE}, or the model's context).")
   int context;
 
   @Option(
       names = "--tokens",
       paramLabel = "FILE.json",
-      description = "Instead of text: an array of equally long arrays of token ids.")
+      description = "Instead of text: a JSON array of equally long arrays of token ids.")
   @Nullable Path tokens;
 
   @Option(
       names = "--out",
       paramLabel = "PATH",
       required = true,
-      description = "Folder of shards to write or go on with, or with --tokens the file.")
+      description = "Folder of shards to write or resume; with --tokens, the file to write.")
   Path out;
 
-  @Option(names = "--logits", description = "With --tokens: write 'logits' [B, T, V] too.")
+  @Option(names = "--logits", description = "With --tokens: also write 'logits' [B, T, V].")
   boolean withLogits;
 
   /** One kind of output of a forward pass. */
@@ -117,7 +117,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
     Path given = tokens;
     if (text != null && overwriting.allowed) {
       throw common.usage(
-          "expected --overwrite with --tokens, got it with --data; shards are gone on with: for"
+          "expected --overwrite with --tokens, got it with --data; shards are resumed: for"
               + " others name another folder");
     }
     if (text != null && given == null && !withLogits) {
@@ -129,7 +129,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
     throw common.usage(
         "expected --data, or --tokens with or without --logits, got "
             + (text == null ? "neither" : given == null ? "--data with --logits" : "both")
-            + "; say what the model shall read");
+            + "; say what the model reads");
   }
 
   private int writeShards(HookPoint point, Path text) throws IOException {
@@ -139,7 +139,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
         Tokenizer tokenizer = Tokenizer.open(folder)) {
       int length = Math.min(context, model.contextLength());
       TokenSource sequences = TokenSources.ofFile(text, reading.options(), tokenizer, length);
-      // What goes on leaves out what it has left out so far.
+      // A resumed run keeps the filter it was started with.
       ActivationFilter filter =
           ShardIndex.isIn(out)
               ? filters.forEvaluation(ShardIndex.read(out).metadata())

@@ -25,7 +25,7 @@ import picocli.CommandLine.Option;
 @Command(
     name = "check-dataset",
     description =
-        "Counts a data set, measures how varied it is, and compares its first tokens with the"
+        "Counts a data set's tokens, measures its diversity, and compares its first tokens with the"
             + " model's own distribution after BOS.")
 final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
   private static final int[] COVERED = {1, 2, 3};
@@ -46,27 +46,27 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "NAME",
       defaultValue = "text",
       description =
-          "Column of tables, or field of JSON lines, with the text (default: ${DEFAULT-VALUE}).")
+          "Column (of tables) or field (of JSON lines) that holds the text (default: ${DEFAULT-VALUE}).")
   String column;
 
   @Option(
       names = "--against",
       paramLabel = "FILE",
-      description = "Another text: how much of its vocabulary and n-grams the data set covers.")
+      description = "Another text, to measure how much of its vocabulary and n-grams the data set covers.")
   @Nullable Path against;
 
   @Option(
       names = "--max-tokens",
       paramLabel = "N",
       defaultValue = "10000000",
-      description = "Tokens to read of each, at most (default: ${DEFAULT-VALUE}).")
+      description = "Maximum tokens to read from each (default: ${DEFAULT-VALUE}).")
   long maxTokens;
 
   @Option(
       names = "--out",
       paramLabel = "FILE.json",
       required = true,
-      description = "File to write; a picture goes beside it, as FILE.png.")
+      description = "File to write; a plot goes next to it, as FILE.png.")
   Path out;
 
   /**
@@ -124,8 +124,8 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
     DataSetStatistics counts = checked.statistics();
     FirstTokens first = checked.firstTokens();
     StringBuilder text = new StringBuilder();
-    line(text, "sequences", "%,d, %,d different", counts.sequences(), counts.distinctSequences());
-    line(text, "tokens", "%,d, %,d different", counts.tokens(), counts.distinctTokens());
+    line(text, "sequences", "%,d, %,d distinct", counts.sequences(), counts.distinctSequences());
+    line(text, "tokens", "%,d, %,d distinct", counts.tokens(), counts.distinctTokens());
     line(
         text,
         "length",
@@ -142,7 +142,7 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
     line(
         text,
         "first tokens",
-        "%,d, %,d different",
+        "%,d, %,d distinct",
         first.sequences(),
         counts.distinctFirstTokens());
     if (first.withoutFirstToken() > 0) {

@@ -20,7 +20,7 @@ import picocli.CommandLine.Parameters;
     name = "compare",
     description =
         "Compares the data sets of finished runs over models and tasks: averages, differences,"
-            + " wins, paired tests.")
+            + " wins and paired tests.")
 final class CompareCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
   @Mixin Overwriting overwriting;
@@ -37,7 +37,7 @@ final class CompareCommand implements Callable<Integer>, WritesFiles {
       split = ",",
       description =
           "Data sets to compare, in this order; faithful-MODEL counts as faithful. Default: those"
-              + " that more than half of the models have.")
+              + " of more than half of the models.")
   List<String> dataSets = List.of();
 
   @Option(
@@ -45,7 +45,7 @@ final class CompareCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "NAME",
       split = ",",
       description =
-          "Measures to compare. Default: those there are of sae_acc, sae_f1, avg_fake_feature_ratio, sfr_matched, ce_difference and explained_variance.")
+          "Measures to compare. Default: those present among sae_acc, sae_f1, avg_fake_feature_ratio, sfr_matched, ce_difference and explained_variance.")
   List<String> measures = List.of();
 
   @Option(
@@ -58,21 +58,21 @@ final class CompareCommand implements Callable<Integer>, WritesFiles {
       names = "--resamples",
       paramLabel = "N",
       defaultValue = "10000",
-      description = "Of the bootstrap (default: ${DEFAULT-VALUE}).")
+      description = "Bootstrap resamples (default: ${DEFAULT-VALUE}).")
   int resamples;
 
   @Option(
       names = "--seed",
       paramLabel = "N",
       defaultValue = "42",
-      description = "Of the bootstrap (default: ${DEFAULT-VALUE}).")
+      description = "Random seed of the bootstrap (default: ${DEFAULT-VALUE}).")
   long seed;
 
   @Option(
       names = "--out",
       paramLabel = "FILE.json",
       required = true,
-      description = "File to write; a picture goes beside it, as FILE.png.")
+      description = "File to write; a plot goes next to it, as FILE.png.")
   Path out;
 
   @Override

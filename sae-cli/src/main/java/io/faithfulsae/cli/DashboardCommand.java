@@ -40,7 +40,7 @@ import picocli.CommandLine.Option;
     name = "dashboard",
     description =
         "Shows latents on one page: where they fire most, how often and how strongly, which others"
-            + " are like them, which tokens they speak for.")
+            + " resemble them, which tokens they promote.")
 final class DashboardCommand implements Callable<Integer>, WritesFiles {
   private static final String KEY = "SAE_EXPLAINER_KEY";
   private static final int SNIPPET = 32;
@@ -62,35 +62,35 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       names = "--latents",
       paramLabel = "N",
       split = ",",
-      description = "The latents. Default: some at random.")
+      description = "Latents to show. Default: a random choice.")
   List<Integer> latents = List.of();
 
   @Option(
       names = "--random",
       paramLabel = "N",
       defaultValue = "20",
-      description = "How many at random (default: ${DEFAULT-VALUE}).")
+      description = "How many random latents (default: ${DEFAULT-VALUE}).")
   int random;
 
   @Option(
       names = "--seed",
       paramLabel = "N",
       defaultValue = "42",
-      description = "Of the choice at random (default: ${DEFAULT-VALUE}).")
+      description = "Random seed (default: ${DEFAULT-VALUE}).")
   long seed;
 
   @Option(
       names = "--sequences",
       paramLabel = "N",
       defaultValue = "2000",
-      description = "Sequences of the text to read at most (default: ${DEFAULT-VALUE}).")
+      description = "Maximum sequences to read (default: ${DEFAULT-VALUE}).")
   int sequences;
 
   @Option(
       names = "--examples",
       paramLabel = "N",
       defaultValue = "10",
-      description = "Examples of each latent (default: ${DEFAULT-VALUE}).")
+      description = "Examples per latent (default: ${DEFAULT-VALUE}).")
   int examples;
 
   @Option(
@@ -101,7 +101,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
               + " name each latent: its examples are sent there. A key is taken from the"
               + " environment variable "
               + KEY
-              + ". Default: nobody is asked.")
+              + ". Default: no server is asked.")
   @Nullable URI explainWith;
 
   @Option(
@@ -114,7 +114,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       names = "--explain-timeout",
       paramLabel = "SECONDS",
       defaultValue = "120",
-      description = "Longest wait for one answer (default: ${DEFAULT-VALUE}).")
+      description = "Timeout for one answer (default: ${DEFAULT-VALUE}).")
   int explainTimeout;
 
   @Option(
@@ -131,8 +131,8 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       names = "--score-data",
       paramLabel = "FILE",
       description =
-          "Text to draw those snippets from, best another than the one that was explained. Default:"
-              + " that of --data.")
+          "Text to draw those snippets from, ideally not the one that was explained. Default:"
+              + " --data.")
   @Nullable Path scoreData;
 
   @Option(
@@ -147,7 +147,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       names = "--out",
       paramLabel = "FILE.html",
       required = true,
-      description = "Page to write; the same as JSON goes beside it, as FILE.json.")
+      description = "Page to write; the same data as JSON goes next to it, as FILE.json.")
   Path out;
 
   @Override
@@ -237,7 +237,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
-      throw new IOException("interrupted while an explanation was awaited", e);
+      throw new IOException("interrupted while waiting for an explanation", e);
     }
   }
 
@@ -276,7 +276,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       }
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
-      throw new IOException("interrupted while a score was awaited", e);
+      throw new IOException("interrupted while waiting for a score", e);
     }
   }
 

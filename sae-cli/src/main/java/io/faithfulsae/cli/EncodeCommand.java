@@ -59,14 +59,14 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
       description = "File to write.")
   Path out;
 
-  @Option(names = "--dense", description = "Write 'latents' [N, d_sae] too.")
+  @Option(names = "--dense", description = "Also write 'latents' [N, d_sae].")
   boolean dense;
 
   @Option(
       names = "--batch",
       paramLabel = "N",
       defaultValue = "4096",
-      description = "Rows at a time (default: ${DEFAULT-VALUE}).")
+      description = "Rows per batch (default: ${DEFAULT-VALUE}).")
   int batch;
 
   /**

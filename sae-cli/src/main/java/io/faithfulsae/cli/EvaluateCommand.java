@@ -43,14 +43,14 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       names = "--rows",
       paramLabel = "N",
       defaultValue = "100000",
-      description = "Rows for the reconstruction, at most (default: ${DEFAULT-VALUE}).")
+      description = "Maximum rows for the reconstruction (default: ${DEFAULT-VALUE}).")
   long rows;
 
   @Option(
       names = "--ce-tokens",
       paramLabel = "N",
       defaultValue = "20000",
-      description = "Tokens for the cross entropy, at most (default: ${DEFAULT-VALUE}).")
+      description = "Maximum tokens for the cross entropy (default: ${DEFAULT-VALUE}).")
   long ceTokens;
 
   @Option(
@@ -58,8 +58,8 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "N",
       split = ",",
       description =
-          "Evaluate it with these k as well, such as 4,8,16,32, and write the curve. Default: with"
-              + " its own alone.")
+          "Also evaluate it with these k, such as 4,8,16,32, and write the curve. Default: its own k"
+              + " only.")
   List<Integer> ks = List.of();
 
   @Option(
@@ -67,7 +67,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "N",
       defaultValue = "0",
       description =
-          "Random tokens for the Fake Feature Ratio with each --k; 0: it is not counted (default:"
+          "Random tokens for the Fake Feature Ratio at each --k; 0 leaves it out (default:"
               + " ${DEFAULT-VALUE}).")
   long fakeTokens;
 
@@ -76,8 +76,8 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "N",
       split = ",",
       description =
-          "Evaluate it with its N best, and with its N worst latents alone as well, for each N such"
-              + " as 10,100,1000.")
+          "Also evaluate it with only its N best and only its N worst latents, for each N, such as"
+              + " 10,100,1000.")
   List<Integer> subsets = List.of();
 
   @Option(
@@ -85,8 +85,8 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "NAME",
       defaultValue = "ATTRIBUTION",
       description =
-          "What latents are ranked by for --subsets: FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION,"
-              + " what the squared error would grow by without the latent (default:"
+          "How --subsets ranks latents: FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION, the growth of the"
+              + " squared error without the latent (default:"
               + " ${DEFAULT-VALUE}).")
   Criterion rankBy = Criterion.ATTRIBUTION;
 
@@ -94,7 +94,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       names = "--ranking-data",
       paramLabel = "FILE",
       description =
-          "Text to rank latents on, best one that it is not judged by. Default: that of --data.")
+          "Text to rank latents on, ideally not the one it is evaluated on. Default: --data.")
   @Nullable Path rankingData;
 
   @Option(

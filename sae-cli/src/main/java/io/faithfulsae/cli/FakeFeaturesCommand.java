@@ -39,7 +39,7 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
       names = "--preset",
       paramLabel = "NAME",
       description =
-          "AUTHORS: exactly what the study's authors count: 1,000,000 tokens, z > 1 at more than 10 %%, position 0 left out and nothing else.")
+          "AUTHORS: exactly what the study's authors count: 1,000,000 tokens, z > 1 at more than 10 %%, leaving out position 0 and nothing else.")
   @Nullable Preset preset;
 
   @Option(
@@ -47,7 +47,7 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "NAME",
       defaultValue = "TOKENS",
       description =
-          "TOKENS: a latent fires at a token when z exceeds --activation; SEQUENCES: in a sequence, when the sum of its z does (default: ${DEFAULT-VALUE}).")
+          "TOKENS: a latent fires on a token when z exceeds --activation; SEQUENCES: it fires on a sequence when the sum of its z does (default: ${DEFAULT-VALUE}).")
   Definition definition = Definition.TOKENS;
 
   @Option(
@@ -61,27 +61,27 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "N",
       defaultValue = "1000",
       description =
-          "Sequences of text, at most, and with --definition SEQUENCES of random tokens (default: ${DEFAULT-VALUE}).")
+          "Maximum sequences of text, and with --definition SEQUENCES of random tokens (default: ${DEFAULT-VALUE}).")
   int sequences;
 
   @Option(
       names = "--activation",
       paramLabel = "X",
-      description = "A latent fires above it. Default: 1.")
+      description = "Threshold above which a latent fires. Default: 1.")
   @Nullable Double activation;
 
   @Option(
       names = "--relative",
       paramLabel = "X",
       description =
-          "Instead of --activation: a latent fires above X times its own mean where it is active on --data.")
+          "Instead of --activation: a latent fires above X times its own mean activation on --data, zeros excluded.")
   @Nullable Double relative;
 
   @Option(
       names = "--frequency",
       paramLabel = "X",
       description =
-          "A latent is fake that fires at a larger share of the tokens, or of the sequences. Default: 0.1, with --definition SEQUENCES 0.05.")
+          "A latent that fires on a larger share of the tokens (or sequences) is fake. Default: 0.1, with --definition SEQUENCES 0.05.")
   @Nullable Double frequency;
 
   @Option(
@@ -97,14 +97,14 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "X",
       defaultValue = "2",
       description =
-          "How many times as often they are active on noise, at least (default: ${DEFAULT-VALUE}).")
+          "Minimum ratio of their frequency on noise to that on text (default: ${DEFAULT-VALUE}).")
   double minimumRatio;
 
   @Option(
       names = "--seed",
       paramLabel = "N",
       defaultValue = "42",
-      description = "Of the random tokens and the bootstrap (default: ${DEFAULT-VALUE}).")
+      description = "Random seed of the tokens and the bootstrap (default: ${DEFAULT-VALUE}).")
   long seed;
 
   @Option(
@@ -118,8 +118,8 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
       names = "--second",
       paramLabel = "DIR",
       description =
-          "SAE of another seed: both are counted, and the file has the study's layout, as sae"
-              + " compare reads it.")
+          "SAE of another seed: both are counted, and the file has the layout that sae compare"
+              + " reads.")
   @Nullable Path second;
 
   @Option(
@@ -165,7 +165,7 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
             || frequency != null
             || place.filters.given())) {
       throw common.usage(
-          "expected --preset AUTHORS without --definition, --tokens, --activation, --relative, --frequency and filter options, which it sets; leave them or the preset out");
+          "expected --preset AUTHORS without --definition, --tokens, --activation, --relative, --frequency and filter options, which it sets; leave out either them or the preset");
     }
     if (activation != null && relative != null) {
       throw common.usage("expected one of --activation and --relative, got both; leave one out");

@@ -29,7 +29,7 @@ final class FilterOptions {
       names = "--max-norm",
       paramLabel = "X",
       description =
-          "Leave out rows of a larger norm. Default: 10 x the median norm of the first sequences, or as the SAE was trained.")
+          "Leave out rows with a larger norm. Default: 10 x the median norm of the first sequences, or as the SAE was trained.")
   @Nullable Double maxNorm;
 
   @Option(

@@ -17,7 +17,7 @@ import picocli.CommandLine.Option;
 @Command(
     name = "generate",
     description =
-        "Samples a model's faithful data set from its BOS token, as JSON lines. The same command goes on where it was stopped.")
+        "Samples a model's faithful data set from its BOS token, as JSON lines. Stopped, the same command resumes.")
 final class GenerateCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
   @Mixin ModelOptions models;
@@ -26,7 +26,7 @@ final class GenerateCommand implements Callable<Integer> {
       names = "--budget",
       paramLabel = "N",
       required = true,
-      description = "Tokens to sample, BOS counted.")
+      description = "Tokens to sample, BOS included.")
   long budget;
 
   @Option(
@@ -34,7 +34,7 @@ final class GenerateCommand implements Callable<Integer> {
       paramLabel = "N",
       defaultValue = "1024",
       description =
-          "Most tokens a text, BOS counted (default: ${DEFAULT-VALUE}, or the model's context).")
+          "Maximum tokens per text, BOS included (default: ${DEFAULT-VALUE}, or the model's context).")
   int maxLength;
 
   @Option(
@@ -62,7 +62,7 @@ final class GenerateCommand implements Callable<Integer> {
       names = "--batch",
       paramLabel = "N",
       defaultValue = "64",
-      description = "Texts sampled side by side (default: ${DEFAULT-VALUE}).")
+      description = "Texts sampled in parallel (default: ${DEFAULT-VALUE}).")
   int batch;
 
   @Option(
@@ -85,7 +85,7 @@ final class GenerateCommand implements Callable<Integer> {
           result,
           String.format(
               Locale.ROOT,
-              "%,d tokens in %,d texts, %.0f tokens/s; %.1f %% of the texts have other tokens when tokenized again%n%s",
+              "%,d tokens in %,d texts, %.0f tokens/s; %.1f %% of the texts tokenize differently when read again%n%s",
               result.tokens(),
               result.records(),
               result.tokensPerSecond(),

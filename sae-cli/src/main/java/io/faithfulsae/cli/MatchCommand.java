@@ -23,7 +23,7 @@ import picocli.CommandLine.Option;
 @Command(
     name = "match",
     description =
-        "Compares the features of two SAEs: the Shared Feature Ratio, top-1 and matched one to"
+        "Compares the features of two SAEs: the Shared Feature Ratio, top-1 and matched one-to-"
             + " one.")
 final class MatchCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
@@ -39,14 +39,14 @@ final class MatchCommand implements Callable<Integer>, WritesFiles {
       names = "--threshold",
       paramLabel = "X",
       defaultValue = "0.7",
-      description = "Cosine above which a pair is shared (default: ${DEFAULT-VALUE}).")
+      description = "Cosine similarity above which a pair counts as shared (default: ${DEFAULT-VALUE}).")
   double threshold;
 
   @Option(
       names = "--strict",
       description =
-          "Also match by encoder and decoder together, and compare neurons where both SAEs have one"
-              + " shape; takes as long again.")
+          "Also match by encoder and decoder together, and compare neurons if both SAEs have the same"
+              + " shape; doubles the time.")
   boolean strict;
 
   @Option(

@@ -19,8 +19,8 @@ final class ModelMatch {
   @Option(
       names = "--any-model",
       description =
-          "Apply the SAE though it says that it was trained on a model of another name, or does not"
-              + " say on which. Default: that is refused.")
+          "Apply the SAE even if it was trained on a model of another name, or does not name its"
+              + " model. Default: refuse.")
   boolean any;
 
   /**
@@ -66,7 +66,7 @@ final class ModelMatch {
             + sae
             + " was trained on, got "
             + given
-            + "; give that model's folder with --model, or --any-model if both are one under two"
+            + "; give that model's folder with --model, or --any-model if both are the same under two"
             + " names");
   }
 }

@@ -13,20 +13,20 @@ final class ModelOptions {
       names = "--model",
       paramLabel = "DIR",
       description =
-          "Hugging Face folder of a GPT-2, Pythia, Llama, Mistral, Gemma 2, Gemma 3 or Qwen model (config.json, *.safetensors, tokenizer.json). Default: the small embedded model.")
+          "Hugging Face folder of a GPT-2, Pythia, Llama, Mistral, Gemma 2, Gemma 3 or Qwen model (config.json, *.safetensors, tokenizer.json). Default: the small bundled model.")
   @Nullable Path dir;
 
   @Option(
       names = "--threads",
       paramLabel = "N",
-      description = "Threads for the model. Default: one for each processor.")
+      description = "Threads for the model. Default: one per processor.")
   @Nullable Integer threads;
 
   @Option(
       names = "--batch-sequences",
       paramLabel = "N",
       defaultValue = "32",
-      description = "Sequences of a forward pass (default: ${DEFAULT-VALUE}).")
+      description = "Sequences per forward pass (default: ${DEFAULT-VALUE}).")
   int batchSequences;
 
   /** The model's folder; the embedded model is unpacked. */

@@ -6,6 +6,6 @@ import picocli.CommandLine.Option;
 final class Overwriting {
   @Option(
       names = "--overwrite",
-      description = "Replace a finished result that --out names. Default: that is refused.")
+      description = "Replace a finished result in --out. Default: refuse.")
   boolean allowed;
 }

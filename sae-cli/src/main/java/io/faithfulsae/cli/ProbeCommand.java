@@ -38,7 +38,7 @@ import picocli.CommandLine.Option;
     name = "probe",
     description =
         "Fits linear classifiers for text tasks on a model's activations, on SAEs' latents and on"
-            + " their reconstructions; SAEs of one data set are seeds and are averaged.")
+            + " their reconstructions; SAEs trained on the same data set count as seeds and are averaged.")
 final class ProbeCommand implements Callable<Integer>, WritesFiles {
   private static final int DEFAULT_CONTEXT = 128;
 
@@ -53,28 +53,28 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "DIR",
       split = ",",
       required = true,
-      description = "SAE folders, all of one hook point.")
+      description = "SAE folders, all for the same hook point.")
   List<Path> saes = List.of();
 
   @Option(
       names = "--data",
       paramLabel = "DIR",
       description =
-          "Folder with the folders sst2, cola, ag_news and yelp_polarity, or some of them, as they"
-              + " are published.")
+          "Folder that contains sst2, cola, ag_news and yelp_polarity, or some of them, as"
+              + " published.")
   @Nullable Path data;
 
   @Option(
       names = "--tasks",
       paramLabel = "FILE.yaml",
-      description = "Other tasks, described as the built-in ones are (docs/study.md).")
+      description = "Other tasks, described in the format of the built-in ones (docs/study.md).")
   @Nullable Path tasks;
 
   @Option(
       names = "--task",
       paramLabel = "NAME",
       split = ",",
-      description = "Some of the tasks. Default: all whose files are there.")
+      description = "Tasks to run. Default: all whose files exist.")
   List<String> chosen = List.of();
 
   @Option(
@@ -82,7 +82,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
       defaultValue = "clean",
       description =
           "clean: logistic regression, C chosen on held-out training examples; authors: one epoch"
-              + " of Adam on a softmax layer, nothing left out (default: ${DEFAULT-VALUE}).")
+              + " of Adam on a softmax layer, on all rows (default: ${DEFAULT-VALUE}).")
   String protocol;
 
   @Option(
@@ -96,20 +96,20 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "N",
       defaultValue = "10000",
       description =
-          "At most so many training and so many test examples (default: ${DEFAULT-VALUE}).")
+          "Maximum training examples, and maximum test examples (default: ${DEFAULT-VALUE}).")
   int maxExamples;
 
   @Option(
       names = "--context",
       paramLabel = "N",
-      description = "Texts are cut to so many tokens. Default: as the first SAE was trained.")
+      description = "Tokens to which texts are cut. Default: the context of the first SAE's training.")
   @Nullable Integer context;
 
   @Option(
       names = "--seed",
       paramLabel = "N",
       defaultValue = "42",
-      description = "Of shuffling and the bootstrap (default: ${DEFAULT-VALUE}).")
+      description = "Random seed of shuffling and the bootstrap (default: ${DEFAULT-VALUE}).")
   long seed;
 
   @Option(
@@ -117,8 +117,8 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "FILE.json",
       required = true,
       description =
-          "File to write, as sae compare reads it; intervals go beside it as FILE.details.json, a"
-              + " picture as FILE.png.")
+          "File to write, for sae compare; intervals go next to it as FILE.details.json, a plot as"
+              + " FILE.png.")
   Path out;
 
   @Override
@@ -194,7 +194,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
             .distinct()
             .toList();
     if (hooks.size() != 1) {
-      throw common.usage("expected SAEs of one hook point, got " + hooks + "; probe each");
+      throw common.usage("expected SAEs for one hook point, got " + hooks + "; probe each");
     }
     return HookPoint.parse(hooks.get(0));
   }

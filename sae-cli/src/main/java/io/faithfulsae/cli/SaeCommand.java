@@ -39,8 +39,8 @@ import picocli.CommandLine.UnmatchedArgumentException;
     exitCodeList = {
       "0:done",
       "1:failed; the reason is one line on standard error",
-      "2:the command line cannot be used as it stands",
-      "130:stopped by Ctrl-C; what was done is kept, and the same command goes on (training with"
+      "2:the command line is invalid",
+      "130:stopped by Ctrl-C; what was done is kept, and the same command resumes (training with"
           + " --resume)"
     },
     footerHeading = "%nEnvironment:%n",

@@ -37,13 +37,13 @@ final class SaeOnModel {
   @Option(
       names = "--hook",
       paramLabel = "HOOK",
-      description = "Hook point. Default: the one that the SAE was trained on.")
+      description = "Hook point. Default: the SAE's own.")
   @Nullable String hook;
 
   @Option(
       names = "--context",
       paramLabel = "N",
-      description = "Tokens a sequence. Default: as the SAE was trained, or the model's context.")
+      description = "Tokens per sequence. Default: as the SAE was trained, or the model's context.")
   @Nullable Integer context;
 
   /** Everything opened; close it. */
@@ -83,7 +83,7 @@ final class SaeOnModel {
     String name = hook == null ? loaded.metadata().get("hook_name") : hook;
     if (name == null) {
       throw new IllegalArgumentException(
-          "expected a hook point, got none: " + sae + " does not say its own; give --hook");
+          "expected a hook point, got none: " + sae + " does not name one; give --hook");
     }
     return HookPoint.parse(name);
   }

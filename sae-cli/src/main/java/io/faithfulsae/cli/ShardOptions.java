@@ -13,7 +13,7 @@ final class ShardOptions {
       paramLabel = "TYPE",
       defaultValue = "fp32",
       description =
-          "Of shards: fp32 or bf16, which takes half the room (default: ${DEFAULT-VALUE}).")
+          "Format of shards: fp32, or bf16 in half the space (default: ${DEFAULT-VALUE}).")
   Precision precision;
 
   @Option(
@@ -21,20 +21,20 @@ final class ShardOptions {
       paramLabel = "SIZE",
       defaultValue = "256M",
       converter = ByteSize.class,
-      description = "Most bytes of a shard, up to 1G (default: ${DEFAULT-VALUE}).")
+      description = "Maximum bytes per shard, up to 1G (default: ${DEFAULT-VALUE}).")
   long shardBytes;
 
   @Option(
       names = "--max-bytes",
       paramLabel = "SIZE",
       converter = ByteSize.class,
-      description = "Most bytes of all shards, checked before it starts. Default: the free disk.")
+      description = "Maximum bytes of all shards, checked before the start. Default: the free disk space.")
   @Nullable Long maxBytes;
 
   @Option(
       names = "--rows",
       paramLabel = "N",
-      description = "Rows to write, at most. Default: all of the text.")
+      description = "Maximum rows to write. Default: the whole text.")
   @Nullable Long rows;
 
   ShardWriter.Options with(Map<String, String> metadata) {

@@ -18,8 +18,8 @@ import picocli.CommandLine.Option;
 @Command(
     name = "study",
     description = {
-      "Lets a model write its own data set, trains SAEs on it and on outside text with several seeds, compares them and writes report.html.",
-      "The same command goes on where it was stopped, and does only what is missing."
+      "Has a model write its own data set, trains SAEs on it and on outside text with several seeds, compares them and writes report.html.",
+      "Stopped, the same command resumes and does only what is missing."
     })
 final class StudyCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
@@ -34,7 +34,7 @@ final class StudyCommand implements Callable<Integer> {
       names = "--model",
       paramLabel = "DIR",
       description =
-          "Hugging Face folder of the model. Default: what the settings say, else the embedded model.")
+          "Hugging Face folder of the model. Default: the one in the settings, else the bundled model.")
   @Nullable Path model;
 
   @Option(
@@ -46,7 +46,7 @@ final class StudyCommand implements Callable<Integer> {
 
   @Option(
       names = "--plan",
-      description = "Say what would be done, with tokens, disk and time, and stop.")
+      description = "Print what would be done, with tokens, disk and time, and exit.")
   boolean planOnly;
 
   @Override

@@ -7,20 +7,20 @@ import picocli.CommandLine.Option;
 final class TextReading {
   /** For the descriptions of options that name a text. */
   static final String FORMATS =
-      ".jsonl, .txt, .csv, .tsv, .parquet, perhaps .gz or .zst, a folder of them, or a pattern such as 'train-*.parquet'.";
+      ".jsonl, .txt, .csv, .tsv, .parquet, optionally .gz or .zst, a folder of them, or a pattern such as 'train-*.parquet'.";
 
   @Option(
       names = "--column",
       paramLabel = "NAME",
       defaultValue = "text",
       description =
-          "Column of tables, or field of JSON lines, with the text (default: ${DEFAULT-VALUE}).")
+          "Column (of tables) or field (of JSON lines) that holds the text (default: ${DEFAULT-VALUE}).")
   String column;
 
   @Option(
       names = "--within-documents",
       description =
-          "End sequences where documents end, so that none holds parts of two. Default: documents run on into each other.")
+          "End sequences where documents end, so that none spans two. Default: documents are concatenated.")
   boolean withinDocuments;
 
   TextOptions options() {

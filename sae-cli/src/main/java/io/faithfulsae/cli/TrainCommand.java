@@ -36,7 +36,7 @@ import picocli.CommandLine.Option;
     description = {
       "Trains a TopK SAE on a model's activations (--model, --hook, --data) or on stored ones"
           + " (--activations).",
-      "Ctrl-C keeps a checkpoint; --resume goes on to the same weights, bit for bit."
+      "Ctrl-C keeps a checkpoint; --resume continues to the same weights, bit for bit."
     })
 final class TrainCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
@@ -55,14 +55,14 @@ final class TrainCommand implements Callable<Integer> {
       names = "--data",
       paramLabel = "FILE",
       description =
-          "Text: FILE.jsonl, as 'generate' writes it, or any other: " + TextReading.FORMATS)
+          "Text: FILE.jsonl from 'generate', or any other: " + TextReading.FORMATS)
   @Nullable Path data;
 
   @Option(
       names = "--context",
       paramLabel = "N",
       defaultValue = "128",
-      description = "Tokens a sequence (default: ${DEFAULT-VALUE}, or the model's context).")
+      description = "Tokens per sequence (default: ${DEFAULT-VALUE}, or the model's context).")
   int context;
 
   @Option(
@@ -76,7 +76,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(names = "--d-sae", paramLabel = "N", required = true, description = "Latents.")
   int dSae;
 
-  @Option(names = "--k", paramLabel = "N", required = true, description = "Active latents a token.")
+  @Option(names = "--k", paramLabel = "N", required = true, description = "Active latents per token.")
   int k;
 
   @Option(
@@ -90,14 +90,14 @@ final class TrainCommand implements Callable<Integer> {
       names = "--seed",
       paramLabel = "N",
       defaultValue = "42",
-      description = "Decides initial weights and shuffling (default: ${DEFAULT-VALUE}).")
+      description = "Random seed of the initial weights and of shuffling (default: ${DEFAULT-VALUE}).")
   long seed;
 
   @Option(
       names = "--batch",
       paramLabel = "N",
       defaultValue = "4096",
-      description = "Rows a step (default: ${DEFAULT-VALUE}).")
+      description = "Rows per step (default: ${DEFAULT-VALUE}).")
   int batch;
 
   @Option(
@@ -105,15 +105,15 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "N",
       defaultValue = "1",
       description =
-          "Equal parts in which a batch is computed before its one update, for batches too large at"
-              + " once (default: ${DEFAULT-VALUE}).")
+          "Equal parts into which a batch is split before its single update, for batches that do not"
+              + " fit at once (default: ${DEFAULT-VALUE}).")
   int accumulate;
 
   @Option(
       names = "--tokens",
       paramLabel = "N",
       required = true,
-      description = "Rows to train on; a source that has fewer is read again.")
+      description = "Rows to train on; a source with fewer is read again.")
   long tokens;
 
   @Option(
@@ -133,7 +133,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(
       names = "--buffer-rows",
       paramLabel = "N",
-      description = "Rows of the shuffle buffer. Default: 16384, at least four batches.")
+      description = "Rows in the shuffle buffer. Default: 16384, at least four batches.")
   @Nullable Integer bufferRows;
 
   @Option(
@@ -147,7 +147,7 @@ final class TrainCommand implements Callable<Integer> {
       names = "--normalization",
       paramLabel = "KIND",
       defaultValue = "none",
-      description = "Of each row: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
+      description = "Normalization of each row: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
   SaeConfig.Normalization normalization;
 
   @Option(
@@ -159,7 +159,7 @@ final class TrainCommand implements Callable<Integer> {
 
   @Option(
       names = "--resume",
-      description = "Go on from the checkpoint in --out; without one, start.")
+      description = "Resume from the checkpoint in --out; without one, start.")
   boolean resume;
 
   /**

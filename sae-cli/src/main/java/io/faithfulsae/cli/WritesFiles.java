@@ -9,7 +9,7 @@ import java.util.List;
  * OutputGuard} sees to both before the work begins.
  */
 interface WritesFiles {
-  /** The files, as the options name them; none if this call goes on with a folder. */
+  /** The files, as the options name them; none if this call resumes a folder. */
   List<Path> files();
 
   /** Whether they may replace others. */

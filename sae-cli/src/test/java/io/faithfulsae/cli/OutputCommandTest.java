@@ -23,7 +23,7 @@ import picocli.CommandLine;
 
 /** Outputs have one writer at a time, and a finished one is not replaced without a word. */
 final class OutputCommandTest {
-  /** Those that go on with what they find, and refuse it if it is of other settings. */
+  /** Those that resume what they find, and refuse it if it has other settings. */
   private static final Set<String> GO_ON = Set.of("study", "generate", "train");
 
   @TempDir Path dir;

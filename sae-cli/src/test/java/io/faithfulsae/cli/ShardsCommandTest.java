@@ -100,7 +100,7 @@ final class ShardsCommandTest {
       String said = Files.readString(dir.resolve("log.txt"));
       if (!kill) {
         assertEquals(130, process.exitValue(), said);
-        assertTrue(said.contains("the same command goes on from there"), said);
+        assertTrue(said.contains("the same command resumes there"), said);
       }
       assertTrue(ShardIndex.isIn(out), "nothing was written: " + process.exitValue() + said);
       assertFalse(ShardIndex.read(out).complete(), "stopped before the end: " + said);

@@ -47,7 +47,7 @@ public final class RowBuffer implements AutoCloseable {
   }
 
   /**
-   * An empty buffer of {@code capacity} rows that goes on at {@code start}. The source is not
+   * An empty buffer of {@code capacity} rows that continues at {@code start}. The source is not
    * opened yet.
    *
    * @param onDevice whether the rows stay on the device; the source must fill it

@@ -18,7 +18,7 @@ import java.util.OptionalLong;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** A folder that a writer of shards begins or goes on with. */
+/** A folder that a writer of shards begins or resumes. */
 public record ShardFolder(Path dir) {
   /** More than the header of a shard takes. */
   public static final int HEADER_BYTES = 1024;
@@ -39,7 +39,7 @@ public record ShardFolder(Path dir) {
   }
 
   /**
-   * The index to go on with: the one in the folder if it is of the same source and options.
+   * The index to resume from: the one in the folder if it is of the same source and options.
    *
    * @param wanted an index without shards
    * @throws SaeFormatException if the folder holds something else

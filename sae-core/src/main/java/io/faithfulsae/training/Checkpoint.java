@@ -204,7 +204,7 @@ record Checkpoint(
   }
 
   /**
-   * Refuses to go on under another configuration; how often checkpoints are written may change.
+   * Refuses to resume under another configuration; how often checkpoints are written may change.
    *
    * @throws IllegalArgumentException naming the first value that differs
    */

@@ -102,7 +102,7 @@ final class Resumption {
         if (!backend.equals(checkpoint.backend())) {
           LOG.log(
               System.Logger.Level.WARNING,
-              "{0} was written on {1}; on {2} the run goes on with other rounding",
+              "{0} was written on {1}; on {2} the run continues with different rounding",
               file,
               checkpoint.backend(),
               backend);

@@ -8,7 +8,7 @@ package io.faithfulsae.training;
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
  * @param tokens rows of activations to train on; steps = floor(tokens / batch)
- * @param batch rows a step
+ * @param batch rows per step
  * @param accumulate equal parts in which a batch is computed, one after the other, before the one
  *     update; 1: whole. For batches that do not fit at once: with more parts the gradients take 4
  *     bytes a parameter. The auxiliary loss, and losses over a variance, are each part's own.
@@ -225,7 +225,7 @@ public record TrainingConfig(
    * @param dIn width of the activations, on which its dead-latent term depends
    * @param dSae number of latents, on which its learning rate depends
    * @param tokens rows to train on: the learning rate falls to 0 over all of them
-   * @param batch rows a step
+   * @param batch rows per step
    */
   public static TrainingConfig sparsifyAdam(int dIn, int dSae, long tokens, int batch) {
     return PeerPresets.sparsifyAdam(dIn, dSae, tokens, batch);

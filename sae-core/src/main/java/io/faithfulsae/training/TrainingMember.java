@@ -235,7 +235,7 @@ final class TrainingMember implements AutoCloseable {
       replica.trainer.copy(trainer);
     }
     accumulate(trainer, shares.get(0));
-    for (int i = 0; i < replicas.size(); i++) { // beside each other where operations are queued
+    for (int i = 0; i < replicas.size(); i++) { // in parallel where operations are queued
       accumulate(replicas.get(i).trainer, shares.get(i + 1));
     }
     for (Replica replica : replicas) {

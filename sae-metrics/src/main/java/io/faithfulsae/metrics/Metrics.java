@@ -280,7 +280,7 @@ public final class Metrics {
   }
 
   /**
-   * Says what latents are about: where they fire, how, with which others, and what they speak for.
+   * Says what latents are about: where they fire, how, with which others, and which tokens they promote.
    * Reads the text once for all of them.
    *
    * @param latents different ones, in the order of the results

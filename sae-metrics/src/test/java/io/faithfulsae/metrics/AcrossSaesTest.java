@@ -32,7 +32,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Two SAEs beside each other, against NumPy and SciPy. */
+/** Two SAEs compared, against NumPy and SciPy. */
 class AcrossSaesTest {
   private final Backend backend = new ReferenceBackend();
   @TempDir Path folder;

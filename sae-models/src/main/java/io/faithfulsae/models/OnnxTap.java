@@ -14,7 +14,7 @@ import java.util.List;
 
 /**
  * A language model with one hook point, a tensor of an {@link OnnxFile}. It computes activations
- * and logits; it cannot go on from activations that are put in their place.
+ * and logits; it cannot continue from activations put in their place.
  */
 public final class OnnxTap implements LanguageModel {
   /** Different, so that a tensor whose axes are others shows. */
@@ -145,7 +145,7 @@ public final class OnnxTap implements LanguageModel {
   public void logitsFrom(
       HookPoint at, FloatBuffer activations, int batch, int length, FloatBuffer into) {
     throw new UnsupportedOperationException(
-        "expected a model of a built-in family to go on from activations, got "
+        "expected a model of a built-in family to continue from activations, got "
             + name()
             + "; open the Hugging Face folder with OnnxModel.open");
   }

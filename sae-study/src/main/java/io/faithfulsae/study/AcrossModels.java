@@ -41,7 +41,7 @@ final class AcrossModels {
     page.markup("<h2 id=\"across-models\">Across models</h2>");
     page.note(
         "Means over the seeds; CE and explained variance on each model's common text. "
-            + "Each model, setting and task counts once. p-values are of the paired bootstrap and of the sign test, each corrected for all rows of the table of pairs (Holm).");
+            + "Each model, setting and task counts once. p-values are from the paired bootstrap and the sign test, each corrected for all rows of the table of pairs (Holm).");
     List<String> head = new ArrayList<>(List.of("Metric", "Model"));
     head.addAll(comparison.dataSets());
     List<List<String>> rows = new ArrayList<>();

@@ -47,7 +47,7 @@ final class CheckSection {
     }
     if (!rows.isEmpty()) {
       page.table(
-          "First tokens of what a model wrote, against the model's own distribution after BOS (nats; 0 would be the very same, and a sample comes near it as it grows).",
+          "First tokens of what a model wrote, compared with the model's own distribution after BOS (nats; 0 means identical, which a sample approaches as it grows).",
           List.of(
               "Data set",
               "Texts",
@@ -57,7 +57,7 @@ final class CheckSection {
               "Half Jeffreys",
               "Jensen-Shannon",
               "Cross entropy",
-              "Other tokens when read again"),
+              "Tokenize differently when read again"),
           rows);
     }
   }
@@ -85,7 +85,7 @@ final class CheckSection {
       }
     }
     page.table(
-        "Diversity. The share of different n-grams falls as a text grows, so compare it at like numbers of tokens.",
+        "Diversity. The share of distinct n-grams falls as a text grows, so compare it at equal numbers of tokens.",
         List.of(
             "Data set",
             "Tokens read",
@@ -118,7 +118,7 @@ final class CheckSection {
       List<String> head = new ArrayList<>(List.of("Data set", "Covers of"));
       head.addAll(lengths.stream().map(n -> n + "-grams").collect(Collectors.toList()));
       page.table(
-          "Share of the different n-grams of outside text that a data set holds as well.",
+          "Share of the distinct n-grams of outside text that a data set also contains.",
           head,
           rows);
     }

@@ -38,9 +38,9 @@ final class CostSection {
     if (rows.isEmpty()) {
       return;
     }
-    page.subheading("What the reconstruction costs the model");
+    page.subheading("Cost of the reconstruction to the model");
     page.table(
-        "Cross entropy (nats) with the residual stream as it is, replaced by the reconstruction, by zeros and by its mean; on the held-out part of each SAE's own data set, with 95 % intervals over sequences.",
+        "Cross entropy (nats) with the residual stream unchanged, replaced by the reconstruction, by zeros, and by its mean, on the held-out part of each SAE's own data set, with 95 % intervals over sequences.",
         List.of(
             "SAE",
             "Clean",
@@ -54,7 +54,7 @@ final class CostSection {
             "Explained variance"),
         rows);
     page.note(
-        "The mean is that of the rows that are replaced; positions that the filter leaves out are in none of it and keep their own activations. Recovery over zeros flatters: zeros are far from what the model ever sees.");
+        "The mean is over the rows that are replaced; positions that the filter leaves out keep their own activations throughout. Recovery over zero ablation flatters: zeros are far from anything the model ever sees.");
   }
 
   private static String cell(BootstrapInterval interval, Function<Double, String> format) {

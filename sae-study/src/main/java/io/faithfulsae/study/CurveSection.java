@@ -92,7 +92,7 @@ final class CurveSection {
       page.subheading("With other k");
       page.markup("<details><summary>Table: every SAE with each k</summary>");
       page.table(
-          "Each SAE as it was trained, with another k at evaluation, on held-out text of its own data set.",
+          "Each SAE as trained, evaluated with another k on held-out text of its own data set.",
           List.of(
               "SAE",
               "k",
@@ -108,7 +108,7 @@ final class CurveSection {
           rows);
       page.markup("</details>");
       page.note(
-          "Curves are among the plots. The text is shorter than that of the first table, so that numbers at the SAE's own k differ a little from it.");
+          "The curves are among the plots. The text is shorter than in the first table, so numbers at the SAE's own k differ slightly.");
     }
   }
 
@@ -123,11 +123,11 @@ final class CurveSection {
       }
     }
     if (!rows.isEmpty()) {
-      page.subheading("Some of the latents alone");
+      page.subheading("Subsets of latents");
       page.markup(
-          "<details><summary>Table: every SAE with the best and the worst of its latents</summary>");
+          "<details><summary>Table: every SAE with only its best or its worst latents</summary>");
       page.table(
-          "Latents are ranked on the training text, of those that fire there; on held-out text the others are silent after the top-k. None: the decoder's bias alone.",
+          "Latents that fire on the training text are ranked on it; on held-out text, all others are set to zero after the top-k. None: only the decoder's bias.",
           List.of(
               "SAE",
               "Ranked by",

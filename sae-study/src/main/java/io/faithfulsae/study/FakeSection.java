@@ -69,7 +69,7 @@ final class FakeSection {
             "Never active"),
         rows);
     page.note(
-        "The test is Mann-Whitney's of the share of a sequence's tokens on which a latent is active, so that the dependence of tokens within a sequence does not make it too sure. AUC: how likely z is larger at a random token than at one of text, ties half; 0.5 says nothing separates them. No threshold on z, so the scale of the activations does not matter.");
+        "The test is Mann-Whitney's of the share of a sequence's tokens on which a latent is active, since tokens within a sequence are not independent. AUC: how likely z is larger at a random token than at one of text, ties half; 0.5 says nothing separates them. No threshold on z, so the scale of the activations does not matter.");
   }
 
   private void definitions() {
@@ -99,7 +99,7 @@ final class FakeSection {
       }
     }
     page.table(
-        "Fake Feature Ratio by each definition, which look at noise alone; intervals over latents and noise sequences. An absolute threshold depends on the scale of the activations, which stands beside it; one that is relative to a latent's own mean on held-out text does not.",
+        "Fake Feature Ratio by each definition; these look at noise alone; intervals over latents and noise sequences. An absolute threshold depends on the scale of the activations, which is given next to it; one that is relative to a latent's own mean on held-out text does not.",
         List.of(
             "SAE",
             "Definition",

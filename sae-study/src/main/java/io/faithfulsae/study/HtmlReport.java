@@ -79,7 +79,7 @@ final class HtmlReport {
             "Share of one SAE's latents whose best cosine in the other is above the threshold.")
         .term(
             "FFR",
-            "Fake Feature Ratio: share of latents that fire above the activation threshold at more than the given share of uniformly random tokens behind BOS; the methods have the numbers.")
+            "Fake Feature Ratio: share of latents that fire above the activation threshold on more than the given share of uniformly random tokens after BOS; the methods section gives the numbers.")
         .term(
             "Shared by both",
             "Share of latents that the one-to-one matching by decoder directions and the one by encoder directions both pair with the same latent, with both cosines above the threshold.")
@@ -88,7 +88,7 @@ final class HtmlReport {
             "Share of the latents that fire whose activations correlate (Pearson, over tokens of held-out text) above the threshold with those of some latent of the other SAE.")
         .term(
             "Neurons",
-            "Mean over the elements of the residual stream of the best cosine between the two SAEs' vectors of length d_sae, the authors' comparison; latents of two seeds stand in different order, so it is low.")
+            "Mean over the elements of the residual stream of the best cosine between the two SAEs' vectors of length d_sae, the authors' comparison; latents of two seeds come in different order, so it is low.")
         .term(
             "FFR by sequences",
             "Share of latents whose activations sum to more than the threshold in more than the given share of noise sequences.")
@@ -97,16 +97,16 @@ final class HtmlReport {
             "As FFR, but a latent fires above a multiple of its own mean activation on held-out text.")
         .term(
             "Common text",
-            "Held-out text on which all SAEs of a model are judged: equal parts of that of all data sets, or that of the one that the settings choose.")
+            "Held-out text on which all SAEs of a model are evaluated: equal parts from every data set, or from the one that the settings choose.")
         .term(
             "p, corrected",
-            "Holm's step-down correction for all comparisons that the report makes, over all models.")
+            "Holm's step-down correction for all comparisons in this report, over all models.")
         .term(
             "Half Jeffreys",
-            "Mean of the Kullback-Leibler divergences both ways, which the authors' program calls Jensen-Shannon; the Jensen-Shannon divergence proper stands beside it.")
+            "Mean of the Kullback-Leibler divergences both ways, which the authors' program calls Jensen-Shannon; the Jensen-Shannon divergence proper is given next to it.")
         .term(
             "Attribution",
-            "By how much the mean squared error would grow if that latent alone were silent.")
+            "How much the mean squared error would grow if that latent alone were set to zero.")
         .term(
             "CE difference",
             "Next-token cross entropy with the residual stream at the hook replaced by the reconstruction, minus without, in nats.")
@@ -115,23 +115,23 @@ final class HtmlReport {
             "(CE with zeros − CE with the reconstruction) / (CE with zeros − CE of the model).")
         .term(
             "KL",
-            "Kullback-Leibler divergence of the next-token distribution without the reconstruction from the one with it.")
+            "Kullback-Leibler divergence from the model's next-token distribution to the one with the reconstruction.")
         .term("Explained variance", "1 − FVU; FVU = Σ‖x − x̂‖² / Σ‖x − mean(X)‖².")
         .term(
             "EV, scalar form",
             "1 − var(X − X̂) / var(X) with one variance over all elements; it also credits the means of the columns, so it is higher.")
         .term(
             "Probe",
-            "L2-regularised logistic regression on one vector a text, C chosen on a held-out fifth of the training examples.")
+            "L2-regularised logistic regression on one vector per text, C chosen on a held-out fifth of the training examples.")
         .term("L2 ratio", "Mean ‖x̂‖ / ‖x‖.")
         .term("Cosine", "Mean cosine of x and x̂.")
         .term("L0", "Mean number of latents that fire on a token.")
-        .term("Dead", "Share of latents that fire on none of the held-out tokens that were read.");
+        .term("Dead", "Share of latents that fire on none of the held-out tokens.");
     page.markup("</dl>");
   }
 
   private void methods() {
-    page.markup("<h2 id=\"methods\">Methods, to paste into a paper</h2>");
+    page.markup("<h2 id=\"methods\">Methods (ready to paste into a paper)</h2>");
     for (ModelResults model : results.models()) {
       page.markup(
           "<p class=\"methods\">"
@@ -177,7 +177,7 @@ final class HtmlReport {
           .markup("</pre></details>");
     }
     page.note(
-        "All numbers, with those that have no room here, are in results.json beside this page; results.schema.json describes it.");
+        "All numbers, including those that do not fit here, are in results.json next to this page; results.schema.json describes it.");
   }
 
   private static String resource(String name) throws IOException {

@@ -46,7 +46,7 @@ final class Methods {
                 training.batch(),
                 training.bufferRows(),
                 Grid.of(config, results.model().dModel()).cells().size() > 1
-                    ? ", all SAEs of a data set side by side on one stream of activations"
+                    ? ", all SAEs of a data set in parallel on one stream of activations"
                     : "",
                 recipes(config, results.model().dModel())));
     text.append(
@@ -58,13 +58,13 @@ final class Methods {
     ModelResults.CommonText common = results.commonText();
     if (common != null) {
       text.append(
-          "All SAEs were put side by side on the same %s. ".formatted(common.description()));
+          "All SAEs were also evaluated on the same %s. ".formatted(common.description()));
     }
     text.append(
-        "Shared features: decoder directions of two seeds matched by the assignment that maximises the sum of cosines, shared above %s. "
+        "Shared features: decoder directions of two seeds matched by the assignment that maximises the sum of cosine similarities; pairs above %s are shared. "
             .formatted(config.sharedFeatures().threshold()));
     text.append(
-        "Fake features: latents that fire (z > %s) at more than %s of %d uniformly random tokens behind BOS (seed %d), firing rates in distribution on up to %d held-out sequences. "
+        "Fake features: latents that fire (z > %s) on more than %s of %d uniformly random tokens after BOS (seed %d), firing rates in distribution on up to %d held-out sequences. "
             .formatted(
                 fake.activation(),
                 Format.percent(fake.frequency()),
@@ -137,7 +137,7 @@ final class Methods {
     StudyConfig.ByK byK = config.kCurve();
     if (!byK.multiples().isEmpty()) {
       text.append(
-          "Each SAE was evaluated with %s times its own k (at least 1), on up to %d held-out rows, %d predicted tokens and %d random tokens. "
+          "Each SAE was also evaluated with %s times its own k (at least 1), on up to %d held-out rows, %d predicted tokens and %d random tokens. "
               .formatted(list(byK.multiples()), byK.rows(), byK.ceTokens(), byK.fakeTokens()));
     }
     StudyConfig.Subsets subsets = config.featureSubsets();
@@ -173,7 +173,7 @@ final class Methods {
             ? "norms were not bounded"
             : "rows of norm above %s (%s × the largest median norm of a data set) were left out"
                 .formatted(Format.number(maxNorm), Format.number(filter.normMultiple()));
-    return "In training and evaluation alike the first %d positions of every sequence%s were left out and %s. "
+    return "In both training and evaluation the first %d positions of every sequence%s were left out and %s. "
         .formatted(filter.skipPositions(), filter.skipBos() ? " and BOS" : "", bound);
   }
 

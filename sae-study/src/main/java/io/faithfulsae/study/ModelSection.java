@@ -64,7 +64,7 @@ final class ModelSection {
         "<section id=\"%s\"><h2 class=\"model\">%s</h2>"
             .formatted(Html.escape(results.name()), Html.escape(results.name())));
     page.markup(
-        "<p class=\"lead\">TopK SAEs (%s latents, k = %s) on <code>%s</code> of %s (%d blocks, width %d): trained with %s on each of %s, judged on text that none was trained on.</p>"
+        "<p class=\"lead\">TopK SAEs (%s latents, k = %s) on <code>%s</code> of %s (%d blocks, width %d): trained with %s on each of %s, evaluated on text that none was trained on.</p>"
             .formatted(
                 config.sae().dSae().stream().map(Format::count).collect(Collectors.joining(", ")),
                 config.sae().k().stream().map(String::valueOf).collect(Collectors.joining(", ")),
@@ -82,7 +82,7 @@ final class ModelSection {
           .bullets(
               "failures",
               results.failures().stream().map(f -> f.part() + ": " + f.problem()).toList())
-          .note("The rest does not depend on it. The same command tries these parts again.");
+          .note("The rest does not depend on it. Run the same command again to retry these parts.");
     }
   }
 
@@ -107,14 +107,14 @@ final class ModelSection {
                   Format.number(d.pValue()),
                   Format.number(comparison.holmP()),
                   open
-                      ? "no difference can be told."
+                      ? "the difference is not significant."
                       : (gap.estimate() > 0 ? comparison.first() : comparison.second())
                           + " is higher."));
     }
     if (!items.isEmpty()) {
       page.subheading("What came out").bullets("findings", items);
       page.note(
-          "Intervals and p-values are over the resampled features or noise sequences of these very SAEs; they do not cover what other seeds, models or texts would give. Corrected: for all comparisons of this report together (Holm).");
+          "Intervals and p-values are over resampled features or noise sequences of these SAEs; they do not cover variation across seeds, models or texts. Corrected: for all comparisons in this report (Holm).");
     }
   }
 
@@ -297,7 +297,7 @@ final class ModelSection {
         "A small model and small SAEs: enough to see every part work on real activations, not to settle the question.");
     if (results.config().seeds().size() < 3) {
       items.add(
-          "With so few seeds the spread between seeds is hardly known: compare more seeds before believing a small gap.");
+          "With so few seeds the variation between seeds is poorly known: compare more seeds before trusting a small gap.");
     }
     for (TrainedSae sae : results.saes()) {
       long own = trainingTokens(sae.dataSet());
@@ -305,7 +305,7 @@ final class ModelSection {
           && sae.variant().equals(OverviewSection.variants(results).get(0).label())
           && sae.rows() > own) {
         items.add(
-            "%s: trained on %s rows from about %s tokens, so each was seen about %s times."
+            "%s: trained on %s rows from about %s tokens, so each row was seen about %s times."
                 .formatted(
                     sae.dataSet(),
                     Format.count(sae.rows()),
@@ -316,7 +316,7 @@ final class ModelSection {
     items.add(
         "The threshold of a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too: the table of noise against text counts those alone that noise makes more active.");
     items.add(
-        "Dead latents share little across seeds and answer to nothing: read SFR and FFR beside the share of dead latents.");
+        "Dead latents share little across seeds and never fire: read SFR and FFR together with the share of dead latents.");
     for (DataSet set : results.dataSets()) {
       double blind = Math.log(results.model().vocabulary());
       TextSection.clean(results, set)
@@ -324,7 +324,7 @@ final class ModelSection {
           .ifPresent(
               entropy ->
                   items.add(
-                      "%s: the model hardly understands this text (%s nats a token, %s for guessing blindly), so the CE difference on it says little."
+                      "%s: the model barely predicts this text (%s nats per token; uniform guessing costs %s), so the CE difference on it says little."
                           .formatted(set.name(), Format.number(entropy), Format.number(blind))));
     }
     page.subheading("Read with care").bullets("", items).markup("</section>");

@@ -33,7 +33,7 @@ import org.jspecify.annotations.Nullable;
  * The study of one model: it writes its own data set; SAEs are trained with several seeds on it and
  * on other texts, and compared.
  *
- * <p>Every step is kept in the output folder, so that a study that was stopped goes on where it
+ * <p>Every step is kept in the output folder, so that a study that was stopped resumes where it
  * was, and a setting that was changed costs only the steps that depend on it. A step that fails
  * costs only those that need it: what failed is listed with the results.
  */
@@ -165,7 +165,7 @@ final class ModelStudy implements AutoCloseable {
       throw stop;
     } catch (IOException | RuntimeException e) {
       failures.add(new Failure(part, String.valueOf(e.getMessage())));
-      on.listener().step(part + " failed, the rest goes on: " + e.getMessage());
+      on.listener().step(part + " failed; the rest continues: " + e.getMessage());
       System.getLogger(ModelStudy.class.getName()).log(System.Logger.Level.DEBUG, part, e);
       return Optional.empty();
     }

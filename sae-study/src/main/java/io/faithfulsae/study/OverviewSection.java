@@ -32,7 +32,7 @@ final class OverviewSection {
       }
     }
     page.table(
-        "Means over the seeds. Numbers of the common text are of one text for all SAEs of a model, and may be put side by side; those of its own text are each of another text. A click on a column's head sorts by it.",
+        "Means over the seeds. Common-text columns use one text for all SAEs of a model and are comparable; own-text columns use a different text for each data set. Click a column heading to sort by it.",
         List.of(
             "Model",
             "SAE",

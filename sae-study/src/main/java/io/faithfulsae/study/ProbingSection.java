@@ -48,7 +48,7 @@ final class ProbingSection {
       rows.add(row);
     }
     page.table(
-        "Means over the seeds' SAEs (seeds %s), with the value of each seed behind."
+        "Means over the SAEs of all seeds (seeds %s), followed by each seed's value."
             .formatted(
                 results.config().seeds().stream()
                     .map(String::valueOf)
@@ -91,7 +91,7 @@ final class ProbingSection {
     }
     if (!rows.isEmpty()) {
       page.table(
-          "Logistic regression on the mean over a text's tokens of activations (baseline), latents and reconstructions; test examples that were not used for fitting, with bootstrap intervals.",
+          "Logistic regression on activations (baseline), latents and reconstructions, each averaged over a text's tokens; accuracy on test examples, with bootstrap intervals.",
           List.of(
               "Task",
               "SAE",

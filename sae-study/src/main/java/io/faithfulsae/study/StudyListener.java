@@ -8,7 +8,7 @@ public interface StudyListener extends WorkListener {
   StudyListener NONE = new StudyListener() {};
 
   /**
-   * A step begins that an earlier run has not done, or a part has failed and the rest goes on.
+   * A step begins that an earlier run has not done, or a part has failed and the rest continues.
    *
    * @param what the step's name, or what failed and why
    */

@@ -33,7 +33,7 @@ final class SweepSection {
       rows.add(row);
     }
     page.table(
-        "Means over the seeds; CE difference, explained variance and dead latents on the common text. Curves are among the plots.",
+        "Means over the seeds; CE difference, explained variance and dead latents on the common text. The curves are among the plots.",
         head,
         rows);
   }

@@ -95,7 +95,7 @@ final class TextSection {
             ? "; norms are not bounded"
             : ", and rows whose norm exceeds %s (%s × the largest median)"
                 .formatted(Format.number(results.maxNorm()), Format.number(multiple));
-    return "Left out of training and evaluation alike: the first %s of every sequence%s%s. The shares are of the rows read in training."
+    return "Left out of both training and evaluation: the first %s of every sequence%s%s. Shares are of the rows read in training."
         .formatted(ModelSection.count(filter.skipPositions(), "position"), bos, norm);
   }
 }

@@ -10,7 +10,7 @@ import org.jspecify.annotations.Nullable;
  * every combination, on the same stream of activations.
  *
  * @param tokens rows to train on
- * @param batch rows a step
+ * @param batch rows per step
  * @param preset whose trainer
  * @param lr peak learning rate; empty: the preset's own
  * @param warmupSteps linear warm-up; null: the preset's own

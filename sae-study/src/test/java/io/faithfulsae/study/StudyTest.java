@@ -153,7 +153,7 @@ final class StudyTest {
             "L0",
             "Dead",
             "With other k",
-            "Some of the latents alone",
+            "Subsets of latents",
             "More on noise",
             "Fake Feature Ratio by each definition",
             "Recovered over the mean",

@@ -37,7 +37,7 @@ public final class ShardSession {
         if (stopped.get()) {
           writer.flush();
           throw new StoppedException(
-              "stopped after %d rows in %d shards; the same command goes on from there"
+              "stopped after %d rows in %d shards; the same command resumes there"
                   .formatted(writer.index().rows(), writer.index().shards().size()));
         }
         if (System.nanoTime() - saved > FLUSH_NANOS) {

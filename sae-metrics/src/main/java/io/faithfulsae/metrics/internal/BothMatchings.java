@@ -5,7 +5,7 @@ import io.faithfulsae.metrics.Assignment;
 import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 
-/** The matchings by decoder and by encoder directions, beside each other. */
+/** The matchings by decoder and by encoder directions, compared. */
 public final class BothMatchings {
   private BothMatchings() {}
 

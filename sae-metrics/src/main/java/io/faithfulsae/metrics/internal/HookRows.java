@@ -100,7 +100,7 @@ public final class HookRows implements SequenceRows, AutoCloseable {
           int position = s * length + t;
           all.get(position * row.length, row);
           double norm = norm(row);
-          if (!(norm > filter.maxNorm())) { // NaN goes on to the encoder, which refuses it
+          if (!(norm > filter.maxNorm())) { // NaN reaches the encoder, which refuses it
             into.put(rows * row.length, row);
             positions[rows++] = position;
             norms += norm;

@@ -77,7 +77,7 @@ public final class FaithfulDataset {
   }
 
   /**
-   * Writes a data set, or goes on with one.
+   * Writes a data set, or resumes one.
    *
    * @param file its name ends in {@code .jsonl}, for readers that go by the name
    * @throws IllegalArgumentException if maxLength is beyond the model's context, or the file was

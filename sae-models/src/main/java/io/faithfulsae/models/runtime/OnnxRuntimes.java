@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>ONNX Runtime's telemetry is off: no event is queued, no device id made, nothing sent. The one
  * exception is a host program that has initialized ONNX Runtime itself before, with telemetry on:
- * what it reports of itself, on loading and at intervals, goes on. Then it is told not to report
+ * what it reports of itself, on loading and at intervals, continues. Then it is told not to report
  * our sessions, which holds for all sessions of the process. Such a program sets {@code
  * ORT_DISABLE_TELEMETRY=1} in its environment to stop all of it.
  */

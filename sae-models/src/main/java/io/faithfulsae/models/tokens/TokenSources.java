@@ -32,7 +32,7 @@ public final class TokenSources {
   private TokenSources() {}
 
   /**
-   * Opens a file's documents; a piece that does not begin with a BOS goes on with the document
+   * Opens a file's documents; a piece that does not begin with a BOS continues the document
    * before it.
    */
   @FunctionalInterface

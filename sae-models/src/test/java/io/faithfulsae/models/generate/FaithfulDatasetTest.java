@@ -160,7 +160,7 @@ class FaithfulDatasetTest {
       write(new GenerationConfig(3_000, 20, 1, 0.97, 42, batch), name);
       assertEquals(-1, Files.mismatch(temp.resolve("alone.jsonl"), temp.resolve(name)), name);
     }
-    // Killed again and again, and gone on with each time at another batch.
+    // Killed again and again, and resumed each time at another batch.
     Path part = temp.resolve("7.jsonl.part");
     Files.delete(temp.resolve("7.jsonl"));
     for (int batch = 1; batch < 10; batch++) {
@@ -171,7 +171,7 @@ class FaithfulDatasetTest {
     }
   }
 
-  /** A change would go on with data sets that were begun otherwise. */
+  /** A change would resume data sets that were begun differently. */
   @Test
   void theRecordsOfASeedStay() throws IOException, NoSuchAlgorithmException {
     write(new GenerationConfig(20_000, 24, 0.9, 1, 9, 16), "a.jsonl");

@@ -20,7 +20,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * A run whose process is killed goes on, in another process, to the bits of a run that was left
+ * A run whose process is killed resumes, in another process, to the bits of a run that was left
  * alone.
  */
 class KilledRunTest {

@@ -47,7 +47,7 @@ public final class Generation {
     }
     if (!result.complete()) {
       throw new StoppedException(
-          "stopped after %d tokens; the same command goes on from %s"
+          "stopped after %d tokens; the same command resumes %s"
               .formatted(result.tokens(), result.file()));
     }
     return result;
