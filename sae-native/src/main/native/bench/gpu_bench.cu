@@ -284,7 +284,7 @@ class DeadBench {
         const auto go = [](cudaError_t error) { must(error, "the products over dead latents"); };
         if (dead_.rows > 0) {
             go(launch_reconstruct_dead(context, dead_, part_, aux_.gradient));
-            go(launch_turn_batch(dead_, aux_.gradient, context.stream));
+            go(launch_transpose_batch(dead_, aux_.gradient, context.stream));
             go(launch_dense_gradients(context, dead_, part_, aux_.by_z, aux_.by_dz, aux_.bias));
             return;
         }

@@ -11,15 +11,15 @@
  * What is multiplied is rounded to bf16: Z (a kept value stays above 0), D, ga, X and T; dZ itself is float32. The kernels
  * here write the operands: rows of bf16 along what a product sums over, filled up with 0 to a multiple of kDepthStep.
  *
- *   turn_batch   ga and X of all rows, once a step: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows rounded up
- *   turn_decoder D^T [d_in, most] of a part
- *   turn_part    Z^T and T^T [most, B'] of a part, and the bias of each 64 rows, which total_bias adds up
+ *   transpose_batch   ga and X of all rows, once a step: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows rounded up
+ *   transpose_decoder D^T [d_in, most] of a part
+ *   transpose_part    Z^T and T^T [most, B'] of a part, and the bias of each 64 rows, which total_bias adds up
  *
  * A part is a multiple of kLatentGroup, so that its latents fill the tiles of a product. FLOP: 2 rows n d_in a product.
- * Bytes of the operands: turn_batch 6 rows d_in read, 6 written; turn_decoder 2 n d_in read and written; turn_part 8 rows n
+ * Bytes of the operands: transpose_batch 6 rows d_in read, 6 written; transpose_decoder 2 n d_in read and written; transpose_part 8 rows n
  * read (2 of them again from L1 or L2), 4 written; the products themselves as preact_plain.cuh says, with 4 rows n for dZ.
  * Launch: blocks of 256 threads that take tiles of 64 x 64 in turn, so that without dead latents a launch is one read. A
- * tile is turned in 8.3 KiB of shared memory (up to 18.5 KiB a kernel), two rows to a word and rows of 33 words: no bank is
+ * tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB a kernel), two rows to a word and rows of 33 words: no bank is
  * used twice at a time. ptxas 13.0: at most 48 registers.
  * Deterministic: each element has one writer; sums in the order of rows.
  * Tried so far: nothing else. On Hopper dz is sm_80's kernel, as for any product with names (preact_sm90.cu). Not measured
@@ -35,28 +35,29 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int kTurn = 64;             // rows and columns of a tile
+constexpr int kTransposeTile = 64;    // rows and columns of a tile
 constexpr int64_t kTurnBlocks = 1056; // eight for each of 132 multiprocessors
-static_assert(kTurn == kDepthStep && kThreads % kTurn == 0, "a tile fills its rows up; a thread stays in its column");
+static_assert(kTransposeTile == kDepthStep && kThreads % kTransposeTile == 0,
+              "a tile fills its rows up; a thread stays in its column");
 
-__device__ inline int64_t turn_tiles(int64_t size) { return (size + kTurn - 1) / kTurn; }
+__device__ inline int64_t transpose_tiles(int64_t size) { return (size + kTransposeTile - 1) / kTransposeTile; }
 
 /* out[column, row] = value(row, column) over a tile, columns below `columns` alone. A thread asks for values of one column
- * (thread % kTurn), also of rows and columns beyond the matrix, which are to be 0. */
+ * (thread % kTransposeTile), also of rows and columns beyond the matrix, which are to be 0. */
 template <typename Value>
-__device__ inline void turn_tile(int64_t first_row, int64_t first_column, int64_t columns, const Value &value,
-                                 uint16_t *out, int64_t stride) {
-    constexpr int kPairs = kTurn / 2; // of rows
-    __shared__ uint32_t tile[kTurn][kPairs + 1];
+__device__ inline void transpose_tile(int64_t first_row, int64_t first_column, int64_t columns, const Value &value,
+                                      uint16_t *out, int64_t stride) {
+    constexpr int kPairs = kTransposeTile / 2; // of rows
+    __shared__ uint32_t tile[kTransposeTile][kPairs + 1];
     const int thread = static_cast<int>(threadIdx.x);
-    const int column = thread % kTurn;
-    for (int pair = thread / kTurn; pair < kPairs; pair += kThreads / kTurn) {
+    const int column = thread % kTransposeTile;
+    for (int pair = thread / kTransposeTile; pair < kPairs; pair += kThreads / kTransposeTile) {
         const uint32_t even = value(first_row + 2 * pair, first_column + column);
         const uint32_t odd = value(first_row + 2 * pair + 1, first_column + column);
         tile[column][pair] = even | odd << 16;
     }
     __syncthreads();
-    for (int at = thread; at < kTurn * kPairs; at += kThreads) {
+    for (int at = thread; at < kTransposeTile * kPairs; at += kThreads) {
         const int64_t target = first_column + at / kPairs;
         if (target < columns) {
             reinterpret_cast<uint32_t *>(out + target * stride + first_row)[at % kPairs] =
@@ -66,13 +67,14 @@ __device__ inline void turn_tile(int64_t first_row, int64_t first_column, int64_
     __syncthreads(); // the next tile overwrites it
 }
 
-__global__ void __launch_bounds__(kThreads) turn_batch_kernel(DeadBf16 dead, const float *__restrict__ aux_gradient) {
-    const int64_t column_tiles = turn_tiles(dead.d_in);
-    const int64_t tiles = *dead.n_dead == 0 ? 0 : turn_tiles(dead.rows) * column_tiles;
+__global__ void __launch_bounds__(kThreads)
+    transpose_batch_kernel(DeadBf16 dead, const float *__restrict__ aux_gradient) {
+    const int64_t column_tiles = transpose_tiles(dead.d_in);
+    const int64_t tiles = *dead.n_dead == 0 ? 0 : transpose_tiles(dead.rows) * column_tiles;
     const int64_t depth = dead.decoder.stride;
     for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        const int64_t first_row = tile / column_tiles * kTurn;
-        const int64_t first_column = tile % column_tiles * kTurn;
+        const int64_t first_row = tile / column_tiles * kTransposeTile;
+        const int64_t first_column = tile % column_tiles * kTransposeTile;
         const auto gradient = [&](int64_t row, int64_t column) {
             const bool inside = row < dead.rows && column < dead.d_in;
             const uint16_t bits = to_bf16(inside ? aux_gradient[row * dead.d_in + column] : 0.0f);
@@ -81,52 +83,52 @@ __global__ void __launch_bounds__(kThreads) turn_batch_kernel(DeadBf16 dead, con
             }
             return bits;
         };
-        turn_tile(first_row, first_column, dead.d_in, gradient, dead.gradient_turned, dead.padded_rows);
+        transpose_tile(first_row, first_column, dead.d_in, gradient, dead.gradient_transposed, dead.padded_rows);
         const auto input = [&](int64_t row, int64_t column) {
             return row < dead.rows ? dead.input[row * depth + column] : uint16_t{0};
         };
-        turn_tile(first_row, first_column, dead.d_in, input, dead.input_turned, dead.padded_rows);
+        transpose_tile(first_row, first_column, dead.d_in, input, dead.input_transposed, dead.padded_rows);
     }
 }
 
-__global__ void __launch_bounds__(kThreads) turn_decoder_kernel(DeadBf16 dead, DensePart part) {
+__global__ void __launch_bounds__(kThreads) transpose_decoder_kernel(DeadBf16 dead, DensePart part) {
     const int64_t n = *part.count;
-    const int64_t column_tiles = turn_tiles(dead.d_in);
-    const int64_t tiles = turn_tiles(n) * column_tiles;
+    const int64_t column_tiles = transpose_tiles(dead.d_in);
+    const int64_t tiles = transpose_tiles(n) * column_tiles;
     const auto *decoder = static_cast<const uint16_t *>(dead.decoder.rows);
     for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const auto weight = [&](int64_t p, int64_t column) {
             return p < n ? decoder[part.latents[p] * dead.decoder.stride + column] : uint16_t{0};
         };
-        turn_tile(tile / column_tiles * kTurn, tile % column_tiles * kTurn, dead.d_in, weight, dead.decoder_turned,
-                  part.most);
+        transpose_tile(tile / column_tiles * kTransposeTile, tile % column_tiles * kTransposeTile, dead.d_in, weight,
+                       dead.decoder_transposed, part.most);
     }
 }
 
-__global__ void __launch_bounds__(kThreads) turn_part_kernel(DeadBf16 dead, DensePart part) {
+__global__ void __launch_bounds__(kThreads) transpose_part_kernel(DeadBf16 dead, DensePart part) {
     __shared__ double sums[kThreads];
     const int64_t n = *part.count;
-    const int64_t column_tiles = turn_tiles(n);
-    const int64_t tiles = turn_tiles(dead.rows) * column_tiles;
+    const int64_t column_tiles = transpose_tiles(n);
+    const int64_t tiles = transpose_tiles(dead.rows) * column_tiles;
     const int thread = static_cast<int>(threadIdx.x);
     for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
         const int64_t row_tile = tile / column_tiles;
-        const int64_t first = tile % column_tiles * kTurn;
+        const int64_t first = tile % column_tiles * kTransposeTile;
         const auto kept = [&](int64_t row, int64_t p) {
             return row < dead.rows && p < n ? dead.z[row * part.most + p] : uint16_t{0};
         };
-        turn_tile(row_tile * kTurn, first, n, kept, dead.z_turned, dead.padded_rows);
+        transpose_tile(row_tile * kTransposeTile, first, n, kept, dead.z_transposed, dead.padded_rows);
         double sum = 0.0; // of this thread's column
         const auto through = [&](int64_t row, int64_t p) {
             const float t = kept(row, p) != 0 ? dead.dz[row * part.most + p] : 0.0f;
             sum += t;
             return to_bf16(t);
         };
-        turn_tile(row_tile * kTurn, first, n, through, dead.dz_turned, dead.padded_rows);
+        transpose_tile(row_tile * kTransposeTile, first, n, through, dead.dz_transposed, dead.padded_rows);
         sums[thread] = sum;
         __syncthreads();
-        if (thread < kTurn && first + thread < n) {
-            for (int other = thread + kTurn; other < kThreads; other += kTurn) {
+        if (thread < kTransposeTile && first + thread < n) {
+            for (int other = thread + kTransposeTile; other < kThreads; other += kTransposeTile) {
                 sum += sums[other];
             }
             dead.bias_parts[row_tile * part.most + first + thread] = sum;
@@ -142,7 +144,7 @@ __global__ void __launch_bounds__(kThreads) total_bias_kernel(DeadBf16 dead, Den
         return;
     }
     double sum = 0.0;
-    for (int64_t row_tile = 0; row_tile < turn_tiles(dead.rows); row_tile++) {
+    for (int64_t row_tile = 0; row_tile < transpose_tiles(dead.rows); row_tile++) {
         sum += dead.bias_parts[row_tile * part.most + p];
     }
     bias[p] = static_cast<float>(sum);

@@ -5,14 +5,14 @@
 
 namespace sae::cuda {
 
-cudaError_t launch_spread(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
-                          const int *rank, float *z, cudaStream_t stream) {
-    return launch(spread_kernel<float>, rows, stream, part, indices, values, k, rank, z);
+cudaError_t launch_scatter(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
+                           const int *rank, float *z, cudaStream_t stream) {
+    return launch(scatter_kernel<float>, rows, stream, part, indices, values, k, rank, z);
 }
 
-cudaError_t launch_spread(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
-                          const int *rank, uint16_t *z, cudaStream_t stream) {
-    return launch(spread_kernel<uint16_t>, rows, stream, part, indices, values, k, rank, z);
+cudaError_t launch_scatter(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
+                           const int *rank, uint16_t *z, cudaStream_t stream) {
+    return launch(scatter_kernel<uint16_t>, rows, stream, part, indices, values, k, rank, z);
 }
 
 cudaError_t launch_reconstruct_dead(const DensePart &part, const float *z, const float *w_dec, int64_t rows,

@@ -4,7 +4,7 @@
  * A part is up to `most` neighbours of the list of the dead, n of them there (on the device). With Z [rows, n] the kept
  * values of the part's latents, D [n, d_in] their decoder rows, X the encoder's input:
  *
- *   spread:      Z[b, p] = the value of latent p in row b if the top-k kept it, else 0; also where p fills up a multiple of
+ *   scatter:     Z[b, p] = the value of latent p in row b if the top-k kept it, else 0; also where p fills up a multiple of
  *                kDepthStep, and in bf16 for aux_bf16.cuh
  *   reconstruct: a [rows, d_in] = Z D, added to the sums of the parts before (the first part writes)
  *   gradients:   by_z [n, d_in] = Z^T ga;  by_dz [n, d_in] = T^T X;  bias [n] = column sums of T
@@ -14,9 +14,9 @@
  *      float32 [rows, d_in]; z, dz float32 [rows, most]
  * Bytes: 4 rows (n + d_in) a product at least; 2 rows n d_in FLOP each.
  * Launch: blocks of 256 threads that take the 64 x 64 tiles of the result in turn, so that without dead latents a launch is
- * one read; spread: a block a row. 8.5 KiB shared memory.
+ * one read; scatter: a block a row. 8.5 KiB shared memory.
  * Deterministic: each result is one chain of fused multiply-adds in the order of rows (or of the dead), part by part.
- * float32 without tensor cores; with precision=bf16 aux_bf16.cuh takes the place of everything but spread.
+ * float32 without tensor cores; with precision=bf16 aux_bf16.cuh takes the place of everything but scatter.
  * ptxas 13.0: 12 bytes of spills in reconstruct_kernel (sm_90a). Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_AUX_DENSE_CUH
@@ -45,8 +45,8 @@ __device__ inline void put_kept(float value, uint16_t *target) {
 
 template <typename Element>
 __global__ void __launch_bounds__(kThreads)
-    spread_kernel(DensePart part, const int *__restrict__ indices, const float *__restrict__ values, int64_t k,
-                  const int *__restrict__ rank, Element *__restrict__ z) {
+    scatter_kernel(DensePart part, const int *__restrict__ indices, const float *__restrict__ values, int64_t k,
+                   const int *__restrict__ rank, Element *__restrict__ z) {
     const int64_t row = blockIdx.x;
     const int n = *part.count;
     if (n == 0) {

@@ -74,13 +74,13 @@ struct AuxScratch {
         dead.d_sae = params.d_sae;
         dead.dz = dz;
         dead.z = carver.take<uint16_t>(rows * part);
-        dead.z_turned = carver.take<uint16_t>(part * padded);
-        dead.dz_turned = carver.take<uint16_t>(part * padded);
+        dead.z_transposed = carver.take<uint16_t>(part * padded);
+        dead.dz_transposed = carver.take<uint16_t>(part * padded);
         dead.bias_parts = carver.take<double>(padded / kDepthStep * part);
-        dead.decoder_turned = carver.take<uint16_t>(params.d_in * part);
+        dead.decoder_transposed = carver.take<uint16_t>(params.d_in * part);
         dead.gradient = carver.take<uint16_t>(rows * round_up(params.d_in, kDepthStep));
-        dead.gradient_turned = carver.take<uint16_t>(params.d_in * padded);
-        dead.input_turned = carver.take<uint16_t>(params.d_in * padded);
+        dead.gradient_transposed = carver.take<uint16_t>(params.d_in * padded);
+        dead.input_transposed = carver.take<uint16_t>(params.d_in * padded);
     }
 };
 

@@ -275,10 +275,10 @@ struct DensePart {
     const int *count;   // how many it has
     const int *latents; // which
 };
-cudaError_t launch_spread(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
-                          const int *rank, float *z, cudaStream_t stream);
-cudaError_t launch_spread(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
-                          const int *rank, uint16_t *z, cudaStream_t stream);
+cudaError_t launch_scatter(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
+                           const int *rank, float *z, cudaStream_t stream);
+cudaError_t launch_scatter(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
+                           const int *rank, uint16_t *z, cudaStream_t stream);
 cudaError_t launch_reconstruct_dead(const DensePart &part, const float *z, const float *w_dec, int64_t rows,
                                     int64_t d_in, float *out, cudaStream_t stream);
 cudaError_t launch_dense_gradients(const DensePart &part, const float *z, const float *dz, const float *aux_gradient,
@@ -290,20 +290,20 @@ struct DeadBf16 {
     int64_t rows, padded_rows; // B; B': the next multiple of kDepthStep
     int64_t d_in, d_sae;
     const int *n_dead;
-    Gathered decoder;          // bf16 [d_sae, depth]
-    const uint16_t *input;     // [B, depth]
-    uint16_t *z;               // [B, most]
-    float *dz;                 // [B, most]
-    uint16_t *z_turned;        // [most, B']
-    uint16_t *dz_turned;       // [most, B']
-    double *bias_parts;        // [B' / kDepthStep, most]
-    uint16_t *decoder_turned;  // [d, most]
-    uint16_t *gradient;        // [B, depth]: of the auxiliary loss
-    uint16_t *gradient_turned; // [d, B']
-    uint16_t *input_turned;    // [d, B']
+    Gathered decoder;              // bf16 [d_sae, depth]
+    const uint16_t *input;         // [B, depth]
+    uint16_t *z;                   // [B, most]
+    float *dz;                     // [B, most]
+    uint16_t *z_transposed;        // [most, B']
+    uint16_t *dz_transposed;       // [most, B']
+    double *bias_parts;            // [B' / kDepthStep, most]
+    uint16_t *decoder_transposed;  // [d, most]
+    uint16_t *gradient;            // [B, depth]: of the auxiliary loss
+    uint16_t *gradient_transposed; // [d, B']
+    uint16_t *input_transposed;    // [d, B']
 };
 cudaError_t launch_reconstruct_dead(const Context &context, const DeadBf16 &dead, const DensePart &part, float *out);
-cudaError_t launch_turn_batch(const DeadBf16 &dead, const float *aux_gradient, cudaStream_t stream);
+cudaError_t launch_transpose_batch(const DeadBf16 &dead, const float *aux_gradient, cudaStream_t stream);
 cudaError_t launch_dense_gradients(const Context &context, const DeadBf16 &dead, const DensePart &part, float *by_z,
                                    float *by_dz, float *bias);
 

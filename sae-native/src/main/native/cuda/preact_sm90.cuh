@@ -47,7 +47,7 @@ static_assert(kDepth == kDepthStep && kDepth * 2 == ptx::kTileBytes, "a row of a
 static_assert(kColumns == kLatentGroup, "a tile's latents share their bound");
 
 /* Stage and phase of a ring. */
-struct Turn {
+struct PipelineState {
     int stage = 0;
     unsigned parity = 0;
 
@@ -89,16 +89,16 @@ __device__ inline void load_tiles(const Operands &operands, const CUtensorMap &x
     constexpr uint16_t kBoth = (1 << kCluster) - 1;
     constexpr int kShare = kColumns / kCluster; // latents this block fetches for the cluster
     const int steps = static_cast<int>(last_depth(operands) / kDepth);
-    Turn turn;
+    PipelineState pipe;
     for (int64_t tile = blockIdx.x / kCluster; tile < tiles.count; tile += gridDim.x / kCluster) {
         const int row = static_cast<int>(tiles.row(tile, rank));
         const int column = static_cast<int>(operands.first + tiles.column(tile));
-        for (int step = 0; step < steps; step++, turn.advance()) {
-            ptx::wait_barrier(&ring.empty[turn.stage], turn.parity ^ 1);
-            ptx::arrive_and_expect(&ring.full[turn.stage], kStageBytes);
-            ptx::load_tile(ring.x(turn.stage), &x_map, step * kDepth, row, &ring.full[turn.stage]);
-            ptx::load_tile_to(kBoth, ring.w(turn.stage) + rank * (kWBytes / kCluster), &w_map, step * kDepth,
-                              column + static_cast<int>(rank) * kShare, &ring.full[turn.stage]);
+        for (int step = 0; step < steps; step++, pipe.advance()) {
+            ptx::wait_barrier(&ring.empty[pipe.stage], pipe.parity ^ 1);
+            ptx::arrive_and_expect(&ring.full[pipe.stage], kStageBytes);
+            ptx::load_tile(ring.x(pipe.stage), &x_map, step * kDepth, row, &ring.full[pipe.stage]);
+            ptx::load_tile_to(kBoth, ring.w(pipe.stage) + rank * (kWBytes / kCluster), &w_map, step * kDepth,
+                              column + static_cast<int>(rank) * kShare, &ring.full[pipe.stage]);
         }
     }
 }
@@ -118,14 +118,14 @@ __device__ void multiply_tiles(const Operands &operands, const Columns &columns,
     const int warp = static_cast<int>(threadIdx.x) % kGroupThreads / 32;
     const int lane = static_cast<int>(threadIdx.x) % 32;
     const int steps = static_cast<int>(last_depth(operands) / kDepth);
-    Turn turn;
+    PipelineState pipe;
     for (int64_t tile = blockIdx.x / kCluster; tile < tiles.count; tile += gridDim.x / kCluster) {
         float d[ptx::kWgmmaValues];
         int before = 0; // the stage that the products before these read
-        for (int step = 0; step < steps; step++, turn.advance()) {
-            ptx::wait_barrier(&ring.full[turn.stage], turn.parity);
-            const uint64_t x = ptx::tile_descriptor(ring.x(turn.stage) + group * (kXBytes / kConsumers));
-            const uint64_t w = ptx::tile_descriptor(ring.w(turn.stage));
+        for (int step = 0; step < steps; step++, pipe.advance()) {
+            ptx::wait_barrier(&ring.full[pipe.stage], pipe.parity);
+            const uint64_t x = ptx::tile_descriptor(ring.x(pipe.stage) + group * (kXBytes / kConsumers));
+            const uint64_t w = ptx::tile_descriptor(ring.w(pipe.stage));
             ptx::begin_products();
             SAE_UNROLL
             for (int part = 0; part < kDepth / 16; part++) {
@@ -137,7 +137,7 @@ __device__ void multiply_tiles(const Operands &operands, const Columns &columns,
                 ptx::wait_products<1>();
                 free_stage(ring, before);
             }
-            before = turn.stage;
+            before = pipe.stage;
         }
         ptx::wait_products<0>();
         ptx::take_results(d);

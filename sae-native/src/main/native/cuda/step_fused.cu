@@ -146,11 +146,11 @@ class FusedStep {
         return {first, s_.dead.part, counts + number, s_.dead.list + first};
     }
 
-    void spread(const DensePart &part) const {
-        const auto spread_to = [&](auto *z) {
-            return launch_spread(part, s_.aux.indices, s_.aux.values, rows_, t_.aux_k, s_.dead.rank, z, stream_);
+    void scatter(const DensePart &part) const {
+        const auto scatter_to = [&](auto *z) {
+            return launch_scatter(part, s_.aux.indices, s_.aux.values, rows_, t_.aux_k, s_.dead.rank, z, stream_);
         };
-        check(decoder_.bf16 ? spread_to(dead_bf16_.z) : spread_to(s_.aux.z), "spreading dead latents");
+        check(decoder_.bf16 ? scatter_to(dead_bf16_.z) : scatter_to(s_.aux.z), "scattering dead latents");
     }
 
     cudaError_t reconstruct(const DensePart &part) const {
@@ -167,7 +167,7 @@ class FusedStep {
         selection.k = t_.aux_k;
         select_latents(p_, selection, input_, s_.dead.list, s_.dead.counts, s_.aux.indices, s_.aux.values);
         for (int64_t number = 0; number < s_.dead.parts; number++) {
-            spread(part(number, false));
+            scatter(part(number, false));
             check(reconstruct(part(number, false)), "reconstructing from dead latents");
         }
     }
@@ -179,7 +179,7 @@ class FusedStep {
         check(launch_forward(in, {s_.gradient, s_.rounded_gradient, s_.aux.gradient, s_.dz_parts, s_.squares}, stream_),
               "reconstructing");
         if (t_.aux_k > 0 && decoder_.bf16) {
-            check(launch_turn_batch(dead_bf16_, s_.aux.gradient, stream_), "rounding the auxiliary gradient");
+            check(launch_transpose_batch(dead_bf16_, s_.aux.gradient, stream_), "rounding the auxiliary gradient");
         }
         const ListInputs list{rows_ * t_.k,    t_.k,           p_.d_sae,    s_.slices,     s_.kept.order,
                               s_.kept.offsets, s_.kept.values, s_.dz_parts, s_.aux.values, rows_ * t_.aux_k,
@@ -242,7 +242,7 @@ class FusedStep {
         for (int64_t number = 0; number < (t_.aux_k > 0 ? s_.dead.parts : 0); number++) {
             const DensePart dead = part(number, norm_only);
             if (s_.dead.parts > 1) { // otherwise there still
-                spread(dead);
+                scatter(dead);
             }
             dense_gradients(dead);
             update.dense = {s_.aux.by_z, s_.aux.by_dz, s_.aux.bias, dead.count, dead.latents};

@@ -36,7 +36,7 @@ public final class Sae implements AutoCloseable {
   private final Backend backend;
   private final BackendSae parameters;
   private final @Nullable Sae viewOf;
-  private final @Nullable BitSet heard; // the latents that are not silent; null: all
+  private final @Nullable BitSet latentMask; // latents that may fire; null: all
   private @Nullable ActivationBatch normalized;
 
   private Sae(
@@ -46,16 +46,16 @@ public final class Sae implements AutoCloseable {
     this.backend = backend;
     this.parameters = parameters;
     this.viewOf = null;
-    this.heard = null;
+    this.latentMask = null;
   }
 
-  private Sae(Sae of, SaeConfig config, @Nullable BitSet heard) {
+  private Sae(Sae of, SaeConfig config, @Nullable BitSet latentMask) {
     this.config = config;
     this.metadata = of.metadata;
     this.backend = of.backend;
     this.parameters = of.parameters;
     this.viewOf = of.origin();
-    this.heard = heard;
+    this.latentMask = latentMask;
   }
 
   /** Makes an SAE whose parameters are all zero; write to {@link #parameters()} to fill it. */
@@ -170,7 +170,7 @@ public final class Sae implements AutoCloseable {
    * @throws IllegalArgumentException if k is not in [1, dSae]
    */
   public Sae withK(int k) {
-    return new Sae(this, config.withK(k), heard);
+    return new Sae(this, config.withK(k), latentMask);
   }
 
   /**
@@ -188,8 +188,8 @@ public final class Sae implements AutoCloseable {
       requireLatent(latent);
       kept.set(latent);
     }
-    if (heard != null) {
-      kept.and(heard);
+    if (latentMask != null) {
+      kept.and(latentMask);
     }
     return new Sae(this, config, kept);
   }
@@ -266,7 +266,7 @@ public final class Sae implements AutoCloseable {
   }
 
   private void silence(Latents latents) {
-    if (heard == null) {
+    if (latentMask == null) {
       return;
     }
     try (DeviceBuffer.Loan lentIndices = latents.indexBuffer().lend();
@@ -274,7 +274,7 @@ public final class Sae implements AutoCloseable {
       IntBuffer indices = lentIndices.ints();
       FloatBuffer values = lentValues.floats();
       for (int i = 0; i < latents.rows() * latents.k(); i++) {
-        if (!heard.get(indices.get(i))) {
+        if (!latentMask.get(indices.get(i))) {
           values.put(i, 0);
         }
       }
@@ -337,10 +337,10 @@ public final class Sae implements AutoCloseable {
    *     infinite; the folder stays as it was
    */
   public void save(Path dir) throws IOException {
-    if (heard != null) {
+    if (latentMask != null) {
       throw new IllegalStateException(
           "expected an SAE with all its latents, got a view of "
-              + heard.cardinality()
+              + latentMask.cardinality()
               + " of them; save the SAE that it is a view of");
     }
     OutputLock lock = OutputLock.ofFolder(dir);

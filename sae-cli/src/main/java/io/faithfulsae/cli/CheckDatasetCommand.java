@@ -52,7 +52,8 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
   @Option(
       names = "--against",
       paramLabel = "FILE",
-      description = "Another text, to measure how much of its vocabulary and n-grams the data set covers.")
+      description =
+          "Another text, to measure how much of its vocabulary and n-grams the data set covers.")
   @Nullable Path against;
 
   @Option(
@@ -140,11 +141,7 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
       line(text, "covers of the other", "%s (1-, 2-, 3-grams)", numbers(checked.coverage()));
     }
     line(
-        text,
-        "first tokens",
-        "%,d, %,d distinct",
-        first.sequences(),
-        counts.distinctFirstTokens());
+        text, "first tokens", "%,d, %,d distinct", first.sequences(), counts.distinctFirstTokens());
     if (first.withoutFirstToken() > 0) {
       line(
           text,

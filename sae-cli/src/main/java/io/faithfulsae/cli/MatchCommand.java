@@ -39,7 +39,8 @@ final class MatchCommand implements Callable<Integer>, WritesFiles {
       names = "--threshold",
       paramLabel = "X",
       defaultValue = "0.7",
-      description = "Cosine similarity above which a pair counts as shared (default: ${DEFAULT-VALUE}).")
+      description =
+          "Cosine similarity above which a pair counts as shared (default: ${DEFAULT-VALUE}).")
   double threshold;
 
   @Option(

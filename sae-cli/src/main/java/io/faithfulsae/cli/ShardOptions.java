@@ -28,7 +28,8 @@ final class ShardOptions {
       names = "--max-bytes",
       paramLabel = "SIZE",
       converter = ByteSize.class,
-      description = "Maximum bytes of all shards, checked before the start. Default: the free disk space.")
+      description =
+          "Maximum bytes of all shards, checked before the start. Default: the free disk space.")
   @Nullable Long maxBytes;
 
   @Option(

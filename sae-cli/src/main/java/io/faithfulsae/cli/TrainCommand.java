@@ -54,8 +54,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(
       names = "--data",
       paramLabel = "FILE",
-      description =
-          "Text: FILE.jsonl from 'generate', or any other: " + TextReading.FORMATS)
+      description = "Text: FILE.jsonl from 'generate', or any other: " + TextReading.FORMATS)
   @Nullable Path data;
 
   @Option(
@@ -76,7 +75,11 @@ final class TrainCommand implements Callable<Integer> {
   @Option(names = "--d-sae", paramLabel = "N", required = true, description = "Latents.")
   int dSae;
 
-  @Option(names = "--k", paramLabel = "N", required = true, description = "Active latents per token.")
+  @Option(
+      names = "--k",
+      paramLabel = "N",
+      required = true,
+      description = "Active latents per token.")
   int k;
 
   @Option(
@@ -90,7 +93,8 @@ final class TrainCommand implements Callable<Integer> {
       names = "--seed",
       paramLabel = "N",
       defaultValue = "42",
-      description = "Random seed of the initial weights and of shuffling (default: ${DEFAULT-VALUE}).")
+      description =
+          "Random seed of the initial weights and of shuffling (default: ${DEFAULT-VALUE}).")
   long seed;
 
   @Option(
@@ -147,7 +151,8 @@ final class TrainCommand implements Callable<Integer> {
       names = "--normalization",
       paramLabel = "KIND",
       defaultValue = "none",
-      description = "Normalization of each row: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
+      description =
+          "Normalization of each row: ${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}).")
   SaeConfig.Normalization normalization;
 
   @Option(
@@ -258,8 +263,8 @@ final class TrainCommand implements Callable<Integer> {
 
   /** An SAE in the folder is the end of a run to resume, or nothing that may go without a word. */
   private void requireNoFinishedSae() throws IOException {
-    boolean goesOn = resume && TrainingSession.isBegun(List.of(out));
-    if (!overwriting.allowed && !goesOn) {
+    boolean resumes = resume && TrainingSession.isBegun(List.of(out));
+    if (!overwriting.allowed && !resumes) {
       OutputGuard.requireNone(out.resolve("cfg.json"));
     }
   }

@@ -105,7 +105,7 @@ public final class SaeTrainer {
     return new SaeTrainer(sae, training, backend, replicas, initial, values, listeners);
   }
 
-  /** The same, with a listener that hears every step of its runs. */
+  /** The same, with a listener that receives every step of its runs. */
   public SaeTrainer withListener(Consumer<TrainingProgress> listener) {
     List<Consumer<TrainingProgress>> more = new ArrayList<>(listeners);
     more.add(listener);

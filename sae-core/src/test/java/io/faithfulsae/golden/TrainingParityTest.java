@@ -147,22 +147,25 @@ public abstract class TrainingParityTest {
   void runsOfTheTrainerAreTheAuthors() throws IOException, InterruptedException {
     float[] loss = Goldens.floats(golden, "loss");
     float[] rows = Goldens.floats(golden, "batches");
-    List<TrainingProgress> heard = new ArrayList<>();
+    List<TrainingProgress> received = new ArrayList<>();
     SaeConfig config = SaeConfig.topK(D_IN, D_SAE, K);
     Path dir = folder.resolve("run");
     try (Sae start = Sae.create(config, backend)) {
       start.parameters().write(Tensor.W_ENC, 0, direct("W_enc.start"));
       start.parameters().write(Tensor.W_DEC, 0, direct("W_dec.start"));
       SaeTrainer trainer =
-          SaeTrainer.of(config, CONFIG, backend).withInitial(start).withListener(heard::add);
+          SaeTrainer.of(config, CONFIG, backend).withInitial(start).withListener(received::add);
       try (TrainingRun run = trainer.start(ActivationSources.ofArray(rows, D_IN), dir)) {
         assertEquals(STEPS, run.await().steps());
       }
     }
-    assertEquals(STEPS, heard.size());
+    assertEquals(STEPS, received.size());
     for (int step = 0; step < STEPS; step++) {
       assertEquals(
-          loss[step], heard.get(step).loss(), LOSS_TOLERANCE * loss[step], "loss of step " + step);
+          loss[step],
+          received.get(step).loss(),
+          LOSS_TOLERANCE * loss[step],
+          "loss of step " + step);
     }
     try (Sae trained = Sae.load(dir, backend)) {
       assertWeights("W_enc", read(trained.parameters(), Tensor.W_ENC, D_SAE * D_IN));

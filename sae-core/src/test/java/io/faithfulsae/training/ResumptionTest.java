@@ -233,14 +233,14 @@ public abstract class ResumptionTest extends RunFixture {
     assertFalse(Arrays.equals(first, second));
     AtomicInteger opened = new AtomicInteger();
     List<Path> dirs = List.of(folder.resolve("together-1"), folder.resolve("together-2"));
-    AtomicInteger heard = new AtomicInteger();
+    AtomicInteger received = new AtomicInteger();
     List<SaeTrainer> stopping =
         List.of(
             trainer(CONFIG),
             trainer(otherSeed)
                 .withListener(
                     p -> {
-                      if (heard.incrementAndGet() == 11) {
+                      if (received.incrementAndGet() == 11) {
                         throw new UnsupportedOperationException("crash");
                       }
                     }));

@@ -67,11 +67,11 @@ public abstract class TrainingRunTest extends RunFixture {
 
   @Test
   void leavesTheSaeAndHowItCameAbout() throws IOException, InterruptedException {
-    List<TrainingProgress> heard = new ArrayList<>();
+    List<TrainingProgress> received = new ArrayList<>();
     Path dir = folder.resolve("run");
     SaeTrainer trainer =
         trainer(CONFIG)
-            .withListener(heard::add)
+            .withListener(received::add)
             .withMetadata(Map.of("hook_name", "blocks.1.hook_resid_pre"));
     TrainingResult result = finish(trainer.start(SOURCE, dir));
     assertEquals(Reason.COMPLETED, result.reason());
@@ -79,9 +79,9 @@ public abstract class TrainingRunTest extends RunFixture {
     assertEquals(STEPS * 16, result.tokens());
     assertEquals(3, result.epochs(), "320 rows were read from a source of 100");
     assertEquals(List.of("cfg.json", "sae_weights.safetensors", "training.json"), files(dir));
-    assertEquals(STEPS, heard.size());
-    assertEquals(STEPS, heard.get(STEPS - 1).step());
-    assertTrue(heard.get(STEPS - 1).loss() < heard.get(3).loss(), "it must learn something");
+    assertEquals(STEPS, received.size());
+    assertEquals(STEPS, received.get(STEPS - 1).step());
+    assertTrue(received.get(STEPS - 1).loss() < received.get(3).loss(), "it must learn something");
     String provenance = Files.readString(dir.resolve("training.json"));
     for (String part :
         List.of("\"seed\" : 3", "\"lr\" : 0.01", SOURCE.description(), backend.info().device())) {

@@ -131,10 +131,10 @@ class AssignmentTest {
         row[j] = random.nextFloat();
       }
     }
-    List<Long> heard = new ArrayList<>();
-    Assignment.maximumSum(scores, heard::add);
-    assertEquals(300, heard.get(heard.size() - 1));
-    assertEquals(heard.stream().sorted().toList(), heard);
+    List<Long> received = new ArrayList<>();
+    Assignment.maximumSum(scores, received::add);
+    assertEquals(300, received.get(received.size() - 1));
+    assertEquals(received.stream().sorted().toList(), received);
     CancellationException stop = new CancellationException("enough");
     assertSame(
         stop,

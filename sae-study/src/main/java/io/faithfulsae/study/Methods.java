@@ -57,8 +57,7 @@ final class Methods {
                 config.evaluation().ceTokens()));
     ModelResults.CommonText common = results.commonText();
     if (common != null) {
-      text.append(
-          "All SAEs were also evaluated on the same %s. ".formatted(common.description()));
+      text.append("All SAEs were also evaluated on the same %s. ".formatted(common.description()));
     }
     text.append(
         "Shared features: decoder directions of two seeds matched by the assignment that maximises the sum of cosine similarities; pairs above %s are shared. "

@@ -40,11 +40,11 @@ final class IoBindingBinding implements Binding {
     }
   }
 
-  IoBindingBinding(IoBindingRuntime runtime, Session session, Map<String, String> told) {
+  IoBindingBinding(IoBindingRuntime runtime, Session session, Map<String, String> runSettings) {
     this.runtime = runtime;
     this.session = session;
     this.binding = new IoBinding(session);
-    this.options = runtime.runOptions(told);
+    this.options = runtime.runOptions(runSettings);
   }
 
   @Override

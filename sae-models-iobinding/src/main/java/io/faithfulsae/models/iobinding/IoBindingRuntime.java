@@ -79,7 +79,7 @@ final class IoBindingRuntime implements OnnxRuntime {
     return onGpu;
   }
 
-  /** What one run is told, by its graph and by the stream. */
+  /** Settings of one run, from its graph and by the stream. */
   RunOptions runOptions(Map<String, String> byGraph) {
     RunOptions options = new RunOptions();
     byGraph.forEach(options::AddConfigEntry);

@@ -13,14 +13,14 @@ import org.bytedeco.onnxruntime.StringVector;
 final class IoBindingSession implements OnnxSession {
   private final IoBindingRuntime runtime;
   private final Session session;
-  private final Map<String, String> told;
+  private final Map<String, String> runSettings;
   private final Set<String> inputs;
   private boolean closed;
 
-  IoBindingSession(IoBindingRuntime runtime, Session session, Map<String, String> told) {
+  IoBindingSession(IoBindingRuntime runtime, Session session, Map<String, String> runSettings) {
     this.runtime = runtime;
     this.session = session;
-    this.told = told;
+    this.runSettings = runSettings;
     this.inputs = Set.copyOf(names(session));
   }
 
@@ -43,7 +43,7 @@ final class IoBindingSession implements OnnxSession {
 
   @Override
   public Binding bind() {
-    return new IoBindingBinding(runtime, session, told);
+    return new IoBindingBinding(runtime, session, runSettings);
   }
 
   @Override

@@ -44,7 +44,7 @@ public final class FaithfulDataset {
   private long changed;
   private long tokensBefore;
   private long startedAt;
-  private long heardAt;
+  private long reportedAt;
 
   /**
    * What was written.
@@ -123,7 +123,7 @@ public final class FaithfulDataset {
     }
     tokensBefore = tokens;
     startedAt = System.nanoTime();
-    heardAt = startedAt;
+    reportedAt = startedAt;
     boolean complete = sampleInto(part);
     if (complete) {
       Files.move(part, file, StandardCopyOption.ATOMIC_MOVE);
@@ -227,7 +227,7 @@ public final class FaithfulDataset {
             out.write(line(ids));
             out.flush();
           },
-          this::heard);
+          this::report);
     }
   }
 
@@ -263,16 +263,16 @@ public final class FaithfulDataset {
     return Arrays.copyOfRange(ids, 1, ended ? ids.length - 1 : ids.length);
   }
 
-  private boolean heard(long underWay) {
+  private boolean report(long underWay) {
     long now = System.nanoTime();
-    if (now - heardAt < 1_000_000_000L) {
+    if (now - reportedAt < 1_000_000_000L) {
       return true;
     }
-    heardAt = now;
+    reportedAt = now;
     double rate = rate(tokens + underWay);
     long left = Math.max(0, config.tokenBudget() - tokens - underWay);
     Duration remaining = Duration.ofSeconds(rate > 0 ? Math.round(left / rate) : 0);
-    return listener.goOn(
+    return listener.onProgress(
         new GenerationProgress(records, tokens + underWay, config.tokenBudget(), rate, remaining));
   }
 

@@ -14,13 +14,13 @@ import java.time.Duration;
 public record GenerationProgress(
     long records, long tokens, long tokenBudget, double tokensPerSecond, Duration remaining) {
 
-  /** Hears of progress about once a second. */
+  /** Receives progress about once a second. */
   @FunctionalInterface
   public interface Listener {
     /**
-     * Returns whether to go on; the records under way are dropped otherwise, and are made again by
+     * Returns whether to continue; otherwise the records in progress are dropped and made again by
      * the next run.
      */
-    boolean goOn(GenerationProgress progress);
+    boolean onProgress(GenerationProgress progress);
   }
 }

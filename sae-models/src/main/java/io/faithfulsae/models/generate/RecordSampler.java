@@ -66,11 +66,11 @@ final class RecordSampler implements AutoCloseable {
    * @param first number of the first
    * @param tokens that the records must have together, at least 1; the one that reaches it is the
    *     last
-   * @param goOn is told after each step how many tokens the records under way have; all of these
-   *     are given up when it says no
+   * @param keepGoing is told after each step how many tokens the records under way have; all of
+   *     these are given up when it says no
    * @return whether there are enough
    */
-  boolean sample(long first, long tokens, Sink sink, LongPredicate goOn) throws IOException {
+  boolean sample(long first, long tokens, Sink sink, LongPredicate keepGoing) throws IOException {
     open.clear();
     long begun = first;
     long missing = tokens;
@@ -93,7 +93,7 @@ final class RecordSampler implements AutoCloseable {
       if (missing <= 0) {
         return true;
       }
-      if (!goOn.test(open.values().stream().mapToLong(record -> record.length).sum())) {
+      if (!keepGoing.test(open.values().stream().mapToLong(record -> record.length).sum())) {
         return false;
       }
     }

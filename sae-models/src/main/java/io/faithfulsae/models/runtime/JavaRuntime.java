@@ -65,13 +65,13 @@ final class JavaRuntime implements OnnxRuntime {
 
   private final class Session implements OnnxSession {
     private final OrtSession session;
-    private final Map<String, String> told;
+    private final Map<String, String> runSettings;
     private final Set<String> inputs;
     private boolean closed;
 
-    Session(OrtSession session, Map<String, String> told) {
+    Session(OrtSession session, Map<String, String> runSettings) {
       this.session = session;
-      this.told = told;
+      this.runSettings = runSettings;
       this.inputs = Set.copyOf(session.getInputNames());
     }
 
@@ -82,7 +82,7 @@ final class JavaRuntime implements OnnxRuntime {
 
     @Override
     public Binding bind() {
-      return new Bound(session, told);
+      return new Bound(session, runSettings);
     }
 
     @Override
@@ -101,13 +101,13 @@ final class JavaRuntime implements OnnxRuntime {
 
   private final class Bound implements Binding {
     private final OrtSession session;
-    private final Map<String, String> told;
+    private final Map<String, String> runSettings;
     private final Map<String, OnnxTensor> inputs = new HashMap<>();
     private final Map<String, OnnxTensor> outputs = new HashMap<>();
 
-    Bound(OrtSession session, Map<String, String> told) {
+    Bound(OrtSession session, Map<String, String> runSettings) {
       this.session = session;
-      this.told = told;
+      this.runSettings = runSettings;
     }
 
     @Override
@@ -153,7 +153,7 @@ final class JavaRuntime implements OnnxRuntime {
     @Override
     public void run() {
       try (RunOptions options = new RunOptions()) {
-        for (Map.Entry<String, String> entry : told.entrySet()) {
+        for (Map.Entry<String, String> entry : runSettings.entrySet()) {
           options.addRunConfigEntry(entry.getKey(), entry.getValue());
         }
         session.run(inputs, Set.of(), outputs, options).close();

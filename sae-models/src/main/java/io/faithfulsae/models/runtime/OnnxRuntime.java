@@ -61,7 +61,7 @@ public interface OnnxRuntime extends AutoCloseable {
       return entries;
     }
 
-    /** What each run is told, in the same form. */
+    /** Settings of each run, in the same form. */
     public Map<String, String> runEntries() {
       return keeping == Keeping.NOTHING
           ? Map.of("memory.enable_memory_arena_shrinkage", "cpu:0")

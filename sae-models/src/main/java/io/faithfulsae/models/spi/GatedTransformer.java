@@ -215,12 +215,12 @@ public final class GatedTransformer implements Architecture {
       query = headNorm(graph, query, name + "q_norm", queryWidth);
       key = headNorm(graph, key, name + "k_norm", keyValueWidth);
     }
-    Rotary turn = rotary.apply(layer);
+    Rotary rope = rotary.apply(layer);
     Value mixed =
         attention.apply(
             layer,
-            turn.apply(graph, query, positions, dimensions.heads()),
-            turn.apply(graph, key, positions, dimensions.keyValueHeads()),
+            rope.apply(graph, query, positions, dimensions.heads()),
+            rope.apply(graph, key, positions, dimensions.keyValueHeads()),
             value,
             scores.apply(layer));
     return linear(graph, mixed, name + "o_proj", queryWidth, width, outputBias);

@@ -49,7 +49,7 @@ public final class Rotary {
    *
    * @param field that holds the options, for messages
    * @param options {@code rope_type} and what it needs; a missing node: none
-   * @param share of a head's dimensions that turn
+   * @param share of a head's dimensions that are rotated
    * @param base of the frequencies
    */
   public static Rotary of(
@@ -59,7 +59,7 @@ public final class Rotary {
     if (width < 2 || width % 2 != 0) {
       throw config.problem(
           field,
-          "an even number of dimensions to turn of the head's " + headDim + ", not " + width);
+          "an even number of dimensions to rotate of the head's " + headDim + ", not " + width);
     }
     float[] frequencies = new float[width / 2];
     for (int i = 0; i < frequencies.length; i++) {

@@ -32,8 +32,8 @@ public final class TokenSources {
   private TokenSources() {}
 
   /**
-   * Opens a file's documents; a piece that does not begin with a BOS continues the document
-   * before it.
+   * Opens a file's documents; a piece that does not begin with a BOS continues the document before
+   * it.
    */
   @FunctionalInterface
   interface Documents {
