@@ -1,5 +1,6 @@
 /*
  * gpu_bench.cu: how fast this GPU and the CUDA backend are, as JSON lines on stdout.
+ * Over 400 lines: one program that is carried to GPU machines as a single file, a function per figure.
  *
  *   gpu_bench [--shape NAME] [--rows B]     default: every shape but tiny, which is for trying this out; 4096 rows
  *

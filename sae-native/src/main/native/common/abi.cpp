@@ -1,6 +1,7 @@
 /*
  * abi.cpp: sae_abi.h itself. Finds out what each handle names, checks every argument and calls the backend's table with
  * plain pointers. Nothing here computes.
+ * Over 400 lines: one short function per function of sae_abi.h, in its order.
  */
 #include <cmath>
 #include <utility>

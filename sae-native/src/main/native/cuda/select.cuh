@@ -1,5 +1,6 @@
 /*
  * select.cuh: the k largest of ReLU(row) for each row, in one pass over the row: exact, sorted, ties by index.
+ * Over 400 lines: one algorithm whose steps share their state in shared memory.
  *
  * in:  dense scores float32 [rows, width], or lists of candidates (screen.h, Choice), or first the one and then the other
  * out: indices int32 [rows, k] and values float32 [rows, k], as topk.cuh orders and fills them; or, between two rounds of

@@ -3,6 +3,7 @@
  * a tile, on every instruction set that this processor has, and calls every function of the boundary with arguments that
  * it must refuse. Meant for AddressSanitizer, UBSan and ThreadSanitizer; prints what failed and returns 1.
  * SAE_TEST_BLAS names a libopenblas.so.0 to run with as well.
+ * Over 400 lines: a flat list of cases that share one harness.
  */
 #include <algorithm>
 #include <cstdlib>

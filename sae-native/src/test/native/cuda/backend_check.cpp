@@ -4,6 +4,7 @@
  *   backend_check LIBRARY [--large]     e.g. libsae_cuda.so on a GPU (also under compute-sanitizer), or its kernels on the CPU
  *
  * Speaks backend_table.h directly. Ends with 0 when every case passes, 77 when the backend cannot run here, else 1.
+ * Over 400 lines: one program that is carried to GPU machines as a single file, a function per case.
  */
 #include <dlfcn.h>
 

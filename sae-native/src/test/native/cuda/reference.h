@@ -1,4 +1,5 @@
-/* reference.h: encode, decode and one training step in double precision, written to be read. For backend_check.cpp. */
+/* reference.h: encode, decode and one training step in double precision, written to be read. For backend_check.cpp.
+ * Over 400 lines: the definition of one step, to be read from top to bottom. */
 #ifndef SAE_TEST_REFERENCE_H
 #define SAE_TEST_REFERENCE_H
 

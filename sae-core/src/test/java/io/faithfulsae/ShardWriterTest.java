@@ -32,6 +32,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
+/** Over 400 lines: one fixture of small folders for all cases. */
 class ShardWriterTest {
   /** Sequences of different lengths, of which three make a forward pass; token 9 is left out. */
   private static final int[][] TEXT = {

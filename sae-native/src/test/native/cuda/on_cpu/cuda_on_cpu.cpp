@@ -1,4 +1,5 @@
-/* cuda_on_cpu.cpp: fibers for the threads of a block, and a device memory that knows its bounds. See cuda_runtime.h. */
+/* cuda_on_cpu.cpp: fibers for the threads of a block, and a device memory that knows its bounds. See cuda_runtime.h.
+ * Over 400 lines: the scheduler and the memory check each access together. */
 #include "cuda_runtime.h"
 
 #include <cuda.h>

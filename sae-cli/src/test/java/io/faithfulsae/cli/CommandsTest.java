@@ -20,7 +20,11 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Each command end to end, at small sizes. */
+/**
+ * Each command end to end, at small sizes.
+ *
+ * <p>Over 400 lines: the commands build on each other's files.
+ */
 final class CommandsTest {
   @TempDir Path dir;
 

@@ -15,6 +15,8 @@ import org.jspecify.annotations.Nullable;
  * What one training step means, from the loss to Adam. Gradients are double precision; parameters
  * and moments are rounded to float32 after each step, so that a state that was read and written
  * back continues bit-identically.
+ *
+ * <p>Over 400 lines: the definition of one step, to be read from top to bottom.
  */
 final class ReferenceTrainer extends ReferenceBackend.Resource implements BackendTrainer {
   private final ReferenceSae sae;

@@ -23,6 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
+/** Over 400 lines: one fixture of golden models for all cases. */
 class OnnxModelTest {
   private static final OnnxModel.Options ONE_THREAD = new OnnxModel.Options(1);
 

@@ -31,7 +31,11 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The whole study at a small size. */
+/**
+ * The whole study at a small size.
+ *
+ * <p>Over 400 lines: one study is run once and looked at by many cases.
+ */
 final class StudyTest {
   static final String TINY =
       """
