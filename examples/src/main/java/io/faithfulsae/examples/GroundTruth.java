@@ -108,7 +108,7 @@ public final class GroundTruth {
       Path dir)
       throws IOException, InterruptedException {
     Path to = dir.resolve(name + seed);
-    ActivationSource rows = ActivationSources.synthetic(trainedOn, TRAINING.tokens(), 1);
+    ActivationSource rows = ActivationSources.synthetic(trainedOn, TRAINING.rows().tokens(), 1);
     TrainingConfig training = TRAINING.toBuilder().seed(seed).build();
     try (TrainingRun run = SaeTrainer.of(SAE, training, backend).start(rows, to)) {
       run.await();

@@ -1,6 +1,7 @@
 package io.faithfulsae.training;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.SaeConfig;
@@ -164,6 +165,7 @@ record Checkpoint(
       tensors.verify();
       JsonNode facts = JSON.readTree(tensors.metadata().getOrDefault("checkpoint", "{}"));
       Checkpoint checkpoint = JSON.treeToValue(facts, Checkpoint.class);
+      requireKnown(facts.path("training"), checkpoint.training());
       for (Tensor tensor : Tensor.values()) {
         checkpoint.check(file, tensors.entry(tensor.name()), DType.F32);
       }
@@ -182,6 +184,20 @@ record Checkpoint(
           file,
           "checkpoint",
           "expected its facts in JSON, got: " + e.getOriginalMessage() + "; the file is damaged");
+    }
+  }
+
+  /**
+   * Refuses options that this version does not know, over which Jackson passes where values of
+   * several records lie side by side: the run would continue without them.
+   */
+  static void requireKnown(JsonNode written, TrainingConfig read) throws JsonMappingException {
+    JsonNode known = JSON.valueToTree(read);
+    for (Iterator<String> names = written.fieldNames(); names.hasNext(); ) {
+      String name = names.next();
+      if (!known.has(name)) {
+        throw new JsonMappingException(null, "unknown option \"" + name + "\" of training");
+      }
     }
   }
 

@@ -65,7 +65,8 @@ final class TrainingMember implements AutoCloseable {
         settings.backend().createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
     try {
       this.trainer =
-          parameters.trainer(config.k(), training, inParts() ? Gradients.KEPT : Gradients.NONE);
+          parameters.trainer(
+              config.k(), training.step(), inParts() ? Gradients.KEPT : Gradients.NONE);
     } catch (RuntimeException e) {
       parameters.close();
       throw e;
@@ -88,7 +89,7 @@ final class TrainingMember implements AutoCloseable {
     Replica(Backend on, SaeConfig config, TrainingConfig training) {
       parameters = on.createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
       try {
-        trainer = parameters.trainer(config.k(), training, Gradients.ONLY);
+        trainer = parameters.trainer(config.k(), training.step(), Gradients.ONLY);
       } catch (RuntimeException e) {
         parameters.close();
         throw e;
@@ -103,7 +104,7 @@ final class TrainingMember implements AutoCloseable {
   }
 
   private boolean inParts() {
-    return training.accumulate() > 1 || !settings.replicas().isEmpty();
+    return training.rows().accumulate() > 1 || !settings.replicas().isEmpty();
   }
 
   /** Sets the initial weights: given ones, or random ones under the seed. */
@@ -121,7 +122,7 @@ final class TrainingMember implements AutoCloseable {
   private void draw() {
     int d = config.dIn();
     double bound =
-        training.encoderInit() == EncoderInit.KAIMING_D_SAE
+        training.start().encoderInit() == EncoderInit.KAIMING_D_SAE
             ? Math.sqrt(6.0 / config.dSae())
             : 1 / Math.sqrt(d);
     Rng rng = new Rng(Purpose.INITIAL_WEIGHTS, training.seed());
@@ -166,8 +167,8 @@ final class TrainingMember implements AutoCloseable {
     int d = config.dIn();
     int rows = Math.max(1, Math.min(Math.min(buffer.rows(), SAMPLE_ROWS), SAMPLE_FLOATS / d));
     boolean biasFromData =
-        training.decoderBiasInit() != DecoderBiasInit.ZERO && settings.initial() == null;
-    if (!training.scaleActivations() && !biasFromData) {
+        training.start().decoderBiasInit() != DecoderBiasInit.ZERO && settings.initial() == null;
+    if (!training.start().scaleActivations() && !biasFromData) {
       return;
     }
     float[] sample = new float[rows * d];
@@ -178,7 +179,7 @@ final class TrainingMember implements AutoCloseable {
         rows,
         d,
         new RowNormalizer.Undo());
-    if (training.scaleActivations()) {
+    if (training.start().scaleActivations()) {
       activationScale = Math.sqrt(d) / meanNorm(sample, d);
       for (int i = 0; i < sample.length; i++) {
         sample[i] = (float) (sample[i] * activationScale);
@@ -186,7 +187,7 @@ final class TrainingMember implements AutoCloseable {
     }
     if (biasFromData) {
       double[] center =
-          training.decoderBiasInit() == DecoderBiasInit.MEAN
+          training.start().decoderBiasInit() == DecoderBiasInit.MEAN
               ? Centers.mean(sample, d)
               : Centers.geometricMedian(sample, d);
       FloatBuffer bias = direct(d);
@@ -245,7 +246,7 @@ final class TrainingMember implements AutoCloseable {
   }
 
   private void accumulate(BackendTrainer on, ActivationBatch share) {
-    int rows = share.rows() / training.accumulate();
+    int rows = share.rows() / training.rows().accumulate();
     for (int first = 0; first < share.rows(); first += rows) {
       on.accumulate(share.buffer(), first, rows);
     }

@@ -136,7 +136,7 @@ class GroundTruthTest {
       try (TrainingRun run =
           SaeTrainer.of(config, training, backend)
               .withInitial(start)
-              .start(ActivationSources.synthetic(features, training.tokens(), 1), dir)) {
+              .start(ActivationSources.synthetic(features, training.rows().tokens(), 1), dir)) {
         run.await();
       }
       try (Sae sae = Sae.load(dir, backend)) {
@@ -170,7 +170,7 @@ class GroundTruthTest {
     Path dir = folder.resolve("trained");
     try (TrainingRun run =
         SaeTrainer.of(config, training, backend)
-            .start(ActivationSources.synthetic(features, training.tokens(), 1), dir)) {
+            .start(ActivationSources.synthetic(features, training.rows().tokens(), 1), dir)) {
       run.await();
     }
     return Sae.load(dir, backend);
