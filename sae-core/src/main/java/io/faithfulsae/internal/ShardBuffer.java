@@ -1,7 +1,7 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.RowOrigins;
-import io.faithfulsae.ShardWriter.Precision;
+import io.faithfulsae.ShardIndex.Precision;
 import io.faithfulsae.io.BFloat16;
 import io.faithfulsae.io.Checksum;
 import io.faithfulsae.io.SaeFormatException;

@@ -8,12 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.CheckedJson;
 import io.faithfulsae.io.Mutations;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -196,7 +196,7 @@ public abstract class ResumptionTest extends RunFixture {
     finish(start(CONFIG, dir, 7));
     TrainingConfig otherLr = CONFIG.toBuilder().lr(0.5).build();
     ActivationSource otherData =
-        ActivationSources.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 100, 6);
+        SyntheticFeatures.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 100, 6);
     assertMessage(
         IllegalArgumentException.class,
         () -> trainer(otherLr).resume(SOURCE, dir),
