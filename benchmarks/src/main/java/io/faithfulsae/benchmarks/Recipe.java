@@ -1,5 +1,6 @@
 package io.faithfulsae.benchmarks;
 
+import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
 
@@ -16,13 +17,9 @@ public enum Recipe {
    */
   STUDY;
 
-  /** The configuration of a trainer. */
-  public StepConfig config(Workload workload) {
-    StepConfig.Builder builder =
-        StepConfig.builder()
-            .tokens(workload.rows())
-            .batch(workload.rows())
-            .lr(learningRate(workload));
+  /** The options of its steps. */
+  public StepConfig config() {
+    StepConfig.Builder builder = StepConfig.builder();
     if (this == STUDY) {
       return builder.build();
     }

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.internal.NonFiniteException;
 import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
@@ -298,7 +299,7 @@ record Checkpoint(
   private static void forEachChunk(Safetensors tensors, String name, Chunk action)
       throws IOException {
     Entry entry = tensors.entry(name);
-    ByteBuffer chunk = ByteBuffer.allocateDirect((int) Math.min(CHUNK_BYTES, entry.bytes()));
+    ByteBuffer chunk = DirectBuffers.bytes(Math.min(CHUNK_BYTES, entry.bytes()));
     for (long at = 0; at < entry.bytes(); at += chunk.limit()) {
       chunk.clear().limit((int) Math.min(chunk.capacity(), entry.bytes() - at));
       tensors.readBytes(name, at, chunk);

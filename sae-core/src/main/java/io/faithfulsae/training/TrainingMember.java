@@ -10,6 +10,7 @@ import io.faithfulsae.internal.NonFiniteException;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.Finite;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
@@ -23,8 +24,6 @@ import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -127,8 +126,8 @@ final class TrainingMember implements AutoCloseable {
             : 1 / Math.sqrt(d);
     Rng rng = new Rng(Purpose.INITIAL_WEIGHTS, training.seed());
     int block = Math.max(1, Math.min(config.dSae(), BLOCK_FLOATS / d));
-    FloatBuffer encoder = direct(block * d);
-    FloatBuffer decoder = direct(block * d);
+    FloatBuffer encoder = DirectBuffers.floats((long) block * d);
+    FloatBuffer decoder = DirectBuffers.floats((long) block * d);
     for (int j0 = 0; j0 < config.dSae(); j0 += block) {
       int count = Math.min(block, config.dSae() - j0);
       for (int j = 0; j < count; j++) {
@@ -154,7 +153,7 @@ final class TrainingMember implements AutoCloseable {
           case B_ENC -> config.dSae();
           case B_DEC -> config.dIn();
         };
-    FloatBuffer block = direct((int) Math.min(size, BLOCK_FLOATS));
+    FloatBuffer block = DirectBuffers.floats(Math.min(size, BLOCK_FLOATS));
     for (long at = 0; at < size; at += block.limit()) {
       block.limit((int) Math.min(block.capacity(), size - at));
       from.read(tensor, at, block);
@@ -190,7 +189,7 @@ final class TrainingMember implements AutoCloseable {
           training.start().decoderBiasInit() == DecoderBiasInit.MEAN
               ? Centers.mean(sample, d)
               : Centers.geometricMedian(sample, d);
-      FloatBuffer bias = direct(d);
+      FloatBuffer bias = DirectBuffers.floats(d);
       for (int i = 0; i < d; i++) {
         bias.put(i, (float) center[i]);
       }
@@ -359,11 +358,5 @@ final class TrainingMember implements AutoCloseable {
     replicas.forEach(Replica::close);
     trainer.close();
     parameters.close();
-  }
-
-  private static FloatBuffer direct(int floats) {
-    return ByteBuffer.allocateDirect(floats * Float.BYTES)
-        .order(ByteOrder.nativeOrder())
-        .asFloatBuffer();
   }
 }
