@@ -79,7 +79,15 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
   public Norms norms(
       LanguageModel model, HookPoint hook, TokenSource tokens, int batchSequences, int sequences)
       throws IOException {
-    return NormSurvey.run(this, model, hook, tokens, batchSequences, sequences);
+    NormSurvey.Result found =
+        NormSurvey.run(
+            (position, token, norm) -> keeps(position, token) && norm <= maxNorm,
+            model,
+            hook,
+            tokens,
+            batchSequences,
+            sequences);
+    return new Norms(found.kept(), found.median(), found.meanByPosition());
   }
 
   /**

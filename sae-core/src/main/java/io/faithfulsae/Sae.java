@@ -3,6 +3,7 @@ package io.faithfulsae;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.spi.Backend;
@@ -10,8 +11,6 @@ import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.nio.file.Path;
@@ -86,10 +85,7 @@ public final class Sae implements AutoCloseable {
    * @throws IllegalArgumentException if they have another shape
    */
   public static Sae ofDirections(SaeConfig config, float[][] directions, Backend on) {
-    FloatBuffer row =
-        ByteBuffer.allocateDirect(config.dIn() * Float.BYTES)
-            .order(ByteOrder.nativeOrder())
-            .asFloatBuffer();
+    FloatBuffer row = DirectBuffers.floats(config.dIn());
     Sae sae = create(config, on);
     try {
       for (int latent = 0; latent < Math.max(config.dSae(), directions.length); latent++) {
@@ -406,10 +402,7 @@ public final class Sae implements AutoCloseable {
       parameters.read(tensor, first, into);
       return;
     }
-    FloatBuffer direct =
-        ByteBuffer.allocateDirect(into.remaining() * Float.BYTES)
-            .order(ByteOrder.nativeOrder())
-            .asFloatBuffer();
+    FloatBuffer direct = DirectBuffers.floats(into.remaining());
     parameters.read(tensor, first, direct);
     into.duplicate().put(direct);
   }

@@ -34,7 +34,7 @@ public record ShardIndex(
     int version,
     String source,
     Map<String, String> metadata,
-    ShardWriter.Precision precision,
+    Precision precision,
     int dIn,
     int rowsPerShard,
     @Nullable Long rowLimit,
@@ -50,6 +50,25 @@ public record ShardIndex(
 
   private static final JsonMapper JSON =
       JsonMapper.builder().propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE).build();
+
+  /** How an activation is stored. */
+  public enum Precision {
+    /** As computed. */
+    FP32(4),
+    /** Rounded to the nearest, ties to even: half the size, 8 bits of precision. */
+    BF16(2);
+
+    private final int bytes;
+
+    Precision(int bytes) {
+      this.bytes = bytes;
+    }
+
+    /** Bytes of one activation. */
+    public int bytes() {
+      return bytes;
+    }
+  }
 
   /**
    * One shard.

@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.ShardIndex.Precision;
 import io.faithfulsae.internal.HostBuffer;
 import io.faithfulsae.internal.ShardBuffer;
 import io.faithfulsae.internal.ShardFolder;
@@ -49,25 +50,6 @@ public final class ShardWriter implements AutoCloseable {
   private final OutputLock lock;
   private final List<ShardIndex.Shard> whole;
   private ShardIndex index;
-
-  /** How an activation is stored. */
-  public enum Precision {
-    /** As computed. */
-    FP32(4),
-    /** Rounded to the nearest, ties to even: half the size, 8 bits of precision. */
-    BF16(2);
-
-    private final int bytes;
-
-    Precision(int bytes) {
-      this.bytes = bytes;
-    }
-
-    /** Bytes of one activation. */
-    public int bytes() {
-      return bytes;
-    }
-  }
 
   /**
    * What is written.

@@ -6,8 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.faithfulsae.ActivationSources.Magnitude;
-import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
@@ -17,6 +15,8 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.synthetic.Hierarchy;
 import io.faithfulsae.synthetic.PerFeature;
 import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
+import io.faithfulsae.synthetic.SyntheticFeatures.Superposition;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
@@ -183,7 +183,7 @@ class ActivationSourcesTest {
 
   @Test
   void superpositionIsWhatItSays() throws IOException {
-    Superposition source = ActivationSources.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 1);
+    Superposition source = SyntheticFeatures.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 1);
     float[][] directions = source.directions();
     assertEquals(50, directions.length);
     double norms = 0;
@@ -202,24 +202,22 @@ class ActivationSourcesTest {
     // Three of fifty nearly orthogonal unit vectors a row: the mean square norm is near 3.
     assertEquals(3, norms / 4000, 0.3);
     assertResumesAnywhere(
-        ActivationSources.superposition(50, 20, 3, Magnitude.HALF_NORMAL, 0.1, 30, 1), 7);
+        SyntheticFeatures.superposition(50, 20, 3, Magnitude.HALF_NORMAL, 0.1, 30, 1), 7);
     assertResumesAnywhere(
-        ActivationSources.synthetic(
-            SyntheticFeatures.builder(20, 6)
-                .layout(SyntheticFeatures.Layout.EVEN)
-                .firing(PerFeature.zipf(1, 0.5, 0.1))
-                .scale(PerFeature.foldedNormal(1, 0.2))
-                .deviation(PerFeature.constant(0.3))
-                .correlated(3, 0.2)
-                .hierarchy(new Hierarchy(2, 3, 2, 0.5, true, true))
-                .bias(1)
-                .noise(0.1)
-                .build(),
-            30,
-            1),
+        SyntheticFeatures.builder(20, 6)
+            .layout(SyntheticFeatures.Layout.EVEN)
+            .firing(PerFeature.zipf(1, 0.5, 0.1))
+            .scale(PerFeature.foldedNormal(1, 0.2))
+            .deviation(PerFeature.constant(0.3))
+            .correlated(3, 0.2)
+            .hierarchy(new Hierarchy(2, 3, 2, 0.5, true, true))
+            .bias(1)
+            .noise(0.1)
+            .build()
+            .source(30, 1),
         7);
     float[] otherSeed =
-        readAll(ActivationSources.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 2), 64);
+        readAll(SyntheticFeatures.superposition(50, 20, 3, Magnitude.ONE, 0, 4000, 2), 64);
     assertNotEquals(rows[0], otherSeed[0]);
   }
 

@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.faithfulsae.ShardIndex.Precision;
 import io.faithfulsae.ShardWriter.Options;
-import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.internal.HostBuffer;
 import io.faithfulsae.io.Mutations;
 import io.faithfulsae.io.SaeFormatException;

@@ -6,14 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import io.faithfulsae.ActivationSources.Magnitude;
+import io.faithfulsae.ShardIndex.Precision;
 import io.faithfulsae.ShardWriter.Options;
-import io.faithfulsae.ShardWriter.Precision;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.io.BFloat16;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingRun;
@@ -124,7 +125,7 @@ class ShardWriterTest {
   @Test
   void aStoppedWriterGoesOnToTheSameBytes() throws IOException {
     ActivationSource synthetic =
-        ActivationSources.superposition(9, 5, 2, Magnitude.UNIFORM, 0.1, 40, 1);
+        SyntheticFeatures.superposition(9, 5, 2, Magnitude.UNIFORM, 0.1, 40, 1);
     for (ActivationSource source : new ActivationSource[] {model(), synthetic}) {
       for (Precision precision : Precision.values()) {
         Path whole = folder.resolve("whole" + source.dIn() + precision);
@@ -229,7 +230,7 @@ class ShardWriterTest {
 
   @Test
   void trainingOnShardsIsTrainingOnTheSource() throws IOException, InterruptedException {
-    ActivationSource live = ActivationSources.superposition(12, 8, 2, Magnitude.UNIFORM, 0, 100, 5);
+    ActivationSource live = SyntheticFeatures.superposition(12, 8, 2, Magnitude.UNIFORM, 0, 100, 5);
     write(folder.resolve("shards"), live, small(Precision.FP32));
     byte[] expected = train(live, folder.resolve("live"));
     byte[] stored =

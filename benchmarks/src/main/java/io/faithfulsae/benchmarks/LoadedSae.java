@@ -5,11 +5,10 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 
 /** A workload's weights and rows on the CPU backend. */
@@ -36,10 +35,7 @@ final class LoadedSae implements AutoCloseable {
   }
 
   private static FloatBuffer direct(float[] values) {
-    FloatBuffer buffer =
-        ByteBuffer.allocateDirect(values.length * Float.BYTES)
-            .order(ByteOrder.nativeOrder())
-            .asFloatBuffer();
+    FloatBuffer buffer = DirectBuffers.floats(values.length);
     buffer.put(values).flip();
     return buffer;
   }

@@ -1,5 +1,6 @@
 package io.faithfulsae.benchmarks;
 
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.metrics.Assignment;
 import java.io.EOFException;
 import java.io.IOException;
@@ -42,7 +43,7 @@ public final class MatchingSpeed {
   private static float[][] read(Path file, int latents) throws IOException {
     float[][] rows = new float[latents][latents];
     ByteBuffer bytes =
-        ByteBuffer.allocateDirect(latents * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        DirectBuffers.bytes((long) latents * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
     try (FileChannel channel = FileChannel.open(file)) {
       for (float[] row : rows) {
         bytes.clear();

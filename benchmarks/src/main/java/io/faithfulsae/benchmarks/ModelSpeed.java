@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Backends;
 import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.Decoder;
 import io.faithfulsae.models.DeviceDecoder;
 import io.faithfulsae.models.OnnxModel;
@@ -12,8 +13,6 @@ import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -137,10 +136,7 @@ public final class ModelSpeed {
   private static double harvest(OnnxModel model, double seconds) {
     int[][] tokens = tokens(model);
     HookPoint hook = HookPoint.residPre(model.layers() / 2);
-    FloatBuffer into =
-        ByteBuffer.allocateDirect(SEQUENCES * LENGTH * model.dModel() * Float.BYTES)
-            .order(ByteOrder.nativeOrder())
-            .asFloatBuffer();
+    FloatBuffer into = DirectBuffers.floats((long) SEQUENCES * LENGTH * model.dModel());
     model.activations(hook, tokens, into);
     return perSecond(
         seconds,

@@ -68,7 +68,7 @@ public final class PeerData {
   private static List<Double> losses(LoadedSae loaded, Recipe recipe) {
     Workload w = loaded.workload;
     List<Double> losses = new ArrayList<>();
-    try (BackendTrainer trainer = loaded.sae.parameters().trainer(w.k(), recipe.config(w))) {
+    try (BackendTrainer trainer = loaded.sae.parameters().trainer(w.k(), recipe.config())) {
       for (int step = 0; step < STEPS; step++) {
         trainer.step(loaded.x.buffer(), w.rows(), recipe.learningRate(w));
         losses.add(trainer.stats().loss());

@@ -1,8 +1,8 @@
 package io.faithfulsae.benchmarks;
 
-import io.faithfulsae.training.TrainingConfig;
-import io.faithfulsae.training.TrainingConfig.DecoderNorm;
-import io.faithfulsae.training.TrainingConfig.Loss;
+import io.faithfulsae.spi.StepConfig;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Loss;
 
 /** What one training step computes. */
 public enum Recipe {
@@ -17,13 +17,9 @@ public enum Recipe {
    */
   STUDY;
 
-  /** The configuration of a trainer. */
-  public TrainingConfig config(Workload workload) {
-    TrainingConfig.Builder builder =
-        TrainingConfig.builder()
-            .tokens(workload.rows())
-            .batch(workload.rows())
-            .lr(learningRate(workload));
+  /** The options of its steps. */
+  public StepConfig config() {
+    StepConfig.Builder builder = StepConfig.builder();
     if (this == STUDY) {
       return builder.build();
     }

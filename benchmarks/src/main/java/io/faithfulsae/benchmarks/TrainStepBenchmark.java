@@ -44,7 +44,7 @@ public class TrainStepBenchmark {
   public void load() {
     Workload workload = Workload.parse(shape);
     loaded = new LoadedSae(workload);
-    trainer = loaded.sae.parameters().trainer(workload.k(), recipe.config(workload));
+    trainer = loaded.sae.parameters().trainer(workload.k(), recipe.config());
     learningRate = recipe.learningRate(workload);
     first = step();
   }

@@ -1,8 +1,6 @@
 package io.faithfulsae.examples;
 
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
@@ -11,6 +9,7 @@ import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.synthetic.PerFeature;
 import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingRun;
@@ -108,20 +107,19 @@ public final class GroundTruth {
       Path dir)
       throws IOException, InterruptedException {
     Path to = dir.resolve(name + seed);
-    ActivationSource rows = ActivationSources.synthetic(trainedOn, TRAINING.tokens(), 1);
+    ActivationSource rows = trainedOn.source(TRAINING.rows().tokens(), 1);
     TrainingConfig training = TRAINING.toBuilder().seed(seed).build();
     try (TrainingRun run = SaeTrainer.of(SAE, training, backend).start(rows, to)) {
       run.await();
     }
     try (Sae sae = Sae.load(to, backend)) {
-      var truth =
-          Metrics.groundTruth(sae, ActivationSources.synthetic(faithful, ROWS, 2), ROWS, 0.9);
+      var truth = Metrics.groundTruth(sae, faithful.source(ROWS, 2), ROWS, 0.9);
       var latents = truth.latents();
       FakeFeatures fake =
           Metrics.fakeFeatures(
                   List.of(sae),
-                  ActivationSources.synthetic(noise, ROWS, 3),
-                  ActivationSources.synthetic(faithful, ROWS, 4),
+                  noise.source(ROWS, 3),
+                  faithful.source(ROWS, 4),
                   FakeFeatures.Options.tokens(11).noiseTokens(ROWS).build())
               .get(0);
       long found =

@@ -1,14 +1,14 @@
 package io.faithfulsae.examples;
 
 import io.faithfulsae.ActivationBatch;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import java.io.IOException;
@@ -28,7 +28,7 @@ public final class QuickStart {
   }
 
   static void run(Path dir) throws IOException, InterruptedException {
-    var rows = ActivationSources.superposition(256, 64, 3, Magnitude.UNIFORM, 0, 400_000, 1);
+    var rows = SyntheticFeatures.superposition(256, 64, 3, Magnitude.UNIFORM, 0, 400_000, 1);
     var training = TrainingConfig.builder().tokens(400_000).batch(1024).lr(1e-3).build();
     try (Backend backend = Backends.best();
         var run = SaeTrainer.of(SaeConfig.topK(64, 512, 4), training, backend).start(rows, dir);

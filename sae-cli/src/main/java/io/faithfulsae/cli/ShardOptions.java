@@ -1,7 +1,7 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.ShardIndex.Precision;
 import io.faithfulsae.ShardWriter;
-import io.faithfulsae.ShardWriter.Precision;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;

@@ -1,5 +1,6 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.io.Safetensors.Data;
 import io.faithfulsae.io.Safetensors.Tensor;
@@ -31,8 +32,7 @@ final class TensorBlocks implements Data {
   }
 
   static ByteBuffer allocate(int elements) {
-    return ByteBuffer.allocateDirect(Math.multiplyExact(elements, Float.BYTES))
-        .order(ByteOrder.LITTLE_ENDIAN);
+    return DirectBuffers.bytes((long) elements * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
   }
 
   @Override

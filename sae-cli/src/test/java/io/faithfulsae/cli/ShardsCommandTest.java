@@ -7,7 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.ShardIndex;
-import io.faithfulsae.ShardWriter.Precision;
+import io.faithfulsae.ShardIndex.Precision;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;

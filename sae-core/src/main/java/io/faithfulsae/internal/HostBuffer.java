@@ -1,5 +1,6 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -10,7 +11,7 @@ public final class HostBuffer implements DeviceBuffer {
 
   /** Zeroed memory, at most 2 GiB. */
   public HostBuffer(int bytes) {
-    memory = ByteBuffer.allocateDirect(bytes).order(ByteOrder.nativeOrder());
+    memory = DirectBuffers.bytes(bytes);
   }
 
   @Override

@@ -5,10 +5,9 @@ import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -143,10 +142,7 @@ final class ModelBatches implements AutoCloseable {
               + "]; take fewer sequences a batch");
     }
     if (activations.capacity() < floats) {
-      activations =
-          ByteBuffer.allocateDirect((int) floats * Float.BYTES)
-              .order(ByteOrder.nativeOrder())
-              .asFloatBuffer();
+      activations = DirectBuffers.floats(floats);
     }
     activations.clear().limit((int) floats);
   }

@@ -1,6 +1,5 @@
 package io.faithfulsae.internal;
 
-import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
@@ -16,11 +15,26 @@ public final class NormSurvey {
   private final List<Double> sums = new ArrayList<>();
   private final List<Integer> counts = new ArrayList<>();
 
+  /** Which rows count. */
+  public interface Rule {
+    /** Whether a row is kept. */
+    boolean keeps(int position, int token, double norm);
+  }
+
+  /**
+   * What was found.
+   *
+   * @param kept rows that the rule kept
+   * @param median of the norms of those rows
+   * @param meanByPosition mean norm at each position, over all rows
+   */
+  public record Result(int kept, double median, List<Double> meanByPosition) {}
+
   private NormSurvey() {}
 
   /** Looks at the first sequences of a text. */
-  public static ActivationFilter.Norms run(
-      ActivationFilter filter,
+  public static Result run(
+      Rule rule,
       LanguageModel model,
       HookPoint hook,
       TokenSource tokens,
@@ -34,7 +48,7 @@ public final class NormSurvey {
         for (int s = 0; s < count; s++) {
           int[] sequence = batches.tokens()[s];
           for (int p = 0; p < sequence.length; p++) {
-            survey.add(p, batches.norm(s, p), filter, sequence[p]);
+            survey.add(p, batches.norm(s, p), rule, sequence[p]);
           }
         }
       }
@@ -42,14 +56,14 @@ public final class NormSurvey {
     return survey.result(tokens);
   }
 
-  private void add(int position, double norm, ActivationFilter filter, int token) {
+  private void add(int position, double norm, Rule rule, int token) {
     if (position == sums.size()) {
       sums.add(0.0);
       counts.add(0);
     }
     sums.set(position, sums.get(position) + norm);
     counts.set(position, counts.get(position) + 1);
-    if (filter.keeps(position, token) && norm <= filter.maxNorm()) {
+    if (rule.keeps(position, token, norm)) {
       if (keptCount == kept.length) {
         kept = Arrays.copyOf(kept, 2 * keptCount);
       }
@@ -57,7 +71,7 @@ public final class NormSurvey {
     }
   }
 
-  private ActivationFilter.Norms result(TokenSource tokens) {
+  private Result result(TokenSource tokens) {
     if (keptCount == 0) {
       throw new IllegalArgumentException(
           "expected rows that the filter keeps in "
@@ -71,6 +85,6 @@ public final class NormSurvey {
     for (int p = 0; p < sums.size(); p++) {
       means.add(sums.get(p) / counts.get(p));
     }
-    return new ActivationFilter.Norms(keptCount, median, means);
+    return new Result(keptCount, median, means);
   }
 }

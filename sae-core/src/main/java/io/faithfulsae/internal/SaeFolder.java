@@ -2,6 +2,7 @@ package io.faithfulsae.internal;
 
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.Checksum;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.Finite;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
@@ -9,7 +10,6 @@ import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
@@ -91,7 +91,7 @@ public final class SaeFolder {
         Checksum.check(weights, file.weightsChecksum(), CONFIG_FILE);
       }
       readLatents(tensors, into);
-      FloatBuffer bias = direct(file.config().dIn());
+      FloatBuffer bias = DirectBuffers.floats(file.config().dIn());
       readFinite(tensors, "b_dec", 0, bias);
       scale(bias, 1 / file.activationScale());
       requireFinite(bias, "b_dec, scaled", 0);
@@ -190,7 +190,7 @@ public final class SaeFolder {
     int f = from.dSae();
     long end = first + into.remaining();
     int block = blockOfLatents(d, f);
-    FloatBuffer latents = direct((long) block * d);
+    FloatBuffer latents = DirectBuffers.floats((long) block * d);
     for (int j0 = 0; j0 < f; j0 += block) {
       int count = Math.min(block, f - j0);
       latents.limit(count * d);
@@ -211,10 +211,10 @@ public final class SaeFolder {
     int f = into.dSae();
     int block = blockOfLatents(d, f);
     double scale = file.activationScale();
-    FloatBuffer encoder = direct((long) block * d);
-    FloatBuffer decoder = direct((long) block * d);
-    FloatBuffer bias = direct(block);
-    FloatBuffer slice = direct(block);
+    FloatBuffer encoder = DirectBuffers.floats((long) block * d);
+    FloatBuffer decoder = DirectBuffers.floats((long) block * d);
+    FloatBuffer bias = DirectBuffers.floats(block);
+    FloatBuffer slice = DirectBuffers.floats(block);
     for (int j0 = 0; j0 < f; j0 += block) {
       int count = Math.min(block, f - j0);
       slice.limit(count);
@@ -306,11 +306,5 @@ public final class SaeFolder {
         values.put(i, (float) (values.get(i) * factor));
       }
     }
-  }
-
-  private static FloatBuffer direct(long floats) {
-    return ByteBuffer.allocateDirect(Math.toIntExact(floats * Float.BYTES))
-        .order(ByteOrder.nativeOrder())
-        .asFloatBuffer();
   }
 }

@@ -1,9 +1,10 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.RowOrigins;
-import io.faithfulsae.ShardWriter.Precision;
+import io.faithfulsae.ShardIndex.Precision;
 import io.faithfulsae.io.BFloat16;
 import io.faithfulsae.io.Checksum;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
@@ -40,8 +41,7 @@ public final class ShardBuffer {
     this.capacity = capacity;
     this.dIn = dIn;
     long bytes = (long) capacity * dIn * precision.bytes();
-    this.activations =
-        ByteBuffer.allocateDirect(Math.toIntExact(bytes)).order(ByteOrder.LITTLE_ENDIAN);
+    this.activations = DirectBuffers.bytes(bytes).order(ByteOrder.LITTLE_ENDIAN);
     this.sequences = IntBuffer.allocate(capacity);
     this.positions = IntBuffer.allocate(capacity);
     this.tokens = IntBuffer.allocate(capacity);

@@ -112,6 +112,22 @@ public final class BackendChecks {
     }
   }
 
+  /**
+   * Checks a value of a training configuration.
+   *
+   * @param expected what holds for a good one
+   */
+  public static void setting(boolean holds, String expected, Object got) {
+    if (!holds) {
+      throw new IllegalArgumentException(
+          "expected "
+              + expected
+              + ", got "
+              + got
+              + "; change that value of the training configuration");
+    }
+  }
+
   /** Checks a learning rate. */
   public static void learningRate(double lr) {
     if (!(lr >= 0) || Double.isInfinite(lr)) {

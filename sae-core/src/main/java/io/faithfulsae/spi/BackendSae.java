@@ -1,6 +1,5 @@
 package io.faithfulsae.spi;
 
-import io.faithfulsae.training.TrainingConfig;
 import java.nio.FloatBuffer;
 
 /**
@@ -71,10 +70,10 @@ public interface BackendSae extends AutoCloseable {
    * Makes a trainer of these parameters with fresh optimiser state, for whole steps. <b>Closed
    * by</b> the caller, before this.
    *
-   * @param k active latents a row
+   * @param k active latents per row
    * @param config the loss, the auxiliary loss and the optimiser
    */
-  default BackendTrainer trainer(int k, TrainingConfig config) {
+  default BackendTrainer trainer(int k, StepConfig config) {
     return trainer(k, config, BackendTrainer.Gradients.NONE);
   }
 
@@ -83,7 +82,7 @@ public interface BackendSae extends AutoCloseable {
    *
    * @param gradients what is kept between calls
    */
-  BackendTrainer trainer(int k, TrainingConfig config, BackendTrainer.Gradients gradients);
+  BackendTrainer trainer(int k, StepConfig config, BackendTrainer.Gradients gradients);
 
   @Override
   void close();

@@ -1,6 +1,7 @@
 package io.faithfulsae.synthetic;
 
-import io.faithfulsae.ActivationSources.Magnitude;
+import io.faithfulsae.ActivationSource;
+import io.faithfulsae.synthetic.internal.SyntheticSource;
 import java.util.Optional;
 
 /**
@@ -47,6 +48,33 @@ public record SyntheticFeatures(
     double noise,
     long seed) {
 
+  /** Distributions of coefficients. */
+  public enum Magnitude {
+    /** Always 1. */
+    ONE,
+    /** Uniform in [0, 1). */
+    UNIFORM,
+    /** |N(0, 1)|. */
+    HALF_NORMAL,
+    /** Exponential with mean 1. */
+    EXPONENTIAL
+  }
+
+  /** A source whose true features are known; positions are row numbers. */
+  public interface Superposition extends ActivationSource {
+    /** The true directions, unit rows: <b>Shape</b> {@code [features, dIn]}, a copy. */
+    float[][] directions();
+
+    /**
+     * The true coefficients of a row, 0 for a feature that does not fire.
+     *
+     * @param row its number
+     * @param into <b>Shape</b> {@code [features]}. Modified.
+     * @throws IllegalArgumentException if there is no such row, or {@code into} has another length
+     */
+    void coefficients(long row, float[] into);
+  }
+
   /** How directions lie. */
   public enum Layout {
     /** Each drawn uniformly from the unit sphere. */
@@ -84,6 +112,48 @@ public record SyntheticFeatures(
   private static IllegalArgumentException wrong(String expected, Object got) {
     return new IllegalArgumentException(
         "expected " + expected + ", got " + got + "; change that value");
+  }
+
+  /**
+   * Rows with these features. Sources of one recipe and different seeds have the same features and
+   * different rows: such are for training and for evaluation.
+   *
+   * @param rows number of rows
+   * @param rowSeed decides the rows
+   * @throws IllegalArgumentException if there are no rows, or the numbers of a feature are out of
+   *     range
+   */
+  public Superposition source(long rows, long rowSeed) {
+    return new SyntheticSource(this, rows, rowSeed);
+  }
+
+  /**
+   * Rows in the manner of toy models of superposition: each is the sum of a few unit directions,
+   * each with a positive coefficient, and noise. Directions are random; {@link
+   * Superposition#directions()} has them. {@link #builder} has all choices.
+   *
+   * @param features number of directions
+   * @param dIn width of a row
+   * @param l0 mean number of directions in a row; each takes part on its own with probability
+   *     {@code l0 / features}
+   * @param magnitude distribution of the coefficients
+   * @param noise standard deviation of Gaussian noise on each element; 0 for none
+   * @param rows number of rows
+   * @param seed decides everything
+   */
+  public static Superposition superposition(
+      int features, int dIn, double l0, Magnitude magnitude, double noise, long rows, long seed) {
+    if (!(l0 > 0 && l0 <= features)) {
+      throw new IllegalArgumentException(
+          "expected l0 in (0, features = " + features + "], got " + l0 + "; lower it");
+    }
+    return builder(features, dIn)
+        .firing(PerFeature.constant(l0 / features))
+        .magnitude(magnitude)
+        .noise(noise)
+        .seed(seed)
+        .build()
+        .source(rows, seed);
   }
 
   /**

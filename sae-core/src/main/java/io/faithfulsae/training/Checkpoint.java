@@ -1,11 +1,13 @@
 package io.faithfulsae.training;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.internal.NonFiniteException;
 import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
@@ -164,6 +166,7 @@ record Checkpoint(
       tensors.verify();
       JsonNode facts = JSON.readTree(tensors.metadata().getOrDefault("checkpoint", "{}"));
       Checkpoint checkpoint = JSON.treeToValue(facts, Checkpoint.class);
+      requireKnown(facts.path("training"), checkpoint.training());
       for (Tensor tensor : Tensor.values()) {
         checkpoint.check(file, tensors.entry(tensor.name()), DType.F32);
       }
@@ -182,6 +185,20 @@ record Checkpoint(
           file,
           "checkpoint",
           "expected its facts in JSON, got: " + e.getOriginalMessage() + "; the file is damaged");
+    }
+  }
+
+  /**
+   * Refuses options that this version does not know, over which Jackson passes where values of
+   * several records lie side by side: the run would continue without them.
+   */
+  static void requireKnown(JsonNode written, TrainingConfig read) throws JsonMappingException {
+    JsonNode known = JSON.valueToTree(read);
+    for (Iterator<String> names = written.fieldNames(); names.hasNext(); ) {
+      String name = names.next();
+      if (!known.has(name)) {
+        throw new JsonMappingException(null, "unknown option \"" + name + "\" of training");
+      }
     }
   }
 
@@ -282,7 +299,7 @@ record Checkpoint(
   private static void forEachChunk(Safetensors tensors, String name, Chunk action)
       throws IOException {
     Entry entry = tensors.entry(name);
-    ByteBuffer chunk = ByteBuffer.allocateDirect((int) Math.min(CHUNK_BYTES, entry.bytes()));
+    ByteBuffer chunk = DirectBuffers.bytes(Math.min(CHUNK_BYTES, entry.bytes()));
     for (long at = 0; at < entry.bytes(); at += chunk.limit()) {
       chunk.clear().limit((int) Math.min(chunk.capacity(), entry.bytes() - at));
       tensors.readBytes(name, at, chunk);

@@ -1,10 +1,10 @@
 package io.faithfulsae.training;
 
-import io.faithfulsae.training.TrainingConfig.AuxNorm;
+import io.faithfulsae.spi.StepConfig.AuxNorm;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Loss;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
-import io.faithfulsae.training.TrainingConfig.DecoderNorm;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
-import io.faithfulsae.training.TrainingConfig.Loss;
 
 /**
  * The values of other libraries' trainers; what differs from them is said where they are offered.

@@ -76,12 +76,14 @@ final class Provenance {
       ObjectNode json = CheckedJson.parse(file, "train again");
       Checkpoint.checkRandom(file, json.path("random").asText());
       CheckedJson.verify(file, json, "train again");
+      TrainingConfig training = JSON.treeToValue(json.path("training"), TrainingConfig.class);
+      Checkpoint.requireKnown(json.path("training"), training);
       JsonNode outcome = json.path("result");
       long steps = outcome.path("steps").asLong();
       new Checkpoint(
               steps,
               JSON.treeToValue(json.path("sae"), SaeConfig.class),
-              JSON.treeToValue(json.path("training"), TrainingConfig.class),
+              training,
               json.path("source").asText(),
               json.path("backend").path("name").asText(),
               1,

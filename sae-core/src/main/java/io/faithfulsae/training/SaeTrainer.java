@@ -74,11 +74,11 @@ public final class SaeTrainer {
           "expected replicas on backends of their own, got one twice; open each with"
               + " Backends.open");
     }
-    int parts = all.size() * training.accumulate();
-    if (training.batch() % parts != 0) {
+    int parts = all.size() * training.rows().accumulate();
+    if (training.rows().batch() % parts != 0) {
       throw new IllegalArgumentException(
           "expected a batch that divides into %d parts (%d backends, accumulate = %d), got batch = %d; use a multiple"
-              .formatted(parts, all.size(), training.accumulate(), training.batch()));
+              .formatted(parts, all.size(), training.rows().accumulate(), training.rows().batch()));
     }
     return new SaeTrainer(sae, training, backend, others, initial, metadata, listeners);
   }
@@ -248,8 +248,8 @@ public final class SaeTrainer {
       TrainingConfig a = first.training;
       TrainingConfig b = trainer.training;
       if (!trainer.backends().equals(first.backends())
-          || a.tokens() != b.tokens()
-          || a.batch() != b.batch()
+          || a.rows().tokens() != b.rows().tokens()
+          || a.rows().batch() != b.rows().batch()
           || a.bufferRows() != b.bufferRows()
           || a.checkpointSteps() != b.checkpointSteps()) {
         throw new IllegalArgumentException(

@@ -49,7 +49,8 @@ final class TrainingLoop implements Runnable {
     this.firstStep = firstStep;
     this.start = start;
     this.config = members.get(0).settings.training();
-    this.batchesOfFill = (int) (Math.min(config.bufferRows(), config.tokens()) / config.batch());
+    this.batchesOfFill =
+        (int) (Math.min(config.bufferRows(), config.rows().tokens()) / config.rows().batch());
     this.locks = locks;
     this.thread = new Thread(this, "sae-training");
   }
@@ -94,7 +95,11 @@ final class TrainingLoop implements Runnable {
     Backend backend = members.get(0).settings.backend();
     try (RowBuffer buffer =
         new RowBuffer(
-            source, backend, staysOnDevice(backend), batchesOfFill * config.batch(), start)) {
+            source,
+            backend,
+            staysOnDevice(backend),
+            batchesOfFill * config.rows().batch(),
+            start)) {
       results = train(buffer);
     } catch (Throwable e) {
       problem = closedBackend(e);
@@ -249,7 +254,7 @@ final class TrainingLoop implements Runnable {
         continue;
       }
       List<Backend> backends = member.settings.backends();
-      int share = config.batch() / backends.size();
+      int share = config.rows().batch() / backends.size();
       List<BatchFeed> own = new ArrayList<>();
       for (int i = 0; i < backends.size(); i++) {
         own.add(feed(member.recipe(), backends.get(i), buffer, i * share, share));
@@ -265,7 +270,7 @@ final class TrainingLoop implements Runnable {
         return feed;
       }
     }
-    BatchFeed feed = new BatchFeed(recipe, backend, buffer, config.batch(), first, rows);
+    BatchFeed feed = new BatchFeed(recipe, backend, buffer, config.rows().batch(), first, rows);
     feeds.add(feed);
     return feed;
   }
@@ -317,7 +322,7 @@ final class TrainingLoop implements Runnable {
         reason,
         member.dir,
         step,
-        step * config.batch(),
+        step * config.rows().batch(),
         end.epoch(),
         end.counts(),
         Optional.ofNullable(member.last()));
@@ -329,12 +334,12 @@ final class TrainingLoop implements Runnable {
     return new TrainingProgress(
         step,
         config.steps(),
-        step * config.batch(),
+        step * config.rows().batch(),
         stats.loss(),
         stats.fvu(),
         stats.l0(),
         stats.dead(),
-        stepsPerSecond * config.batch(),
+        stepsPerSecond * config.rows().batch(),
         Duration.ofMillis((long) (1000 * (config.steps() - step) / stepsPerSecond)));
   }
 }

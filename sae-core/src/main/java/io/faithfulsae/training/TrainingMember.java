@@ -10,6 +10,7 @@ import io.faithfulsae.internal.NonFiniteException;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.Finite;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
@@ -23,8 +24,6 @@ import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -65,7 +64,8 @@ final class TrainingMember implements AutoCloseable {
         settings.backend().createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
     try {
       this.trainer =
-          parameters.trainer(config.k(), training, inParts() ? Gradients.KEPT : Gradients.NONE);
+          parameters.trainer(
+              config.k(), training.step(), inParts() ? Gradients.KEPT : Gradients.NONE);
     } catch (RuntimeException e) {
       parameters.close();
       throw e;
@@ -88,7 +88,7 @@ final class TrainingMember implements AutoCloseable {
     Replica(Backend on, SaeConfig config, TrainingConfig training) {
       parameters = on.createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
       try {
-        trainer = parameters.trainer(config.k(), training, Gradients.ONLY);
+        trainer = parameters.trainer(config.k(), training.step(), Gradients.ONLY);
       } catch (RuntimeException e) {
         parameters.close();
         throw e;
@@ -103,7 +103,7 @@ final class TrainingMember implements AutoCloseable {
   }
 
   private boolean inParts() {
-    return training.accumulate() > 1 || !settings.replicas().isEmpty();
+    return training.rows().accumulate() > 1 || !settings.replicas().isEmpty();
   }
 
   /** Sets the initial weights: given ones, or random ones under the seed. */
@@ -121,13 +121,13 @@ final class TrainingMember implements AutoCloseable {
   private void draw() {
     int d = config.dIn();
     double bound =
-        training.encoderInit() == EncoderInit.KAIMING_D_SAE
+        training.start().encoderInit() == EncoderInit.KAIMING_D_SAE
             ? Math.sqrt(6.0 / config.dSae())
             : 1 / Math.sqrt(d);
     Rng rng = new Rng(Purpose.INITIAL_WEIGHTS, training.seed());
     int block = Math.max(1, Math.min(config.dSae(), BLOCK_FLOATS / d));
-    FloatBuffer encoder = direct(block * d);
-    FloatBuffer decoder = direct(block * d);
+    FloatBuffer encoder = DirectBuffers.floats((long) block * d);
+    FloatBuffer decoder = DirectBuffers.floats((long) block * d);
     for (int j0 = 0; j0 < config.dSae(); j0 += block) {
       int count = Math.min(block, config.dSae() - j0);
       for (int j = 0; j < count; j++) {
@@ -153,7 +153,7 @@ final class TrainingMember implements AutoCloseable {
           case B_ENC -> config.dSae();
           case B_DEC -> config.dIn();
         };
-    FloatBuffer block = direct((int) Math.min(size, BLOCK_FLOATS));
+    FloatBuffer block = DirectBuffers.floats(Math.min(size, BLOCK_FLOATS));
     for (long at = 0; at < size; at += block.limit()) {
       block.limit((int) Math.min(block.capacity(), size - at));
       from.read(tensor, at, block);
@@ -166,8 +166,8 @@ final class TrainingMember implements AutoCloseable {
     int d = config.dIn();
     int rows = Math.max(1, Math.min(Math.min(buffer.rows(), SAMPLE_ROWS), SAMPLE_FLOATS / d));
     boolean biasFromData =
-        training.decoderBiasInit() != DecoderBiasInit.ZERO && settings.initial() == null;
-    if (!training.scaleActivations() && !biasFromData) {
+        training.start().decoderBiasInit() != DecoderBiasInit.ZERO && settings.initial() == null;
+    if (!training.start().scaleActivations() && !biasFromData) {
       return;
     }
     float[] sample = new float[rows * d];
@@ -178,7 +178,7 @@ final class TrainingMember implements AutoCloseable {
         rows,
         d,
         new RowNormalizer.Undo());
-    if (training.scaleActivations()) {
+    if (training.start().scaleActivations()) {
       activationScale = Math.sqrt(d) / meanNorm(sample, d);
       for (int i = 0; i < sample.length; i++) {
         sample[i] = (float) (sample[i] * activationScale);
@@ -186,10 +186,10 @@ final class TrainingMember implements AutoCloseable {
     }
     if (biasFromData) {
       double[] center =
-          training.decoderBiasInit() == DecoderBiasInit.MEAN
+          training.start().decoderBiasInit() == DecoderBiasInit.MEAN
               ? Centers.mean(sample, d)
               : Centers.geometricMedian(sample, d);
-      FloatBuffer bias = direct(d);
+      FloatBuffer bias = DirectBuffers.floats(d);
       for (int i = 0; i < d; i++) {
         bias.put(i, (float) center[i]);
       }
@@ -245,7 +245,7 @@ final class TrainingMember implements AutoCloseable {
   }
 
   private void accumulate(BackendTrainer on, ActivationBatch share) {
-    int rows = share.rows() / training.accumulate();
+    int rows = share.rows() / training.rows().accumulate();
     for (int first = 0; first < share.rows(); first += rows) {
       on.accumulate(share.buffer(), first, rows);
     }
@@ -358,11 +358,5 @@ final class TrainingMember implements AutoCloseable {
     replicas.forEach(Replica::close);
     trainer.close();
     parameters.close();
-  }
-
-  private static FloatBuffer direct(int floats) {
-    return ByteBuffer.allocateDirect(floats * Float.BYTES)
-        .order(ByteOrder.nativeOrder())
-        .asFloatBuffer();
   }
 }

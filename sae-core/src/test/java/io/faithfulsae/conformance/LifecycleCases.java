@@ -12,7 +12,7 @@ import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.spi.StepConfig;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -88,7 +88,7 @@ interface LifecycleCases extends ConformanceCases {
   @Test
   default void transfersOutsideATensorAreRefused() {
     try (BackendSae sae = backend().createSae(5, 7, true);
-        BackendTrainer trainer = sae.trainer(2, TrainingConfig.faithfulSae())) {
+        BackendTrainer trainer = sae.trainer(2, StepConfig.builder().build())) {
       FloatBuffer eight = Data.direct(new float[8]);
       assertThrows(IllegalArgumentException.class, () -> sae.write(Tensor.B_ENC, 0, eight));
       assertThrows(IllegalArgumentException.class, () -> sae.read(Tensor.B_ENC, 0, eight));
@@ -115,7 +115,7 @@ interface LifecycleCases extends ConformanceCases {
     DeviceBuffer values = backend().allocate(64);
     DeviceBuffer buffer = backend().allocate(64);
     BackendSae sae = backend().createSae(2, 2, true);
-    BackendTrainer trainer = sae.trainer(1, TrainingConfig.faithfulSae());
+    BackendTrainer trainer = sae.trainer(1, StepConfig.builder().build());
 
     buffer.close();
     buffer.close();
@@ -139,7 +139,7 @@ interface LifecycleCases extends ConformanceCases {
   default void closingAnSaeStopsItsTrainer() {
     try (DeviceBuffer x = backend().allocate(64)) {
       BackendSae sae = backend().createSae(2, 2, true);
-      BackendTrainer trainer = sae.trainer(1, TrainingConfig.faithfulSae());
+      BackendTrainer trainer = sae.trainer(1, StepConfig.builder().build());
       sae.close();
       assertThrows(IllegalStateException.class, () -> trainer.step(x, 1, 1e-3));
       trainer.close();
@@ -151,7 +151,7 @@ interface LifecycleCases extends ConformanceCases {
     Backend other = openAnother();
     DeviceBuffer buffer = other.allocate(1024);
     BackendSae sae = other.createSae(3, 4, false);
-    BackendTrainer trainer = sae.trainer(2, TrainingConfig.faithfulSae());
+    BackendTrainer trainer = sae.trainer(2, StepConfig.builder().build());
     other.close();
     other.close();
     assertThrows(IllegalStateException.class, buffer::host);

@@ -15,9 +15,9 @@ import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
-import io.faithfulsae.training.TrainingConfig.DecoderNorm;
-import io.faithfulsae.training.TrainingConfig.Loss;
+import io.faithfulsae.spi.StepConfig;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Loss;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
@@ -123,7 +123,7 @@ interface PartsCases extends ConformanceCases {
 
   /** Variants whose loss is a mean over rows, so that a batch may be cut anywhere. */
   static List<Variant> means() {
-    TrainingConfig mean =
+    StepConfig mean =
         TrainingSetup.STUDY.config().toBuilder().auxCoefficient(0).deadAfterRows(50).build();
     return List.of(
         new Variant("mean", true, mean),

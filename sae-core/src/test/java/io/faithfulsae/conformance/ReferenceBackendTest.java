@@ -13,10 +13,10 @@ import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
-import io.faithfulsae.training.TrainingConfig.AuxNorm;
-import io.faithfulsae.training.TrainingConfig.DecoderNorm;
-import io.faithfulsae.training.TrainingConfig.Loss;
+import io.faithfulsae.spi.StepConfig;
+import io.faithfulsae.spi.StepConfig.AuxNorm;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Loss;
 import java.nio.ByteBuffer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -57,8 +57,8 @@ class ReferenceBackendTest extends BackendConformanceTest {
    */
   @Test
   void auxiliaryTermByHand() {
-    TrainingConfig config =
-        TrainingConfig.builder().deadAfterBatches(1).auxCoefficient(0.5).clipNorm(0).build();
+    StepConfig config =
+        StepConfig.builder().deadAfterBatches(1).auxCoefficient(0.5).clipNorm(0).build();
     try (BackendSae sae = identity();
         BackendTrainer trainer = sae.trainer(1, config);
         DeviceBuffer x = Data.upload(backend(), 2f, 1f)) {
@@ -76,8 +76,8 @@ class ReferenceBackendTest extends BackendConformanceTest {
   /** Adam's first step moves every parameter with a gradient by lr against its sign. */
   @Test
   void firstStepOfAdamByHand() {
-    TrainingConfig config =
-        TrainingConfig.builder()
+    StepConfig config =
+        StepConfig.builder()
             .auxCoefficient(0)
             .decoderNorm(DecoderNorm.NONE)
             .projectGradient(false)
@@ -126,8 +126,8 @@ class ReferenceBackendTest extends BackendConformanceTest {
    * difference of the loss. The step is small enough that no latent enters or leaves a top-k; the
    * rounding of pre-activations to float32 then leaves a few thousandths of the largest gradient.
    */
-  private void assertGradient(TrainingConfig config, boolean subtract) {
-    TrainingConfig plain =
+  private void assertGradient(StepConfig config, boolean subtract) {
+    StepConfig plain =
         config.toBuilder()
             .deadAfterBatches(1)
             .trainEncoderBias(true)
@@ -164,7 +164,7 @@ class ReferenceBackendTest extends BackendConformanceTest {
     }
   }
 
-  private float[] gradient(Data.Weights weights, TrainingConfig config, Tensor tensor, int n) {
+  private float[] gradient(Data.Weights weights, StepConfig config, Tensor tensor, int n) {
     try (BackendSae sae = weights.on(backend());
         BackendTrainer trainer = sae.trainer(TrainingSetup.K, config)) {
       TrainingSetup.train(backend(), trainer, 0, 1);
@@ -173,13 +173,13 @@ class ReferenceBackendTest extends BackendConformanceTest {
       trainer.read(BackendTrainer.State.values()[tensor.ordinal()], 0, host);
       host.asFloatBuffer().get(moment);
       for (int i = 0; i < n; i++) {
-        moment[i] /= (float) (1 - config.beta1());
+        moment[i] /= (float) (1 - config.adam().beta1());
       }
       return moment;
     }
   }
 
-  private double loss(Data.Weights weights, TrainingConfig config) {
+  private double loss(Data.Weights weights, StepConfig config) {
     try (BackendSae sae = weights.on(backend());
         BackendTrainer trainer = sae.trainer(TrainingSetup.K, config)) {
       return TrainingSetup.train(backend(), trainer, 0, 1).get(0).loss();

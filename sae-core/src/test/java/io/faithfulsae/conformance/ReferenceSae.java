@@ -5,7 +5,7 @@ import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.spi.StepConfig;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import org.jspecify.annotations.Nullable;
@@ -198,7 +198,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
   }
 
   @Override
-  public BackendTrainer trainer(int k, TrainingConfig config, Gradients gradients) {
+  public BackendTrainer trainer(int k, StepConfig config, Gradients gradients) {
     synchronized (backend) {
       requireOpen();
       BackendChecks.k(k, dSae);

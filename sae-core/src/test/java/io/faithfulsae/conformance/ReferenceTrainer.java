@@ -4,9 +4,9 @@ import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
-import io.faithfulsae.training.TrainingConfig.AuxNorm;
-import io.faithfulsae.training.TrainingConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig;
+import io.faithfulsae.spi.StepConfig.AuxNorm;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 final class ReferenceTrainer extends ReferenceBackend.Resource implements BackendTrainer {
   private final ReferenceSae sae;
   private final int k;
-  private final TrainingConfig config;
+  private final StepConfig config;
   private final Gradients gradients;
   private final float[][] first; // Adam's moments, by BackendSae.Tensor's ordinal
   private final float[][] second;
@@ -31,7 +31,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   private Parts parts;
   private @Nullable StepStats stats;
 
-  ReferenceTrainer(ReferenceSae sae, int k, TrainingConfig config, Gradients gradients) {
+  ReferenceTrainer(ReferenceSae sae, int k, StepConfig config, Gradients gradients) {
     super(
         sae.backend,
         copies(gradients) * Float.BYTES * (2L * sae.wEnc.length + sae.dSae + sae.dIn)
@@ -114,7 +114,10 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     /** The tensors that are trained, by ordinal; null where one is not. */
     double[] @Nullable [] trained() {
       return new double[] @Nullable [] {
-        wEnc, config.trainEncoderBias() ? bEnc : null, config.freezeDecoder() ? null : wDec, bDec
+        wEnc,
+        config.weights().trainEncoderBias() ? bEnc : null,
+        config.weights().freezeDecoder() ? null : wDec,
+        bDec
       };
     }
   }
@@ -274,7 +277,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     double norm = clip(of.gradient);
     normaliseAndProject(of.gradient);
     adam(of.gradient, lr);
-    if (config.decoderNorm() == DecoderNorm.AFTER_STEP && !config.freezeDecoder()) {
+    if (config.weights().decoderNorm() == DecoderNorm.AFTER_STEP
+        && !config.weights().freezeDecoder()) {
       normaliseDecoder();
     }
     stats =
@@ -328,8 +332,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         };
 
     // r = z_aux W_dec − (x − x̂) = z_aux W_dec + e
-    int auxK = Math.min(config.auxK(), nDead);
-    boolean auxOn = config.auxCoefficient() > 0 && auxK > 0;
+    int auxK = Math.min(config.aux().k(), nDead);
+    boolean auxOn = config.aux().coefficient() > 0 && auxK > 0;
     int[][] auxIndex = new int[rows][auxK];
     float[][] auxValue = new float[rows][auxK];
     double[][] residual = new double[rows][];
@@ -354,7 +358,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     for (int row = 0; row < rows; row++) {
       for (int i = 0; i < d; i++) {
         dAux[i] = auxOn ? 2 * rows * auxScale * residual[row][i] : 0;
-        dOut[i] = 2 * rows * lossScale * error[row][i] + (config.auxDetach() ? 0 : dAux[i]);
+        dOut[i] = 2 * rows * lossScale * error[row][i] + (config.aux().detach() ? 0 : dAux[i]);
         gradient.bDec[i] += dOut[i];
       }
       for (int slot = 0; slot < k && value[row][slot] > 0; slot++) {
@@ -368,13 +372,13 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   /** What multiplies Σ r²: coefficient, normaliser and share of dead latents. */
   private double auxScale(int rows, int nDead, double variance, double[][] error) {
-    double scale = config.auxCoefficient();
-    if (config.auxScaleByDead()) {
-      scale *= Math.min(1.0, (double) nDead / config.auxK());
+    double scale = config.aux().coefficient();
+    if (config.aux().scaleByDead()) {
+      scale *= Math.min(1.0, (double) nDead / config.aux().k());
     }
     // Of u = x − x̂ = −e the squares about the mean are those of e. The denominator gets no
     // gradient.
-    AuxNorm norm = config.auxNorm();
+    AuxNorm norm = config.aux().norm();
     return switch (norm) {
       case MEAN -> scale / ((double) rows * sae.dIn);
       case SUM_MEAN -> scale / rows;
@@ -398,8 +402,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   }
 
   private boolean isDead(long batches, long rows) {
-    return (config.deadAfterBatches() > 0 && batches >= config.deadAfterBatches())
-        || (config.deadAfterRows() > 0 && rows >= config.deadAfterRows());
+    return (config.dead().afterBatches() > 0 && batches >= config.dead().afterBatches())
+        || (config.dead().afterRows() > 0 && rows >= config.dead().afterRows());
   }
 
   /** Advances the counters by the whole batch and says how many latents are dead. */
@@ -418,7 +422,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
    * is off.
    */
   private double clip(Gradient gradient) {
-    if (config.clipNorm() == 0) {
+    if (config.adam().clipNorm() == 0) {
       return 0;
     }
     double squares = 0;
@@ -426,7 +430,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       squares += g == null ? 0 : sumOfSquares(new double[][] {g});
     }
     double norm = Math.sqrt(squares);
-    double factor = Math.min(1, config.clipNorm() / (norm + 1e-6));
+    double factor = Math.min(1, config.adam().clipNorm() / (norm + 1e-6));
     for (double[] g : gradient.trained()) {
       for (int i = 0; g != null && i < g.length; i++) {
         g[i] *= factor;
@@ -436,13 +440,13 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   }
 
   private void normaliseAndProject(Gradient gradient) {
-    if (config.freezeDecoder()) {
+    if (config.weights().freezeDecoder()) {
       return;
     }
-    if (config.decoderNorm() == DecoderNorm.BEFORE_STEP) {
+    if (config.weights().decoderNorm() == DecoderNorm.BEFORE_STEP) {
       normaliseDecoder();
     }
-    if (!config.projectGradient()) {
+    if (!config.weights().projectGradient()) {
       return;
     }
     for (int j = 0; j < sae.dSae; j++) {
@@ -474,8 +478,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   /** torch.optim.Adam without weight decay. */
   private void adam(Gradient gradient, double lr) {
     long t = ++steps[0];
-    double correction1 = 1 - Math.pow(config.beta1(), (double) t);
-    double correction2 = 1 - Math.pow(config.beta2(), (double) t);
+    double correction1 = 1 - Math.pow(config.adam().beta1(), (double) t);
+    double correction2 = 1 - Math.pow(config.adam().beta2(), (double) t);
     double[] @Nullable [] gradients = gradient.trained();
     for (BackendSae.Tensor tensor : BackendSae.Tensor.values()) {
       double[] g = gradients[tensor.ordinal()];
@@ -486,12 +490,14 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       float[] m = first[tensor.ordinal()];
       float[] v = second[tensor.ordinal()];
       for (int i = 0; i < w.length; i++) {
-        double mean = config.beta1() * m[i] + (1 - config.beta1()) * g[i];
-        double square = config.beta2() * v[i] + (1 - config.beta2()) * g[i] * g[i];
+        double mean = config.adam().beta1() * m[i] + (1 - config.adam().beta1()) * g[i];
+        double square = config.adam().beta2() * v[i] + (1 - config.adam().beta2()) * g[i] * g[i];
         w[i] =
             (float)
                 (w[i]
-                    - lr * (mean / correction1) / (Math.sqrt(square / correction2) + config.eps()));
+                    - lr
+                        * (mean / correction1)
+                        / (Math.sqrt(square / correction2) + config.adam().eps()));
         m[i] = (float) mean;
         v[i] = (float) square;
       }

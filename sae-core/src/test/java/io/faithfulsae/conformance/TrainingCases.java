@@ -14,7 +14,7 @@ import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.spi.StepConfig;
 import java.util.Arrays;
 import java.util.List;
 import java.util.regex.Pattern;
@@ -92,11 +92,11 @@ interface TrainingCases extends ConformanceCases {
   default void whatIsNotTrainedStaysAsItIs() {
     for (Variant variant : TrainingSetup.variants()) {
       Snapshot end = TrainingSetup.run(backend(), variant).end();
-      if (variant.config().freezeDecoder()) {
+      if (variant.config().weights().freezeDecoder()) {
         assertArrayEquals(
             TrainingSetup.weights(variant).wDec(), end.tensor(Tensor.W_DEC), variant.name());
       }
-      if (!variant.config().trainEncoderBias()) {
+      if (!variant.config().weights().trainEncoderBias()) {
         assertArrayEquals(
             TrainingSetup.weights(variant).bEnc(), end.tensor(Tensor.B_ENC), variant.name());
       }
@@ -201,7 +201,7 @@ interface TrainingCases extends ConformanceCases {
   default void badStepsAreRefused() {
     try (BackendSae sae = backend().createSae(4, 6, true);
         DeviceBuffer x = backend().allocate(2 * 4 * 4)) {
-      TrainingConfig config = TrainingConfig.faithfulSae();
+      StepConfig config = StepConfig.builder().build();
       IllegalArgumentException k =
           assertThrows(IllegalArgumentException.class, () -> sae.trainer(7, config).close());
       assertTrue(String.valueOf(k.getMessage()).contains("d_sae = 6"), k.getMessage());

@@ -8,10 +8,10 @@ import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
-import io.faithfulsae.training.TrainingConfig.AuxNorm;
-import io.faithfulsae.training.TrainingConfig.DecoderNorm;
-import io.faithfulsae.training.TrainingConfig.Loss;
+import io.faithfulsae.spi.StepConfig;
+import io.faithfulsae.spi.StepConfig.AuxNorm;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Loss;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.EnumMap;
@@ -30,7 +30,7 @@ final class TrainingSetup {
   private TrainingSetup() {}
 
   /** One way to train. */
-  record Variant(String name, boolean subtract, TrainingConfig config) {
+  record Variant(String name, boolean subtract, StepConfig config) {
     @Override
     public String toString() {
       return name;
@@ -45,7 +45,7 @@ final class TrainingSetup {
       new Variant(
           "study",
           true,
-          TrainingConfig.builder().deadAfterBatches(2).auxK(8).auxCoefficient(0.25).build());
+          StepConfig.builder().deadAfterBatches(2).auxK(8).auxCoefficient(0.25).build());
 
   /** Each option on its own, then combinations as other libraries have them. */
   static List<Variant> variants() {
@@ -109,7 +109,7 @@ final class TrainingSetup {
   }
 
   private static void add(
-      List<Variant> all, String name, UnaryOperator<TrainingConfig.Builder> change) {
+      List<Variant> all, String name, UnaryOperator<StepConfig.Builder> change) {
     all.add(new Variant(name, true, change.apply(STUDY.config().toBuilder()).build()));
   }
 

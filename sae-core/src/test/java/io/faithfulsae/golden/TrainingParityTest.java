@@ -90,7 +90,7 @@ public abstract class TrainingParityTest {
         DeviceBuffer x = backend.allocate((long) BATCH * D_IN * Float.BYTES)) {
       sae.write(Tensor.W_ENC, 0, direct("W_enc.start"));
       sae.write(Tensor.W_DEC, 0, direct("W_dec.start"));
-      try (BackendTrainer trainer = sae.trainer(K, CONFIG)) {
+      try (BackendTrainer trainer = sae.trainer(K, CONFIG.step())) {
         for (int step = 0; step < STEPS; step++) {
           golden.readFloats("batches", (long) step * BATCH * D_IN, x.host().asFloatBuffer());
           trainer.step(x, BATCH, CONFIG.lrAt(step));
@@ -108,7 +108,7 @@ public abstract class TrainingParityTest {
       assertWeights("b_dec", read(sae, Tensor.B_DEC, D_IN));
     }
     assertTrue(
-        mostDead > CONFIG.auxK(),
+        mostDead > CONFIG.step().aux().k(),
         "the run must have more dead latents than the aux loss takes, got " + mostDead);
     assertTrue(
         auxSteps > STEPS / 2, "the run must exercise the aux loss, got " + auxSteps + " steps");
@@ -125,7 +125,7 @@ public abstract class TrainingParityTest {
       float[] aux = Goldens.floats(parts, "aux");
       sae.write(Tensor.W_ENC, 0, direct("W_enc.start"));
       sae.write(Tensor.W_DEC, 0, direct("W_dec.start"));
-      try (BackendTrainer trainer = sae.trainer(K, CONFIG, Gradients.KEPT)) {
+      try (BackendTrainer trainer = sae.trainer(K, CONFIG.step(), Gradients.KEPT)) {
         for (int step = 0; step < STEPS; step++) {
           golden.readFloats("batches", (long) step * BATCH * D_IN, x.host().asFloatBuffer());
           trainer.accumulate(x, 0, cut);

@@ -8,12 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
-import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.synthetic.SyntheticFeatures.Layout;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
+import io.faithfulsae.synthetic.SyntheticFeatures.Superposition;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -36,9 +35,8 @@ class SyntheticFeaturesTest {
             .magnitude(Magnitude.EXPONENTIAL)
             .bias(2)
             .build();
-    Superposition source = ActivationSources.synthetic(quiet, ROWS, 4);
-    Superposition noisy =
-        ActivationSources.synthetic(quiet.toBuilder().noise(0.25).build(), ROWS, 4);
+    Superposition source = quiet.source(ROWS, 4);
+    Superposition noisy = quiet.toBuilder().noise(0.25).build().source(ROWS, 4);
     float[][] directions = source.directions();
     float[] x = read(source);
     float[] withNoise = read(noisy);
@@ -172,12 +170,12 @@ class SyntheticFeaturesTest {
             .firing(PerFeature.constant(0.5))
             .layout(Layout.EVEN)
             .build();
-    Superposition one = ActivationSources.synthetic(recipe, 100, 1);
-    Superposition two = ActivationSources.synthetic(recipe, 100, 2);
+    Superposition one = recipe.source(100, 1);
+    Superposition two = recipe.source(100, 2);
     assertArrayEquals(one.directions(), two.directions());
     assertNotEquals(read(one)[0], read(two)[0]);
     assertNotEquals(one.description(), two.description());
-    Superposition other = ActivationSources.synthetic(recipe.toBuilder().seed(8).build(), 100, 1);
+    Superposition other = recipe.toBuilder().seed(8).build().source(100, 1);
     assertNotEquals(one.directions()[0][0], other.directions()[0][0]);
     assertEquals(recipe, recipe.toBuilder().build());
   }
@@ -202,9 +200,7 @@ class SyntheticFeaturesTest {
 
   private static void assertRefused(SyntheticFeatures.Builder recipe, String part) {
     String message =
-        assertThrows(
-                IllegalArgumentException.class,
-                () -> ActivationSources.synthetic(recipe.build(), 10, 1))
+        assertThrows(IllegalArgumentException.class, () -> recipe.build().source(10, 1))
             .getMessage();
     assertTrue(message.contains(part), message);
   }
@@ -227,7 +223,7 @@ class SyntheticFeaturesTest {
   }
 
   private static List<float[]> coefficients(SyntheticFeatures recipe) {
-    Superposition source = ActivationSources.synthetic(recipe, ROWS, 6);
+    Superposition source = recipe.source(ROWS, 6);
     List<float[]> rows = new ArrayList<>();
     for (int row = 0; row < ROWS; row++) {
       float[] into = new float[recipe.features()];

@@ -8,11 +8,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.google.common.jimfs.Configuration;
 import com.google.common.jimfs.Jimfs;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import java.io.IOException;
 import java.nio.file.FileSystem;
 import java.nio.file.Files;
@@ -24,7 +24,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** Runs on a disk that has room for one checkpoint and not for two. */
 class FullDiskTest {
   private static final ActivationSource SOURCE =
-      ActivationSources.superposition(12, 8, 2, Magnitude.UNIFORM, 0, 100, 5);
+      SyntheticFeatures.superposition(12, 8, 2, Magnitude.UNIFORM, 0, 100, 5);
   private static final TrainingConfig CONFIG =
       TrainingConfig.builder().tokens(20 * 16).batch(16).bufferRows(64).checkpointSteps(5).build();
 

@@ -6,12 +6,14 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.io.CheckedJson;
 import io.faithfulsae.io.Mutations;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -194,7 +196,7 @@ public abstract class ResumptionTest extends RunFixture {
     finish(start(CONFIG, dir, 7));
     TrainingConfig otherLr = CONFIG.toBuilder().lr(0.5).build();
     ActivationSource otherData =
-        ActivationSources.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 100, 6);
+        SyntheticFeatures.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 100, 6);
     assertMessage(
         IllegalArgumentException.class,
         () -> trainer(otherLr).resume(SOURCE, dir),
@@ -223,6 +225,18 @@ public abstract class ResumptionTest extends RunFixture {
         "expected activations of width d_in = 9, got 8");
     TrainingConfig moreCheckpoints = CONFIG.toBuilder().checkpointSteps(2).build();
     assertEquals(STEPS, finish(trainer(moreCheckpoints).resume(SOURCE, dir)).steps());
+  }
+
+  /** What a later version wrote: to continue without its option would train something else. */
+  @Test
+  void refusesAnOptionThatItDoesNotKnow() throws IOException, InterruptedException {
+    Path dir = run(CONFIG, "run");
+    Path file = dir.resolve("training.json");
+    ObjectNode json = CheckedJson.read(file, "train again");
+    ((ObjectNode) json.path("training")).put("momentum", 0.5);
+    CheckedJson.write(file, json);
+    assertMessage(
+        SaeFormatException.class, () -> trainer(CONFIG).resume(SOURCE, dir), "\"momentum\"");
   }
 
   @Test

@@ -7,10 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -33,7 +33,7 @@ abstract class RunFixture {
    * source.
    */
   static final ActivationSource SOURCE =
-      ActivationSources.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 100, 5);
+      SyntheticFeatures.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 100, 5);
 
   static final SaeConfig SAE = SaeConfig.topK(D_IN, 24, 3);
   static final TrainingConfig CONFIG =

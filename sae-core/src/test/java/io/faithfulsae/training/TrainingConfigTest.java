@@ -4,6 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.util.Arrays;
+import java.util.Iterator;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 
@@ -50,8 +54,57 @@ class TrainingConfigTest {
   @Test
   void presetsOfPeersDependOnTheShape() {
     assertEquals(2e-4, TrainingConfig.dictionaryLearning(768, 16384).lr(), 1e-12);
-    assertEquals(384, TrainingConfig.dictionaryLearning(768, 16384).auxK());
-    assertEquals(384, TrainingConfig.saeLens(768).auxK());
+    assertEquals(384, TrainingConfig.dictionaryLearning(768, 16384).step().aux().k());
+    assertEquals(384, TrainingConfig.saeLens(768).step().aux().k());
+  }
+
+  /**
+   * As the first files were written: checkpoints, training.json and the keys of a study's steps
+   * hold a configuration in this form.
+   */
+  @Test
+  void itsJsonStaysAsItWas() throws JsonProcessingException {
+    assertJson(
+        """
+        {"tokens":100000000,"batch":4096,"accumulate":1,"lr":3.0E-4,"seed":42,"warmupSteps":0,\
+        "decaySteps":0,"loss":"MEAN","auxCoefficient":0.03125,"auxK":512,"auxNorm":"MEAN",\
+        "auxDetach":false,"auxScaleByDead":false,"deadAfterBatches":5,"deadAfterRows":0,\
+        "beta1":0.9,"beta2":0.99,"eps":1.0E-8,"clipNorm":100000.0,"decoderNorm":"BEFORE_STEP",\
+        "projectGradient":true,"trainEncoderBias":false,"freezeDecoder":false,\
+        "encoderInit":"KAIMING_D_SAE","decoderBiasInit":"ZERO","scaleActivations":false,\
+        "bufferRows":16384,"checkpointSteps":1000}""",
+        TrainingConfig.faithfulSae());
+    assertJson(
+        """
+        {"tokens":16777216,"batch":2048,"accumulate":1,"lr":1.6329931618554522E-4,"seed":42,\
+        "warmupSteps":1000,"decaySteps":7192,"loss":"FVU","auxCoefficient":0.0,"auxK":384,\
+        "auxNorm":"TARGET_VARIANCE","auxDetach":true,"auxScaleByDead":true,"deadAfterBatches":0,\
+        "deadAfterRows":10000000,"beta1":0.9,"beta2":0.999,"eps":1.0E-8,"clipNorm":0.0,\
+        "decoderNorm":"AFTER_STEP","projectGradient":true,"trainEncoderBias":true,\
+        "freezeDecoder":false,"encoderInit":"LINEAR","decoderBiasInit":"MEAN",\
+        "scaleActivations":false,"bufferRows":16384,"checkpointSteps":1000}""",
+        TrainingConfig.sparsifyAdam(768, 24576, 1 << 24, 2048));
+  }
+
+  private static void assertJson(String expected, TrainingConfig config)
+      throws JsonProcessingException {
+    JsonMapper json = new JsonMapper();
+    assertEquals(expected, json.writeValueAsString(config));
+    assertEquals(config, json.readValue(expected, TrainingConfig.class));
+  }
+
+  /** Under the name that the builder has for it, so that a person finds it. */
+  @Test
+  void theJsonHasABuildersNames() {
+    for (Iterator<String> names =
+            new JsonMapper().valueToTree(TrainingConfig.faithfulSae()).fieldNames();
+        names.hasNext(); ) {
+      String name = names.next();
+      assertTrue(
+          Arrays.stream(TrainingConfig.Builder.class.getMethods())
+              .anyMatch(method -> method.getName().equals(name)),
+          name);
+    }
   }
 
   @Test

@@ -10,12 +10,13 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -201,7 +202,7 @@ public abstract class TrainingRunTest extends RunFixture {
   @Test
   void rowsThatStayOnTheDeviceGiveTheSameSae() throws IOException, InterruptedException {
     ActivationSource onHost =
-        ActivationSources.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 128, 5);
+        SyntheticFeatures.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 128, 5);
     TrainingConfig wholeFills = CONFIG.toBuilder().bufferRows(64).build();
     AtomicInteger fills = new AtomicInteger();
     List<SaeTrainer> both = // two feeds: seeds shuffle each in its own way

@@ -85,7 +85,7 @@ public final class Checksum {
         }
         sum.add(start.flip());
       }
-      ByteBuffer chunk = ByteBuffer.allocateDirect((int) Math.min(CHUNK_BYTES, channel.size() + 1));
+      ByteBuffer chunk = DirectBuffers.bytes(Math.min(CHUNK_BYTES, channel.size() + 1));
       while (channel.read(chunk.clear()) >= 0) {
         sum.add(chunk.flip());
       }

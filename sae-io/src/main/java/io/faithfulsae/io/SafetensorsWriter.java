@@ -98,8 +98,7 @@ final class SafetensorsWriter {
     long total = bytes(tensor);
     int size = tensor.dtype().bytes();
     ByteBuffer buffer =
-        ByteBuffer.allocateDirect((int) Math.min(CHUNK_BYTES, total))
-            .order(ByteOrder.LITTLE_ENDIAN);
+        DirectBuffers.bytes(Math.min(CHUNK_BYTES, total)).order(ByteOrder.LITTLE_ENDIAN);
     for (long at = 0; at < total; at += buffer.limit()) {
       buffer.clear().limit((int) Math.min(buffer.capacity(), total - at));
       tensor.data().fill(at / size, buffer.slice().order(ByteOrder.LITTLE_ENDIAN));

@@ -2,7 +2,6 @@ package io.faithfulsae.metrics;
 
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
@@ -28,6 +27,7 @@ import io.faithfulsae.metrics.internal.Reconstructions;
 import io.faithfulsae.metrics.internal.SnippetSampler;
 import io.faithfulsae.metrics.internal.probe.Prober;
 import io.faithfulsae.random.Rng.Purpose;
+import io.faithfulsae.synthetic.SyntheticFeatures.Superposition;
 import java.io.IOException;
 import java.util.List;
 import java.util.function.LongConsumer;

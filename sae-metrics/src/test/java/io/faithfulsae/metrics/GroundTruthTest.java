@@ -9,7 +9,6 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.conformance.ReferenceBackend;
@@ -18,6 +17,8 @@ import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.metrics.GroundTruth.Latent;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae.Tensor;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Superposition;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -104,8 +105,8 @@ class GroundTruthTest {
   @Test
   void measuresSeveralAsEachAlone() throws IOException {
     Superposition truth =
-        ActivationSources.superposition(
-            20, 6, 2, ActivationSources.Magnitude.UNIFORM, 0.01, 3000, 1);
+        SyntheticFeatures.superposition(
+            20, 6, 2, SyntheticFeatures.Magnitude.UNIFORM, 0.01, 3000, 1);
     float[][] directions = truth.directions();
     try (Sae few = Given.sae(backend, 2, directions[0], directions[5], directions[9]);
         Sae all = Given.sae(backend, 2, directions)) {

@@ -1,5 +1,6 @@
 package io.faithfulsae.models;
 
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
@@ -60,8 +61,8 @@ public final class Decoder implements AutoCloseable {
       keys.add(new CacheTensor(maxRows, slots, dims.keyValueHeads() * dims.headDim(), 1));
       values.add(new CacheTensor(maxRows, slots, dims.keyValueHeads(), dims.headDim()));
     }
-    this.tokens = OnnxModel.longs(maxRows);
-    this.positions = OnnxModel.longs(maxRows);
+    this.tokens = DirectBuffers.longs(maxRows);
+    this.positions = DirectBuffers.longs(maxRows);
     this.logits = OnnxModel.floats(maxRows, dims.vocabularySize());
     this.probabilities = OnnxModel.floats(maxRows, dims.vocabularySize());
     start(maxRows);

@@ -1,5 +1,6 @@
 package io.faithfulsae.models;
 
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
@@ -7,8 +8,6 @@ import io.faithfulsae.models.spi.Architecture.Dimensions;
 import io.faithfulsae.models.spi.Graph.Precision;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.DoubleBuffer;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -34,7 +33,7 @@ public final class DeviceDecoder implements AutoCloseable {
   private final LongBuffer positions;
   private final LongBuffer drawn;
   private final IntBuffer seen;
-  private final IntBuffer longest = OnnxModel.ints(1);
+  private final IntBuffer longest = DirectBuffers.ints(1);
   private final DoubleBuffer uniforms;
   private final FloatBuffer inverseTemperature = OnnxModel.floats(1).put(0, 1f);
   private final Binding binding;
@@ -52,14 +51,11 @@ public final class DeviceDecoder implements AutoCloseable {
     this.dims = model.dimensions();
     this.maxLength = maxLength;
     this.lengths = new int[rows];
-    this.tokens = OnnxModel.longs(rows);
-    this.positions = OnnxModel.longs(rows);
-    this.drawn = OnnxModel.longs(rows);
-    this.seen = OnnxModel.ints(rows);
-    this.uniforms =
-        ByteBuffer.allocateDirect(rows * Double.BYTES)
-            .order(ByteOrder.nativeOrder())
-            .asDoubleBuffer();
+    this.tokens = DirectBuffers.longs(rows);
+    this.positions = DirectBuffers.longs(rows);
+    this.drawn = DirectBuffers.longs(rows);
+    this.seen = DirectBuffers.ints(rows);
+    this.uniforms = DirectBuffers.doubles(rows);
     this.binding = session.bind();
     boolean bound = false;
     try {

@@ -3,6 +3,7 @@ package io.faithfulsae.models;
 import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
@@ -18,7 +19,6 @@ import io.faithfulsae.models.spi.Weights;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.Services;
 import java.io.IOException;
-import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -65,10 +65,10 @@ public final class OnnxModel implements LanguageModel {
   private final Keeping ofLogits;
   private final List<HookPoint> hookPoints;
   private final TokenIds tokenIds;
-  private LongBuffer positions = longs(0);
-  private final LongBuffer lengths = longs(1);
-  private final LongBuffer queryShape = longs(3);
-  private final LongBuffer keyShape = longs(3);
+  private LongBuffer positions = DirectBuffers.longs(0);
+  private final LongBuffer lengths = DirectBuffers.longs(1);
+  private final LongBuffer queryShape = DirectBuffers.longs(3);
+  private final LongBuffer keyShape = DirectBuffers.longs(3);
   private final Graphs.Kind kind;
   private final @Nullable Backend beside;
   private final TappedRows.Spare spare = new TappedRows.Spare();
@@ -503,12 +503,13 @@ public final class OnnxModel implements LanguageModel {
                 length,
                 dimensions().keyValueHeads() * DeviceGraphs.headWidth(dimensions())),
             3));
-    IntBuffer seen = ints(batch);
+    IntBuffer seen = DirectBuffers.ints(batch);
     for (int i = 0; i < batch; i++) {
       seen.put(i, length - 1);
     }
     bind(binding, session, DeviceGraphs.SEEN, Tensor.of(seen, batch));
-    bind(binding, session, DeviceGraphs.LONGEST, Tensor.of(ints(1).put(0, length), 1));
+    bind(
+        binding, session, DeviceGraphs.LONGEST, Tensor.of(DirectBuffers.ints(1).put(0, length), 1));
   }
 
   private static LongBuffer shape(LongBuffer into, long... dims) {
@@ -595,19 +596,7 @@ public final class OnnxModel implements LanguageModel {
   }
 
   static LongBuffer ensure(LongBuffer buffer, int size) {
-    return buffer.capacity() >= size ? buffer : longs(size);
-  }
-
-  static LongBuffer longs(int size) {
-    return ByteBuffer.allocateDirect(Math.multiplyExact(size, Long.BYTES))
-        .order(ByteOrder.nativeOrder())
-        .asLongBuffer();
-  }
-
-  static IntBuffer ints(int size) {
-    return ByteBuffer.allocateDirect(Math.multiplyExact(size, Integer.BYTES))
-        .order(ByteOrder.nativeOrder())
-        .asIntBuffer();
+    return buffer.capacity() >= size ? buffer : DirectBuffers.longs(size);
   }
 
   static FloatBuffer floats(int size) {
@@ -622,7 +611,7 @@ public final class OnnxModel implements LanguageModel {
               + bytes
               + " bytes; take fewer or shorter sequences");
     }
-    return ByteBuffer.allocateDirect((int) bytes).order(ByteOrder.nativeOrder()).asFloatBuffer();
+    return DirectBuffers.floats(rows * width);
   }
 
   /** Closes the sessions, after what runs on them; decoders should be closed before. */

@@ -2,6 +2,7 @@ package io.faithfulsae.models;
 
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.OnnxModel.Options;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
@@ -55,7 +56,7 @@ public final class OnnxTap implements LanguageModel {
   /** Runs a few tokens, since a file need not say the shapes of its inner tensors. */
   private int width() {
     tokenIds.fill(new int[TRIAL_SEQUENCES][TRIAL_TOKENS]);
-    LongBuffer facts = OnnxModel.longs(3);
+    LongBuffer facts = DirectBuffers.longs(3);
     try (Binding binding = session(tensor).bind()) {
       binding
           .input(TokenFedGraph.TOKENS, Tensor.of(tokenIds.ids(), TRIAL_SEQUENCES, TRIAL_TOKENS))

@@ -2,6 +2,7 @@ package io.faithfulsae.models;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.DeviceActivations;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
@@ -104,7 +105,7 @@ final class TappedRows implements DeviceActivations {
               + into.dIn()
               + "]; pass a larger batch or fewer rows");
     }
-    LongBuffer indices = OnnxModel.longs(count);
+    LongBuffer indices = DirectBuffers.longs(count);
     for (int i = 0; i < count; i++) {
       if (from[i] < 0 || from[i] >= rows) {
         throw new IllegalArgumentException(

@@ -1,5 +1,6 @@
 package io.faithfulsae.models;
 
+import io.faithfulsae.io.DirectBuffers;
 import java.nio.LongBuffer;
 import java.util.Arrays;
 
@@ -8,7 +9,7 @@ final class TokenIds {
   private final int vocabularySize;
   private final int contextLength;
   private final int padding;
-  private LongBuffer ids = OnnxModel.longs(0);
+  private LongBuffer ids = DirectBuffers.longs(0);
 
   /**
    * Nothing yet.

@@ -100,17 +100,17 @@ final class Methods {
     for (Recipe preset : config.training().preset()) {
       List<TrainingConfig> each =
           config.training().configs(preset, dIn, config.sae().dSae().get(0));
-      TrainingConfig adam = each.get(0);
+      TrainingConfig first = each.get(0);
       all.add(
           "the recipe of %s, Adam (betas %s and %s, eps %s), learning rate %s, %d steps of linear warm-up, %d of linear decay"
               .formatted(
                   preset.name().toLowerCase(Locale.ROOT),
-                  adam.beta1(),
-                  adam.beta2(),
-                  adam.eps(),
+                  first.step().adam().beta1(),
+                  first.step().adam().beta2(),
+                  first.step().adam().eps(),
                   each.stream().map(one -> Grid.number(one.lr())).collect(Collectors.joining(", ")),
-                  adam.warmupSteps(),
-                  adam.decaySteps()));
+                  first.schedule().warmupSteps(),
+                  first.schedule().decaySteps()));
     }
     return String.join("; ", all);
   }

@@ -2,6 +2,7 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.generate.FaithfulDataset;
 import io.faithfulsae.models.generate.GenerationConfig;
@@ -13,8 +14,6 @@ import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingRun;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -171,7 +170,7 @@ final class Planner {
 
   private double secondsToHook() {
     int[][] tokens = randomTokens();
-    FloatBuffer into = floats((long) tokens.length * context * model.dModel());
+    FloatBuffer into = DirectBuffers.floats((long) tokens.length * context * model.dModel());
     return secondsOfSecond(() -> model.activations(on.hook(), tokens, into))
         / tokens.length
         / context;
@@ -181,8 +180,8 @@ final class Planner {
     // One sequence where a whole batch of logits would not fit.
     long perSequence = (long) context * model.vocabularySize();
     int sequences = (int) Math.max(1, Math.min(config.batchSequences(), (1 << 26) / perSequence));
-    FloatBuffer activations = floats((long) sequences * context * model.dModel());
-    FloatBuffer logits = floats(sequences * perSequence);
+    FloatBuffer activations = DirectBuffers.floats((long) sequences * context * model.dModel());
+    FloatBuffer logits = DirectBuffers.floats(sequences * perSequence);
     return secondsOfSecond(
             () -> model.logitsFrom(on.hook(), activations, sequences, context, logits))
         / sequences
@@ -268,12 +267,6 @@ final class Planner {
       }
     }
     return tokens;
-  }
-
-  private static FloatBuffer floats(long count) {
-    return ByteBuffer.allocateDirect(Math.toIntExact(count * Float.BYTES))
-        .order(ByteOrder.nativeOrder())
-        .asFloatBuffer();
   }
 
   private static void delete(Path folder) throws IOException {

@@ -42,8 +42,8 @@ public record TrainingSettings(
         theirs.toBuilder()
             .tokens(tokens)
             .batch(batch)
-            .warmupSteps(warmup == null ? theirs.warmupSteps() : warmup)
-            .decaySteps(decay == null ? theirs.decaySteps() : decay)
+            .warmupSteps(warmup == null ? theirs.schedule().warmupSteps() : warmup)
+            .decaySteps(decay == null ? theirs.schedule().decaySteps() : decay)
             .bufferRows(bufferRows)
             .checkpointSteps(100);
     List<Double> rates = lr.isEmpty() ? List.of(theirs.lr()) : lr;

@@ -1,6 +1,5 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
@@ -9,6 +8,7 @@ import io.faithfulsae.metrics.GroundTruth;
 import io.faithfulsae.metrics.GroundTruth.Latent;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.synthetic.SyntheticFeatures.Superposition;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;

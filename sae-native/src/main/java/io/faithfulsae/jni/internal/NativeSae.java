@@ -5,7 +5,7 @@ import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.spi.StepConfig;
 import java.nio.FloatBuffer;
 
 /** Parameters of one SAE in native memory. */
@@ -95,7 +95,7 @@ final class NativeSae implements BackendSae {
   }
 
   @Override
-  public BackendTrainer trainer(int k, TrainingConfig config, Gradients gradients) {
+  public BackendTrainer trainer(int k, StepConfig config, Gradients gradients) {
     BackendChecks.k(k, dSae);
     TrainerOptions options = TrainerOptions.of(k, config, gradients);
     Handle trainer =

@@ -1,11 +1,11 @@
 package io.faithfulsae.jni.internal;
 
 import io.faithfulsae.spi.BackendTrainer.Gradients;
-import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.spi.StepConfig;
 import java.util.Arrays;
 
 /**
- * A training configuration as sae_trainer_create takes it; enums of the API have the ordinals of
+ * The options of a step as sae_trainer_create takes it; enums of the API have the ordinals of
  * sae_abi.h.
  */
 final class TrainerOptions {
@@ -14,25 +14,25 @@ final class TrainerOptions {
 
   private TrainerOptions() {}
 
-  static TrainerOptions of(int k, TrainingConfig config, Gradients gradients) {
+  static TrainerOptions of(int k, StepConfig config, Gradients gradients) {
     return new TrainerOptions()
         .put(SaeAbi.SAE_OPT_K, k)
         .put(SaeAbi.SAE_OPT_LOSS, config.loss().ordinal())
-        .put(SaeAbi.SAE_OPT_AUX_COEFFICIENT, config.auxCoefficient())
-        .put(SaeAbi.SAE_OPT_AUX_K, config.auxK())
-        .put(SaeAbi.SAE_OPT_AUX_NORM, config.auxNorm().ordinal())
-        .put(SaeAbi.SAE_OPT_AUX_DETACH, config.auxDetach())
-        .put(SaeAbi.SAE_OPT_AUX_SCALE_BY_DEAD, config.auxScaleByDead())
-        .put(SaeAbi.SAE_OPT_DEAD_AFTER_BATCHES, config.deadAfterBatches())
-        .put(SaeAbi.SAE_OPT_DEAD_AFTER_ROWS, (double) config.deadAfterRows())
-        .put(SaeAbi.SAE_OPT_ADAM_BETA1, config.beta1())
-        .put(SaeAbi.SAE_OPT_ADAM_BETA2, config.beta2())
-        .put(SaeAbi.SAE_OPT_ADAM_EPS, config.eps())
-        .put(SaeAbi.SAE_OPT_CLIP_NORM, config.clipNorm())
-        .put(SaeAbi.SAE_OPT_DECODER_NORM, config.decoderNorm().ordinal())
-        .put(SaeAbi.SAE_OPT_PROJECT_GRADIENT, config.projectGradient())
-        .put(SaeAbi.SAE_OPT_TRAIN_B_ENC, config.trainEncoderBias())
-        .put(SaeAbi.SAE_OPT_FREEZE_DECODER, config.freezeDecoder())
+        .put(SaeAbi.SAE_OPT_AUX_COEFFICIENT, config.aux().coefficient())
+        .put(SaeAbi.SAE_OPT_AUX_K, config.aux().k())
+        .put(SaeAbi.SAE_OPT_AUX_NORM, config.aux().norm().ordinal())
+        .put(SaeAbi.SAE_OPT_AUX_DETACH, config.aux().detach())
+        .put(SaeAbi.SAE_OPT_AUX_SCALE_BY_DEAD, config.aux().scaleByDead())
+        .put(SaeAbi.SAE_OPT_DEAD_AFTER_BATCHES, config.dead().afterBatches())
+        .put(SaeAbi.SAE_OPT_DEAD_AFTER_ROWS, (double) config.dead().afterRows())
+        .put(SaeAbi.SAE_OPT_ADAM_BETA1, config.adam().beta1())
+        .put(SaeAbi.SAE_OPT_ADAM_BETA2, config.adam().beta2())
+        .put(SaeAbi.SAE_OPT_ADAM_EPS, config.adam().eps())
+        .put(SaeAbi.SAE_OPT_CLIP_NORM, config.adam().clipNorm())
+        .put(SaeAbi.SAE_OPT_DECODER_NORM, config.weights().decoderNorm().ordinal())
+        .put(SaeAbi.SAE_OPT_PROJECT_GRADIENT, config.weights().projectGradient())
+        .put(SaeAbi.SAE_OPT_TRAIN_B_ENC, config.weights().trainEncoderBias())
+        .put(SaeAbi.SAE_OPT_FREEZE_DECODER, config.weights().freezeDecoder())
         .put(SaeAbi.SAE_OPT_GRADIENTS, gradients.ordinal());
   }
 

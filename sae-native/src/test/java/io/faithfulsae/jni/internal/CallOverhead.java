@@ -5,7 +5,7 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
-import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.spi.StepConfig;
 import java.util.Locale;
 import java.util.Random;
 
@@ -27,7 +27,7 @@ final class CallOverhead {
   public static void main(String[] arguments) {
     try (Backend backend = Backends.best();
         BackendSae sae = backend.createSae(D_IN, D_SAE, true);
-        BackendTrainer trainer = sae.trainer(K, TrainingConfig.builder().tokens(ROWS).build());
+        BackendTrainer trainer = sae.trainer(K, StepConfig.builder().build());
         ActivationBatch x = ActivationBatch.allocate(backend, ROWS, D_IN)) {
       Random random = new Random(1);
       for (int i = 0; i < ROWS * D_IN; i++) {

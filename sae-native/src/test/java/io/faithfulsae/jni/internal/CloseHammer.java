@@ -2,8 +2,6 @@ package io.faithfulsae.jni.internal;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
@@ -11,6 +9,8 @@ import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingRun;
@@ -39,7 +39,7 @@ final class CloseHammer {
   private static final int ROWS = 4096;
   private static final SaeConfig CONFIG = SaeConfig.topK(D_IN, D_SAE, K);
   private static final ActivationSource SOURCE =
-      ActivationSources.superposition(64, D_IN, 3, Magnitude.UNIFORM, 0.01, 1 << 20, 1);
+      SyntheticFeatures.superposition(64, D_IN, 3, Magnitude.UNIFORM, 0.01, 1 << 20, 1);
 
   /** Works until what it works on is closed, which it hears of as an exception. */
   private interface Work {

@@ -8,9 +8,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
-import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
@@ -22,6 +19,8 @@ import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.synthetic.PerFeature;
 import io.faithfulsae.synthetic.SyntheticFeatures;
 import io.faithfulsae.synthetic.SyntheticFeatures.Layout;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
+import io.faithfulsae.synthetic.SyntheticFeatures.Superposition;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingRun;
@@ -52,7 +51,7 @@ class GroundTruthTest {
     int heldOut = golden.get("held_out").asInt();
     long tokens = golden.get("steps").asLong() * batch;
     Superposition source =
-        ActivationSources.superposition(
+        SyntheticFeatures.superposition(
             golden.get("features").asInt(),
             dIn,
             golden.get("l0").asDouble(),
@@ -136,7 +135,7 @@ class GroundTruthTest {
       try (TrainingRun run =
           SaeTrainer.of(config, training, backend)
               .withInitial(start)
-              .start(ActivationSources.synthetic(features, training.tokens(), 1), dir)) {
+              .start(features.source(training.rows().tokens(), 1), dir)) {
         run.await();
       }
       try (Sae sae = Sae.load(dir, backend)) {
@@ -161,7 +160,7 @@ class GroundTruthTest {
   }
 
   private static Superposition heldOut(SyntheticFeatures features) {
-    return ActivationSources.synthetic(features, HELD_OUT, 2);
+    return features.source(HELD_OUT, 2);
   }
 
   private Sae trained(
@@ -170,7 +169,7 @@ class GroundTruthTest {
     Path dir = folder.resolve("trained");
     try (TrainingRun run =
         SaeTrainer.of(config, training, backend)
-            .start(ActivationSources.synthetic(features, training.tokens(), 1), dir)) {
+            .start(features.source(training.rows().tokens(), 1), dir)) {
       run.await();
     }
     return Sae.load(dir, backend);

@@ -5,10 +5,10 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.ActivationSources.Magnitude;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.synthetic.SyntheticFeatures;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingRun;
@@ -25,7 +25,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class KilledRunTest {
   private static final ActivationSource SOURCE =
-      ActivationSources.superposition(64, 32, 3, Magnitude.UNIFORM, 0.01, 5000, 1);
+      SyntheticFeatures.superposition(64, 32, 3, Magnitude.UNIFORM, 0.01, 5000, 1);
   private static final TrainingConfig CONFIG =
       TrainingConfig.builder()
           .tokens(256 * 400)

@@ -7,7 +7,7 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.spi.StepConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -45,7 +45,7 @@ class LeakTest {
   private static void cycles(Backend backend, int n) {
     for (int i = 0; i < n; i++) {
       try (BackendSae sae = backend.createSae(D_IN, D_SAE, true);
-          BackendTrainer trainer = sae.trainer(K, TrainingConfig.faithfulSae());
+          BackendTrainer trainer = sae.trainer(K, StepConfig.builder().build());
           DeviceBuffer x = backend.allocate(4L * ROWS * D_IN);
           DeviceBuffer indices = backend.allocate(4L * ROWS * K);
           DeviceBuffer values = backend.allocate(4L * ROWS * K)) {

@@ -13,7 +13,7 @@ import io.faithfulsae.spi.BackendException;
 import io.faithfulsae.spi.BackendProvider.Availability;
 import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.spi.StepConfig;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
@@ -91,19 +91,16 @@ class NativeBackendTest {
   /** The enums of the API are passed by ordinal: these are the values of sae_abi.h. */
   @Test
   void ordinalsAreThoseOfTheHeader() {
-    assertEquals(SaeAbi.SAE_LOSS_MEAN, TrainingConfig.Loss.MEAN.ordinal());
-    assertEquals(SaeAbi.SAE_LOSS_SUM_MEAN, TrainingConfig.Loss.SUM_MEAN.ordinal());
-    assertEquals(SaeAbi.SAE_LOSS_FVU, TrainingConfig.Loss.FVU.ordinal());
-    assertEquals(SaeAbi.SAE_AUX_MEAN, TrainingConfig.AuxNorm.MEAN.ordinal());
-    assertEquals(SaeAbi.SAE_AUX_SUM_MEAN, TrainingConfig.AuxNorm.SUM_MEAN.ordinal());
-    assertEquals(SaeAbi.SAE_AUX_TARGET_VARIANCE, TrainingConfig.AuxNorm.TARGET_VARIANCE.ordinal());
-    assertEquals(
-        SaeAbi.SAE_AUX_RESIDUAL_VARIANCE, TrainingConfig.AuxNorm.RESIDUAL_VARIANCE.ordinal());
-    assertEquals(SaeAbi.SAE_DECODER_NORM_NONE, TrainingConfig.DecoderNorm.NONE.ordinal());
-    assertEquals(
-        SaeAbi.SAE_DECODER_NORM_BEFORE_STEP, TrainingConfig.DecoderNorm.BEFORE_STEP.ordinal());
-    assertEquals(
-        SaeAbi.SAE_DECODER_NORM_AFTER_STEP, TrainingConfig.DecoderNorm.AFTER_STEP.ordinal());
+    assertEquals(SaeAbi.SAE_LOSS_MEAN, StepConfig.Loss.MEAN.ordinal());
+    assertEquals(SaeAbi.SAE_LOSS_SUM_MEAN, StepConfig.Loss.SUM_MEAN.ordinal());
+    assertEquals(SaeAbi.SAE_LOSS_FVU, StepConfig.Loss.FVU.ordinal());
+    assertEquals(SaeAbi.SAE_AUX_MEAN, StepConfig.AuxNorm.MEAN.ordinal());
+    assertEquals(SaeAbi.SAE_AUX_SUM_MEAN, StepConfig.AuxNorm.SUM_MEAN.ordinal());
+    assertEquals(SaeAbi.SAE_AUX_TARGET_VARIANCE, StepConfig.AuxNorm.TARGET_VARIANCE.ordinal());
+    assertEquals(SaeAbi.SAE_AUX_RESIDUAL_VARIANCE, StepConfig.AuxNorm.RESIDUAL_VARIANCE.ordinal());
+    assertEquals(SaeAbi.SAE_DECODER_NORM_NONE, StepConfig.DecoderNorm.NONE.ordinal());
+    assertEquals(SaeAbi.SAE_DECODER_NORM_BEFORE_STEP, StepConfig.DecoderNorm.BEFORE_STEP.ordinal());
+    assertEquals(SaeAbi.SAE_DECODER_NORM_AFTER_STEP, StepConfig.DecoderNorm.AFTER_STEP.ordinal());
   }
 
   @Test

@@ -1,9 +1,7 @@
-package io.faithfulsae.internal.synthetic;
+package io.faithfulsae.synthetic.internal;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
-import io.faithfulsae.ActivationSources.Magnitude;
-import io.faithfulsae.ActivationSources.Superposition;
 import io.faithfulsae.internal.RowReader;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
@@ -11,6 +9,8 @@ import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.synthetic.Hierarchy;
 import io.faithfulsae.synthetic.SyntheticFeatures;
 import io.faithfulsae.synthetic.SyntheticFeatures.Layout;
+import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
+import io.faithfulsae.synthetic.SyntheticFeatures.Superposition;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.OptionalLong;

@@ -1,4 +1,4 @@
-package io.faithfulsae.internal.synthetic;
+package io.faithfulsae.synthetic.internal;
 
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.synthetic.Hierarchy;

@@ -1,4 +1,4 @@
-package io.faithfulsae.internal.synthetic;
+package io.faithfulsae.synthetic.internal;
 
 import org.apache.commons.math3.special.Erf;
 

@@ -1,5 +1,5 @@
 /** Tests of how synthetic rows are drawn. */
 @NullMarked
-package io.faithfulsae.internal.synthetic;
+package io.faithfulsae.synthetic.internal;
 
 import org.jspecify.annotations.NullMarked;

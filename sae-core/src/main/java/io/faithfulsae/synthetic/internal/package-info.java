@@ -1,5 +1,5 @@
 /** How synthetic rows are drawn: who fires, how strongly, in which directions. */
 @NullMarked
-package io.faithfulsae.internal.synthetic;
+package io.faithfulsae.synthetic.internal;
 
 import org.jspecify.annotations.NullMarked;
