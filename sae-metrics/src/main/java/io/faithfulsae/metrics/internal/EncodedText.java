@@ -9,8 +9,6 @@ import java.util.stream.Stream;
 
 /** One pass of a model and an SAE over a text, batch by batch. */
 final class EncodedText {
-  private static final int BATCH_TOKENS = 4096;
-
   private EncodedText() {}
 
   /** What is done with a batch. */
@@ -34,12 +32,10 @@ final class EncodedText {
                 HookRows.backendOf(List.of(sae), activations.model()),
                 activations.on(),
                 activations.filter(),
-                Math.max(BATCH_TOKENS, activations.model().contextLength()));
+                Math.max(SequenceBatches.TOKENS, activations.model().contextLength()));
         Stream<int[]> sequences = activations.text().open(0)) {
       SequenceBatches batches =
-          new SequenceBatches(
-              sequences.limit(maxSequences).iterator(),
-              length -> Math.max(1, BATCH_TOKENS / length));
+          new SequenceBatches(sequences.limit(maxSequences).iterator(), SequenceBatches.TOKENS);
       while (batches.hasNext()) {
         int[][] tokens = batches.next();
         rows.read(tokens);

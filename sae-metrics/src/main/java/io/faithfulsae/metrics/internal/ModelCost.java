@@ -25,7 +25,6 @@ import org.jspecify.annotations.Nullable;
  * is, once on zeros and once on the mean.
  */
 public final class ModelCost implements AutoCloseable {
-  private static final int BATCH_TOKENS = 4096;
   private static final long LOGIT_BYTES = 128L << 20;
 
   private final Backend backend;
@@ -77,7 +76,7 @@ public final class ModelCost implements AutoCloseable {
     this.encoding = new SharedEncoding(saes);
     this.rowSums = new double[model.dModel()];
     this.batchTokens =
-        (int) Math.min(BATCH_TOKENS, LOGIT_BYTES / Float.BYTES / model.vocabularySize());
+        (int) Math.min(SequenceBatches.TOKENS, LOGIT_BYTES / Float.BYTES / model.vocabularySize());
   }
 
   /** Measures whole sequences until at least {@code maxTokens} positions were predicted. */
@@ -99,8 +98,7 @@ public final class ModelCost implements AutoCloseable {
   private long read(long maxTokens, Consumer<int[][]> use) throws IOException {
     long predicted = 0;
     try (Stream<int[]> sequences = activations.text().open(0)) {
-      SequenceBatches batches =
-          new SequenceBatches(sequences.iterator(), length -> Math.max(1, batchTokens / length));
+      SequenceBatches batches = new SequenceBatches(sequences.iterator(), batchTokens);
       while (batches.hasNext() && predicted < maxTokens) {
         int[][] batch = atMost(batches.next(), maxTokens - predicted);
         use.accept(batch);

@@ -60,7 +60,7 @@ public final class NoiseResponse {
               + options.contextLength()
               + "; lower it");
     }
-    int tokens = Math.max(ModelFeed.BATCH_TOKENS, options.contextLength());
+    int tokens = Math.max(SequenceBatches.TOKENS, options.contextLength());
     try (HookRows rows = new HookRows(backend, on, options.filter(), tokens)) {
       return new NoiseResponse(
               options,

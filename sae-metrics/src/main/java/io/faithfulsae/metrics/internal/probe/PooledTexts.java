@@ -8,6 +8,7 @@ import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.ProbeTask.Example;
 import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.metrics.internal.HookRows;
+import io.faithfulsae.metrics.internal.SequenceBatches;
 import io.faithfulsae.metrics.internal.SharedEncoding;
 import io.faithfulsae.spi.Backend;
 import java.nio.FloatBuffer;
@@ -29,8 +30,6 @@ record PooledTexts(
     List<FeatureRow> baseline,
     List<List<FeatureRow>> latents,
     List<List<FeatureRow>> reconstructions) {
-
-  private static final int BATCH_TOKENS = 4096;
 
   /** Runs the model on all texts, those of one length together: nothing needs padding. */
   static PooledTexts of(
@@ -57,13 +56,13 @@ record PooledTexts(
     try (Reader reader =
         new Reader(
             saes,
-            new HookRows(backend, on, options.filter(), Math.max(BATCH_TOKENS, longest)),
+            new HookRows(backend, on, options.filter(), Math.max(SequenceBatches.TOKENS, longest)),
             options,
             rows)) {
       int from = 0;
       while (from < byLength.size()) {
         int length = texts.get(byLength.get(from)).tokens().length;
-        int most = Math.max(1, BATCH_TOKENS / length);
+        int most = Math.max(1, SequenceBatches.TOKENS / length);
         int to = from + 1;
         while (to < byLength.size()
             && to - from < most
