@@ -1,6 +1,5 @@
 package io.faithfulsae.cli;
 
-import io.faithfulsae.ActivationSources;
 import io.faithfulsae.Sae;
 import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.AtomicFile;
@@ -169,10 +168,9 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     try (SaeOnModel.Opened on = place.open()) {
       List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
       LatentDescription.Options options =
-          common.fromOptions(
-              () -> new LatentDescription.Options(on.filter(), sequences, examples, 5, 10));
+          common.fromOptions(() -> new LatentDescription.Options(sequences, examples, 5, 10));
       List<LatentDescription> described =
-          Metrics.describe(on.sae(), on.model(), on.hook(), on.text(data), chosen, options);
+          Metrics.describe(on.sae(), chosen, on.activations(on.text(data)), options);
       List<Shown> shown =
           described.stream()
               .map(each -> Shown.of(each, on.tokenizer()))
@@ -253,12 +251,9 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     List<Snippets> snippets =
         Metrics.snippets(
             on.sae(),
-            on.model(),
-            on.hook(),
-            other == null ? on.text(data) : on.text(other),
             chosen,
-            new Snippets.Options(
-                on.filter(), sequences, Math.min(SNIPPET, on.context()), score, seed));
+            on.activations(on.text(other == null ? data : other)),
+            new Snippets.Options(sequences, Math.min(SNIPPET, on.context()), score, seed));
     try (Progress progress = Progress.start("score", "latents", shown.size())) {
       for (int i = 0; i < shown.size(); i++) {
         Shown each = shown.get(i);
@@ -296,15 +291,11 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
           Metrics.latentCorrelations(
               on.sae(),
               other,
-              ActivationSources.ofModel(
-                  on.model(),
-                  on.hook(),
-                  // The rows that the descriptions are of: all that the filter leaves of these
-                  // sequences. A number of rows would reach into the next ones, for as many as the
-                  // filter left out.
-                  new TokenSlice(on.text(data), 0, sequences),
-                  on.filter(),
-                  place.models.batchSequences),
+              // The rows that the descriptions are of: all that the filter leaves of these
+              // sequences. A number of rows would reach into the next ones, for as many as the
+              // filter left out.
+              on.activations(new TokenSlice(on.text(data), 0, sequences))
+                  .source(place.models.batchSequences),
               new LatentCorrelations.Options(Long.MAX_VALUE, CORRELATED, chosen, 5));
       for (int i = 0; i < shown.size(); i++) {
         shown.set(i, shown.get(i).withAcross(found.latents().get(i)));

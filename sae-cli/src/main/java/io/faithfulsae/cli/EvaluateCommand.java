@@ -1,7 +1,5 @@
 package io.faithfulsae.cli;
 
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FeatureSubsets;
@@ -9,6 +7,7 @@ import io.faithfulsae.metrics.KCurve;
 import io.faithfulsae.metrics.LatentStatistics;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.metrics.ModelActivations;
 import io.faithfulsae.metrics.Reconstruction;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -117,17 +116,12 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
   @Override
   public Integer call() throws IOException {
     try (SaeOnModel.Opened on = place.open()) {
-      TokenSource text = on.text(data);
+      ModelActivations activations = on.activations(on.text(data));
       Reconstruction reconstruction =
-          Metrics.reconstruction(
-              on.sae(),
-              ActivationSources.ofModel(
-                  on.model(), on.hook(), text, on.filter(), place.models.batchSequences),
-              rows);
-      CrossEntropy crossEntropy =
-          Metrics.crossEntropy(on.sae(), on.model(), on.hook(), text, on.filter(), ceTokens);
-      KCurve curve = ks.isEmpty() ? null : curve(on, text);
-      FeatureSubsets parts = subsets.isEmpty() ? null : parts(on, text);
+          Metrics.reconstruction(on.sae(), activations.source(place.models.batchSequences), rows);
+      CrossEntropy crossEntropy = Metrics.crossEntropy(on.sae(), activations, ceTokens);
+      KCurve curve = ks.isEmpty() ? null : curve(on, activations);
+      FeatureSubsets parts = subsets.isEmpty() ? null : parts(on, activations);
       common.write(
           out,
           new Evaluated(reconstruction, crossEntropy, curve, parts),
@@ -170,13 +164,12 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       @Nullable KCurve kCurve,
       @Nullable FeatureSubsets subsets) {}
 
-  private KCurve curve(SaeOnModel.Opened on, TokenSource text) throws IOException {
+  private KCurve curve(SaeOnModel.Opened on, ModelActivations activations) throws IOException {
     KCurve.Options options =
         common.fromOptions(
             () ->
                 new KCurve.Options(
                     ks,
-                    on.filter(),
                     place.models.batchSequences,
                     rows,
                     ceTokens,
@@ -187,34 +180,27 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
                                 .noiseTokens(fakeTokens)
                                 .filter(on.filter())
                                 .build())));
-    return Metrics.kCurves(List.of(on.sae()), on.model(), on.hook(), text, options).get(0);
+    return Metrics.kCurves(List.of(on.sae()), activations, options).get(0);
   }
 
-  private FeatureSubsets parts(SaeOnModel.Opened on, TokenSource text) throws IOException {
+  private FeatureSubsets parts(SaeOnModel.Opened on, ModelActivations activations)
+      throws IOException {
     FeatureSubsets.Options options =
         common.fromOptions(
-            () ->
-                new FeatureSubsets.Options(
-                    subsets, on.filter(), place.models.batchSequences, rows, ceTokens));
+            () -> new FeatureSubsets.Options(subsets, place.models.batchSequences, rows, ceTokens));
     if (rankBy == Criterion.PROBE_WEIGHT) {
       throw common.usage(
           "expected FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION for --rank-by, got PROBE_WEIGHT;"
               + " probe weights need a task, see Metrics.probeWeights");
     }
     Path other = rankingData;
+    ModelActivations ranked = other == null ? activations : on.activations(on.text(other));
     LatentStatistics statistics =
         Metrics.latentStatistics(
-                List.of(on.sae()),
-                ActivationSources.ofModel(
-                    on.model(),
-                    on.hook(),
-                    other == null ? text : on.text(other),
-                    on.filter(),
-                    place.models.batchSequences),
-                rows)
+                List.of(on.sae()), ranked.source(place.models.batchSequences), rows)
             .get(0);
     return Metrics.featureSubsets(
-            on.sae(), List.of(statistics.ranking(rankBy)), on.model(), on.hook(), text, options)
+            on.sae(), List.of(statistics.ranking(rankBy)), activations, options)
         .get(0);
   }
 }

@@ -146,7 +146,7 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
       Path text = data;
       TokenSource ordinary = text == null ? null : on.text(text);
       FakeFeatures.Options counted = common.fromOptions(() -> options(on, ordinary));
-      FakeFeatures fake = Metrics.fakeFeatures(on.sae(), on.model(), on.hook(), counted);
+      FakeFeatures fake = Metrics.fakeFeatures(on.sae(), on.hooked(), counted);
       Path otherFolder = second;
       if (otherFolder != null) {
         return pair(on, fake, otherFolder, counted);
@@ -246,7 +246,7 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
       throws IOException {
     try (Sae other = Sae.load(otherFolder, on.sae().backend())) {
       on.requireSameModel(otherFolder, other);
-      FakeFeatures ofOther = Metrics.fakeFeatures(other, on.model(), on.hook(), counted);
+      FakeFeatures ofOther = Metrics.fakeFeatures(other, on.hooked(), counted);
       FakeFeaturePair pair = FakeFeaturePair.of(on.sae(), place.sae, fake, otherFolder, ofOther);
       common.write(
           out,

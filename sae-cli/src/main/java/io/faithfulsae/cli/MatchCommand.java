@@ -121,14 +121,17 @@ final class MatchCommand implements Callable<Integer>, WritesFiles {
 
   private @Nullable Neurons neurons(Sae first, Sae second, Directions directions) {
     boolean oneShape = first.config().dSae() == second.config().dSae();
-    return strict && oneShape ? Metrics.sharedNeurons(first, second, directions, threshold) : null;
+    return strict && oneShape
+        ? Metrics.sharedNeurons(first, second, new SharedFeatures.Options(directions, threshold))
+        : null;
   }
 
   private SharedFeatures match(Sae first, Sae second, Directions directions) {
     int latents = Math.min(first.config().dSae(), second.config().dSae());
     String task = directions.name().toLowerCase(Locale.ROOT);
     try (Progress progress = Progress.start(task, "latents", latents)) {
-      return Metrics.sharedFeatures(first, second, directions, threshold, progress::at);
+      return Metrics.sharedFeatures(
+          first, second, new SharedFeatures.Options(directions, threshold, progress::at));
     }
   }
 }

@@ -8,6 +8,7 @@ import io.faithfulsae.cli.console.Closing;
 import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Probing.Options;
@@ -162,12 +163,13 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
               ? Integer.parseInt(
                   first.getOrDefault("context_size", String.valueOf(DEFAULT_CONTEXT)))
               : context;
+      HookedModel on = new HookedModel(model, hook);
       Options options = common.fromOptions(() -> options(filters.forEvaluation(first)));
       List<List<Probing>> bySae = new ArrayList<>();
       opened.forEach(sae -> bySae.add(new ArrayList<>()));
       for (String name : names) {
         ProbeTask task = files.open(name, tokenizer, Math.min(wanted, model.contextLength()));
-        List<Probing> results = probe(opened, model, hook, task, options);
+        List<Probing> results = probe(opened, on, task, options);
         for (int i = 0; i < results.size(); i++) {
           bySae.get(i).add(results.get(i));
         }
@@ -225,11 +227,11 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
   }
 
   private static List<Probing> probe(
-      List<Sae> saes, OnnxModel model, HookPoint hook, ProbeTask task, Options options) {
+      List<Sae> saes, HookedModel on, ProbeTask task, Options options) {
     long examples = Math.min(task.train().size(), options.maxExamples());
     examples += Math.min(task.test().size(), options.maxExamples());
     try (Progress progress = Progress.start(task.name(), "texts", examples)) {
-      return Metrics.probe(saes, model, hook, task, options, progress::at);
+      return Metrics.probe(saes, on, task, options, progress::at);
     }
   }
 

@@ -6,6 +6,8 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.cli.console.Closing;
+import io.faithfulsae.metrics.ModelActivations;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TextOptions;
@@ -125,6 +127,16 @@ final class SaeOnModel {
     /** Sequences of a text, as long as those of training. */
     TokenSource text(Path file) throws IOException {
       return TokenSources.ofFile(file, reading, tokenizer, context);
+    }
+
+    /** The model with its hook point. */
+    HookedModel hooked() {
+      return new HookedModel(model, hook);
+    }
+
+    /** What the SAE is judged on: the activations that the filter keeps, on a text. */
+    ModelActivations activations(TokenSource text) {
+      return new ModelActivations(hooked(), text, filter);
     }
 
     @Override

@@ -1,5 +1,9 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.metrics.internal.Bca;
+import io.faithfulsae.metrics.internal.Bootstrap;
+import io.faithfulsae.random.Rng.Purpose;
+
 /**
  * An estimate with its interval. Means have a BCa bootstrap interval (bias-corrected and
  * accelerated: Efron, 1987); ratios of sums over sequences a studentized one; shares of latents
@@ -18,6 +22,22 @@ public record BootstrapInterval(
     double estimate, double low, double high, double level, int resamples) {
 
   /**
+   * The mean of a sample with its BCa bootstrap interval, which is corrected for bias and skewness.
+   *
+   * @param sample one value for each thing that is resampled, such as a sequence or a latent
+   * @throws IllegalArgumentException if the sample is empty or a number out of range
+   */
+  public static BootstrapInterval ofMean(double[] sample, int resamples, double level, long seed) {
+    return of(Bca.ofMean(sample, resamples, Bootstrap.random(Purpose.BOOTSTRAP, seed)), level);
+  }
+
+  private static BootstrapInterval of(Bca statistic, double level) {
+    double[] ends = statistic.ends(level);
+    return new BootstrapInterval(
+        statistic.estimate(), ends[0], ends[1], level, statistic.resamples());
+  }
+
+  /**
    * Two groups compared.
    *
    * @param first the statistic of the first group
@@ -27,5 +47,21 @@ public record BootstrapInterval(
    *     that it is below 1 − level just when the interval leaves out 0
    */
   public record Difference(
-      double first, double second, BootstrapInterval difference, double pValue) {}
+      double first, double second, BootstrapInterval difference, double pValue) {
+
+    /**
+     * Compares the means of two independent samples, each resampled by itself: a BCa interval, and
+     * a p-value that is below 1 − level just when the interval leaves out 0.
+     *
+     * @throws IllegalArgumentException if a sample is empty or a number out of range
+     */
+    public static Difference ofMeans(
+        double[] first, double[] second, int resamples, double level, long seed) {
+      Bca statistic =
+          Bca.ofDifference(
+              first, second, resamples, Bootstrap.random(Purpose.BOOTSTRAP_DIFFERENCE, seed));
+      return new Difference(
+          Bootstrap.mean(first), Bootstrap.mean(second), of(statistic, level), statistic.pValue());
+    }
+  }
 }

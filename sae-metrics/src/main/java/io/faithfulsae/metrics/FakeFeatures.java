@@ -3,6 +3,7 @@ package io.faithfulsae.metrics;
 import com.fasterxml.jackson.annotation.JsonIgnore;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.metrics.internal.GroupDifference;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -77,7 +78,29 @@ public record FakeFeatures(
   }
 
   /**
-   * A result as {@link io.faithfulsae.metrics.Metrics#fakeFeatureDifference} needs it.
+   * Compares two groups of SAEs, such as the seeds of two data sets, by their mean Fake Feature
+   * Ratio. Noise sequences are resampled (the same ones for all SAEs that saw the same noise) and,
+   * within each resample, latents. The interval is a normal one with the spread of the resampled
+   * differences around the difference itself; what other seeds would give is not in it.
+   *
+   * @param first at least one result, all of one number of resamples
+   * @param second as {@code first}
+   * @throws IllegalArgumentException if a group is empty, the numbers of resamples differ or the
+   *     level is out of range
+   */
+  public static BootstrapInterval.Difference difference(
+      List<Resamples> first, List<Resamples> second, double level, long seed) {
+    return GroupDifference.ofMeans(shares(first), shares(second), level, seed);
+  }
+
+  private static List<GroupDifference.Resampled> shares(List<Resamples> group) {
+    return group.stream()
+        .map(sae -> new GroupDifference.Resampled(sae.ratio(), sae.dSae(), sae.counts()))
+        .toList();
+  }
+
+  /**
+   * A result as {@link FakeFeatures#difference} needs it.
    *
    * @param dSae number of latents
    * @param ratio Fake Feature Ratio

@@ -1,6 +1,5 @@
 package io.faithfulsae.metrics;
 
-import io.faithfulsae.ActivationFilter;
 import java.util.List;
 
 /**
@@ -56,13 +55,20 @@ public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<S
    * What to measure.
    *
    * @param sizes numbers of latents, at least 0
-   * @param filter positions that reach the SAE
    * @param batchSequences sequences of a forward pass
    * @param rows rows for the reconstruction, at most
    * @param ceTokens predicted tokens for the cross entropy
    */
-  public record Options(
-      List<Integer> sizes, ActivationFilter filter, int batchSequences, long rows, long ceTokens) {
+  public record Options(List<Integer> sizes, int batchSequences, long rows, long ceTokens) {
+
+    /**
+     * As the command line measures: 32 sequences per forward pass, 100,000 rows, 20,000 tokens.
+     *
+     * @throws IllegalArgumentException if there is no size or one is below 0
+     */
+    public static Options of(List<Integer> sizes) {
+      return new Options(sizes, 32, 100_000, 20_000);
+    }
 
     /**
      * Checks the sizes.

@@ -1,6 +1,5 @@
 package io.faithfulsae.metrics;
 
-import io.faithfulsae.ActivationFilter;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -40,7 +39,6 @@ public record KCurve(int ownK, List<Point> points) {
    * What to measure.
    *
    * @param ks different values of k, 1 to dSae; the study's are 1 to 4 times the SAE's own
-   * @param filter positions that reach the SAE
    * @param batchSequences sequences of a forward pass
    * @param rows rows for the reconstruction, at most
    * @param ceTokens predicted tokens for the cross entropy, as {@code Metrics.crossEntropy} has it
@@ -48,11 +46,20 @@ public record KCurve(int ownK, List<Point> points) {
    */
   public record Options(
       List<Integer> ks,
-      ActivationFilter filter,
       int batchSequences,
       long rows,
       long ceTokens,
       Optional<FakeFeatures.Options> fakeFeatures) {
+
+    /**
+     * As the command line measures: 32 sequences per forward pass, 100,000 rows, 20,000 tokens, no
+     * fake features.
+     *
+     * @throws IllegalArgumentException if there is no k, one is below 1 or one stands there twice
+     */
+    public static Options of(List<Integer> ks) {
+      return new Options(ks, 32, 100_000, 20_000, Optional.empty());
+    }
 
     /**
      * Checks k.

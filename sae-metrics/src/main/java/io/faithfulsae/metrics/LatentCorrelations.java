@@ -86,6 +86,11 @@ public record LatentCorrelations(
    * @param others partners of each to keep
    */
   public record Options(long maxRows, double threshold, List<Integer> latents, int others) {
+    /** 100,000 rows and a threshold of 0.7; no latents are listed. */
+    public static Options defaults() {
+      return new Options(100_000, 0.7, List.of(), 0);
+    }
+
     /**
      * Checks the numbers.
      *

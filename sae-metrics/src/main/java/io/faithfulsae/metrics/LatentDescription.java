@@ -1,6 +1,5 @@
 package io.faithfulsae.metrics;
 
-import io.faithfulsae.ActivationFilter;
 import java.util.List;
 
 /**
@@ -95,14 +94,17 @@ public record LatentDescription(
   /**
    * How much to look at and to keep.
    *
-   * @param filter positions that are looked at
    * @param maxSequences at most so many sequences of the text
    * @param examples examples to keep
    * @param others nearest and correlated latents to keep
    * @param tokens raised and lowered tokens to keep
    */
-  public record Options(
-      ActivationFilter filter, int maxSequences, int examples, int others, int tokens) {
+  public record Options(int maxSequences, int examples, int others, int tokens) {
+
+    /** 2,000 sequences, 10 examples, 5 nearest and 5 correlated latents, 10 tokens. */
+    public static Options defaults() {
+      return new Options(2_000, 10, 5, 10);
+    }
 
     /**
      * Checks the numbers.
@@ -156,14 +158,17 @@ public record LatentDescription(
     /**
      * What is drawn.
      *
-     * @param filter positions that are looked at
      * @param maxSequences at most so many sequences of the text
      * @param length tokens a snippet
      * @param perKind firing ones, and silent ones, of each latent
      * @param seed of the drawing
      */
-    public record Options(
-        ActivationFilter filter, int maxSequences, int length, int perKind, long seed) {
+    public record Options(int maxSequences, int length, int perKind, long seed) {
+      /** 2,000 sequences in snippets of 32 tokens, 10 of each kind, seed 42. */
+      public static Options defaults() {
+        return new Options(2_000, 32, 10, 42);
+      }
+
       /**
        * Checks the numbers.
        *

@@ -1,23 +1,19 @@
 package io.faithfulsae.metrics;
 
-import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.LatentDescription.Snippets;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.SharedFeatures.Agreement;
-import io.faithfulsae.metrics.SharedFeatures.Directions;
 import io.faithfulsae.metrics.SharedFeatures.Neurons;
-import io.faithfulsae.metrics.internal.Bootstrap;
 import io.faithfulsae.metrics.internal.BothMatchings;
 import io.faithfulsae.metrics.internal.CorrelatedLatents;
 import io.faithfulsae.metrics.internal.Curves;
 import io.faithfulsae.metrics.internal.DataSets;
 import io.faithfulsae.metrics.internal.FeatureMatching;
 import io.faithfulsae.metrics.internal.FeatureRecovery;
-import io.faithfulsae.metrics.internal.GroupDifference;
 import io.faithfulsae.metrics.internal.LatentDescriptions;
 import io.faithfulsae.metrics.internal.LatentUse;
 import io.faithfulsae.metrics.internal.ModelCost;
@@ -26,7 +22,6 @@ import io.faithfulsae.metrics.internal.NoiseResponse;
 import io.faithfulsae.metrics.internal.Reconstructions;
 import io.faithfulsae.metrics.internal.SnippetSampler;
 import io.faithfulsae.metrics.internal.probe.Prober;
-import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.synthetic.SyntheticFeatures.Superposition;
 import java.io.IOException;
 import java.util.List;
@@ -67,22 +62,16 @@ public final class Metrics {
    *
    * <p>Holds the logits of a batch twice: 256 MiB, or two sequences' where those are larger.
    *
-   * @param text sequences that begin with BOS if the model wants one; those of fewer than two
-   *     tokens are left out. Opened twice, since the mean that is ablated with comes first
-   * @param filter positions that it leaves out keep their own activations
+   * @param activations those that are replaced. Sequences of fewer than two tokens are left out;
+   *     positions that the filter leaves out keep their own activations. The text is opened twice,
+   *     since the mean that is ablated with comes first
    * @param maxTokens whole sequences are read until at least as many positions were predicted
-   * @throws IllegalArgumentException if there is no text, the SAE is not as wide as the model, a
-   *     sequence is longer than the model's context, or the model lacks the hook
+   * @throws IllegalArgumentException if there is no text, the SAE is not as wide as the model, or a
+   *     sequence is longer than the model's context
    */
-  public static CrossEntropy crossEntropy(
-      Sae sae,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
-      ActivationFilter filter,
-      long maxTokens)
+  public static CrossEntropy crossEntropy(Sae sae, ModelActivations activations, long maxTokens)
       throws IOException {
-    return crossEntropy(List.of(sae), model, hook, text, filter, maxTokens).get(0);
+    return crossEntropy(List.of(sae), activations, maxTokens).get(0);
   }
 
   /**
@@ -90,45 +79,21 @@ public final class Metrics {
    * is run once.
    */
   public static List<CrossEntropy> crossEntropy(
-      List<Sae> saes,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
-      ActivationFilter filter,
-      long maxTokens)
-      throws IOException {
-    return ModelCost.measure(saes, model, hook, text, filter, maxTokens);
+      List<Sae> saes, ModelActivations activations, long maxTokens) throws IOException {
+    return ModelCost.measure(saes, activations, maxTokens);
   }
 
   /**
-   * Finds which latents two SAEs share, by their decoder directions.
+   * Finds which latents two SAEs share, by their directions.
    *
    * <p>Takes {@link SharedFeatures#bytesNeeded} of heap, which is logged before it starts, and up
    * to O(d_sae³) time; seconds at d_sae = 18,432.
    *
-   * @param threshold cosine above which two latents are the same, 0.7 in the study
    * @throws IllegalArgumentException if the SAEs differ in width, the threshold is no cosine, or
    *     the heap cannot hold the matrix
    */
-  public static SharedFeatures sharedFeatures(Sae a, Sae b, double threshold) {
-    return sharedFeatures(a, b, Directions.DECODER, threshold);
-  }
-
-  /** Finds which latents two SAEs share, as {@link #sharedFeatures(Sae, Sae, double)} does. */
-  public static SharedFeatures sharedFeatures(
-      Sae a, Sae b, Directions directions, double threshold) {
-    return sharedFeatures(a, b, directions, threshold, matched -> {});
-  }
-
-  /**
-   * Finds which latents two SAEs share, as {@link #sharedFeatures(Sae, Sae, double)} does.
-   *
-   * @param onMatched hears now and then how many latents of the smaller SAE are matched; an
-   *     exception of its ends the work
-   */
-  public static SharedFeatures sharedFeatures(
-      Sae a, Sae b, Directions directions, double threshold, LongConsumer onMatched) {
-    return FeatureMatching.compare(a, b, directions, threshold, onMatched);
+  public static SharedFeatures sharedFeatures(Sae a, Sae b, SharedFeatures.Options options) {
+    return FeatureMatching.compare(a, b, options);
   }
 
   /**
@@ -159,19 +124,17 @@ public final class Metrics {
    * position of the text, and 1 KiB a latent.
    *
    * @throws IllegalArgumentException if the context length exceeds the model's, the SAE is not as
-   *     wide as the model, the model lacks the hook, or the filter leaves nothing
+   *     wide as the model, or the filter leaves nothing
    */
-  public static FakeFeatures fakeFeatures(
-      Sae sae, LanguageModel model, HookPoint hook, FakeFeatures.Options options)
+  public static FakeFeatures fakeFeatures(Sae sae, HookedModel on, FakeFeatures.Options options)
       throws IOException {
-    return fakeFeatures(List.of(sae), model, hook, options).get(0);
+    return fakeFeatures(List.of(sae), on, options).get(0);
   }
 
   /** Counts in several SAEs of one backend as above, one result each; the model runs once. */
   public static List<FakeFeatures> fakeFeatures(
-      List<Sae> saes, LanguageModel model, HookPoint hook, FakeFeatures.Options options)
-      throws IOException {
-    return NoiseResponse.measure(saes, model, hook, options);
+      List<Sae> saes, HookedModel on, FakeFeatures.Options options) throws IOException {
+    return NoiseResponse.measure(saes, on, options);
   }
 
   /**
@@ -198,14 +161,13 @@ public final class Metrics {
    * Evaluates SAEs of one backend with other k than they were trained with, one result each. Rows
    * are encoded once, with the largest k: a smaller k is the beginning of the same latents.
    *
-   * @param text that the SAEs were not trained on, as for {@link #crossEntropy}
+   * @param activations on text that the SAEs were not trained on
    * @throws IllegalArgumentException as {@link #reconstruction}, {@link #crossEntropy} and {@link
    *     #fakeFeatures} say, or if a k exceeds dSae
    */
   public static List<KCurve> kCurves(
-      List<Sae> saes, LanguageModel model, HookPoint hook, TokenSource text, KCurve.Options options)
-      throws IOException {
-    return Curves.byK(saes, model, hook, text, options);
+      List<Sae> saes, ModelActivations activations, KCurve.Options options) throws IOException {
+    return Curves.byK(saes, activations, options);
   }
 
   /**
@@ -224,19 +186,17 @@ public final class Metrics {
    * ranking. Rows are encoded once.
    *
    * @param rankings latents, best first, as {@link LatentStatistics#ranking} gives them; made on
-   *     other text than {@code text}, or the best are the best by chance too
+   *     other text than that of the activations, or the best are the best by chance too
    * @throws IllegalArgumentException as {@link #reconstruction} and {@link #crossEntropy} say, or
    *     if a ranking names what is no latent
    */
   public static List<FeatureSubsets> featureSubsets(
       Sae sae,
       List<List<Integer>> rankings,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
+      ModelActivations activations,
       FeatureSubsets.Options options)
       throws IOException {
-    return Curves.bySubset(sae, rankings, model, hook, text, options);
+    return Curves.bySubset(sae, rankings, activations, options);
   }
 
   /**
@@ -252,12 +212,11 @@ public final class Metrics {
    */
   public static List<Probing> probe(
       List<Sae> saes,
-      LanguageModel model,
-      HookPoint hook,
+      HookedModel on,
       ProbeTask task,
       Probing.Options options,
       LongConsumer onRead) {
-    return Prober.probe(saes, model, hook, task, options, onRead);
+    return Prober.probe(saes, on, task, options, onRead);
   }
 
   /**
@@ -271,12 +230,11 @@ public final class Metrics {
    */
   public static List<List<Double>> probeWeights(
       List<Sae> saes,
-      LanguageModel model,
-      HookPoint hook,
+      HookedModel on,
       ProbeTask task,
       Probing.Options options,
       LongConsumer onRead) {
-    return Prober.weights(saes, model, hook, task, options, onRead);
+    return Prober.weights(saes, on, task, options, onRead);
   }
 
   /**
@@ -289,13 +247,11 @@ public final class Metrics {
    */
   public static List<LatentDescription> describe(
       Sae sae,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
       List<Integer> latents,
+      ModelActivations activations,
       LatentDescription.Options options)
       throws IOException {
-    return LatentDescriptions.of(sae, model, hook, text, latents, options);
+    return LatentDescriptions.of(sae, latents, activations, options);
   }
 
   /**
@@ -307,14 +263,9 @@ public final class Metrics {
    *     the model
    */
   public static List<Snippets> snippets(
-      Sae sae,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
-      List<Integer> latents,
-      Snippets.Options options)
+      Sae sae, List<Integer> latents, ModelActivations activations, Snippets.Options options)
       throws IOException {
-    return SnippetSampler.draw(sae, model, hook, text, latents, options);
+    return SnippetSampler.draw(sae, latents, activations, options);
   }
 
   /**
@@ -332,16 +283,17 @@ public final class Metrics {
   /**
    * Compares the neurons of two SAEs of one shape, as the authors do beside features.
    *
-   * @param threshold cosine above which neurons count in the shares
+   * @param options whose threshold is the cosine above which neurons count in the shares; the
+   *     listener hears nothing
    * @throws IllegalArgumentException if the shapes differ
    */
-  public static Neurons sharedNeurons(Sae a, Sae b, Directions directions, double threshold) {
-    return NeuronMatching.compare(a, b, directions, threshold);
+  public static Neurons sharedNeurons(Sae a, Sae b, SharedFeatures.Options options) {
+    return NeuronMatching.compare(a, b, options);
   }
 
   /**
    * Counts the latents that two SAEs share by decoder and encoder alike. Heap and time as {@link
-   * #sharedFeatures(Sae, Sae, double)}, twice the time.
+   * #sharedFeatures}, twice the time.
    */
   public static Agreement matchingAgreement(Sae a, Sae b, double threshold) {
     return BothMatchings.compare(a, b, threshold);
@@ -378,68 +330,5 @@ public final class Metrics {
   public static double coverage(TokenSource data, TokenSource other, int n, long maxTokens)
       throws IOException {
     return DataSets.coverage(data, other, n, maxTokens);
-  }
-
-  /**
-   * The mean of a sample with its BCa bootstrap interval, which is corrected for bias and skewness.
-   *
-   * @param sample one value for each thing that is resampled, such as a sequence or a latent
-   * @throws IllegalArgumentException if the sample is empty or a number out of range
-   */
-  public static BootstrapInterval bootstrapMean(
-      double[] sample, int resamples, double level, long seed) {
-    return Bootstrap.mean(sample, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP, seed));
-  }
-
-  /**
-   * Compares the means of two independent samples, each resampled by itself: a BCa interval, and a
-   * p-value that is below 1 − level just when the interval leaves out 0.
-   *
-   * @throws IllegalArgumentException if a sample is empty or a number out of range
-   */
-  public static BootstrapInterval.Difference bootstrapDifference(
-      double[] first, double[] second, int resamples, double level, long seed) {
-    return Bootstrap.difference(
-        first, second, resamples, level, Bootstrap.random(Purpose.BOOTSTRAP_DIFFERENCE, seed));
-  }
-
-  /**
-   * Compares two groups of SAEs, such as the seeds of two data sets, by their mean Fake Feature
-   * Ratio. Noise sequences are resampled (the same ones for all SAEs that saw the same noise) and,
-   * within each resample, latents. The interval is a normal one with the spread of the resampled
-   * differences around the difference itself; what other seeds would give is not in it.
-   *
-   * @param first at least one result, all of one number of resamples
-   * @param second as {@code first}
-   * @throws IllegalArgumentException if a group is empty or the numbers of resamples differ
-   */
-  public static BootstrapInterval.Difference fakeFeatureDifference(
-      List<FakeFeatures.Resamples> first,
-      List<FakeFeatures.Resamples> second,
-      double level,
-      long seed) {
-    return GroupDifference.ofFakeFeatures(first, second, level, seed);
-  }
-
-  /**
-   * Compares two pairs of SAEs, such as the seeds of two data sets, by their matched Shared Feature
-   * Ratio. Matched pairs of latents are resampled; the interval is a normal one with the spread of
-   * the resampled differences.
-   *
-   * @throws IllegalArgumentException if a number is out of range
-   */
-  public static BootstrapInterval.Difference sharedFeatureDifference(
-      SharedFeatures first, SharedFeatures second, int resamples, double level, long seed) {
-    return GroupDifference.ofSharedFeatures(first, second, resamples, level, seed);
-  }
-
-  /**
-   * The matched Shared Feature Ratio with Wilson's interval, which takes matched pairs of latents
-   * for a sample of those that such training gives; the same formula whatever the seed.
-   *
-   * @throws IllegalArgumentException if the level is out of range
-   */
-  public static BootstrapInterval sharedFeatureInterval(SharedFeatures pair, double level) {
-    return GroupDifference.sharedFeatures(pair, level);
   }
 }

@@ -1,6 +1,10 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.metrics.internal.GroupDifference;
+import io.faithfulsae.metrics.internal.GroupDifference.Share;
+import io.faithfulsae.metrics.internal.ShareInterval;
 import java.util.List;
+import java.util.function.LongConsumer;
 
 /**
  * Which latents two SAEs share: the cosines S[i][j] between the directions of latent i of one (a)
@@ -54,6 +58,60 @@ public record SharedFeatures(
   public SharedFeatures {
     ranksA = List.copyOf(ranksA);
     ranksB = List.copyOf(ranksB);
+  }
+
+  /**
+   * The Shared Feature Ratio with Wilson's interval, which takes matched pairs of latents for a
+   * sample of those that such training gives; the same formula whatever the seed.
+   *
+   * @param level coverage, such as 0.95
+   * @throws IllegalArgumentException if the level is out of range
+   */
+  public BootstrapInterval matchedInterval(double level) {
+    return ShareInterval.wilson(matched, matchedPairs, 0, level, 0);
+  }
+
+  /**
+   * Compares this pair of SAEs with another, such as the seeds of two data sets, by the Shared
+   * Feature Ratio: this one's minus the other's. Matched pairs of latents are resampled; the
+   * interval is a normal one with the spread of the resampled differences.
+   *
+   * @throws IllegalArgumentException if a number is out of range
+   */
+  public BootstrapInterval.Difference matchedDifference(
+      SharedFeatures other, int resamples, double level, long seed) {
+    return GroupDifference.ofShares(
+        new Share(matched, matchedPairs),
+        new Share(other.matched, other.matchedPairs),
+        resamples,
+        level,
+        seed);
+  }
+
+  /**
+   * How to compare.
+   *
+   * @param directions whose cosines are taken
+   * @param threshold cosine above which a pair is shared, in [-1, 1]; 0.7 in the study
+   * @param onMatched hears now and then how many latents of the smaller SAE are matched; an
+   *     exception of its ends the work
+   */
+  public record Options(Directions directions, double threshold, LongConsumer onMatched) {
+
+    /** Without a listener. */
+    public Options(Directions directions, double threshold) {
+      this(directions, threshold, matched -> {});
+    }
+
+    /** As the study compares: by decoder directions above 0.7. */
+    public static Options defaults() {
+      return decoder(0.7);
+    }
+
+    /** By decoder directions, above a threshold. */
+    public static Options decoder(double threshold) {
+      return new Options(Directions.DECODER, threshold);
+    }
   }
 
   /**

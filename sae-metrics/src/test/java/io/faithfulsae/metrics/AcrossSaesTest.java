@@ -140,7 +140,9 @@ class AcrossSaesTest {
     assertEquals(expected.path("sharedByBoth").doubleValue(), seen.sharedByBoth(), 1e-12);
     assertEquals(40, seen.pairs());
     assertEquals(seen, Metrics.matchingAgreement(b, a, 0.7));
-    assertTrue(seen.sharedByBoth() <= Metrics.sharedFeatures(a, b, 0.7).matched());
+    assertTrue(
+        seen.sharedByBoth()
+            <= Metrics.sharedFeatures(a, b, SharedFeatures.Options.defaults()).matched());
     assertEquals(1, Metrics.matchingAgreement(a, a, 0.99).sharedByBoth());
   }
 
@@ -148,20 +150,25 @@ class AcrossSaesTest {
   void neuronsAgreeWithPyTorch() {
     for (Directions directions : Directions.values()) {
       JsonNode expected = curves.path("neurons").path(directions.name());
-      Neurons seen = Metrics.sharedNeurons(a, b, directions, 0.5);
+      Neurons seen = Metrics.sharedNeurons(a, b, new SharedFeatures.Options(directions, 0.5));
       assertEquals(12, seen.dIn());
       assertRanks(expected.path("ranksA"), seen.ranksA());
       assertRanks(expected.path("ranksB"), seen.ranksB());
     }
     assertNotEquals(
-        Metrics.sharedNeurons(a, b, Directions.DECODER, 0.5),
-        Metrics.sharedNeurons(a, b, Directions.ENCODER, 0.5));
+        Metrics.sharedNeurons(a, b, new SharedFeatures.Options(Directions.DECODER, 0.5)),
+        Metrics.sharedNeurons(a, b, new SharedFeatures.Options(Directions.ENCODER, 0.5)));
     assertEquals(
-        1, Metrics.sharedNeurons(a, a, Directions.DECODER, 0.5).ranksA().get(0).shareAbove());
+        1,
+        Metrics.sharedNeurons(a, a, new SharedFeatures.Options(Directions.DECODER, 0.5))
+            .ranksA()
+            .get(0)
+            .shareAbove());
     try (Sae other = Sae.create(SaeConfig.topK(12, 41, 4), backend)) {
       assertThrows(
           IllegalArgumentException.class,
-          () -> Metrics.sharedNeurons(a, other, Directions.DECODER, 0.5));
+          () ->
+              Metrics.sharedNeurons(a, other, new SharedFeatures.Options(Directions.DECODER, 0.5)));
     }
   }
 

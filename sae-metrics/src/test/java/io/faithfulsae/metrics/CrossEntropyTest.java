@@ -65,7 +65,7 @@ class CrossEntropyTest {
     try (Sae sae = Given.goldenSae(golden, backend)) {
       JsonNode seen =
           new ObjectMapper()
-              .valueToTree(Metrics.crossEntropy(sae, model, HOOK, text(), filter, Long.MAX_VALUE));
+              .valueToTree(Metrics.crossEntropy(sae, on(text(), filter), Long.MAX_VALUE));
       for (String count :
           List.of("sequences", "tokensPredicted", "positionsReplaced", "positionsKept")) {
         assertEquals(expected.get(count).longValue(), seen.get(count).longValue(), count);
@@ -119,7 +119,7 @@ class CrossEntropyTest {
       }
     }
     try (Sae sae = Given.goldenSae(golden, backend)) {
-      CrossEntropy seen = Metrics.crossEntropy(sae, model, HOOK, Given.text(tokens), filter, 1000);
+      CrossEntropy seen = Metrics.crossEntropy(sae, on(Given.text(tokens), filter), 1000);
       assertEquals(kept, seen.positionsReplaced());
       assertEquals(loss / 18, seen.meanAblated(), 1e-6);
       assertNotEquals(seen.zeroAblated(), seen.meanAblated(), 1e-3);
@@ -134,7 +134,7 @@ class CrossEntropyTest {
   void saysHowUncertainItIs() throws IOException {
     try (Sae sae = Given.goldenSae(golden, backend)) {
       CrossEntropy seen =
-          Metrics.crossEntropy(sae, model, HOOK, text(), ActivationFilter.NONE, Long.MAX_VALUE);
+          Metrics.crossEntropy(sae, on(text(), ActivationFilter.NONE), Long.MAX_VALUE);
       for (BootstrapInterval interval :
           List.of(
               seen.differenceInterval(),
@@ -152,7 +152,7 @@ class CrossEntropyTest {
           seen.replaced() * seen.tokensPredicted(),
           seen.blocks().stream().mapToDouble(CrossEntropy.Losses::replaced).sum(),
           1e-9);
-      CrossEntropy one = Metrics.crossEntropy(sae, model, HOOK, text(), ActivationFilter.NONE, 1);
+      CrossEntropy one = Metrics.crossEntropy(sae, on(text(), ActivationFilter.NONE), 1);
       assertEquals(
           one.differenceInterval().low(),
           one.differenceInterval().high(),
@@ -164,7 +164,7 @@ class CrossEntropyTest {
   void isNothingWhereTheReconstructionIsPerfect() throws IOException {
     try (Sae sae = Given.perfect(backend, 12)) {
       CrossEntropy seen =
-          Metrics.crossEntropy(sae, model, HOOK, text(), ActivationFilter.NONE, Long.MAX_VALUE);
+          Metrics.crossEntropy(sae, on(text(), ActivationFilter.NONE), Long.MAX_VALUE);
       assertEquals(0, seen.difference());
       assertEquals(0, seen.klDivergence(), 1e-15);
       assertEquals(1, seen.lossRecovered());
@@ -178,8 +178,7 @@ class CrossEntropyTest {
   @Test
   void isAllWhereTheReconstructionIsZero() throws IOException {
     try (Sae nothing = Sae.create(SaeConfig.topK(12, 5, 2), backend)) {
-      CrossEntropy seen =
-          Metrics.crossEntropy(nothing, model, HOOK, text(), ActivationFilter.NONE, 1000);
+      CrossEntropy seen = Metrics.crossEntropy(nothing, on(text(), ActivationFilter.NONE), 1000);
       assertEquals(seen.zeroAblated(), seen.replaced());
       assertEquals(0, seen.lossRecovered());
     }
@@ -189,7 +188,7 @@ class CrossEntropyTest {
   void leavesTheModelAloneWhereTheFilterLeavesNothing() throws IOException {
     ActivationFilter none = new ActivationFilter(1000, Set.of(), Double.POSITIVE_INFINITY);
     try (Sae sae = Given.goldenSae(golden, backend)) {
-      CrossEntropy seen = Metrics.crossEntropy(sae, model, HOOK, text(), none, Long.MAX_VALUE);
+      CrossEntropy seen = Metrics.crossEntropy(sae, on(text(), none), Long.MAX_VALUE);
       assertEquals(0, seen.positionsReplaced());
       assertEquals(seen.clean(), seen.replaced());
       assertEquals(seen.clean(), seen.zeroAblated());
@@ -205,7 +204,7 @@ class CrossEntropyTest {
       for (Map.Entry<Integer, Integer> e :
           Map.of(1, 8, 8, 8, 9, 16, 17, 22, 23, 33, 10_000, 55).entrySet()) {
         CrossEntropy seen =
-            Metrics.crossEntropy(sae, model, HOOK, text(), ActivationFilter.NONE, e.getKey());
+            Metrics.crossEntropy(sae, on(text(), ActivationFilter.NONE), e.getKey());
         assertEquals(e.getValue().longValue(), seen.tokensPredicted(), e.toString());
       }
     }
@@ -217,7 +216,7 @@ class CrossEntropyTest {
         Sae narrow = Sae.create(SaeConfig.topK(7, 9, 2), backend)) {
       assertRefused(sae, HOOK, Given.text(new int[] {4}), "at least one sequence of two tokens");
       assertRefused(narrow, HOOK, text(), "d_in = 12, got 7");
-      assertRefused(sae, HookPoint.residPre(9), text(), "blocks.1.hook_resid_pre");
+      assertRefused(sae, HookPoint.residPre(9), text(), "blocks.L.SITE with L in [0, 2)");
     } catch (IOException e) {
       throw new java.io.UncheckedIOException(e);
     }
@@ -227,9 +226,15 @@ class CrossEntropyTest {
     String message =
         assertThrows(
                 IllegalArgumentException.class,
-                () -> Metrics.crossEntropy(sae, model, hook, text, ActivationFilter.NONE, 10))
+                () ->
+                    Metrics.crossEntropy(
+                        sae, new ModelActivations(model, hook, text, ActivationFilter.NONE), 10))
             .getMessage();
     assertTrue(message.contains(part), message);
+  }
+
+  private ModelActivations on(TokenSource text, ActivationFilter filter) {
+    return new ModelActivations(model, HOOK, text, filter);
   }
 
   private TokenSource text() {

@@ -15,6 +15,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.metrics.FakeFeatures.Options;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.List;
@@ -63,7 +64,7 @@ class FakeFeaturesTest {
   }
 
   private FakeFeatures measure(Options.Builder options) throws IOException {
-    return Metrics.fakeFeatures(sae, model, HOOK, options.resamples(2000).build());
+    return Metrics.fakeFeatures(sae, new HookedModel(model, HOOK), options.resamples(2000).build());
   }
 
   @Test
@@ -246,7 +247,7 @@ class FakeFeaturesTest {
     FakeFeatures one = measure(Options.tokens(LENGTH).noiseTokens(5_000).activationThreshold(1.7));
     assertEquals(List.of(0), one.fakeLatents());
     BootstrapInterval.Difference seen =
-        Metrics.fakeFeatureDifference(
+        FakeFeatures.difference(
             List.of(two.resamples(), two.resamples()),
             List.of(one.resamples(), two.resamples()),
             0.95,
@@ -258,7 +259,7 @@ class FakeFeaturesTest {
     assertTrue(seen.difference().low() < 0 && seen.pValue() > 0.05, seen.toString());
     assertThrows(
         IllegalArgumentException.class,
-        () -> Metrics.fakeFeatureDifference(List.of(), List.of(one.resamples()), 0.95, 1));
+        () -> FakeFeatures.difference(List.of(), List.of(one.resamples()), 0.95, 1));
   }
 
   @Test
@@ -341,7 +342,7 @@ class FakeFeaturesTest {
     String message =
         assertThrows(
                 IllegalArgumentException.class,
-                () -> Metrics.fakeFeatures(sae, model, HOOK, options.build()))
+                () -> Metrics.fakeFeatures(sae, new HookedModel(model, HOOK), options.build()))
             .getMessage();
     assertTrue(message.contains(part), message);
   }

@@ -22,6 +22,13 @@ import org.junit.jupiter.api.Test;
 class LatentDescriptionTest {
   private static final HookPoint HOOK = HookPoint.residPre(0);
 
+  private static final ActivationFilter BEHIND_FIRST =
+      new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
+
+  private static ModelActivations on(ActivationFilter filter) {
+    return new ModelActivations(model(), HOOK, TEXT, filter);
+  }
+
   /**
    * Token t is (t, 0, 0) for t < 4, and (0, t, t / 2) for others; the unembedding is its transpose.
    */
@@ -46,10 +53,9 @@ class LatentDescriptionTest {
     try (Backend backend = new ReferenceBackend();
         Sae sae =
             Given.sae(backend, 2, Given.axis(3, 0, 1), Given.axis(3, 1, 1), Given.axis(3, 2, 1))) {
-      Options options =
-          new Options(new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY), 10, 2, 2, 2);
+      Options options = new Options(10, 2, 2, 2);
       List<LatentDescription> both =
-          Metrics.describe(sae, model(), HOOK, TEXT, List.of(0, 2), options);
+          Metrics.describe(sae, List.of(0, 2), on(BEHIND_FIRST), options);
       LatentDescription first = both.get(0);
       // Positions behind BOS hold tokens 1 5 2, 3 4 3, 7 6 1.
       assertEquals(9, first.rows());
@@ -92,12 +98,13 @@ class LatentDescriptionTest {
     List<Integer> all = IntStream.range(0, directions.length).boxed().toList();
     try (Backend backend = new ReferenceBackend();
         Sae sae = Given.sae(backend, 20, directions)) {
-      Options options = new Options(ActivationFilter.NONE, 10, 2, 2, 2);
-      List<LatentDescription> together = Metrics.describe(sae, model(), HOOK, TEXT, all, options);
+      Options options = new Options(10, 2, 2, 2);
+      List<LatentDescription> together =
+          Metrics.describe(sae, all, on(ActivationFilter.NONE), options);
       assertTrue(together.stream().map(LatentDescription::raised).distinct().count() > 5);
       for (int c : all) {
         LatentDescription alone =
-            Metrics.describe(sae, model(), HOOK, TEXT, List.of(c), options).get(0);
+            Metrics.describe(sae, List.of(c), on(ActivationFilter.NONE), options).get(0);
         assertEquals(alone.raised(), together.get(c).raised(), "latent " + c);
         assertEquals(alone.lowered(), together.get(c).lowered(), "latent " + c);
       }
@@ -108,12 +115,12 @@ class LatentDescriptionTest {
   void badLatentsAreRefused() {
     try (Backend backend = new ReferenceBackend();
         Sae sae = Given.perfect(backend, 3)) {
-      Options options = new Options(ActivationFilter.NONE, 10, 2, 2, 2);
+      Options options = new Options(10, 2, 2, 2);
       for (List<Integer> wrong : List.of(List.of(6), List.of(-1), List.of(1, 1))) {
         Exception refused =
             assertThrows(
                 IllegalArgumentException.class,
-                () -> Metrics.describe(sae, model(), HOOK, TEXT, wrong, options));
+                () -> Metrics.describe(sae, wrong, on(ActivationFilter.NONE), options));
         assertTrue(refused.getMessage().contains("latents"), refused.getMessage());
       }
     }

@@ -46,11 +46,9 @@ class LatentSnippetsTest {
       List<Snippets> seen =
           Metrics.snippets(
               sae,
-              model(),
-              HOOK,
-              Given.text(text),
               List.of(0, 2),
-              new Options(BEHIND_BOS, 10, 2, 9, 1));
+              new ModelActivations(model(), HOOK, Given.text(text), BEHIND_BOS),
+              new Options(10, 2, 9, 1));
       // Snippets: 0 3 | 1 4 | 2 8 (5 is left over), and 3 1 | 6 2, whose first 3 the filter leaves
       // out.
       assertEquals(
@@ -83,11 +81,9 @@ class LatentSnippetsTest {
         List<Snippets> seen =
             Metrics.snippets(
                 sae,
-                model(),
-                HOOK,
-                Given.text(text),
                 List.of(0),
-                new Options(BEHIND_BOS, 100, 2, 10, seed));
+                new ModelActivations(model(), HOOK, Given.text(text), BEHIND_BOS),
+                new Options(100, 2, 10, seed));
         assertEquals(10, seen.get(0).firing().size());
         seen.get(0).firing().forEach(snippet -> drawn[(int) snippet.sequence()]++);
         assertNotEquals(first, seen);
@@ -102,7 +98,7 @@ class LatentSnippetsTest {
 
   @Test
   void badRequestsAreRefused() {
-    assertThrows(IllegalArgumentException.class, () -> new Options(BEHIND_BOS, 1, 0, 1, 1));
+    assertThrows(IllegalArgumentException.class, () -> new Options(1, 0, 1, 1));
     try (Backend backend = new ReferenceBackend();
         Sae sae = sae(backend)) {
       assertThrows(
@@ -110,11 +106,9 @@ class LatentSnippetsTest {
           () ->
               Metrics.snippets(
                   sae,
-                  model(),
-                  HOOK,
-                  Given.text(new int[] {0, 1}),
                   List.of(3),
-                  new Options(BEHIND_BOS, 1, 1, 1, 1)));
+                  new ModelActivations(model(), HOOK, Given.text(new int[] {0, 1}), BEHIND_BOS),
+                  new Options(1, 1, 1, 1)));
     }
   }
 }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
 import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.ProbeTask.Example;
 import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.spi.Backend;
@@ -20,8 +21,8 @@ import org.junit.jupiter.api.Test;
  * class is which of the first two it has more of; axis 2 says nothing.
  */
 class ProbingTest {
-  private static final HookPoint HOOK = HookPoint.residPre(0);
-  private final TinyModel model = TinyModel.ofEmbedding(3, embedding());
+  private static final HookedModel ON =
+      new HookedModel(TinyModel.ofEmbedding(3, embedding()), HookPoint.residPre(0));
 
   private static float[] embedding() {
     float[] rows = new float[16 * 3];
@@ -39,8 +40,7 @@ class ProbingTest {
         Sae blind = Given.sae(backend, 1, Given.axis(3, 2, 1))) {
       List<Long> read = new ArrayList<>();
       List<Probing> results =
-          Metrics.probe(
-              List.of(all, blind), model, HOOK, task(300, 200), Options.clean(), read::add);
+          Metrics.probe(List.of(all, blind), ON, task(300, 200), Options.clean(), read::add);
       Probing seeing = results.get(0);
       assertEquals(300, seeing.trainExamples());
       assertEquals(200, seeing.testExamples());
@@ -67,7 +67,7 @@ class ProbingTest {
         Sae sae = Given.perfect(backend, 3)) {
       ProbeTask task = task(300, 200);
       List<Double> weights =
-          Metrics.probeWeights(List.of(sae), model, HOOK, task, Options.clean(), read -> {}).get(0);
+          Metrics.probeWeights(List.of(sae), ON, task, Options.clean(), read -> {}).get(0);
       assertEquals(6, weights.size());
       // Latents 0 and 1 read the axes that tell the classes apart; 3 to 5 never fire.
       List<Integer> ranking = new ArrayList<>(List.of(0, 1, 2, 3, 4, 5));
@@ -77,8 +77,7 @@ class ProbingTest {
       List<Probing> parts =
           Metrics.probe(
               List.of(sae.only(List.of(0, 1)), sae.only(List.of(2))),
-              model,
-              HOOK,
+              ON,
               task,
               Options.clean(),
               read -> {});
@@ -86,8 +85,7 @@ class ProbingTest {
       assertTrue(parts.get(1).sae().accuracy().estimate() < 0.75, parts.get(1).toString());
       assertThrows(
           IllegalArgumentException.class,
-          () ->
-              Metrics.probeWeights(List.of(sae), model, HOOK, task, Options.authors(), read -> {}));
+          () -> Metrics.probeWeights(List.of(sae), ON, task, Options.authors(), read -> {}));
     }
   }
 
@@ -96,8 +94,7 @@ class ProbingTest {
     try (Backend backend = new ReferenceBackend();
         Sae sae = Given.perfect(backend, 3)) {
       Probing result =
-          Metrics.probe(List.of(sae), model, HOOK, task(3000, 300), Options.authors(), read -> {})
-              .get(0);
+          Metrics.probe(List.of(sae), ON, task(3000, 300), Options.authors(), read -> {}).get(0);
       assertTrue(result.sae().accuracy().estimate() > 0.9, result.toString());
       assertEquals(0, result.sae().cost());
     }

@@ -47,8 +47,7 @@ class SaeViewsTest {
   @TempDir Path folder;
   private Safetensors golden;
   private JsonNode curves;
-  private TinyModel model;
-  private TokenSource text;
+  private ModelActivations activations;
   private ActivationSource rows;
   private Sae sae;
 
@@ -56,12 +55,12 @@ class SaeViewsTest {
   void open() throws IOException {
     golden = Given.tensors(folder);
     curves = Given.curves(folder);
-    model = Given.goldenModel(golden);
-    text =
+    TokenSource text =
         Given.text(
             new ObjectMapper()
                 .convertValue(
                     Given.expected(folder).path("crossEntropy").path("text"), int[][].class));
+    activations = new ModelActivations(Given.goldenModel(golden), HOOK, text, BEHIND_FIRST);
     rows = ActivationSources.ofArray(Goldens.floats(golden, "x"), 12);
     sae = Given.goldenSae(golden, backend);
   }
@@ -103,8 +102,7 @@ class SaeViewsTest {
 
   private void assertAgree(List<JsonNode> expected, List<Sae> views) throws IOException {
     List<Reconstruction> reconstructions = Metrics.reconstruction(views, rows, 700);
-    List<CrossEntropy> costs =
-        Metrics.crossEntropy(views, model, HOOK, text, BEHIND_FIRST, Long.MAX_VALUE);
+    List<CrossEntropy> costs = Metrics.crossEntropy(views, activations, Long.MAX_VALUE);
     for (int i = 0; i < views.size(); i++) {
       JsonNode seen = new ObjectMapper().valueToTree(reconstructions.get(i));
       for (String each :
@@ -171,14 +169,13 @@ class SaeViewsTest {
       Options options =
           Options.tokens(8).noiseTokens(300).filter(BEHIND_FIRST).resamples(50).build();
       List<Reconstruction> reconstructions = Metrics.reconstruction(all, rows, 300);
-      List<CrossEntropy> costs = Metrics.crossEntropy(all, model, HOOK, text, BEHIND_FIRST, 50);
-      List<FakeFeatures> fakes = Metrics.fakeFeatures(all, model, HOOK, options);
+      List<CrossEntropy> costs = Metrics.crossEntropy(all, activations, 50);
+      List<FakeFeatures> fakes = Metrics.fakeFeatures(all, activations.on(), options);
       for (int i = 0; i < all.size(); i++) {
         Sae alone = all.get(i);
         assertEquals(Metrics.reconstruction(alone, rows, 300), reconstructions.get(i));
-        assertEquals(
-            Metrics.crossEntropy(alone, model, HOOK, text, BEHIND_FIRST, 50), costs.get(i));
-        assertEquals(Metrics.fakeFeatures(alone, model, HOOK, options), fakes.get(i));
+        assertEquals(Metrics.crossEntropy(alone, activations, 50), costs.get(i));
+        assertEquals(Metrics.fakeFeatures(alone, activations.on(), options), fakes.get(i));
       }
     }
   }
@@ -230,44 +227,33 @@ class SaeViewsTest {
   @Test
   void curvesAreTheMeasurementsOfTheViews() throws IOException {
     Options fake = Options.tokens(8).noiseTokens(300).filter(BEHIND_FIRST).resamples(50).build();
-    KCurve.Options options =
-        new KCurve.Options(List.of(1, 4, 16), BEHIND_FIRST, 2, 40, 30, Optional.of(fake));
-    KCurve curve = Metrics.kCurves(List.of(sae), model, HOOK, text, options).get(0);
+    KCurve.Options options = new KCurve.Options(List.of(1, 4, 16), 2, 40, 30, Optional.of(fake));
+    KCurve curve = Metrics.kCurves(List.of(sae), activations, options).get(0);
     assertEquals(4, curve.ownK());
     for (KCurve.Point point : curve.points()) {
       Sae view = sae.withK(point.k());
-      assertEquals(
-          Metrics.reconstruction(
-              view, ActivationSources.ofModel(model, HOOK, text, BEHIND_FIRST, 2), 40),
-          point.reconstruction());
-      assertEquals(
-          Metrics.crossEntropy(view, model, HOOK, text, BEHIND_FIRST, 30), point.crossEntropy());
-      assertEquals(Metrics.fakeFeatures(view, model, HOOK, fake), point.fakeFeatures());
+      assertEquals(Metrics.reconstruction(view, activations.source(2), 40), point.reconstruction());
+      assertEquals(Metrics.crossEntropy(view, activations, 30), point.crossEntropy());
+      assertEquals(Metrics.fakeFeatures(view, activations.on(), fake), point.fakeFeatures());
     }
     assertThrows(
         IllegalArgumentException.class,
-        () -> new KCurve.Options(List.of(2, 2), BEHIND_FIRST, 2, 40, 30, Optional.empty()));
+        () -> new KCurve.Options(List.of(2, 2), 2, 40, 30, Optional.empty()));
   }
 
   @Test
   void bestAndWorstAreTheEndsOfTheRanking() throws IOException {
     List<Integer> ranking = List.of(7, 3, 11, 25, 31);
-    FeatureSubsets.Options options =
-        new FeatureSubsets.Options(List.of(0, 2, 9), BEHIND_FIRST, 2, 40, 30);
+    FeatureSubsets.Options options = new FeatureSubsets.Options(List.of(0, 2, 9), 2, 40, 30);
     FeatureSubsets seen =
-        Metrics.featureSubsets(sae, List.of(List.of(1), ranking), model, HOOK, text, options)
-            .get(1);
+        Metrics.featureSubsets(sae, List.of(List.of(1), ranking), activations, options).get(1);
     assertEquals(5, seen.ranked());
     assertEquals(List.of(0, 2, 5), seen.best().stream().map(s -> s.latents()).toList());
-    CrossEntropy best =
-        Metrics.crossEntropy(sae.only(List.of(7, 3)), model, HOOK, text, BEHIND_FIRST, 30);
-    CrossEntropy worst =
-        Metrics.crossEntropy(sae.only(List.of(25, 31)), model, HOOK, text, BEHIND_FIRST, 30);
+    CrossEntropy best = Metrics.crossEntropy(sae.only(List.of(7, 3)), activations, 30);
+    CrossEntropy worst = Metrics.crossEntropy(sae.only(List.of(25, 31)), activations, 30);
     assertEquals(best, seen.best().get(1).crossEntropy());
     assertEquals(worst, seen.worst().get(1).crossEntropy());
-    assertEquals(
-        Metrics.crossEntropy(sae, model, HOOK, text, BEHIND_FIRST, 30),
-        seen.whole().crossEntropy());
+    assertEquals(Metrics.crossEntropy(sae, activations, 30), seen.whole().crossEntropy());
     assertEquals(1, seen.whole().explainedOf(seen.whole()), 0);
     assertEquals(1, seen.whole().recoveredOf(seen.whole()), 0);
   }

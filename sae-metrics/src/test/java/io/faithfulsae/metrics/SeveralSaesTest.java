@@ -37,21 +37,21 @@ class SeveralSaesTest {
         Sae first = Given.goldenSae(golden, backend);
         Sae second = Given.perfect(backend, 12)) {
       List<Sae> both = List.of(first, second);
-      TinyModel model = model(golden);
       ActivationFilter filter = new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
       TokenSource text = Given.text(new int[] {0, 3, 5, 7}, new int[] {0, 2, 4}, new int[] {0, 9});
+      ModelActivations activations = new ModelActivations(model(golden), HOOK, text, filter);
       ActivationSource rows = ActivationSources.ofArray(Goldens.floats(golden, "x"), 12);
       Options options =
           Options.tokens(8).noiseTokens(300).filter(filter).resamples(50).text(text, 3).build();
 
-      List<CrossEntropy> costs = Metrics.crossEntropy(both, model, HOOK, text, filter, 100);
+      List<CrossEntropy> costs = Metrics.crossEntropy(both, activations, 100);
       List<Reconstruction> reconstructions = Metrics.reconstruction(both, rows, 600);
-      List<FakeFeatures> fakes = Metrics.fakeFeatures(both, model, HOOK, options);
+      List<FakeFeatures> fakes = Metrics.fakeFeatures(both, activations.on(), options);
       for (int i = 0; i < both.size(); i++) {
         Sae alone = both.get(i);
-        assertEquals(Metrics.crossEntropy(alone, model, HOOK, text, filter, 100), costs.get(i));
+        assertEquals(Metrics.crossEntropy(alone, activations, 100), costs.get(i));
         assertEquals(Metrics.reconstruction(alone, rows, 600), reconstructions.get(i));
-        assertEquals(Metrics.fakeFeatures(alone, model, HOOK, options), fakes.get(i));
+        assertEquals(Metrics.fakeFeatures(alone, activations.on(), options), fakes.get(i));
       }
       assertNotEquals(costs.get(0), costs.get(1));
       assertNotEquals(reconstructions.get(0), reconstructions.get(1));
@@ -79,10 +79,8 @@ class SeveralSaesTest {
       TokenSource text = Given.text(new int[] {0, 3, 5, 7}, new int[] {0, 2, 4, 6});
       Metrics.crossEntropy(
           List.of(sae, sae, sae),
-          counting,
-          HOOK,
-          text,
-          new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY),
+          new ModelActivations(
+              counting, HOOK, text, new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY)),
           100);
       assertEquals(2, runs[0], "one batch of two sequences, for the mean and for the SAEs");
     }

@@ -10,6 +10,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import io.faithfulsae.Sae;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Options;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.util.Arrays;
@@ -35,16 +36,16 @@ class SharedFeaturesTest {
             Given.sae(
                 backend, 1, new float[] {5, 0}, new float[] {0.8f, 0.6f}, new float[] {0, 2});
         Sae b = Given.sae(backend, 1, new float[] {1, 0}, new float[] {0, 1}, new float[] {3, 4})) {
-      SharedFeatures seen = Metrics.sharedFeatures(a, b, 0.97);
+      SharedFeatures seen = Metrics.sharedFeatures(a, b, Options.decoder(0.97));
       assertEquals(2 / 3.0, seen.topOneA(), 1e-12);
       assertEquals(2 / 3.0, seen.topOneB(), 1e-12);
       assertEquals(2 / 3.0, seen.matched(), 1e-12);
-      BootstrapInterval interval = Metrics.sharedFeatureInterval(seen, 0.95);
+      BootstrapInterval interval = seen.matchedInterval(0.95);
       assertEquals(seen.matched(), interval.estimate());
       assertEquals(0.2077, interval.low(), 1e-4); // Wilson's, of 2 of 3
       assertEquals(0.9385, interval.high(), 1e-4);
       assertEquals((1 + 0.96 + 1) / 3, seen.meanMatched(), 1e-7);
-      assertEquals(1, Metrics.sharedFeatures(a, b, 0.95).matched());
+      assertEquals(1, Metrics.sharedFeatures(a, b, Options.decoder(0.95)).matched());
     }
   }
 
@@ -58,7 +59,7 @@ class SharedFeaturesTest {
     try (Sae a = Given.sae(backend, 1, x, y);
         Sae b = Given.sae(backend, 1, p, q)) {
       // S = [.8 -.28; .96 .6]: .8 + .6 beats .96 − .28
-      SharedFeatures seen = Metrics.sharedFeatures(a, b, 0.7);
+      SharedFeatures seen = Metrics.sharedFeatures(a, b, Options.decoder(0.7));
       assertEquals(0.5, seen.matched());
       assertEquals(0.7, seen.meanMatched(), 1e-7);
       assertEquals(1, seen.topOneA());
@@ -72,7 +73,7 @@ class SharedFeaturesTest {
     float[][] others = {{0, 1}, {0.6f, 0.8f}, {-1, 0}, {1, 0}, {0.8f, 0.6f}};
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0}, new float[] {0, 1});
         Sae b = Given.sae(backend, 1, others)) {
-      SharedFeatures seen = Metrics.sharedFeatures(a, b, 0.7);
+      SharedFeatures seen = Metrics.sharedFeatures(a, b, Options.decoder(0.7));
       // Of (1, 0): 1, 0.8, 0.6, 0. Of (0, 1): 1, 0.8, 0.6 and one of two zeros.
       double[] cosines = {1, 0.8, 0.6, 0};
       double[] shares = {1, 1, 0, 0};
@@ -84,7 +85,7 @@ class SharedFeaturesTest {
       assertEquals(2, seen.ranksB().size(), "a has two latents");
       // Second best: 0, 0.6, -1, 0, 0.6.
       assertEquals(0.2 / 5, seen.ranksB().get(1).mean(), 1e-7);
-      SharedFeatures back = Metrics.sharedFeatures(b, a, 0.7);
+      SharedFeatures back = Metrics.sharedFeatures(b, a, Options.decoder(0.7));
       assertEquals(seen.ranksA(), back.ranksB());
       assertEquals(seen.ranksB(), back.ranksA());
     }
@@ -94,9 +95,10 @@ class SharedFeaturesTest {
   void countsOnlyWhatIsStrictlyAbove() {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0});
         Sae b = Given.sae(backend, 1, new float[] {0.8f, 0.6f})) {
-      float cosine = (float) Metrics.sharedFeatures(a, b, 0).meanMatched();
-      assertEquals(0, Metrics.sharedFeatures(a, b, cosine).matched());
-      assertEquals(1, Metrics.sharedFeatures(a, b, Math.nextDown(cosine)).matched());
+      float cosine = (float) Metrics.sharedFeatures(a, b, Options.decoder(0)).meanMatched();
+      assertEquals(0, Metrics.sharedFeatures(a, b, Options.decoder(cosine)).matched());
+      assertEquals(
+          1, Metrics.sharedFeatures(a, b, Options.decoder(Math.nextDown(cosine))).matched());
     }
   }
 
@@ -109,7 +111,7 @@ class SharedFeaturesTest {
       Collections.shuffle(shuffled, random);
       try (Sae a = Given.sae(backend, 1, rows);
           Sae b = Given.sae(backend, 1, shuffled.toArray(new float[0][]))) {
-        SharedFeatures seen = Metrics.sharedFeatures(a, b, 0.9999);
+        SharedFeatures seen = Metrics.sharedFeatures(a, b, Options.decoder(0.9999));
         assertEquals(1, seen.matched(), "seed " + seed);
         assertEquals(1, seen.topOneA(), "seed " + seed);
         assertEquals(60, seen.matchedCosines().counts().get(99), "seed " + seed);
@@ -122,12 +124,12 @@ class SharedFeaturesTest {
     float[][] rows = gaussian(new Random(4), 30, 6);
     try (Sae few = Given.sae(backend, 1, Arrays.copyOfRange(rows, 5, 17));
         Sae many = Given.sae(backend, 1, rows)) {
-      SharedFeatures seen = Metrics.sharedFeatures(few, many, 0.999);
+      SharedFeatures seen = Metrics.sharedFeatures(few, many, Options.decoder(0.999));
       assertEquals(1, seen.topOneA());
       assertEquals(0.4, seen.topOneB(), 1e-12);
       assertEquals(1, seen.matched());
       assertEquals(12, seen.matchedPairs());
-      SharedFeatures back = Metrics.sharedFeatures(many, few, 0.999);
+      SharedFeatures back = Metrics.sharedFeatures(many, few, Options.decoder(0.999));
       assertEquals(0.4, back.topOneA(), 1e-12);
       assertEquals(1, back.topOneB());
       assertEquals(30, back.dSaeA());
@@ -141,8 +143,8 @@ class SharedFeaturesTest {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0}, new float[] {0, 1});
         Sae b = Given.sae(backend, 1, new float[] {1, 0}, new float[] {0, 1})) {
       Given.write(b, Tensor.W_ENC, new float[] {1, 1, -1, 1});
-      assertEquals(1, Metrics.sharedFeatures(a, b, 0.99).meanMatched());
-      SharedFeatures encoders = Metrics.sharedFeatures(a, b, Directions.ENCODER, 0.7);
+      assertEquals(1, Metrics.sharedFeatures(a, b, Options.decoder(0.99)).meanMatched());
+      SharedFeatures encoders = Metrics.sharedFeatures(a, b, new Options(Directions.ENCODER, 0.7));
       assertEquals(Math.sqrt(0.5), encoders.meanMatched(), 1e-7);
       assertEquals(Directions.ENCODER, encoders.directions());
     }
@@ -152,7 +154,7 @@ class SharedFeaturesTest {
   void givesADeadDirectionCosineZero() {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0}, new float[] {0, 0});
         Sae b = Given.sae(backend, 1, new float[] {1, 0}, new float[] {-1, 0})) {
-      SharedFeatures seen = Metrics.sharedFeatures(a, b, 0.5);
+      SharedFeatures seen = Metrics.sharedFeatures(a, b, Options.decoder(0.5));
       assertEquals(0.5, seen.matched());
       assertEquals(0.5, seen.meanMatched());
       assertEquals(0, seen.meanTopOneA() - 0.5);
@@ -183,7 +185,7 @@ class SharedFeaturesTest {
   @Test
   void isWrittenAsJsonAndReadBack() throws JsonProcessingException {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0})) {
-      SharedFeatures seen = Metrics.sharedFeatures(a, a, 0.7);
+      SharedFeatures seen = Metrics.sharedFeatures(a, a, Options.decoder(0.7));
       JsonNode json = new ObjectMapper().valueToTree(seen);
       assertEquals(seen, new ObjectMapper().treeToValue(json, SharedFeatures.class));
       assertEquals(1, json.get("matched").doubleValue());
@@ -194,7 +196,9 @@ class SharedFeaturesTest {
 
   private static void assertRefused(Sae a, Sae b, double threshold, String part) {
     String message =
-        assertThrows(IllegalArgumentException.class, () -> Metrics.sharedFeatures(a, b, threshold))
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> Metrics.sharedFeatures(a, b, Options.decoder(threshold)))
             .getMessage();
     assertTrue(message.contains(part), message);
   }

@@ -2,7 +2,6 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy.Losses;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.Reconstruction.Block;
 import io.faithfulsae.study.ModelResults.Evaluation;
 import java.util.List;
@@ -77,7 +76,7 @@ final class CommonTextDifference {
   /** The mean of the blocks' differences, against zeros: the paired bootstrap. */
   private BootstrapInterval.Difference difference(double ours, double theirs, double[] blocks) {
     BootstrapInterval.Difference paired =
-        Metrics.bootstrapDifference(
+        BootstrapInterval.Difference.ofMeans(
             blocks,
             new double[blocks.length],
             settings.resamples(),

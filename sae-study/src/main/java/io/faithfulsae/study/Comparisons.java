@@ -2,7 +2,6 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.FakeFeatures;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.study.EvaluationSteps.KeptFake;
 import io.faithfulsae.study.ModelResults.Comparison;
 import io.faithfulsae.study.ModelResults.Evaluation;
@@ -46,12 +45,13 @@ final class Comparisons {
               variant,
               "Shared Feature Ratio (matched)" + (ours.size() > 1 ? ", seed pair " + (i + 1) : ""),
               other,
-              Metrics.sharedFeatureDifference(
-                  ours.get(i).decoder(),
-                  theirs.get(i).decoder(),
-                  config.bootstrap().resamples(),
-                  config.bootstrap().level(),
-                  config.bootstrap().seed())));
+              ours.get(i)
+                  .decoder()
+                  .matchedDifference(
+                      theirs.get(i).decoder(),
+                      config.bootstrap().resamples(),
+                      config.bootstrap().level(),
+                      config.bootstrap().seed())));
     }
     return comparisons;
   }
@@ -74,7 +74,7 @@ final class Comparisons {
             variant,
             "Fake Feature Ratio",
             other,
-            Metrics.fakeFeatureDifference(
+            FakeFeatures.difference(
                 ours, theirs, config.bootstrap().level(), config.bootstrap().seed())));
   }
 

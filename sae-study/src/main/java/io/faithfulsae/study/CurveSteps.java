@@ -10,6 +10,7 @@ import io.faithfulsae.metrics.LatentStatistics;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Options;
 import io.faithfulsae.study.CurveResults.AtK;
 import io.faithfulsae.study.CurveResults.SeedAgreement;
 import io.faithfulsae.study.CurveResults.Subsets;
@@ -82,12 +83,9 @@ final class CurveSteps {
                   List<KCurve> curves =
                       Metrics.kCurves(
                           places.stream().map(saes.all()::get).toList(),
-                          on.model(),
-                          on.hook(),
-                          group.on().heldOut(),
+                          on.activations(group.on().heldOut(), filter),
                           new KCurve.Options(
                               settings.ks(variant.k(), variant.dSae()),
-                              filter,
                               config.batchSequences(),
                               settings.rows(),
                               settings.ceTokens(),
@@ -167,12 +165,9 @@ final class CurveSteps {
         Metrics.featureSubsets(
             sae,
             rankings,
-            on.model(),
-            on.hook(),
-            text.heldOut(),
+            on.activations(text.heldOut(), filter),
             new FeatureSubsets.Options(
                 settings.shares().stream().map(s -> (int) Math.round(s * ranked)).toList(),
-                filter,
                 config.batchSequences(),
                 settings.rows(),
                 settings.ceTokens()));
@@ -213,10 +208,8 @@ final class CurveSteps {
                       .build();
               Map<String, Map<String, Fake>> bySae = new LinkedHashMap<>();
               try (Opened saes = group.open(on.backend())) {
-                List<FakeFeatures> first =
-                    Metrics.fakeFeatures(saes.all(), on.model(), on.hook(), sequences);
-                List<FakeFeatures> second =
-                    Metrics.fakeFeatures(saes.all(), on.model(), on.hook(), relative);
+                List<FakeFeatures> first = Metrics.fakeFeatures(saes.all(), on.hooked(), sequences);
+                List<FakeFeatures> second = Metrics.fakeFeatures(saes.all(), on.hooked(), relative);
                 for (int i = 0; i < first.size(); i++) {
                   bySae.put(
                       group.curves().get(i).name(),
@@ -282,8 +275,8 @@ final class CurveSteps {
         first.name(),
         second.name(),
         Metrics.matchingAgreement(a, b, threshold),
-        Metrics.sharedNeurons(a, b, Directions.DECODER, threshold),
-        Metrics.sharedNeurons(a, b, Directions.ENCODER, threshold),
+        Metrics.sharedNeurons(a, b, new Options(Directions.DECODER, threshold)),
+        Metrics.sharedNeurons(a, b, new Options(Directions.ENCODER, threshold)),
         Metrics.latentCorrelations(
             a,
             b,

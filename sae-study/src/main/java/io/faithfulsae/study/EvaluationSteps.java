@@ -8,6 +8,7 @@ import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Options;
 import io.faithfulsae.study.ModelResults.Evaluation;
 import io.faithfulsae.study.ModelResults.Fake;
 import io.faithfulsae.study.ModelResults.SeedPair;
@@ -79,7 +80,7 @@ final class EvaluationSteps {
                     Metrics.reconstruction(saes.all(), on.source(text, filter), settings.rows());
                 List<CrossEntropy> costs =
                     Metrics.crossEntropy(
-                        saes.all(), on.model(), on.hook(), text, filter, settings.ceTokens());
+                        saes.all(), on.activations(text, filter), settings.ceTokens());
                 Map<String, Evaluation> bySae = new LinkedHashMap<>();
                 for (int i = 0; i < reconstructions.size(); i++) {
                   bySae.put(
@@ -115,8 +116,9 @@ final class EvaluationSteps {
                           first.variant().k(),
                           first.name(),
                           group.curves().get(pair.second()).name(),
-                          Metrics.sharedFeatures(a, b, Directions.DECODER, threshold),
-                          Metrics.sharedFeatures(a, b, Directions.ENCODER, threshold)));
+                          Metrics.sharedFeatures(a, b, new Options(Directions.DECODER, threshold)),
+                          Metrics.sharedFeatures(
+                              a, b, new Options(Directions.ENCODER, threshold))));
                 }
               }
               return new Pairs(pairs);
@@ -142,8 +144,7 @@ final class EvaluationSteps {
             folder -> {
               try (Opened saes = group.open(on.backend())) {
                 List<FakeFeatures> found =
-                    Metrics.fakeFeatures(
-                        saes.all(), on.model(), on.hook(), options(group.on(), noise));
+                    Metrics.fakeFeatures(saes.all(), on.hooked(), options(group.on(), noise));
                 Map<String, KeptFake> bySae = new LinkedHashMap<>();
                 for (int i = 0; i < found.size(); i++) {
                   bySae.put(

@@ -69,8 +69,7 @@ final class ProbeSteps {
               try (Opened saes = Trained.open(trained, on.backend());
                   WorkProgress progress = on.listener().begin(task, "texts", 0, -1)) {
                 List<Probing> found =
-                    Metrics.probe(
-                        saes.all(), on.model(), on.hook(), examples, options, progress::at);
+                    Metrics.probe(saes.all(), on.hooked(), examples, options, progress::at);
                 Map<String, Probing> bySae = new LinkedHashMap<>();
                 for (int i = 0; i < names.size(); i++) {
                   bySae.put(names.get(i), found.get(i));

@@ -2,9 +2,10 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.metrics.ModelActivations;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.spi.Backend;
@@ -51,8 +52,19 @@ record StudyContext(
     return Grid.of(config, model.dModel());
   }
 
+  /** The model with its hook point. */
+  HookedModel hooked() {
+    return new HookedModel(model, hook);
+  }
+
+  /** The activations that SAEs are judged on. */
+  ModelActivations activations(TokenSource tokens, ActivationFilter filter) {
+    return new ModelActivations(hooked(), tokens, filter);
+  }
+
+  /** The rows of a text, in the batches of the settings. */
   ActivationSource source(TokenSource tokens, ActivationFilter filter) {
-    return ActivationSources.ofModel(model, hook, tokens, filter, config.batchSequences());
+    return activations(tokens, filter).source(config.batchSequences());
   }
 
   /** Leaves out by position and token alone. */

@@ -1,6 +1,5 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import java.util.Arrays;
@@ -9,20 +8,8 @@ import java.util.Map;
 import org.apache.commons.math3.distribution.BinomialDistribution;
 import org.apache.commons.math3.distribution.NormalDistribution;
 import org.apache.commons.math3.random.RandomGenerator;
-import org.apache.commons.math3.stat.descriptive.rank.Percentile;
-import org.apache.commons.math3.stat.descriptive.rank.Percentile.EstimationType;
 
-/**
- * Bias-corrected and accelerated bootstrap (BCa; Efron, "Better Bootstrap Confidence Intervals",
- * 1987; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 14), computed as
- * SciPy's {@code bootstrap} does.
- *
- * <p>Percentiles of the resamples alone leave out the estimate where resampling is biased. BCa
- * counts the share of resamples below the estimate and moves both percentiles by twice that, so
- * that it holds the estimate unless more than 97.5 % (of a 95 % interval) of the resamples lie on
- * one side of it. Shares above a threshold, where resampling can do that, have intervals of their
- * own: {@link ShareInterval}.
- */
+/** Resampling, with numbers that depend on the seed alone. */
 public final class Bootstrap {
   private static final NormalDistribution NORMAL = new NormalDistribution(null, 0, 1);
 
@@ -68,102 +55,6 @@ public final class Bootstrap {
     return sum / sample.length;
   }
 
-  /** The mean of a sample with its BCa interval. */
-  public static BootstrapInterval mean(
-      double[] sample, int resamples, double level, RandomGenerator random) {
-    double[] means = means(sample, resamples, random);
-    return interval(mean(sample), means, acceleration(influences(sample)), level);
-  }
-
-  /** What each value of a sample adds to its mean: for {@link #acceleration}. */
-  static double[] influences(double[] sample) {
-    double mean = mean(sample);
-    // What rounding leaves of equal values would look like skewness.
-    double rounding = 1e-13 * Arrays.stream(sample).map(Math::abs).max().orElse(0);
-    return Arrays.stream(sample)
-        .map(value -> Math.abs(value - mean) > rounding ? value - mean : 0)
-        .toArray();
-  }
-
-  /**
-   * The acceleration of BCa: a sixth of the skewness of a statistic.
-   *
-   * @param influences of each sample that the statistic is of, what each thing adds to it: (n − 1)
-   *     times what leaving it out takes away, around 0; of a difference, the second with the sign
-   *     turned
-   */
-  public static double acceleration(double[]... influences) {
-    double cubes = 0;
-    double squares = 0;
-    for (double[] sample : influences) {
-      double n = sample.length;
-      for (double u : sample) {
-        cubes += u * u * u / (n * n * n);
-        squares += u * u / (n * n);
-      }
-    }
-    return squares == 0 ? 0 : cubes / Math.pow(squares, 1.5) / 6;
-  }
-
-  /**
-   * The BCa interval of a statistic.
-   *
-   * @param acceleration 0 corrects for the bias alone
-   */
-  public static BootstrapInterval interval(
-      double estimate, double[] resampled, double acceleration, double level) {
-    requireLevel(level);
-    Percentile percentile = new Percentile().withEstimationType(EstimationType.R_7);
-    percentile.setData(resampled);
-    double bias = normalQuantile(shareBelow(resampled, estimate));
-    double[] ends = new double[2];
-    for (int end = 0; end < 2; end++) {
-      double z = bias + normalQuantile(end == 0 ? (1 - level) / 2 : (1 + level) / 2);
-      double moved = bias + z / Math.max(1e-9, 1 - acceleration * z);
-      ends[end] = percentile.evaluate(Math.max(1e-9, 100 * NORMAL.cumulativeProbability(moved)));
-    }
-    return new BootstrapInterval(estimate, ends[0], ends[1], level, resampled.length);
-  }
-
-  /**
-   * The largest 1 − level at which a BCa interval would still hold 0: a two-sided p-value that is
-   * below 1 − level just when the interval leaves out 0.
-   */
-  static double pValue(double estimate, double[] resampled, double acceleration) {
-    double bias = normalQuantile(shareBelow(resampled, estimate));
-    double w = normalQuantile(shareBelow(resampled, 0)) - bias;
-    double z = w / (1 + acceleration * w) - bias;
-    return Math.min(1, 2 * NORMAL.cumulativeProbability(-Math.abs(z)));
-  }
-
-  /** With ties half below; never quite 0 or 1, which a finite number of resamples cannot show. */
-  private static double shareBelow(double[] resampled, double value) {
-    long twice = 0;
-    for (double each : resampled) {
-      twice += each < value ? 2 : each == value ? 1 : 0;
-    }
-    double least = 1.0 / (resampled.length + 1);
-    return Math.max(least, Math.min(1 - least, 0.5 * twice / resampled.length));
-  }
-
-  /** Compares the means of two independent samples, each resampled by itself. */
-  public static BootstrapInterval.Difference difference(
-      double[] first, double[] second, int resamples, double level, RandomGenerator random) {
-    double[] differences = means(first, resamples, random);
-    double[] others = means(second, resamples, random);
-    for (int b = 0; b < resamples; b++) {
-      differences[b] -= others[b];
-    }
-    double[] turned = Arrays.stream(influences(second)).map(u -> -u).toArray();
-    double acceleration = acceleration(influences(first), turned);
-    double estimate = mean(first) - mean(second);
-    return new BootstrapInterval.Difference(
-        mean(first),
-        mean(second),
-        interval(estimate, differences, acceleration, level),
-        pValue(estimate, differences, acceleration));
-  }
-
   static void requireLevel(double level) {
     if (!(level > 0 && level < 1)) {
       throw new IllegalArgumentException(
@@ -173,6 +64,10 @@ public final class Bootstrap {
 
   static double normalQuantile(double share) {
     return NORMAL.inverseCumulativeProbability(share);
+  }
+
+  static double normalProbability(double z) {
+    return NORMAL.cumulativeProbability(z);
   }
 
   /**

@@ -29,6 +29,15 @@ public final class CorrelatedLatents {
   private final Sae b;
   private final Options options;
   private final boolean within;
+  private final Fired ofA;
+  private final Fired ofB;
+  private final double[] bestA; // NaN where no partner was seen
+  private final double[] bestB;
+
+  // Of one latent of a with each of b, while it is looked at.
+  private final double[] products; // Σ z_i z_j
+  private final int[] together; // rows on which both fire
+  private final int[] touched; // those of b that fire with it at all
 
   /** What fired on the rows, row after row; row r's latents begin at {@code starts[r]}. */
   private static final class Fired {
@@ -109,6 +118,15 @@ public final class CorrelatedLatents {
     this.b = b;
     this.options = options;
     this.within = a.origin() == b.origin();
+    this.ofA = new Fired(a.config().dSae());
+    this.ofB = new Fired(b.config().dSae());
+    this.bestA = new double[a.config().dSae()];
+    this.bestB = new double[b.config().dSae()];
+    Arrays.fill(bestA, Double.NaN);
+    Arrays.fill(bestB, Double.NaN);
+    this.products = new double[bestB.length];
+    this.together = new int[bestB.length];
+    this.touched = new int[bestB.length];
   }
 
   /** Reads rows and correlates. */
@@ -120,33 +138,24 @@ public final class CorrelatedLatents {
 
   private LatentCorrelations correlate(ActivationSource source) throws IOException {
     List<Sae> both = List.of(a, b);
-    List<Fired> fired = List.of(new Fired(a.config().dSae()), new Fired(b.config().dSae()));
+    List<Fired> fired = List.of(ofA, ofB);
     SharedEncoding encoding = new SharedEncoding(both);
     RowPasses.read(
         HookRows.backendOf(both),
         source,
         options.maxRows(),
         (in, room) -> encoding.encode(in, (i, latents) -> fired.get(i).add(latents)));
-    Fired ofA = fired.get(0);
-    Fired ofB = fired.get(1);
-    double[] bestA = new double[a.config().dSae()];
-    double[] bestB = new double[b.config().dSae()];
-    Arrays.fill(bestA, Double.NaN);
-    Arrays.fill(bestB, Double.NaN);
     List<List<Partner>> kept = new ArrayList<>();
     options.latents().forEach(latent -> kept.add(List.of()));
     int[][] columns = ofA.byLatent();
-    double[] products = new double[bestB.length];
-    int[] together = new int[bestB.length];
-    int[] touched = new int[bestB.length];
     for (int i = 0; i < bestA.length; i++) {
-      int count = products(i, columns, ofA, ofB, products, together, touched);
+      int count = products(i, columns);
       int wanted = options.latents().indexOf(i);
       List<Partner> partners = new ArrayList<>();
       for (int t = 0; t < count; t++) {
         int j = touched[t];
         if (!(within && i == j)) {
-          double correlation = correlation(i, j, products[j], ofA, ofB);
+          double correlation = correlation(i, j);
           bestA[i] = larger(bestA[i], correlation);
           bestB[j] = larger(bestB[j], correlation);
           if (wanted >= 0) {
@@ -161,18 +170,11 @@ public final class CorrelatedLatents {
         kept.set(wanted, best(partners));
       }
     }
-    return result(source.description(), ofA, ofB, bestA, bestB, kept);
+    return result(source.description(), kept);
   }
 
   /** Σ z_i z_j and the rows on which both fire, for all j that fire with i. */
-  private static int products(
-      int i,
-      int[][] columns,
-      Fired ofA,
-      Fired ofB,
-      double[] products,
-      int[] together,
-      int[] touched) {
+  private int products(int i, int[][] columns) {
     int count = 0;
     for (int c = columns[0][i]; c < columns[0][i + 1]; c++) {
       int row = columns[1][c];
@@ -188,8 +190,8 @@ public final class CorrelatedLatents {
     return count;
   }
 
-  private static double correlation(int i, int j, double product, Fired ofA, Fired ofB) {
-    double covariance = product - ofA.sums[i] * ofB.sums[j] / ofA.rows;
+  private double correlation(int i, int j) {
+    double covariance = products[j] - ofA.sums[i] * ofB.sums[j] / ofA.rows;
     double first = ofA.variance(i);
     double second = ofB.variance(j);
     return first > 0 && second > 0 ? covariance / Math.sqrt(first * second) : 0;
@@ -208,13 +210,7 @@ public final class CorrelatedLatents {
         .toList();
   }
 
-  private LatentCorrelations result(
-      String source,
-      Fired ofA,
-      Fired ofB,
-      double[] bestA,
-      double[] bestB,
-      List<List<Partner>> kept) {
+  private LatentCorrelations result(String source, List<List<Partner>> kept) {
     double[] liveA = live(bestA, ofA);
     double[] liveB = live(bestB, ofB);
     LatentDirections directions = new LatentDirections(a, options.latents());

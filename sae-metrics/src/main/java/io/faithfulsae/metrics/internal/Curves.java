@@ -1,17 +1,12 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.ActivationSources;
-import io.faithfulsae.HookPoint;
-import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
-import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FeatureSubsets;
 import io.faithfulsae.metrics.FeatureSubsets.Subset;
 import io.faithfulsae.metrics.KCurve;
-import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.metrics.ModelActivations;
 import io.faithfulsae.metrics.Reconstruction;
 import java.io.IOException;
 import java.util.ArrayList;
@@ -19,38 +14,23 @@ import java.util.List;
 
 /** Views of SAEs, with other k or fewer latents, measured together. */
 public final class Curves {
-  private final LanguageModel model;
-  private final HookPoint hook;
-  private final TokenSource text;
-
   private record Measured(List<Reconstruction> reconstructions, List<CrossEntropy> costs) {}
 
-  private Curves(LanguageModel model, HookPoint hook, TokenSource text) {
-    this.model = model;
-    this.hook = hook;
-    this.text = text;
-  }
+  private Curves() {}
 
   /** Evaluates each SAE with each k. */
   public static List<KCurve> byK(
-      List<Sae> saes, LanguageModel model, HookPoint hook, TokenSource text, KCurve.Options options)
-      throws IOException {
+      List<Sae> saes, ModelActivations activations, KCurve.Options options) throws IOException {
     List<Sae> views = new ArrayList<>();
     for (Sae sae : saes) {
       options.ks().forEach(k -> views.add(sae.withK(k)));
     }
     Measured measured =
-        new Curves(model, hook, text)
-            .measure(
-                views,
-                options.filter(),
-                options.batchSequences(),
-                options.rows(),
-                options.ceTokens());
+        measure(views, activations, options.batchSequences(), options.rows(), options.ceTokens());
     List<FakeFeatures> fakes =
         options.fakeFeatures().isEmpty()
             ? List.of()
-            : Metrics.fakeFeatures(views, model, hook, options.fakeFeatures().get());
+            : NoiseResponse.measure(views, activations.on(), options.fakeFeatures().get());
     List<KCurve> curves = new ArrayList<>();
     int at = 0;
     for (Sae sae : saes) {
@@ -73,9 +53,7 @@ public final class Curves {
   public static List<FeatureSubsets> bySubset(
       Sae sae,
       List<List<Integer>> rankings,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
+      ModelActivations activations,
       FeatureSubsets.Options options)
       throws IOException {
     List<Sae> views = new ArrayList<>(List.of(sae));
@@ -91,13 +69,7 @@ public final class Curves {
       }
     }
     Measured measured =
-        new Curves(model, hook, text)
-            .measure(
-                views,
-                options.filter(),
-                options.batchSequences(),
-                options.rows(),
-                options.ceTokens());
+        measure(views, activations, options.batchSequences(), options.rows(), options.ceTokens());
     List<Subset> subsets = new ArrayList<>();
     for (int i = 0; i < views.size(); i++) {
       subsets.add(
@@ -117,12 +89,11 @@ public final class Curves {
     return results;
   }
 
-  private Measured measure(
-      List<Sae> views, ActivationFilter filter, int batchSequences, long rows, long ceTokens)
+  private static Measured measure(
+      List<Sae> views, ModelActivations activations, int batchSequences, long rows, long ceTokens)
       throws IOException {
     return new Measured(
-        Metrics.reconstruction(
-            views, ActivationSources.ofModel(model, hook, text, filter, batchSequences), rows),
-        Metrics.crossEntropy(views, model, hook, text, filter, ceTokens));
+        Reconstructions.measure(views, activations.source(batchSequences), rows),
+        ModelCost.measure(views, activations, ceTokens));
   }
 }

@@ -5,13 +5,13 @@ import io.faithfulsae.metrics.Assignment;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
+import io.faithfulsae.metrics.SharedFeatures.Options;
 import io.faithfulsae.metrics.SharedFeatures.Rank;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
-import java.util.function.LongConsumer;
 
 /** Cosines between the directions of two SAEs, their best partners and their best matching. */
 public final class FeatureMatching {
@@ -23,14 +23,14 @@ public final class FeatureMatching {
 
   private FeatureMatching() {}
 
-  /** Compares the directions of two SAEs; {@code onMatched} hears how many are matched. */
-  public static SharedFeatures compare(
-      Sae a, Sae b, Directions directions, double threshold, LongConsumer onMatched) {
+  /** Compares the directions of two SAEs. */
+  public static SharedFeatures compare(Sae a, Sae b, Options options) {
+    double threshold = options.threshold();
     check(a, b, threshold);
     if (a.config().dSae() > b.config().dSae()) {
-      return swap(compare(b, a, directions, threshold, onMatched));
+      return swap(compare(b, a, options));
     }
-    float[][] cosines = cosines(a, b, directions);
+    float[][] cosines = cosines(a, b, options.directions());
     int columns = b.config().dSae();
     double[][] ranksA = new double[Math.min(RANKS, columns)][cosines.length];
     double[][] ranksB = new double[Math.min(RANKS, cosines.length)][columns];
@@ -46,13 +46,13 @@ public final class FeatureMatching {
     }
     double[] bestOfA = ranksA[0];
     double[] bestOfB = ranksB[0];
-    int[] partner = Assignment.maximumSum(cosines, onMatched);
+    int[] partner = Assignment.maximumSum(cosines, options.onMatched());
     double[] matched = new double[partner.length];
     for (int i = 0; i < partner.length; i++) {
       matched[i] = cosines[i][partner[i]];
     }
     return new SharedFeatures(
-        directions,
+        options.directions(),
         threshold,
         a.config().dSae(),
         b.config().dSae(),

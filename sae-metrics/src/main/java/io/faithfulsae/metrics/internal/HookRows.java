@@ -2,9 +2,9 @@ package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
@@ -15,8 +15,7 @@ import java.util.List;
  * through to SAEs, however many read them. Memory is kept from batch to batch.
  */
 public final class HookRows implements SequenceRows, AutoCloseable {
-  private final LanguageModel model;
-  private final HookPoint hook;
+  private final HookedModel on;
   private final ActivationFilter filter;
   private final DeviceBuffer activations;
   private final ActivationBatch kept;
@@ -29,15 +28,14 @@ public final class HookRows implements SequenceRows, AutoCloseable {
    *
    * @param tokens the most tokens of a batch
    */
-  public HookRows(
-      Backend backend, LanguageModel model, HookPoint hook, ActivationFilter filter, int tokens) {
-    this.model = model;
-    this.hook = hook;
+  public HookRows(Backend backend, HookedModel on, ActivationFilter filter, int tokens) {
+    int dModel = on.model().dModel();
+    this.on = on;
     this.filter = filter;
-    this.kept = ActivationBatch.allocate(backend, tokens, model.dModel());
-    this.activations = backend.allocate((long) tokens * model.dModel() * Float.BYTES);
+    this.kept = ActivationBatch.allocate(backend, tokens, dModel);
+    this.activations = backend.allocate((long) tokens * dModel * Float.BYTES);
     this.positions = new int[tokens];
-    this.row = new float[model.dModel()];
+    this.row = new float[dModel];
   }
 
   /**
@@ -90,7 +88,7 @@ public final class HookRows implements SequenceRows, AutoCloseable {
   public void read(int[][] tokens) {
     int length = tokens[0].length;
     FloatBuffer all = activations(tokens.length * length);
-    model.activations(hook, tokens, all);
+    on.model().activations(on.hook(), tokens, all);
     FloatBuffer into = kept.data();
     int rows = 0;
     norms = 0;

@@ -1,14 +1,13 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
-import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.LatentDescription.Correlated;
 import io.faithfulsae.metrics.LatentDescription.Options;
+import io.faithfulsae.metrics.ModelActivations;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -17,11 +16,9 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /** One pass over text in which some latents are watched, and their directions looked at. */
 public final class LatentDescriptions {
-  private static final int BATCH_TOKENS = 4096;
   private static final double LOG_LOW = -4;
   private static final double LOG_HIGH = 4;
   private static final int LOG_BINS = 80;
@@ -65,44 +62,18 @@ public final class LatentDescriptions {
 
   /** Describes latents, in the order given. */
   public static List<LatentDescription> of(
-      Sae sae,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
-      List<Integer> chosen,
-      Options options)
+      Sae sae, List<Integer> chosen, ModelActivations activations, Options options)
       throws IOException {
     LatentDirections.requireLatents(sae, chosen);
     LatentDescriptions seen = new LatentDescriptions(sae, chosen, options);
-    try (HookRows hookRows =
-            new HookRows(
-                HookRows.backendOf(List.of(sae), model),
-                model,
-                hook,
-                options.filter(),
-                Math.max(BATCH_TOKENS, model.contextLength()));
-        Stream<int[]> sequences = text.open(0)) {
-      SequenceBatches batches =
-          new SequenceBatches(
-              sequences.limit(options.maxSequences()).iterator(),
-              length -> Math.max(1, BATCH_TOKENS / length));
-      while (batches.hasNext()) {
-        int[][] tokens = batches.next();
-        hookRows.read(tokens);
-        try (Latents latents =
-            Latents.allocate(sae.backend(), Math.max(1, hookRows.keptRows()), sae.config().k())) {
-          sae.encode(hookRows.kept(), latents);
-          seen.add(tokens, hookRows, latents);
-        }
-      }
-    }
+    EncodedText.read(sae, activations, options.maxSequences(), seen::add);
     if (seen.rows == 0) {
       throw new IllegalArgumentException(
           "expected text of which the filter leaves some, got none from "
-              + text.description()
+              + activations.text().description()
               + "; give more text, or another filter");
     }
-    return seen.results(new LatentDirections(sae, chosen), model);
+    return seen.results(new LatentDirections(sae, chosen), activations.model());
   }
 
   private void add(int[][] tokens, HookRows hookRows, Latents latents) {

@@ -1,13 +1,12 @@
 package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.ActivationBatch;
-import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
-import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
+import io.faithfulsae.metrics.ModelActivations;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
@@ -26,13 +25,11 @@ import org.jspecify.annotations.Nullable;
  * is, once on zeros and once on the mean.
  */
 public final class ModelCost implements AutoCloseable {
-  private static final int BATCH_TOKENS = 4096;
   private static final long LOGIT_BYTES = 128L << 20;
 
   private final Backend backend;
+  private final ModelActivations activations;
   private final LanguageModel model;
-  private final HookPoint hook;
-  private final ActivationFilter filter;
   private final int batchTokens;
   private @Nullable Room room;
   private long sequences;
@@ -71,47 +68,37 @@ public final class ModelCost implements AutoCloseable {
     }
   }
 
-  private ModelCost(List<Sae> saes, LanguageModel model, HookPoint hook, ActivationFilter filter) {
+  private ModelCost(List<Sae> saes, ModelActivations activations) {
+    this.activations = activations;
+    this.model = activations.model();
     this.backend = HookRows.backendOf(saes, model);
     this.saes = saes.stream().map(OfSae::new).toList();
     this.encoding = new SharedEncoding(saes);
-    this.model = model;
-    this.hook = hook;
-    this.filter = filter;
     this.rowSums = new double[model.dModel()];
     this.batchTokens =
-        (int) Math.min(BATCH_TOKENS, LOGIT_BYTES / Float.BYTES / model.vocabularySize());
+        (int) Math.min(SequenceBatches.TOKENS, LOGIT_BYTES / Float.BYTES / model.vocabularySize());
   }
 
   /** Measures whole sequences until at least {@code maxTokens} positions were predicted. */
   public static List<CrossEntropy> measure(
-      List<Sae> saes,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
-      ActivationFilter filter,
-      long maxTokens)
-      throws IOException {
+      List<Sae> saes, ModelActivations activations, long maxTokens) throws IOException {
     if (maxTokens < 1) {
       throw new IllegalArgumentException(
           "expected maxTokens >= 1, got " + maxTokens + "; Long.MAX_VALUE takes all");
     }
-    try (ModelCost cost = new ModelCost(saes, model, hook, filter)) {
-      cost.read(text, maxTokens, cost::addToMean);
+    try (ModelCost cost = new ModelCost(saes, activations)) {
+      cost.read(maxTokens, cost::addToMean);
       cost.setMean();
-      long predicted = cost.read(text, maxTokens, cost::add);
-      return cost.saes.stream()
-          .map(sae -> cost.result(sae, text.description(), predicted))
-          .toList();
+      long predicted = cost.read(maxTokens, cost::add);
+      return cost.saes.stream().map(sae -> cost.result(sae, predicted)).toList();
     }
   }
 
   /** Reads whole sequences and says how many positions they predict; the same ones each time. */
-  private long read(TokenSource text, long maxTokens, Consumer<int[][]> use) throws IOException {
+  private long read(long maxTokens, Consumer<int[][]> use) throws IOException {
     long predicted = 0;
-    try (Stream<int[]> sequences = text.open(0)) {
-      SequenceBatches batches =
-          new SequenceBatches(sequences.iterator(), length -> Math.max(1, batchTokens / length));
+    try (Stream<int[]> sequences = activations.text().open(0)) {
+      SequenceBatches batches = new SequenceBatches(sequences.iterator(), batchTokens);
       while (batches.hasNext() && predicted < maxTokens) {
         int[][] batch = atMost(batches.next(), maxTokens - predicted);
         use.accept(batch);
@@ -121,7 +108,7 @@ public final class ModelCost implements AutoCloseable {
     if (predicted == 0) {
       throw new IllegalArgumentException(
           "expected text with at least one sequence of two tokens, got none from "
-              + text.description()
+              + activations.text().description()
               + "; give more text");
     }
     return predicted;
@@ -197,7 +184,7 @@ public final class ModelCost implements AutoCloseable {
       current =
           new Room(
               capacity,
-              new HookRows(backend, model, hook, filter, capacity),
+              new HookRows(backend, activations.on(), activations.filter(), capacity),
               ActivationBatch.allocate(backend, capacity, model.dModel()),
               backend.allocate(logitBytes),
               backend.allocate(logitBytes));
@@ -209,6 +196,7 @@ public final class ModelCost implements AutoCloseable {
   private FloatBuffer run(int[][] tokens, HookRows rows, DeviceBuffer into) {
     int length = tokens[0].length;
     int count = tokens.length * length;
+    HookPoint hook = activations.hook();
     FloatBuffer logits = into.host().asFloatBuffer().limit(count * model.vocabularySize());
     if (hook.isResidual()) {
       model.logitsFrom(hook, rows.activations(count), tokens.length, length, logits);
@@ -290,7 +278,7 @@ public final class ModelCost implements AutoCloseable {
     return largest;
   }
 
-  private CrossEntropy result(OfSae of, String text, long predicted) {
+  private CrossEntropy result(OfSae of, long predicted) {
     double[] totals = of.sums.totals();
     BootstrapInterval[] intervals =
         of.sums.intervals(
@@ -300,8 +288,8 @@ public final class ModelCost implements AutoCloseable {
             sums -> sums[5] / sums[0]);
     return new CrossEntropy(
         model.name(),
-        hook.toString(),
-        text,
+        activations.hook().toString(),
+        activations.text().description(),
         sequences,
         predicted,
         replacedPositions,

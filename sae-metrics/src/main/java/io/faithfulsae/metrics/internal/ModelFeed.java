@@ -10,8 +10,6 @@ import java.util.stream.Stream;
 
 /** What a language model makes of noise, or of text. */
 abstract class ModelFeed implements SequenceFeed {
-  static final int BATCH_TOKENS = 4096;
-
   private final HookRows rows;
 
   private ModelFeed(HookRows rows) {
@@ -19,8 +17,7 @@ abstract class ModelFeed implements SequenceFeed {
   }
 
   final void run(Iterator<int[]> sequences, Taker taker) {
-    SequenceBatches batches =
-        new SequenceBatches(sequences, length -> Math.max(1, BATCH_TOKENS / length));
+    SequenceBatches batches = new SequenceBatches(sequences, SequenceBatches.TOKENS);
     while (batches.hasNext()) {
       int[][] tokens = batches.next();
       rows.read(tokens);

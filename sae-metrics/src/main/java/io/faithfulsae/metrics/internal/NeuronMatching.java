@@ -4,6 +4,7 @@ import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 import io.faithfulsae.metrics.SharedFeatures.Neurons;
+import io.faithfulsae.metrics.SharedFeatures.Options;
 import io.faithfulsae.metrics.SharedFeatures.Rank;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -20,8 +21,11 @@ public final class NeuronMatching {
 
   private NeuronMatching() {}
 
+  /** Latents, from the first on. */
+  private record Block(int first, int count) {}
+
   /** Compares; the SAEs are of one shape. */
-  public static Neurons compare(Sae a, Sae b, Directions directions, double threshold) {
+  public static Neurons compare(Sae a, Sae b, Options options) {
     int dIn = a.config().dIn();
     int dSae = a.config().dSae();
     if (b.config().dIn() != dIn || b.config().dSae() != dSae) {
@@ -38,15 +42,15 @@ public final class NeuronMatching {
         DeviceBuffer right = backend.allocate((long) BLOCK * dIn * Float.BYTES);
         DeviceBuffer product = backend.allocate((long) dIn * dIn * Float.BYTES)) {
       for (int first = 0; first < dSae; first += BLOCK) {
-        int count = Math.min(BLOCK, dSae - first);
-        readNeurons(a, directions, first, count, left, normsA);
-        readNeurons(b, directions, first, count, right, normsB);
-        backend.matmulTransposed(left, dIn, right, dIn, count, product);
+        Block latents = new Block(first, Math.min(BLOCK, dSae - first));
+        readNeurons(a, options.directions(), latents, left, normsA);
+        readNeurons(b, options.directions(), latents, right, normsB);
+        backend.matmulTransposed(left, dIn, right, dIn, latents.count(), product);
         backend.synchronize();
-        FloatBuffer block = product.host().asFloatBuffer();
+        FloatBuffer sums = product.host().asFloatBuffer();
         for (int i = 0; i < dIn; i++) {
           for (int j = 0; j < dIn; j++) {
-            products[i][j] += block.get(i * dIn + j);
+            products[i][j] += sums.get(i * dIn + j);
           }
         }
       }
@@ -58,17 +62,21 @@ public final class NeuronMatching {
       }
     }
     return new Neurons(
-        directions, dIn, ranks(products, threshold), ranks(transposed(products), threshold));
+        options.directions(),
+        dIn,
+        ranks(products, options.threshold()),
+        ranks(transposed(products), options.threshold()));
   }
 
-  /** Reads latents, and turns them to rows of neurons: {@code [dIn, count]}. */
+  /** Reads latents, and transposes them to rows of neurons: {@code [dIn, count]}. */
   private static void readNeurons(
-      Sae sae, Directions directions, int first, int count, DeviceBuffer into, double[] norms) {
+      Sae sae, Directions directions, Block block, DeviceBuffer into, double[] norms) {
+    int count = block.count();
     int dIn = sae.config().dIn();
     float[] latents = new float[count * dIn];
     switch (directions) {
-      case DECODER -> sae.readDecoder(first, FloatBuffer.wrap(latents));
-      case ENCODER -> sae.readEncoder(first, FloatBuffer.wrap(latents));
+      case DECODER -> sae.readDecoder(block.first(), FloatBuffer.wrap(latents));
+      case ENCODER -> sae.readEncoder(block.first(), FloatBuffer.wrap(latents));
     }
     FloatBuffer neurons = into.host().asFloatBuffer();
     for (int i = 0; i < dIn; i++) {

@@ -1,11 +1,11 @@
 package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.ActivationSource;
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Options;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.NoiseAgainstText;
 import io.faithfulsae.metrics.internal.Firings.Watcher;
 import io.faithfulsae.random.Rng.Purpose;
@@ -27,24 +27,28 @@ public final class NoiseResponse {
   private final Options options;
   private final List<Sae> saes;
   private final SharedEncoding encoding;
-  private final SequenceFeed noise;
-  private final Optional<? extends SequenceFeed> ordinary;
+  private final Feeds feeds;
 
-  private NoiseResponse(
-      Options options,
-      List<Sae> saes,
-      SequenceFeed noise,
-      Optional<? extends SequenceFeed> ordinary) {
+  /**
+   * What is read.
+   *
+   * @param model where it is from; empty where activations were given
+   * @param hook where in the model; empty where activations were given
+   */
+  private record Feeds(
+      String model, String hook, SequenceFeed noise, Optional<? extends SequenceFeed> ordinary) {}
+
+  private NoiseResponse(Options options, List<Sae> saes, Feeds feeds) {
     this.options = options;
     this.saes = saes;
     this.encoding = new SharedEncoding(saes);
-    this.noise = noise;
-    this.ordinary = ordinary;
+    this.feeds = feeds;
   }
 
   /** Counts the fake latents of each SAE; the model runs once for all. */
-  public static List<FakeFeatures> measure(
-      List<Sae> saes, LanguageModel model, HookPoint hook, Options options) throws IOException {
+  public static List<FakeFeatures> measure(List<Sae> saes, HookedModel on, Options options)
+      throws IOException {
+    LanguageModel model = on.model();
     Backend backend = HookRows.backendOf(saes, model);
     if (options.contextLength() > model.contextLength()) {
       throw new IllegalArgumentException(
@@ -56,14 +60,17 @@ public final class NoiseResponse {
               + options.contextLength()
               + "; lower it");
     }
-    int tokens = Math.max(ModelFeed.BATCH_TOKENS, options.contextLength());
-    try (HookRows rows = new HookRows(backend, model, hook, options.filter(), tokens)) {
+    int tokens = Math.max(SequenceBatches.TOKENS, options.contextLength());
+    try (HookRows rows = new HookRows(backend, on, options.filter(), tokens)) {
       return new NoiseResponse(
               options,
               saes,
-              ModelFeed.noise(model, options, rows),
-              options.text().map(text -> ModelFeed.text(text, options, rows)))
-          .count(model.name(), hook.toString());
+              new Feeds(
+                  model.name(),
+                  on.hook().toString(),
+                  ModelFeed.noise(model, options, rows),
+                  options.text().map(text -> ModelFeed.text(text, options, rows))))
+          .count();
     }
   }
 
@@ -77,12 +84,16 @@ public final class NoiseResponse {
     return new NoiseResponse(
             options,
             saes,
-            new SourceFeed(noise, backend, length, sequences, sequences),
-            Optional.of(new SourceFeed(ordinary, backend, length, 1, options.textSequences())))
-        .count("", "");
+            new Feeds(
+                "",
+                "",
+                new SourceFeed(noise, backend, length, sequences, sequences),
+                Optional.of(new SourceFeed(ordinary, backend, length, 1, options.textSequences()))))
+        .count();
   }
 
-  private List<FakeFeatures> count(String model, String hook) throws IOException {
+  private List<FakeFeatures> count() throws IOException {
+    Optional<? extends SequenceFeed> ordinary = feeds.ordinary();
     List<double[]> thresholds = saes.stream().map(this::absoluteThresholds).toList();
     if (options.relativeThreshold()) {
       if (ordinary.isEmpty()) {
@@ -101,7 +112,7 @@ public final class NoiseResponse {
     List<Firings> ordinaryFirings = ordinary(thresholds, contrasts);
     List<Firings> noiseFirings =
         run(
-            noise,
+            feeds.noise(),
             thresholds,
             MOST_BLOCKS,
             contrasts.stream().map(NoiseContrast::onNoise).toList());
@@ -109,8 +120,6 @@ public final class NoiseResponse {
     for (int i = 0; i < saes.size(); i++) {
       results.add(
           result(
-              model,
-              hook,
               saes.get(i).config().dSae(),
               noiseFirings.get(i),
               ordinaryFirings.get(i),
@@ -132,12 +141,7 @@ public final class NoiseResponse {
   }
 
   private FakeFeatures result(
-      String model,
-      String hook,
-      int dSae,
-      Firings noiseFirings,
-      Firings textFirings,
-      @Nullable NoiseAgainstText against) {
+      int dSae, Firings noiseFirings, Firings textFirings, @Nullable NoiseAgainstText against) {
     double[] noiseRates = noiseFirings.rates();
     double[] textRates = textFirings.rates();
     double limit = options.rateThreshold();
@@ -152,8 +156,8 @@ public final class NoiseResponse {
     double[] ratios = Arrays.stream(resampled).mapToDouble(c -> (double) c / dSae).toArray();
     return new FakeFeatures(
         options,
-        model,
-        hook,
+        feeds.model(),
+        feeds.hook(),
         dSae,
         against,
         fake.size(),
@@ -162,15 +166,16 @@ public final class NoiseResponse {
             ratio, dSae, ShareInterval.spread(ratio, ratios), options.level(), ratios.length),
         fake,
         fake.stream().map(i -> noiseRates[i]).toList(),
-        ordinary.isEmpty() ? List.of() : fake.stream().map(i -> textRates[i]).toList(),
+        feeds.ordinary().isEmpty() ? List.of() : fake.stream().map(i -> textRates[i]).toList(),
         (int) fake.stream().filter(i -> textRates[i] > limit).count(),
-        noiseFirings.sample(noise.description()),
-        textFirings.sample(ordinary.map(SequenceFeed::description).orElse("")),
+        noiseFirings.sample(feeds.noise().description()),
+        textFirings.sample(feeds.ordinary().map(SequenceFeed::description).orElse("")),
         Arrays.stream(resampled).boxed().toList());
   }
 
   private List<Firings> ordinary(List<double[]> thresholds, List<NoiseContrast> contrasts)
       throws IOException {
+    Optional<? extends SequenceFeed> ordinary = feeds.ordinary();
     if (ordinary.isEmpty()) {
       return thresholds.stream()
           .map(of -> new Firings(options.definition(), of, options.textSequences(), 1, null))

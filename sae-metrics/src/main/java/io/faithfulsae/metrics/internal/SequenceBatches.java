@@ -4,25 +4,27 @@ import java.util.ArrayList;
 import java.util.Iterator;
 import java.util.List;
 import java.util.NoSuchElementException;
-import java.util.function.IntUnaryOperator;
 
 /**
  * Puts neighbouring sequences of one length into batches, as a {@link io.faithfulsae.LanguageModel}
  * wants them. Sequences of fewer than two tokens are left out: nothing is predicted in them.
  */
-final class SequenceBatches implements Iterator<int[][]> {
+public final class SequenceBatches implements Iterator<int[][]> {
+  /** Tokens per batch where nothing else limits them. */
+  public static final int TOKENS = 4096;
+
   private final Iterator<int[]> sequences;
-  private final IntUnaryOperator batchOfLength;
+  private final int batchTokens;
   private final List<int[]> pending = new ArrayList<>();
 
   /**
    * Groups sequences.
    *
-   * @param batchOfLength the most sequences of a length in one batch, at least 1
+   * @param batchTokens the most tokens in one batch; a longer sequence is a batch of its own
    */
-  SequenceBatches(Iterator<int[]> sequences, IntUnaryOperator batchOfLength) {
+  SequenceBatches(Iterator<int[]> sequences, int batchTokens) {
     this.sequences = sequences;
-    this.batchOfLength = batchOfLength;
+    this.batchTokens = batchTokens;
     takeOne();
   }
 
@@ -37,7 +39,7 @@ final class SequenceBatches implements Iterator<int[][]> {
       throw new NoSuchElementException();
     }
     int length = pending.get(0).length;
-    int most = batchOfLength.applyAsInt(length);
+    int most = Math.max(1, batchTokens / length);
     while (pending.size() < most && takeOne()) {
       if (pending.get(pending.size() - 1).length != length) {
         int[] other = pending.remove(pending.size() - 1);

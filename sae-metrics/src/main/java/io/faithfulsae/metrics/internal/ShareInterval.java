@@ -10,7 +10,7 @@ import io.faithfulsae.metrics.BootstrapInterval;
  * help where all of them lie on one side. So resamples are only used for the spread that they show
  * around the estimate, their bias counted as spread.
  */
-final class ShareInterval {
+public final class ShareInterval {
   private ShareInterval() {}
 
   /**
@@ -25,7 +25,7 @@ final class ShareInterval {
    * @param variance of the share for these very latents, of the sequences that they were seen on
    * @param resamples to be said beside it
    */
-  static BootstrapInterval wilson(
+  public static BootstrapInterval wilson(
       double share, int latents, double variance, double level, int resamples) {
     Bootstrap.requireLevel(level);
     double z = Bootstrap.normalQuantile((1 + level) / 2);

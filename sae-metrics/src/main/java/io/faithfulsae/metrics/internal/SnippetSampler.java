@@ -1,13 +1,11 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.HookPoint;
-import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
-import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.LatentDescription.Snippets;
 import io.faithfulsae.metrics.LatentDescription.Snippets.Options;
 import io.faithfulsae.metrics.LatentDescription.Snippets.Snippet;
+import io.faithfulsae.metrics.ModelActivations;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import java.io.IOException;
@@ -18,12 +16,9 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /** Draws snippets in one pass over text, for several latents at once. */
 public final class SnippetSampler {
-  private static final int BATCH_TOKENS = 4096;
-
   // Streams of a latent.
   private static final long FIRING = 0;
   private static final long SILENT = 1;
@@ -86,34 +81,11 @@ public final class SnippetSampler {
 
   /** Draws for each latent, in the order given. */
   public static List<Snippets> draw(
-      Sae sae,
-      LanguageModel model,
-      HookPoint hook,
-      TokenSource text,
-      List<Integer> chosen,
-      Options options)
+      Sae sae, List<Integer> chosen, ModelActivations activations, Options options)
       throws IOException {
     LatentDirections.requireLatents(sae, chosen);
     SnippetSampler sampler = new SnippetSampler(chosen, options);
-    SharedEncoding encoding = new SharedEncoding(List.of(sae));
-    try (HookRows rows =
-            new HookRows(
-                HookRows.backendOf(List.of(sae), model),
-                model,
-                hook,
-                options.filter(),
-                Math.max(BATCH_TOKENS, model.contextLength()));
-        Stream<int[]> sequences = text.open(0)) {
-      SequenceBatches batches =
-          new SequenceBatches(
-              sequences.limit(options.maxSequences()).iterator(),
-              length -> Math.max(1, BATCH_TOKENS / length));
-      while (batches.hasNext()) {
-        int[][] tokens = batches.next();
-        rows.read(tokens);
-        encoding.encode(rows.kept(), (i, latents) -> sampler.add(tokens, rows, latents));
-      }
-    }
+    EncodedText.read(sae, activations, options.maxSequences(), sampler::add);
     return IntStream.range(0, chosen.size())
         .mapToObj(
             c ->

@@ -41,7 +41,7 @@ final class SourceFeed implements SequenceFeed {
 
   @Override
   public void run(Taker taker) throws IOException {
-    int perBatch = Math.min(most, Math.max(1, ModelFeed.BATCH_TOKENS / length));
+    int perBatch = Math.min(most, Math.max(1, SequenceBatches.TOKENS / length));
     int seen = 0;
     try (ActivationReader reader = source.open(0);
         ActivationBatch batch =

@@ -10,7 +10,6 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import io.faithfulsae.io.Goldens;
 import io.faithfulsae.metrics.BootstrapInterval;
-import io.faithfulsae.metrics.Metrics;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -32,14 +31,14 @@ class BootstrapTest {
     double[] first = json.convertValue(golden.get("first"), double[].class);
     double[] second = json.convertValue(golden.get("second"), double[].class);
     double[] share = json.convertValue(golden.get("share"), double[].class);
-    assertInterval(golden.get("mean"), Metrics.bootstrapMean(first, RESAMPLES, 0.95, 1));
+    assertInterval(golden.get("mean"), BootstrapInterval.ofMean(first, RESAMPLES, 0.95, 1));
     // Means of a share come in steps of 1 / 120, of which each end may miss one.
-    BootstrapInterval ofShare = Metrics.bootstrapMean(share, RESAMPLES, 0.95, 1);
+    BootstrapInterval ofShare = BootstrapInterval.ofMean(share, RESAMPLES, 0.95, 1);
     assertEquals(golden.get("meanOfShare").get(0).doubleValue(), ofShare.low(), 1.01 / 120);
     assertEquals(golden.get("meanOfShare").get(1).doubleValue(), ofShare.high(), 1.01 / 120);
     assertInterval(
         golden.get("difference"),
-        Metrics.bootstrapDifference(first, second, RESAMPLES, 0.95, 1).difference());
+        BootstrapInterval.Difference.ofMeans(first, second, RESAMPLES, 0.95, 1).difference());
     SequenceSums sums = new SequenceSums(2);
     for (int i = 0; i < second.length; i++) {
       sums.add(first[i], second[i]);
@@ -64,7 +63,8 @@ class BootstrapTest {
       double[] second = new double[15];
       Arrays.setAll(first, any -> -Math.log(random.nextDouble()) + 0.4);
       Arrays.setAll(second, any -> -Math.log(random.nextDouble()));
-      BootstrapInterval.Difference seen = Metrics.bootstrapDifference(first, second, 2000, 0.9, i);
+      BootstrapInterval.Difference seen =
+          BootstrapInterval.Difference.ofMeans(first, second, 2000, 0.9, i);
       boolean leavesOut = seen.difference().low() > 0 || seen.difference().high() < 0;
       left += leavesOut ? 1 : 0;
       if (Math.abs(seen.pValue() - 0.1) > 0.003) { // quantiles lie between two resamples
@@ -80,11 +80,13 @@ class BootstrapTest {
     double[] low = new double[300];
     Arrays.fill(high, 0, 90, 1);
     Arrays.fill(low, 0, 30, 1);
-    BootstrapInterval.Difference seen = Metrics.bootstrapDifference(high, low, RESAMPLES, 0.95, 3);
+    BootstrapInterval.Difference seen =
+        BootstrapInterval.Difference.ofMeans(high, low, RESAMPLES, 0.95, 3);
     assertEquals(0.2, seen.difference().estimate(), 1e-12);
     assertTrue(seen.difference().low() > 0.1, seen.toString());
     assertTrue(seen.pValue() < 1e-3, seen.toString());
-    BootstrapInterval.Difference none = Metrics.bootstrapDifference(high, high, RESAMPLES, 0.95, 3);
+    BootstrapInterval.Difference none =
+        BootstrapInterval.Difference.ofMeans(high, high, RESAMPLES, 0.95, 3);
     assertTrue(none.pValue() > 0.9, none.toString());
     assertTrue(none.difference().low() < 0 && none.difference().high() > 0, none.toString());
   }
@@ -93,19 +95,21 @@ class BootstrapTest {
   void dependsOnTheSeedAlone() {
     double[] sample = {1, 2, 5, 9, 11};
     assertEquals(
-        Metrics.bootstrapMean(sample, 100, 0.95, 5), Metrics.bootstrapMean(sample, 100, 0.95, 5));
+        BootstrapInterval.ofMean(sample, 100, 0.95, 5),
+        BootstrapInterval.ofMean(sample, 100, 0.95, 5));
     assertNotEquals(
-        Metrics.bootstrapMean(sample, 100, 0.95, 5), Metrics.bootstrapMean(sample, 100, 0.95, 6));
+        BootstrapInterval.ofMean(sample, 100, 0.95, 5),
+        BootstrapInterval.ofMean(sample, 100, 0.95, 6));
   }
 
   @Test
   void refusesEmptySamplesAndLevelsOutOfRange() {
     assertThrows(
-        IllegalArgumentException.class, () -> Metrics.bootstrapMean(new double[0], 10, 0.95, 1));
+        IllegalArgumentException.class, () -> BootstrapInterval.ofMean(new double[0], 10, 0.95, 1));
     assertThrows(
-        IllegalArgumentException.class, () -> Metrics.bootstrapMean(new double[1], 0, 0.95, 1));
+        IllegalArgumentException.class, () -> BootstrapInterval.ofMean(new double[1], 0, 0.95, 1));
     assertThrows(
-        IllegalArgumentException.class, () -> Metrics.bootstrapMean(new double[1], 10, 95, 1));
+        IllegalArgumentException.class, () -> BootstrapInterval.ofMean(new double[1], 10, 95, 1));
   }
 
   @Test

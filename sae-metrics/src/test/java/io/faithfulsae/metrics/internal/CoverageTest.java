@@ -3,7 +3,9 @@ package io.faithfulsae.metrics.internal;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Resamples;
+import io.faithfulsae.metrics.internal.GroupDifference.Share;
 import java.util.Arrays;
 import java.util.List;
 import org.apache.commons.math3.random.RandomGenerator;
@@ -50,7 +52,7 @@ class CoverageTest {
 
   @Test
   void ofAMean() {
-    assertCovers(2, i -> Bootstrap.mean(gamma(60, 1), RESAMPLES, 0.95, Bootstrap.random(i)));
+    assertCovers(2, i -> BootstrapInterval.ofMean(gamma(60, 1), RESAMPLES, 0.95, i));
   }
 
   @Test
@@ -58,7 +60,7 @@ class CoverageTest {
     assertCovers(
         2 - 2.6,
         i ->
-            Bootstrap.difference(gamma(50, 1), gamma(70, 1.3), RESAMPLES, 0.95, Bootstrap.random(i))
+            BootstrapInterval.Difference.ofMeans(gamma(50, 1), gamma(70, 1.3), RESAMPLES, 0.95, i)
                 .difference());
   }
 
@@ -104,7 +106,7 @@ class CoverageTest {
           double[] factors = factors();
           List<Resamples> first = List.of(fakeFeatures(factors, 9), fakeFeatures(factors, 9));
           List<Resamples> second = List.of(fakeFeatures(factors, 14), fakeFeatures(factors, 14));
-          return GroupDifference.ofFakeFeatures(first, second, 0.95, i).difference();
+          return FakeFeatures.difference(first, second, 0.95, i).difference();
         });
   }
 
@@ -151,7 +153,11 @@ class CoverageTest {
         0.3 - 0.22,
         i ->
             GroupDifference.ofShares(
-                    hits(400, 0.3) / 400.0, 400, hits(300, 0.22) / 300.0, 300, RESAMPLES, 0.95, i)
+                    new Share(hits(400, 0.3) / 400.0, 400),
+                    new Share(hits(300, 0.22) / 300.0, 300),
+                    RESAMPLES,
+                    0.95,
+                    i)
                 .difference());
   }
 

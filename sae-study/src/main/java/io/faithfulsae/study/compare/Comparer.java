@@ -1,7 +1,6 @@
 package io.faithfulsae.study.compare;
 
 import io.faithfulsae.metrics.BootstrapInterval;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.study.compare.Comparison.Measure;
 import io.faithfulsae.study.compare.Comparison.Pair;
 import java.util.ArrayList;
@@ -281,7 +280,7 @@ public final class Comparer {
     int losses = higherIsBetter ? below : above;
     // Against zeros, whose resamples are zeros: the paired bootstrap.
     BootstrapInterval.Difference paired =
-        Metrics.bootstrapDifference(
+        BootstrapInterval.Difference.ofMeans(
             differences,
             new double[differences.length],
             options.resamples(),

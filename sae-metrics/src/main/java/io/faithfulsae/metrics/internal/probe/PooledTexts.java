@@ -1,13 +1,14 @@
 package io.faithfulsae.metrics.internal.probe;
 
 import io.faithfulsae.ActivationBatch;
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.ProbeTask.Example;
 import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.metrics.internal.HookRows;
+import io.faithfulsae.metrics.internal.SequenceBatches;
 import io.faithfulsae.metrics.internal.SharedEncoding;
 import io.faithfulsae.spi.Backend;
 import java.nio.FloatBuffer;
@@ -30,22 +31,16 @@ record PooledTexts(
     List<List<FeatureRow>> latents,
     List<List<FeatureRow>> reconstructions) {
 
-  private static final int BATCH_TOKENS = 4096;
-
   /** Runs the model on all texts, those of one length together: nothing needs padding. */
   static PooledTexts of(
-      List<Sae> saes,
-      LanguageModel model,
-      HookPoint hook,
-      List<Example> texts,
-      Options options,
-      LongConsumer onRead) {
+      List<Sae> saes, HookedModel on, List<Example> texts, Options options, LongConsumer onRead) {
     FeatureRow[][] rows = new FeatureRow[1 + 2 * saes.size()][texts.size()];
     List<Integer> byLength =
         IntStream.range(0, texts.size())
             .boxed()
             .sorted(Comparator.comparingInt(i -> texts.get(i).tokens().length))
             .toList();
+    LanguageModel model = on.model();
     int longest = texts.get(byLength.get(byLength.size() - 1)).tokens().length;
     if (longest > model.contextLength()) {
       throw new IllegalArgumentException(
@@ -61,13 +56,13 @@ record PooledTexts(
     try (Reader reader =
         new Reader(
             saes,
-            new HookRows(backend, model, hook, options.filter(), Math.max(BATCH_TOKENS, longest)),
+            new HookRows(backend, on, options.filter(), Math.max(SequenceBatches.TOKENS, longest)),
             options,
             rows)) {
       int from = 0;
       while (from < byLength.size()) {
         int length = texts.get(byLength.get(from)).tokens().length;
-        int most = Math.max(1, BATCH_TOKENS / length);
+        int most = Math.max(1, SequenceBatches.TOKENS / length);
         int to = from + 1;
         while (to < byLength.size()
             && to - from < most

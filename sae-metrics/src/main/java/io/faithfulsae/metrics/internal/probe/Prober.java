@@ -1,15 +1,15 @@
 package io.faithfulsae.metrics.internal.probe;
 
-import io.faithfulsae.HookPoint;
-import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.BootstrapInterval;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.metrics.ProbeTask.Example;
 import io.faithfulsae.metrics.Probing;
 import io.faithfulsae.metrics.Probing.Options;
 import io.faithfulsae.metrics.Probing.Protocol;
 import io.faithfulsae.metrics.Probing.Scores;
+import io.faithfulsae.metrics.internal.Bca;
 import io.faithfulsae.metrics.internal.Bootstrap;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
@@ -46,28 +46,18 @@ public final class Prober {
    * @param onRead hears how many examples were read
    */
   public static List<Probing> probe(
-      List<Sae> saes,
-      LanguageModel model,
-      HookPoint hook,
-      ProbeTask task,
-      Options options,
-      LongConsumer onRead) {
+      List<Sae> saes, HookedModel on, ProbeTask task, Options options, LongConsumer onRead) {
     List<Example> train = chosen(task.train(), options, TRAIN);
     List<Example> test = chosen(task.test(), options, TEST);
     List<Example> all = new ArrayList<>(train);
     all.addAll(test);
-    PooledTexts pooled = PooledTexts.of(saes, model, hook, all, options, onRead);
-    return new Prober(task, options, train, test).results(saes, model.dModel(), pooled);
+    PooledTexts pooled = PooledTexts.of(saes, on, all, options, onRead);
+    return new Prober(task, options, train, test).results(saes, on.model().dModel(), pooled);
   }
 
   /** The weights of the latents' probe, of each SAE. */
   public static List<List<Double>> weights(
-      List<Sae> saes,
-      LanguageModel model,
-      HookPoint hook,
-      ProbeTask task,
-      Options options,
-      LongConsumer onRead) {
+      List<Sae> saes, HookedModel on, ProbeTask task, Options options, LongConsumer onRead) {
     if (options.protocol() != Protocol.CLEAN) {
       throw new IllegalArgumentException(
           "expected protocol CLEAN, whose weights are those of a converged fit, got "
@@ -76,7 +66,7 @@ public final class Prober {
     }
     List<Example> train = chosen(task.train(), options, TRAIN);
     int[] labels = train.stream().mapToInt(Example::label).toArray();
-    PooledTexts pooled = PooledTexts.of(saes, model, hook, train, options, onRead);
+    PooledTexts pooled = PooledTexts.of(saes, on, train, options, onRead);
     List<List<Double>> all = new ArrayList<>();
     for (int i = 0; i < saes.size(); i++) {
       LogisticProbe probe = new LogisticProbe(options.costs(), options.heldOutShare());
@@ -146,19 +136,20 @@ public final class Prober {
       f1s[b] = resampled.macroF1();
     }
     BootstrapInterval accuracy =
-        Bootstrap.interval(
-            confusion.accuracy(),
-            accuracies,
-            acceleration(confusion, answers.predicted(), Confusion::accuracy),
-            options.level());
-    BootstrapInterval f1 =
-        Bootstrap.interval(
-            confusion.macroF1(),
-            f1s,
-            acceleration(confusion, answers.predicted(), Confusion::macroF1),
-            options.level());
+        interval(confusion, answers.predicted(), Confusion::accuracy, accuracies);
+    BootstrapInterval f1 = interval(confusion, answers.predicted(), Confusion::macroF1, f1s);
     double nonZeros = train.stream().mapToLong(FeatureRow::nonZeros).average().orElse(0);
     return new Scores(accuracy, f1, answers.cost(), nonZeros);
+  }
+
+  private BootstrapInterval interval(
+      Confusion confusion, int[] predicted, ToDoubleFunction<Confusion> score, double[] resampled) {
+    Bca statistic =
+        new Bca(
+            score.applyAsDouble(confusion), resampled, acceleration(confusion, predicted, score));
+    double[] ends = statistic.ends(options.level());
+    return new BootstrapInterval(
+        statistic.estimate(), ends[0], ends[1], options.level(), resampled.length);
   }
 
   /** From the score without each example; examples of one cell of the confusion give the same. */
@@ -185,6 +176,6 @@ public final class Prober {
     for (int i = 0; i < n; i++) {
       influences[i] -= mean;
     }
-    return Bootstrap.acceleration(influences);
+    return Bca.acceleration(influences);
   }
 }

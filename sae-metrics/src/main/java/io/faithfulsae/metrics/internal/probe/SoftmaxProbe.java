@@ -27,9 +27,10 @@ final class SoftmaxProbe implements Probe {
       List<FeatureRow> train, int[] labels, List<FeatureRow> test, int width, int classes) {
     double[] weights = initial(width, classes, seed); // [classes, width + 1], bias last
     fit(weights, train, labels, width, classes);
+    Layer layer = new Layer(weights, width, classes);
     int[] predicted = new int[test.size()];
     for (int i = 0; i < predicted.length; i++) {
-      double[] logits = logits(weights, test.get(i), width, classes);
+      double[] logits = layer.logits(test.get(i));
       for (int c = 1; c < classes; c++) {
         predicted[i] = logits[c] > logits[predicted[i]] ? c : predicted[i];
       }
@@ -49,6 +50,7 @@ final class SoftmaxProbe implements Probe {
 
   /** One epoch; the weights change in place. */
   static void fit(double[] weights, List<FeatureRow> train, int[] labels, int width, int classes) {
+    Layer layer = new Layer(weights, width, classes);
     double[] first = new double[weights.length];
     double[] second = new double[weights.length];
     double[] gradient = new double[weights.length];
@@ -57,7 +59,7 @@ final class SoftmaxProbe implements Probe {
       int to = Math.min(train.size(), from + BATCH);
       java.util.Arrays.fill(gradient, 0);
       for (int i = from; i < to; i++) {
-        addGradient(gradient, weights, train.get(i), labels[i], width, classes, to - from);
+        layer.addGradient(train.get(i), labels[i], to - from, gradient);
       }
       step++;
       double correct1 = 1 - Math.pow(BETA1, step);
@@ -70,41 +72,48 @@ final class SoftmaxProbe implements Probe {
     }
   }
 
-  private static void addGradient(
-      double[] gradient,
-      double[] weights,
-      FeatureRow row,
-      int label,
-      int width,
-      int classes,
-      int batch) {
-    double[] p = logits(weights, row, width, classes);
-    double largest = java.util.Arrays.stream(p).max().orElseThrow();
-    double sum = 0;
-    for (int c = 0; c < classes; c++) {
-      p[c] = Math.exp(p[c] - largest);
-      sum += p[c];
-    }
-    for (int c = 0; c < classes; c++) {
-      double slope = (p[c] / sum - (c == label ? 1 : 0)) / batch;
-      int at = c * (width + 1);
-      for (int i = 0; i < row.values().length; i++) {
-        gradient[at + row.indices()[i]] += slope * row.values()[i];
-      }
-      gradient[at + width] += slope;
-    }
-  }
+  /** The layer that weights make. */
+  private static final class Layer {
+    private final double[] weights; // [classes, width + 1], bias last; may change
+    private final int width;
+    private final int classes;
 
-  private static double[] logits(double[] weights, FeatureRow row, int width, int classes) {
-    double[] logits = new double[classes];
-    for (int c = 0; c < classes; c++) {
-      int at = c * (width + 1);
-      double sum = weights[at + width];
-      for (int i = 0; i < row.values().length; i++) {
-        sum += weights[at + row.indices()[i]] * row.values()[i];
-      }
-      logits[c] = sum;
+    Layer(double[] weights, int width, int classes) {
+      this.weights = weights;
+      this.width = width;
+      this.classes = classes;
     }
-    return logits;
+
+    /** Adds the gradient of one row of a batch. */
+    void addGradient(FeatureRow row, int label, int batch, double[] gradient) {
+      double[] p = logits(row);
+      double largest = java.util.Arrays.stream(p).max().orElseThrow();
+      double sum = 0;
+      for (int c = 0; c < classes; c++) {
+        p[c] = Math.exp(p[c] - largest);
+        sum += p[c];
+      }
+      for (int c = 0; c < classes; c++) {
+        double slope = (p[c] / sum - (c == label ? 1 : 0)) / batch;
+        int at = c * (width + 1);
+        for (int i = 0; i < row.values().length; i++) {
+          gradient[at + row.indices()[i]] += slope * row.values()[i];
+        }
+        gradient[at + width] += slope;
+      }
+    }
+
+    double[] logits(FeatureRow row) {
+      double[] logits = new double[classes];
+      for (int c = 0; c < classes; c++) {
+        int at = c * (width + 1);
+        double sum = weights[at + width];
+        for (int i = 0; i < row.values().length; i++) {
+          sum += weights[at + row.indices()[i]] * row.values()[i];
+        }
+        logits[c] = sum;
+      }
+      return logits;
+    }
   }
 }
