@@ -152,8 +152,8 @@ class SteeringTest {
   @Test
   void refusesBadCalls() throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder("gpt2-tied"), ONE_THREAD);
-        Decoder plain = model.decoder(1, LENGTH);
-        Decoder steered = model.decoder(1, LENGTH, HookPoint.residPre(1))) {
+        Decoder plain = model.decoder(1, LENGTH)) {
+      Decoder steered = model.decoder(1, LENGTH, HookPoint.residPre(1));
       assertSays(
           () -> model.decoder(1, LENGTH, HookPoint.residPre(3)), "got blocks.3.hook_resid_pre");
       assertSays(
