@@ -1,4 +1,4 @@
-/** One main class for each promise of the README. */
+/** Programs of one file each, at most 80 lines, that use the library as a stranger would. */
 @NullMarked
 package io.faithfulsae.examples;
 

@@ -1,6 +1,7 @@
 package io.faithfulsae.models;
 
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.HookPoint;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
@@ -34,6 +35,7 @@ public final class Decoder implements AutoCloseable {
   private final OnnxModel model;
   private final OnnxSession session;
   private final Dimensions dims;
+  private final SteeringInput steering;
   private final int maxRows;
   private final int maxLength;
   private final List<CacheTensor> keys = new ArrayList<>();
@@ -49,10 +51,16 @@ public final class Decoder implements AutoCloseable {
   private int capacity;
   private boolean closed;
 
-  Decoder(OnnxModel model, OnnxSession session, int maxRows, int maxLength) {
+  Decoder(
+      OnnxModel model,
+      OnnxSession session,
+      @Nullable HookPoint steered,
+      int maxRows,
+      int maxLength) {
     this.model = model;
     this.session = session;
     this.dims = model.dimensions();
+    this.steering = new SteeringInput(steered, dims.dModel());
     this.maxRows = maxRows;
     this.maxLength = maxLength;
     this.lengths = new int[maxRows];
@@ -124,6 +132,22 @@ public final class Decoder implements AutoCloseable {
               + "; use a small one for the likeliest token");
     }
     inverseTemperature.put(0, (float) (1 / temperature));
+  }
+
+  /**
+   * Steers from the next step on: adds {@code coefficient * vector} to the activations of every row
+   * at the hook point that the decoder was opened with. Tokens that were decoded before keep the
+   * keys and values they have. Not steered at first.
+   *
+   * @param vector steering vector, {@code [dModel]}, such as an SAE's {@code
+   *     decoderDirection(latent)}. Not modified, not kept.
+   * @param coefficient how many times it is added; 0 turns steering off, negative steers away
+   * @throws IllegalArgumentException if the vector has another length, or the product overflows
+   * @throws IllegalStateException if the decoder was opened without a hook point
+   */
+  public synchronized void steer(float[] vector, double coefficient) {
+    checkOpen();
+    steering.set(vector, coefficient);
   }
 
   /**
@@ -222,6 +246,7 @@ public final class Decoder implements AutoCloseable {
     to.input(Graphs.TOKENS, Tensor.of(tokens, rows));
     to.input(Graphs.POSITIONS, Tensor.of(positions, rows));
     to.input(Graphs.INVERSE_TEMPERATURE, Tensor.of(inverseTemperature, 1));
+    steering.bindTo(to);
     for (int layer = 0; layer < dims.layers(); layer++) {
       CacheTensor key = keys.get(layer);
       CacheTensor value = values.get(layer);

@@ -1,6 +1,7 @@
 package io.faithfulsae.models;
 
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.HookPoint;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
@@ -14,6 +15,7 @@ import java.nio.IntBuffer;
 import java.nio.LongBuffer;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Samples sequences side by side on the device that the model runs on: keys, values, logits and
@@ -27,6 +29,7 @@ import java.util.List;
 public final class DeviceDecoder implements AutoCloseable {
   private final OnnxModel model;
   private final Dimensions dims;
+  private final SteeringInput steering;
   private final int maxLength;
   private final List<DeviceBuffer> caches = new ArrayList<>();
   private final LongBuffer tokens;
@@ -45,10 +48,12 @@ public final class DeviceDecoder implements AutoCloseable {
       Backend on,
       OnnxSession session,
       Precision precision,
+      @Nullable HookPoint steered,
       int rows,
       int maxLength) {
     this.model = model;
     this.dims = model.dimensions();
+    this.steering = new SteeringInput(steered, dims.dModel());
     this.maxLength = maxLength;
     this.lengths = new int[rows];
     this.tokens = DirectBuffers.longs(rows);
@@ -74,6 +79,7 @@ public final class DeviceDecoder implements AutoCloseable {
     binding.input(DeviceGraphs.SEEN, Tensor.of(seen, rows));
     binding.input(DeviceGraphs.LONGEST, Tensor.of(longest, 1));
     binding.input(Graphs.INVERSE_TEMPERATURE, Tensor.of(inverseTemperature, 1));
+    steering.bindTo(binding);
     binding.input(DeviceGraphs.UNIFORM, Tensor.of(uniforms, rows));
     Tensor.Type type =
         switch (precision) {
@@ -124,6 +130,22 @@ public final class DeviceDecoder implements AutoCloseable {
   }
 
   /**
+   * Steers from the next step on: adds {@code coefficient * vector} to the activations of every row
+   * at the hook point that the decoder was opened with. Tokens that were decoded before keep the
+   * keys and values they have. Not steered at first.
+   *
+   * @param vector steering vector, {@code [dModel]}, such as an SAE's {@code
+   *     decoderDirection(latent)}. Not modified, not kept.
+   * @param coefficient how many times it is added; 0 turns steering off, negative steers away
+   * @throws IllegalArgumentException if the vector has another length, or the product overflows
+   * @throws IllegalStateException if the decoder was opened without a hook point
+   */
+  public synchronized void steer(float[] vector, double coefficient) {
+    checkOpen();
+    steering.set(vector, coefficient);
+  }
+
+  /**
    * Also brings logits or probabilities to the host at each step, for checks.
    *
    * @param output their name in the graph
@@ -144,9 +166,7 @@ public final class DeviceDecoder implements AutoCloseable {
    * @throws IllegalStateException if a sequence is as long as it may be
    */
   public synchronized void step(int[] next, double[] random, int[] into) {
-    if (closed) {
-      throw new IllegalStateException("the decoder is closed");
-    }
+    checkOpen();
     int most = 0;
     for (int row = 0; row < rows(); row++) {
       model.checkToken(next[row], row);
@@ -168,6 +188,12 @@ public final class DeviceDecoder implements AutoCloseable {
     model.whileOpen(binding::run);
     for (int row = 0; row < rows(); row++) {
       into[row] = (int) drawn.get(row);
+    }
+  }
+
+  private void checkOpen() {
+    if (closed) {
+      throw new IllegalStateException("the decoder is closed");
     }
   }
 

@@ -1,5 +1,6 @@
 package io.faithfulsae.models;
 
+import io.faithfulsae.HookPoint;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Attention;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
@@ -12,6 +13,7 @@ import io.faithfulsae.models.spi.Weights;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Graphs for a runtime that computes in a device's memory. Attention is ONNX Runtime's
@@ -154,11 +156,18 @@ final class DeviceGraphs {
    * row.
    *
    * @param topP as in {@code generate.GenerationConfig}
+   * @param steered where a {@link SteeringInput} is added; null: nowhere
    */
-  static byte[] step(Architecture model, Weights weights, Precision precision, double topP)
+  static byte[] step(
+      Architecture model,
+      Weights weights,
+      Precision precision,
+      double topP,
+      @Nullable HookPoint steered)
       throws IOException {
     Graph graph = new Graph(weights, precision);
     Dimensions dims = model.dimensions();
+    SteeringInput.declare(graph, steered, dims.dModel());
     Value tokens = graph.longInput(Graphs.TOKENS, "rows");
     Value positions = graph.longInput(Graphs.POSITIONS, "rows");
     Value seen = graph.intInput(SEEN, "rows");

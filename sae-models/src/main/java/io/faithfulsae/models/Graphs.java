@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The graphs that a model is run by: whole sequences, from tokens or from hook points to a hook
@@ -112,10 +113,15 @@ final class Graphs {
    * capacity, headDim]}, each as its product wants it; of the slots, a row sees those before its
    * position. The token's own key and value come out, for the caller to put into its slot: the
    * cache itself is never copied.
+   *
+   * @param steered where a {@link SteeringInput} is added; null: nowhere
    */
-  static byte[] step(Architecture model, Weights weights, Precision precision) throws IOException {
+  static byte[] step(
+      Architecture model, Weights weights, Precision precision, @Nullable HookPoint steered)
+      throws IOException {
     Graph graph = new Graph(weights, precision);
     Dimensions dims = model.dimensions();
+    SteeringInput.declare(graph, steered, dims.dModel());
     Value tokens = graph.longInput(TOKENS, "rows");
     Value positions = graph.longInput(POSITIONS, "rows");
     Value inverseTemperature = graph.singleInput(INVERSE_TEMPERATURE, 1);

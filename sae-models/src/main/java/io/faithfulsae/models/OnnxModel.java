@@ -387,13 +387,32 @@ public final class OnnxModel implements LanguageModel {
    * @param maxLength most tokens a sequence, at most {@link #contextLength()}
    * @return a decoder, to be closed before this model
    */
-  public synchronized Decoder decoder(int rows, int maxLength) {
+  public Decoder decoder(int rows, int maxLength) {
+    return newDecoder(rows, maxLength, null);
+  }
+
+  /**
+   * As {@link #decoder(int, int)}, with a hook point at which {@link Decoder#steer} adds to the
+   * activations. The model keeps the weights of decoding once for each such hook point, 4 bytes a
+   * parameter, until it is closed.
+   *
+   * @throws IllegalArgumentException if the model has no such hook point
+   */
+  public Decoder decoder(int rows, int maxLength, HookPoint steered) {
+    steered.requireIn(this);
+    return newDecoder(rows, maxLength, steered);
+  }
+
+  private synchronized Decoder newDecoder(int rows, int maxLength, @Nullable HookPoint steered) {
     checkOpen();
     tokenIds.checkLength(rows, maxLength);
     return new Decoder(
         this,
         sessions.get(
-            "step", Keeping.WEIGHTS, () -> Graphs.step(architecture, weights, kind.precision())),
+            steered == null ? "step" : "step steered at " + steered,
+            Keeping.WEIGHTS,
+            () -> Graphs.step(architecture, weights, kind.precision(), steered)),
+        steered,
         rows,
         maxLength);
   }
@@ -412,7 +431,23 @@ public final class OnnxModel implements LanguageModel {
    * @return a sampler, to be closed before this model
    * @throws IllegalStateException if the runtime computes on the host; {@link #decoder} does too
    */
-  public synchronized DeviceDecoder deviceDecoder(int rows, int maxLength, double topP) {
+  public DeviceDecoder deviceDecoder(int rows, int maxLength, double topP) {
+    return newDeviceDecoder(rows, maxLength, topP, null);
+  }
+
+  /**
+   * As {@link #deviceDecoder(int, int, double)}, with a hook point at which {@link
+   * DeviceDecoder#steer} adds to the activations.
+   *
+   * @throws IllegalArgumentException if the model has no such hook point
+   */
+  public DeviceDecoder deviceDecoder(int rows, int maxLength, double topP, HookPoint steered) {
+    steered.requireIn(this);
+    return newDeviceDecoder(rows, maxLength, topP, steered);
+  }
+
+  private synchronized DeviceDecoder newDeviceDecoder(
+      int rows, int maxLength, double topP, @Nullable HookPoint steered) {
     checkOpen();
     tokenIds.checkLength(rows, maxLength);
     Backend backend = beside;
@@ -426,10 +461,11 @@ public final class OnnxModel implements LanguageModel {
         this,
         backend,
         sessions.get(
-            "sampling step " + topP,
+            "sampling step " + topP + (steered == null ? "" : " steered at " + steered),
             Keeping.WEIGHTS,
-            () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP)),
+            () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP, steered)),
         kind.precision(),
+        steered,
         rows,
         maxLength);
   }

@@ -62,6 +62,7 @@ public final class Graph {
   private final Map<String, String> outputNames = new HashMap<>();
   private final Map<HookPoint, Value> sites = new HashMap<>();
   private final Map<HookPoint, Value> replaced = new HashMap<>();
+  private final Map<HookPoint, Value> added = new HashMap<>();
   private int names;
 
   /** What products and residual stream are computed in. */
@@ -228,11 +229,15 @@ public final class Graph {
 
   /**
    * Names a value as a hook point's. What is computed from the result is computed from what stands
-   * in its place, if {@link #replace} named something.
+   * in its place, if {@link #replace} or {@link #addAt} named something.
    */
   public Value site(int layer, String name, Value value) {
     HookPoint hook = new HookPoint(layer, name);
     Value used = replaced.getOrDefault(hook, value);
+    Value addend = added.get(hook);
+    if (addend != null) {
+      used = add(used, addend);
+    }
     sites.put(hook, used);
     return used;
   }
@@ -240,6 +245,11 @@ public final class Graph {
   /** Puts a value in the place of a hook point's, from before the model is built on. */
   public void replace(HookPoint hook, Value value) {
     replaced.put(hook, value);
+  }
+
+  /** Adds a value to a hook point's, or to what replaces it, from before the model is built on. */
+  public void addAt(HookPoint hook, Value value) {
+    added.put(hook, value);
   }
 
   /** The value at a hook point that {@link #site} has named. */

@@ -1,0 +1,80 @@
+package io.faithfulsae.examples;
+
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.Backends;
+import io.faithfulsae.Latents;
+import io.faithfulsae.Sae;
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.concurrent.ArrayBlockingQueue;
+import java.util.concurrent.Future;
+import java.util.concurrent.RejectedExecutionException;
+import java.util.concurrent.ThreadPoolExecutor;
+import java.util.concurrent.TimeUnit;
+
+/** Encodes rows in a long-running service: fixed memory, many threads, a bounded queue. */
+public final class EncodingService implements AutoCloseable {
+  private record Worker(ActivationBatch x, Latents z) {}
+
+  private final Sae sae;
+  private final ArrayBlockingQueue<Worker> idle;
+  private final ThreadPoolExecutor pool;
+
+  EncodingService(Sae sae, int workers, int queued) {
+    this.sae = sae; // shared by all workers, not closed with the service
+    this.idle = new ArrayBlockingQueue<>(workers);
+    for (int i = 0; i < workers; i++) { // all the memory that it will ever need
+      var x = ActivationBatch.allocate(sae.backend(), 1, sae.config().dIn());
+      idle.add(new Worker(x, Latents.allocate(sae.backend(), 1, sae.config().k())));
+    }
+    var queue = new ArrayBlockingQueue<Runnable>(queued);
+    this.pool = new ThreadPoolExecutor(workers, workers, 0, TimeUnit.SECONDS, queue);
+  }
+
+  /** Latents of a row, strongest first. Throws RejectedExecutionException when overloaded. */
+  Future<int[]> encode(float[] row) {
+    return pool.submit(
+        () -> {
+          Worker worker = idle.take(); // never waits: there is one for each thread
+          try {
+            worker.x().rows(1);
+            worker.x().data().put(row);
+            sae.encode(worker.x(), worker.z());
+            int[] latents = new int[worker.z().k()];
+            worker.z().indices().get(latents);
+            return latents;
+          } finally {
+            idle.add(worker);
+          }
+        });
+  }
+
+  /** Answers what has been accepted, then frees the buffers. */
+  @Override
+  public void close() {
+    pool.shutdown();
+    try {
+      pool.awaitTermination(1, TimeUnit.MINUTES);
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+    }
+    idle.forEach(worker -> worker.x().close());
+    idle.forEach(worker -> worker.z().close());
+  }
+
+  /** Sends 1,000 rows to the SAE of a {@link TrainOnModel} folder, as fast as they are taken. */
+  public static void main(String[] args) throws IOException, InterruptedException {
+    try (var backend = Backends.best();
+        Sae sae = Sae.load(Path.of(args[0]).resolve("sae"), backend);
+        EncodingService service = new EncodingService(sae, 2, 4)) {
+      for (int sent = 0; sent < 1000; ) {
+        try {
+          service.encode(sae.decoderDirection(sent % sae.config().dSae()));
+          sent++;
+        } catch (RejectedExecutionException full) {
+          Thread.sleep(1); // a server answers "503, try again later"
+        }
+      }
+    }
+  }
+}
