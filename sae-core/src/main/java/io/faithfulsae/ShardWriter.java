@@ -21,6 +21,8 @@ import java.util.TreeMap;
  * or killed, opened again with the same source and options, goes on behind the last whole shard or
  * the last {@link #flush}, and ends with the same bytes as one that was not.
  *
+ * <!-- assumes: Path dir, ActivationSource source, ShardWriter.Options options -->
+ *
  * <pre>{@code
  * try (ShardWriter writer = ShardWriter.open(dir, source, options)) {
  *   while (writer.advance()) {
