@@ -23,8 +23,6 @@ import java.nio.file.Path;
 
 /** The README's example: which latents of an SAE fire on a sentence, token by token. */
 public final class ExplainSentence {
-  private static final HookPoint HOOK = HookPoint.residPre(2);
-
   private ExplainSentence() {}
 
   /** Runs it; the arguments name a model folder and an SAE of it, else one is trained. */
@@ -48,7 +46,7 @@ public final class ExplainSentence {
       try (var x = ActivationBatch.allocate(backend, tokens.length, model.dModel())) {
         model.activations(HookPoint.residPre(2), new int[][] {tokens}, x.data());
         x.rows(tokens.length);
-        try (Latents latents = sae.encode(x)) { // k for each token, the strongest first
+        try (Latents latents = sae.encode(x)) { // k per token, strongest first
           for (int i = 0; i < tokens.length; i++) {
             int latent = latents.indices().get(i * latents.k());
             System.out.println(tokenizer.decode(tokens[i]) + " fires latent " + latent);
@@ -68,7 +66,11 @@ public final class ExplainSentence {
           model, tokenizer, GenerationConfig.of(tokens, 64, 1), text, progress -> true);
       var rows =
           ActivationSources.ofModel(
-              model, HOOK, TokenSources.ofFile(text, tokenizer, 64), ActivationFilter.NONE, 16);
+              model,
+              HookPoint.residPre(2),
+              TokenSources.ofFile(text, tokenizer, 64),
+              ActivationFilter.NONE,
+              16);
       SaeConfig config = SaeConfig.topK(model.dModel(), 512, 8);
       try (var run =
           SaeTrainer.of(config, training.build(), backend).start(rows, dir.resolve("sae"))) {

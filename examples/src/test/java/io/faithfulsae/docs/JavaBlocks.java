@@ -88,7 +88,10 @@ final class JavaBlocks {
       long line = text.substring(0, block.start("code")).lines().count() + 1;
       String assumes = block.group("assumes") == null ? "" : block.group("assumes");
       found.add(
-          new Block(file + ":" + line, withoutStars(assumes), withoutStars(block.group("code"))));
+          new Block(
+              file + ":" + line,
+              withoutStars(assumes).replaceAll("\\s+", " "),
+              withoutStars(block.group("code"))));
     }
     return found;
   }
@@ -111,8 +114,7 @@ final class JavaBlocks {
     String classPath =
         System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
     // It stops before it would write classes, for which there is no place.
-    List<String> options =
-        List.of("-proc:none", "-XDshould-stop.ifNoError=FLOW", "-cp", classPath);
+    List<String> options = List.of("-proc:none", "-XDshould-stop.ifNoError=FLOW", "-cp", classPath);
     compiler.getTask(null, null, diagnostics, options, null, sources).call();
     return diagnostics.getDiagnostics().stream()
         .filter(each -> each.getKind() == Diagnostic.Kind.ERROR)

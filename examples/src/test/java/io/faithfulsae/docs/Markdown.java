@@ -1,9 +1,13 @@
 package io.faithfulsae.docs;
 
 import java.io.IOException;
+import java.nio.file.FileVisitResult;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -12,7 +16,6 @@ import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Stream;
 
 /** One Markdown file of the source tree. */
 record Markdown(Path file, String text) {
@@ -28,14 +31,35 @@ record Markdown(Path file, String text) {
   private static final Pattern HEADING = Pattern.compile("(?m)^#{1,6} (.+?)\\s*#*$");
   private static final Pattern NAMED_ANCHOR = Pattern.compile("<a (?:id|name)=\"([^\"]+)\"");
 
-  /** Every Markdown file of the tree, without build outputs and the folders of tools. */
+  /** Every Markdown file of the tree. */
   static List<Markdown> all() throws IOException {
     List<Markdown> found = new ArrayList<>();
-    try (Stream<Path> files = Files.walk(ROOT)) {
-      for (Path file : (Iterable<Path>) files.filter(Markdown::isSource).sorted()::iterator) {
+    for (Path file : sources()) {
+      if (file.toString().endsWith(".md")) {
         found.add(read(file));
       }
     }
+    return found;
+  }
+
+  /** Every file of the tree, in the order of their names. */
+  static List<Path> sources() throws IOException {
+    List<Path> found = new ArrayList<>();
+    Files.walkFileTree(
+        ROOT,
+        new SimpleFileVisitor<>() {
+          @Override
+          public FileVisitResult preVisitDirectory(Path folder, BasicFileAttributes attributes) {
+            return isSource(folder) ? FileVisitResult.CONTINUE : FileVisitResult.SKIP_SUBTREE;
+          }
+
+          @Override
+          public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
+            found.add(file);
+            return FileVisitResult.CONTINUE;
+          }
+        });
+    Collections.sort(found);
     return found;
   }
 
@@ -43,20 +67,16 @@ record Markdown(Path file, String text) {
     return new Markdown(file, Files.readString(file));
   }
 
-  private static boolean isSource(Path file) {
-    if (!file.toString().endsWith(".md")) {
-      return false;
-    }
-    for (Path part : ROOT.relativize(file)) {
-      String name = part.toString();
-      if (name.equals("target")
-          || name.equals("shared")
-          || name.equals("study-out")
-          || (name.startsWith(".") && !name.equals(".github"))) {
-        return false;
-      }
-    }
-    return true;
+  /** Not a build output, nor a tool's folder. */
+  private static boolean isSource(Path folder) {
+    String name = folder.getFileName().toString();
+    return folder.equals(ROOT)
+        || name.equals(".github")
+        || name.equals(".ci")
+        || !(name.startsWith(".")
+            || name.equals("target")
+            || name.equals("shared")
+            || name.equals("study-out"));
   }
 
   /** Where it lies, for messages. */
@@ -102,7 +122,11 @@ record Markdown(Path file, String text) {
     while (heading.find()) {
       String title = heading.group(1).replaceAll("\\[([^\\]]*)\\]\\([^)]*\\)", "$1");
       String slug =
-          title.strip().toLowerCase(Locale.ROOT).replaceAll("[^\\p{L}\\p{N}\\-_ ]", "").replace(' ', '-');
+          title
+              .strip()
+              .toLowerCase(Locale.ROOT)
+              .replaceAll("[^\\p{L}\\p{N}\\-_ ]", "")
+              .replace(' ', '-');
       int before = times.merge(slug, 1, Integer::sum) - 1;
       anchors.add(before == 0 ? slug : slug + "-" + before);
     }

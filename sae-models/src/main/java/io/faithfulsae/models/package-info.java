@@ -1,6 +1,5 @@
 /**
  * Language models from Hugging Face folders, run by ONNX Runtime.
- *
  * <!-- assumes: Path folder -->
  *
  * <pre>{@code

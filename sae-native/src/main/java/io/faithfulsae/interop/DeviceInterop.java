@@ -10,7 +10,6 @@ import org.bytedeco.javacpp.Pointer;
  * Device memory and streams shared with other programs on the same GPU, as JavaCPP pointers: what
  * {@code org.bytedeco:cuda} and every other JavaCPP preset hands out can be handed in, and the
  * other way round, without a copy and without a wait of the host.
- *
  * <!-- assumes: Backend backend, BackendTrainer trainer, FloatPointer filled, Pointer theirStream -->
  *
  * <pre>{@code
