@@ -69,6 +69,33 @@ final class DocumentationTest {
   }
 
   @Test
+  void treeInTheArchitectureIsTheRealOne() throws IOException {
+    Markdown page = Markdown.read(ROOT.resolve("docs/architecture.md"));
+    Set<String> drawn = new TreeSet<>();
+    String module = "";
+    for (String line : page.fences("text").get(0).lines().toList()) {
+      String name = line.strip().split("\\s", 2)[0];
+      if (line.startsWith(" ")) {
+        drawn.add(module + " " + name);
+      } else {
+        module = name.replace("/", "");
+      }
+    }
+    drawn.remove("sae-native src/main/native");
+    Set<String> real = new TreeSet<>();
+    for (Path source : Markdown.sources()) {
+      Path path = ROOT.relativize(source);
+      Path root = Path.of("src/main/java/io/faithfulsae");
+      if (path.endsWith("package-info.java") && path.subpath(1, path.getNameCount()).startsWith(root)) {
+        Path in = path.getName(0).resolve(root).relativize(path.getParent());
+        String name = in.toString().replace('/', '.');
+        real.add(path.getName(0) + " " + (name.isEmpty() ? "." : name));
+      }
+    }
+    assertEquals(real, drawn);
+  }
+
+  @Test
   void testCommandIsWhatCiRuns() throws IOException {
     String ci = Files.readString(ROOT.resolve(".ci/run"));
     assertTrue(fences("").contains("mvn verify\n"), "README.md has no block \"mvn verify\"");
