@@ -105,7 +105,7 @@ def main() -> None:
         "# Measured on the CPU",
         "",
         "Written by `benchmarks/run-cpu.sh`; [README.md](README.md) says what each line computes. Ratios are theirs over",
-        "ours, of one round each (so above 1 we are faster): median and range over the rounds. Only ratios of one run",
+        "ours, from one round each (above 1: ours is faster): median and range over the rounds. Only ratios of one run",
         "can be compared; times differ from machine to machine.",
         "",
         f"- Recorded at commit {facts['commit']}.",

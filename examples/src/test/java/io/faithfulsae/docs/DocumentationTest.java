@@ -86,7 +86,8 @@ final class DocumentationTest {
     for (Path source : Markdown.sources()) {
       Path path = ROOT.relativize(source);
       Path root = Path.of("src/main/java/io/faithfulsae");
-      if (path.endsWith("package-info.java") && path.subpath(1, path.getNameCount()).startsWith(root)) {
+      if (path.endsWith("package-info.java")
+          && path.subpath(1, path.getNameCount()).startsWith(root)) {
         Path in = path.getName(0).resolve(root).relativize(path.getParent());
         String name = in.toString().replace('/', '.');
         real.add(path.getName(0) + " " + (name.isEmpty() ? "." : name));
