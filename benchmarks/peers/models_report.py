@@ -24,7 +24,7 @@ def median(side, what):
 
 lines = [
     "# Measured on language models", "",
-    "Written by `benchmarks/run-models.sh`: tokens a second, ours and transformers' in turn, the same threads and model.",
+    "Written by `benchmarks/run-models.sh`: tokens per second, ours and transformers' alternating, the same number of threads and the same model.",
     "harvest: the residual stream in the middle of 8 sequences of 128 tokens; only the blocks before it run on either side.",
     "generate: 32 texts of 128 tokens sampled from BOS with a cache, temperature 1, no top-p. Ours computes in float32.", "",
     f"- Recorded at commit {commit()}.",
