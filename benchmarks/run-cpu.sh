@@ -4,7 +4,7 @@
 #   THREADS=2 ROUNDS=3    how much of the machine, how often each side has its turn
 #   SECONDS_EACH=5        seconds of each measurement
 #   PYTHON=python3        an interpreter that has peers/requirements.txt
-#   OUT=DIR               where the two files go (default: here; then the table in ../README.md is written too)
+#   OUT=DIR               where the two files go (default: here; then the table in ../docs/performance.md is written too)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 threads=${THREADS:-2}

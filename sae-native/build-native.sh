@@ -4,17 +4,21 @@
 #   build-native.sh [OUT]          OUT/libsae.so
 #   build-native.sh --asan [OUT]   OUT/driver with AddressSanitizer and UBSan, and runs it
 #   build-native.sh --tsan [OUT]   OUT/driver with ThreadSanitizer, and runs it
+#   build-native.sh --compile-commands [OUT]
+#                                  OUT/compile_commands.json for editors (clangd, CLion), and compiles nothing
 #
 # OUT is target/native unless given. SAE_TEST_BLAS: a libopenblas.so.0 that the driver runs with as well.
-# An object is compiled again when the text of any source, or its command, has changed. CXX names another compiler.
+# An object is compiled again when the text of any source, or its command, has changed. CXX names another compiler;
+# SAE_CXXFLAGS adds to the options, such as "-Og -g" for a debugger.
 set -euo pipefail
 cd "$(dirname "$0")"
 
 mode=release
 case "${1:-}" in
-  --asan | --tsan) mode=${1#--}; shift ;;
+  --asan | --tsan | --compile-commands) mode=${1#--}; shift ;;
 esac
 out=${1:-target/native}
+read -ra more <<< "${SAE_CXXFLAGS:-}"
 mkdir -p "$out/objects-$mode"
 objects=$(cd "$out/objects-$mode" && pwd)
 cxx=${CXX:-g++}
@@ -25,10 +29,11 @@ flags=(-std=c++17 -O3 -g1 -fPIC -pthread -fvisibility=hidden -ffp-contract=off -
 link=(-pthread -ldl)
 sources=("$native"/common/*.cpp "$native"/cpu/*.cpp)
 case $mode in
-  release) ;;
+  release | compile-commands) ;;
   asan) flags+=(-O1 -fsanitize=address,undefined -fno-sanitize-recover=all) ;;
   tsan) flags+=(-O1 -fsanitize=thread) ;;
 esac
+flags+=("${more[@]}")
 if [ "$mode" != release ]; then
   sources+=(src/test/native/cpu/*.cpp)
   link+=("${flags[@]}")
@@ -42,6 +47,19 @@ isa_flags() {
     */kernels_avx512.cpp) echo -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma ;;
   esac
 }
+
+if [ "$mode" = compile-commands ]; then
+  rmdir "$objects"
+  entries=()
+  for source in "${sources[@]}"; do
+    read -ra isa <<< "$(isa_flags "$source")"
+    arguments=$(printf ', "%s"' "${flags[@]}" "${isa[@]}" -c "$source")
+    entries+=("  {\"directory\": \"$PWD\", \"file\": \"$source\", \"arguments\": [\"$cxx\"$arguments]}")
+  done
+  (IFS=$'\n'; echo "["; echo "${entries[*]}" | sed '$!s/$/,/'; echo "]") > "$out/compile_commands.json"
+  echo "$out/compile_commands.json"
+  exit
+fi
 
 headers=$(cat "$native"/include/* "$native"/common/*.h "$native"/cpu/*.{h,inl} src/test/native/cpu/*.h | sha256sum)
 compile() {

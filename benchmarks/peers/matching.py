@@ -16,7 +16,7 @@ import numpy as np
 import scipy
 from scipy.optimize import linear_sum_assignment
 
-from results_file import machine, write_section
+from results_file import commit, machine, write_section
 
 
 def unit(rows):
@@ -55,6 +55,7 @@ def report(work, rounds, d_sae, d_in, shared, results):
         "Written by `benchmarks/run-matching.sh`: the assignment of largest sum between the latents of two SAEs, from the same",
         "matrix of cosines, ours and SciPy's linear_sum_assignment in turn, one thread each.",
         "",
+        f"- Recorded at commit {commit()}.",
         f"- Machine: {machine()}, {rounds} rounds in turn. Theirs: SciPy {scipy.__version__}, numpy {np.__version__}.",
         f"- Cosines of two random dictionaries of {d_sae:,} rows in {d_in:,} dimensions, {shared:.0%} of them in both, with noise.",
         f"- Largest difference of the two sums: {worst:.1e} of {theirs[0]['sum']:,.3f}.",

@@ -8,7 +8,7 @@ import sys
 import torch
 import transformers
 
-from results_file import processor, write_section
+from results_file import commit, processor, write_section
 
 work, rounds, threads, name, results = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], pathlib.Path(sys.argv[5])
 sides = {
@@ -24,9 +24,10 @@ def median(side, what):
 
 lines = [
     "# Measured on language models", "",
-    "Written by `benchmarks/run-models.sh`: tokens a second, ours and transformers' in turn, the same threads and model.",
+    "Written by `benchmarks/run-models.sh`: tokens per second, ours and transformers' alternating, the same number of threads and the same model.",
     "harvest: the residual stream in the middle of 8 sequences of 128 tokens; only the blocks before it run on either side.",
     "generate: 32 texts of 128 tokens sampled from BOS with a cache, temperature 1, no top-p. Ours computes in float32.", "",
+    f"- Recorded at commit {commit()}.",
     f"- Machine: {processor()}, {threads} threads on each side, {rounds} rounds in turn.",
     f"- Model: {name}. Theirs: transformers {transformers.__version__}, PyTorch {torch.__version__}.",
     f"- Peak resident memory: ours {max(r['peak_mib'] for r in sides['ours'])} MiB, theirs "

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Turns what run-cpu.sh measured into RESULTS.md and results.json: report.py WORK ROUNDS OUT.
 
-Where OUT is the benchmarks' own folder, the table in the project's README is written as well.
+Where OUT is the benchmarks' own folder, the table in docs/performance.md is written as well.
 """
 
 import json
@@ -9,7 +9,7 @@ import statistics
 import sys
 from pathlib import Path
 
-from results_file import machine, write_section
+from results_file import commit, machine, write_section
 
 # our benchmark, recipe; what it is compared with
 COMPARISONS = [
@@ -24,15 +24,15 @@ NAMES = {
     ("EncodeBenchmark.encode", None): "encode + top-k",
     ("DecodeBenchmark.decode", None): "decode",
 }
-# the lines that the project's README repeats
-README_LINES = {
+# the lines that docs/performance.md repeats
+PAGE_LINES = {
     "train step, sparsify's recipe": ["sparsify step", "sparsify step, fused Adam"],
     "train step, the study's recipe": ["dense torch step"],
     "encode + top-k": ["sparsify encode", "our sgemm"],
     "decode": ["sparsify decode"],
 }
-README_BEGIN = "<!-- written by benchmarks/run-cpu.sh -->"
-README_END = "<!-- end -->"
+PAGE_BEGIN = "<!-- written by benchmarks/run-cpu.sh -->"
+PAGE_END = "<!-- end -->"
 
 
 def read_ours(path: Path) -> dict:
@@ -45,22 +45,22 @@ def read_ours(path: Path) -> dict:
     return times
 
 
-def update_readme(readme: Path, facts: dict, results: list[dict]) -> None:
+def update_page(page: Path, facts: dict, results: list[dict]) -> None:
     lines = [
-        f"{facts['machine']}, {facts['threads']} threads on each side; theirs / ours, of one run, so above 1 we are faster:",
+        f"Recorded at commit {facts['commit']}. {facts['machine']}, {facts['threads']} threads on each side; theirs / ours from one run, so above 1 means ours is faster:",
         "",
         "| rows x d_in x d_sae x k | operation | rows/s | against | theirs / ours |",
         "|---|---|---|---|---|",
     ]
     for r in results:
-        if r["against"] in README_LINES.get(r["operation"], []):
+        if r["against"] in PAGE_LINES.get(r["operation"], []):
             lines.append(
                 f"| {r['shape']} | {r['operation']} | {r['rows_per_second']:,.0f} | {r['against']} | {r['ratio']:.2f} |"
             )
-    text = readme.read_text()
-    head, rest = text.split(README_BEGIN)
-    tail = rest.split(README_END)[1]
-    readme.write_text(head + README_BEGIN + "\n" + "\n".join(lines) + "\n" + README_END + tail)
+    text = page.read_text()
+    head, rest = text.split(PAGE_BEGIN)
+    tail = rest.split(PAGE_END)[1]
+    page.write_text(head + PAGE_BEGIN + "\n" + "\n".join(lines) + "\n" + PAGE_END + tail)
 
 
 def main() -> None:
@@ -92,6 +92,7 @@ def main() -> None:
                     }
                 )
     facts = {
+        "commit": commit(),
         "machine": machine(),
         "threads": peers[0]["threads"],
         "rounds": rounds,
@@ -104,9 +105,10 @@ def main() -> None:
         "# Measured on the CPU",
         "",
         "Written by `benchmarks/run-cpu.sh`; [README.md](README.md) says what each line computes. Ratios are theirs over",
-        "ours, of one round each (so above 1 we are faster): median and range over the rounds. Only ratios of one run",
+        "ours, from one round each (above 1: ours is faster): median and range over the rounds. Only ratios of one run",
         "can be compared; times differ from machine to machine.",
         "",
+        f"- Recorded at commit {facts['commit']}.",
         f"- Machine: {facts['machine']}; {facts['threads']} threads on each side, {rounds} rounds in turn.",
         f"- Ours: `{device}`",
         f"- Theirs: PyTorch {facts['torch']}, numpy {facts['numpy']}, sparsify as in peers/requirements.txt.",
@@ -124,7 +126,7 @@ def main() -> None:
     print("\n".join(text))
     here = Path(__file__).resolve().parent.parent
     if out == here:
-        update_readme(here.parent / "README.md", facts, results)
+        update_page(here.parent / "docs/performance.md", facts, results)
 
 
 if __name__ == "__main__":

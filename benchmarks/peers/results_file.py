@@ -1,6 +1,7 @@
-"""RESULTS.md: one section for each script that measures; and this machine by its hardware."""
+"""RESULTS.md: one section for each script that measures; this machine by its hardware, and the commit."""
 
 import os
+import subprocess
 from pathlib import Path
 
 
@@ -14,6 +15,13 @@ def write_section(results: Path, lines: list[str]) -> None:
             sections[next(reversed(sections))].append(line)
     sections[lines[0]] = lines
     results.write_text("\n\n".join("\n".join(section).strip() for section in sections.values()) + "\n")
+
+
+def commit() -> str:
+    """The commit of the sources that were measured, short; with "+changes" if tracked files differ from it, "unknown" outside a checkout."""
+    here = Path(__file__).parent
+    git = subprocess.run(["git", "describe", "--always", "--abbrev=7", "--dirty=+changes", "--exclude=*"], cwd=here, capture_output=True, text=True)
+    return git.stdout.strip() or "unknown"
 
 
 def processor() -> str:

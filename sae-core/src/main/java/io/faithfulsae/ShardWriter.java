@@ -21,6 +21,7 @@ import java.util.TreeMap;
  * {@link ShardIndex}. Every file is written beside its place and renamed. A writer that was stopped
  * or killed, opened again with the same source and options, resumes after the last whole shard or
  * the last {@link #flush}, and ends with the same bytes as one that was not.
+ * <!-- assumes: Path dir, ActivationSource source, ShardWriter.Options options -->
  *
  * <pre>{@code
  * try (ShardWriter writer = ShardWriter.open(dir, source, options)) {

@@ -9,6 +9,7 @@ import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.metrics.ModelActivations;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
@@ -68,8 +69,9 @@ public final class ExplainSentence {
         Sae sae = Sae.load(saeFolder, backend)) {
       HookPoint hook = HookPoint.parse(sae.metadata().getOrDefault("hook_name", "unknown"));
       TokenSource text = TokenSources.ofSequences("sentence", tokenizer.encode(sentence));
-      var options = new LatentDescription.Options(ActivationFilter.NONE, 1, 0, 0, 5);
-      for (var each : Metrics.describe(sae, model, hook, text, List.copyOf(latents), options)) {
+      var rows = new ModelActivations(model, hook, text, ActivationFilter.NONE);
+      var options = new LatentDescription.Options(1, 0, 0, 5);
+      for (var each : Metrics.describe(sae, List.copyOf(latents), rows, options)) {
         var top = each.raised().stream().map(e -> tokenizer.decode(e.token()).strip()).toList();
         System.out.println("latent " + each.latent() + " promotes " + top);
       }

@@ -15,10 +15,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/**
- * The README's quick start: train an SAE on rows with 256 known features, encode with it, and judge
- * it.
- */
+/** Trains an SAE on rows with 256 known features, encodes with it, and evaluates it. */
 public final class QuickStart {
   private QuickStart() {}
 

@@ -8,7 +8,6 @@ import io.faithfulsae.cli.SaeCommand;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
@@ -20,47 +19,81 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine.Command;
 
-/** The documents name only what there is, and the README's Java is compiled. */
+/** The documents name what there is: commands, jars, examples, pages. */
 final class DocumentationTest {
-  private static final Path ROOT = Path.of("").toAbsolutePath().getParent();
-  private static final Path QUICK_START =
-      ROOT.resolve("examples/src/main/java/io/faithfulsae/examples/QuickStart.java");
-  private static final Pattern LINK = Pattern.compile("\\]\\((?!https?:|#)([^)#]+)[^)]*\\)");
-  private static final Pattern NAMED_FILE =
-      Pattern.compile("`((?:[\\w.-]+/)+[\\w.-]+\\.(?:sh|py|md|txt|xml|java|h|json))\\b[^`]*`");
-  private static final Pattern FENCE = Pattern.compile("(?ms)^```(\\w*)\\n(.*?)^```$");
+  private static final Path ROOT = Markdown.ROOT;
+  private static final Path EXAMPLES =
+      ROOT.resolve("examples/src/main/java/io/faithfulsae/examples");
 
   @Test
-  void linksAndFilesExist() throws IOException {
-    List<String> missing = new ArrayList<>();
-    for (Path document : documents()) {
-      String text = Files.readString(document);
-      Matcher link = LINK.matcher(text);
-      while (link.find()) {
-        if (!Files.exists(document.resolveSibling(link.group(1)))) {
-          missing.add(document + " links to " + link.group(1));
-        }
-      }
-      Matcher named = NAMED_FILE.matcher(text);
-      while (named.find()) {
-        String file = named.group(1);
-        if (!Files.exists(ROOT.resolve(file)) && !Files.exists(document.resolveSibling(file))) {
-          missing.add(document + " names " + file);
-        }
-      }
-    }
-    assertEquals(List.of(), missing);
+  void firstJavaOfTheReadmeIsAnExample() throws IOException {
+    List<String> lines = fences("java").get(0).lines().toList();
+    assertTrue(lines.size() <= 24, "the README's first Java has " + lines.size() + " lines");
+    String readme = withoutIndent(lines.stream());
+    Path source = EXAMPLES.resolve("ExplainSentence.java");
+    String example = withoutIndent(Files.readString(source).lines());
+    assertTrue(
+        example.contains(readme),
+        () -> "README.md's Java is not in " + source + "; copy it from there:\n" + readme);
   }
 
   @Test
-  void quickStartIsTheCompiledExample() throws IOException {
-    List<String> lines = fences("java").get(0).lines().toList();
-    assertTrue(lines.size() <= 15, "the quick start has " + lines.size() + " lines");
-    String readme = withoutIndent(lines.stream());
-    String example = withoutIndent(Files.readString(QUICK_START).lines());
-    assertTrue(
-        example.contains(readme),
-        () -> "README.md's Java is not in " + QUICK_START + "; copy it from there:\n" + readme);
+  void everyExampleIsInTheReadme() throws IOException {
+    Set<String> listed = rows(readme(), "\\| \\[?`(\\w+)`.* \\|$");
+    try (Stream<Path> sources = Files.list(EXAMPLES)) {
+      Set<String> missing =
+          sources
+              .map(source -> source.getFileName().toString().replace(".java", ""))
+              .filter(name -> !name.equals("package-info") && !listed.contains(name))
+              .collect(Collectors.toCollection(TreeSet::new));
+      assertEquals(Set.of(), missing, "examples that README.md does not list");
+    }
+  }
+
+  @Test
+  void everyDocumentIsInTheIndex() throws IOException {
+    Path docs = ROOT.resolve("docs");
+    Markdown index = Markdown.read(docs.resolve("index.md"));
+    Set<Path> linked =
+        index.links().stream()
+            .map(link -> docs.resolve(link).normalize())
+            .collect(Collectors.toSet());
+    List<String> missing =
+        Markdown.all().stream()
+            .map(Markdown::file)
+            .filter(file -> file.startsWith(docs) && !file.equals(index.file()))
+            .filter(file -> !linked.contains(file))
+            .map(Path::toString)
+            .toList();
+    assertEquals(List.of(), missing, "documents that docs/index.md does not link to");
+  }
+
+  @Test
+  void treeInTheArchitectureIsTheRealOne() throws IOException {
+    Markdown page = Markdown.read(ROOT.resolve("docs/architecture.md"));
+    Set<String> drawn = new TreeSet<>();
+    String module = "";
+    for (String line : page.fences("text").get(0).lines().toList()) {
+      String name = line.strip().split("\\s", 2)[0];
+      if (line.startsWith(" ")) {
+        drawn.add(module + " " + name);
+      } else {
+        module = name.replace("/", "");
+      }
+    }
+    drawn.remove("sae-native src/main/native");
+    Set<String> real = new TreeSet<>();
+    for (Path source : Markdown.sources()) {
+      Path path = ROOT.relativize(source);
+      Path root = Path.of("src/main/java/io/faithfulsae");
+      if (path.endsWith("package-info.java")
+          && path.subpath(1, path.getNameCount()).startsWith(root)) {
+        Path in = path.getName(0).resolve(root).relativize(path.getParent());
+        String name = in.toString().replace('/', '.');
+        real.add(path.getName(0) + " " + (name.isEmpty() ? "." : name));
+      }
+    }
+    assertEquals(real, drawn);
   }
 
   @Test
@@ -74,17 +107,14 @@ final class DocumentationTest {
   void studyCommandNamesThisModulesJar() throws IOException {
     List<String> study = fences("").stream().filter(f -> f.contains("sae.jar study")).toList();
     assertFalse(study.isEmpty(), "README.md has no block that runs the study");
-    String pom = Files.readString(ROOT.resolve("examples/pom.xml"));
-    assertTrue(study.get(0).contains("examples/target/sae.jar") && pom.contains("/sae.jar"));
+    String pom = Files.readString(ROOT.resolve("sae-cli/pom.xml"));
+    assertTrue(study.get(0).contains("sae-cli/target/sae.jar") && pom.contains("/sae.jar"));
   }
 
   @Test
   void commandTableIsComplete() throws IOException {
-    Matcher row = Pattern.compile("(?m)^\\| `sae ([\\w-]+)` \\|").matcher(readme());
-    Set<String> documented = new TreeSet<>();
-    while (row.find()) {
-      documented.add(row.group(1));
-    }
+    String page = Files.readString(ROOT.resolve("docs/cli.md"));
+    Set<String> documented = rows(page, "\\| `sae ([\\w-]+)` \\|");
     Set<String> real =
         Arrays.stream(SaeCommand.class.getAnnotation(Command.class).subcommands())
             .map(command -> command.getAnnotation(Command.class).name())
@@ -92,12 +122,14 @@ final class DocumentationTest {
     assertEquals(real, documented);
   }
 
-  private static List<Path> documents() throws IOException {
-    try (Stream<Path> docs = Files.walk(ROOT.resolve("docs"));
-        Stream<Path> others =
-            Stream.of("README.md", "CHANGELOG.md", "benchmarks/README.md").map(ROOT::resolve)) {
-      return Stream.concat(others, docs).filter(f -> f.toString().endsWith(".md")).toList();
+  /** What a pattern's group finds in lines that begin as it says. */
+  private static Set<String> rows(String text, String pattern) {
+    Matcher row = Pattern.compile("(?m)^" + pattern).matcher(text);
+    Set<String> found = new TreeSet<>();
+    while (row.find()) {
+      found.add(row.group(1));
     }
+    return found;
   }
 
   private static String readme() throws IOException {
@@ -105,14 +137,7 @@ final class DocumentationTest {
   }
 
   private static List<String> fences(String language) throws IOException {
-    List<String> found = new ArrayList<>();
-    Matcher fence = FENCE.matcher(readme());
-    while (fence.find()) {
-      if (fence.group(1).equals(language)) {
-        found.add(fence.group(2));
-      }
-    }
-    return found;
+    return Markdown.read(ROOT.resolve("README.md")).fences(language);
   }
 
   private static String withoutIndent(Stream<String> lines) {

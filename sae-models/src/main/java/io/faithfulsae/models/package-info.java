@@ -1,5 +1,6 @@
 /**
  * Language models from Hugging Face folders, run by ONNX Runtime.
+ * <!-- assumes: Path folder -->
  *
  * <pre>{@code
  * try (OnnxModel model = OnnxModel.open(folder); Tokenizer tokenizer = Tokenizer.open(folder)) {

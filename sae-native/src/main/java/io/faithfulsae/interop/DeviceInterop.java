@@ -10,14 +10,15 @@ import org.bytedeco.javacpp.Pointer;
  * Device memory and streams shared with other programs on the same GPU, as JavaCPP pointers: what
  * {@code org.bytedeco:cuda} and every other JavaCPP preset hands out can be handed in, and the
  * other way round, without a copy and without a wait of the host.
+ * <!-- assumes: Backend backend, BackendTrainer trainer, FloatPointer filled, Pointer theirStream -->
  *
  * <pre>{@code
- * FloatPointer rows = new FloatPointer();
- * cudart.cudaMalloc(rows, bytes);                          // org.bytedeco:cuda
- * try (DeviceBuffer x = DeviceInterop.wrap(backend, rows, bytes)) {
- *   DeviceInterop.runAfter(backend, producersStream);      // x is filled there
+ * int rows = 1024;
+ * long bytes = 4L * rows * 768; // of memory that cudaMalloc gave to another program
+ * try (DeviceBuffer x = DeviceInterop.wrap(backend, filled, bytes)) {
+ *   DeviceInterop.runAfter(backend, theirStream); // it is filled there
  *   trainer.step(x, rows, 3e-4);
- *   DeviceInterop.runBefore(backend, producersStream);     // and refilled after the step
+ *   DeviceInterop.runBefore(backend, theirStream); // and refilled after the step
  * }
  * }</pre>
  *
