@@ -491,7 +491,7 @@ void measure(const Timer &timer, const Cublas &cublas, Anchors anchors, const Sh
     for (const bool bf16 : {true, false}) {
         const Bench bench(timer, bf16 ? "precision=bf16" : "", shape, rows);
         bench.dead_products(bf16 ? "dead_products_bf16" : "dead_products", anchors);
-        if (bf16 || shape.d_sae <= 20000) { // the wide shape has 13 TFLOP a step of them
+        if (bf16 || shape.d_sae <= 20000) { // the wide shape has 13 TFLOP per step of them
             bench.silence();
             bench.train_step(bf16 ? "train_step_dead_bf16" : "train_step_dead", anchors);
         }

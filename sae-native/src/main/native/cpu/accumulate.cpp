@@ -6,7 +6,7 @@
  *   apply:       the step with G / sum_p B_p (adam.cpp)
  *
  * G holds W_enc, W_dec and b_enc; of b_dec the sum of dL/dx_hat, since what flows back to it through the encoder follows
- * from b_enc's. Bytes: a part reads and writes 16 a weight pair, where the latent has entries; apply reads them on top of
+ * from b_enc's. Bytes: a part reads and writes 16 per weight pair, where the latent has entries; apply reads them on top of
  * what a step moves. Deterministic: parts and trainers are added in the order of the calls.
  */
 #include "trainer.h"

@@ -11,7 +11,7 @@
  * Clipping needs the norm of all gradients before the first weight changes. Triangle inequalities over the rows give a
  * number that it cannot exceed (backward.cpp); while that is below the bound, the factor is exactly 1, the norm is only a
  * statistic and one sweep does everything. Otherwise a first sweep measures the norm and a second one, with the same
- * sums, updates. Storing the gradients instead would cost 8 bytes a weight in every step.
+ * sums, updates. Storing the gradients instead would cost 8 bytes per weight in every step.
  *
  * Deterministic: sums over latents are taken part by part in a fixed order.
  */

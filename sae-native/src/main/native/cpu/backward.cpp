@@ -5,7 +5,7 @@
  *   dL/dx_hat = 2 s e [+ 2 a r]      (the second term unless AUX_DETACH)
  *   dL/dz_j   = <dL/dx_hat, W_dec[j]> where z_j > 0
  *
- *   FLOPs 4 rows k d_in. Without dead latents a row goes from decode to dL/dz while its k rows of W_dec are in L1 or L2;
+ *   FLOPs 4 rows k d_in. Without dead latents per row goes from decode to dL/dz while its k rows of W_dec are in L1 or L2;
  *   with them the scale a may hang on all rows, so there are two passes.
  * Deterministic: sums over rows are taken part by part in a fixed order.
  */

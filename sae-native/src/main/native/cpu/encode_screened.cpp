@@ -7,7 +7,7 @@
  *   |x| |dw| + |dx| |w'| + (2 d u) |x| |w'|     (u = 2^-24: the sums of the screen and of float32, in any order)
  *
  * |dw| and |w'| are kept for each latent, |dx| / |x| <= rho for the batch, so the margin is |x| margin_j. A latent whose
- * upper end is below the k-th largest lower end cannot be chosen. The others, 1.5 k to 2 k a row, get their float32 value
+ * upper end is below the k-th largest lower end cannot be chosen. The others, 1.5 k to 2 k per row, get their float32 value
  * from a dot product, and the choice is made among those: same order, same ties. A row with too many contenders (values
  * that are equal, or small against the margin) goes through sgemm, as does a batch that cannot be bounded.
  *

@@ -135,7 +135,7 @@ void axpy(float *y, float a, const float *x, int64_t n) {
     each_vector(n, [&](int64_t i, auto lanes) { lanes.put(y + i, fma(factor, lanes(x + i), lanes(y + i))); });
 }
 
-/* Four rows a pass: the sum is loaded and stored a quarter as often, and the hardware sees four long streams. */
+/* Four rows per pass: the sum is loaded and stored a quarter as often, and the hardware sees four long streams. */
 void gather(float *out, int64_t n, const float *base, const int32_t *index, const float *coefficient, int64_t count) {
     int64_t at = 0;
     for (; at + 4 <= count; at += 4) {

@@ -10,7 +10,7 @@
 namespace sae::cpu {
 
 constexpr int64_t kPanel = 16;       /* latents side by side in packed weights */
-constexpr int64_t kPanelsAtOnce = 2; /* a product takes this many panels a step */
+constexpr int64_t kPanelsAtOnce = 2; /* a product takes this many panels per step */
 constexpr int64_t kScreenDepth = 32; /* rows of bfloat16 are padded with 0 to a multiple of this */
 
 struct Rounding {

@@ -1,6 +1,6 @@
 /*
- * screen_avx512bf16.cpp: screen.h with AVX512-BF16: two products and sums of bfloat16 pairs a lane and instruction, twice
- * the FLOPs of a float32 fma (Zen 4: 233 GFLOP/s a core against 117). 12 x 32 sums stay in registers; weights are packed
+ * screen_avx512bf16.cpp: screen.h with AVX512-BF16: two products and sums of bfloat16 pairs per lane and instruction, twice
+ * the FLOPs of a float32 fma (Zen 4: 233 GFLOP/s per core against 117). 12 x 32 sums stay in registers; weights are packed
  * once, activations are read as they lie.
  */
 #pragma GCC diagnostic ignored "-Wuninitialized" /* GCC bug 105593 */

@@ -6,8 +6,8 @@
  *   totals: the same of StepTotals, and the lower of two bad rows: a step with one bad part is refused
  *
  * in:  from float32, double or uint8 [count]; StepStatus. out: into float32 or uint8 [count]
- * Bytes: 12 an element in float32 that is added, 8 that is not. Launch: a thread an element; totals: one thread.
- * Deterministic: one addition an element in float32, in the order of the calls, so a part that comes from another trainer
+ * Bytes: 12 per element in float32 that is added, 8 that is not. Launch: one thread per element; totals: one thread.
+ * Deterministic: one addition per element in float32, in the order of the calls, so a part that comes from another trainer
  * gives the bits of one that was accumulated here. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_ACCUMULATE_CUH

@@ -15,11 +15,11 @@
  *   transpose_decoder D^T [d_in, most] of a part
  *   transpose_part    Z^T and T^T [most, B'] of a part, and the bias of each 64 rows, which total_bias adds up
  *
- * A part is a multiple of kLatentGroup, so that its latents fill the tiles of a product. FLOP: 2 rows n d_in a product.
+ * A part is a multiple of kLatentGroup, so that its latents fill the tiles of a product. FLOP: 2 rows n d_in per product.
  * Bytes of the operands: transpose_batch 6 rows d_in read, 6 written; transpose_decoder 2 n d_in read and written; transpose_part 8 rows n
  * read (2 of them again from L1 or L2), 4 written; the products themselves as preact_plain.cuh says, with 4 rows n for dZ.
  * Launch: blocks of 256 threads that take tiles of 64 x 64 in turn, so that without dead latents a launch is one read. A
- * tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB a kernel), two rows to a word and rows of 33 words: no bank is
+ * tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB per kernel), two rows to a word and rows of 33 words: no bank is
  * used twice at a time. ptxas 13.0: at most 48 registers.
  * Deterministic: each element has one writer; sums in the order of rows.
  * Tried so far: nothing else. On Hopper dz is sm_80's kernel, as for any product with names (preact_sm90.cu). Not measured
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(kThreads) transpose_part_kernel(DeadBf16 dead,
     }
 }
 
-/* A thread a dead latent. */
+/* One thread per dead latent. */
 __global__ void __launch_bounds__(kThreads) total_bias_kernel(DeadBf16 dead, DensePart part, float *__restrict__ bias) {
     const int64_t p = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (p >= *part.count) {

@@ -12,9 +12,9 @@
  *
  * in:  indices int32, values float32 [rows, k]; rank, latents int32 (dead.cuh); W_dec float32 [d_sae, d_in]; ga, X
  *      float32 [rows, d_in]; z, dz float32 [rows, most]
- * Bytes: 4 rows (n + d_in) a product at least; 2 rows n d_in FLOP each.
+ * Bytes: 4 rows (n + d_in) per product at least; 2 rows n d_in FLOP each.
  * Launch: blocks of 256 threads that take the 64 x 64 tiles of the result in turn, so that without dead latents a launch is
- * one read; scatter: a block a row. 8.5 KiB shared memory.
+ * one read; scatter: one block per row. 8.5 KiB shared memory.
  * Deterministic: each result is one chain of fused multiply-adds in the order of rows (or of the dead), part by part.
  * float32 without tensor cores; with precision=bf16 aux_bf16.cuh takes the place of everything but scatter.
  * ptxas 13.0: 12 bytes of spills in reconstruct_kernel (sm_90a). Not measured on a GPU yet.
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* A thread a dead latent; neighbours read neighbouring columns. */
+/* One thread per dead latent; neighbours read neighbouring columns. */
 __global__ void __launch_bounds__(kThreads)
     dense_bias_kernel(DensePart part, const float *__restrict__ z, const float *__restrict__ dz, int64_t rows,
                       float *__restrict__ bias) {

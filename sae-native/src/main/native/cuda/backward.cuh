@@ -13,7 +13,7 @@
  *      indices, values [rows, k], lists by latent (csc.cuh)
  * out: dz float32 [rows, k]; dW_dec, dW_enc float32 [d_sae, d_in]; db_enc float32 [d_sae]; db_dec float32 [d_in]
  * Bytes: dz gathers 4 rows k d_in; dW gathers 8 rows k d_in and writes 8 d_sae d_in. 6 rows k d_in FLOP together.
- * Launch: dz: a block a row, 32 threads a slot, 2 KiB shared memory; dW: a block a latent, a thread per column in turn.
+ * Launch: dz: one block per row, 32 threads per slot, 2 KiB shared memory; dW: one block per latent, a thread per column in turn.
  * Deterministic: lists are in the order of rows and are added kRun entries at a time, run by run, which also keeps the
  * rounding of long lists small; dz is a double tree. No floating-point atomics. Not yet run on a GPU.
  */
@@ -27,7 +27,7 @@ namespace sae::cuda {
 namespace {
 
 constexpr int kLanes = 32;                // threads on one dot product
-constexpr int kSlots = kThreads / kLanes; // dot products a block computes at a time
+constexpr int kSlots = kThreads / kLanes; // dot products per block computes at a time
 constexpr int kRun = 32;                  // entries of a list summed before they join the total
 
 __global__ void __launch_bounds__(kThreads)

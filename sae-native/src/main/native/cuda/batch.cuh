@@ -11,7 +11,7 @@
  * scratch: partials double [batch_scratch(rows, d_in)]
  * How: sums of x - x[0, i] and of its square, so that a column far from zero does not cancel; then by chunk.
  * Bytes: 4 rows d_in read once, as many written where b_dec is subtracted. Launch: a block of 256 threads per kBatchRows
- * rows and 256 columns; then a thread a column. No shared memory.
+ * rows and 256 columns; then one thread per column. No shared memory.
  * Deterministic: chunks of fixed size, added in order, in double. Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_BATCH_CUH

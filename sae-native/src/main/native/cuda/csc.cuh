@@ -9,7 +9,7 @@
  * Entries of value 0 get the key d_sae, behind every latent's. The sort is stable and keys are integers, so each list is
  * in the order of rows: sums along a list have one order, on every run.
  * Launch: a thread per entry; CUB's radix sort over the bits of d_sae; a thread per offset (binary search).
- * Bytes about 16 rows k a sorted digit of 8 bits. Not yet run on a GPU.
+ * Bytes about 16 rows k per sorted digit of 8 bits. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_CSC_CUH
 #define SAE_CUDA_CSC_CUH

@@ -10,8 +10,8 @@
  * out: float32 [rows, d_in]; decode also lowers bad_row int32 [1] to the first row with an index outside [0, d_sae)
  *      and leaves such terms out. A term of value 0 is not read in error and residual (its index may be -1).
  * Bytes: 4 rows k d_in gathered (L2; 2 in bf16), 8 rows d_in streamed; 2 rows k d_in FLOP.
- * Launch: decode: a warp per row and slice of 16 columns a lane, slices outermost, so that 2048 d_sae bytes of W_dec (1024
- * in bf16) are what L2 has to hold; the others: one block of 256 threads a row, a thread per column in turn.
+ * Launch: decode: a warp per row and slice of 16 columns per lane, slices outermost, so that 2048 d_sae bytes of W_dec (1024
+ * in bf16) are what L2 has to hold; the others: one block of 256 threads per row, a thread per column in turn.
  * ptxas 13.0 spills 16 bytes in one shape on sm_80. Not yet run on a GPU.
  * Deterministic: each element is one chain of fused multiply-adds in slot order.
  */

@@ -70,7 +70,7 @@ cudaError_t launch(const Grid &grid, void (*kernel)(Parameters...), cudaStream_t
     return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 
-/* kThreads threads a block, nothing else. */
+/* kThreads threads per block, nothing else. */
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, cudaStream_t stream, Arguments &&...arguments) {
     return launch({blocks, kThreads, 0, 1}, kernel, stream, std::forward<Arguments>(arguments)...);

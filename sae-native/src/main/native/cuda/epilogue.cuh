@@ -12,7 +12,7 @@
  * The order in a list does not, and nothing below depends on it.
  *
  * A warp holds 16 rows of results as the tensor cores leave them: lane l has columns 2 (l % 4) and + 1 of every 8, of rows
- * l / 4 and l / 4 + 8. Listing: one comparison an element into a bit mask, one atomic a row and warp (its four lanes add
+ * l / 4 and l / 4 + 8. Listing: one comparison per element into a bit mask, one atomic per row and warp (its four lanes add
  * their counts first), then the stores; where the warp has no candidate only the comparisons.
  */
 #ifndef SAE_CUDA_EPILOGUE_CUH

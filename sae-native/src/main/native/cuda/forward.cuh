@@ -14,7 +14,7 @@
  *      squares double [3, slices rows]: of e, r and g by block
  *
  * How: columns are cut into slices. A warp holds the slice of its slots' rows in registers, Slots x Chunks chunks of
- * Width columns a lane, so a decoder row is read once for both uses; there is no exchange between the slices of a row. A
+ * Width columns per lane, so a decoder row is read once for both uses; there is no exchange between the slices of a row. A
  * slot belongs to warp slot % 8. More slots than registers hold (k > 128): the rows are read a second time for dz.
  * Bytes: 4 rows k d_in gathered (2 in bf16; twice that if read again) + 8 rows d_in streamed (12 with dead latents)
  *        + 4 slices rows k; 4 rows k d_in FLOP.

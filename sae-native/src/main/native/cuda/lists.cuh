@@ -15,7 +15,7 @@
  * Stretches are cut at multiples of S of the whole array, so which they are and where their sums lie follows from the
  * offsets alone: a list is its head, its whole stretches in order, and its tail (row_update.cuh). A latent that fires on
  * half of the rows is spread over many blocks without atomics.
- * Bytes: collect: 8 + 4 slices read, 12 written an entry. Stretches: 8 d_in (4 in bf16) gathered an entry of a long list;
+ * Bytes: collect: 8 + 4 slices read, 12 written per entry. Stretches: 8 d_in (4 in bf16) gathered per entry of a long list;
  * the blocks of the other stretches end after two reads. Launch: collect: kCollectBlocks blocks, strided; stretches: a
  * block per stretch, kind and 256 chunks of columns.
  * Deterministic: fixed cuts, sums in list order. Not measured on a GPU yet.

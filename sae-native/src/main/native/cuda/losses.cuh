@@ -10,7 +10,7 @@
  *   output gradient: dL/dx_hat = 2 main e + (detach ? 0 : 2 aux r),  dL/d(z_aux W_dec) = 2 aux r
  *   A ratio over no variance counts as 0. In the plain step main and aux are times B, so that parts of a batch add up.
  *
- * in and out: float32 [rows, d_in] matrices, double sums. Bytes: 4 rows d_in a pass.
+ * in and out: float32 [rows, d_in] matrices, double sums. Bytes: 4 rows d_in per pass.
  * Launch: column sums: a block per 256 columns and kChunk rows, then a thread per column over the chunks; row squares: a
  * block a row; totals: one block; scales: one thread. Everything of 256 threads, at most 2 KiB shared memory.
  * Deterministic: chunks are of fixed size and are added in order, in double. Not yet run on a GPU.

@@ -1,9 +1,9 @@
 /*
  * preact_sm80.cuh: what preact_plain.cuh computes, on the tensor cores of compute capability 8.0 and newer.
  *
- * Shapes, inputs and outputs as there. Launch: persistent, at most one block of 256 threads an SM; a block takes tiles of
+ * Shapes, inputs and outputs as there. Launch: persistent, at most one block of 256 threads per SM; a block takes tiles of
  * 128 rows x 256 latents (row tiles fastest, so that blocks that run together share W and x stays in L2), its 8 warps
- * 64 x 64 of it each: 128 accumulators a thread. Ring of 4 stages of depth 32, filled by cp.async two stages ahead;
+ * 64 x 64 of it each: 128 accumulators per thread. Ring of 4 stages of depth 32, filled by cp.async two stages ahead;
  * 96 KiB dynamic shared memory.
  * A row of a stage is 64 bytes, four 16-byte pieces; piece c of row r is at place c ^ (r / 2 % 4), so that the 8 rows that
  * one ldmatrix reads lie in different banks.
@@ -11,7 +11,7 @@
  * Bytes and FLOP as there; a block reads 24 KiB for 2 Mi multiply-adds.
  * Deterministic: each result is a fixed sequence of mma.sync m16n8k16 in the order of p.
  * ptxas 13.0: no spills; 240 to 242 registers where results are stored, added or transposed, up to 254 for lists. SASS
- * (inspect-sass.sh): 64 HMMA and 16 LDSM a stage, 24 LDGSTS, 6 a stage in its loop and three before it; no STL or LDL.
+ * (inspect-sass.sh): 64 HMMA and 16 LDSM per stage, 24 LDGSTS, 6 per stage in its loop and three before it; no STL or LDL.
  * Tried so far: nothing else. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_SM80_CUH

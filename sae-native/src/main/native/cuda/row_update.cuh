@@ -15,7 +15,7 @@
  * bound on the norm (step_sums.cuh) does not rule clipping out, and ends at once where it does.
  * One launch for the latents that are alive; the dead follow by parts of the dense rows and add to the sums by group.
  *
- * Bytes: 8 d_in an entry gathered (L2), 4 in bf16; a parameter 12 read + 12 written of HBM (8 + 8 with bfloat16 moments)
+ * Bytes: 8 d_in per entry gathered (L2), 4 in bf16; a parameter 12 read + 12 written of HBM (8 + 8 with bfloat16 moments)
  * and 2 written for a copy in bf16; the gradient never leaves the registers. Parameters and moments are streamed past L2,
  * which keeps g and input.
  * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width columns.

@@ -8,8 +8,8 @@
  * A score z' is within M of its value (bf16.cuh; M = 0: it is the value). Everything with z' + M < t is dropped, t the k-th
  * largest lower bound z' - M so far (never below 0; what cannot be positive is dropped, too). A row in 4 steps:
  *
- *   1. a segment of columns that fits what is free of the list in shared memory is read, 16 bytes a thread and load; what
- *      may matter by its group's M, then by its own, is appended: ballots, one shared atomic a warp
+ *   1. a segment of columns that fits what is free of the list in shared memory is read, 16 bytes per thread and load; what
+ *      may matter by its group's M, then by its own, is appended: ballots, one shared atomic per warp
  *   2. when the list is more than half full: t by radix select over 32-bit lower bounds, the list shrunk in place
  *   3. the last candidates get their float32 value (a warp each: a fixed order of sums, the same as in recompute_kernel,
  *      so that the result does not depend on which way a row took)
@@ -17,10 +17,10 @@
  *
  * A list that does not fit (values that are equal, or close against M): with dense float32 scores the row is chosen by radix
  * select (topk.cuh), otherwise it is named in `overflowed` and recompute_kernel computes all of its latents again.
- * Bytes: 4 rows width read, 8 rows k written; step 3 gathers 4 d_in bytes for each of about 1.5 k candidates a row.
- * Launch: a block of 256 threads a row, 12 bytes of dynamic shared memory a list entry (24 to 48 KiB).
+ * Bytes: 4 rows width read, 8 rows k written; step 3 gathers 4 d_in bytes for each of about 1.5 k candidates per row.
+ * Launch: a block of 256 threads per row, 12 bytes of dynamic shared memory a list entry (24 to 48 KiB).
  * ptxas 13.0: 4 bytes of spills in choose_kernel<true> (sm_90a), 8 in recompute_kernel (sm_80).
- * recompute_kernel: a block a row of `overflowed`, strided; 4 m d_in bytes a row.
+ * recompute_kernel: one block per row of `overflowed`, strided; 4 m d_in bytes per row.
  * Deterministic: sets and keys, never the order of a list. Tried so far: nothing else. Not measured yet.
  */
 #ifndef SAE_CUDA_SELECT_CUH
@@ -32,7 +32,7 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int64_t kEach = 4;                   // scores a thread reads at once
+constexpr int64_t kEach = 4;                   // scores per thread reads at once
 constexpr int64_t kSegment = kEach * kThreads; // columns are read by multiples of it
 constexpr int kLanes = 32;
 constexpr int kWarpsPerBlock = kThreads / kLanes;
@@ -161,7 +161,7 @@ class RowList {
     __device__ uint32_t *scratch() { return lower_; }
 
   private:
-    /* k-th largest of lower_[0, size), size > k: 8 bits a pass from the top. */
+    /* k-th largest of lower_[0, size), size > k: 8 bits per pass from the top. */
     __device__ uint32_t kth_largest(int64_t size, int64_t k) {
         __shared__ unsigned histogram[kDigits];
         __shared__ unsigned chosen;

@@ -4,7 +4,7 @@
  * in:  w_enc float32 [m, d], b_enc float32 [m]
  * out: rounded bf16 [m, depth], depth = the multiple of 64 >= d, filled up with 0; bounds float32 [m, 3]; their maxima
  *      over groups of 256 latents and over all
- * Bytes: 4 m d read, 2 m depth written. Launch: a warp a latent, 8 latents a block of 256 threads; then a block a group.
+ * Bytes: 4 m d read, 2 m depth written. Launch: one warp per latent, 8 latents per block of 256 threads; then one block per group.
  * Deterministic: sums in double in a fixed order; maxima. Tried so far: nothing else. Not measured yet.
  */
 #ifndef SAE_CUDA_SHADOW_CUH

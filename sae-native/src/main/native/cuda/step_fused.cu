@@ -12,8 +12,8 @@
  *   9. b_dec
  *
  * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the parameters:
- * 8 bytes a parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B (3 d + (6 + S) k + 2 aux_k),
- * 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of an update: 24 a parameter, 2
+ * 8 bytes per parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B (3 d + (6 + S) k + 2 aux_k),
+ * 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of an update: 24 per parameter, 2
  * for a copy in bf16. With precision=bf16, W_dec, g and the encoder's input are gathered in bf16, and the dead latents'
  * products are of bf16 (aux_bf16.cuh), for 6 B d bytes more of scratch; sums, master weights and moments stay float32.
  * Deterministic: every kernel is.

@@ -34,7 +34,7 @@
 namespace sae::cuda::ptx {
 
 constexpr int kWgmmaColumns = 256;                     // N of the one wgmma shape in use, m64n256k16
-constexpr int kWgmmaValues = 64 * kWgmmaColumns / 128; // results a thread of the warpgroup holds
+constexpr int kWgmmaValues = 64 * kWgmmaColumns / 128; // results per thread of the warpgroup holds
 constexpr int kTileBytes = 128;                        // of a row of a swizzled tile
 
 } // namespace sae::cuda::ptx

@@ -12,10 +12,10 @@
  * Hence "fill up with 0 at the lowest indices not taken" is nothing special, and the result cannot depend on the
  * schedule although shared integer atomics count and place keys.
  *
- * How: radix select of the k-th key, 8 bits a pass from the top; a pass ends the search as soon as its digit's keys
+ * How: radix select of the k-th key, 8 bits per pass from the top; a pass ends the search as soon as its digit's keys
  * are all taken (usually before the column bits). Then the chosen keys are gathered and sorted (bitonic).
  * Bytes: the row is read 2 to 9 times, mostly from L2; 8 rows k written.
- * Launch: one block of 256 threads a row; 9.1 KiB static shared memory. Not yet run on a GPU.
+ * Launch: one block of 256 threads per row; 9.1 KiB static shared memory. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_TOPK_CUH
 #define SAE_CUDA_TOPK_CUH

@@ -5,8 +5,8 @@ import io.faithfulsae.training.TrainingConfig;
 import java.util.Arrays;
 
 /**
- * A training configuration as sae_trainer_create takes it; enums of the API have the ordinals of
- * sae_abi.h.
+ * A training configuration in the form that sae_trainer_create takes; API enums have the ordinals
+ * of sae_abi.h.
  */
 final class TrainerOptions {
   private int[] keys = new int[0];
