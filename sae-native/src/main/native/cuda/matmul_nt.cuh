@@ -6,7 +6,7 @@
  * in:  a float32 [m, inner]; b float32 [*, inner]; b_rows int32 [n] or null; bias float32 or null;
  *      n_active int32 [1] on the device or null: only the first min(n, *n_active) columns are computed
  * out: c float32 [m, n]
- * Bytes at least 4 (m inner + n inner + m n), 2 m n inner FLOP. Any alignment of 4 bytes.
+ * Bytes at least 4 (m inner + n inner + m n), 2 m n inner FLOP. 4-byte alignment suffices.
  * Launch: one block of 256 threads per 64 x 64 tile of c (row tiles fastest, so that blocks that run together share
  * rows of b); 4 x 4 results per thread; 8.5 KiB static shared memory.
  * Deterministic: each result is one fused multiply-add chain in the order of p. The chain is float32, like the
@@ -21,9 +21,9 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int kTile = 64;     // rows and columns of c per block computes
+constexpr int kTile = 64;     // rows and columns of c a block computes
 constexpr int kDepth = 16;    // elements of the inner dimension held in shared memory at a time
-constexpr int kPerThread = 4; // rows and columns of c per thread computes
+constexpr int kPerThread = 4; // rows and columns of c a thread computes
 constexpr int kPadding = 4;   // keeps the transposing stores off the same bank
 constexpr int kSide = kTile / kPerThread;
 static_assert(kSide * kSide == kThreads, "a block covers its tile exactly");

@@ -1,8 +1,9 @@
 /*
- * memory_plan.h: how many bytes of the device an SAE and its trainer take, known before anything is allocated.
+ * memory_plan.h: how many bytes of device memory an SAE and its trainer take, known before anything is allocated.
  *
  *   parameters     4 (2 d_sae d_in + d_sae + d_in)                                    float32
- *   shadow         2 d_sae D + 12 (d_sae + G + 1)     of W_enc in bfloat16, where the encoder screens or precision=bf16;
+ *   shadow         2 d_sae D + 12 (d_sae + G + 1)     of W_enc in bfloat16, where the encoder screens or
+ *   precision=bf16;
  *                  D = d_in rounded up to 64, G = d_sae / 256 rounded up
  *                  2 d_sae D more of W_dec with precision=bf16
  *   trainer        2 T (2 d_sae d_in) + 8 (d_sae + d_in)      of moments: T = 4, or 2 with moments=bf16; none with
@@ -11,7 +12,7 @@
  *                                                             SAE_GRADIENTS_KEPT and SAE_GRADIENTS_ONLY
  *                  16 d_sae                                   of counters
  *
- * A step's scratch does not grow with d_sae d_in, but for 4 d_in min(d_sae / 8, 8192) bytes (step_fused.cu).
+ * A step's scratch does not grow with d_sae d_in, except for 4 d_in min(d_sae / 8, 8192) bytes (step_fused.cu).
  */
 #ifndef SAE_CUDA_MEMORY_PLAN_H
 #define SAE_CUDA_MEMORY_PLAN_H
@@ -35,7 +36,8 @@ constexpr int64_t trainer_bytes(int64_t d_in, int64_t d_sae, int64_t moment_widt
     return moments + counters + (gradients ? params_bytes(d_in, d_sae) + d_sae : 0);
 }
 
-/* d_sae 2^20 at d_in 4096: 34.4 GB of parameters, 8.6 GB of shadow, 68.7 GB of float32 moments, 34.4 GB of bfloat16 ones. */
+/* d_sae 2^20 at d_in 4096: 34.4 GB of parameters, 8.6 GB of shadow, 68.7 GB of float32 moments, 34.4 GB of bfloat16
+ * ones. */
 static_assert(params_bytes(4096, 1 << 20) == 34363949056);
 static_assert(shadow_bytes(4096, 1 << 20) == 8602566668);
 static_assert(trainer_bytes(4096, 1 << 20, 4, false) == 68744675328);

@@ -40,7 +40,7 @@ void StepGraphs::run(Context &context, const Key &key, const std::function<void(
 /* On a stream of its own, since the caller's may be one that cannot capture; a graph runs on any. */
 cudaGraphExec_t StepGraphs::capture(Context &context, const std::function<void()> &enqueue) {
     cudaStream_t stream = nullptr;
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream to capture a step");
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream to capture a step");
     const cudaStream_t own = std::exchange(context.stream, stream);
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
@@ -60,7 +60,7 @@ cudaGraphExec_t StepGraphs::capture(Context &context, const std::function<void()
             throw;
         }
         check(cudaStreamEndCapture(stream, &graph), "capturing a step");
-        check(cudaGraphInstantiate(&executable, graph, 0), "making the graph of a step");
+        check(cudaGraphInstantiate(&executable, graph, 0), "creating the graph of a step");
     } catch (...) {
         clean_up();
         throw;

@@ -252,7 +252,7 @@ void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     const PartScratch scratch = part_scratch(trainer, x, 0, rows);
     const float *at = scratch.x.upload();
     refresh_shadow(trainer.params);
-    check(launch_begin_step(lr, scratch.shared.sums, trainer.status(), context.stream), "beginning a step");
+    check(launch_begin_step(lr, scratch.shared.sums, trainer.status(), context.stream), "starting a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()}, [&] {
         Part(trainer, scratch, rows, 0).enqueue();
         Update(trainer, scratch.shared, rows).enqueue();
@@ -267,7 +267,7 @@ void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_
     scratch.x.upload();
     refresh_shadow(trainer.params);
     if (pending == 0) {
-        check(launch_begin_step(0.0, nullptr, trainer.status(), trainer.params.context->stream), "beginning a step");
+        check(launch_begin_step(0.0, nullptr, trainer.status(), trainer.params.context->stream), "starting a step");
     }
     Part(trainer, scratch, rows, pending).enqueue();
     x.mark_read();
@@ -276,7 +276,7 @@ void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_
 void apply(Trainer &trainer, int64_t pending, double lr) {
     Context &context = *trainer.params.context;
     const auto scratch = context.scratch.make<SumsScratch>(trainer.params, int64_t{1});
-    check(launch_begin_step(lr, scratch.sums, nullptr, context.stream), "beginning an update");
+    check(launch_begin_step(lr, scratch.sums, nullptr, context.stream), "starting an update");
     Update(trainer, scratch, pending).enqueue();
     parameters_changed(trainer.params);
 }

@@ -5,8 +5,8 @@
  *
  * Tiles in shared memory:
  *  - sm_80 kernels place 16-byte pieces themselves and read them with load_fragments.
- *  - sm_90 kernels use "128-byte swizzled, K-major" tiles, what the copy engine writes and wgmma reads: [rows, 64] bf16, a
- *    row is 128 bytes, piece c of row r is at place c ^ (r % 8). A tile starts at a multiple of 1024 bytes.
+ *  - sm_90 kernels use "128-byte swizzled, K-major" tiles, what the copy engine writes and wgmma reads: [rows, 64]
+ *    bf16, a row is 128 bytes, piece c of row r is at place c ^ (r % 8). A tile starts at a multiple of 1024 bytes.
  */
 #ifndef SAE_CUDA_TENSOR_CORE_CUH
 #define SAE_CUDA_TENSOR_CORE_CUH
@@ -34,7 +34,7 @@
 namespace sae::cuda::ptx {
 
 constexpr int kWgmmaColumns = 256;                     // N of the one wgmma shape in use, m64n256k16
-constexpr int kWgmmaValues = 64 * kWgmmaColumns / 128; // results per thread of the warpgroup holds
+constexpr int kWgmmaValues = 64 * kWgmmaColumns / 128; // results a thread of the warpgroup holds
 constexpr int kTileBytes = 128;                        // of a row of a swizzled tile
 
 } // namespace sae::cuda::ptx
@@ -75,8 +75,8 @@ __device__ inline void load_fragments(const void *row, unsigned (&matrices)[4]) 
                  : "memory");
 }
 
-/* d [16, 8] += a [16, 16] b [8, 16]^T, a and b bf16. Of d, lane l holds columns 2 (l % 4) and + 1 of row l / 4 (d0, d1) and
- * of row l / 4 + 8 (d2, d3). */
+/* d [16, 8] += a [16, 16] b [8, 16]^T, a and b bf16. Of d, lane l holds columns 2 (l % 4) and + 1 of row l / 4 (d0, d1)
+ * and of row l / 4 + 8 (d2, d3). */
 __device__ inline void multiply_m16n8k16(float *d, const unsigned (&a)[4], unsigned b0, unsigned b1) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                  "{%0, %1, %2, %3};"
@@ -157,8 +157,8 @@ __device__ inline void prefetch_map(const CUtensorMap *map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
-/* Copies the map's box at (column, row) into a swizzled tile of this block, and counts its bytes at the barrier. Outside
- * the matrix: 0. */
+/* Copies the map's box at (column, row) into a swizzled tile of this block, and counts its bytes at the barrier.
+ * Outside the matrix: 0. */
 __device__ inline void load_tile(void *shared, const CUtensorMap *map, int column, int row, uint64_t *barrier) {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
                  "[%4];" ::"r"(shared_address(shared)),
@@ -175,8 +175,8 @@ __device__ inline void load_tile_to(uint16_t blocks, void *shared, const CUtenso
                  : "memory");
 }
 
-/* Of a swizzled tile; + kDescriptorStep moves it by 16 columns. Bits: address / 16; distance of 8 rows / 16 from bit 32;
- * swizzle of 128 bytes at bit 62. (The leading distance, from bit 16, means nothing for this layout.) */
+/* Of a swizzled tile; + kDescriptorStep moves it by 16 columns. Bits: address / 16; distance of 8 rows / 16 from bit
+ * 32; swizzle of 128 bytes at bit 62. (The leading distance, from bit 16, means nothing for this layout.) */
 constexpr uint64_t kDescriptorStep = 2;
 __device__ inline uint64_t tile_descriptor(const void *tile) {
     constexpr uint64_t kRows8 = 8 * kTileBytes / 16;
@@ -196,8 +196,8 @@ __device__ inline void wait_products() {
 }
 
 /* d [64, 256] = a [64, 16] b [256, 16]^T, + d if `add`, by the whole warpgroup. Of d, thread t holds for each 8 columns
- * from c: columns c + 2 (t % 4) and + 1 of row 16 (t / 32) + t % 32 / 4 (two values), and of the row 8 below (two values).
- * The registers may not be touched before wait_products. */
+ * from c: columns c + 2 (t % 4) and + 1 of row 16 (t / 32) + t % 32 / 4 (two values), and of the row 8 below (two
+ * values). The registers may not be touched before wait_products. */
 // clang-format off
 #define SAE_REGISTERS_8(first) "+f"(d[first]), "+f"(d[first + 1]), "+f"(d[first + 2]), "+f"(d[first + 3]), \
     "+f"(d[first + 4]), "+f"(d[first + 5]), "+f"(d[first + 6]), "+f"(d[first + 7])
