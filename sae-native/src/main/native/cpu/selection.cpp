@@ -42,7 +42,7 @@ void Selection::reset() {
     least = std::numeric_limits<float>::denorm_min(); /* ReLU: only positive values */
 }
 
-int64_t Selection::room() const { return static_cast<int64_t>(candidates.size()) - kLane; } /* rank() reads past the end */
+int64_t Selection::room() const { return static_cast<int64_t>(candidates.size()) - kLane; } /* rank() over-reads */
 
 void Selection::raise_least(const float *p, const float *margin, float scale, int64_t n) {
     if (!groups.empty()) {

@@ -120,8 +120,7 @@ inline void require_memory(int64_t bytes, int64_t returned, const std::string &w
     const int64_t there = static_cast<int64_t>(free_bytes) + returned;
     if (bytes > there) {
         fail(SAE_OUT_OF_MEMORY, "expected " + std::to_string(bytes) + " bytes of free device memory for " + what +
-                                    ", got " + std::to_string(there) + " of " + std::to_string(total) +
-                                    "; " + remedy);
+                                    ", got " + std::to_string(there) + " of " + std::to_string(total) + "; " + remedy);
     }
 }
 

@@ -17,7 +17,7 @@ constexpr int64_t kChunk = 64;        // rows of a column sum added by one threa
 #define SAE_SUM_BLOCKS 256
 #endif
 constexpr int64_t kSquareBlocks = SAE_SUM_BLOCKS;  // partial sums of squares of one gradient
-constexpr int64_t kStretch = 128;                  // list entries that are summed separately if all belong to one latent
+constexpr int64_t kStretch = 128;                  // list entries summed separately if of one latent
 constexpr int64_t kCollectBlocks = SAE_SUM_BLOCKS; // partial sums of a step's squares
 constexpr int kCollected = 6;                      // sums of squares: of e, r, g, z, dz, z_aux
 

@@ -116,7 +116,7 @@ struct Choice { // of the k largest of each row
     const float *scores; // dense columns [0, width) with their stride; null: lists only
     int64_t width;
     int64_t stride;
-    uint64_t *list; // [rows, capacity]; null: `scores` holds all columns, and a row whose list overflows is chosen from it
+    uint64_t *list; // [rows, capacity]; null: `scores` holds all columns, an overflowing row is chosen from it
     int *count;
     float *threshold; // raised
     int64_t capacity;
