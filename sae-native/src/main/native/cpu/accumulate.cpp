@@ -2,7 +2,8 @@
  * accumulate.cpp: a step whose batch comes in parts, on one or several trainers.
  *
  *   accumulate:  G += B_p dL_p of part p with B_p rows      (likewise the sums and fired flags; pending_rows 0: G =
- *   ...) add:         G += another trainer's G
+ *                ...)
+ *   add:         G += another trainer's G
  *   apply:       the step with G / sum_p B_p (adam.cpp)
  *
  * G holds W_enc, W_dec and b_enc; for b_dec the sum of dL/dx_hat, since its gradient through the encoder follows from

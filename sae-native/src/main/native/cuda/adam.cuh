@@ -11,9 +11,10 @@
  *
  * in and out: parameters, G float32; moments float32 or bfloat16 (vectors.cuh); StepSums and StepStatus on the device.
  * Nothing changes if the status has a bad row. Bytes: 28 per parameter (g, p, m, v read; p, m, v written); squares read
- * 4 more. Launch: squares: kSquareBlocks blocks, strided; update: one thread per element; decoder: one block per latent
- * (two or three passes over the row, from L1). At most 2 KiB shared memory. Deterministic: sums over a grid of fixed
- * size, in double. Not yet run on a GPU.
+ * 4 more.
+ * Launch: squares: kSquareBlocks blocks, strided; update: one thread per element; decoder: one block per latent (two or
+ * three passes over the row, from L1). At most 2 KiB shared memory.
+ * Deterministic: sums over a grid of fixed size, in double. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_ADAM_CUH
 #define SAE_CUDA_ADAM_CUH

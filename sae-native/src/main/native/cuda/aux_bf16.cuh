@@ -9,21 +9,25 @@
  *   bias [n]     column sums of T before it is rounded, in double
  *
  * What is multiplied is rounded to bf16: Z (a kept value stays above 0), D, ga, X and T; dZ itself is float32. The
- * kernels here write the operands: rows of bf16 along the dimension a product sums over, zero-padded to a multiple of
- * kDepthStep.
+ * kernels here write the operands: rows of bf16 along the dimension a product sums over, zero-padded to a multiple
+ * of kDepthStep.
  *
  *   transpose_batch   ga and X of all rows, once a step: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows rounded
- *   up transpose_decoder D^T [d_in, most] of a part
+ *                     up
+ *   transpose_decoder D^T [d_in, most] of a part
  *   transpose_part    Z^T and T^T [most, B'] of a part, and the bias of every 64 rows, which total_bias adds up
  *
  * A part is a multiple of kLatentGroup, so that its latents fill the tiles of a product. FLOP: 2 rows n d_in per
- * product. Bytes of the operands: transpose_batch 6 rows d_in read, 6 written; transpose_decoder 2 n d_in read and
- * written; transpose_part 8 rows n read (2 of them again from L1 or L2), 4 written; the products themselves as
- * preact_plain.cuh says, with 4 rows n for dZ. Launch: blocks of 256 threads that take tiles of 64 x 64 in turn, so
- * that without dead latents a launch costs one read. A tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB
- * per kernel), two rows to a word and rows of 33 words: no bank conflicts. ptxas 13.0: at most 48 registers.
- * Deterministic: each element has one writer; sums in the order of rows. No alternatives tried yet. On Hopper dz uses
- * sm_80's kernel, as does any product with names (preact_sm90.cu). Not measured on a GPU yet.
+ * product.
+ * Bytes of the operands: transpose_batch 6 rows d_in read, 6 written; transpose_decoder 2 n d_in read and written;
+ * transpose_part 8 rows n read (2 of them again from L1 or L2), 4 written; the products themselves as preact_plain.cuh
+ * says, with 4 rows n for dZ.
+ * Launch: blocks of 256 threads that take tiles of 64 x 64 in turn, so that without dead latents a launch costs one
+ * read. A tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB per kernel), two rows to a word and rows of 33
+ * words: no bank conflicts. ptxas 13.0: at most 48 registers.
+ * Deterministic: each element has one writer; sums in the order of rows.
+ * No alternatives tried yet. On Hopper dz uses sm_80's kernel, as does any product with names (preact_sm90.cu). Not
+ * measured on a GPU yet.
  */
 #ifndef SAE_CUDA_AUX_BF16_CUH
 #define SAE_CUDA_AUX_BF16_CUH

@@ -14,10 +14,10 @@
  *      float32 [rows, d_in]; z, dz float32 [rows, most]
  * Bytes: 4 rows (n + d_in) per product at least; 2 rows n d_in FLOP each.
  * Launch: blocks of 256 threads that take the 64 x 64 tiles of the result in turn, so that without dead latents a
- * launch costs one read; scatter: one block per row. 8.5 KiB shared memory. Deterministic: each result is one chain of
- * fused multiply-adds in the order of rows (or of the dead), part by part. float32 without tensor cores; with
- * precision=bf16 aux_bf16.cuh replaces everything but scatter. ptxas 13.0: 12 bytes of spills in reconstruct_kernel
- * (sm_90a). Not measured on a GPU yet.
+ * launch costs one read; scatter: one block per row. 8.5 KiB shared memory.
+ * Deterministic: each result is one chain of fused multiply-adds in the order of rows (or of the dead), part by part.
+ * float32 without tensor cores; with precision=bf16 aux_bf16.cuh replaces everything but scatter.
+ * ptxas 13.0: 12 bytes of spills in reconstruct_kernel (sm_90a). Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_AUX_DENSE_CUH
 #define SAE_CUDA_AUX_DENSE_CUH

@@ -14,9 +14,9 @@
  * out: dz float32 [rows, k]; dW_dec, dW_enc float32 [d_sae, d_in]; db_enc float32 [d_sae]; db_dec float32 [d_in]
  * Bytes: dz gathers 4 rows k d_in; dW gathers 8 rows k d_in and writes 8 d_sae d_in. 6 rows k d_in FLOP together.
  * Launch: dz: one block per row, 32 threads per slot, 2 KiB shared memory; dW: one block per latent, a thread per
- * column in turn. Deterministic: lists are in the order of rows and are added kRun entries at a time, run by run, which
- * also keeps rounding error in long lists small; dz is a tree of doubles. No floating-point atomics. Not yet run on a
- * GPU.
+ * column in turn.
+ * Deterministic: lists are in the order of rows and are added kRun entries at a time, run by run, which also keeps
+ * rounding error in long lists small; dz is a tree of doubles. No floating-point atomics. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_BACKWARD_CUH
 #define SAE_CUDA_BACKWARD_CUH

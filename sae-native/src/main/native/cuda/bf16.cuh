@@ -8,7 +8,8 @@
  *
  * a covers the sums: those of the tensor cores (products exact; each step of 16 adds is aligned and truncated, in total
  * at most 2.2 d u |x| |w'|) and any order of float32 sums (d u |x| |w|). f covers products below float32's normal
- * range. For an all-zero latent or row, M = 8 u |b|.
+ * range.
+ * For an all-zero latent or row, M = 8 u |b|.
  * All norms are summed in double and rounded up. Norms beyond float32's range are infinite: nothing is certain then.
  */
 #ifndef SAE_CUDA_BF16_CUH

@@ -5,11 +5,12 @@
  *
  * in:  indices int32 [rows, k], values float32 [rows, k]
  * out: order uint32 [rows k], sorted uint32 [rows k]: the latent at each position of the order, offsets int64 [d_sae +
- * 1] scratch: keys_in, entries_in uint32 [rows k], and the temporary storage of CUB's radix sort
+ * 1]
+ * scratch: keys_in, entries_in uint32 [rows k], and the temporary storage of CUB's radix sort
  * Entries of value 0 get the key d_sae, after every latent's. The sort is stable and keys are integers, so each list is
- * in row order: sums along a list have the same order in every run. Launch: a thread per entry; CUB's radix sort over
- * the bits of d_sae; a thread per offset (binary search). Bytes about 16 rows k per sorted digit of 8 bits. Not yet run
- * on a GPU.
+ * in row order: sums along a list have the same order in every run.
+ * Launch: a thread per entry; CUB's radix sort over the bits of d_sae; a thread per offset (binary search).
+ * Bytes about 16 rows k per sorted digit of 8 bits. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_CSC_CUH
 #define SAE_CUDA_CSC_CUH

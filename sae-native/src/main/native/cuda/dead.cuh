@@ -12,14 +12,13 @@
  *
  * in:  offsets int64 [d_sae + 1], status (no change of the counters when it has a bad row), idle counters int64 [d_sae]
  * out: record uint8 [d_sae]; counted int64 [d_sae]; dead_list int32 [d_sae]: dead latents in ascending order; dead_rank
- * int32
- *      [d_sae]: a latent's position in that list, -1 if it is alive; counts int32 [1 + parts]: the number of dead
+ *      int32 [d_sae]: a latent's position in that list, -1 if it is alive; counts int32 [1 + parts]: the number of dead
  *      latents, then how many of them are in each part of `part` consecutive entries
  * gate: then the counts of the parts again for a pass that runs only if *only_if is set; otherwise 0
  * scratch: in_block int32 [blocks of 256 latents]
  * Bytes: 24 d_sae read, 24 d_sae written. Launch: one thread per latent, twice; the second time each block first adds
- * up the counts of the blocks before it. 2.3 KiB shared memory. Deterministic: integers only. Not measured on a GPU
- * yet.
+ * up the counts of the blocks before it. 2.3 KiB shared memory.
+ * Deterministic: integers only. Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_DEAD_CUH
 #define SAE_CUDA_DEAD_CUH

@@ -111,8 +111,8 @@ class DeviceMemory {
     int64_t bytes_ = 0;
 };
 
-/* Refuses an allocation that would not fit, with numbers, before anything is allocated. `returned`: bytes freed first.
- * */
+/* Refuses an allocation that would not fit, with numbers, before anything is allocated. `returned`: bytes freed
+ * first. */
 inline void require_memory(int64_t bytes, int64_t returned, const std::string &what, const std::string &remedy) {
     size_t free_bytes = 0;
     size_t total = 0;
@@ -257,8 +257,8 @@ struct Shadow {
     mutable bool current = false;
 };
 
-/* W_dec in bf16, with the same row length as W_enc's copy; only with precision=bf16. A training step keeps it current.
- * */
+/* W_dec in bf16, with the same row length as W_enc's copy; only with precision=bf16. A training step keeps it
+ * current. */
 struct RoundedDecoder {
     DeviceMemory rows;
     mutable bool current = false;

@@ -6,8 +6,7 @@
  *                   latents, k large relative to them, and choices among listed (dead) latents
  *   dense bf16      precision=bf16: the same with bf16 operands and the tensor cores
  *   chunked         precision=fp32: a chunk of rows (<= 24 MiB of scores, which stay in L2) is screened in bf16,
- *   candidates
- *                   are settled in float32 (select.cuh)
+ *                   candidates are settled in float32 (select.cuh)
  *   fused           either precision: dense scores of the first latents only, enough for a threshold per row; then
  *                   rounds that list what passes it (epilogue.cuh), each round a multiple of the latents so far;
  *                   pre-activations never reach memory. Rows whose list overflows are recomputed from all latents.

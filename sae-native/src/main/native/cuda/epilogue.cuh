@@ -2,15 +2,17 @@
  * epilogue.cuh: what a pre-activation kernel does with its results, straight from registers.
  *
  * Stored:  scores[row, column - first] = z' + b, or added to the existing value, or scores[column - first, row] = z' +
- * b Listed:  (z' + b, column) is appended to the row's list when it may be among the row's k largest values:
+ * b
+ * Listed:  (z' + b, column) is appended to the row's list when it may be among the row's k largest values:
  *
  *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (bf16.cuh), 0 without
- *   one
+ *                                            one
  *
  * t is the k-th largest of lower bounds z' + b - M of columns that were seen before this launch. The k-th largest value
  * of a part is never above the k-th largest of the whole, so nothing left out can be chosen, whatever t is; a low t
- * only makes lists longer. t is constant within a launch: the set listed, and whether it fits, depend only on the
- * values. The order in a list is arbitrary, and nothing below depends on it.
+ * only makes lists longer.
+ * t is constant within a launch: the set listed, and whether it fits, depend only on the values. The order in a list is
+ * arbitrary, and nothing below depends on it.
  *
  * A warp holds 16 rows of results as the tensor cores leave them: lane l has columns 2 (l % 4) and + 1 of every 8, of
  * rows l / 4 and l / 4 + 8. Listing: one comparison per element into a bit mask, one atomic per row and warp (its four

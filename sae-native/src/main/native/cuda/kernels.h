@@ -217,8 +217,8 @@ cudaError_t launch_update_decoder(const float *gradient, int64_t d_in, int64_t d
 
 /* ---- the fused step ---- */
 
-/* batch.cuh: partials: scratch of batch_scratch(rows, d_in); moments [2, d_in]; b_dec and centred null: x is the input
- * */
+/* batch.cuh: partials: scratch of batch_scratch(rows, d_in); moments [2, d_in]; b_dec and centred null: x is the
+ * input */
 int64_t batch_scratch(int64_t rows, int64_t d_in);
 cudaError_t launch_prepare_batch(const float *x, const float *b_dec, int64_t rows, int64_t d_in, float *centred,
                                  int *bad_row, double *partials, double *moments, cudaStream_t stream);
@@ -286,8 +286,8 @@ cudaError_t launch_dense_gradients(const DensePart &part, const float *z, const 
                                    const float *input, int64_t rows, int64_t d_in, float *by_z, float *by_dz,
                                    float *bias, cudaStream_t stream);
 
-/* aux_bf16.cuh: the same with bf16 operands; `most` is a multiple of kLatentGroup. Transposed operands are zero-padded.
- * */
+/* aux_bf16.cuh: the same with bf16 operands; `most` is a multiple of kLatentGroup. Transposed operands are
+ * zero-padded. */
 struct DeadBf16 {
     int64_t rows, padded_rows; // B; B': the next multiple of kDepthStep
     int64_t d_in, d_sae;

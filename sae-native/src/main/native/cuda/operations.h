@@ -50,8 +50,8 @@ int64_t rounded_decoder_bytes(const Params &params);
 /* Allocates both. */
 void make_shadow(Params &params);
 ShadowView shadow_view(const Params &params);
-/* Rebuilds the shadow if the parameters have changed. select_latents does so too; call this before capturing a graph.
- * */
+/* Rebuilds the shadow if the parameters have changed. select_latents does so too; call this before capturing a
+ * graph. */
 void refresh_shadow(const Params &params);
 /* W_dec for the sparse products, up to date. */
 Gathered gathered_decoder(const Params &params);

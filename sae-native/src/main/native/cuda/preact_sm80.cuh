@@ -12,7 +12,8 @@
  * Deterministic: each result is a fixed sequence of mma.sync m16n8k16 in the order of p.
  * ptxas 13.0: no spills; 240 to 242 registers where results are stored, added or transposed, up to 254 for lists. SASS
  * (inspect-sass.sh): 64 HMMA and 16 LDSM per stage, 24 LDGSTS, 6 per stage in its loop and three before it; no STL or
- * LDL. No alternatives tried yet. Not measured yet.
+ * LDL.
+ * No alternatives tried yet. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_SM80_CUH
 #define SAE_CUDA_PREACT_SM80_CUH

@@ -6,16 +6,15 @@
  * shared.
  *
  *   warpgroup 0   one thread fills a ring of 4 stages of depth 64: the block's rows of x (16 KiB) and half of the
- *   cluster's
- *                 latents (16 KiB), which the copy engine (TMA) delivers to both blocks
+ *                 cluster's latents (16 KiB), which the copy engine (TMA) delivers to both blocks
  *   warpgroups 1, 2   64 rows each: four wgmma m64n256k16 per stage, 128 accumulators per thread; then the epilogue,
- *   while the
- *                 ring fills for the next tile
+ *                 while the ring fills for the next tile
  *
  * A stage is full when 48 KiB have arrived, and free when the 8 warps of both blocks have read it: one block's copy
  * lands in the other too. Registers: 40 per thread for the loader, 232 for the others. 192 KiB + 64 B dynamic shared
- * memory. Bytes and FLOP are the same; a block reads 32 KiB from L2 for 2 Mi multiply-adds. Elements outside the
- * matrices read as 0.
+ * memory.
+ * Bytes and FLOP are the same; a block reads 32 KiB from L2 for 2 Mi multiply-adds. Elements outside the matrices read
+ * as 0.
  * Deterministic: each result is a fixed sequence of wgmma in the order of p.
  * ptxas 13.0: no spills, no serialised wgmma, 168 registers, with every epilogue. SASS (inspect-sass.sh): 12
  * HGMMA.64x256x16 on one set of registers in each kernel, 14 UTMALDG, no STL or LDL. Epilogues that kept z' + b instead

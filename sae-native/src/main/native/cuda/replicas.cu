@@ -4,9 +4,9 @@
  *
  * Bytes moved: add: 4 (2 m d + m + d) + m bytes; copy: 4 (2 m d + m + d) + 16 m. Copies
  * between devices are direct where the hardware allows it (NVLink, PCIe peers), otherwise CUDA goes through the host.
- * The target pulls, on its own stream: one event makes
- * it wait for the source's operations so far, another makes the source's later ones wait for the copy; the host waits
- * for neither. Sums pass through kStageBytes of scratch. Not yet run on a GPU.
+ * The target pulls, on its own stream: one event makes it wait for the source's operations so far, another makes the
+ * source's later ones wait for the copy; the host waits for neither. Sums pass through kStageBytes of scratch. Not yet
+ * run on a GPU.
  */
 #include "trainer.h"
 

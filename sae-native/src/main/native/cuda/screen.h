@@ -84,8 +84,8 @@ struct ScoreTarget {
     Store how = Store::kSet;
 };
 
-/* Where candidates go: list [rows, capacity] of (bits of z') << 32 | column, counts include entries that did not fit.
- * */
+/* Where candidates go: list [rows, capacity] of (bits of z') << 32 | column, counts include entries that did not
+ * fit. */
 struct ListTarget {
     uint64_t *list;
     int *count;

@@ -3,8 +3,7 @@
  *
  * in:  dense scores float32 [rows, width], or lists of candidates (screen.h, Choice), or first one and then the other
  * out: indices int32 [rows, k] and values float32 [rows, k], as topk.cuh orders and fills them; or, between two rounds
- * of
- *      pre-activations, each row's threshold and the list of candidates for its k largest
+ *      of pre-activations, each row's threshold and the list of candidates for its k largest
  *
  * A score z' is within M of its value (bf16.cuh; M = 0: it is the value). Everything with z' + M < t is dropped, t
  * being the k-th largest lower bound z' - M so far (never below 0; values that cannot be positive are dropped too). A
@@ -16,15 +15,15 @@
  *   3. the final candidates get their float32 value (one warp each, summed in the same fixed order as in
  *      recompute_kernel, so that the result does not depend on a row's path)
  *   4. keys (value, then lower column) are sorted, k of them written; below k positive values: 0 at the lowest free
- *   columns
+ *      columns
  *
  * If a list overflows (values that are equal, or close relative to M): with dense float32 scores the row is chosen by
  * radix select (topk.cuh), otherwise it goes into `overflowed` and recompute_kernel recomputes all of its latents.
  * Bytes: 4 rows width read, 8 rows k written; step 3 gathers 4 d_in bytes for each of about 1.5 k candidates per row.
- * Launch: a block of 256 threads per row, 12 bytes of dynamic shared memory per list entry (24 to 48 KiB). ptxas 13.0:
- * 4 bytes of spills in choose_kernel<true> (sm_90a), 8 in recompute_kernel (sm_80). recompute_kernel: one block per row
- * of `overflowed`, strided; 4 m d_in bytes per row. Deterministic: sets and keys, never the order of a list. No
- * alternatives tried yet. Not measured yet.
+ * Launch: a block of 256 threads per row, 12 bytes of dynamic shared memory per list entry (24 to 48 KiB).
+ * ptxas 13.0: 4 bytes of spills in choose_kernel<true> (sm_90a), 8 in recompute_kernel (sm_80).
+ * recompute_kernel: one block per row of `overflowed`, strided; 4 m d_in bytes per row.
+ * Deterministic: sets and keys, never the order of a list. No alternatives tried yet. Not measured yet.
  */
 #ifndef SAE_CUDA_SELECT_CUH
 #define SAE_CUDA_SELECT_CUH

@@ -5,7 +5,8 @@
  * out: rounded bf16 [m, depth], depth = the multiple of 64 >= d, zero-padded; bounds float32 [m, 3]; their maxima
  *      over groups of 256 latents and over all
  * Bytes: 4 m d read, 2 m depth written. Launch: one warp per latent, 8 latents per block of 256 threads; then one block
- * per group. Deterministic: sums in double in a fixed order; maxima. No alternatives tried yet. Not measured yet.
+ * per group.
+ * Deterministic: sums in double in a fixed order; maxima. No alternatives tried yet. Not measured yet.
  */
 #ifndef SAE_CUDA_SHADOW_CUH
 #define SAE_CUDA_SHADOW_CUH

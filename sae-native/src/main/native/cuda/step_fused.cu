@@ -3,20 +3,21 @@
  *
  *   1. batch:    finite check, x - b_dec, variance of x                                        (batch.cuh)
  *   2. encode:   the top k of every row                                                        (encode_topk.cu)
- *   3. lists:    kept values by latent, idle counters, dead latents                        (csc.cuh, dead.cuh)
+ *   3. lists:    kept values by latent, idle counters, dead latents                            (csc.cuh, dead.cuh)
  *   4. aux:      the top aux_k among the dead, and their reconstruction          (aux_dense.cuh, aux_bf16.cuh)
  *   5. forward:  decode, error, losses, output gradient, dz                                    (forward.cuh)
  *   6. decide:   statistics; whether clipping is ruled out                              (lists.cuh, step_sums.cuh)
- *   7. norm:     the rows' gradients for their norm only; exits at once if clipping is ruled out        
- *   (row_update.cuh) 8. update:   the rows' gradients (again), projection, Adam, norm, copies of the weights in bf16
+ *   7. norm:     the rows' gradients for their norm only; exits at once if clipping is out    (row_update.cuh)
+ *   8. update:   the rows' gradients (again), projection, Adam, norm, copies of the weights in bf16
  *   9. b_dec
  *
  * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the
- * parameters: 8 bytes per parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B (3 d + (6
- * + S) k + 2 aux_k), 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of an update:
- * 24 per parameter, 2 for a copy in bf16. With precision=bf16, W_dec, g and the encoder's input are gathered in bf16,
- * and the dead latents' products have bf16 operands (aux_bf16.cuh), for 6 B d bytes more scratch; sums, master weights
- * and moments stay float32. Deterministic: every kernel is.
+ * parameters: 8 bytes per parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B
+ * (3 d + (6 + S) k + 2 aux_k), 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of
+ * an update: 24 per parameter, 2 for a copy in bf16. With precision=bf16, W_dec, g and the encoder's input are gathered
+ * in bf16, and the dead latents' products have bf16 operands (aux_bf16.cuh), for 6 B d bytes more scratch; sums, master
+ * weights and moments stay float32.
+ * Deterministic: every kernel is.
  */
 #include "aux_scratch.h"
 #include "trainer.h"

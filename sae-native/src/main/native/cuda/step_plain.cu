@@ -1,6 +1,7 @@
 /*
  * step_plain.cu: a training step with one kernel per formula and every gradient in memory. Its two halves also serve a
- * batch in parts: forward and backward for each part, then one update.
+ * batch
+ * in parts: forward and backward for each part, then one update.
  *
  * Shapes: B rows, d = d_in, m = d_sae. State: 4 (2 m d + m + d) bytes of gradients and m of fired flags, twice the
  * former of moments (half of that with moments=bf16), 16 m of counters. Scratch of a part: about

@@ -2,7 +2,8 @@
  * trainer.h: optimiser state of one SAE, and its two kinds of step.
  *
  * The fused step (step_fused.cu) is the default. The plain step (step_plain.cu) has one kernel per formula and writes
- * every gradient to memory: it is used where the fused one does not fit (rows too long for the registers of a block; an
+ * every
+ * gradient to memory: it is used where the fused one does not fit (rows too long for the registers of a block; an
  * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several
  * parts or devices are added up, and as the fused one's counterpart in tests (context option step=plain). Neither waits
  * for the device.

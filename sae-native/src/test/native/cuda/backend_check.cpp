@@ -2,7 +2,7 @@
  * backend_check.cpp: checks one backend library against double-precision definitions, without Java.
  *
  *   backend_check LIBRARY [--large]     e.g. libsae_cuda.so on a GPU (also under compute-sanitizer), or its kernels on
- *   the CPU
+ *                                       the CPU
  *
  * Calls backend_table.h directly. Exits with 0 if every case passes, 77 if the backend cannot run here, otherwise 1.
  */
@@ -545,8 +545,7 @@ void check_training(void *context, const TrainingCase &of) {
     expect(steps == 41, name + ": steps are written and read back");
 }
 
-/* Two trainers on the same batches end bit-identical; a third one, given the first one's state, continues identically.
- * */
+/* Two trainers on the same batches end bit-identical; a third, given the first one's state, continues identically. */
 void check_repeatable(void *context) {
     const int64_t rows = 97, d = 24, m = 150;
     Random random(5);
@@ -717,8 +716,7 @@ void check_graph(const std::string &others) {
     expect(weights[0] == weights[1] && decoders[0] == decoders[1], "graphs give what single launches give" + others);
 }
 
-/* 200 steps against the reference: losses within 1e-3. Weights may drift apart where a gradient is only rounding error.
- * */
+/* 200 steps against the reference: losses within 1e-3. Weights may drift apart where a gradient is only rounding. */
 void check_long_run(void *context) {
     const int64_t rows = 128, d = 48, m = 384;
     Random random(21);

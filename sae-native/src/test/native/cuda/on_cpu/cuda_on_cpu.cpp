@@ -25,7 +25,8 @@
 #endif
 
 /* void cuda_on_cpu_switch(void **save, void *load): saves this stack's pointer in *save and continues on the stack
- * `load`. A plain switch: swapcontext makes two system calls, and a block switches hundreds of times. */
+ * `load`.
+ * A plain switch: swapcontext makes two system calls, and a block switches hundreds of times. */
 asm(R"(
 .text
 .globl cuda_on_cpu_switch
@@ -383,7 +384,7 @@ void enqueue(std::function<void()> work) {
 
 void require_current(cudaStream_t stream, const char *what) {
     if (stream != nullptr && stream != stream_of(current_device)) {
-        die("cuda_on_cpu: %s on a stream of another device than %d, which is current", what, current_device);
+        die("cuda_on_cpu: %s on a stream of a device other than %d, which is current", what, current_device);
     }
 }
 
