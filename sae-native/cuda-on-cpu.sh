@@ -3,8 +3,7 @@
 # model on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp), after a
 # test of the stochastic rounding noise (rounding_noise_check.cpp).
 #   cuda-on-cpu.sh OUTDIR             build and check, with two thread orders
-#   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimised and without sanitizers, for other
-#                                     tests
+#   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimised and without sanitizers, for other tests
 set -euo pipefail
 
 library_only=

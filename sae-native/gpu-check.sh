@@ -16,8 +16,7 @@
 #   conformance  the Java suites with the backend forced: every operation, all kernels, training, the CUDA presets if
 #                installed
 #   overhead     what a call costs through Java and JNI, compared with a step at the smallest shape
-#   bench peers  gpu_bench, and PyTorch, sparsify and OpenAI's kernels on the same GPU, one shape after the other; JSON
-#                lines
+#   bench peers  gpu_bench, and PyTorch, sparsify and OpenAI's kernels on the same GPU, one shape after the other; JSON lines
 #   memcheck     backend_check under compute-sanitizer
 #   compiled     torch.compile, which is slow to compile
 #   racecheck initcheck synccheck   the other tools of compute-sanitizer; last, since they are the slowest

@@ -1,8 +1,7 @@
 /*
  * accumulate.cpp: a step whose batch comes in parts, on one or several trainers.
  *
- *   accumulate:  G += B_p dL_p of part p with B_p rows      (likewise the sums and fired flags; pending_rows 0: G =
- *                ...)
+ *   accumulate:  G += B_p dL_p of part p with B_p rows      (also sums and fired flags; pending_rows 0: G = ...)
  *   add:         G += another trainer's G
  *   apply:       the step with G / sum_p B_p (adam.cpp)
  *

@@ -12,7 +12,7 @@
  * kernels here write the operands: rows of bf16 along the dimension a product sums over, zero-padded to a multiple
  * of kDepthStep.
  *
- *   transpose_batch   ga and X of all rows, once a step: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows rounded
+ *   transpose_batch   ga and X of all rows, once per step: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows rounded
  *                     up
  *   transpose_decoder D^T [d_in, most] of a part
  *   transpose_part    Z^T and T^T [most, B'] of a part, and the bias of every 64 rows, which total_bias adds up

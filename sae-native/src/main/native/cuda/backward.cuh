@@ -6,8 +6,7 @@
  *   dW_enc[j] = sum over latent j's entries of dz x[b]     (x centred where b_dec is subtracted)
  *   db_enc[j] = sum over latent j's entries of dz
  *   db_dec    = sum_b g[b] - sum_j db_enc[j] W_enc[j]      (the second term where b_dec is subtracted; losses.cuh sums)
- *   With `add`, from the second part of a batch on, dW and db_enc are accumulated; latents without entries then cost
- *   nothing.
+ *   With `add`, from the second part of a batch on, dW and db_enc are accumulated; latents without entries are then free.
  *
  * in:  g float32 [rows, d_in] of the reconstruction and of the auxiliary part, W_dec float32 [d_sae, d_in],
  *      indices, values [rows, k], lists by latent (csc.cuh)

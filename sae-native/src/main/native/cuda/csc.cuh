@@ -4,8 +4,7 @@
  *   order[offsets[j] .. offsets[j + 1])  = the entries e = row * k + slot of latent j with values[e] > 0, ascending
  *
  * in:  indices int32 [rows, k], values float32 [rows, k]
- * out: order uint32 [rows k], sorted uint32 [rows k]: the latent at each position of the order, offsets int64 [d_sae +
- * 1]
+ * out: order uint32 [rows k], sorted uint32 [rows k]: the latent at each position, offsets int64 [d_sae + 1]
  * scratch: keys_in, entries_in uint32 [rows k], and the temporary storage of CUB's radix sort
  * Entries of value 0 get the key d_sae, after every latent's. The sort is stable and keys are integers, so each list is
  * in row order: sums along a list have the same order in every run.

@@ -5,8 +5,7 @@
  * b
  * Listed:  (z' + b, column) is appended to the row's list when it may be among the row's k largest values:
  *
- *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (bf16.cuh), 0 without
- *                                            one
+ *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (bf16.cuh), 0 without one
  *
  * t is the k-th largest of lower bounds z' + b - M of columns that were seen before this launch. The k-th largest value
  * of a part is never above the k-th largest of the whole, so nothing left out can be chosen, whatever t is; a low t

@@ -1,6 +1,5 @@
 /*
- * forward.cuh: decode, error, output gradient and the latents' gradient in one pass over the decoder rows of a batch
- * row.
+ * forward.cuh: decode, error, output gradient and the latents' gradient in one pass over the decoder rows of a batch row.
  *
  *   e[b]     = sum_s z[b, s] W_dec[j(b, s)] + b_dec - x[b]
  *   r[b]     = a[b] + e[b]                         a = z_aux W_dec, only if there are dead latents

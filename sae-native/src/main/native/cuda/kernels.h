@@ -217,8 +217,7 @@ cudaError_t launch_update_decoder(const float *gradient, int64_t d_in, int64_t d
 
 /* ---- the fused step ---- */
 
-/* batch.cuh: partials: scratch of batch_scratch(rows, d_in); moments [2, d_in]; b_dec and centred null: x is the
- * input */
+/* batch.cuh: partials: scratch of batch_scratch(rows, d_in); moments [2, d_in]; b_dec and centred null: x is the input */
 int64_t batch_scratch(int64_t rows, int64_t d_in);
 cudaError_t launch_prepare_batch(const float *x, const float *b_dec, int64_t rows, int64_t d_in, float *centred,
                                  int *bad_row, double *partials, double *moments, cudaStream_t stream);

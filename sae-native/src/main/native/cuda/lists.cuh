@@ -2,8 +2,7 @@
  * lists.cuh: what the weight update reads along each latent's list (csc.cuh), in list order, and sums of long stretches
  * of it.
  *
- *   at list position p of entry e = order[p]:  row[p] = e / k,  z[p] = values[e],  dz[p] = sum over slices of
- *                                              dz_parts[e]
+ *   at list position p of entry e = order[p]:  row[p] = e / k,  z[p] = values[e],  dz[p] = sum over slices of dz_parts[e]
  *   squares: of e, r, g (forward.cuh, summed over blocks), of z, of dz and of z_aux
  *   stretch q = positions [q S, (q + 1) S), S = kStretch, if all of them belong to one latent:
  *     by_z[q] = sum of z[p] g[row[p]];  by_dz[q] = sum of dz[p] input[row[p]];  bias[q] = sum of dz[p]

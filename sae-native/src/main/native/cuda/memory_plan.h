@@ -35,8 +35,7 @@ constexpr int64_t trainer_bytes(int64_t d_in, int64_t d_sae, int64_t moment_widt
     return moments + counters + (gradients ? params_bytes(d_in, d_sae) + d_sae : 0);
 }
 
-/* d_sae 2^20 at d_in 4096: 34.4 GB of parameters, 8.6 GB of shadow, 68.7 GB of float32 moments, 34.4 GB of bfloat16
- * ones. */
+/* d_sae 2^20 at d_in 4096: 34.4 GB of parameters, 8.6 GB of shadow, 68.7 GB of float32 moments, 34.4 GB of bfloat16 ones. */
 static_assert(params_bytes(4096, 1 << 20) == 34363949056);
 static_assert(shadow_bytes(4096, 1 << 20) == 8602566668);
 static_assert(trainer_bytes(4096, 1 << 20, 4, false) == 68744675328);

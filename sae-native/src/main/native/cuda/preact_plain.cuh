@@ -10,7 +10,7 @@
  * Bytes at least 2 depth (rows + columns), and 4 rows columns where they are stored; 2 rows columns depth FLOP.
  * Launch: one block of 256 threads per 64 x 64 tile (row tiles fastest), 4 x 4 results per thread; 8.5 KiB shared
  * memory.
- * Deterministic: one chain of fused multiply-adds a result, in the order of p; lists as sets (epilogue.cuh).
+ * Deterministic: one chain of fused multiply-adds per result, in the order of p; lists as sets (epilogue.cuh).
  * Plain on purpose: ptxas 13.0 reports up to 12 bytes of spills and 80 of stack. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_PLAIN_CUH

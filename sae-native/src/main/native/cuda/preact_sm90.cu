@@ -1,5 +1,4 @@
-/* preact_sm90.cu: launches of preact_sm90.cuh, with the maps that its copy engine reads; contract and cost are
- * there. */
+/* preact_sm90.cu: launches of preact_sm90.cuh, with the maps that its copy engine reads; contract and cost are there. */
 #include "preact_sm90.cuh"
 
 #include <algorithm>

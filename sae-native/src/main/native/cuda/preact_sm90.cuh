@@ -2,7 +2,7 @@
  * preact_sm90.cuh: what preact_plain.cuh computes, on Hopper (compute capability 9.0).
  *
  * Shapes, inputs and outputs are the same, without `names`. Launch: persistent, clusters of 2 blocks of 384 threads,
- * one block an SM. A cluster takes 256 rows x 256 latents (row tiles fastest): each block its 128 rows, the latents
+ * one block per SM. A cluster takes 256 rows x 256 latents (row tiles fastest): each block its 128 rows, the latents
  * shared.
  *
  *   warpgroup 0   one thread fills a ring of 4 stages of depth 64: the block's rows of x (16 KiB) and half of the

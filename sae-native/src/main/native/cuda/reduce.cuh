@@ -61,8 +61,7 @@ __device__ inline void block_sums(double (&values)[N]) {
     __syncthreads(); // the next call overwrites of_warp
 }
 
-/* N dot products of a warp, N a power of two <= 32: afterwards lane l has the sum of values[l / (32 / N)] over all
- * lanes.
+/* N dot products of a warp, N a power of two <= 32: afterwards lane l has the sum of values[l / (32 / N)] over all lanes.
  * Halving the list along with the lanes takes N + 4 - log2 N shuffles; N separate sums would take 5 N. */
 template <int N>
 __device__ inline float warp_transposed_sums(const float (&values)[N], int half = kWarp / 2) {

@@ -14,8 +14,7 @@
  *   2. when the list is more than half full: t by radix select over 32-bit lower bounds, the list shrunk in place
  *   3. the final candidates get their float32 value (one warp each, summed in the same fixed order as in
  *      recompute_kernel, so that the result does not depend on a row's path)
- *   4. keys (value, then lower column) are sorted, k of them written; below k positive values: 0 at the lowest free
- *      columns
+ *   4. keys (value, then lower column) are sorted, k of them written; below k positive values: 0 at the lowest free columns
  *
  * If a list overflows (values that are equal, or close relative to M): with dense float32 scores the row is chosen by
  * radix select (topk.cuh), otherwise it goes into `overflowed` and recompute_kernel recomputes all of its latents.

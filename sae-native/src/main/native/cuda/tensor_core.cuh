@@ -196,8 +196,7 @@ __device__ inline void wait_products() {
 }
 
 /* d [64, 256] = a [64, 16] b [256, 16]^T, + d if `add`, by the whole warpgroup. Of d, thread t holds for each 8 columns
- * from c: columns c + 2 (t % 4) and + 1 of row 16 (t / 32) + t % 32 / 4 (two values), and of the row 8 below (two
- * values).
+ * from c: columns c + 2 (t % 4) and + 1 of row 16 (t / 32) + t % 32 / 4 (two values), and of the row 8 below (two values).
  * The registers may not be touched before wait_products. */
 // clang-format off
 #define SAE_REGISTERS_8(first) "+f"(d[first]), "+f"(d[first + 1]), "+f"(d[first + 2]), "+f"(d[first + 3]), \

@@ -1,6 +1,5 @@
 /*
- * train_step.cu: the trainer's functions of the backend table; the steps themselves are in step_fused.cu and
- * step_plain.cu.
+ * train_step.cu: the trainer's functions of the backend table; the steps themselves are in step_fused.cu and step_plain.cu.
  *
  * A step never waits for the device: the number of dead latents, the finite check, losses, clipping and Adam's step
  * count stay there. After a batch with NaN or infinity nothing is updated and the next trainer_stats reports it.

@@ -1,8 +1,7 @@
 /*
  * backend_check.cpp: checks one backend library against double-precision definitions, without Java.
  *
- *   backend_check LIBRARY [--large]     e.g. libsae_cuda.so on a GPU (also under compute-sanitizer), or its kernels on
- *                                       the CPU
+ *   backend_check LIBRARY [--large]     e.g. libsae_cuda.so on a GPU (also under compute-sanitizer), or its kernels on the CPU
  *
  * Calls backend_table.h directly. Exits with 0 if every case passes, 77 if the backend cannot run here, otherwise 1.
  */

@@ -130,8 +130,7 @@ void barrier(const char *file, int line);
 void cluster_barrier(const char *file, int line);
 /* Switches to other fibers until `ready` holds. */
 void wait_until(bool (*ready)(const void *), const void *argument, const char *file, int line);
-/* Every lane of the warp gives kWarpWords words and gets those of all lanes, [lane][word]; they hold until its next
- * call. */
+/* Every lane of the warp gives kWarpWords words and gets those of all lanes, [lane][word]; they hold until its next call. */
 const uint64_t (*warp_gather(const uint64_t (&words)[kWarpWords], const char *file, int line))[kWarpWords];
 unsigned char *dynamic_shared(unsigned rank);
 unsigned cluster_rank();
