@@ -1,7 +1,7 @@
 /*
  * bf16.cuh: what rounding to bfloat16 (bf16_bits.h) does to a pre-activation.
  *
- * With x = x' + dx and w = w' + dw, x' and w' in bfloat16, the screened z' = x' w' + b is off from the float32 one by at most
+ * With x = x' + dx and w = w' + dw, x' and w' in bfloat16, the screened z' = x' w' + b is off by at most
  *
  *   M = |x| |dw| + (|dx| + a |x|) |w'| + 8 u |b| + f          a = 4 (d + 16) u, u = 2^-24
  *

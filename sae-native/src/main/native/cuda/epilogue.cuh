@@ -1,8 +1,7 @@
 /*
  * epilogue.cuh: what a pre-activation kernel does with its results, straight from registers.
  *
- * Stored:  scores[row, column - first] = z' + b, or added to the existing value, or scores[column - first, row] = z' +
- * b
+ * Stored:  scores[row, column - first] = z' + b, or added to what is there, or scores[column - first, row] = z' + b
  * Listed:  (z' + b, column) is appended to the row's list when it may be among the row's k largest values:
  *
  *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (bf16.cuh), 0 without one
@@ -199,14 +198,14 @@ struct ListCandidates {
             return;
         }
         const int lane = static_cast<int>(threadIdx.x) % 32;
-        const int beside = __shfl_xor_sync(kFullWarp, count, 1);
-        const int across = __shfl_xor_sync(kFullWarp, count + beside, 2);
+        const int neighbour = __shfl_xor_sync(kFullWarp, count, 1);
+        const int across = __shfl_xor_sync(kFullWarp, count + neighbour, 2);
         int slot = 0;
-        if (lane % 4 == 0 && count + beside + across > 0) {
-            slot = atomicAdd(&to.count[row], count + beside + across);
+        if (lane % 4 == 0 && count + neighbour + across > 0) {
+            slot = atomicAdd(&to.count[row], count + neighbour + across);
         }
         slot = __shfl_sync(kFullWarp, slot, lane / 4 * 4);
-        slot += (lane & 1 ? beside : 0) + (lane & 2 ? across : 0);
+        slot += (lane & 1 ? neighbour : 0) + (lane & 2 ? across : 0);
         int room = static_cast<int>(to.capacity) - slot;
         if (count == 0 || room <= 0) {
             return;

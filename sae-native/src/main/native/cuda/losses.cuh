@@ -12,7 +12,7 @@
  *
  * in and out: float32 [rows, d_in] matrices, double sums. Bytes: 4 rows d_in per pass.
  * Launch: column sums: a block per 256 columns and kChunk rows, then a thread per column over the chunks; row squares:
- * one block per row; totals: one block; scales: one thread. All blocks have 256 threads and at most 2 KiB of shared memory.
+ * one block per row; totals: one block; scales: one thread. All with 256 threads, at most 2 KiB of shared memory.
  * Deterministic: chunks have a fixed size and are added in order, in double. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_LOSSES_CUH

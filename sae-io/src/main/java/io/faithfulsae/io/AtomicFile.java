@@ -35,23 +35,23 @@ public final class AtomicFile {
     if (folder != null) {
       Files.createDirectories(folder);
     }
-    Path beside =
+    Path temporary =
         target.resolveSibling(
             "." + target.getFileName() + "." + Long.toHexString(System.nanoTime()) + ".tmp");
     boolean moved = false;
     try {
       try (FileChannel channel =
-          FileChannel.open(beside, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+          FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
         content.writeTo(channel);
         channel.force(true);
       }
-      move(beside, target);
+      move(temporary, target);
       moved = true;
     } catch (IOException e) {
       throw new IOException("cannot write " + target + ": " + e.getMessage(), e);
     } finally {
       if (!moved) {
-        Files.deleteIfExists(beside);
+        Files.deleteIfExists(temporary);
       }
     }
   }

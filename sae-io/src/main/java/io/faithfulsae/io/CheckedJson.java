@@ -37,11 +37,11 @@ public final class CheckedJson {
   /**
    * Reads an object written by {@link #write}, and removes its checksum.
    *
-   * @param otherwise what the user should do if the file was changed, for the message
+   * @param remedy what the user should do if the file was changed, for the message
    * @throws SaeFormatException if it is not a JSON object or was changed after it was written
    */
-  public static ObjectNode read(Path file, String otherwise) throws IOException {
-    return verify(file, parse(file, otherwise), otherwise);
+  public static ObjectNode read(Path file, String remedy) throws IOException {
+    return verify(file, parse(file, remedy), remedy);
   }
 
   /**
@@ -50,20 +50,19 @@ public final class CheckedJson {
    * @return the object
    * @throws SaeFormatException if the object was changed after it was written
    */
-  public static ObjectNode verify(Path file, ObjectNode object, String otherwise)
-      throws IOException {
-    JsonNode said = object.remove(FIELD);
+  public static ObjectNode verify(Path file, ObjectNode object, String remedy) throws IOException {
+    JsonNode recorded = object.remove(FIELD);
     String found = of(object);
-    if (said == null || !said.asText().equals(found)) {
+    if (recorded == null || !recorded.asText().equals(found)) {
       throw new SaeFormatException(
           file,
           FIELD,
           "expected "
               + found
               + " for the file's values, got "
-              + (said == null ? "none" : said)
+              + (recorded == null ? "none" : recorded)
               + "; the file was changed after it was written: "
-              + otherwise);
+              + remedy);
     }
     return object;
   }
@@ -71,9 +70,9 @@ public final class CheckedJson {
   /**
    * Reads an object without verifying its checksum.
    *
-   * @throws SaeFormatException if the file is no JSON object
+   * @throws SaeFormatException if the file is not a JSON object
    */
-  public static ObjectNode parse(Path file, String otherwise) throws IOException {
+  public static ObjectNode parse(Path file, String remedy) throws IOException {
     String got;
     try {
       JsonNode json = JSON.readTree(Files.readAllBytes(file));
@@ -86,8 +85,7 @@ public final class CheckedJson {
     } catch (CharConversionException e) {
       got = e.getMessage();
     }
-    throw new SaeFormatException(
-        file, "JSON", "expected an object, got: " + got + "; " + otherwise);
+    throw new SaeFormatException(file, "JSON", "expected an object, got: " + got + "; " + remedy);
   }
 
   /** The checksum of an object's values, in their order. */

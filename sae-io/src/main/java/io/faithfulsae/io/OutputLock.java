@@ -65,10 +65,10 @@ public final class OutputLock implements AutoCloseable {
    * @throws IOException if another writer has it; the message says who
    */
   public static OutputLock ofFile(Path output) throws IOException {
-    Path whole = output.toAbsolutePath();
-    Path folder = Objects.requireNonNull(whole.getParent(), "a file has a parent folder");
+    Path absolute = output.toAbsolutePath();
+    Path folder = Objects.requireNonNull(absolute.getParent(), "a file has a parent folder");
     Files.createDirectories(folder);
-    return take(output, folder.toRealPath().resolve("." + whole.getFileName() + ".lock"));
+    return take(output, folder.toRealPath().resolve("." + absolute.getFileName() + ".lock"));
   }
 
   /** Locks a folder, which is created if necessary; otherwise as {@link #ofFile}. */

@@ -113,12 +113,12 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
           file, name, "expected shape and two data_offsets, got " + json + "; the file is damaged");
     }
     List<Long> shape = new ArrayList<>();
-    long begin = whole(offsets.get(0));
-    long end = whole(offsets.get(1));
+    long begin = integer(offsets.get(0));
+    long end = integer(offsets.get(1));
     long bytes = dtype.bytes();
     try {
       for (JsonNode dimension : json.path("shape")) {
-        long size = whole(dimension);
+        long size = integer(dimension);
         if (size < 0) {
           throw new ArithmeticException("negative");
         }
@@ -162,7 +162,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
   }
 
   /** An integer literal that fits in 63 bits; -1 for anything else. */
-  private static long whole(JsonNode number) {
+  private static long integer(JsonNode number) {
     return number.isIntegralNumber() && number.canConvertToLong() ? number.longValue() : -1;
   }
 

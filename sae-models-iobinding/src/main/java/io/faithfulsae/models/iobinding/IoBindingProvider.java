@@ -33,8 +33,8 @@ public final class IoBindingProvider implements RuntimeProvider {
   }
 
   @Override
-  public OnnxRuntime open(@Nullable Backend beside) {
-    boolean onGpu = beside != null && CUDA.equals(beside.info().name());
+  public OnnxRuntime open(@Nullable Backend backend) {
+    boolean onGpu = backend != null && CUDA.equals(backend.info().name());
     StringBuilder providers = new StringBuilder();
     try (StringVector all = onnxruntime.GetAvailableProviders()) {
       for (long i = 0; i < all.size(); i++) {
@@ -49,7 +49,7 @@ public final class IoBindingProvider implements RuntimeProvider {
               + "); add its classifier linux-x86_64, or linux-x86_64-gpu with CUDA 13 and"
               + " cuDNN 9");
     }
-    if (!onGpu || beside == null) {
+    if (!onGpu || backend == null) {
       return IoBindingRuntime.onCpu();
     }
     if (!providers.toString().contains(CUDA_PROVIDER)) {
@@ -61,7 +61,7 @@ public final class IoBindingProvider implements RuntimeProvider {
               + "; add org.bytedeco:onnxruntime with the classifier linux-x86_64-gpu"
               + " instead of linux-x86_64");
     }
-    return IoBindingRuntime.onGpu(ordinal(beside.info()), beside.stream());
+    return IoBindingRuntime.onGpu(ordinal(backend.info()), backend.stream());
   }
 
   /** The device's ordinal; a backend describes itself in one line of JSON. */

@@ -22,7 +22,7 @@ final class BufferMemory {
 
   private final long bytes;
   private int loans;
-  private boolean shown;
+  private boolean shared;
   private boolean closed;
   private long detached; // native handle of detached memory, whose buffer is closed; 0: none
 
@@ -34,21 +34,21 @@ final class BufferMemory {
   }
 
   /** Records that a view goes to code that may keep it; false: the buffer is closed. */
-  synchronized boolean show() {
-    shown |= !closed;
+  synchronized boolean markShared() {
+    shared |= !closed;
     return !closed;
   }
 
-  /** Starts a loan, which {@link #giveBack} ends; false: the buffer is closed. */
-  synchronized boolean lend() {
+  /** Starts a loan, which {@link #endLoan} ends; false: the buffer is closed. */
+  synchronized boolean startLoan() {
     loans += closed ? 0 : 1;
     return !closed;
   }
 
   /** Ends a loan. */
-  synchronized void giveBack() {
+  synchronized void endLoan() {
     loans--;
-    if (loans == 0 && !shown) {
+    if (loans == 0 && !shared) {
       free();
     }
   }
@@ -56,13 +56,13 @@ final class BufferMemory {
   /** Closes the native buffer and returns the status; its memory stays while it is in use. */
   synchronized int close(long buffer) {
     closed = true;
-    if (!shown && loans == 0) {
+    if (!shared && loans == 0) {
       return SaeAbi.sae_buffer_close(buffer);
     }
     long[] memory = new long[1];
     int status = SaeAbi.sae_buffer_detach(buffer, memory);
     detached = memory[0];
-    if (status == SaeAbi.SAE_OK && shown) {
+    if (status == SaeAbi.SAE_OK && shared) {
       WAITING.addAndGet(bytes);
     }
     return status;
@@ -77,7 +77,7 @@ final class BufferMemory {
     if (detached != 0) {
       SaeAbi.sae_memory_close(detached);
       detached = 0;
-      if (shown) {
+      if (shared) {
         long waiting = WAITING.addAndGet(-bytes);
         SURVIVED.accumulateAndGet(waiting, Math::min);
       }
@@ -88,7 +88,7 @@ final class BufferMemory {
    * Requests a garbage collection when too much memory waits for one, as the JDK does for its own
    * direct buffers: the collector does not see native memory grow.
    */
-  static void relieve() {
+  static void collectIfNeeded() {
     long waiting = WAITING.get();
     long survived = SURVIVED.get();
     if (waiting - survived > LIMIT && SURVIVED.compareAndSet(survived, waiting)) {
@@ -97,7 +97,7 @@ final class BufferMemory {
   }
 
   /** Frees what can be freed before an allocation is retried; false: nothing is waiting. */
-  static boolean relieveNow() {
+  static boolean collectNow() {
     if (WAITING.get() == 0) {
       return false;
     }

@@ -93,7 +93,7 @@ final class NativeBackend implements Backend {
     try {
       return create(bytes, place);
     } catch (BackendException e) {
-      if (!BufferMemory.relieveNow()) {
+      if (!BufferMemory.collectNow()) {
         throw e;
       }
       return create(bytes, place); // closed memory was waiting for garbage collection
@@ -224,7 +224,7 @@ final class NativeBackend implements Backend {
   @Override
   public void close() {
     handle.close();
-    BufferMemory.relieve();
+    BufferMemory.collectIfNeeded();
   }
 
   /** Checks that a buffer belongs to this backend and fits the matrix, and returns its handle. */

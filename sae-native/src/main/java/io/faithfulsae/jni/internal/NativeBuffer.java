@@ -102,7 +102,7 @@ final class NativeBuffer implements DeviceBuffer {
     public void close() {
       if (!ended) {
         ended = true;
-        memory.giveBack();
+        memory.endLoan();
       }
     }
   }
@@ -121,7 +121,7 @@ final class NativeBuffer implements DeviceBuffer {
 
   /** The memory as a JavaCPP pointer; the memory lives as long as the pointer. */
   Pointer pointer() {
-    return new At(address, bytes, shown());
+    return new At(address, bytes, sharedAnchor());
   }
 
   @Override
@@ -142,21 +142,21 @@ final class NativeBuffer implements DeviceBuffer {
 
   @Override
   public ByteBuffer host() {
-    return view(shown());
+    return view(sharedAnchor());
   }
 
   @Override
   public Loan lend() {
     Object root = anchor;
-    if (root == null || !memory.lend()) {
+    if (root == null || !memory.startLoan()) {
       throw closed();
     }
     return new Lent(root);
   }
 
-  private Object shown() {
+  private Object sharedAnchor() {
     Object root = anchor;
-    if (root == null || !memory.show()) {
+    if (root == null || !memory.markShared()) {
       throw closed();
     }
     return root;
@@ -186,6 +186,6 @@ final class NativeBuffer implements DeviceBuffer {
   public void close() {
     handle.close();
     anchor = null;
-    BufferMemory.relieve();
+    BufferMemory.collectIfNeeded();
   }
 }

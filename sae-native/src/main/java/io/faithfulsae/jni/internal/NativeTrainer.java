@@ -63,7 +63,7 @@ final class NativeTrainer implements BackendTrainer {
       return own.handle;
     }
     throw new IllegalArgumentException(
-        "expected a trainer of sae-native, got a  "
+        "expected a trainer of sae-native, got one of class "
             + trainer.getClass().getName()
             + "; create both on backends of the same kind");
   }
