@@ -242,7 +242,7 @@ struct Buffer {
     Event was_read;                  // on the context's stream, after the last operation that read it
     mutable bool read_since = false; // an operation has read it since
 
-    /* Nothing queued later reads the copy: the next upload need not wait for more than what is queued now. */
+    /* Records the last work queued so far that reads the copy: the next upload waits only for that. */
     void mark_read() {
         if (std::exchange(read_since, false)) {
             was_read.record(context->stream);

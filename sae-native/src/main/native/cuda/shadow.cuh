@@ -2,7 +2,7 @@
  * shadow.cuh: W_enc in bf16, with an error bound per latent (bf16.cuh); W_dec in bf16.
  *
  * in:  w_enc float32 [m, d], b_enc float32 [m]
- * out: rounded bf16 [m, depth], depth = the multiple of 64 >= d, zero-padded; bounds float32 [m, 3]; their maxima
+ * out: rounded bf16 [m, depth], depth = d rounded up to 64, zero-padded; bounds float32 [m, 3]; their maxima
  *      over groups of 256 latents and over all
  * Bytes: 4 m d read, 2 m depth written. Launch: one warp per latent, 8 latents per block of 256 threads; then one block
  * per group.
