@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # Checks models in a GPU's memory on a machine that has a GPU, CUDA 13, cuDNN 9 and nvcc but neither Java nor a network.
-#   gpu-check.sh --pack DIR   here: DIR/base.tar.xz (a Java runtime, the classes, the tests, and where nvcc is the CUDA backend) and the
-#                             GPU natives of ONNX Runtime in four parts, DIR/part-0 to part-3: each at most 48 MiB, so that each
-#                             and this tree are below 64 and they can travel one after the other
-#   gpu-check.sh --run DIR    there, in the same tree, when all five have arrived: the tests on the GPU in float16, then tokens
-#                             a second in bfloat16 of a random model of SmolLM2-135M's shape, beside transformers where it is
-#                             installed; into gpu-check/<gpu>.txt. Ends with 1 when something failed
-# CUDA and cuDNN are found in LD_LIBRARY_PATH and among the libraries of PyTorch's wheels.
+#   gpu-check.sh --pack DIR   here: DIR/base.tar.xz (a Java runtime, the classes, the tests, and the CUDA backend if
+#                             nvcc is here) and the GPU natives of ONNX Runtime in four parts, DIR/part-0 to part-3:
+#                             each at most 48 MiB, so that each together with this tree stays below 64 and they can be
+#                             transferred one at a time
+#   gpu-check.sh --run DIR    there, in the same tree, once all five have arrived: the tests on the GPU in float16, then
+#                             tokens per second in bfloat16 for a random model with SmolLM2-135M's shape, compared with
+#                             transformers if it is installed; into gpu-check/<gpu>.txt. Exits with 1 if something
+#                             failed
+# CUDA and cuDNN are searched for in LD_LIBRARY_PATH and in PyTorch's wheels.
 set -euo pipefail
 from=$PWD # DIR is relative to this
 cd "$(dirname "${BASH_SOURCE[0]}")"
@@ -24,7 +26,7 @@ pack() {
     java_home=${JAVA_HOME:-$(dirname "$(dirname "$(readlink -f "$(command -v javac)")")")}
     mkdir "$dir/jars" "$dir/classes" "$dir/native"
 
-    # What computes on the CPU, reads tables or splits text into tokens stays behind.
+    # Leaves out libraries for CPU computation, tables and tokenization.
     (cd .. && mvn -q -B -pl sae-models-iobinding,benchmarks -am -DskipTests test-compile dependency:copy-dependencies \
         -DincludeScope=test -DoutputDirectory="$dir/jars" -DexcludeArtifactIds=openblas,duckdb_jdbc,tokenizers,zstd-jni \
         -DexcludeGroupIds=io.faithfulsae,com.microsoft.onnxruntime,org.junit.jupiter,org.junit.platform,org.opentest4j)
@@ -34,7 +36,7 @@ pack() {
     for module in $modules; do
         cp -r "../$module/target/classes" "$dir/classes/$module"
     done
-    rm -f "$dir"/classes/sae-native/io/faithfulsae/jni/internal/*/libsae_cuda.so # it goes beside, with the hash of its sources
+    rm -f "$dir"/classes/sae-native/io/faithfulsae/jni/internal/*/libsae_cuda.so # packed separately, with the hash of its sources
     cp -r ../sae-core/target/test-classes "$dir/classes/sae-core-tests"
     cp -r ../sae-models/target/test-classes "$dir/classes/sae-models-tests"
     "$java_home/bin/jlink" --output "$dir/java" --compress=0 --strip-java-debug-attributes --no-header-files --no-man-pages \
@@ -53,7 +55,7 @@ pack() {
         mib=$(du -sm --apparent-size "$target/$part" | cut -f1)
         echo "gpu-check: $target/$part: $mib MiB"
         if [ "$mib" -gt "$limit_mib" ]; then
-            echo "gpu-check: expected at most $limit_mib MiB" >&2
+            echo "gpu-check: expected at most $limit_mib MiB, got $mib; pack less" >&2
             exit 1
         fi
     done
@@ -64,7 +66,7 @@ pack() {
 failed=0
 note() { echo "$*" | tee -a "$report"; }
 
-# check NAME COMMAND...: one line in the report, the lines of JSON that it printed, and the end of the output where it failed
+# check NAME COMMAND...: one line in the report, the JSON lines it printed, and the end of its output if it failed
 check() {
     local name=$1 log
     shift
@@ -97,7 +99,7 @@ run() {
     tar -C "$dir/base" -xJf "$dir/base.tar.xz" || python3 -m tarfile -e "$dir/base.tar.xz" "$dir/base"
     cat "$dir"/part-? >"$dir/base/jars/onnxruntime-gpu.jar"
     if [ "$(sha256sum "$dir/base/jars/onnxruntime-gpu.jar" | cut -d' ' -f1)" != "$(cat "$dir/base/natives.sha256")" ]; then
-        echo "gpu-check: expected the four parts of one jar, got others; pack and carry them again" >&2
+        echo "gpu-check: expected the four parts of one jar, got a different checksum; pack and transfer them again" >&2
         exit 1
     fi
     if [ "$(cat "$dir/base/native/sources.sha256" 2>/dev/null)" = "$(../sae-native/gpu-check.sh --hash)" ]; then
@@ -125,7 +127,7 @@ print(":".join(glob.glob(base + "/nvidia/*/lib")))' 2>/dev/null || true)
     if python3 -c 'import transformers' 2>/dev/null; then
         check "speed, transformers" python3 ../benchmarks/peers/models.py "$dir/model" 1 10 /dev/stdout bfloat16 cuda
     else
-        note "SKIPPED speed, transformers: it is not installed"
+        note "SKIPPED speed, transformers: not installed"
     fi
     note "result: $([ "$failed" = 0 ] && echo passed || echo failed)"
     exit "$failed"

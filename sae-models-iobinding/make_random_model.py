@@ -1,4 +1,4 @@
-"""Writes a model of SmolLM2-135M's shape with random weights: make_random_model.py FOLDER. Needs torch and nothing else."""
+"""Writes a model of SmolLM2-135M's shape with random weights: make_random_model.py FOLDER. Needs only torch."""
 
 import json
 import os

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Puts the native libraries where the jar takes them from, and binds Java to them with JavaCPP:
-#   sae_abi.h -> target/generated-sources/javacpp/**/SaeAbi.java -> libjniSaeAbi.so (beside libsae.so).
-# Does nothing that was already done for the same header, preset and JavaCPP.
+# Copies the native libraries to where the jar is built from, and generates their Java bindings with JavaCPP:
+#   sae_abi.h -> target/generated-sources/javacpp/**/SaeAbi.java -> libjniSaeAbi.so (next to libsae.so).
+# Skips steps already done for the same header, preset and JavaCPP.
 # usage: build-bindings.sh JAVA_HOME JAVACPP_JAR   (Maven calls it after build-native.sh and build-cuda.sh)
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -15,7 +15,7 @@ include=src/main/native/include
 preset=src/main/java/io/faithfulsae/jni/internal/SaeAbiPreset.java
 
 mkdir -p "$libs"
-# A copy that did not change keeps its time, so that nothing downstream is rebuilt for it.
+# An unchanged copy keeps its time, so that nothing downstream is rebuilt.
 put() { cmp -s "$1" "$libs/${1##*/}" || cp "$1" "$libs/"; }
 put "$native/libsae.so"
 if [[ -e $native/cuda/libsae_cuda.so ]]; then put "$native/cuda/libsae_cuda.so"; else rm -f "$libs/libsae_cuda.so"; fi
@@ -25,7 +25,7 @@ if [[ -e $sources/io/faithfulsae/jni/internal/SaeAbi.java && -e $libs/libjniSaeA
   exit 0
 fi
 
-echo "binding Java to sae_abi.h"
+echo "generating Java bindings for sae_abi.h"
 work=$native/bindings
 rm -rf "$work" "$sources"
 mkdir -p "$work" "$sources"

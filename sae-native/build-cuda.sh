@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Builds OUTDIR/libsae_cuda.so when there is a CUDA compiler; otherwise says so in one line, builds nothing and ends with 0.
+# Builds OUTDIR/libsae_cuda.so if there is a CUDA compiler; otherwise prints one line, builds nothing and exits with 0.
 #   build-cuda.sh --bench OUTDIR   builds OUTDIR/gpu_bench as well (src/main/native/bench)
 # Looks for nvcc in $CUDA_HOME, on PATH, in /usr/local/cuda and in sae-native/.venv/nvcc (setup-nvcc.sh).
-# Incremental: an object is kept while its source, every header, this script and the compiler are the same bytes.
+# Incremental: an object is kept while its source, all headers, this script and the compiler are unchanged.
 set -euo pipefail
 
 bench=
@@ -32,8 +32,8 @@ find_nvcc() {
 
 nvcc=$(find_nvcc)
 if [ -z "$nvcc" ]; then
-    rm -f "$out/libsae_cuda.so" "$out/gpu_bench" # of earlier sources, perhaps
-    echo "build-cuda: no CUDA compiler (nvcc) found, so libsae_cuda.so is not built; sae-native/setup-nvcc.sh DIR"
+    rm -f "$out/libsae_cuda.so" "$out/gpu_bench" # may be from older sources
+    echo "build-cuda: no CUDA compiler (nvcc) found, so libsae_cuda.so is not built; run sae-native/setup-nvcc.sh DIR to get one"
     exit 0
 fi
 home=$(cd "$(dirname "$nvcc")/.." && pwd)
@@ -61,7 +61,7 @@ for source in "$native"/cuda/*.cu; do
     wanted+=("$object")
     if [ ! -f "$object" ]; then
         while [ "$(jobs -rp | wc -l)" -ge "$(nproc)" ]; do
-            wait -n || true # each job's own result is asked for below
+            wait -n || true # each job's own status is checked below
         done
         compile "$source" "$object" &
         running+=($!)
@@ -78,7 +78,7 @@ if [ ! -f "$library" ] || [ "${wanted[*]}" != "$(cat "$objects/linked" 2>/dev/nu
         -Xlinker -z,defs -Xcompiler -static-libstdc++,-static-libgcc -o "$library.part" "${wanted[@]}"
     exported=$(nm -D --defined-only "$library.part" | awk '{ print $3 }')
     if [ "$exported" != sae_backend_entry ]; then
-        echo "build-cuda: expected sae_backend_entry alone to be exported, got: $exported" >&2
+        echo "build-cuda: expected sae_backend_entry to be the only exported symbol, got: $exported" >&2
         exit 1
     fi
     mv "$library.part" "$library"
@@ -89,7 +89,7 @@ if [ -n "$bench" ] && { [ ! -f "$out/gpu_bench" ] || [ "$native/bench/gpu_bench.
         -Xcompiler -static-libstdc++,-static-libgcc -o "$out/gpu_bench.part" "$native/bench/gpu_bench.cu" "${wanted[@]}" -ldl
     mv "$out/gpu_bench.part" "$out/gpu_bench"
 fi
-for object in "$objects"/*.o; do # of earlier sources
+for object in "$objects"/*.o; do # objects of older sources
     [[ " ${wanted[*]} " == *" $object "* ]] || rm "$object"
 done
 echo "build-cuda: $library, $("$nvcc" --version | sed -n 's/.*release \([0-9.]*\).*/CUDA \1/p'), ${#running[@]} of ${#wanted[@]} sources compiled"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the native library with g++ and nothing else.
+# Builds the native library; needs only g++.
 #
 #   build-native.sh [OUT]          OUT/libsae.so
 #   build-native.sh --asan [OUT]   OUT/driver with AddressSanitizer and UBSan, and runs it
@@ -7,9 +7,9 @@
 #   build-native.sh --compile-commands [OUT]
 #                                  OUT/compile_commands.json for editors (clangd, CLion), and compiles nothing
 #
-# OUT is target/native unless given. SAE_TEST_BLAS: a libopenblas.so.0 that the driver runs with as well.
-# An object is compiled again when the text of any source, or its command, has changed. CXX names another compiler;
-# SAE_CXXFLAGS adds to the options, such as "-Og -g" for a debugger.
+# OUT defaults to target/native. SAE_TEST_BLAS: a libopenblas.so.0 for the driver to test as well.
+# An object is recompiled if its source, any header or its command has changed. CXX selects another compiler;
+# SAE_CXXFLAGS adds options, such as "-Og -g" for a debugger.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -39,7 +39,7 @@ if [ "$mode" != release ]; then
   link+=("${flags[@]}")
 fi
 
-# One instruction set a translation unit; which of them runs is chosen when a context is opened.
+# One instruction set per translation unit; opening a context chooses which one runs.
 isa_flags() {
   case $1 in
     */kernels_avx2.cpp) echo -mavx2 -mfma ;;

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda/on_cpu (CUDA's execution model
-# on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp), after a look at the
-# noise of stochastic rounding (rounding_noise_check.cpp).
-#   cuda-on-cpu.sh OUTDIR             build and check, with two orders of the threads
+# Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda/on_cpu (CUDA's execution
+# model on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp), after a
+# test of the stochastic rounding noise (rounding_noise_check.cpp).
+#   cuda-on-cpu.sh OUTDIR             build and check, with two thread orders
 #   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimised and without sanitizers, for other tests
 set -euo pipefail
 

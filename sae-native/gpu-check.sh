@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
-# Checks the CUDA backend on a machine that has a GPU but neither Java nor a network, and keeps the result beside the sources.
-#   gpu-check.sh --pack DIR   here: a Java runtime, the tests and the native programs in DIR/pack.tar.xz (at most 48 MiB, so
-#                             that it and this tree are below 64)
+# Checks the CUDA backend on a machine that has a GPU but neither Java nor a network, and keeps the result with the
+# sources.
+#   gpu-check.sh --pack DIR   here: a Java runtime, the tests and the native programs in DIR/pack.tar.xz (at most 48
+#                             MiB, so that it and this tree stay below 64)
 #   gpu-check.sh --run DIR [STAGE...]
-#                             there, in the same tree: the stages below, each with a time limit, those that have not been
-#                             run on these very sources yet; then gpu-check/<gpu>.txt. Stops before a stage that would not
-#                             fit SAE_GPU_SECONDS (540) any more, with what it has, and ends with 3: start it again, it goes on
+#                             there, in the same tree: those of the stages below that have not been run on these sources
+#                             yet, each with a time limit; then gpu-check/<gpu>.txt. Before a stage that would exceed
+#                             SAE_GPU_SECONDS (540) it writes the results so far and exits with 3: run it again to
+#                             resume
 #   gpu-check.sh --hash       the sha256 of the CUDA sources
-#   gpu-check.sh --status     says whether gpu-check/ holds a passed run of exactly these sources; always ends with 0
-# Ends with 1 when a stage failed. Stages:
-#   build        libsae_cuda.so and gpu_bench: the packed ones where they are of these sources, otherwise by nvcc
-#   check        backend_check --large: against double precision, 200 steps, two runs bit by bit
-#   conformance  the Java suites with the backend forced: every operation, all kernels, training, the CUDA presets where they are
-#   overhead     what a call costs through Java and JNI, beside a step of the smallest shape
+#   gpu-check.sh --status     says whether gpu-check/ holds a passed run of exactly these sources; always exits with 0
+# Exits with 1 if a stage failed. Stages:
+#   build        libsae_cuda.so and gpu_bench: the packed ones if built from these sources, otherwise compiled with nvcc
+#   check        backend_check --large: against double precision, 200 steps, two bit-identical runs
+#   conformance  the Java suites with the backend forced: every operation, all kernels, training, the CUDA presets if
+#                installed
+#   overhead     what a call costs through Java and JNI, compared with a step at the smallest shape
 #   bench peers  gpu_bench, and PyTorch, sparsify and OpenAI's kernels on the same GPU, one shape after the other; JSON lines
 #   memcheck     backend_check under compute-sanitizer
-#   compiled     torch.compile, which takes long to compile
-#   racecheck initcheck synccheck   the other tools of compute-sanitizer; last, since they take the longest
+#   compiled     torch.compile, which is slow to compile
+#   racecheck initcheck synccheck   the other tools of compute-sanitizer; last, since they are the slowest
 # SAE_OPENAI_KERNELS=FILE when packing: kernels.py of github.com/openai/sparse_autoencoder, to measure it too.
 set -euo pipefail
 from=$PWD # DIR is relative to this
@@ -63,7 +66,7 @@ pack() {
     "$java_home/bin/jlink" --output "$dir/java" --compress=0 --strip-java-debug-attributes --no-header-files --no-man-pages \
         --add-modules java.base,java.logging,java.management,java.net.http,java.sql,java.xml,jdk.unsupported
 
-    # Native: a driver without Java, and where nvcc is here the library and its benchmark, which need not be compiled there.
+    # Native: a driver without Java, and if nvcc is available the library and its benchmark, to save compiling them there.
     "${CXX:-g++}" -std=c++17 -O1 -static-libstdc++ -static-libgcc -Isrc/main/native/include \
         -o "$dir/native/backend_check" src/test/native/cuda/backend_check.cpp -ldl
     ./build-cuda.sh --bench target/native/cuda
@@ -74,11 +77,11 @@ pack() {
     done
     sources_hash >"$dir/native/sources.sha256"
 
-    # Peers: what sparsify needs beside PyTorch's own packages, for the Python over there.
+    # Peers: what sparsify needs besides PyTorch, for the GPU machine's Python.
     mkdir "$dir/peers"
     python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.12 \
         --platform manylinux2014_x86_64 -d "$dir/peers" eai-sparsify==1.3.3 datasets dill multiprocess natsort schedulefree \
-        simple-parsing docstring-parser || echo "gpu-check: sparsify is left out"
+        simple-parsing docstring-parser || echo "gpu-check: warning: sparsify could not be downloaded and is left out"
     if [ -n "${SAE_OPENAI_KERNELS:-}" ]; then
         cp "$SAE_OPENAI_KERNELS" "$dir/peers/openai_kernels.py"
     fi
@@ -88,7 +91,7 @@ pack() {
     mib=$(du -sm --apparent-size "$target" | cut -f1)
     echo "gpu-check: $target, $mib MiB"
     if [ "$mib" -gt "$limit_mib" ]; then
-        echo "gpu-check: expected at most $limit_mib MiB" >&2
+        echo "gpu-check: expected at most $limit_mib MiB, got $mib; pack less" >&2
         exit 1
     fi
 }
@@ -99,7 +102,7 @@ shapes="gpt2 1b 8b wide 3b"
 begin=$SECONDS
 budget=${SAE_GPU_SECONDS:-540}
 
-# once STAGE LIMIT COMMAND...: runs a stage that has not been run yet; its output and verdict stay in $state
+# once STAGE LIMIT COMMAND...: runs a stage unless it has already run; its output and verdict are kept in $state
 once() {
     local stage=$1 limit=$2 rc=0
     shift 2
@@ -107,8 +110,8 @@ once() {
         return
     fi
     if [ $((SECONDS - begin + limit)) -gt "$budget" ]; then
-        echo "gpu-check: stage $stage may take $limit s, $((budget - SECONDS + begin)) s are left; start again"
-        report "gpu-check/$name.txt" || true # what there is, in case nobody does
+        echo "gpu-check: stage $stage may take $limit s, but only $((budget - SECONDS + begin)) s are left; run this again to resume"
+        report "gpu-check/$name.txt" || true # the results so far, in case nobody does
         exit 3
     fi
     echo "gpu-check: $stage"
@@ -140,13 +143,13 @@ skip() { # STAGE REASON
 
 build_stage() {
     if [ -f "$dir/native/libsae_cuda.so" ] && [ "$(cat "$dir/native/sources.sha256")" = "$(sources_hash)" ]; then
-        echo "packed, of the same sources"
+        echo "using the packed programs, built from these sources"
         cp "$dir/native/libsae_cuda.so" "$dir/native/gpu_bench" "$dir/build/"
         return
     fi
     ./build-cuda.sh --bench "$dir/build"
     if [ ! -f "$dir/build/libsae_cuda.so" ]; then
-        echo "gpu-check: expected packed programs of these sources, or nvcc, got neither; pack again" >&2
+        echo "gpu-check: expected programs packed from these sources, or nvcc, got neither; pack again" >&2
         return 1
     fi
 }
@@ -183,7 +186,7 @@ java_stage() {
         -cp "$dir/jars/sae-native-test-classes:$dir/jars/*" "$@"
 }
 
-# The libraries that PyTorch's wheels bring: cuBLAS for gpu_bench, CUDA's runtime for the presets.
+# Libraries from PyTorch's wheels: cuBLAS for gpu_bench, CUDA's runtime for the presets.
 library_path() {
     python3 -c 'import glob, os, torch
 base = os.path.dirname(os.path.dirname(torch.__file__))
@@ -236,7 +239,7 @@ run() {
         stages="$stages compiled-$shape"
     done
     stages="$stages racecheck initcheck synccheck"
-    for stage in "$@"; do # these again
+    for stage in "$@"; do # run these again
         rm -f "$state/$stage.verdict"
     done
     export -f build_stage java_stage sources_hash

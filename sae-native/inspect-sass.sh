@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Prints what the compiler made of kernels: registers, local memory (stack, and spills as STL and LDL), and how often the
-# instructions occur that the kernels for tensor cores are written for.
+# Prints what kernels compile to: registers, local memory (stack, and spills as STL and LDL), and counts of the
+# instructions that the tensor core kernels rely on.
 #   inspect-sass.sh LIBRARY [PATTERN]   e.g. target/native/cuda/libsae_cuda.so row_update
-# PATTERN: an extended regular expression on names of kernels; preact_kernel unless given. HGMMA: wgmma; UTMALDG: a copy of
+# PATTERN: an extended regular expression for kernel names; default preact_kernel. HGMMA: wgmma; UTMALDG: a copy of
 # TMA; HMMA: mma.sync; LDGSTS: cp.async; LDSM: ldmatrix. Store 0, 1, 2: set, added, transposed (screen.h).
-# Needs cuobjdump and nvdisasm, which it looks for as build-cuda.sh looks for nvcc; without them it says so and ends with 0.
+# Needs cuobjdump and nvdisasm, searched for like nvcc in build-cuda.sh; without them it says so and exits with 0.
 set -euo pipefail
 
 if [ $# -lt 1 ] || [ $# -gt 2 ]; then
@@ -14,19 +14,19 @@ fi
 library=$1
 pattern=${2:-preact_kernel}
 if [ ! -f "$library" ]; then
-    echo "inspect-sass: expected a library that build-cuda.sh made, got no file $library" >&2
+    echo "inspect-sass: expected a library from build-cuda.sh, got no file $library; run build-cuda.sh" >&2
     exit 1
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 for bin in ${CUDA_HOME:+"$CUDA_HOME/bin"} /usr/local/cuda/bin "$here"/.venv/nvcc/lib/python3*/site-packages/nvidia/cu13/bin; do
-    PATH=$PATH:$bin # cuobjdump starts nvdisasm by its name
+    PATH=$PATH:$bin # cuobjdump runs nvdisasm by name
 done
 if ! command -v cuobjdump >/dev/null || ! command -v nvdisasm >/dev/null; then
-    echo "inspect-sass: no cuobjdump and nvdisasm found, so nothing is inspected; pip install nvidia-cuda-cuobjdump==13.2.78 nvidia-cuda-nvdisasm==13.2.78 into the environment of setup-nvcc.sh"
+    echo "inspect-sass: cuobjdump or nvdisasm not found, so nothing is inspected; pip install nvidia-cuda-cuobjdump==13.2.78 nvidia-cuda-nvdisasm==13.2.78 into the environment of setup-nvcc.sh"
     exit 0
 fi
 
-# ARCH NAME REGISTERS STACK of every kernel of the pattern, names as in the library
+# ARCH NAME REGISTERS STACK of every matching kernel, with mangled names
 kernels=$(cuobjdump -res-usage "$library" | awk '
     /^arch = / { arch = $3 }
     /^ Function / { name = $2; sub(/:$/, "", name) }
@@ -42,7 +42,7 @@ if [ -z "$kernels" ]; then
 fi
 
 disassemble() { # ARCH NAMES
-    # each object in the library that does not have one of the kernels is worth a warning to cuobjdump
+    # cuobjdump warns about every object in the library that lacks one of the kernels
     cuobjdump -arch "$1" -sass -fun "$2" "$library" 2> >(grep -v '^cuobjdump warning : Function listed' >&2 || true)
 }
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Makes sure that there is a CUDA compiler, and prints its CUDA_HOME on the last line of stdout.
+# Ensures that a CUDA compiler is available, and prints its CUDA_HOME on the last line of stdout.
 #   setup-nvcc.sh DIR     e.g. export CUDA_HOME=$(sae-native/setup-nvcc.sh sae-native/.venv/nvcc | tail -n 1)
-# A toolkit that is there already ($CUDA_HOME, nvcc on PATH, /usr/local/cuda) is taken as it is. Otherwise NVIDIA's own
-# compiler wheels (about 270 MB) go into a Python environment at DIR, with pip from its default index; nothing else on
-# the machine changes. Doing it again does nothing. Needs python3 with venv.
+# An installed toolkit ($CUDA_HOME, nvcc on PATH, /usr/local/cuda) is used as is. Otherwise NVIDIA's compiler wheels
+# (about 270 MB) are installed into a Python environment at DIR, with pip from its default index; nothing else on the
+# machine changes. Running it again does nothing. Needs python3 with venv.
 set -euo pipefail
 
 if [ $# -ne 1 ]; then
@@ -11,14 +11,14 @@ if [ $# -ne 1 ]; then
     exit 2
 fi
 
-# 13.0 on purpose: a driver for CUDA 13.0 refuses PTX of a later compiler.
+# 13.0 on purpose: a driver for CUDA 13.0 rejects PTX from a later compiler.
 wheels=(nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 nvidia-nvvm==13.0.88
     nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85)
 
 on_path=$(command -v nvcc || true)
 for home in "${CUDA_HOME:-}" "${on_path:+$(dirname "$(dirname "$(readlink -f "${on_path:-.}")")")}" /usr/local/cuda; do
     if [ -n "$home" ] && [ -x "$home/bin/nvcc" ]; then
-        echo "setup-nvcc: a CUDA toolkit is there already" >&2
+        echo "setup-nvcc: a CUDA toolkit is already installed" >&2
         echo "$home"
         exit 0
     fi
@@ -37,5 +37,5 @@ for home in "$(cd "$dir" && pwd)"/lib/python3*/site-packages/nvidia/cu13; do
         exit 0
     fi
 done
-echo "setup-nvcc: expected bin/nvcc in the wheels under $dir, got none" >&2
+echo "setup-nvcc: expected bin/nvcc in the wheels under $dir, got none; delete $dir and run again" >&2
 exit 1

@@ -1,4 +1,4 @@
-"""Writes every_dtype.safetensors with the reference implementation, to be read and written again by SafetensorsTest."""
+"""Writes every_dtype.safetensors with the reference implementation; SafetensorsTest reads and rewrites it."""
 
 import sys
 from pathlib import Path

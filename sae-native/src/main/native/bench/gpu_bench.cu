@@ -2,17 +2,18 @@
  * gpu_bench.cu: how fast this GPU and the CUDA backend are, as JSON lines on stdout.
  * Over 400 lines: one program that is carried to GPU machines as a single file, a function per figure.
  *
- *   gpu_bench [--shape NAME] [--rows B]     default: every shape but tiny, which is for trying this out; 4096 rows
+ *   gpu_bench [--shape NAME] [--rows B]     default: every shape except tiny, which is for trying the tool; 4096 rows
  *
- * First the anchors that every floor rests on: copy bandwidth, L2 read bandwidth of a 32 MB working set, and the bf16
- * matrix product of cuBLAS at each shape where libcublas.so.13 can be opened. Then encode + top-k, top-k alone, decode and
- * the training step (fused, with precision=bf16, with bf16 moments, plain; in either precision where three quarters of the
- * latents are dead), other ways to encode, and the products over dead latents alone, linked from the backend's own objects.
+ * First the anchors that every floor is computed from: copy bandwidth, L2 read bandwidth of a 32 MB working set, and
+ * the bf16 matrix product of cuBLAS at each shape if libcublas.so.13 can be opened. Then encode + top-k, top-k alone,
+ * decode and the training step (fused, with precision=bf16, with bf16 moments, plain; in both precisions with three
+ * quarters of the latents dead), other ways to encode, and the products over dead latents alone, linked from the
+ * backend's own objects.
  *
- * Every figure is the median over `runs` runs, each between two CUDA events on the backend's stream, after 256 MiB have
- * been written so that L2 holds nothing of the last run. Inputs are random: zeros would flatter the matrix product.
- * gb_per_s: the bytes named in the row over the median. percent_of_floor: the floor of that row, from the anchors measured
- * in the same run, over the median; the formula is beside each row.
+ * Every figure is the median over `runs` runs, each between two CUDA events on the backend's stream, after writing 256
+ * MiB so that L2 holds nothing of the last run. Inputs are random: zeros would flatter the matrix product.
+ * gb_per_s: the bytes named in the row over the median. percent_of_floor: the floor of that row, from the anchors
+ * measured in the same run, over the median; each row states its formula.
  */
 #include <cuda_runtime.h>
 #include <dlfcn.h>
@@ -44,7 +45,7 @@ struct Shape {
 
 constexpr Shape kShapes[] = {{"gpt2", 768, 12288, 16}, {"1b", 2048, 14336, 48},    {"3b", 3072, 18432, 64},
                              {"8b", 4096, 16384, 80},  {"wide", 4096, 131072, 64}, {"tiny", 40, 640, 4}};
-/* Other ways to encode than the default one. */
+/* Ways to encode other than the default. */
 struct Way {
     const char *name, *options;
 };
@@ -100,7 +101,7 @@ __global__ void read_kernel(const float4 *in, int64_t count, int rounds, float *
         }
     }
     if (sum == 12345.678f) {
-        *out = sum; // never: keeps the reads
+        *out = sum; // never true: keeps the reads
     }
 }
 
@@ -139,7 +140,7 @@ struct Anchors {
     double copy_gb, l2_gb, gemm_tf;
 };
 
-/* floor_us <= 0: there is none to compare with. */
+/* floor_us <= 0: no floor to compare with. */
 void print(const char *row, const Shape &shape, int64_t rows, const std::vector<double> &times, double bytes,
            double floor_us, const char *floor) {
     std::printf("{\"row\":\"%s\",\"shape\":\"%s\",\"rows\":%lld,\"d_in\":%lld,\"d_sae\":%lld,\"k\":%lld,\"runs\":%zu,"
@@ -160,7 +161,7 @@ void print_anchor(const char *name, const char *unit, double value, const char *
     std::fflush(stdout);
 }
 
-/* cublasGemmEx of a library that need not be there. */
+/* cublasGemmEx from an optional library. */
 class Cublas {
   public:
     explicit Cublas(cudaStream_t stream) {
@@ -275,7 +276,7 @@ class DeadBench {
             dead_.decoder = gathered_decoder(params);
             dead_.input = rounded_.as<uint16_t>();
             round(input_.as<float>(), params.d_in, rounded_.as<uint16_t>(), dead_.decoder.stride);
-            fill(aux_.dz, rows * part_.most, 10, stream); // only to be rounded
+            fill(aux_.dz, rows * part_.most, 10, stream); // only a source for rounding
             round(aux_.dz, part_.most, dead_.z, part_.most);
         }
     }
@@ -349,7 +350,7 @@ class Bench {
               "2 B m d / bf16 GEMM rate");
     }
 
-    /* Of the latents that were encoded last. */
+    /* For the latents encoded last. */
     void decode(const std::string &row, const Anchors &anchors) const {
         const double b = static_cast<double>(rows_), d = static_cast<double>(shape_.d_in),
                      k = static_cast<double>(shape_.k);
@@ -406,7 +407,7 @@ class Bench {
         trainer_close(trainer);
     }
 
-    /* Three of four latents from now on pass 0 seldom, and the largest k almost never. */
+    /* From now on three of four latents are seldom positive and almost never among the largest k. */
     void silence() const {
         std::vector<float> bias(static_cast<size_t>(shape_.d_sae), 0.0f);
         for (size_t latent = 0; latent < bias.size(); latent++) {
@@ -415,7 +416,7 @@ class Bench {
         must(params_write(params_, SAE_B_ENC, 0, bias.data(), shape_.d_sae), "params_write");
     }
 
-    /* The auxiliary loss's products over a part of dead latents, with what makes their operands. */
+    /* The auxiliary loss's products over a part of dead latents, with the kernels that build their operands. */
     void dead_products(const char *row, const Anchors &anchors) const {
         const auto &params = *static_cast<Params *>(params_);
         const DeadBench dead(params, rows_);
@@ -485,14 +486,14 @@ void measure(const Timer &timer, const Cublas &cublas, Anchors anchors, const Sh
         const Bench bench(timer, "moments=bf16", shape, rows);
         bench.train_step("train_step_bf16_moments", anchors);
     }
-    if (shape.d_sae <= 20000) { // its gradients would not fit beside the rest
+    if (shape.d_sae <= 20000) { // its gradients would not fit along with the rest
         const Bench bench(timer, "step=plain", shape, rows);
         bench.train_step("train_step_plain", anchors);
     }
     for (const bool bf16 : {true, false}) {
         const Bench bench(timer, bf16 ? "precision=bf16" : "", shape, rows);
         bench.dead_products(bf16 ? "dead_products_bf16" : "dead_products", anchors);
-        if (bf16 || shape.d_sae <= 20000) { // the wide shape has 13 TFLOP a step of them
+        if (bf16 || shape.d_sae <= 20000) { // the wide shape has 13 TFLOP per step of them
             bench.silence();
             bench.train_step(bf16 ? "train_step_dead_bf16" : "train_step_dead", anchors);
         }

@@ -1,6 +1,6 @@
 /*
- * abi.cpp: sae_abi.h itself. Finds out what each handle names, checks every argument and calls the backend's table with
- * plain pointers. Nothing here computes.
+ * abi.cpp: sae_abi.h itself. Resolves handles, checks every argument and calls the backend's table with plain pointers.
+ * Nothing here computes.
  * Over 400 lines: one short function per function of sae_abi.h, in its order.
  */
 #include <cmath>
@@ -17,13 +17,13 @@ using namespace sae;
 
 namespace {
 
-/* Never destroyed: a static destructor would race with threads that still call in while the process ends. */
+/* Never destroyed: a static destructor would race with threads that still call in while the process exits. */
 Registry &registry() {
     static Registry *const instance = new Registry;
     return *instance;
 }
 
-/* A backend's failure, with the text that it left. */
+/* Throws a backend's failure with its error text. */
 void check(const sae_backend_table &table, sae_status status) {
     if (status != SAE_OK) {
         fail(status, table.last_error());
@@ -88,10 +88,10 @@ int64_t state_size(const Object &trainer, int32_t state) {
     }
 }
 
-/* "none", or how many rows are pending. */
+/* "none", or the number of pending rows. */
 std::string pending_text(int64_t rows) { return rows == 0 ? "none" : std::to_string(rows); }
 
-/* A trainer that has gradients and moments where they are wanted. */
+/* A trainer that has gradients and moments as required. */
 Object &trainer_with(sae_handle trainer, const char *what, bool gradients, bool moments) {
     Object &object = registry().get(trainer, Kind::trainer, what);
     const double kept = object.options[SAE_OPT_GRADIENTS];
@@ -104,14 +104,14 @@ Object &trainer_with(sae_handle trainer, const char *what, bool gradients, bool 
     return object;
 }
 
-/* A trainer that has this state. */
+/* A trainer that keeps this state. */
 const Object &trainer_with_state(sae_handle trainer, int32_t state) {
     return trainer_with(trainer, "trainer", false, state < SAE_STATE_IDLE_BATCHES);
 }
 
 void learning_rate(double lr) { require(std::isfinite(lr) && lr >= 0, "a finite lr >= 0", std::to_string(lr)); }
 
-/* Two trainers whose gradients mean the same. */
+/* Requires two trainers whose gradients can be added. */
 void require_alike(const Object &into, const Object &from) {
     require(&into != &from, "two trainers", "one twice");
     require(into.table == from.table, "two trainers of one backend library",
@@ -124,7 +124,7 @@ void require_alike(const Object &into, const Object &from) {
             ("two trainers of one shape, " + shape(into)).c_str(), shape(from));
     auto options = from.options;
     options[SAE_OPT_GRADIENTS] = into.options[SAE_OPT_GRADIENTS];
-    require(options == into.options, "two trainers with the same options but GRADIENTS", "others");
+    require(options == into.options, "two trainers with the same options except GRADIENTS", "different options");
 }
 
 constexpr int64_t kAlignment = 64; /* of every buffer */
@@ -415,7 +415,7 @@ SAE_EXPORT sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t r
     });
 }
 
-/* In what follows `pending` is 0 while the backend works, and stays so when that fails: nothing half done is kept. */
+/* Below, `pending` is 0 while the backend works and stays 0 if that fails: nothing half done is kept. */
 
 SAE_EXPORT sae_status sae_train_accumulate(sae_handle trainer, sae_handle x, int64_t first, int64_t rows) {
     return guarded([&] {

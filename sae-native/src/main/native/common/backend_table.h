@@ -39,7 +39,7 @@ typedef struct sae_backend_table {
     sae_status (*buffer_read)(void *buffer, int64_t offset, void *target, int64_t bytes);
     sae_status (*buffer_upload)(void *buffer, int64_t bytes);
     void (*buffer_close)(void *buffer);
-    /* The buffer is closed on SAE_OK alone. */
+    /* The buffer is closed only on SAE_OK. */
     sae_status (*buffer_detach)(void *buffer, void **memory);
     void (*memory_close)(void *memory);
 
@@ -59,7 +59,7 @@ typedef struct sae_backend_table {
     /* options[SAE_OPT_*]: complete, defaults filled in, ranges checked */
     sae_status (*trainer_create)(void *params, const double *options, void **trainer, int64_t *live_bytes);
     sae_status (*train_step)(void *trainer, void *x, int64_t rows, double lr);
-    /* pending: rows accumulated before this call, of this step; abi.cpp counts them. 0: what a trainer holds is void. */
+    /* pending: rows of this step accumulated before this call; abi.cpp counts them. 0: start over. */
     sae_status (*train_accumulate)(void *trainer, void *x, int64_t first, int64_t rows, int64_t pending);
     sae_status (*train_apply)(void *trainer, int64_t pending, double lr);
     sae_status (*trainer_add)(void *into, int64_t into_pending, void *from);

@@ -112,7 +112,7 @@ void Registry::close(sae_handle handle, Kind kind, const char *what) {
             doomed.push_back(other);
         }
     }
-    std::sort(doomed.rbegin(), doomed.rend()); /* newest first: what was made from something is newer than it */
+    std::sort(doomed.rbegin(), doomed.rend()); /* newest first: children are newer than their parents */
     for (const sae_handle each : doomed) {
         release(each);
     }
@@ -122,7 +122,7 @@ sae_handle Registry::detach(sae_handle buffer) {
     const std::lock_guard lock(mutex);
     const Object &object = find(buffer, Kind::buffer, "buffer");
     const sae_handle handle = last + 1;
-    /* The entry first: once the memory is detached nothing may fail. */
+    /* The entry comes first: once the memory is detached nothing may fail. */
     const auto entry = objects.emplace(handle, std::make_unique<Object>()).first;
     *entry->second = {Kind::memory, object.table, nullptr, 0, 0, 0, object.bytes, 0, 0};
     const sae_status status = object.table->buffer_detach(object.self, &entry->second->self);

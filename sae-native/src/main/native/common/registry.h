@@ -26,23 +26,23 @@ struct Object {
     int64_t d_in, d_sae;                              /* of params and trainers */
     int32_t flags = 0;                                /* likewise */
     std::array<double, kTrainerOptions> options = {}; /* of a trainer */
-    int64_t pending = 0;                              /* rows that it has accumulated */
+    int64_t pending = 0;                              /* rows accumulated so far */
 };
 
-/* Handles only ever grow, so a stale one is never somebody else's. One thread at a time uses a context (sae_abi.h), so
- * an Object& stays good while its operation runs; the lock is for contexts on different threads. */
+/* Handles only increase, so a stale one never names another object. One thread at a time uses a context (sae_abi.h), so
+ * an Object& stays valid while its operation runs; the lock is for contexts on different threads. */
 class Registry {
   public:
-    /* Takes what the backend has just made; frees it when there is no memory for the entry. */
+    /* Takes ownership of a new backend object; frees it if there is no memory for the entry. */
     sae_handle add(const Object &object);
     /* The live object, or SAE_INVALID_HANDLE. `what` is the parameter's name. */
     Object &get(sae_handle handle, Kind kind, const char *what);
     /* A buffer of this context with room for count elements of 4 bytes. */
     void *buffer(sae_handle handle, sae_handle context, int64_t count, const char *what);
     int64_t live_bytes(sae_handle context);
-    /* Frees the object and what depends on it: trainers before their params, everything before its context. */
+    /* Frees the object and its dependents: trainers before their params, everything before its context. */
     void close(sae_handle handle, Kind kind, const char *what);
-    /* Closes a buffer and gives the handle of its memory. */
+    /* Closes a buffer and returns the handle of its memory. */
     sae_handle detach(sae_handle buffer);
 
   private:

@@ -1,4 +1,4 @@
-/* text.h: strings that cross the boundary: "key=value;..." options in, one line of text or JSON out. */
+/* text.h: strings that cross the boundary: "key=value;..." options in, a line of text or JSON out. */
 #ifndef SAE_TEXT_H
 #define SAE_TEXT_H
 

@@ -19,7 +19,7 @@ struct Option {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMissing = -1; /* below every `least`: K has no default */
 
-/* By SAE_OPT_*. beta = 1 would never forget: the bound is the largest double below 1. */
+/* By SAE_OPT_*. beta = 1 would never decay: the bound is the largest double below 1. */
 constexpr Option kOptions[kTrainerOptions] = {
     {"K", kMissing, 1, 2147483647, true},
     {"LOSS", SAE_LOSS_MEAN, 0, SAE_LOSS_FVU, true},

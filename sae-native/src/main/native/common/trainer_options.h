@@ -1,4 +1,4 @@
-/* trainer_options.h: the SAE_OPT_* list, completed with its defaults and checked. */
+/* trainer_options.h: the SAE_OPT_* values, with defaults filled in and checked. */
 #ifndef SAE_TRAINER_OPTIONS_H
 #define SAE_TRAINER_OPTIONS_H
 

@@ -1,12 +1,12 @@
 /*
- * accumulate.cpp: a step whose batch comes in parts, on one trainer or on several.
+ * accumulate.cpp: a step whose batch comes in parts, on one or several trainers.
  *
- *   accumulate:  G += B_p dL_p of part p with B_p rows      (the sums and what fired likewise; pending_rows 0: G = ...)
- *   add:         G += G of another trainer
+ *   accumulate:  G += B_p dL_p of part p with B_p rows      (also sums and fired flags; pending_rows 0: G = ...)
+ *   add:         G += another trainer's G
  *   apply:       the step with G / sum_p B_p (adam.cpp)
  *
- * G holds W_enc, W_dec and b_enc; of b_dec the sum of dL/dx_hat, since what flows back to it through the encoder follows
- * from b_enc's. Bytes: a part reads and writes 16 a weight pair, where the latent has entries; apply reads them on top of
+ * G holds W_enc, W_dec and b_enc; for b_dec the sum of dL/dx_hat, since its gradient through the encoder follows from
+ * b_enc's. Bytes: a part reads and writes 16 per weight pair of latents with entries; apply reads them in addition to
  * what a step moves. Deterministic: parts and trainers are added in the order of the calls.
  */
 #include "trainer.h"

@@ -1,17 +1,18 @@
 /*
- * adam.cpp: from dL/dz to new weights, in one sweep over the latents.
+ * adam.cpp: from dL/dz to updated weights, in one sweep over the latents.
  *
- *   dW_dec[j] = sum over the rows where j was chosen of z dL/dx_hat      (or the dead latent's, dead.cpp)
+ *   dW_dec[j] = sum over the rows where j was chosen of z dL/dx_hat      (or the dead latent's sum, dead.cpp)
  *   dW_enc[j] = sum of dz (x - b_dec);  db_enc[j] = sum of dz;  db_dec = sum dL/dx_hat - sum_j db_enc[j] W_enc[j]
- *   clip; rows of W_dec to norm 1; dW_dec[j] -= <dW_dec[j], w> w / |w|^2; torch.optim.Adam; rows to norm 1 if after.
+ *   clip; rows of W_dec to norm 1; dW_dec[j] -= <dW_dec[j], w> w / |w|^2; torch.optim.Adam; rows to norm 1 if set to
+ *   follow the step.
  *
- * A latent's two gradient rows live in L1 only: summed, used, overwritten by the next latent's. Per weight 24 bytes go
- * through memory (w, m, v read and written); rows without a gradient move too, as Adam's do.
+ * A latent's two gradient rows live in L1 only: summed, used, overwritten by the next latent's. Each weight moves 24
+ * bytes (w, m, v read and written); rows without a gradient are updated too, as in Adam.
  *
- * Clipping needs the norm of all gradients before the first weight changes. Triangle inequalities over the rows give a
- * number that it cannot exceed (backward.cpp); while that is below the bound, the factor is exactly 1, the norm is only a
- * statistic and one sweep does everything. Otherwise a first sweep measures the norm and a second one, with the same
- * sums, updates. Storing the gradients instead would cost 8 bytes a weight in every step.
+ * Clipping needs the norm of all gradients before the first weight changes. Triangle inequalities over the rows give an
+ * upper bound on it (backward.cpp); while that is below the clip norm, the factor is exactly 1, the norm is only a
+ * statistic and one sweep does everything. Otherwise a first sweep measures the norm and a second one repeats the sums
+ * and updates. Storing the gradients instead would cost 8 bytes per weight in every step.
  *
  * Deterministic: sums over latents are taken part by part in a fixed order.
  */
@@ -23,7 +24,7 @@ namespace sae::cpu {
 namespace {
 
 constexpr int64_t kLatents = 32;
-constexpr double kRounding = 1.01; /* of float sums, with room to spare */
+constexpr double kRounding = 1.01; /* of float sums, generously */
 
 float inverse_norm(double squares) { return squares > 0 ? static_cast<float>(1 / std::sqrt(squares)) : 1; }
 
@@ -47,9 +48,9 @@ double longest_row(Context &context, const float *matrix, int64_t rows, int64_t 
     return std::sqrt(longest) * kRounding;
 }
 
-/* What a sweep does, and what it found. */
+/* What a sweep does, and its results. */
 struct Trainer::Sweep {
-    bool from_pending; /* where the gradients are: added up by accumulate.cpp, or to be summed from the batch */
+    bool from_pending; /* gradients come from accumulate.cpp; otherwise they are summed from the batch */
     bool update;
     float clip; /* over the weight */
     AdamStep step;

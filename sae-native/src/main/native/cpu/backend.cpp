@@ -7,7 +7,7 @@ namespace sae::cpu {
 namespace {
 
 struct Buffer {
-    Block<char> own; /* empty: the caller's memory */
+    Block<char> own; /* empty if the caller owns the memory */
     char *memory;
 
     explicit Buffer(int64_t bytes) : own(bytes), memory(own.data()) {}
@@ -34,7 +34,7 @@ sae_status context_describe(void *context, char *text, int64_t capacity) {
     return guarded([&] { copy_text(describe(*as<Context>(context)), text, capacity); });
 }
 
-sae_status context_synchronize(void *) { return SAE_OK; } /* every operation has ended when its call returns */
+sae_status context_synchronize(void *) { return SAE_OK; } /* every operation is complete when its call returns */
 
 int64_t context_stream(void *) { return 0; }
 
@@ -66,7 +66,7 @@ sae_status buffer_upload(void *, int64_t) { return SAE_OK; }
 
 void buffer_close(void *buffer) { delete as<Buffer>(buffer); }
 
-/* Detached memory is what is left of the buffer: every operation on it has ended. */
+/* The buffer object becomes the detached memory: every operation on it is complete. */
 sae_status buffer_detach(void *buffer, void **memory) {
     *memory = buffer;
     return SAE_OK;
@@ -156,7 +156,7 @@ sae_status trainer_stats(void *trainer, double *values) {
     return SAE_OK;
 }
 
-/* Where a state lives, and the size of its elements. */
+/* A state's memory, and the size of its elements. */
 std::pair<char *, int64_t> state_memory(Trainer &trainer, int32_t state) {
     switch (state) {
     case SAE_STATE_IDLE_BATCHES:

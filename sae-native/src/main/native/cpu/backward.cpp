@@ -5,8 +5,8 @@
  *   dL/dx_hat = 2 s e [+ 2 a r]      (the second term unless AUX_DETACH)
  *   dL/dz_j   = <dL/dx_hat, W_dec[j]> where z_j > 0
  *
- *   FLOPs 4 rows k d_in. Without dead latents a row goes from decode to dL/dz while its k rows of W_dec are in L1 or L2;
- *   with them the scale a may hang on all rows, so there are two passes.
+ *   FLOPs 4 rows k d_in. Without dead latents a row goes from decode to dL/dz while its k rows of W_dec are in L1 or
+ *   L2; with them the scale a may depend on all rows, so there are two passes.
  * Deterministic: sums over rows are taken part by part in a fixed order.
  */
 #include <cmath>
@@ -16,8 +16,8 @@
 namespace sae::cpu {
 namespace {
 
-constexpr int64_t kRows = 32;     /* a part without dead latents */
-constexpr int64_t kAuxRows = 128; /* with them: the tile of a matrix product */
+constexpr int64_t kRows = 32;     /* rows per part without dead latents */
+constexpr int64_t kAuxRows = 128; /* with dead latents: the tile of a matrix product */
 
 int64_t positive(const float *values, int64_t k) {
     int64_t count = 0;

@@ -42,7 +42,7 @@ Blas::Blas(const std::string &path) {
 void Blas::multiply(const Gemm &t) const {
     const bool a_as_is = t.a_column == 1;
     const bool b_as_is = t.b_column == 1;
-    /* The stride of a single line means nothing, but BLAS still wants it to be long enough. */
+    /* The stride of a single line is not used, but BLAS still requires it to be large enough. */
     const int64_t lda = a_as_is ? std::max(t.a_row, t.k) : std::max(t.a_column, t.m);
     const int64_t ldb = b_as_is ? std::max(t.b_row, t.n) : std::max(t.b_column, t.k);
     sgemm(kRowMajor, a_as_is ? kAsIs : kTransposed, b_as_is ? kAsIs : kTransposed, static_cast<int>(t.m),

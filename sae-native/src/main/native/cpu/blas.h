@@ -10,13 +10,13 @@ namespace sae::cpu {
 
 class Blas {
   public:
-    /* path "": none. SAE_UNAVAILABLE when the library cannot be opened or lacks what is needed. It is set to one
-     * thread: the context's own threads call it side by side. */
+    /* path "": none. SAE_UNAVAILABLE when the library cannot be opened or lacks what is needed. BLAS itself is set to
+     * one thread: the context's own threads call it in parallel. */
     explicit Blas(const std::string &path);
 
     bool present() const { return sgemm != nullptr; }
     const std::string &description() const { return text; }
-    /* One stride of a and one of b must be 1; kernels.h has the rest. */
+    /* One stride of a and one of b must be 1; see kernels.h for the rest. */
     void multiply(const Gemm &task) const;
 
   private:

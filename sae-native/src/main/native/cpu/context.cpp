@@ -1,4 +1,4 @@
-/* context.cpp: what an instruction set, a BLAS and threads are chosen from: the options of sae_context_open. */
+/* context.cpp: chooses the instruction set, BLAS and threads from the options of sae_context_open. */
 #include "operations.h"
 
 #include <sched.h>

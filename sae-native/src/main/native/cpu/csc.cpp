@@ -1,7 +1,8 @@
 /*
- * csc.cpp: the chosen entries of a batch, from row by row to latent by latent, once a step. The gradients of W_enc, W_dec
- * and b_enc are then sums over a latent's own list, in row order: no atomics, and bit-identical from run to run.
- * A counting sort: 2 rows k steps, on one thread (65,536 entries: under 1 % of a step).
+ * csc.cpp: regroups the chosen entries of a batch from row by row to latent by latent, once per step. The gradients of
+ * W_enc, W_dec and b_enc are then sums over a latent's own list, in row order: no atomics, and bit-identical from run
+ * to run.
+ * A counting sort: 2 rows k operations, on one thread (65,536 entries: under 1 % of a step).
  */
 #include "trainer.h"
 

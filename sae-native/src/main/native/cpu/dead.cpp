@@ -5,7 +5,7 @@
  *   dW_dec = z_aux^T dr;  dz_aux = dr W_dec^T where z_aux > 0;  dW_enc = dz_aux^T (x - b_dec)
  *
  * The dead latents' rows are copied together and all five products are dense: AUX_K of n_dead is seldom sparse enough
- * for gathers to win, and when n_dead <= AUX_K nothing is left out at all. FLOPs 10 rows n_dead d_in.
+ * for gathers to win, and when n_dead <= AUX_K nothing is left out. FLOPs 10 rows n_dead d_in.
  * Deterministic: dense products in fixed tiles.
  */
 #include <cmath>
@@ -28,7 +28,7 @@ bool Trainer::is_dead(int64_t batches, int64_t rows) const {
 
 void Trainer::find_dead(int64_t pending_rows) {
     const int64_t d = params.d_in;
-    const int64_t rows = pending_rows + batch.rows; /* of the batch, as if it ended here */
+    const int64_t rows = pending_rows + batch.rows; /* of the batch, if it ended here */
     if (pending_rows == 0) {
         std::fill(fired.begin(), fired.end(), 0);
     }

@@ -1,20 +1,21 @@
 /*
- * encode_screened.cpp: the same top-k as encode_topk.cpp, at the rate of a bfloat16 product.
+ * encode_screened.cpp: the same top-k as encode_topk.cpp, at the speed of a bfloat16 product.
  *
- * With x = x' + dx and w = w' + dw, x' and w' rounded to bfloat16, the screened pre-activation z' = x' w' misses the
- * float32 one by at most
+ * With x = x' + dx and w = w' + dw, x' and w' rounded to bfloat16, the screened pre-activation z' = x' w' differs from
+ * the float32 one by at most
  *
  *   |x| |dw| + |dx| |w'| + (2 d u) |x| |w'|     (u = 2^-24: the sums of the screen and of float32, in any order)
  *
- * |dw| and |w'| are kept for each latent, |dx| / |x| <= rho for the batch, so the margin is |x| margin_j. A latent whose
- * upper end is below the k-th largest lower end cannot be chosen. The others, 1.5 k to 2 k a row, get their float32 value
- * from a dot product, and the choice is made among those: same order, same ties. A row with too many contenders (values
- * that are equal, or small against the margin) goes through sgemm, as does a batch that cannot be bounded.
+ * |dw| and |w'| are kept for each latent, |dx| / |x| <= rho for the batch, so the margin is |x| margin_j. A latent
+ * whose upper end is below the k-th largest lower end cannot be chosen. The others, 1.5 k to 2 k per row, get their
+ * float32 value from a dot product, and the choice is made among those: same order, same ties. A row with too many
+ * contenders (values that are equal, or small compared with the margin) goes through sgemm, as does a batch that cannot
+ * be bounded.
  *
- *   bytes: W_enc in bfloat16 once a tile of rows; 2 rows k d_in floats for the dot products
+ *   bytes: W_enc in bfloat16 once per tile of rows; 2 rows k d_in floats for the dot products
  *
- * Zen 4 only gains what its bfloat16 rate gives (twice float32); encode_topk.cpp has both timings. AMX would give more,
- * and would take the same panels.
+ * On Zen 4 the gain is limited by its bfloat16 rate (twice float32); encode_topk.cpp has both timings. AMX would gain
+ * more with the same panels.
  */
 #include <cmath>
 
@@ -27,8 +28,8 @@ constexpr int64_t kTileRows = 96;
 constexpr int64_t kTileLatents = 2048;
 constexpr int64_t kLeastLatentsPerK = 16; /* below this half the latents may be contenders */
 constexpr int64_t kLeastDepth = 32;
-/* Packing W_enc costs about as much as this many rows. Fewer are never screened, even when it is packed already, so that
- * no result depends on what was encoded before. */
+/* Packing W_enc costs about as much as this many rows. Fewer are never screened, even when it is already packed, so
+ * that no result depends on what was encoded before. */
 constexpr int64_t kRowsWorthPacking = 32;
 constexpr double kRounding = 1.001; /* of sums of squares in float32 */
 constexpr double kUnit = 1.0 / (1 << 24);
@@ -56,7 +57,7 @@ void refresh(Context &context, const Encoder &encoder, int64_t depth) {
     shadow.current = true;
 }
 
-/* What is known of a batch, besides its rows in bfloat16 (context.rounded, [rows, depth]). */
+/* What is known about a batch, besides its rows in bfloat16 (context.rounded, [rows, depth]). */
 struct Rows {
     std::vector<float> norm;
     double ratio = 0;    /* the largest |dx| / |x| */
@@ -90,7 +91,7 @@ Rows round_rows(Context &context, const float *input, int64_t rows, int64_t d, i
     return result;
 }
 
-/* By latent; what does not scale with |x| is divided by the shortest row. */
+/* Per latent; terms that do not scale with |x| are divided by the shortest row. */
 std::vector<float> margins(const Encoder &encoder, const Rows &rows) {
     const double d = static_cast<double>(encoder.d_in) + 8;
     const double relative = rows.ratio + 2.1 * d * kUnit;
@@ -106,7 +107,7 @@ std::vector<float> margins(const Encoder &encoder, const Rows &rows) {
     return result;
 }
 
-/* The float32 values of what is left, and the choice among them. */
+/* The float32 values of the remaining contenders, and the choice among them. */
 void settle_row(const Context &context, const Encoder &encoder, const float *x, Selection &selection,
                 std::vector<float> &exact) {
     const std::vector<int32_t> &contenders = selection.contenders();

@@ -3,7 +3,7 @@
  *
  *   x [rows, d_in], W_enc [d_sae, d_in] -> indices int32 [rows, k], values float32 [rows, k]
  *   FLOPs 2 rows d_in d_sae; pre-activations are never all in memory: a tile of at most 1024 rows x 1536 latents
- *   goes from the sgemm through the selection while it is in cache.
+ *   goes from sgemm through the selection while it is in cache.
  *
  * Measured on a Zen 4 server core with AVX-512, one thread, CPU time (the machine was busy), OpenBLAS 0.3.31:
  *
@@ -11,22 +11,22 @@
  *   2048, 288, 4608, 32             52 ms   62 ms                46 ms
  *   1024, 768, 12288, 16           190 ms  197 ms               115 ms
  *
- * Lost: tiles of 256 rows (66 and 209 ms: sgemm packs W_enc four times as often).
+ * Rejected: tiles of 256 rows (66 and 209 ms: sgemm packs W_enc four times as often).
  *
- * Deterministic for a fixed number of threads (the tile's height, and with it the order of sgemm's sums, may depend on
- * it). Order and ties: selection.cpp.
+ * Deterministic for a fixed number of threads (the tile's height, and so the order of sgemm's sums, may
+ * depend on it). Order and ties: selection.cpp.
  */
 #include "operations.h"
 
 namespace sae::cpu {
 namespace {
 
-/* sgemm packs W_enc anew for each tile of rows: tiles are tall (1024 rows: 2 % of the product's time, 256: 15 %), and
- * narrow enough for the second-level caches of the threads together. */
+/* sgemm repacks W_enc for each tile of rows: tiles are tall (1024 rows: 2 % of the product's time, 256: 15 %), and
+ * narrow enough for the threads' combined L2 caches. */
 constexpr int64_t kMostTileRows = 1024;
 constexpr int64_t kLeastTileRows = 16;
 constexpr int64_t kTileLatents = 1536;
-constexpr int64_t kListEntries = 1 << 16; /* a tile's rows keep lists of several k entries */
+constexpr int64_t kListEntries = 1 << 16; /* each row of a tile keeps a list of a few times k entries */
 constexpr int64_t kFiniteRows = 64;
 
 int64_t tile_rows(const Context &context, int64_t rows, int64_t k) {
@@ -59,7 +59,7 @@ void require_finite(Context &context, const float *x, int64_t rows, int64_t d_in
     }
 }
 
-/* The chosen, then 0 at the lowest indices not chosen. */
+/* The chosen latents, then 0 at the lowest indices not chosen. */
 void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *values) {
     const int64_t chosen = selection.finish_sorted();
     for (int64_t i = 0; i < chosen; i++) {

@@ -1,5 +1,5 @@
 /*
- * gather_rows.cpp: into [count, columns] = factor x from [rows[i], columns]; 8 columns bytes a row. A number outside
+ * gather_rows.cpp: into [count, columns] = factor x from [rows[i], columns]; 8 columns bytes per row. A number outside
  * [0, from_rows) gives a row of NaN, which every later operation refuses.
  */
 #include <limits>

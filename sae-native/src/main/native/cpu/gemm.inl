@@ -1,6 +1,7 @@
 /*
- * gemm.inl: c (+)= a b, for when no BLAS is given. Blocks of a and b are packed into panels of kRows rows and kColumns
- * columns (any strides, so transposes are free); a panel pair is multiplied with kRows x kColumns sums in registers.
+ * gemm.inl: c (+)= a b, used when no BLAS is given. Blocks of a and b are packed into panels of kRows rows and kColumns
+ * columns (any strides, so transposes are free); each pair of panels is multiplied with kRows x kColumns sums in
+ * registers.
  *
  * FLOPs 2 m n k; c is read and written k / kDepth times. Deterministic: the order of the sums depends on k only.
  */

@@ -1,5 +1,5 @@
 /*
- * kernels.h: the inner loops, once per instruction set. Everything above picks a table at run time and calls through it;
+ * kernels.h: the inner loops, once per instruction set. Callers pick a table at run time and call through it;
  * all of it is single-threaded, allocates nothing and works on any address (rows need not be aligned) and any length.
  */
 #ifndef SAE_CPU_KERNELS_H
@@ -9,8 +9,8 @@
 
 namespace sae::cpu {
 
-/* A candidate of the top-k as one integer: larger value first, then lower index. Values are > 0, so that their bits are
- * ordered as they are, and the key is positive as int64_t. */
+/* A candidate of the top-k as one integer: larger value first, then lower index. Values are > 0, so their bits order as
+ * the values do, and the key is positive as int64_t. */
 inline uint64_t make_key(float value, int64_t index) {
     uint32_t bits;
     __builtin_memcpy(&bits, &value, sizeof bits);
@@ -58,8 +58,8 @@ struct Kernels {
     /* sums += x - origin, squares += (x - origin)^2, element by element */
     void (*moments)(const float *x, const float *origin, double *sums, double *squares, int64_t n);
 
-    /* Values known as p[i] +- scale * margin[i]; margin may be null: known exactly. The maxima are of the lower ends,
-     * what is collected has an upper end >= least, which is what its key holds. */
+    /* Values known as p[i] +- scale * margin[i]; margin may be null: known exactly. Maxima are over the lower ends;
+     * collected values have an upper end >= least, which goes into the key. */
     /* groups[i] = max(groups[i], p[i], p[i + count], ...); count is a multiple of 16 */
     void (*group_maxima)(const float *p, const float *margin, float scale, int64_t n, float *groups, int64_t count);
     /* a value <= the k-th largest of n floats >= 0 and within 2^-15 of it; n is a multiple of 16 */
@@ -84,8 +84,8 @@ struct Kernels {
     double (*combine)(float *e, float a, const float *r, float b, int64_t n);
     /* <g, g>, <g, w>, <w, w> */
     Dots (*dot3)(const float *g, const float *w, int64_t n);
-    /* one Adam step with the gradient clip * g - along * w', where w' = scale * w is also what the step starts from;
-     * returns |w|^2 after it */
+    /* one Adam step with the gradient clip * g - along * w', where w' = scale * w is also the starting point of the
+     * step; returns |w|^2 after it */
     double (*adam)(float *w, float *m, float *v, const float *g, float clip, float scale, float along, int64_t n,
                    const AdamStep &step);
     void (*scale)(float *w, float factor, int64_t n);

@@ -16,7 +16,7 @@ struct Part {
     void put(float *p, Vec a) const { store_first(p, a, n); }
 };
 
-/* body(i, lanes) for whole vectors, then for what is left. */
+/* body(i, lanes) for whole vectors, then for the remainder. */
 template <typename Body>
 inline void each_vector(int64_t n, Body &&body) {
     int64_t i = 0;
@@ -135,7 +135,7 @@ void axpy(float *y, float a, const float *x, int64_t n) {
     each_vector(n, [&](int64_t i, auto lanes) { lanes.put(y + i, fma(factor, lanes(x + i), lanes(y + i))); });
 }
 
-/* Four rows a pass: the sum is loaded and stored a quarter as often, and the hardware sees four long streams. */
+/* Four rows per pass: the sum is loaded and stored a quarter as often, and the hardware sees four long streams. */
 void gather(float *out, int64_t n, const float *base, const int32_t *index, const float *coefficient, int64_t count) {
     int64_t at = 0;
     for (; at + 4 <= count; at += 4) {
@@ -234,7 +234,7 @@ double adam(float *w, float *m, float *v, const float *g, float clip, float scal
         lanes.put(m + i, first);
         lanes.put(v + i, second);
         lanes.put(w + i, sub(from, div(mul(all(step.rate), first), below)));
-        const Vec after = lanes(w + i); /* read back: lanes past the end are 0, whatever 0 / eps was */
+        const Vec after = lanes(w + i); /* read back: lanes past the end are 0, whatever 0 / eps gave */
         squares = fma(after, after, squares);
     });
     return static_cast<double>(sum(squares));

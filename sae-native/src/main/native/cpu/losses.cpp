@@ -1,5 +1,5 @@
 /*
- * losses.cpp: what multiplies a sum of squares to make it a loss (sae_abi.h: SAE_LOSS_*, SAE_AUX_*).
+ * losses.cpp: the factors that turn sums of squares into losses (sae_abi.h: SAE_LOSS_*, SAE_AUX_*).
  * Sums over columns are taken in double about the first row, part by part in a fixed order.
  */
 #include "trainer.h"

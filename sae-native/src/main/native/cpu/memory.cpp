@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kHugePage = int64_t{2} << 20;
 constexpr int64_t kAlignment = 64;
 
-/* The sanitizers watch the heap, not mapped pages. */
+/* Sanitizers watch the heap, not mapped pages. */
 #if defined(__SANITIZE_ADDRESS__)
 constexpr bool kMapLargeBlocks = false;
 #else
@@ -27,7 +27,7 @@ int64_t round_up(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to;
 
 void *allocate_zeroed(int64_t bytes) {
     if (is_mapped(bytes)) {
-        /* A huge page more than is needed, then both ends cut off, so that it starts on one. */
+        /* Map one huge page too much, then trim both ends, so that the block starts on one. */
         const int64_t size = round_up(bytes, kHugePage);
         void *mapped = mmap(nullptr, size + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         if (mapped == MAP_FAILED) {

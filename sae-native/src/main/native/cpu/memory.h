@@ -1,4 +1,4 @@
-/* memory.h: blocks of float, int and the like that live outside the heap: 64-byte aligned, zeroed. */
+/* memory.h: blocks of float, int and the like outside the heap: 64-byte aligned, zeroed. */
 #ifndef SAE_CPU_MEMORY_H
 #define SAE_CPU_MEMORY_H
 
@@ -8,8 +8,8 @@
 
 namespace sae::cpu {
 
-/* From 2 MiB on in huge pages where the system has them: the sparse parts of a step touch rows all over W_dec, and with
- * 4 KiB pages each of them would miss the TLB. Throws std::bad_alloc. */
+/* Blocks of 2 MiB or more use huge pages where available: the sparse parts of a step touch rows all over W_dec,
+ * and with 4 KiB pages each of them would miss the TLB. Throws std::bad_alloc. */
 void *allocate_zeroed(int64_t bytes);
 void release(void *memory, int64_t bytes) noexcept;
 
@@ -32,10 +32,10 @@ class Block {
     int64_t size() const { return length; }
     int64_t bytes() const { return length * static_cast<int64_t>(sizeof(T)); }
 
-    /* Room for at least count; what was inside is lost. */
+    /* Room for at least count elements; the contents are lost. */
     void grow(int64_t count) {
         if (count > length) {
-            *this = Block(); /* first give back, then take */
+            *this = Block(); /* free first, then allocate */
             *this = Block(count);
         }
     }

@@ -25,8 +25,8 @@ struct Context {
     const ScreenKernels *screen; /* null: this processor gains nothing from one */
     Blas blas;
     Pool pool;
-    std::vector<Block<float>> scratch; /* one a worker; grows to what the largest operation needed */
-    Block<float> centred;              /* x - b_dec of the batch that is encoded */
+    std::vector<Block<float>> scratch; /* one per worker; grows to the largest operation's needs */
+    Block<float> centred;              /* x - b_dec of the batch being encoded */
     Block<uint16_t> rounded;           /* the same, or x, in bfloat16 */
 
     Context(const Kernels &isa, const ScreenKernels *bf16, const std::string &blas_path, int threads);
@@ -34,7 +34,7 @@ struct Context {
     /* c (+)= a b on the calling worker's thread. */
     void multiply(const Gemm &task, int worker);
 
-    /* `rows` selections, empty, for the calling worker; kept from call to call, until the next one asks. */
+    /* `rows` selections, empty, for the calling worker; reused from call to call. */
     std::vector<Selection> &selections(int worker, int64_t rows, int64_t k, int64_t latents);
 
     int64_t parts(int64_t items, int64_t size) const { return (items + size - 1) / size; }
@@ -49,7 +49,7 @@ std::string describe(const Context &context); /* JSON */
 std::string describe_device();                /* one line, without a context */
 
 /* Runs task(first, last, part, worker) over [0, items) in parts of `size`. The parts do not depend on the number of
- * threads, so what is summed part by part does not either. */
+ * threads, so neither do sums taken part by part. */
 template <typename Task>
 void for_ranges(Context &context, int64_t items, int64_t size, Task &&task) {
     context.pool.run(context.parts(items, size), [&](int64_t part, int worker) {
@@ -57,12 +57,12 @@ void for_ranges(Context &context, int64_t items, int64_t size, Task &&task) {
     });
 }
 
-/* W_enc as the screen takes it, kept from call to call. */
+/* W_enc in the screen's format, kept from call to call. */
 struct Shadow {
     bool current = false;
     Block<uint16_t> panels; /* screen.h */
-    Block<float> error;     /* [latents] at least |w - rounded w| */
-    Block<float> length;    /* [latents] at least |rounded w| */
+    Block<float> error;     /* [latents] upper bound on |w - rounded w| */
+    Block<float> length;    /* [latents] upper bound on |rounded w| */
 };
 
 struct Params {
@@ -71,7 +71,7 @@ struct Params {
     const int64_t d_sae;
     const bool subtract_b_dec;
     Block<float> tensors[4]; /* by SAE_W_ENC ... */
-    /* At least the norm of the longest row of W_enc; negative: not known. */
+    /* Upper bound on the norm of the longest row of W_enc; negative: unknown. */
     double longest_encoder_row = 0;
     Shadow shadow;
 
@@ -81,10 +81,10 @@ struct Params {
     float *b_enc() const { return tensors[SAE_B_ENC].data(); }
     float *w_dec() const { return tensors[SAE_W_DEC].data(); }
     float *b_dec() const { return tensors[SAE_B_DEC].data(); }
-    /* What the encoder subtracts from its input; null: nothing. */
+    /* What the encoder subtracts from its input; null if nothing. */
     const float *shift() const { return subtract_b_dec ? b_dec() : nullptr; }
     int64_t live_bytes() const;
-    /* After W_enc was written. */
+    /* Call after W_enc is written. */
     void encoder_changed(double longest_row) {
         longest_encoder_row = longest_row;
         shadow.current = false;
@@ -94,7 +94,7 @@ struct Params {
 /* SAE_NONFINITE with the first row that has a NaN or an infinity. */
 void require_finite(Context &context, const float *x, int64_t rows, int64_t d_in);
 
-/* A linear layer whose ReLU'd outputs are chosen from. */
+/* A linear layer whose ReLU'd outputs are the candidates. */
 struct Encoder {
     const float *weights; /* [latents, d_in] */
     const float *bias;    /* [latents]; null: zero */
@@ -109,11 +109,11 @@ void encode_topk(Context &context, const Encoder &encoder, const float *input, i
 
 Encoder encoder_of(Params &params);
 
-/* The same through the screen. False: it cannot tell enough here, and nothing was written. */
+/* The same through the screen. False: the screen cannot decide here, and nothing was written. */
 bool encode_screened(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
                      int32_t *indices, float *values);
 
-/* Parts of encoding that both ways share: one tile of rows through sgemm and selection; one row's result. */
+/* Parts of encoding that both paths share: one tile of rows through sgemm and selection; one row's result. */
 void encode_tile(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int worker,
                  int32_t *indices, float *values);
 void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *values);

@@ -50,7 +50,7 @@ void Pool::work(int worker) {
             (*current)(part, worker);
         }
     } catch (...) {
-        next = parts; /* the others stop early */
+        next = parts; /* so that the others stop early */
         const std::lock_guard lock(mutex);
         if (!failure) {
             failure = std::current_exception();

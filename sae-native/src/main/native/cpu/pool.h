@@ -1,4 +1,4 @@
-/* pool.h: worker threads that live as long as their context. */
+/* pool.h: worker threads, which live as long as their context. */
 #ifndef SAE_CPU_POOL_H
 #define SAE_CPU_POOL_H
 
@@ -24,7 +24,7 @@ class Pool {
 
     /* Runs task(part, worker) for each part in [0, parts), on whichever thread is free (the caller is worker 0), and
      * returns when all are done. What a task computes must not depend on `worker`: that keeps results deterministic.
-     * An exception of a task is thrown here. */
+     * An exception thrown by a task is rethrown here. */
     void run(int64_t parts, const std::function<void(int64_t part, int worker)> &task);
 
   private:

@@ -1,5 +1,5 @@
 /*
- * screen.h: pre-activations in bfloat16 with a certified bound of their error, where the processor multiplies bfloat16
+ * screen.h: pre-activations in bfloat16 with a certified error bound, where the processor multiplies bfloat16
  * at a higher rate than float32. They only say which latents cannot be among the k largest (encode_topk.cpp).
  */
 #ifndef SAE_CPU_SCREEN_H
@@ -10,8 +10,8 @@
 namespace sae::cpu {
 
 constexpr int64_t kPanel = 16;       /* latents side by side in packed weights */
-constexpr int64_t kPanelsAtOnce = 2; /* a product takes this many panels a step */
-constexpr int64_t kScreenDepth = 32; /* rows of bfloat16 are padded with 0 to a multiple of this */
+constexpr int64_t kPanelsAtOnce = 2; /* a product takes this many panels at a time */
+constexpr int64_t kScreenDepth = 32; /* bfloat16 rows are zero-padded to a multiple of this */
 
 struct Rounding {
     double error;   /* |x - rounded|^2 */

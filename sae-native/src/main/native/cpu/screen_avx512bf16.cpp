@@ -1,7 +1,7 @@
 /*
- * screen_avx512bf16.cpp: screen.h with AVX512-BF16: two products and sums of bfloat16 pairs a lane and instruction, twice
- * the FLOPs of a float32 fma (Zen 4: 233 GFLOP/s a core against 117). 12 x 32 sums stay in registers; weights are packed
- * once, activations are read as they lie.
+ * screen_avx512bf16.cpp: screen.h with AVX512-BF16: two multiply-adds of bfloat16 pairs per lane and instruction, twice
+ * the FLOPs of a float32 fma (Zen 4: 233 GFLOP/s per core against 117). 12 x 32 sums stay in registers; weights are
+ * packed once, activations are read in place.
  */
 #pragma GCC diagnostic ignored "-Wuninitialized" /* GCC bug 105593 */
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
@@ -56,7 +56,7 @@ void pack_panel(const float *rows, int64_t count, int64_t n, uint16_t *panel, in
     }
 }
 
-/* used <= kRows rows; the others repeat the last, and are not stored. */
+/* used <= kRows rows; the rest repeat the last one and are not stored. */
 void multiply_rows(const uint16_t *a, int64_t used, const uint16_t *panel, int64_t depth, float *c, int64_t c_row) {
     const uint16_t *row[kRows];
     __m512 sums[kRows][2];

@@ -1,10 +1,10 @@
 /*
- * selection.cpp: exact top-k of a row in two sweeps over values that are still in cache.
+ * selection.cpp: exact top-k of a row in two sweeps over values still in cache.
  *
- * The first sweep keeps the maximum of each of 2k interleaved groups. The k-th largest of these maxima is the value of
- * k different latents at least, hence a lower bound of the k-th largest value of the row; in an even row 1.4 k values
- * reach it. The second sweep collects those, and a count of who is greater than whom puts them into order.
- * Rows that are not even (many equal values) overflow the list; it is then cut down to its k largest.
+ * The first sweep keeps the maximum of each of 2k interleaved groups. At least k different latents reach the k-th
+ * largest of these maxima, so it is a lower bound on the k-th largest value of the row; in an evenly distributed row
+ * 1.4 k values reach it. The second sweep collects those, and a rank by counting sorts them. Uneven rows (many equal
+ * values) overflow the list, which is then cut down to its k largest.
  *
  * Ties: keys are distinct and ordered by value, then lower index; a value that equals the k-th of k earlier ones is
  * dropped, since its index is higher. NaN is never selected.
@@ -19,7 +19,7 @@
 namespace sae::cpu {
 namespace {
 
-constexpr int64_t kLane = 16;      /* kernels.h: groups are a multiple of this, lists have this much room */
+constexpr int64_t kLane = 16;      /* kernels.h: groups are a multiple of this, lists have this much slack */
 constexpr int64_t kCounting = 128; /* up to here n^2 / 8 comparisons beat a sort */
 
 int64_t round_up(int64_t n) { return (n + kLane - 1) / kLane * kLane; }
@@ -39,10 +39,10 @@ void Selection::reset() {
     std::fill(groups.begin(), groups.end(), 0.0f);
     count = 0;
     bound = 0;
-    least = std::numeric_limits<float>::denorm_min(); /* ReLU: only what is positive */
+    least = std::numeric_limits<float>::denorm_min(); /* ReLU: only positive values */
 }
 
-int64_t Selection::room() const { return static_cast<int64_t>(candidates.size()) - kLane; } /* rank() reads further */
+int64_t Selection::room() const { return static_cast<int64_t>(candidates.size()) - kLane; } /* rank() over-reads */
 
 void Selection::raise_least(const float *p, const float *margin, float scale, int64_t n) {
     if (!groups.empty()) {
@@ -112,7 +112,7 @@ int64_t Selection::finish() {
 }
 
 int64_t Selection::finish_sorted() {
-    drop_below_bound(); /* what the first blocks let through when less was known */
+    drop_below_bound(); /* the first blocks let more through, while the bound was lower */
     if (count > kCounting) {
         prune();
         std::sort(candidates.begin(), candidates.begin() + count, std::greater<>());

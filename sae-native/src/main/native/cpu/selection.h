@@ -19,11 +19,11 @@ class Selection {
     void add(const float *p, int64_t n, int64_t base);
     /* The value is only known to be within scale * margin[i] of p[i]. False: too many could be among the k largest. */
     bool add_screened(const float *p, const float *margin, float scale, int64_t n, int64_t base);
-    /* After add_screened: what could be among the k largest, as indices... */
+    /* After add_screened: the candidates for the k largest, as indices... */
     const std::vector<int32_t> &contenders();
     /* ... and their true values, from which finish() then chooses. */
     void settle(const float *values);
-    /* How many there are (at most k); they are keys()[0 ...], in no order. */
+    /* The number of chosen keys (at most k); they are keys()[0 ...], unordered. */
     int64_t finish();
     /* The same in order: value descending, then lower index. */
     int64_t finish_sorted();
@@ -38,13 +38,13 @@ class Selection {
     const Kernels *kernels;
     int64_t k;
     int64_t latents;
-    std::vector<float> groups; /* empty: too few latents for them to tell anything */
+    std::vector<float> groups; /* empty: too few latents for them to be of use */
     std::vector<uint64_t> candidates;
     std::vector<uint64_t> sorted;
     std::vector<int32_t> remaining;
     int64_t count = 0;
-    float bound = 0; /* the k-th largest is at least this */
-    float least = 0; /* what comes now and is smaller cannot be among the k largest */
+    float bound = 0; /* lower bound on the k-th largest */
+    float least = 0; /* later values below this cannot be among the k largest */
 };
 
 } // namespace sae::cpu

@@ -1,8 +1,8 @@
 /*
- * simd.h: one vector of floats, as wide as this translation unit's instruction set: 16 (AVX-512), 8 (AVX2 + FMA) or 4
- * (the compiler's portable vectors). kernels.inl is written against it and compiled once per instruction set.
+ * simd.h: one vector of floats, as wide as this translation unit's instruction set allows: 16 (AVX-512), 8 (AVX2 + FMA)
+ * or 4 (the compiler's portable vectors). kernels.inl is written against it and compiled once per instruction set.
  *
- * Everything here lives in a namespace of its own per instruction set, and neither this file nor kernels.inl uses inline
+ * Everything here is in a separate namespace per instruction set, and neither this file nor kernels.inl uses inline
  * functions of the standard library: the linker keeps one copy of those, and it could be the one with AVX-512 in it.
  */
 #ifndef SAE_CPU_ISA

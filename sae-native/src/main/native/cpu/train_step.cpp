@@ -1,9 +1,9 @@
 /*
- * train_step.cpp: one step, in the order of sae_train_step: forward (encode_topk.cpp), dead latents (dead.cpp), losses and
- * backward (losses.cpp, backward.cpp), the entries by latent (csc.cpp), weights (adam.cpp).
+ * train_step.cpp: one step, in the order of sae_train_step: forward (encode_topk.cpp), dead latents (dead.cpp), losses
+ * and backward (losses.cpp, backward.cpp), entries by latent (csc.cpp), weights (adam.cpp).
  *
- * FLOPs a row: 2 d_in d_sae for the encoder, 8 k d_in for the sparse parts, and with dead latents 10 n_dead d_in.
- * Memory: 48 bytes a weight pair (w, m, v of W_enc and W_dec, read and written), the rest from cache.
+ * FLOPs per row: 2 d_in d_sae for the encoder, 8 k d_in for the sparse parts, and with dead latents 10 n_dead d_in.
+ * Memory: 48 bytes per weight pair (w, m, v of W_enc and W_dec, read and written), the rest comes from cache.
  */
 #include <cmath>
 

@@ -1,4 +1,4 @@
-/* trainer.h: a training run's state and the stages of a step, each in the file of its name. */
+/* trainer.h: a training run's state and the stages of a step, each in the file named with it. */
 #ifndef SAE_CPU_TRAINER_H
 #define SAE_CPU_TRAINER_H
 
@@ -28,11 +28,11 @@ struct TrainerOptions {
     explicit TrainerOptions(const double *options);
 };
 
-/* What one batch leaves for the update: buffers that grow to the largest batch and are used again. */
+/* What one batch leaves for the update: buffers that grow to the largest batch and are reused. */
 struct Batch {
     const float *x = nullptr;
     int64_t rows = 0;
-    double weight = 1;    /* of its losses and gradients: 1 in a step, its rows where it is a part of one */
+    double weight = 1;    /* of its losses and gradients: 1 for a whole step, its row count for a part */
     Block<float> input;   /* [rows, d_in] x - b_dec, or x: what the encoder saw */
     Block<int32_t> index; /* [rows, k] what the encoder chose */
     Block<float> value;   /* [rows, k] */
@@ -70,7 +70,7 @@ struct Sums {
     int64_t active = 0;
     double reconstruction = 0; /* the loss's terms, times the weight */
     double aux = 0;
-    double gradient_bound = 0;  /* the gradient's norm is at most this */
+    double gradient_bound = 0;  /* upper bound on the gradient's norm */
     std::vector<float> d_b_dec; /* [d_in] sum of dL/dx_hat */
 
     void add(const Sums &other);
@@ -79,11 +79,11 @@ struct Sums {
 /* The gradient of one latent's parameters. */
 struct LatentGradient {
     const float *encoder; /* [d_in] */
-    const float *decoder; /* [d_in]; of no meaning when the decoder is frozen */
+    const float *decoder; /* [d_in]; unset when the decoder is frozen */
     float bias;
 };
 
-/* What accumulate.cpp adds up between updates, weighted by rows. Empty where the trainer keeps no gradients. */
+/* What accumulate.cpp adds up between updates, weighted by rows. Empty if the trainer keeps no gradients. */
 struct Pending {
     Block<float> encoder; /* [d_sae, d_in] */
     Block<float> decoder; /* [d_sae, d_in] */
@@ -106,28 +106,28 @@ struct Trainer {
     int64_t live_bytes() const;
     void step(const float *x, int64_t rows, double lr);
 
-    /* accumulate.cpp; pending: rows of this step's parts so far, in the trainer called or added to */
+    /* accumulate.cpp; pending: rows of this step's parts so far, in this trainer and those added to it */
     void accumulate(const float *x, int64_t rows, int64_t pending_rows);
     void apply(int64_t pending_rows, double lr);
     void add(int64_t pending_rows, const Trainer &from);
     void copy(const Trainer &from);
 
   private:
-    /* train_step.cpp: everything up to dL/dz, and the entries by latent, of a batch or of a part of one. */
+    /* train_step.cpp: everything up to dL/dz, and the entries by latent, for a batch or a part of one. */
     Sums differentiate(const float *x, int64_t rows, int64_t pending_rows, double weight);
     void prepare(const float *x, int64_t rows);
     /* train_step.cpp: counters, statistics and the update, from sums and gradients over `weight`. */
     void finish(const Sums &sums, bool from_pending, int64_t rows, double weight, double lr);
 
-    /* dead.cpp: the rule, of a latent that has not fired for so many batches and rows. */
+    /* dead.cpp: whether a latent that has not fired for this many batches and rows is dead. */
     bool is_dead(int64_t batches, int64_t rows) const;
-    /* dead.cpp: notes what fired in this part, finds and gathers the dead latents. */
+    /* dead.cpp: records which latents fired in this part, finds and gathers the dead ones. */
     void find_dead(int64_t pending_rows);
     /* dead.cpp: advances the counters by the whole batch; returns how many latents are dead. */
     int64_t count_idle(int64_t rows);
     /* dead.cpp: z_aux of rows [first, last), and residual = error + z_aux W_dec; returns |residual|^2. */
     double decode_dead(int64_t first, int64_t last, int worker);
-    /* dead.cpp: from dL/d(z_aux W_dec) to the gradients of the dead latents; returns a bound of their norm. */
+    /* dead.cpp: from dL/d(z_aux W_dec) to the gradients of the dead latents; returns a bound on their norm. */
     double backward_dead();
 
     /* backward.cpp: x_hat, both losses, dL/dx_hat and dL/dz. */
@@ -140,7 +140,7 @@ struct Trainer {
     /* csc.cpp */
     void group_by_latent();
 
-    /* adam.cpp: of the batch; scratch [2, d_in] */
+    /* adam.cpp: from the batch; scratch [2, d_in] */
     LatentGradient batch_gradient(int64_t latent, float *scratch) const;
     LatentGradient pending_gradient(int64_t latent) const;
 
@@ -152,14 +152,14 @@ struct Trainer {
     void update_decoder_row(int64_t latent, const float *gradient, const Sweep &sweep);
 
     Batch batch;
-    std::vector<char> fired; /* [d_sae] in this step's parts so far */
+    std::vector<char> fired; /* [d_sae] whether a latent fired in this step's parts so far */
     Pending pending;
 };
 
 /* sum over rows and columns of (value - mean of its column)^2; exactly 0 when all rows are equal. */
 double squares_about_mean(Context &context, const float *matrix, int64_t rows, int64_t columns);
 
-/* At least the L2 norm of the longest row. */
+/* Upper bound on the L2 norm of the longest row. */
 double longest_row(Context &context, const float *matrix, int64_t rows, int64_t columns);
 
 } // namespace sae::cpu

@@ -1,14 +1,14 @@
 /*
- * accumulate.cuh: what one part of a batch, or one trainer, has summed is added to what another has.
+ * accumulate.cuh: adds the sums of one part of a batch, or of one trainer, to those of another.
  *
  *   put:    into = from, or into += from
  *   fired:  into = from, or into = into or from
  *   totals: the same of StepTotals, and the lower of two bad rows: a step with one bad part is refused
  *
  * in:  from float32, double or uint8 [count]; StepStatus. out: into float32 or uint8 [count]
- * Bytes: 12 an element in float32 that is added, 8 that is not. Launch: a thread an element; totals: one thread.
- * Deterministic: one addition an element in float32, in the order of the calls, so a part that comes from another trainer
- * gives the bits of one that was accumulated here. Not yet run on a GPU.
+ * Bytes: 12 per float32 element when adding, 8 when copying. Launch: one thread per element; totals: one thread.
+ * Deterministic: one addition per element in float32, in the order of the calls, so a part from another trainer gives
+ * the same bits as one accumulated here. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_ACCUMULATE_CUH
 #define SAE_CUDA_ACCUMULATE_CUH

@@ -1,18 +1,19 @@
 /*
  * adam.cuh: gradient norm and clipping, decoder norm and projection, Adam.
  *
- *   G = sum over the batch's parts, or the one, of rows gradient;  gradient = G / sum of rows
+ *   G = sum over the batch's parts (or its only one) of rows gradient;  gradient = G / sum of rows
  *   norm = sqrt(sum of squares of every trained gradient);  clip = min(1, clip_norm / (norm + 1e-6)), 1 when off
  *   t = steps + 1;  g = clip gradient
  *   decoder rows: w = w / |w| with SAE_DECODER_NORM_BEFORE_STEP; g = g - <g, w> w / |w|^2 with SAE_OPT_PROJECT_GRADIENT
  *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
  *   p = p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)         (torch.optim.Adam, no weight decay)
- *   decoder rows: w = w / |w| with SAE_DECODER_NORM_AFTER_STEP. A row of zeros stays.
+ *   decoder rows: w = w / |w| with SAE_DECODER_NORM_AFTER_STEP. A row of zeros is left alone.
  *
- * in and out: parameters, G float32; moments float32 or bfloat16 (vectors.cuh); StepSums and StepStatus on the device. Nothing changes when the
- * status has a bad row. Bytes: 28 a parameter (g, p, m, v read; p, m, v written); squares read 4 more.
- * Launch: squares: kSquareBlocks blocks, strided; update: a thread an element; decoder: a block a latent (two or three
- * passes over the row, from L1). At most 2 KiB shared memory.
+ * in and out: parameters, G float32; moments float32 or bfloat16 (vectors.cuh); StepSums and StepStatus on the device.
+ * Nothing changes if the status has a bad row. Bytes: 28 per parameter (g, p, m, v read; p, m, v written); squares read
+ * 4 more.
+ * Launch: squares: kSquareBlocks blocks, strided; update: one thread per element; decoder: one block per latent (two or
+ * three passes over the row, from L1). At most 2 KiB shared memory.
  * Deterministic: sums over a grid of fixed size, in double. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_ADAM_CUH
@@ -95,7 +96,7 @@ __device__ inline double inverse_norm(const float *row, int64_t d_in) {
     return squares > 0.0 ? 1.0 / sqrt(squares) : 1.0;
 }
 
-/* Each thread reads and writes its own columns of the row only. */
+/* Each thread reads and writes only its own columns of the row. */
 __device__ inline void scale_row(float *row, int64_t d_in, double factor) {
     for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
         row[i] = static_cast<float>(row[i] * factor);

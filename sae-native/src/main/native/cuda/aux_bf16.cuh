@@ -3,27 +3,31 @@
  * aux_dense.cuh computes, each product as x w^T of bf16 rows with float32 sums (preact_*.cuh).
  *
  *   reconstruct  a [rows, d_in] = Z (D^T)^T         Z kept values, D decoder rows of a part's latents
- *   dz           dZ [rows, n] = ga D^T              D where it lies, its rows by name
- *   by_z         by_z [n, d_in] = (ga^T (Z^T)^T)^T  stored transposed, so that the device's count of latents is one of columns
+ *   dz           dZ [rows, n] = ga D^T              D in place, its rows gathered by latent
+ *   by_z         by_z [n, d_in] = (ga^T (Z^T)^T)^T  stored transposed, so that the device's latent count limits columns
  *   by_dz        by_dz [n, d_in] = (X^T (T^T)^T)^T  T = dZ where Z > 0, else 0
  *   bias [n]     column sums of T before it is rounded, in double
  *
- * What is multiplied is rounded to bf16: Z (a kept value stays above 0), D, ga, X and T; dZ itself is float32. The kernels
- * here write the operands: rows of bf16 along what a product sums over, filled up with 0 to a multiple of kDepthStep.
+ * What is multiplied is rounded to bf16: Z (a kept value stays above 0), D, ga, X and T; dZ itself is float32. The
+ * kernels here write the operands: rows of bf16 along the dimension a product sums over, zero-padded to a multiple
+ * of kDepthStep.
  *
- *   transpose_batch   ga and X of all rows, once a step: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows rounded up
+ *   transpose_batch   ga and X of all rows, once per step: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows rounded
+ *                     up
  *   transpose_decoder D^T [d_in, most] of a part
- *   transpose_part    Z^T and T^T [most, B'] of a part, and the bias of each 64 rows, which total_bias adds up
+ *   transpose_part    Z^T and T^T [most, B'] of a part, and the bias of every 64 rows, which total_bias adds up
  *
- * A part is a multiple of kLatentGroup, so that its latents fill the tiles of a product. FLOP: 2 rows n d_in a product.
- * Bytes of the operands: transpose_batch 6 rows d_in read, 6 written; transpose_decoder 2 n d_in read and written; transpose_part 8 rows n
- * read (2 of them again from L1 or L2), 4 written; the products themselves as preact_plain.cuh says, with 4 rows n for dZ.
- * Launch: blocks of 256 threads that take tiles of 64 x 64 in turn, so that without dead latents a launch is one read. A
- * tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB a kernel), two rows to a word and rows of 33 words: no bank is
- * used twice at a time. ptxas 13.0: at most 48 registers.
+ * A part is a multiple of kLatentGroup, so that its latents fill the tiles of a product. FLOP: 2 rows n d_in per
+ * product.
+ * Bytes of the operands: transpose_batch 6 rows d_in read, 6 written; transpose_decoder 2 n d_in read and written;
+ * transpose_part 8 rows n read (2 of them again from L1 or L2), 4 written; the products themselves as preact_plain.cuh
+ * says, with 4 rows n for dZ.
+ * Launch: blocks of 256 threads that take tiles of 64 x 64 in turn, so that without dead latents a launch costs one
+ * read. A tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB per kernel), two rows to a word and rows of 33
+ * words: no bank conflicts. ptxas 13.0: at most 48 registers.
  * Deterministic: each element has one writer; sums in the order of rows.
- * Tried so far: nothing else. On Hopper dz is sm_80's kernel, as for any product with names (preact_sm90.cu). Not measured
- * on a GPU yet.
+ * No alternatives tried yet. On Hopper dz uses sm_80's kernel, as does any product with names (preact_sm90.cu). Not
+ * measured on a GPU yet.
  */
 #ifndef SAE_CUDA_AUX_BF16_CUH
 #define SAE_CUDA_AUX_BF16_CUH
@@ -38,12 +42,12 @@ namespace {
 constexpr int kTransposeTile = 64;    // rows and columns of a tile
 constexpr int64_t kTurnBlocks = 1056; // eight for each of 132 multiprocessors
 static_assert(kTransposeTile == kDepthStep && kThreads % kTransposeTile == 0,
-              "a tile fills its rows up; a thread stays in its column");
+              "a tile pads its own rows; a thread stays in its column");
 
 __device__ inline int64_t transpose_tiles(int64_t size) { return (size + kTransposeTile - 1) / kTransposeTile; }
 
-/* out[column, row] = value(row, column) over a tile, columns below `columns` alone. A thread asks for values of one column
- * (thread % kTransposeTile), also of rows and columns beyond the matrix, which are to be 0. */
+/* out[column, row] = value(row, column) over a tile, only for columns below `columns`. A thread reads values of one
+ * column (thread % kTransposeTile), including rows and columns beyond the matrix, which must be 0. */
 template <typename Value>
 __device__ inline void transpose_tile(int64_t first_row, int64_t first_column, int64_t columns, const Value &value,
                                       uint16_t *out, int64_t stride) {
@@ -137,7 +141,7 @@ __global__ void __launch_bounds__(kThreads) transpose_part_kernel(DeadBf16 dead,
     }
 }
 
-/* A thread a dead latent. */
+/* One thread per dead latent. */
 __global__ void __launch_bounds__(kThreads) total_bias_kernel(DeadBf16 dead, DensePart part, float *__restrict__ bias) {
     const int64_t p = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (p >= *part.count) {

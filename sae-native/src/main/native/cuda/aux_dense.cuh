@@ -1,22 +1,22 @@
 /*
  * aux_dense.cuh: the auxiliary loss's products over the dead latents alone, as dense matrices.
  *
- * A part is up to `most` neighbours of the list of the dead, n of them there (on the device). With Z [rows, n] the kept
- * values of the part's latents, D [n, d_in] their decoder rows, X the encoder's input:
+ * A part is up to `most` consecutive entries of the list of dead latents; their number n is on the device. With Z
+ * [rows, n] the kept values of the part's latents, D [n, d_in] their decoder rows, X the encoder's input:
  *
- *   scatter:     Z[b, p] = the value of latent p in row b if the top-k kept it, else 0; also where p fills up a multiple of
- *                kDepthStep, and in bf16 for aux_bf16.cuh
+ *   scatter:     Z[b, p] = the value of latent p in row b if the top-k kept it, else 0; including the padding of p to a
+ *                multiple of kDepthStep; in bf16 for aux_bf16.cuh
  *   reconstruct: a [rows, d_in] = Z D, added to the sums of the parts before (the first part writes)
  *   gradients:   by_z [n, d_in] = Z^T ga;  by_dz [n, d_in] = T^T X;  bias [n] = column sums of T
  *                T = dZ where Z > 0, else 0;  dZ [rows, n] = ga D^T (matmul_nt.cuh)
  *
  * in:  indices int32, values float32 [rows, k]; rank, latents int32 (dead.cuh); W_dec float32 [d_sae, d_in]; ga, X
  *      float32 [rows, d_in]; z, dz float32 [rows, most]
- * Bytes: 4 rows (n + d_in) a product at least; 2 rows n d_in FLOP each.
- * Launch: blocks of 256 threads that take the 64 x 64 tiles of the result in turn, so that without dead latents a launch is
- * one read; scatter: a block a row. 8.5 KiB shared memory.
+ * Bytes: 4 rows (n + d_in) per product at least; 2 rows n d_in FLOP each.
+ * Launch: blocks of 256 threads that take the 64 x 64 tiles of the result in turn, so that without dead latents a
+ * launch costs one read; scatter: one block per row. 8.5 KiB shared memory.
  * Deterministic: each result is one chain of fused multiply-adds in the order of rows (or of the dead), part by part.
- * float32 without tensor cores; with precision=bf16 aux_bf16.cuh takes the place of everything but scatter.
+ * float32 without tensor cores; with precision=bf16 aux_bf16.cuh replaces everything but scatter.
  * ptxas 13.0: 12 bytes of spills in reconstruct_kernel (sm_90a). Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_AUX_DENSE_CUH
@@ -37,7 +37,7 @@ constexpr int64_t kDenseBlocks = 528; // four for each of 132 multiprocessors
 
 __device__ inline void put_kept(float value, float *target) { *target = value; }
 
-/* Above 0 as well: what was kept gets a gradient. */
+/* Stays above 0 after rounding: a kept value gets a gradient. */
 __device__ inline void put_kept(float value, uint16_t *target) {
     const uint16_t bits = to_bf16(value);
     *target = bits > 0 ? bits : uint16_t{1};
@@ -69,8 +69,8 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* One tile of c = a b, a(i, p), b(p, j) and store(i, j, sum) being functions; AcrossRows: neighbouring i are neighbours in
- * memory, otherwise neighbouring p. */
+/* One tile of c = a b, a(i, p), b(p, j) and store(i, j, sum) being functions; AcrossRows: neighbouring i are adjacent
+ * in memory, otherwise neighbouring p. */
 template <bool AcrossRows, typename A, typename B, typename Store>
 __device__ inline void tile_product(int64_t first_row, int64_t first_column, int64_t m, int64_t n, int64_t inner,
                                     const A &a, const B &b, const Store &store) {
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* A thread a dead latent; neighbours read neighbouring columns. */
+/* One thread per dead latent; neighbours read neighbouring columns. */
 __global__ void __launch_bounds__(kThreads)
     dense_bias_kernel(DensePart part, const float *__restrict__ z, const float *__restrict__ dz, int64_t rows,
                       float *__restrict__ bias) {

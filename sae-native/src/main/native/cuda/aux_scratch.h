@@ -1,9 +1,10 @@
 /*
- * aux_scratch.h: what the fused step's auxiliary loss needs of the scratch, and how many dead latents it takes at a time.
+ * aux_scratch.h: the scratch that the fused step's auxiliary loss needs, and how many dead latents it handles at a
+ * time.
  *
  * The dense matrices of a part of n dead latents, B rows, d = d_in (aux_dense.cuh, aux_bf16.cuh): 8 n (B + d) bytes in
- * float32, n (10.125 B + 10 d) with precision=bf16, of which a part takes at most kDenseBytes. With precision=bf16 there
- * are 6 B d bytes more of the batch.
+ * float32, n (10.125 B + 10 d) with precision=bf16, of which a part takes at most kDenseBytes. With precision=bf16 the
+ * batch takes 6 B d bytes more.
  */
 #ifndef SAE_CUDA_AUX_SCRATCH_H
 #define SAE_CUDA_AUX_SCRATCH_H
@@ -20,7 +21,7 @@ namespace sae::cuda {
 constexpr int64_t kDenseBytes = SAE_DENSE_BYTES;
 constexpr int64_t kLeastPart = 16;
 
-/* Dead latents whose dense matrices exist at a time; with bf16 whole groups, which fill the tiles of a product. */
+/* Dead latents whose dense matrices exist at a time; with bf16 in whole groups, which fill the tiles of a product. */
 inline int64_t dead_part(int64_t rows, const Params &params) {
     if (params.context->precision == Precision::kBf16) {
         const int64_t padded = round_up(rows, kDepthStep);
@@ -32,7 +33,7 @@ inline int64_t dead_part(int64_t rows, const Params &params) {
     return std::min(params.d_sae, std::max(kDenseBytes / bytes_each, kLeastPart));
 }
 
-/* Without an auxiliary loss (k = 0) nothing but null. */
+/* All null without an auxiliary loss (k = 0). */
 struct AuxScratch {
     int64_t k;
     int *indices = nullptr;    // [B, k]
@@ -43,7 +44,7 @@ struct AuxScratch {
     float *by_z = nullptr;     // [part, d]
     float *by_dz = nullptr;    // [part, d]
     float *bias = nullptr;     // [part]
-    DeadBf16 dead{};           // with precision=bf16, but for what it reads of others
+    DeadBf16 dead{};           // with precision=bf16, except for the inputs it borrows
 
     AuxScratch(Carver &carver, const Params &params, int64_t rows, int64_t k_) : k(k_) {
         if (k == 0) {

@@ -1,4 +1,4 @@
-/* backend.cu: the one exported symbol, and contexts: which device, and whether there is one. */
+/* backend.cu: the one exported symbol, and contexts: which device to use, and whether there is one. */
 #include <array>
 #include <memory>
 #include <optional>
@@ -9,9 +9,9 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int kLeastMajor = 8; // compute capability that the library was compiled for at least
+constexpr int kLeastMajor = 8; // lowest compute capability that the library was compiled for
 
-/* Fails with the reason when there is no device of this number. */
+/* Fails with the reason if there is no device with this number. */
 void require_device(int device) {
     int driver = 0;
     if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
@@ -41,7 +41,7 @@ void require_device(int device) {
 cudaDeviceProp usable_device(int device) {
     require_device(device);
     cudaDeviceProp properties{};
-    check(cudaGetDeviceProperties(&properties, device), "asking for the device's properties");
+    check(cudaGetDeviceProperties(&properties, device), "querying the device's properties");
     if (properties.major < kLeastMajor) {
         fail(SAE_UNAVAILABLE, "expected a GPU of compute capability " + std::to_string(kLeastMajor) +
                                   ".0 or newer, got " + properties.name + " with " + std::to_string(properties.major) +
@@ -60,7 +60,7 @@ constexpr std::array<const char *, 3> kScorings = {"dense", "chunked", "fused"};
 constexpr std::array<const char *, 2> kSteps = {"fused", "plain"};
 constexpr std::array<const char *, 2> kGraphs = {"on", "off"};
 
-/* Place of `value` among `names`. */
+/* Index of `value` in `names`. */
 template <size_t count>
 int parse_name(const std::string &key, const std::string &value, const std::array<const char *, count> &names) {
     std::string expected = "option " + key + " to be one of";
@@ -74,7 +74,7 @@ int parse_name(const std::string &key, const std::string &value, const std::arra
     return 0;
 }
 
-/* Sets the context's kernels: those that were asked for, or the best ones the device can run. */
+/* Sets the context's kernels: those requested, or the best ones the device can run. */
 void choose_kernels(std::optional<Kernels> wanted, Context &context) {
     const cudaDeviceProp &properties = context.properties;
     void *function = nullptr;
@@ -95,7 +95,7 @@ void choose_kernels(std::optional<Kernels> wanted, Context &context) {
     }
 }
 
-/* Returns the kernels that were asked for. */
+/* Returns the requested kernels, if any. */
 std::optional<Kernels> read_options(const char *options, Context &context) {
     std::optional<Kernels> kernels;
     for (const auto &[key, value] : parse_options(options)) {
@@ -143,7 +143,7 @@ sae_status context_open(const char *options, void **context) {
         choose_kernels(kernels, *made);
         made->activate();
         if (made->owns_stream) {
-            check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "making a stream");
+            check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "creating a stream");
         }
         *context = made.release();
     });
@@ -182,12 +182,12 @@ sae_status context_order(void *handle, int64_t address, int32_t direction) {
         const auto stream = reinterpret_cast<cudaStream_t>(address);
         const bool after = direction == SAE_ORDER_AFTER;
         cudaEvent_t event = nullptr;
-        check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+        check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "creating an event");
         cudaError_t error = cudaEventRecord(event, after ? stream : context.stream);
         if (error == cudaSuccess) {
             error = cudaStreamWaitEvent(after ? context.stream : stream, event, 0);
         }
-        cudaEventDestroy(event); // freed when what waits for it has passed
+        cudaEventDestroy(event); // freed once its waiters have passed
         check(error, "ordering two streams");
     });
 }

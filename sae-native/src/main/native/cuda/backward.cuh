@@ -6,16 +6,16 @@
  *   dW_enc[j] = sum over latent j's entries of dz x[b]     (x centred where b_dec is subtracted)
  *   db_enc[j] = sum over latent j's entries of dz
  *   db_dec    = sum_b g[b] - sum_j db_enc[j] W_enc[j]      (the second term where b_dec is subtracted; losses.cuh sums)
- *   With `add` dW and db_enc are added to what is there, from the second part of a batch on; latents without entries
- *   then cost nothing.
+ *   With `add`, from the second part of a batch on, dW and db_enc are accumulated; latents without entries are then free.
  *
  * in:  g float32 [rows, d_in] of the reconstruction and of the auxiliary part, W_dec float32 [d_sae, d_in],
  *      indices, values [rows, k], lists by latent (csc.cuh)
  * out: dz float32 [rows, k]; dW_dec, dW_enc float32 [d_sae, d_in]; db_enc float32 [d_sae]; db_dec float32 [d_in]
  * Bytes: dz gathers 4 rows k d_in; dW gathers 8 rows k d_in and writes 8 d_sae d_in. 6 rows k d_in FLOP together.
- * Launch: dz: a block a row, 32 threads a slot, 2 KiB shared memory; dW: a block a latent, a thread per column in turn.
- * Deterministic: lists are in the order of rows and are added kRun entries at a time, run by run, which also keeps the
- * rounding of long lists small; dz is a double tree. No floating-point atomics. Not yet run on a GPU.
+ * Launch: dz: one block per row, 32 threads per slot, 2 KiB shared memory; dW: one block per latent, a thread per
+ * column in turn.
+ * Deterministic: lists are in the order of rows and are added kRun entries at a time, run by run, which also keeps
+ * rounding error in long lists small; dz is a tree of doubles. No floating-point atomics. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_BACKWARD_CUH
 #define SAE_CUDA_BACKWARD_CUH
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kThreads)
         for (int64_t at = aux_begin; at < aux_end; at++) {
             sum += aux.dz[aux.order[at]];
         }
-        const auto bias = static_cast<float>(sum); // as it would be added from another trainer
+        const auto bias = static_cast<float>(sum); // rounded as it would be if added from another trainer
         db_enc[latent] = add ? db_enc[latent] + bias : bias;
     }
 }

@@ -1,5 +1,5 @@
 /*
- * batch.cuh: one pass over the rows of a step: finite check, x - b_dec, and the sums that the loss needs of x.
+ * batch.cuh: one pass over the rows of a step: finite check, x - b_dec, and the sums of x that the loss needs.
  *
  *   centred[b] = x[b] - b_dec                                    (only where b_dec is subtracted)
  *   variance   = sum_b,i (x[b, i] - mean_b x[b, i])^2
@@ -10,8 +10,8 @@
  *      [2, d_in]: variance and input by column
  * scratch: partials double [batch_scratch(rows, d_in)]
  * How: sums of x - x[0, i] and of its square, so that a column far from zero does not cancel; then by chunk.
- * Bytes: 4 rows d_in read once, as many written where b_dec is subtracted. Launch: a block of 256 threads per kBatchRows
- * rows and 256 columns; then a thread a column. No shared memory.
+ * Bytes: 4 rows d_in read once, the same written where b_dec is subtracted. Launch: a block of 256 threads per
+ * kBatchRows rows and 256 columns; then one thread per column. No shared memory.
  * Deterministic: chunks of fixed size, added in order, in double. Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_BATCH_CUH

@@ -1,13 +1,14 @@
 /*
  * bf16.cuh: what rounding to bfloat16 (bf16_bits.h) does to a pre-activation.
  *
- * With x = x' + dx and w = w' + dw, x' and w' in bfloat16, the screened z' = x' w' + b misses the float32 one by at most
+ * With x = x' + dx and w = w' + dw, x' and w' in bfloat16, the screened z' = x' w' + b is off by at most
  *
  *   M = |x| |dw| + (|dx| + a |x|) |w'| + 8 u |b| + f          a = 4 (d + 16) u, u = 2^-24
  *
- * a covers the sums: those of the tensor cores (products exact; each step of 16 adds aligned and cut off, in all at most
- * 2.2 d u |x| |w'|) and any order of float32 sums (d u |x| |w|). f covers products below float32's normal range.
- * A latent of zeros and a row of zeros have nothing to miss: M = 8 u |b|.
+ * a covers the sums: those of the tensor cores (products exact; each step of 16 adds is aligned and truncated, in total
+ * at most 2.2 d u |x| |w'|) and any order of float32 sums (d u |x| |w|). f covers products below float32's normal
+ * range.
+ * For an all-zero latent or row, M = 8 u |b|.
  * All norms are summed in double and rounded up. Norms beyond float32's range are infinite: nothing is certain then.
  */
 #ifndef SAE_CUDA_BF16_CUH
@@ -23,7 +24,7 @@ constexpr double kUnit = 1.0 / (1 << 24);
 constexpr double kRoundedUp = 1.001; // of sums and products of norms
 constexpr double kUnderflow = 1e-37; // of one product
 
-/* What a warp adds up while it rounds a row. */
+/* Sums that a warp collects while it rounds a row. */
 struct Rounding {
     double value = 0.0;   // squares of the row
     double rounded = 0.0; // of the row in bf16

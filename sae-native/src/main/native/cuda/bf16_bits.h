@@ -9,7 +9,7 @@
 
 namespace sae::cuda {
 
-/* To nearest, ties to even. Finite values stay finite; NaN stays NaN; what is bfloat16 already stays as it is. */
+/* To nearest, ties to even. Finite values stay finite, NaN stays NaN, and exact bfloat16 values are unchanged. */
 __host__ __device__ inline uint16_t to_bf16(float value) {
     uint32_t bits = 0;
     memcpy(&bits, &value, sizeof bits);

@@ -4,12 +4,12 @@
  *   order[offsets[j] .. offsets[j + 1])  = the entries e = row * k + slot of latent j with values[e] > 0, ascending
  *
  * in:  indices int32 [rows, k], values float32 [rows, k]
- * out: order uint32 [rows k], sorted uint32 [rows k]: the latent at each place of the order, offsets int64 [d_sae + 1]
- * scratch: keys_in, entries_in uint32 [rows k], and what CUB's radix sort asks for
- * Entries of value 0 get the key d_sae, behind every latent's. The sort is stable and keys are integers, so each list is
- * in the order of rows: sums along a list have one order, on every run.
+ * out: order uint32 [rows k], sorted uint32 [rows k]: the latent at each position, offsets int64 [d_sae + 1]
+ * scratch: keys_in, entries_in uint32 [rows k], and the temporary storage of CUB's radix sort
+ * Entries of value 0 get the key d_sae, after every latent's. The sort is stable and keys are integers, so each list is
+ * in row order: sums along a list have the same order in every run.
  * Launch: a thread per entry; CUB's radix sort over the bits of d_sae; a thread per offset (binary search).
- * Bytes about 16 rows k a sorted digit of 8 bits. Not yet run on a GPU.
+ * Bytes about 16 rows k per sorted digit of 8 bits. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_CSC_CUH
 #define SAE_CUDA_CSC_CUH

@@ -1,23 +1,23 @@
 /*
- * dead.cuh: how long each latent has been idle, and the list of the dead.
+ * dead.cuh: how long each latent has been idle, and the list of dead latents.
  *
  *   fired[j]           = latent j's list of this batch is not empty (csc.cuh)
- *                        or its list of a part of this step before was not (record)
+ *                        or it fired in an earlier part of this step (record)
  *   counted batches[j] = fired[j] ? 0 : idle batches[j] + 1
  *   counted rows[j]    = fired[j] ? 0 : idle rows[j] + rows
  *   dead[j]            = (after_batches > 0 and counted batches[j] >= after_batches)
  *                        or (after_rows > 0 and counted rows[j] >= after_rows)
  *
- * A part counts into scratch, with the rows of the step so far; the whole batch counts in place.
+ * A part counts into scratch, using the rows of the step so far; the whole batch counts in place.
  *
  * in:  offsets int64 [d_sae + 1], status (no change of the counters when it has a bad row), idle counters int64 [d_sae]
- * out: record uint8 [d_sae]; counted int64 [d_sae]; dead_list int32 [d_sae]: the dead in ascending order; dead_rank int32
- *      [d_sae]: a latent's place in that list, -1 while it lives; counts int32 [1 + parts]: the number of the dead, then
- *      how many of them are in each part of `part` neighbours of the list
- * gate: after those, the parts' numbers again for a pass that *only_if asks for; 0 where it does not
+ * out: record uint8 [d_sae]; counted int64 [d_sae]; dead_list int32 [d_sae]: dead latents in ascending order; dead_rank
+ *      int32 [d_sae]: a latent's position in that list, -1 if it is alive; counts int32 [1 + parts]: the number of dead
+ *      latents, then how many of them are in each part of `part` consecutive entries
+ * gate: then the counts of the parts again for a pass that runs only if *only_if is set; otherwise 0
  * scratch: in_block int32 [blocks of 256 latents]
- * Bytes: 24 d_sae read, 24 d_sae written. Launch: twice a thread per latent; the second time each block first adds up what
- * the blocks before it counted. 2.3 KiB shared memory.
+ * Bytes: 24 d_sae read, 24 d_sae written. Launch: one thread per latent, twice; the second time each block first adds
+ * up the counts of the blocks before it. 2.3 KiB shared memory.
  * Deterministic: integers only. Not measured on a GPU yet.
  */
 #ifndef SAE_CUDA_DEAD_CUH

@@ -43,7 +43,7 @@ struct DecodeScratch {
           x_hat(carver, x_hat_, rows * d_in) {}
 };
 
-/* Says which index of a row that the kernel refused is out of range. */
+/* Reports which index of a refused row is out of range. */
 [[noreturn]] void refuse_index(const Context &context, const int *indices, int row, int64_t rows, int64_t k,
                                int64_t d_sae) {
     std::vector<int> of_row(static_cast<size_t>(k));

@@ -8,10 +8,10 @@
  * in:  indices int32 [rows, k], values float32 [rows, k], W_dec float32 [d_sae, d_in] (bf16 too in decode), b_dec
  *      float32 [d_in], x or e float32 [rows, d_in]
  * out: float32 [rows, d_in]; decode also lowers bad_row int32 [1] to the first row with an index outside [0, d_sae)
- *      and leaves such terms out. A term of value 0 is not read in error and residual (its index may be -1).
+ *      and skips such terms. A term of value 0 is not read in error and residual (its index may be -1).
  * Bytes: 4 rows k d_in gathered (L2; 2 in bf16), 8 rows d_in streamed; 2 rows k d_in FLOP.
- * Launch: decode: a warp per row and slice of 16 columns a lane, slices outermost, so that 2048 d_sae bytes of W_dec (1024
- * in bf16) are what L2 has to hold; the others: one block of 256 threads a row, a thread per column in turn.
+ * Launch: decode: a warp per row and slice of 16 columns per lane, slices outermost, so that L2 has to hold only 2048
+ * d_sae bytes of W_dec (1024 in bf16); the others: one block of 256 threads per row, a thread per column in turn.
  * ptxas 13.0 spills 16 bytes in one shape on sm_80. Not yet run on a GPU.
  * Deterministic: each element is one chain of fused multiply-adds in slot order.
  */
@@ -34,7 +34,7 @@ struct DecodeInputs {
     int64_t d_in, d_sae;
 };
 
-constexpr int kDecodeChunks = 4; // of Width columns that a lane has
+constexpr int kDecodeChunks = 4; // of Width columns per lane
 constexpr int kDecodeUnroll = 4; // decoder rows in flight
 
 template <typename Element, int Width>
@@ -93,7 +93,7 @@ __global__ void __launch_bounds__(kThreads)
 __device__ inline float sparse_dot(const int *indices, const float *values, int64_t k, const float *w_dec, int64_t d_in,
                                    int64_t i) {
     float sum = 0.0f;
-    for (int64_t slot = 0; slot < k && values[slot] > 0.0f; slot++) { // values descend: the rest is 0
+    for (int64_t slot = 0; slot < k && values[slot] > 0.0f; slot++) { // values are sorted: the rest is 0
         sum = fmaf(values[slot], w_dec[indices[slot] * d_in + i], sum);
     }
     return sum;

@@ -1,5 +1,5 @@
 /*
- * device.h: what every CUDA file shares: errors, launches, owned memory, the context and its scratch.
+ * device.h: shared by every CUDA file: errors, launches, owned memory, the context and its scratch.
  *
  * Ownership: a Context owns its stream and its scratch; Params and Trainer own their tensors. Launchers
  * (launch_*, kernels.h) never allocate and never wait. Only the functions of the backend table do.
@@ -22,14 +22,14 @@
 namespace sae::cuda {
 
 constexpr int kThreads = 256;         // threads of every block of every kernel here
-constexpr int kNoBadRow = 0x7F7F7F7F; // beyond every row; a memset of bytes makes it
+constexpr int kNoBadRow = 0x7F7F7F7F; // beyond every row; can be set by a byte-wise memset
 
-/* Throws the text of a CUDA error; memory exhaustion has its own status. */
+/* Throws the text of a CUDA error; running out of memory has its own status. */
 inline void check(cudaError_t error, const char *what) {
     if (error == cudaSuccess) {
         return;
     }
-    cudaGetLastError(); // an error that is not sticky would otherwise be seen by the next call
+    cudaGetLastError(); // otherwise the next call would see an error that is not sticky
     sae_status status = error == cudaErrorMemoryAllocation ? SAE_OUT_OF_MEMORY : SAE_DEVICE_ERROR;
     fail(status, std::string(what) + ": " + cudaGetErrorString(error) + " (CUDA error " + std::to_string(error) + ")");
 }
@@ -70,7 +70,7 @@ cudaError_t launch(const Grid &grid, void (*kernel)(Parameters...), cudaStream_t
     return cudaLaunchKernelEx(&config, kernel, std::forward<Arguments>(arguments)...);
 }
 
-/* kThreads threads a block, nothing else. */
+/* kThreads threads per block, nothing else. */
 template <typename... Parameters, typename... Arguments>
 cudaError_t launch(void (*kernel)(Parameters...), int64_t blocks, cudaStream_t stream, Arguments &&...arguments) {
     return launch({blocks, kThreads, 0, 1}, kernel, stream, std::forward<Arguments>(arguments)...);
@@ -111,16 +111,16 @@ class DeviceMemory {
     int64_t bytes_ = 0;
 };
 
-/* Refuses with numbers what would not fit, before anything is allocated. `returned`: bytes that are freed first. */
+/* Refuses an allocation that would not fit, with numbers, before anything is allocated. `returned`: bytes freed
+ * first. */
 inline void require_memory(int64_t bytes, int64_t returned, const std::string &what, const std::string &remedy) {
     size_t free_bytes = 0;
     size_t total = 0;
-    check(cudaMemGetInfo(&free_bytes, &total), "asking for free device memory");
+    check(cudaMemGetInfo(&free_bytes, &total), "querying free device memory");
     const int64_t there = static_cast<int64_t>(free_bytes) + returned;
     if (bytes > there) {
         fail(SAE_OUT_OF_MEMORY, "expected " + std::to_string(bytes) + " bytes of free device memory for " + what +
-                                    ", got " + std::to_string(there) + " of " + std::to_string(total) +
-                                    "; " + remedy);
+                                    ", got " + std::to_string(there) + " of " + std::to_string(total) + "; " + remedy);
     }
 }
 
@@ -130,7 +130,7 @@ inline DeviceMemory zeroed(int64_t bytes, cudaStream_t stream) {
     return memory;
 }
 
-/* Cuts arrays out of one block of memory. Without a block it only adds up what they need. */
+/* Carves arrays out of one block of memory. Without a block it only adds up their sizes. */
 class Carver {
   public:
     Carver() = default;
@@ -149,11 +149,12 @@ class Carver {
     int64_t used_ = 0;
 };
 
-/* Scratch of a context. Every operation cuts it anew from the start, which is right because the operations of a context
- * are ordered by its stream. Grows, never shrinks. */
+/* Scratch of a context. Every operation carves it up again from the start, which is safe because the context's stream
+ * orders its operations. Grows, never shrinks. */
 class Scratch {
   public:
-    /* A Layout is a struct of pointers with a constructor (Carver &, arguments...): made once to add up, once to cut. */
+    /* A Layout is a struct of pointers with a constructor (Carver &, arguments...): constructed once to add up, once to
+     * carve. */
     template <typename Layout, typename... Arguments>
     Layout make(Arguments &&...arguments) {
         Carver measure;
@@ -174,7 +175,7 @@ class Scratch {
     DeviceMemory memory_;
 };
 
-/* An event, made when it is first recorded. */
+/* An event, created when it is first recorded. */
 class Event {
   public:
     Event() = default;
@@ -182,12 +183,12 @@ class Event {
     Event &operator=(const Event &) = delete;
     ~Event() {
         if (event_ != nullptr) {
-            cudaEventDestroy(event_); // freed when what waits for it has passed
+            cudaEventDestroy(event_); // freed once its waiters have passed
         }
     }
     void record(cudaStream_t stream) {
         if (event_ == nullptr) {
-            check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "making an event");
+            check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "creating an event");
         }
         check(cudaEventRecord(event_, stream), "recording an event");
     }
@@ -202,10 +203,10 @@ class Event {
     cudaEvent_t event_ = nullptr;
 };
 
-/* Options of a context that say how it encodes (encode_topk.cu). */
+/* A context's options for encoding (encode_topk.cu). */
 enum class Kernels { kPlain, kSm80, kSm90 };     // for pre-activations in bf16
-enum class Precision { kFloat32, kBf16 };        // of the values that are chosen and returned
-enum class Scoring { kDense, kChunked, kFused }; // what exists of the matrix of pre-activations at a time
+enum class Precision { kFloat32, kBf16 };        // of the values chosen and returned
+enum class Scoring { kDense, kChunked, kFused }; // how much of the pre-activation matrix exists at a time
 
 struct Context {
     int device = 0;
@@ -216,11 +217,11 @@ struct Context {
     decltype(&cuTensorMapEncodeTiled) encode_map = nullptr; // of the driver; for kSm90
     cudaStream_t stream = nullptr;
     bool owns_stream = true;
-    cudaStream_t copies = nullptr; // uploads run here, beside `stream`; made by the first
+    cudaStream_t copies = nullptr; // uploads run here, in parallel with `stream`; created by the first one
     bool fused_step = true;        // option step
     bool graphs = true;            // option graph
     bool bf16_moments = false;     // option moments
-    uint64_t asked_peers = 0;      // a bit for each device that copies have come from (replicas.cu)
+    uint64_t asked_peers = 0;      // one bit per device that copies have come from (replicas.cu)
     Scratch scratch;
 
     void activate() const { check(cudaSetDevice(device), "choosing the device"); }
@@ -236,12 +237,12 @@ struct Buffer {
 
     /* The copy that sae_buffer_upload made of a SAE_HOST buffer. */
     DeviceMemory copy;
-    int64_t uploaded = 0;            // bytes of it that count
+    int64_t uploaded = 0;            // bytes of it that are valid
     Event arrived;                   // on the stream of copies
     Event was_read;                  // on the context's stream, after the last operation that read it
-    mutable bool read_since = false; // an operation read it after that
+    mutable bool read_since = false; // an operation has read it since
 
-    /* What was queued so far is the last that reads the copy: the next upload need not wait for more. */
+    /* Records the last work queued so far that reads the copy: the next upload waits only for that. */
     void mark_read() {
         if (std::exchange(read_since, false)) {
             was_read.record(context->stream);
@@ -249,15 +250,15 @@ struct Buffer {
     }
 };
 
-/* W_enc in bf16, for the screen; made again before it is used when parameters have changed. The fused step keeps it
- * current. */
+/* W_enc in bf16, for the screen; rebuilt before use if parameters have changed. The fused step keeps it current. */
 struct Shadow {
     DeviceMemory rounded;
     DeviceMemory bounds;
     mutable bool current = false;
 };
 
-/* W_dec in bf16, with rows as long as those of W_enc's; only with precision=bf16. A training step keeps it current. */
+/* W_dec in bf16, with the same row length as W_enc's copy; only with precision=bf16. A training step keeps it
+ * current. */
 struct RoundedDecoder {
     DeviceMemory rows;
     mutable bool current = false;
@@ -271,7 +272,7 @@ struct Params {
     DeviceMemory tensors[4];     // by SAE_W_ENC ...
     DeviceMemory weight_squares; // double [2]: sums of squares of W_enc and W_dec, for the bound on the gradient norm
     mutable bool weight_squares_stale = true;
-    Shadow shadow; // empty where the context or the shape has no use for it
+    Shadow shadow; // empty if the context or the shape does not use it
     RoundedDecoder rounded_decoder;
 
     float *tensor(int32_t which) const { return tensors[which].as<float>(); }
@@ -280,8 +281,8 @@ struct Params {
     }
 };
 
-/* Where the device reads or writes elements [first, first + n) of a buffer: the buffer itself, or its copy in scratch when
- * it is pinned host memory. `upload` and `download` move what is pinned; they do nothing for device memory. */
+/* Where the device reads or writes elements [first, first + n) of a buffer: the buffer itself, or its copy in scratch
+ * if it is pinned host memory. `upload` and `download` copy pinned memory; they do nothing for device memory. */
 template <typename T>
 struct Staged {
     T *address;

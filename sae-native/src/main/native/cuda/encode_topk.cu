@@ -1,17 +1,17 @@
 /*
- * encode_topk.cu: sae_encode_topk, and the choice of latents that training shares with it.
+ * encode_topk.cu: sae_encode_topk, and the choice of latents, which training shares.
  *
- * Four ways, by the context's options and the shape:
- *   dense float32   scores by matmul_nt.cuh in chunks of rows, top-k; where no screen pays: few or narrow latents, k that is
- *                   large for them, and choices among listed (dead) latents
+ * Four methods, chosen by the context's options and the shape:
+ *   dense float32   scores by matmul_nt.cuh in chunks of rows, top-k; where screening does not pay off: few or narrow
+ *                   latents, k large relative to them, and choices among listed (dead) latents
  *   dense bf16      precision=bf16: the same with bf16 operands and the tensor cores
- *   chunked         precision=fp32: a chunk of rows (<= 24 MiB of scores, which stay in L2) is screened in bf16, candidates
- *                   are settled in float32 (select.cuh)
- *   fused           either precision: dense scores of the first latents only, enough for a threshold a row; then rounds that
- *                   list what passes it (epilogue.cuh), each round a multiple of the latents so far; pre-activations never
- *                   reach memory. Rows whose list does not fit are computed again from all latents.
- * In float32 precision the three ways that may be taken differ in how a dot product is ordered, never in what is chosen
- * among its values. Which way is the faster for which shape has not been measured yet.
+ *   chunked         precision=fp32: a chunk of rows (<= 24 MiB of scores, which stay in L2) is screened in bf16,
+ *                   candidates are settled in float32 (select.cuh)
+ *   fused           either precision: dense scores of the first latents only, enough for a threshold per row; then
+ *                   rounds that list what passes it (epilogue.cuh), each round a multiple of the latents so far;
+ *                   pre-activations never reach memory. Rows whose list overflows are recomputed from all latents.
+ * In float32 precision the three possible methods differ in the order of a dot product's sums, never in the choice
+ * among its values. Which method is fastest for which shape has not been measured yet.
  */
 #include "encode_topk.cuh"
 
@@ -26,7 +26,7 @@ namespace {
 #ifndef SAE_SCORE_BYTES // tests on the CPU make it small
 #define SAE_SCORE_BYTES (24 << 20)
 #endif
-constexpr int64_t kScores = SAE_SCORE_BYTES / static_cast<int64_t>(sizeof(float)); // that exist at a time
+constexpr int64_t kScores = SAE_SCORE_BYTES / static_cast<int64_t>(sizeof(float)); // scores that exist at a time
 constexpr int64_t kLeastRows = 128; // fewer rows would leave tiles of the matrix product empty
 constexpr int64_t kListedRows = 8192;
 constexpr int64_t kCapacityPerK = 24; // of a list; a round lists about k times the growth of the latents seen
@@ -46,7 +46,7 @@ int64_t list_capacity(int64_t k) {
 
 bool has_shadow(const Params &params) { return params.shadow.rounded.bytes() > 0; }
 
-/* Whether a choice of k among all latents uses lists. */
+/* Whether choosing k among all latents uses lists. */
 bool is_listed(const Params &params, int64_t k) {
     const bool bf16 = params.context->precision == Precision::kBf16;
     return has_shadow(params) && k <= kMostListed && params.d_sae >= kLeastLatentsPerK * k &&
@@ -81,7 +81,7 @@ void make_shadow(Params &params) {
         const int64_t rounded = memory::rounded_bytes(params.d_in, params.d_sae);
         params.shadow.rounded = DeviceMemory(rounded);
         params.shadow.bounds = DeviceMemory(bytes - rounded);
-        static_assert(sizeof(LatentBound) == 12 && kLatentGroup == 256 && kDepthStep == 64, "as memory_plan.h counts");
+        static_assert(sizeof(LatentBound) == 12 && kLatentGroup == 256 && kDepthStep == 64, "must match memory_plan.h");
     }
 }
 
@@ -189,7 +189,7 @@ void round_rows(const Params &params, const Selection &selection, const float *i
 
 namespace {
 
-/* One choice for all rows; each way is a function. */
+/* One choice for all rows; each method is a function. */
 class Encode {
   public:
     Encode(const Params &params, const Selection &selection, const float *input, int *indices, float *values)
@@ -299,7 +299,7 @@ class Encode {
                                 p_.d_in, float32 ? nullptr : s_.rounded.rounded, shadow_.rounded, shadow_.depth,
                                 p_.d_sae, s_.k, s_.scores, indices_, values_},
                                std::min<int64_t>(slots, 2 * c_.properties.multiProcessorCount), c_.stream),
-              "computing rows again");
+              "recomputing rows");
     }
 
     const Params &p_;

@@ -1,11 +1,11 @@
 /*
- * encode_topk.cuh: what happens to rows before the encoder's product: the finite check, x - b_dec, and for the screen the
+ * encode_topk.cuh: prepares rows for the encoder's product: the finite check, x - b_dec, and for the screen the
  * row in bf16 with its bound (bf16.cuh), in one pass.
  *
  * in:  x float32 [rows, d_in]; b_dec float32 [d_in], null: nothing is subtracted
- * out: centred float32 [rows, d_in] (null together with b_dec); bad_row int32 [1]: lowered to the first row that holds
- *      NaN or infinity (the caller set it to kNoBadRow); rounded bf16 [rows, depth] filled up with 0, bounds [rows]
- * Bytes: 4 rows d_in read, as many written for centred, half for rounded. Launch: a warp a row, 8 rows a block.
+ * out: centred float32 [rows, d_in] (null together with b_dec); bad_row int32 [1]: lowered to the first row with NaN or
+ * infinity (the caller sets it to kNoBadRow); rounded bf16 [rows, depth] zero-padded, bounds [rows]
+ * Bytes: 4 rows d_in read, the same written for centred, half for rounded. Launch: one warp per row, 8 rows per block.
  * Deterministic: element-wise, sums in double in a fixed order, and a minimum of integers. Not measured yet.
  */
 #ifndef SAE_CUDA_ENCODE_TOPK_CUH

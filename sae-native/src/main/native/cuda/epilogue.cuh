@@ -1,19 +1,20 @@
 /*
- * epilogue.cuh: what a kernel for pre-activations does with its results, straight from its registers.
+ * epilogue.cuh: what a pre-activation kernel does with its results, straight from registers.
  *
  * Stored:  scores[row, column - first] = z' + b, or added to what is there, or scores[column - first, row] = z' + b
  * Listed:  (z' + b, column) is appended to the row's list when it may be among the row's k largest values:
  *
  *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (bf16.cuh), 0 without one
  *
- * t is the k-th largest of lower bounds z' + b - M of columns that were seen before this launch. The k-th largest value of
- * a part is never above the k-th largest of the whole, so nothing that is left out can be chosen, whatever t is; a low t
- * lists more. Within a launch t does not change: the set that is listed, and whether it fits, depend on the values only.
- * The order in a list does not, and nothing below depends on it.
+ * t is the k-th largest of lower bounds z' + b - M of columns that were seen before this launch. The k-th largest value
+ * of a part is never above the k-th largest of the whole, so nothing left out can be chosen, whatever t is; a low t
+ * only makes lists longer.
+ * t is constant within a launch: the set listed, and whether it fits, depend only on the values. The order in a list is
+ * arbitrary, and nothing below depends on it.
  *
- * A warp holds 16 rows of results as the tensor cores leave them: lane l has columns 2 (l % 4) and + 1 of every 8, of rows
- * l / 4 and l / 4 + 8. Listing: one comparison an element into a bit mask, one atomic a row and warp (its four lanes add
- * their counts first), then the stores; where the warp has no candidate only the comparisons.
+ * A warp holds 16 rows of results as the tensor cores leave them: lane l has columns 2 (l % 4) and + 1 of every 8, of
+ * rows l / 4 and l / 4 + 8. Listing: one comparison per element into a bit mask, one atomic per row and warp (its four
+ * lanes add their counts first), then the stores; a warp without candidates does only the comparisons.
  */
 #ifndef SAE_CUDA_EPILOGUE_CUH
 #define SAE_CUDA_EPILOGUE_CUH
@@ -26,7 +27,7 @@ namespace sae::cuda {
 constexpr int kFragmentRows = 16;
 constexpr unsigned kFullWarp = 0xFFFFFFFFu;
 
-/* Columns of this launch, as its bias and its limits see them. */
+/* Columns of this launch, as bias and limits index them. */
 struct Columns {
     const float *bias;
     const int *names;
@@ -74,8 +75,8 @@ struct StoreScores {
         }
     }
 
-    /* d: 4 values for each 8 columns, of which `column` is this lane's first. One address that moves on: computed for each
-     * value it took the transposing kernel of sm_90a from 3400 to 6008 instructions. */
+    /* d: 4 values for each 8 columns, of which `column` is this lane's first. One running address: computing it for
+     * each value took the transposing kernel of sm_90a from 3400 to 6008 instructions. */
     template <int kChunks>
     __device__ void fragment(const Columns &columns, int64_t row, int64_t column, const float (&d)[4 * kChunks]) const {
         const bool first = row < rows;
@@ -102,7 +103,7 @@ struct StoreScores {
     }
 };
 
-/* Runs a launch with the epilogue that the target asks for. */
+/* Runs a launch with the target's epilogue. */
 template <typename Run>
 cudaError_t storing(const ScoreTarget &target, int64_t rows, const Run &run) {
     switch (target.how) {
@@ -133,7 +134,7 @@ struct ListCandidates {
     ListTarget to;
     int64_t rows;
 
-    /* A score that is not a number says nothing about its value; where it is the value it counts as 0. */
+    /* A NaN score says nothing about its value; where the score is the value, NaN counts as 0. */
     __device__ static bool may_matter(float score, float least) { return kBounded ? !(score < least) : score >= least; }
 
     __device__ float least(int64_t row, int64_t column) const {
@@ -156,7 +157,7 @@ struct ListCandidates {
         }
     }
 
-    /* Columns have no names here. Offsets from one pointer and 32-bit counts, since 128 registers hold results. */
+    /* Columns have no names here. Offsets from one pointer and 32-bit counts, since results take 128 registers. */
     template <int kChunks>
     __device__ void fragment(const Columns &columns, int64_t row, int64_t column, const float (&d)[4 * kChunks]) const {
         constexpr int kWords = (2 * kChunks + 31) / 32;
@@ -197,14 +198,14 @@ struct ListCandidates {
             return;
         }
         const int lane = static_cast<int>(threadIdx.x) % 32;
-        const int beside = __shfl_xor_sync(kFullWarp, count, 1);
-        const int across = __shfl_xor_sync(kFullWarp, count + beside, 2);
+        const int neighbour = __shfl_xor_sync(kFullWarp, count, 1);
+        const int across = __shfl_xor_sync(kFullWarp, count + neighbour, 2);
         int slot = 0;
-        if (lane % 4 == 0 && count + beside + across > 0) {
-            slot = atomicAdd(&to.count[row], count + beside + across);
+        if (lane % 4 == 0 && count + neighbour + across > 0) {
+            slot = atomicAdd(&to.count[row], count + neighbour + across);
         }
         slot = __shfl_sync(kFullWarp, slot, lane / 4 * 4);
-        slot += (lane & 1 ? beside : 0) + (lane & 2 ? across : 0);
+        slot += (lane & 1 ? neighbour : 0) + (lane & 2 ? across : 0);
         int room = static_cast<int>(to.capacity) - slot;
         if (count == 0 || room <= 0) {
             return;

@@ -4,7 +4,7 @@
 namespace sae::cuda {
 namespace {
 
-/* What a warp holds, by k: Slots x Chunks is 16 throughout. */
+/* A warp's registers, by k: Slots x Chunks is always 16. */
 struct ForwardShape {
     int slots;
     int chunks;

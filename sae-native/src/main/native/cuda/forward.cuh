@@ -2,26 +2,26 @@
  * forward.cuh: decode, error, output gradient and the latents' gradient in one pass over the decoder rows of a batch row.
  *
  *   e[b]     = sum_s z[b, s] W_dec[j(b, s)] + b_dec - x[b]
- *   r[b]     = a[b] + e[b]                         a = z_aux W_dec, there while a latent is dead
+ *   r[b]     = a[b] + e[b]                         a = z_aux W_dec, only if there are dead latents
  *   ga[b]    = aux_scale r[b]                      (the scales are in StepSums, known before: losses.cuh)
  *   g[b]     = error_scale e[b] + (detach ? 0 : ga[b])
  *   dz[b, s] = <g[b], W_dec[j(b, s)]>              where z[b, s] > 0
  *
  * in:  indices int32, values float32 [rows, k], values descending; W_dec float32 or bf16 [d_sae, d_in]; b_dec float32
  *      [d_in]; x, a float32 [rows, d_in]
- * out: g float32 [rows, d_in], also in bf16 where wanted; ga in place of a;
- *      dz_parts float32 [slices, rows, k]: the part of dz of each slice of columns, to be added in the order of slices;
+ * out: g float32 [rows, d_in], also in bf16 where wanted; ga replaces a;
+ *      dz_parts float32 [slices, rows, k]: each column slice's part of dz, to be added in slice order;
  *      squares double [3, slices rows]: of e, r and g by block
  *
  * How: columns are cut into slices. A warp holds the slice of its slots' rows in registers, Slots x Chunks chunks of
- * Width columns a lane, so a decoder row is read once for both uses; there is no exchange between the slices of a row. A
+ * Width columns per lane, so a decoder row is read once for both uses; the slices of a row do not communicate. A
  * slot belongs to warp slot % 8. More slots than registers hold (k > 128): the rows are read a second time for dz.
  * Bytes: 4 rows k d_in gathered (2 in bf16; twice that if read again) + 8 rows d_in streamed (12 with dead latents)
  *        + 4 slices rows k; 4 rows k d_in FLOP.
- * Launch: a block of 256 threads per row and slice, slices outermost: those rows' worth of a slice of W_dec,
- * 4 (2) d_sae (slice width) bytes, is what L2 has to hold. Shared memory: 32 Width Chunks x 8 floats, at most 32 KiB.
- * Deterministic: sums over slots, warps and lanes in a fixed order. Not measured on a GPU yet; considered and not built:
- * rows kept in shared memory with a cluster per batch row (needs an exchange over the cluster for dz).
+ * Launch: a block of 256 threads per row and slice, slices outermost: L2 has to hold one slice of W_dec,
+ * 4 (2) d_sae (slice width) bytes. Shared memory: 32 Width Chunks x 8 floats, at most 32 KiB.
+ * Deterministic: sums over slots, warps and lanes in a fixed order. Not measured on a GPU yet; considered but not
+ * built: rows kept in shared memory with a cluster per batch row (needs an exchange over the cluster for dz).
  */
 #ifndef SAE_CUDA_FORWARD_CUH
 #define SAE_CUDA_FORWARD_CUH
@@ -34,7 +34,7 @@
 namespace sae::cuda {
 namespace {
 
-/* What one warp has of its slots' decoder rows. */
+/* One warp's share of its slots' decoder rows. */
 template <typename Element, int Width, int Slots, int Chunks>
 struct HeldRows {
     float weights[Slots][Chunks][Width];
@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(ForwardInputs in, For
                 out.rounded[row * in.w_dec.stride + column] = to_bf16(gradient);
             }
         }
-        partial[0][at] = gradient; // nobody else reads this column's sums
+        partial[0][at] = gradient; // no other thread reads this column's sums
     }
     __syncthreads();
 

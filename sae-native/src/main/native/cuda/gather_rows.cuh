@@ -1,12 +1,12 @@
 /*
- * gather_rows.cuh: batches out of a shuffled block of rows, on the device.
+ * gather_rows.cuh: gathers batches from a shuffled block of rows, on the device.
  *
  *   into[i] = factor from[rows[i]], the product in double; NaN where rows[i] is outside [0, from_rows)
  *
  * in:  from float32 [from_rows, columns], rows int32 [count]
  * out: float32 [count, columns]
- * Bytes: 8 count columns, all of them streamed: from is far larger than L2. Launch: a warp a row, 8 rows a block of 256
- * threads, Width columns a lane in turn. Deterministic: element-wise. Not measured yet.
+ * Bytes: 8 count columns, all of them streamed: from is far larger than L2. Launch: one warp per row, 8 rows per block
+ * of 256 threads, Width columns per lane in turn. Deterministic: element-wise. Not measured yet.
  */
 #ifndef SAE_CUDA_GATHER_ROWS_CUH
 #define SAE_CUDA_GATHER_ROWS_CUH

@@ -1,7 +1,7 @@
 /*
  * kernels.h: every launcher, in the order a training step uses them. Formulas, shapes and costs are at the top of the
  * .cuh file named with each. Pointers are device addresses; scratch is the caller's; nothing here allocates or waits.
- * B rows, d = d_in, m = d_sae. Without a word at a kernel, ptxas 13.0 reports no spills for it on sm_80 and sm_90a.
+ * B rows, d = d_in, m = d_sae. Unless a kernel's file says otherwise, ptxas 13.0 reports no spills on sm_80 and sm_90a.
  */
 #ifndef SAE_CUDA_KERNELS_H
 #define SAE_CUDA_KERNELS_H
@@ -17,14 +17,14 @@ constexpr int64_t kChunk = 64;        // rows of a column sum added by one threa
 #define SAE_SUM_BLOCKS 256
 #endif
 constexpr int64_t kSquareBlocks = SAE_SUM_BLOCKS;  // partial sums of squares of one gradient
-constexpr int64_t kStretch = 128;                  // list entries whose sum is taken apart where they are of one latent
+constexpr int64_t kStretch = 128;                  // list entries summed separately if of one latent
 constexpr int64_t kCollectBlocks = SAE_SUM_BLOCKS; // partial sums of a step's squares
 constexpr int kCollected = 6;                      // sums of squares: of e, r, g, z, dz, z_aux
 
-/* A matrix whose rows are gathered by number, many times each. */
+/* A matrix whose rows are gathered by index, many times each. */
 struct Gathered {
     const void *rows; // float32, or bfloat16
-    int64_t stride;   // elements from one row to the next; a multiple of 4 where the number of columns is
+    int64_t stride;   // elements from one row to the next; a multiple of 4 if the number of columns is
     bool bf16;
 };
 
@@ -40,27 +40,27 @@ struct StepTotals { // of a batch, or of several parts of one; losses times a we
 
 struct StepStatus {  // of a trainer
     int bad_row;     // first row of this batch, or of a part of it, with NaN or infinity; kNoBadRow: none
-    int refused_row; // the same of the last batch that was refused, until trainer_stats reports it
+    int refused_row; // the same for the last refused batch, until trainer_stats reports it
     int64_t steps;   // SAE_STATE_STEPS
     double stats[SAE_STAT_COUNT];
-    StepTotals parts; // of this step so far, weighted by rows; the fused step has none
+    StepTotals parts; // sums of this step so far, weighted by rows; unused by the fused step
 };
 
 struct StepSums { // of one step
     double lr;
     double squared_error;
-    double variance; // of x about its column means, summed
+    double variance; // of x about its column means, summed over columns
     double squared_residual;
-    double residual_variance; // of e about its column means, summed
+    double residual_variance; // of e about its column means, summed over columns
     double active;
     double error_scale; // dL/dx_hat = error_scale e + aux_scale r
     double aux_scale;
     double clip;
     double step_size;         // lr / (1 - beta1^t)
     double second_correction; // 1 / sqrt(1 - beta2^t)
-    double input_squares;     // of what the encoder sees
-    int needs_norm;           // 1: the bound does not rule clipping out
-    uint32_t encoder_seed;    // of the stochastic rounding of this step
+    double input_squares;     // of the encoder's input
+    int needs_norm;           // 1: the bound does not rule out clipping
+    uint32_t encoder_seed;    // for this step's stochastic rounding
     uint32_t decoder_seed;
 };
 
@@ -81,7 +81,7 @@ struct AdamOptions {
     bool project_gradient;
 };
 
-/* The kept values of a batch by latent, with what flows into each. */
+/* The kept values of a batch by latent, with their gradients. */
 struct SparseList {
     int64_t k = 0;                    // entry e belongs to row e / k
     const uint32_t *order = nullptr;  // [B k]
@@ -125,11 +125,11 @@ cudaError_t launch_error(const int *indices, const float *values, int64_t rows, 
 cudaError_t launch_residual(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
                             const float *error, int64_t d_in, float *residual, cudaStream_t stream);
 
-/* dead.cuh: in_block is scratch [divide_up(m, kThreads)]; `idle` is read and `counted` written, which may be the same */
+/* dead.cuh: in_block is scratch [divide_up(m, kThreads)]; `idle` is read and `counted` written; they may be the same */
 struct Firing {
-    const int64_t *offsets; // lists of this batch or part; null: the record says all
+    const int64_t *offsets; // lists of this batch or part; null: use only the record
     unsigned char *record;  // [m] whether a latent has fired in this step's parts so far; null: a step is one batch
-    bool first;             // part of the step: what the record holds is void
+    bool first;             // part of the step: the record's old contents are ignored
 };
 struct IdleCounters {
     int64_t *batches; // [m]
@@ -149,7 +149,7 @@ struct DeadLatents {
 cudaError_t launch_dead(const DeadRule &rule, const Firing &firing, int64_t rows, int64_t d_sae,
                         const StepStatus *status, const IdleCounters &idle, const IdleCounters &counted, int *in_block,
                         const DeadLatents &out, cudaStream_t stream);
-/* the parts' counts once more, for a pass that is made only if *only_if */
+/* the parts' counts again, for a pass that runs only if *only_if */
 cudaError_t launch_gate_dead(const int *only_if, const DeadLatents &dead, cudaStream_t stream);
 
 /* ---- losses: losses.cuh ---- */
@@ -162,7 +162,7 @@ cudaError_t launch_column_sums(const float *a, const float *weights, int64_t row
 cudaError_t launch_squares_about(const float *a, const double *column_sums, int64_t rows, int64_t columns,
                                  double *squares, double *total, cudaStream_t stream);
 cudaError_t launch_count_active(const float *values, int64_t entries, double *total, cudaStream_t stream);
-/* of a part, whose weight is its rows */
+/* for a part, weighted by its rows */
 cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead, bool first,
                           StepSums *sums, StepStatus *status, cudaStream_t stream);
 cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t count, float *error, float *residual,
@@ -174,7 +174,7 @@ cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t co
 struct CscScratch {
     uint32_t *keys_in;    // [entries]
     uint32_t *entries_in; // [entries]
-    void *sort;           // sort_bytes, what csc_scratch says
+    void *sort;           // sort_bytes, from csc_scratch
     int64_t sort_bytes;
 };
 cudaError_t csc_scratch(int64_t entries, int64_t d_sae, int64_t *bytes);
@@ -203,7 +203,7 @@ cudaError_t launch_put_totals(const StepStatus *from, bool add, StepStatus *into
 
 /* partials [kSquareBlocks] */
 cudaError_t launch_squares(const float *gradient, int64_t count, double *partials, cudaStream_t stream);
-/* partials [count]; count 0: clipping is off. Gradients are weighted by rows, of which there are so many. */
+/* partials [count]; count 0: clipping is off. Gradients are weighted by rows; `rows` is their total. */
 cudaError_t launch_prepare_update(const double *partials, int64_t count, int64_t rows, const int *n_dead,
                                   const AdamOptions &options, StepSums *sums, StepStatus *status, cudaStream_t stream);
 template <typename Moment> // float or Bf16
@@ -237,7 +237,7 @@ struct ForwardInputs {
 struct ForwardOutputs {
     float *gradient;     // [rows, d_in]
     uint16_t *rounded;   // the same in bf16, in rows of w_dec.stride elements; null: not wanted
-    float *aux_gradient; // [rows, d_in]: z_aux W_dec before, its gradient after; null: no auxiliary loss
+    float *aux_gradient; // [rows, d_in]: z_aux W_dec on entry, its gradient on return; null: no auxiliary loss
     float *dz_parts;     // [slices, rows k]
     double *squares;     // [3, slices rows]
 };
@@ -271,9 +271,9 @@ cudaError_t launch_stretches(const LatentLists &lists, const uint32_t *sorted, i
 /* aux_dense.cuh */
 struct DensePart {
     int64_t first;      // rank of the first dead latent of the part
-    int64_t most;       // latents a part can have: the row length of z and dz
-    const int *count;   // how many it has
-    const int *latents; // which
+    int64_t most;       // most latents a part can have: the row length of z and dz
+    const int *count;   // number of latents in the part
+    const int *latents; // their indices
 };
 cudaError_t launch_scatter(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
                            const int *rank, float *z, cudaStream_t stream);
@@ -285,7 +285,8 @@ cudaError_t launch_dense_gradients(const DensePart &part, const float *z, const 
                                    const float *input, int64_t rows, int64_t d_in, float *by_z, float *by_dz,
                                    float *bias, cudaStream_t stream);
 
-/* aux_bf16.cuh: the same with bf16 operands; `most` is a multiple of kLatentGroup. Turned: transposed, and filled up. */
+/* aux_bf16.cuh: the same with bf16 operands; `most` is a multiple of kLatentGroup. Transposed operands are
+ * zero-padded. */
 struct DeadBf16 {
     int64_t rows, padded_rows; // B; B': the next multiple of kDepthStep
     int64_t d_in, d_sae;
@@ -313,23 +314,23 @@ struct MatrixState {
     void *first; // float32, or bfloat16 with bf16_moments
     void *second;
 };
-struct DenseGradients { // of a part of the dead latents
+struct DenseGradients { // for a part of the dead latents
     const float *by_z;  // [most, d_in]
     const float *by_dz;
     const float *bias;
-    const int *count; // null: this is the launch for the living
+    const int *count; // null: this launch handles the live latents
     const int *latents;
 };
 struct RowUpdate {
     int64_t d_in, d_sae, group, groups;
     const int64_t *offsets;
     LatentLists lists;
-    Gathered gradient, input; // both in float32 or both in bf16
+    Gathered gradient, input; // both float32 or both bf16
     DenseGradients dense;
     const int *dead_rank; // null: no auxiliary loss
     MatrixState encoder, decoder, b_enc;
-    ShadowView shadow;         // of the new W_enc; rounded null: there is none
-    uint16_t *rounded_decoder; // of the new W_dec, in rows of shadow.depth elements; null: there is none
+    ShadowView shadow;         // of the new W_enc; none if `rounded` is null
+    uint16_t *rounded_decoder; // of the new W_dec, in rows of shadow.depth elements; null: none
     bool train_decoder, train_b_enc, norm_only;
     AdamOptions adam;
     const StepSums *sums;
@@ -347,7 +348,7 @@ struct ClipBound {
     bool subtract_b_dec, train_decoder, train_b_enc;
     const double *weight_squares; // [2]: of W_enc and of W_dec
 };
-/* Sets lr in sums, and that there is no bad row in status; either may be null. */
+/* Sets lr in sums and clears the bad row in status; either may be null. */
 cudaError_t launch_begin_step(double lr, StepSums *sums, StepStatus *status, cudaStream_t stream);
 /* partials: scratch [2, kSquareBlocks]; weight_squares [2]: of W_enc and W_dec, `count` elements each */
 cudaError_t launch_weight_squares(const float *w_enc, const float *w_dec, int64_t count, double *partials,

@@ -1,22 +1,23 @@
 /*
- * lists.cuh: what the weight update reads along each latent's list (csc.cuh), laid out in list order; and the sums of long
- * stretches of it.
+ * lists.cuh: what the weight update reads along each latent's list (csc.cuh), in list order, and sums of long stretches
+ * of it.
  *
  *   at list position p of entry e = order[p]:  row[p] = e / k,  z[p] = values[e],  dz[p] = sum over slices of dz_parts[e]
  *   squares: of e, r, g (forward.cuh, summed over blocks), of z, of dz and of z_aux
- *   stretch q = positions [q S, (q + 1) S), S = kStretch, where all of them are of one latent:
+ *   stretch q = positions [q S, (q + 1) S), S = kStretch, if all of them belong to one latent:
  *     by_z[q] = sum of z[p] g[row[p]];  by_dz[q] = sum of dz[p] input[row[p]];  bias[q] = sum of dz[p]
  *
- * in:  order, sorted (the latent at each position) uint32 [rows k], offsets int64 [d_sae + 1], values float32 [rows, k],
- *      dz_parts float32 [slices, rows k], forward squares double [3, blocks], g and input float32 or bf16 [rows, d_in]
+ * in:  order, sorted (the latent at each position) uint32 [rows k], offsets int64 [d_sae + 1], values float32 [rows,
+ *      k], dz_parts float32 [slices, rows k], forward squares double [3, blocks], g and input float32 or bf16 [rows,
+ *      d_in]
  * out: row uint32, z, dz float32 [rows k]; partials double [6, kCollectBlocks]; by_z, by_dz float32 [stretches, d_in];
  *      bias float32 [stretches], stretches = rows k / S
  *
- * Stretches are cut at multiples of S of the whole array, so which they are and where their sums lie follows from the
- * offsets alone: a list is its head, its whole stretches in order, and its tail (row_update.cuh). A latent that fires on
- * half of the rows is spread over many blocks without atomics.
- * Bytes: collect: 8 + 4 slices read, 12 written an entry. Stretches: 8 d_in (4 in bf16) gathered an entry of a long list;
- * the blocks of the other stretches end after two reads. Launch: collect: kCollectBlocks blocks, strided; stretches: a
+ * Stretches are cut at multiples of S of the whole array, so the offsets alone determine them and where their sums are:
+ * a list is its head, its whole stretches in order, and its tail (row_update.cuh). A latent that fires on half of the
+ * rows is split across many blocks without atomics.
+ * Bytes: collect: 8 + 4 slices read, 12 written per entry. Stretches: 8 d_in (4 in bf16) gathered per entry of a long
+ * list; blocks of other stretches exit after two reads. Launch: collect: kCollectBlocks blocks, strided; stretches: a
  * block per stretch, kind and 256 chunks of columns.
  * Deterministic: fixed cuts, sums in list order. Not measured on a GPU yet.
  */

@@ -1,5 +1,5 @@
 /*
- * losses.cuh: column means, squares about them, the losses of a step and what multiplies its gradients.
+ * losses.cuh: column means, squares about them, a step's losses and the factors of its gradients.
  *
  *   column sums:   sums[i] = sum_b w[b] a[b, i]                         (w = 1 when null; skipped where only_if is 0)
  *   row squares:   squares[b] = sum_i (a[b, i] - scale sums[i])^2        (no mean when sums is null)
@@ -8,12 +8,12 @@
  *                                         | / sum (e - mean e)^2                                   (SAE_OPT_AUX_NORM)
  *   share = min(1, n_dead / aux_k) with SAE_OPT_AUX_SCALE_BY_DEAD, else 1; aux = 0 without dead latents
  *   output gradient: dL/dx_hat = 2 main e + (detach ? 0 : 2 aux r),  dL/d(z_aux W_dec) = 2 aux r
- *   A ratio over no variance counts as 0. In the plain step main and aux are times B, so that parts of a batch add up.
+ *   A ratio over zero variance counts as 0. In the plain step main and aux are multiplied by B, so that parts add up.
  *
- * in and out: float32 [rows, d_in] matrices, double sums. Bytes: 4 rows d_in a pass.
- * Launch: column sums: a block per 256 columns and kChunk rows, then a thread per column over the chunks; row squares: a
- * block a row; totals: one block; scales: one thread. Everything of 256 threads, at most 2 KiB shared memory.
- * Deterministic: chunks are of fixed size and are added in order, in double. Not yet run on a GPU.
+ * in and out: float32 [rows, d_in] matrices, double sums. Bytes: 4 rows d_in per pass.
+ * Launch: column sums: a block per 256 columns and kChunk rows, then a thread per column over the chunks; row squares:
+ * one block per row; totals: one block; scales: one thread. All with 256 threads, at most 2 KiB of shared memory.
+ * Deterministic: chunks have a fixed size and are added in order, in double. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_LOSSES_CUH
 #define SAE_CUDA_LOSSES_CUH

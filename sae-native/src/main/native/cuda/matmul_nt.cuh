@@ -6,9 +6,9 @@
  * in:  a float32 [m, inner]; b float32 [*, inner]; b_rows int32 [n] or null; bias float32 or null;
  *      n_active int32 [1] on the device or null: only the first min(n, *n_active) columns are computed
  * out: c float32 [m, n]
- * Bytes at least 4 (m inner + n inner + m n), 2 m n inner FLOP. Any alignment of 4 bytes.
+ * Bytes at least 4 (m inner + n inner + m n), 2 m n inner FLOP. 4-byte alignment suffices.
  * Launch: one block of 256 threads per 64 x 64 tile of c (row tiles fastest, so that blocks that run together share
- * rows of b); 4 x 4 results a thread; 8.5 KiB static shared memory.
+ * rows of b); 4 x 4 results per thread; 8.5 KiB static shared memory.
  * Deterministic: each result is one fused multiply-add chain in the order of p. The chain is float32, like the
  * reference BLAS: relative error about inner * 2^-24 of |a| |b| at worst.
  * Not yet run on a GPU; plain on purpose, no tensor cores.

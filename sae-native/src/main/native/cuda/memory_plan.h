@@ -1,9 +1,9 @@
 /*
- * memory_plan.h: how many bytes of the device an SAE and its trainer take, known before anything is allocated.
+ * memory_plan.h: how many bytes of device memory an SAE and its trainer take, known before anything is allocated.
  *
  *   parameters     4 (2 d_sae d_in + d_sae + d_in)                                    float32
- *   shadow         2 d_sae D + 12 (d_sae + G + 1)     of W_enc in bfloat16, where the encoder screens or precision=bf16;
- *                  D = d_in rounded up to 64, G = d_sae / 256 rounded up
+ *   shadow         2 d_sae D + 12 (d_sae + G + 1)     of W_enc in bfloat16, where the encoder screens or
+ *                  precision=bf16; D = d_in rounded up to 64, G = d_sae / 256 rounded up
  *                  2 d_sae D more of W_dec with precision=bf16
  *   trainer        2 T (2 d_sae d_in) + 8 (d_sae + d_in)      of moments: T = 4, or 2 with moments=bf16; none with
  *                                                             SAE_GRADIENTS_ONLY
@@ -11,7 +11,7 @@
  *                                                             SAE_GRADIENTS_KEPT and SAE_GRADIENTS_ONLY
  *                  16 d_sae                                   of counters
  *
- * A step's scratch does not grow with d_sae d_in, but for 4 d_in min(d_sae / 8, 8192) bytes (step_fused.cu).
+ * A step's scratch does not grow with d_sae d_in, except for 4 d_in min(d_sae / 8, 8192) bytes (step_fused.cu).
  */
 #ifndef SAE_CUDA_MEMORY_PLAN_H
 #define SAE_CUDA_MEMORY_PLAN_H

@@ -37,7 +37,7 @@ sae_status buffer_wrap(void *handle, int64_t address, int64_t bytes, int32_t pla
         context.activate();
         void *memory = reinterpret_cast<void *>(address);
         cudaPointerAttributes attributes{};
-        check(cudaPointerGetAttributes(&attributes, memory), "asking where memory is");
+        check(cudaPointerGetAttributes(&attributes, memory), "querying where memory is");
         const bool of_device = attributes.type == cudaMemoryTypeDevice || attributes.type == cudaMemoryTypeManaged;
         if (place == SAE_DEVICE) {
             require(of_device, "memory of the device (cudaMalloc)", "memory of the host");
@@ -109,11 +109,11 @@ sae_status buffer_upload(void *handle, int64_t bytes) {
             return;
         }
         if (context.copies == nullptr) {
-            check(cudaStreamCreateWithFlags(&context.copies, cudaStreamNonBlocking), "making a stream");
+            check(cudaStreamCreateWithFlags(&context.copies, cudaStreamNonBlocking), "creating a stream");
         }
         if (buffer.copy.bytes() < bytes) {
             require_memory(buffer.bytes, buffer.copy.bytes(), "the device's copy of a buffer", "a smaller batch");
-            buffer.copy = DeviceMemory(); // frees the old one, which waits for what reads it
+            buffer.copy = DeviceMemory(); // frees the old one, after waiting for its readers
             buffer.copy = DeviceMemory(buffer.bytes);
         }
         buffer.mark_read();
@@ -137,7 +137,7 @@ void finish(const Buffer &buffer) {
     }
 }
 
-struct Detached { // what is left of a buffer
+struct Detached { // a buffer's memory after detaching
     void *address;
     int32_t place;
     bool owned;
@@ -176,7 +176,7 @@ sae_status buffer_detach(void *handle, void **memory) {
 
 void memory_close(void *handle) {
     const std::unique_ptr<Detached> memory(static_cast<Detached *>(handle));
-    cudaSetDevice(memory->device); // the device's own context outlives the one that the memory was allocated in
+    cudaSetDevice(memory->device); // the device's primary context outlives the sae context that allocated the memory
     release(*memory);
 }
 

@@ -1,15 +1,16 @@
 /*
- * preact_plain.cuh: pre-activations from bf16 rows, in portable CUDA: the definition of what the kernels for sm_80 and
- * sm_90 compute, and what runs where they do not.
+ * preact_plain.cuh: pre-activations from bf16 rows, in portable CUDA: defines what the kernels for sm_80 and sm_90
+ * compute, and runs where they cannot.
  *
  *   z'[i, c] = sum_p x'[i, p] w'[r(c), p] + b[r(c)]        r(c) = names[c], or c; float32 sums
  *
- * in:  x' bf16 [rows, depth], w' bf16 [m, depth], bias float32 [m] or null; depth a multiple of 64; how many columns, and
- *      how much of the depth, may be a number on the device (screen.h)
+ * in:  x' bf16 [rows, depth], w' bf16 [m, depth], bias float32 [m] or null; depth a multiple of 64; the number of
+ *      columns and the depth used may be limited by values on the device (screen.h)
  * out: dense scores or lists of candidates (epilogue.cuh)
  * Bytes at least 2 depth (rows + columns), and 4 rows columns where they are stored; 2 rows columns depth FLOP.
- * Launch: one block of 256 threads per 64 x 64 tile (row tiles fastest), 4 x 4 results a thread; 8.5 KiB shared memory.
- * Deterministic: one chain of fused multiply-adds a result, in the order of p; lists as sets (epilogue.cuh).
+ * Launch: one block of 256 threads per 64 x 64 tile (row tiles fastest), 4 x 4 results per thread; 8.5 KiB shared
+ * memory.
+ * Deterministic: one chain of fused multiply-adds per result, in the order of p; lists as sets (epilogue.cuh).
  * Plain on purpose: ptxas 13.0 reports up to 12 bytes of spills and 80 of stack. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_PLAIN_CUH

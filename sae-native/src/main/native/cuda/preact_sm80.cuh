@@ -1,18 +1,19 @@
 /*
  * preact_sm80.cuh: what preact_plain.cuh computes, on the tensor cores of compute capability 8.0 and newer.
  *
- * Shapes, inputs and outputs as there. Launch: persistent, at most one block of 256 threads an SM; a block takes tiles of
- * 128 rows x 256 latents (row tiles fastest, so that blocks that run together share W and x stays in L2), its 8 warps
- * 64 x 64 of it each: 128 accumulators a thread. Ring of 4 stages of depth 32, filled by cp.async two stages ahead;
- * 96 KiB dynamic shared memory.
- * A row of a stage is 64 bytes, four 16-byte pieces; piece c of row r is at place c ^ (r / 2 % 4), so that the 8 rows that
- * one ldmatrix reads lie in different banks.
- * Rows beyond the last repeat it; their results go nowhere. With `names` the rows of W are gathered.
- * Bytes and FLOP as there; a block reads 24 KiB for 2 Mi multiply-adds.
+ * Shapes, inputs and outputs are the same. Launch: persistent, at most one block of 256 threads per SM; a block takes
+ * tiles of 128 rows x 256 latents (row tiles fastest, so that blocks that run together share W and x stays in L2), its
+ * 8 warps 64 x 64 of it each: 128 accumulators per thread. Ring of 4 stages of depth 32, filled by cp.async two stages
+ * ahead; 96 KiB dynamic shared memory.
+ * A row of a stage is 64 bytes, four 16-byte pieces; piece c of row r is at place c ^ (r / 2 % 4), so that the 8 rows
+ * that one ldmatrix reads are in different banks.
+ * Rows beyond the last repeat it; their results are dropped. With `names` the rows of W are gathered.
+ * Bytes and FLOP are the same; a block reads 24 KiB for 2 Mi multiply-adds.
  * Deterministic: each result is a fixed sequence of mma.sync m16n8k16 in the order of p.
  * ptxas 13.0: no spills; 240 to 242 registers where results are stored, added or transposed, up to 254 for lists. SASS
- * (inspect-sass.sh): 64 HMMA and 16 LDSM a stage, 24 LDGSTS, 6 a stage in its loop and three before it; no STL or LDL.
- * Tried so far: nothing else. Not measured yet.
+ * (inspect-sass.sh): 64 HMMA and 16 LDSM per stage, 24 LDGSTS, 6 per stage in its loop and three before it; no STL or
+ * LDL.
+ * No alternatives tried yet. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_SM80_CUH
 #define SAE_CUDA_PREACT_SM80_CUH
@@ -36,7 +37,7 @@ constexpr int kWarpRows = 64;
 constexpr int kWarpColumns = 64;
 constexpr int kRowFragments = kWarpRows / 16;
 constexpr int kChunks = kWarpColumns / 8;
-constexpr int kXPieces = kRows * kPieces / kThreads; // a thread loads of a stage
+constexpr int kXPieces = kRows * kPieces / kThreads; // loads of a thread per stage
 constexpr int kWPieces = kColumns * kPieces / kThreads;
 static_assert(kRows / kWarpRows * (kColumns / kWarpColumns) * 32 == kThreads, "the warps cover the tile");
 static_assert(kDepthStep % kDepth == 0, "no stage is partly filled");
@@ -44,7 +45,7 @@ static_assert(kDepthStep % kDepth == 0, "no stage is partly filled");
 /* Where piece `piece` of row `row` is, in elements. */
 __device__ inline int place(int row, int piece) { return row * kDepth + (piece ^ (row / 2 % kPieces)) * kPiece; }
 
-/* What this thread loads: pieces of fixed rows, further along the depth at each stage. */
+/* This thread's loads: pieces of fixed rows, further along the depth at each stage. */
 struct Loader {
     const uint16_t *x[kXPieces];
     const uint16_t *w[kWPieces];
@@ -125,7 +126,7 @@ __global__ void __launch_bounds__(kThreads, 1) preact_kernel(Operands operands, 
         const int64_t first_column = columns.first + tile / row_tiles * kColumns;
         Loader loader;
         loader.start(operands, first_row, first_column, columns.last);
-        for (int step = 0; step < kStages - 1; step++) { // a group each, empty or not, so that waiting counts right
+        for (int step = 0; step < kStages - 1; step++) { // one group each, empty or not, so that wait counts are right
             if (step < steps) {
                 loader.load(stages + step * kStageElements);
             }
@@ -134,7 +135,7 @@ __global__ void __launch_bounds__(kThreads, 1) preact_kernel(Operands operands, 
         float d[kRowFragments][4 * kChunks] = {};
         for (int step = 0; step < steps; step++) {
             ptx::wait_copies<kStages - 2>();
-            __syncthreads(); // this step has landed for everyone, and everyone is done with the one before
+            __syncthreads(); // this step's data is visible to all threads, and all are done with the previous step
             if (step + kStages - 1 < steps) {
                 loader.load(stages + (step + kStages - 1) % kStages * kStageElements);
             }

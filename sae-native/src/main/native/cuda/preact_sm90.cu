@@ -6,7 +6,7 @@
 namespace sae::cuda {
 namespace {
 
-/* A map of a bf16 matrix [rows, depth] by boxes of [box_rows, 64] into swizzled tiles. */
+/* A tensor map of a bf16 matrix [rows, depth] in boxes of [box_rows, 64], into swizzled tiles. */
 cudaError_t make_map(const Context &context, const uint16_t *matrix, int64_t rows, int64_t depth, int box_rows,
                      CUtensorMap *map) {
     const cuuint64_t dimensions[2] = {static_cast<cuuint64_t>(depth), static_cast<cuuint64_t>(rows)};
@@ -54,7 +54,7 @@ cudaError_t launch_sm90(const Context &context, const Operands &operands, const 
                                   : run(context, operands, ListCandidates<true>{target, operands.rows});
 }
 
-/* With `names` the rows of W are gathered, which the copy engine of Hopper cannot do: that is left to sm_80's kernel. */
+/* With `names` the rows of W are gathered, which Hopper's copy engine cannot do: sm_80's kernel does it. */
 template <typename Target>
 cudaError_t dispatch(const Context &context, const Operands &operands, const Target &target) {
     if (operands.rows == 0 || operands.first >= operands.last) {

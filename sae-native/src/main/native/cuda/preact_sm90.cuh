@@ -1,21 +1,24 @@
 /*
  * preact_sm90.cuh: what preact_plain.cuh computes, on Hopper (compute capability 9.0).
  *
- * Shapes, inputs and outputs as there, without `names`. Launch: persistent, clusters of 2 blocks of 384 threads, one block
- * an SM. A cluster takes 256 rows x 256 latents (row tiles fastest): each block its 128 rows, the latents shared.
+ * Shapes, inputs and outputs are the same, without `names`. Launch: persistent, clusters of 2 blocks of 384 threads,
+ * one block per SM. A cluster takes 256 rows x 256 latents (row tiles fastest): each block its 128 rows, the latents
+ * shared.
  *
- *   warpgroup 0   one thread fills a ring of 4 stages of depth 64: the block's rows of x (16 KiB) and half of the cluster's
- *                 latents (16 KiB), which the copy engine (TMA) delivers to both blocks
- *   warpgroups 1, 2   64 rows each: four wgmma m64n256k16 a stage, 128 accumulators a thread; then the epilogue, while the
- *                 ring fills for the next tile
+ *   warpgroup 0   one thread fills a ring of 4 stages of depth 64: the block's rows of x (16 KiB) and half of the
+ *                 cluster's latents (16 KiB), which the copy engine (TMA) delivers to both blocks
+ *   warpgroups 1, 2   64 rows each: four wgmma m64n256k16 per stage, 128 accumulators per thread; then the epilogue,
+ *                 while the ring fills for the next tile
  *
- * A stage is full when 48 KiB have come, and free when the 8 warps of both blocks have read it: a copy of one block lands in
- * the other too. Registers: 40 a thread for the loader, 232 for the others. 192 KiB + 64 B dynamic shared memory.
- * Bytes and FLOP as there; a block reads 32 KiB from L2 for 2 Mi multiply-adds. What lies outside the matrices is read as 0.
+ * A stage is full when 48 KiB have arrived, and free when the 8 warps of both blocks have read it: one block's copy
+ * lands in the other too. Registers: 40 per thread for the loader, 232 for the others. 192 KiB + 64 B dynamic shared
+ * memory.
+ * Bytes and FLOP are the same; a block reads 32 KiB from L2 for 2 Mi multiply-adds. Elements outside the matrices read
+ * as 0.
  * Deterministic: each result is a fixed sequence of wgmma in the order of p.
- * ptxas 13.0: no spills, no serialised wgmma, 168 registers, whatever becomes of the results. SASS (inspect-sass.sh): 12
- * HGMMA.64x256x16 on one set of registers in each kernel, 14 UTMALDG, no STL or LDL. An epilogue that kept z' + b in place of z', or a 64-bit address for each
- * bias, had 670 to 850 bytes of spills. Not measured yet.
+ * ptxas 13.0: no spills, no serialised wgmma, 168 registers, with every epilogue. SASS (inspect-sass.sh): 12
+ * HGMMA.64x256x16 on one set of registers in each kernel, 14 UTMALDG, no STL or LDL. Epilogues that kept z' + b instead
+ * of z', or a 64-bit address per bias, spilled 670 to 850 bytes. Not measured yet.
  */
 #ifndef SAE_CUDA_PREACT_SM90_CUH
 #define SAE_CUDA_PREACT_SM90_CUH
@@ -103,7 +106,7 @@ __device__ inline void load_tiles(const Operands &operands, const CUtensorMap &x
     }
 }
 
-/* One lane of each warp says to both blocks that the warp has read the stage. */
+/* One lane of each warp tells both blocks that the warp has read the stage. */
 __device__ inline void free_stage(const Ring &ring, int stage) {
     const unsigned lane = threadIdx.x % 32;
     if (lane < kCluster) {
@@ -121,7 +124,7 @@ __device__ void multiply_tiles(const Operands &operands, const Columns &columns,
     PipelineState pipe;
     for (int64_t tile = blockIdx.x / kCluster; tile < tiles.count; tile += gridDim.x / kCluster) {
         float d[ptx::kWgmmaValues];
-        int before = 0; // the stage that the products before these read
+        int before = 0; // the stage that the previous products read
         for (int step = 0; step < steps; step++, pipe.advance()) {
             ptx::wait_barrier(&ring.full[pipe.stage], pipe.parity);
             const uint64_t x = ptx::tile_descriptor(ring.x(pipe.stage) + group * (kXBytes / kConsumers));
@@ -181,7 +184,7 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
         multiply_tiles(operands, columns, tiles, ring, rank, epilogue);
     }
     __syncwarp();
-    ptx::synchronize_cluster(); // the other block's copies and arrivals may still come here
+    ptx::synchronize_cluster(); // the other block's copies and arrivals may still target this block
 #endif
 }
 

@@ -1,7 +1,7 @@
 /*
  * reduce.cuh: sums over a warp and over a block, in a fixed order.
  *
- * The result depends on the values only, never on the schedule; every thread gets it. Every thread of the warp or block
+ * The result depends only on the values, never on the schedule; every thread gets it. Every thread of the warp or block
  * must call.
  */
 #ifndef SAE_CUDA_REDUCE_CUH
@@ -31,7 +31,7 @@ __device__ inline double block_sum(double value) {
     return sum;
 }
 
-/* Each lane ends with the same bits: a pair of lanes adds the same two numbers. */
+/* Every lane gets the same bits: both lanes of a pair add the same two numbers. */
 template <typename T>
 __device__ inline T warp_sum(T value) {
     for (int half = kWarp / 2; half > 0; half /= 2) {
@@ -62,7 +62,7 @@ __device__ inline void block_sums(double (&values)[N]) {
 }
 
 /* N dot products of a warp, N a power of two <= 32: afterwards lane l has the sum of values[l / (32 / N)] over all lanes.
- * Halving the list with the lanes takes N + 4 - log2 N shuffles where N separate sums take 5 N. */
+ * Halving the list along with the lanes takes N + 4 - log2 N shuffles; N separate sums would take 5 N. */
 template <int N>
 __device__ inline float warp_transposed_sums(const float (&values)[N], int half = kWarp / 2) {
     if constexpr (N == 1) {

@@ -1,11 +1,12 @@
 /*
- * replicas.cu: several trainers of one SAE, on one device or on several: sums are added up in one of them, which makes the
- * update; parameters and idle counters go from it to the others.
+ * replicas.cu: several trainers of one SAE, on one device or on several: sums are added up in one of them, which
+ * does the update; its parameters and idle counters are then copied to the others.
  *
- * What crosses: add: 4 (2 m d + m + d) + m bytes; copy: 4 (2 m d + m + d) + 16 m. Between two devices directly where the
- * hardware can (NVLink, PCIe peers), otherwise CUDA takes the bytes through the host. The target pulls, on its own stream:
- * an event makes it wait for the source's operations so far, another the source's next ones for the copy; the host waits
- * for neither. Sums pass through kStageBytes of scratch on their way. Not yet run on a GPU.
+ * Bytes moved: add: 4 (2 m d + m + d) + m bytes; copy: 4 (2 m d + m + d) + 16 m. Copies
+ * between devices are direct where the hardware allows it (NVLink, PCIe peers), otherwise CUDA goes through the host.
+ * The target pulls, on its own stream: one event makes it wait for the source's operations so far, another makes the
+ * source's later ones wait for the copy; the host waits for neither. Sums pass through kStageBytes of scratch. Not yet
+ * run on a GPU.
  */
 #include "trainer.h"
 
@@ -17,7 +18,8 @@ namespace {
 #endif
 constexpr int64_t kStageBytes = SAE_STAGE_BYTES;
 
-/* What `then` is given from now on starts after what `first` was given so far. Leaves the device of `first` current. */
+/* Work queued on `then` from now on starts after everything queued on `first` so far. Leaves the device of `first`
+ * current. */
 void order(const Context &first, const Context &then) {
     first.activate();
     Event passed;
@@ -25,7 +27,7 @@ void order(const Context &first, const Context &then) {
     passed.wait_on(then.stream);
 }
 
-/* With the device of `into` current: asks once for direct copies from the device of `from`. */
+/* With the device of `into` current: enables direct copies from the device of `from`, once. */
 void connect(Context &into, const Context &from) {
     const uint64_t bit = uint64_t{1} << (from.device % 64);
     if (into.device == from.device || (into.asked_peers & bit) != 0) {
@@ -33,7 +35,7 @@ void connect(Context &into, const Context &from) {
     }
     into.asked_peers |= bit;
     int possible = 0;
-    check(cudaDeviceCanAccessPeer(&possible, into.device, from.device), "asking whether two devices are connected");
+    check(cudaDeviceCanAccessPeer(&possible, into.device, from.device), "querying whether two devices are connected");
     if (possible != 0) {
         const cudaError_t error = cudaDeviceEnablePeerAccess(from.device, 0);
         if (error != cudaErrorPeerAccessAlreadyEnabled) {
@@ -43,7 +45,8 @@ void connect(Context &into, const Context &from) {
     }
 }
 
-/* A pull from another trainer's context: `into` is ordered after it, and it after the pull when this ends. */
+/* A pull from another trainer's context: `into` is ordered after that context, and that context after the pull on
+ * destruction. */
 class Pull {
   public:
     Pull(Context &into, Context &from) : into_(into), from_(from) {
@@ -74,7 +77,7 @@ struct Stage {
         : bytes(carver.take<unsigned char>(kStageBytes)), status(carver.take<StepStatus>(1)) {}
 };
 
-/* Calls piece(first, count) for [0, elements) in pieces that fit the stage. */
+/* Calls piece(first, count) for [0, elements) in pieces that fit into the stage. */
 template <typename Piece>
 void in_pieces(int64_t elements, int64_t size, const Piece &piece) {
     const int64_t most = kStageBytes / size;
@@ -105,7 +108,7 @@ sae_status trainer_add(void *into_handle, int64_t into_pending, void *from_handl
         in_pieces(into.params.d_sae, 1, [&](int64_t first, int64_t count) {
             pull.copy(stage.bytes, from.fired.as<unsigned char>() + first, count);
             check(launch_put_fired(stage.bytes, count, add, into.fired.as<unsigned char>() + first, stream),
-                  "adding what fired");
+                  "adding fired latents");
         });
         pull.copy(stage.status, from.status(), sizeof(StepStatus));
         check(launch_put_totals(stage.status, add, into.status(), stream), "adding losses");

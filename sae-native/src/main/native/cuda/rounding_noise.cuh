@@ -1,6 +1,6 @@
 /*
- * rounding_noise.cuh: the random bits of stochastic rounding, a hash of (step, matrix, element), so that a run repeats bit
- * by bit. rounding_noise_check.cpp looks at how they go together.
+ * rounding_noise.cuh: the random bits of stochastic rounding, a hash of (step, matrix, element), so that runs are
+ * bit-identical. rounding_noise_check.cpp tests that they are independent.
  */
 #ifndef SAE_CUDA_ROUNDING_NOISE_CUH
 #define SAE_CUDA_ROUNDING_NOISE_CUH
@@ -11,7 +11,7 @@
 
 namespace sae::cuda {
 
-/* Bits that look random: every input bit changes every output bit about half of the time. */
+/* Bits that look random: each input bit flips each output bit about half of the time. */
 __device__ inline uint32_t scramble(uint32_t bits) {
     bits = (bits ^ bits >> 16) * 0x85EBCA6Bu;
     bits = (bits ^ bits >> 13) * 0xC2B2AE35u;
@@ -23,7 +23,8 @@ __device__ inline uint32_t rounding_seed(int64_t step, int matrix) {
     return scramble(2 * static_cast<uint32_t>(step) + static_cast<uint32_t>(matrix));
 }
 
-/* Scrambled twice: once would give two steps whose keys differ in low bits alone the same numbers, at other elements. */
+/* Scrambled twice: with one pass, two steps whose keys differ only in low bits would get the same numbers at different
+ * elements. */
 __device__ inline uint32_t random_bits(uint32_t seed, int64_t element) {
     const uint32_t key = scramble(seed + static_cast<uint32_t>(element >> 32));
     return scramble(scramble(static_cast<uint32_t>(element) ^ key) + key);

@@ -6,8 +6,8 @@
 
 namespace sae::cuda {
 
-/* sum[chunk] += weights[p] * row rows[p] of source over positions [begin, end), Unroll rows in flight; bias += weights[p]. A
- * thread has columns (thread + chunk kThreads) Width. */
+/* sum[chunk] += weights[p] * row rows[p] of source over positions [begin, end), Unroll rows in flight;
+ * bias += weights[p]. A thread has columns (thread + chunk kThreads) Width. */
 template <typename Element, int Width, int Chunks, int Unroll>
 __device__ inline void add_rows(const uint32_t *rows, const float *weights, int64_t begin, int64_t end,
                                 const Gathered &source, int64_t d_in, int64_t first_column, float (&sum)[Chunks][Width],

@@ -31,7 +31,7 @@ Kernel kernel_of(const RowUpdate &update) {
 }
 
 constexpr int64_t kLeastGroup = 8;
-constexpr int64_t kMostGroups = 8192; // bounds what `through` takes
+constexpr int64_t kMostGroups = 8192; // bounds the size of `through`
 
 } // namespace
 

@@ -1,25 +1,26 @@
 /*
- * row_update.cuh: from the lists of latents to new weights in one pass: gradients in registers, projection, Adam, norm.
+ * row_update.cuh: from the latents' lists to new weights in one pass: gradients in registers, projection, Adam, norm.
  *
  *   dW_dec[j] = sum over latent j's list of z g[row];  dW_enc[j] = the same of dz input[row];  db_enc[j] = sum of dz
  *   a dead latent's list is empty; its gradients come as dense rows (aux_dense.cuh)
- *   then as adam.cuh has it: clip, decoder norm and projection, Adam, decoder norm
- *   through[i] = sum_j db_enc[j] W_enc[j, i]   (what b_dec gets through the encoder; W_enc before the update)
+ *   then as in adam.cuh: clip, decoder norm and projection, Adam, decoder norm
+ *   through[i] = sum_j db_enc[j] W_enc[j, i]   (b_dec's gradient through the encoder; W_enc before the update)
  *
  * in:  lists (lists.cuh), g and input float32 or bf16 [rows, d_in], dense float32 [latents, d_in], StepSums
  * in and out: W_enc, W_dec float32 [d_sae, d_in], b_enc, their moments (float32, or bfloat16 rounded stochastically)
  * out: by_group double [3, groups]: squares of the gradients, of the new W_enc, of the new W_dec;
- *      through float32 [groups, d_in]; where there are copies in bf16, those of the new weights, and the bounds of the
- *      new W_enc by latent (shadow.cuh)
- * norm_only: only the squares of the gradients and `through`; nothing else is written. It runs before the update where the
- * bound on the norm (step_sums.cuh) does not rule clipping out, and ends at once where it does.
- * One launch for the latents that are alive; the dead follow by parts of the dense rows and add to the sums by group.
+ *      through float32 [groups, d_in]; the bf16 copies of the new weights, if any,
+ *      and the bounds of the new W_enc per latent (shadow.cuh)
+ * norm_only: writes only the squares of the gradients and `through`. It runs before the update if the bound on the norm
+ * (step_sums.cuh) does not rule out clipping, and exits at once otherwise.
+ * One launch handles the live latents; the dead ones follow, one part of the dense rows at a time, adding to the sums
+ * by group.
  *
- * Bytes: 8 d_in an entry gathered (L2), 4 in bf16; a parameter 12 read + 12 written of HBM (8 + 8 with bfloat16 moments)
- * and 2 written for a copy in bf16; the gradient never leaves the registers. Parameters and moments are streamed past L2,
- * which keeps g and input.
- * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width columns.
- * 0.7 KiB shared memory; ptxas 13.0 spills up to 56 bytes in some shapes. Not measured on a GPU yet.
+ * Bytes: 8 d_in gathered per entry (L2), 4 in bf16; per parameter 12 read + 12 written in HBM (8 + 8 with bfloat16
+ * moments) and 2 written for a copy in bf16; the gradient never leaves the registers. Parameters and moments are
+ * streamed past L2, which keeps g and input.
+ * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width
+ * columns. 0.7 KiB shared memory; ptxas 13.0 spills up to 56 bytes in some shapes. Not measured on a GPU yet.
  * Deterministic: lists in row order, group sums in a fixed tree.
  */
 #ifndef SAE_CUDA_ROW_UPDATE_CUH
@@ -170,7 +171,7 @@ struct LatentUpdate {
         }
     }
 
-    /* W_enc's copy, and what the screen needs to know of it. */
+    /* W_enc's copy, and its bounds for the screen. */
     __device__ inline void write_shadow(int64_t latent, const Columns &weights) const {
         write_rounded(u.shadow.rounded + latent * u.shadow.depth, weights);
         Rounding sums;
@@ -218,7 +219,7 @@ struct LatentUpdate {
         block_sums(about);
         const bool unit = u.adam.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP && about[0] > 0.0;
         const auto scale = static_cast<float>(unit ? 1.0 / sqrt(about[0]) : 1.0);
-        /* <g, w'> w' / |w'|^2 = <g, w> w / |w|^2, whatever the length of w' */
+        /* <g, w'> w' / |w'|^2 = <g, w> w / |w|^2, whatever the norm of w' */
         const auto along = static_cast<float>(u.adam.project_gradient && about[0] > 0.0 ? about[1] / about[0] : 0.0);
 #pragma unroll
         for (int chunk = 0; chunk < Chunks; chunk++) {
@@ -322,12 +323,12 @@ __global__ void __launch_bounds__(kThreads) row_update_kernel(RowUpdate u) {
     const int64_t count = dead_ones ? *u.dense.count : u.d_sae;
     const int64_t end = first + u.group < count ? first + u.group : count;
     if (first >= end) {
-        return; // only of dead ones: the grid covers the most there can be
+        return; // the grid covers the largest possible number of dead latents
     }
     for (int64_t i = first; i < end; i++) {
         const int64_t latent = dead_ones ? u.dense.latents[i] : i;
         if (!dead_ones && u.dead_rank != nullptr && u.dead_rank[latent] >= 0) {
-            continue; // its turn is with the dead ones
+            continue; // dead: updated in a later launch
         }
         const int64_t dense_row = dead_ones ? i : -1;
         if (u.train_decoder) {

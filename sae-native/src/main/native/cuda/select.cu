@@ -6,7 +6,7 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int64_t kLeastCapacity = 2 * kSegment; // so that a list that is half full leaves room for a segment
+constexpr int64_t kLeastCapacity = 2 * kSegment; // so that a half-full list leaves room for a segment
 
 template <typename Kernel>
 cudaError_t run(Kernel *kernel, const Choice &choice, int64_t rows, cudaStream_t stream) {

@@ -2,27 +2,28 @@
  * select.cuh: the k largest of ReLU(row) for each row, in one pass over the row: exact, sorted, ties by index.
  * Over 400 lines: one algorithm whose steps share their state in shared memory.
  *
- * in:  dense scores float32 [rows, width], or lists of candidates (screen.h, Choice), or first the one and then the other
- * out: indices int32 [rows, k] and values float32 [rows, k], as topk.cuh orders and fills them; or, between two rounds of
- *      pre-activations, each row's threshold and the list of what can still be among its k largest
+ * in:  dense scores float32 [rows, width], or lists of candidates (screen.h, Choice), or first one and then the other
+ * out: indices int32 [rows, k] and values float32 [rows, k], as topk.cuh orders and fills them; or, between two rounds
+ *      of pre-activations, each row's threshold and the list of candidates for its k largest
  *
- * A score z' is within M of its value (bf16.cuh; M = 0: it is the value). Everything with z' + M < t is dropped, t the k-th
- * largest lower bound z' - M so far (never below 0; what cannot be positive is dropped, too). A row in 4 steps:
+ * A score z' is within M of its value (bf16.cuh; M = 0: it is the value). Everything with z' + M < t is dropped, t
+ * being the k-th largest lower bound z' - M so far (never below 0; values that cannot be positive are dropped too). A
+ * row in 4 steps:
  *
- *   1. a segment of columns that fits what is free of the list in shared memory is read, 16 bytes a thread and load; what
- *      may matter by its group's M, then by its own, is appended: ballots, one shared atomic a warp
+ *   1. a segment of columns that fits the free part of the list in shared memory is read, 16 bytes per thread and load;
+ *      candidates by their group's M, then by their own, are appended: ballots, one shared atomic per warp
  *   2. when the list is more than half full: t by radix select over 32-bit lower bounds, the list shrunk in place
- *   3. the last candidates get their float32 value (a warp each: a fixed order of sums, the same as in recompute_kernel,
- *      so that the result does not depend on which way a row took)
+ *   3. the final candidates get their float32 value (one warp each, summed in the same fixed order as in
+ *      recompute_kernel, so that the result does not depend on a row's path)
  *   4. keys (value, then lower column) are sorted, k of them written; below k positive values: 0 at the lowest free columns
  *
- * A list that does not fit (values that are equal, or close against M): with dense float32 scores the row is chosen by radix
- * select (topk.cuh), otherwise it is named in `overflowed` and recompute_kernel computes all of its latents again.
- * Bytes: 4 rows width read, 8 rows k written; step 3 gathers 4 d_in bytes for each of about 1.5 k candidates a row.
- * Launch: a block of 256 threads a row, 12 bytes of dynamic shared memory a list entry (24 to 48 KiB).
+ * If a list overflows (values that are equal, or close relative to M): with dense float32 scores the row is chosen by
+ * radix select (topk.cuh), otherwise it goes into `overflowed` and recompute_kernel recomputes all of its latents.
+ * Bytes: 4 rows width read, 8 rows k written; step 3 gathers 4 d_in bytes for each of about 1.5 k candidates per row.
+ * Launch: a block of 256 threads per row, 12 bytes of dynamic shared memory per list entry (24 to 48 KiB).
  * ptxas 13.0: 4 bytes of spills in choose_kernel<true> (sm_90a), 8 in recompute_kernel (sm_80).
- * recompute_kernel: a block a row of `overflowed`, strided; 4 m d_in bytes a row.
- * Deterministic: sets and keys, never the order of a list. Tried so far: nothing else. Not measured yet.
+ * recompute_kernel: one block per row of `overflowed`, strided; 4 m d_in bytes per row.
+ * Deterministic: sets and keys, never the order of a list. No alternatives tried yet. Not measured yet.
  */
 #ifndef SAE_CUDA_SELECT_CUH
 #define SAE_CUDA_SELECT_CUH
@@ -34,12 +35,12 @@ namespace sae::cuda {
 namespace {
 
 constexpr int64_t kEach = 4;                   // scores a thread reads at once
-constexpr int64_t kSegment = kEach * kThreads; // columns are read by multiples of it
+constexpr int64_t kSegment = kEach * kThreads; // columns are read in multiples of this
 constexpr int kLanes = 32;
 constexpr int kWarpsPerBlock = kThreads / kLanes;
 constexpr int64_t kListed = 8 + 4; // bytes of an entry in shared memory
 
-/* The dot product that float32 values are defined by here: lane by lane, then over the warp; every lane has the sum. */
+/* The dot product that defines float32 values here: per lane, then over the warp; every lane gets the sum. */
 __device__ inline float warp_dot(const float *x, const float *w, int64_t d_in) {
     const int lane = static_cast<int>(threadIdx.x) % kLanes;
     float sum = 0.0f;
@@ -78,7 +79,7 @@ __device__ inline float warp_dot_bf16(const uint16_t *x, const uint16_t *w, int6
     return sum;
 }
 
-/* The candidates of a row, in shared memory. Every member function is called by the whole block. */
+/* The candidates of a row, in shared memory. Member functions are called by the whole block. */
 template <bool kBounded>
 class RowList {
   public:
@@ -88,7 +89,7 @@ class RowList {
 
     __device__ int64_t size() const { return *count_; }
 
-    /* Appends (score, column) of each lane that has one that matters; the whole warp calls. */
+    /* Appends (score, column) of every lane with a candidate; called by the whole warp. */
     __device__ void append(bool wanted, float score, int64_t column, float allowance) {
         const unsigned votes = __ballot_sync(kFullWarp, wanted);
         if (votes == 0) {
@@ -111,7 +112,7 @@ class RowList {
         lower_[slot] = lower > 0.0f ? __float_as_uint(lower) : 0u;
     }
 
-    /* Raises the threshold to the k-th largest lower bound, and drops what that rules out. */
+    /* Raises the threshold to the k-th largest lower bound, and drops candidates below it. */
     __device__ float shrink(int64_t k, float threshold, const Choice &choice, const RowBound &row) {
         const int64_t size = *count_;
         if (size > k) {
@@ -122,7 +123,7 @@ class RowList {
         if (threadIdx.x == 0) {
             *count_ = 0;
         }
-        for (int64_t first = 0; first < size; first += kThreads) { // what is written lies before what is read next
+        for (int64_t first = 0; first < size; first += kThreads) { // writes stay behind the next reads
             const int64_t at = first + threadIdx.x;
             uint64_t entry = 0;
             uint32_t lower = 0;
@@ -162,7 +163,7 @@ class RowList {
     __device__ uint32_t *scratch() { return lower_; }
 
   private:
-    /* k-th largest of lower_[0, size), size > k: 8 bits a pass from the top. */
+    /* k-th largest of lower_[0, size), size > k: 8 bits per pass from the top. */
     __device__ uint32_t kth_largest(int64_t size, int64_t k) {
         __shared__ unsigned histogram[kDigits];
         __shared__ unsigned chosen;
@@ -220,7 +221,7 @@ class RowList {
     int *count_;
 };
 
-/* The lowest column that is number `slot` among those not in taken [0, count). */
+/* The column that is number `slot` among those not in taken [0, count), in ascending order. */
 __device__ inline int64_t free_column(const uint32_t *taken, int64_t count, int64_t slot) {
     int64_t column = slot;
     for (;;) {
@@ -338,14 +339,14 @@ __device__ void read_list(RowList<kBounded> &list, int *size, const Choice &choi
     __syncthreads();
 }
 
-/* Whether the bound holds: nothing on the way to a score can have left float32's range. */
+/* Whether the bound holds: no intermediate result of a score can have overflowed float32. */
 __device__ inline bool is_certain(const Choice &choice, const RowBound &row) {
     constexpr float kLargest = 1e37f;
     const LatentBound &all = choice.groups[(choice.columns + kLatentGroup - 1) / kLatentGroup];
     return row.norm + row.slack < kLargest && row.norm * (all.length + all.error) + all.fixed < kLargest;
 }
 
-/* A row whose list does not fit, or of which nothing is certain. */
+/* A row whose list overflows, or whose bounds do not hold. */
 __device__ inline void give_up(const Choice &choice, int64_t row) {
     if (threadIdx.x != 0) {
         return;
@@ -358,7 +359,7 @@ __device__ inline void give_up(const Choice &choice, int64_t row) {
     }
 }
 
-/* Values of the last candidates; their keys replace them. */
+/* Computes the values of the final candidates and replaces the candidates by their keys. */
 template <bool kBounded>
 __device__ void settle(RowList<kBounded> &list, const Choice &choice, int64_t row) {
     const int64_t size = list.size();
@@ -426,7 +427,7 @@ __global__ void __launch_bounds__(kThreads) choose_kernel(Choice choice, int64_t
     }
 }
 
-/* Dense float32 scores alone: a row that does not fit its list is chosen by radix select. */
+/* Dense float32 scores only: a row whose list overflows is chosen by radix select. */
 __global__ void __launch_bounds__(kThreads) choose_dense_kernel(Choice choice, int64_t capacity) {
     SAE_DYNAMIC_SHARED(shared);
     __shared__ int size;

@@ -1,4 +1,4 @@
-/* shadow.cu: launches of what makes W_enc's bf16 copy; contract and cost are in shadow.cuh. */
+/* shadow.cu: launches that build W_enc's bf16 copy; contract and cost are in shadow.cuh. */
 #include "shadow.cuh"
 
 namespace sae::cuda {

@@ -1,11 +1,12 @@
 /*
- * shadow.cuh: W_enc in bf16, and how far each latent may be off (bf16.cuh); W_dec in bf16.
+ * shadow.cuh: W_enc in bf16, with an error bound per latent (bf16.cuh); W_dec in bf16.
  *
  * in:  w_enc float32 [m, d], b_enc float32 [m]
- * out: rounded bf16 [m, depth], depth = the multiple of 64 >= d, filled up with 0; bounds float32 [m, 3]; their maxima
+ * out: rounded bf16 [m, depth], depth = d rounded up to 64, zero-padded; bounds float32 [m, 3]; their maxima
  *      over groups of 256 latents and over all
- * Bytes: 4 m d read, 2 m depth written. Launch: a warp a latent, 8 latents a block of 256 threads; then a block a group.
- * Deterministic: sums in double in a fixed order; maxima. Tried so far: nothing else. Not measured yet.
+ * Bytes: 4 m d read, 2 m depth written. Launch: one warp per latent, 8 latents per block of 256 threads; then one block
+ * per group.
+ * Deterministic: sums in double in a fixed order; maxima. No alternatives tried yet. Not measured yet.
  */
 #ifndef SAE_CUDA_SHADOW_CUH
 #define SAE_CUDA_SHADOW_CUH
@@ -37,7 +38,7 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* matrix [rows, columns] in bf16, in rows of `depth` elements filled up with 0 */
+/* matrix [rows, columns] in bf16, in zero-padded rows of `depth` elements */
 __global__ void __launch_bounds__(kThreads)
     round_matrix_kernel(const float *__restrict__ matrix, int64_t rows, int64_t columns, uint16_t *__restrict__ rounded,
                         int64_t depth) {
@@ -48,7 +49,7 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* NaN counts as the largest of all: such a latent is never ruled out. */
+/* NaN counts as the largest value: such a latent is never ruled out. */
 __device__ inline float larger(float a, float b) { return a > b || isnan(a) ? a : b; }
 
 __device__ inline LatentBound larger(const LatentBound &a, const LatentBound &b) {

@@ -1,21 +1,22 @@
 /*
- * step_fused.cu: a training step in which the gradient of the weights never reaches memory.
+ * step_fused.cu: a training step in which the weights' gradient never reaches memory.
  *
  *   1. batch:    finite check, x - b_dec, variance of x                                        (batch.cuh)
  *   2. encode:   the top k of every row                                                        (encode_topk.cu)
- *   3. lists:    kept values by latent, idle counters, list of the dead                        (csc.cuh, dead.cuh)
+ *   3. lists:    kept values by latent, idle counters, dead latents                            (csc.cuh, dead.cuh)
  *   4. aux:      the top aux_k among the dead, and their reconstruction          (aux_dense.cuh, aux_bf16.cuh)
  *   5. forward:  decode, error, losses, output gradient, dz                                    (forward.cuh)
- *   6. decide:   statistics; whether clipping is ruled out                                     (lists.cuh, step_sums.cuh)
- *   7. norm:     the rows' gradients for their norm alone; ends at once where clipping is out  (row_update.cuh)
- *   8. update:   the rows' gradients again or for the first time, projection, Adam, norm, copies of the weights in bf16
+ *   6. decide:   statistics; whether clipping is ruled out                              (lists.cuh, step_sums.cuh)
+ *   7. norm:     the rows' gradients for their norm only; exits at once if clipping is out    (row_update.cuh)
+ *   8. update:   the rows' gradients (again), projection, Adam, norm, copies of the weights in bf16
  *   9. b_dec
  *
- * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the parameters:
- * 8 bytes a parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B (3 d + (6 + S) k + 2 aux_k),
- * 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of an update: 24 a parameter, 2
- * for a copy in bf16. With precision=bf16, W_dec, g and the encoder's input are gathered in bf16, and the dead latents'
- * products are of bf16 (aux_bf16.cuh), for 6 B d bytes more of scratch; sums, master weights and moments stay float32.
+ * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the
+ * parameters: 8 bytes per parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B
+ * (3 d + (6 + S) k + 2 aux_k), 4 d (G + B k / 64), kDenseBytes for the dead and the scores of one chunk. HBM bytes of
+ * an update: 24 per parameter, 2 for a copy in bf16. With precision=bf16, W_dec, g and the encoder's input are gathered
+ * in bf16, and the dead latents' products have bf16 operands (aux_bf16.cuh), for 6 B d bytes more scratch; sums, master
+ * weights and moments stay float32.
  * Deterministic: every kernel is.
  */
 #include "aux_scratch.h"
@@ -42,7 +43,7 @@ struct FusedScratch {
     double *batch_partials;
     double *moments;   // [2, d]
     float *dz_parts;   // [slices, B k]
-    double *squares;   // [3, slices B]; before the step: of the weights
+    double *squares;   // [3, slices B]; before the step: squares of the weights
     double *collected; // [kCollected, kCollectBlocks]
     LatentLists lists;
     double *by_group;      // [3, groups]
@@ -139,7 +140,7 @@ class FusedStep {
               "scaling the loss");
     }
 
-    /* gated: without latents where the gradient's norm is not asked for */
+    /* gated: no latents if the gradient's norm is not needed */
     DensePart part(int64_t number, bool gated) const {
         const int64_t first = number * s_.dead.part;
         const int *counts = s_.dead.counts + 1 + (gated ? s_.dead.parts : 0);
@@ -198,7 +199,7 @@ class FusedStep {
         }
     }
 
-    /* What the weight gradients gather: in bf16 with precision=bf16. */
+    /* What the weight gradients gather; bf16 with precision=bf16. */
     Gathered gradient() const {
         return decoder_.bf16 ? Gathered{s_.rounded_gradient, decoder_.stride, true}
                              : Gathered{s_.gradient, p_.d_in, false};
@@ -212,7 +213,7 @@ class FusedStep {
         return {p_.tensor(tensor), t_.first[tensor].as<void>(), t_.second[tensor].as<void>()};
     }
 
-    /* The living latents, then the dead by parts. */
+    /* The live latents, then the dead ones in parts. */
     void rows_pass(bool norm_only) {
         RowUpdate update{p_.d_in,
                          p_.d_sae,
@@ -241,7 +242,7 @@ class FusedStep {
         check(launch_row_update(update, narrow, p_.d_sae, stream_), "updating weights");
         for (int64_t number = 0; number < (t_.aux_k > 0 ? s_.dead.parts : 0); number++) {
             const DensePart dead = part(number, norm_only);
-            if (s_.dead.parts > 1) { // otherwise there still
+            if (s_.dead.parts > 1) { // with one part it is still there
                 scatter(dead);
             }
             dense_gradients(dead);
@@ -297,7 +298,7 @@ class FusedStep {
     const int64_t rows_;
     const cudaStream_t stream_;
     const float *x_;
-    const float *input_; // what the encoder sees: x or x - b_dec
+    const float *input_; // the encoder's input: x or x - b_dec
     const int *n_dead_;  // null without the auxiliary loss
     const Gathered decoder_;
     DeadBf16 dead_bf16_; // with precision=bf16
@@ -320,7 +321,7 @@ void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     }
     refresh_shadow(params);
     gathered_decoder(params);
-    check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "beginning a step");
+    check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "starting a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
                        [&] { FusedStep(trainer, scratch, rows).enqueue(); });
     x.mark_read();

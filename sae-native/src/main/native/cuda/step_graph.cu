@@ -25,7 +25,7 @@ void StepGraphs::run(Context &context, const Key &key, const std::function<void(
         entry = std::min_element(entries_.begin(), entries_.end(),
                                  [](const Entry &a, const Entry &b) { return a.last_used < b.last_used; });
         if (entry->graph != nullptr) {
-            cudaGraphExecDestroy(entry->graph); // one that still runs is freed when it has ended
+            cudaGraphExecDestroy(entry->graph); // a running one is freed when it completes
         }
         *entry = {key, nullptr, ++uses_};
         return;
@@ -37,10 +37,10 @@ void StepGraphs::run(Context &context, const Key &key, const std::function<void(
     check(cudaGraphLaunch(entry->graph, context.stream), "launching a step");
 }
 
-/* On a stream of its own, since the caller's may be one that cannot capture; a graph runs on any. */
+/* Captures on a separate stream, since the caller's may not support capture; a graph runs on any stream. */
 cudaGraphExec_t StepGraphs::capture(Context &context, const std::function<void()> &enqueue) {
     cudaStream_t stream = nullptr;
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "making a stream to capture a step");
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "creating a stream to capture a step");
     const cudaStream_t own = std::exchange(context.stream, stream);
     cudaGraph_t graph = nullptr;
     cudaGraphExec_t executable = nullptr;
@@ -56,11 +56,11 @@ cudaGraphExec_t StepGraphs::capture(Context &context, const std::function<void()
         try {
             enqueue();
         } catch (...) {
-            cudaStreamEndCapture(stream, &graph); // the first error is the one that counts
+            cudaStreamEndCapture(stream, &graph); // report the first error
             throw;
         }
         check(cudaStreamEndCapture(stream, &graph), "capturing a step");
-        check(cudaGraphInstantiate(&executable, graph, 0), "making the graph of a step");
+        check(cudaGraphInstantiate(&executable, graph, 0), "creating the graph of a step");
     } catch (...) {
         clean_up();
         throw;

@@ -1,11 +1,11 @@
 /*
  * step_graph.h: the launches of a step as a CUDA graph.
  *
- * The first step of a kind runs as launches, which also loads its kernels; the second is captured, and from then on a step
- * is one launch of the graph. A kind that comes once, like a short last batch, is never captured. What differs
- * from step to step (lr, the step number, the rows) is in device memory, so a graph holds for as long as the addresses do:
- * a graph's key is where the rows are, how many, and where the scratch is. The last kGraphs keys are kept, enough for two
- * buffers that take turns and a shorter last batch.
+ * The first step with a key runs as separate launches, which also loads its kernels; the second is captured, and later
+ * ones are one launch of the graph. A key seen only once, such as that of a short last batch, is never captured. What
+ * changes from step to step (lr, the step number, the rows) is in device memory, so a graph stays valid while the
+ * addresses do: its key is the address and number of the rows, and the address of the scratch. The last kGraphs keys
+ * are kept, enough for two alternating buffers and a shorter last batch.
  */
 #ifndef SAE_CUDA_STEP_GRAPH_H
 #define SAE_CUDA_STEP_GRAPH_H
@@ -35,7 +35,7 @@ class StepGraphs {
     StepGraphs &operator=(const StepGraphs &) = delete;
     ~StepGraphs();
 
-    /* Runs what `enqueue` puts on the context's stream; with graphs off, by calling it. */
+    /* Runs the work that `enqueue` puts on the context's stream; with graphs off, just calls it. */
     void run(Context &context, const Key &key, const std::function<void()> &enqueue);
 
   private:

@@ -1,6 +1,6 @@
 /*
- * step_numbers.cuh: the formulas of a step's few numbers, for the one thread that sets them: what scales the gradients and
- * the statistics (formulas in losses.cuh), Adam's factors and the clip factor (formulas in adam.cuh).
+ * step_numbers.cuh: a step's scalars, for the one thread that sets them: the scales of the gradients and the statistics
+ * (formulas in losses.cuh), Adam's factors and the clip factor (formulas in adam.cuh).
  */
 #ifndef SAE_CUDA_STEP_NUMBERS_CUH
 #define SAE_CUDA_STEP_NUMBERS_CUH
@@ -12,7 +12,7 @@ namespace sae::cuda {
 
 __device__ inline double inverse(double denominator) { return denominator == 0.0 ? 0.0 : 1.0 / denominator; }
 
-/* What multiplies e and r in the gradients; needs the variances and n_dead. */
+/* Sets the factors of e and r in the gradients; needs the variances and n_dead. */
 __device__ inline void set_scales(const LossOptions &options, double rows, double d_in, int n_dead, StepSums *sums) {
     const double by_variance = inverse(sums->variance);
     const double reconstruction = options.loss == SAE_LOSS_MEAN       ? 1.0 / (rows * d_in)
@@ -31,7 +31,7 @@ __device__ inline void set_scales(const LossOptions &options, double rows, doubl
     sums->aux_scale = 2.0 * aux;
 }
 
-/* The losses are times what the scales are times. */
+/* The losses carry the same extra factor as the scales. */
 __device__ inline StepTotals totals(const StepSums &sums) {
     return {sums.error_scale / 2.0 * sums.squared_error,
             sums.aux_scale == 0.0 ? 0.0 : sums.aux_scale / 2.0 * sums.squared_residual, sums.active, sums.squared_error,
@@ -43,7 +43,7 @@ __device__ inline StepTotals operator+(const StepTotals &a, const StepTotals &b)
             a.variance + b.variance};
 }
 
-/* The step's statistics; those of the last step that counted stay after a refused batch. */
+/* The step's statistics; a refused batch leaves those of the last accepted step. */
 __device__ inline void set_statistics(const StepTotals &of, double weight, double rows, int n_dead,
                                       StepStatus *status) {
     if (status->bad_row != kNoBadRow) {
@@ -62,7 +62,7 @@ __device__ inline double clip_factor(const AdamOptions &options, double norm) {
     return fmin(1.0, options.clip_norm / (norm + 1e-6));
 }
 
-/* Counts the step and sets Adam's numbers; false: the batch is refused, and nothing may change. */
+/* Counts the step and sets Adam's scalars; false: the batch is refused, and nothing may change. */
 __device__ inline bool begin_update(const AdamOptions &options, StepSums *sums, StepStatus *status) {
     if (status->bad_row != kNoBadRow) {
         status->refused_row = status->bad_row; // until the host asks

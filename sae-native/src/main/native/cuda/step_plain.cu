@@ -1,13 +1,14 @@
 /*
- * step_plain.cu: a training step with a kernel for each formula and every gradient in memory. Its two halves are also what
- * a batch in parts is made of: forward and backward for each part, one update.
+ * step_plain.cu: a training step with one kernel per formula and every gradient in memory. Its two halves also serve a
+ * batch
+ * in parts: forward and backward for each part, then one update.
  *
- * Shapes: B rows, d = d_in, m = d_sae. State: 4 (2 m d + m + d) bytes of gradients and m of what fired, twice the former of
- * moments (half of that with moments=bf16), 16 m of counters. Scratch of a part: about
+ * Shapes: B rows, d = d_in, m = d_sae. State: 4 (2 m d + m + d) bytes of gradients and m of fired flags, twice the
+ * former of moments (half of that with moments=bf16), 16 m of counters. Scratch of a part: about
  * 4 B (4 d + 5 k + 5 aux_k) + 8 B max(k, aux_k) + 16 m bytes and the scores of one chunk.
- * HBM bytes of the gradients, a parameter: 4 written by a batch's first part, 8 read and written by each further one where
- * latents have entries; 4 read for the norm and 4 by the update. With precision=bf16 what a part encodes is in bfloat16,
- * all else of it in float32.
+ * HBM bytes of the gradients, per parameter: 4 written by a batch's first part, 8 read and written by each later one
+ * where latents have entries; 4 read for the norm and 4 by the update. With precision=bf16 a part encodes in bfloat16;
+ * all else is in float32.
  * Deterministic: every kernel is.
  */
 #include "trainer.h"
@@ -15,14 +16,14 @@
 namespace sae::cuda {
 namespace {
 
-/* What both halves need. */
+/* Scratch of both halves. */
 struct SumsScratch {
     StepSums *sums;   // [1]
     DeadLatents dead; // one part
     int *in_block;
     double *partials;      // column sums of up to max(B, m) rows
     double *columns;       // [d]
-    double *squares;       // [B] of rows; then of gradients
+    double *squares;       // [B] per row; then per gradient
     float *b_dec_gradient; // [d]
 
     SumsScratch(Carver &carver, const Params &params, int64_t rows)
@@ -42,10 +43,10 @@ struct PartScratch {
     float *residual; // [B, d], then dL/d(z_aux W_dec); null without the auxiliary loss
     Kept kept;
     float *dz; // [B, k]
-    Kept aux;  // of width 1 and unused without the auxiliary loss
+    Kept aux;  // width 1 and unused without the auxiliary loss
     float *aux_dz;
     Selection selection;
-    IdleCounters counted; // as if the batch ended with this part
+    IdleCounters counted; // counters if the batch ended with this part
     CscScratch csc;
     SumsScratch shared;
 
@@ -64,7 +65,7 @@ struct PartScratch {
           shared(carver, trainer.params, rows) {}
 };
 
-/* Forward and backward of a part, pending rows being those of the parts before it: the phases in order, each a few
+/* Forward and backward of a part; pending rows are those of the parts before it. The phases in order, each a few
  * launches on the context's stream. */
 class Part {
   public:
@@ -103,7 +104,7 @@ class Part {
         }
     }
 
-    /* total = the sum of squares of a matrix, about its column means if asked */
+    /* total = the sum of squares of a matrix, about its column means if about_means */
     void squares(const float *matrix, bool about_means, double *total) {
         if (about_means) {
             check(launch_column_sums(matrix, nullptr, rows_, p_.d_in, s_.shared.partials, s_.shared.columns, stream_),
@@ -170,10 +171,10 @@ class Part {
     const int64_t pending_;
     const cudaStream_t stream_;
     const float *x_ = nullptr;
-    const float *input_ = nullptr; // what the encoder sees: x or x - b_dec
+    const float *input_ = nullptr; // the encoder's input: x or x - b_dec
 };
 
-/* What follows when the gradients of all rows are there. */
+/* The update, once the gradients of all rows are complete. */
 class Update {
   public:
     Update(Trainer &trainer, const SumsScratch &scratch, int64_t rows)
@@ -252,7 +253,7 @@ void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     const PartScratch scratch = part_scratch(trainer, x, 0, rows);
     const float *at = scratch.x.upload();
     refresh_shadow(trainer.params);
-    check(launch_begin_step(lr, scratch.shared.sums, trainer.status(), context.stream), "beginning a step");
+    check(launch_begin_step(lr, scratch.shared.sums, trainer.status(), context.stream), "starting a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()}, [&] {
         Part(trainer, scratch, rows, 0).enqueue();
         Update(trainer, scratch.shared, rows).enqueue();
@@ -261,13 +262,13 @@ void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     parameters_changed(trainer.params);
 }
 
-/* Parts are launched kernel by kernel: a graph would be one of many, since each part lies elsewhere. */
+/* Parts are launched kernel by kernel: each part has a different address, so each would need its own graph. */
 void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending) {
     const PartScratch scratch = part_scratch(trainer, x, first, rows);
     scratch.x.upload();
     refresh_shadow(trainer.params);
     if (pending == 0) {
-        check(launch_begin_step(0.0, nullptr, trainer.status(), trainer.params.context->stream), "beginning a step");
+        check(launch_begin_step(0.0, nullptr, trainer.status(), trainer.params.context->stream), "starting a step");
     }
     Part(trainer, scratch, rows, pending).enqueue();
     x.mark_read();
@@ -276,7 +277,7 @@ void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_
 void apply(Trainer &trainer, int64_t pending, double lr) {
     Context &context = *trainer.params.context;
     const auto scratch = context.scratch.make<SumsScratch>(trainer.params, int64_t{1});
-    check(launch_begin_step(lr, scratch.sums, nullptr, context.stream), "beginning an update");
+    check(launch_begin_step(lr, scratch.sums, nullptr, context.stream), "starting an update");
     Update(trainer, scratch, pending).enqueue();
     parameters_changed(trainer.params);
 }

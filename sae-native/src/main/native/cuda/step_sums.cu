@@ -1,4 +1,4 @@
-/* step_sums.cu: launches what steers a fused step; definitions are in step_sums.cuh. */
+/* step_sums.cu: launches the kernels that steer a fused step; definitions are in step_sums.cuh. */
 #include "step_sums.cuh"
 
 namespace sae::cuda {

@@ -1,18 +1,18 @@
 /*
- * step_sums.cuh: the few numbers that steer a fused step, on the device from beginning to end.
+ * step_sums.cuh: the scalars that steer a fused step; they never leave the device.
  *
- *   begin:   lr of this step, no bad row yet
+ *   begin:   this step's lr, no bad row yet
  *   scales:  variance and input squares from the columns (batch.cuh), then error_scale and aux_scale (losses.cuh)
- *   decide:  statistics, Adam's numbers, and whether the gradient norm can reach clip_norm:
+ *   decide:  statistics, Adam's scalars, and whether the gradient norm can reach clip_norm:
  *
- *     |dW_dec|^2 <= |Z|^2 |G|^2 + |Z_a|^2 |G_a|^2                  |AB| <= |A||B|; living and dead rows are apart
+ *     |dW_dec|^2 <= |Z|^2 |G|^2 + |Z_a|^2 |G_a|^2                  |AB| <= |A||B|; live and dead rows are disjoint
  *     |dW_enc|^2 <= (|dZ|^2 + |G_a|^2 |W_dec|^2) |X|^2             |dZ_a| <= |G_a||W_dec|
  *     |db_enc|^2 <= B (|dZ|^2 + |G_a|^2 |W_dec|^2)                 Cauchy-Schwarz over the rows
  *     |db_dec|   <= sqrt(B) |G| + |db_enc| |W_enc|                 the second term where b_dec is subtracted
  *
  *   (Frobenius norms; G output gradient, a auxiliary, X encoder's input.) While the bound, plus 1 % for rounding, stays
- *   below clip_norm the clip factor is exactly 1 and the update need not wait for the norm. Otherwise needs_norm is set and
- *   a first pass over the rows measures it (row_update.cuh).
+ *   below clip_norm the clip factor is exactly 1 and the update need not wait for the norm. Otherwise needs_norm is set
+ *   and a first pass over the rows measures it (row_update.cuh).
  *   clip:    the factor from the measured norm, where needs_norm
  *   finish:  the norm for the statistics, and |W_enc|^2, |W_dec|^2 for the next step
  *
@@ -81,7 +81,7 @@ struct Collected {
     double error, residual, gradient, z, dz, z_aux;
 };
 
-/* An upper bound of the gradient norm. */
+/* An upper bound on the gradient norm. */
 __device__ inline double norm_bound(const Collected &squares, const StepSums &sums, const ClipBound &bound) {
     const double aux_gradient = sums.aux_scale * sums.aux_scale * squares.residual;
     const double dz = squares.dz + aux_gradient * bound.weight_squares[1];
@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(kThreads)
     sums->clip = 1.0;
     const Collected of{squares[0], squares[1], squares[2], squares[3], squares[4], squares[5]};
     if (options.clip_norm > 0.0 && !(1.01 * norm_bound(of, *sums, bound) + 1e-6 <= options.clip_norm)) {
-        sums->needs_norm = 1; // also when the bound is not a number
+        sums->needs_norm = 1; // also if the bound is NaN
     }
 }
 

@@ -1,12 +1,12 @@
 /*
- * tensor_core.cuh: the instructions of the tensor cores and of the copies that feed them, one function each. All inline
- * PTX of the backend is here. Where the compiler is not nvcc (tests on the CPU) tensor_core_on_cpu.h defines the same
- * functions, so that the kernels above run unchanged.
+ * tensor_core.cuh: the tensor core instructions and the copies that feed them, one function each. All inline PTX of the
+ * backend is here. If the compiler is not nvcc (tests on the CPU), tensor_core_on_cpu.h defines the same functions, so
+ * that the kernels run unchanged.
  *
  * Tiles in shared memory:
  *  - sm_80 kernels place 16-byte pieces themselves and read them with load_fragments.
- *  - sm_90 kernels use "128-byte swizzled, K-major" tiles, what the copy engine writes and wgmma reads: [rows, 64] bf16, a
- *    row is 128 bytes, piece c of row r is at place c ^ (r % 8). A tile starts at a multiple of 1024 bytes.
+ *  - sm_90 kernels use "128-byte swizzled, K-major" tiles, which the copy engine writes and wgmma reads: [rows, 64]
+ *    bf16, a row is 128 bytes, piece c of row r is at place c ^ (r % 8). A tile starts at a multiple of 1024 bytes.
  */
 #ifndef SAE_CUDA_TENSOR_CORE_CUH
 #define SAE_CUDA_TENSOR_CORE_CUH
@@ -16,7 +16,7 @@
 #include "device.h"
 
 #ifdef __CUDACC__
-/* What the sm_90 kernels need exists in code for sm_90a only; other targets of the same source get an empty body. */
+/* The sm_90 kernels' instructions exist only on sm_90a; other targets of the same source get an empty body. */
 #if defined(__CUDA_ARCH_FEAT_SM90_ALL)
 #define SAE_HAS_SM90 1
 #else
@@ -47,7 +47,7 @@ __device__ inline unsigned shared_address(const void *address) {
     return static_cast<unsigned>(__cvta_generic_to_shared(address));
 }
 
-/* The compiler moves no access to memory across this. */
+/* The compiler moves no memory access across this. */
 __device__ inline void keep_order() { asm volatile("" ::: "memory"); }
 
 /* ---- sm_80 ---- */
@@ -60,7 +60,7 @@ __device__ inline void copy_16(void *shared, const void *global) {
 /* Closes a group of this thread's copies. */
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
-/* Waits until at most `groups` of this thread's groups are under way. */
+/* Waits until at most `groups` of this thread's groups are in flight. */
 template <int groups>
 __device__ inline void wait_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
@@ -75,8 +75,8 @@ __device__ inline void load_fragments(const void *row, unsigned (&matrices)[4]) 
                  : "memory");
 }
 
-/* d [16, 8] += a [16, 16] b [8, 16]^T, a and b bf16. Of d, lane l holds columns 2 (l % 4) and + 1 of row l / 4 (d0, d1) and
- * of row l / 4 + 8 (d2, d3). */
+/* d [16, 8] += a [16, 16] b [8, 16]^T, a and b bf16. Of d, lane l holds columns 2 (l % 4) and + 1 of row l / 4 (d0, d1)
+ * and of row l / 4 + 8 (d2, d3). */
 __device__ inline void multiply_m16n8k16(float *d, const unsigned (&a)[4], unsigned b0, unsigned b1) {
     asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
                  "{%0, %1, %2, %3};"
@@ -92,7 +92,7 @@ __device__ inline void init_barrier(uint64_t *barrier, unsigned arrivals) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(arrivals) : "memory");
 }
 
-/* Makes initialised barriers visible to the cluster and to the copy engine; before the cluster's first barrier. */
+/* Makes initialised barriers visible to the cluster and the copy engine; call before the cluster's first barrier. */
 __device__ inline void publish_barriers() {
     asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory");
     asm volatile("fence.proxy.async;" ::: "memory");
@@ -104,7 +104,7 @@ __device__ inline void arrive_and_expect(uint64_t *barrier, unsigned bytes) {
                  : "memory");
 }
 
-/* One arrival at the barrier at the same place in block `rank` of the cluster. */
+/* One arrival at the barrier with the same address in block `rank` of the cluster. */
 __device__ inline void arrive_at(uint64_t *barrier, unsigned rank) {
     asm volatile("{\n"
                  ".reg .b32 remote;\n"
@@ -115,7 +115,7 @@ __device__ inline void arrive_at(uint64_t *barrier, unsigned rank) {
                  : "memory");
 }
 
-/* Waits for the end of the phase of this parity; the phase before the first one has parity 1. */
+/* Waits for the phase with this parity to end; the phase before the first one has parity 1. */
 __device__ inline void wait_barrier(uint64_t *barrier, unsigned parity) {
     asm volatile("{\n"
                  ".reg .pred done;\n"
@@ -135,13 +135,13 @@ __device__ inline unsigned cluster_rank() {
     return rank;
 }
 
-/* Every thread of the cluster. */
+/* Called by every thread of the cluster. */
 __device__ inline void synchronize_cluster() {
     asm volatile("barrier.cluster.arrive.release.aligned;" ::: "memory");
     asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
 }
 
-/* Every thread of the warpgroup; `registers` a thread from now on. */
+/* Called by every thread of the warpgroup: `registers` per thread from now on. */
 template <int registers>
 __device__ inline void take_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;" ::"n"(registers));
@@ -157,8 +157,8 @@ __device__ inline void prefetch_map(const CUtensorMap *map) {
     asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
-/* Copies the map's box at (column, row) into a swizzled tile of this block, and counts its bytes at the barrier. Outside
- * the matrix: 0. */
+/* Copies the map's box at (column, row) into a swizzled tile of this block, and counts its bytes at the barrier.
+ * Elements outside the matrix are 0. */
 __device__ inline void load_tile(void *shared, const CUtensorMap *map, int column, int row, uint64_t *barrier) {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%2, %3}], "
                  "[%4];" ::"r"(shared_address(shared)),
@@ -166,7 +166,7 @@ __device__ inline void load_tile(void *shared, const CUtensorMap *map, int colum
                  : "memory");
 }
 
-/* The same into every block of `blocks` (a bit each), for tile and barrier at the same place. */
+/* The same into every block in the bit mask `blocks`, with tile and barrier at the same address. */
 __device__ inline void load_tile_to(uint16_t blocks, void *shared, const CUtensorMap *map, int column, int row,
                                     uint64_t *barrier) {
     asm volatile("cp.async.bulk.tensor.2d.shared::cluster.global.mbarrier::complete_tx::bytes.multicast::cluster "
@@ -175,8 +175,8 @@ __device__ inline void load_tile_to(uint16_t blocks, void *shared, const CUtenso
                  : "memory");
 }
 
-/* Of a swizzled tile; + kDescriptorStep moves it by 16 columns. Bits: address / 16; distance of 8 rows / 16 from bit 32;
- * swizzle of 128 bytes at bit 62. (The leading distance, from bit 16, means nothing for this layout.) */
+/* Descriptor of a swizzled tile; + kDescriptorStep moves it by 16 columns. Bits: address / 16; distance of 8 rows / 16
+ * from bit 32; swizzle of 128 bytes at bit 62. (The leading distance, from bit 16, is unused in this layout.) */
 constexpr uint64_t kDescriptorStep = 2;
 __device__ inline uint64_t tile_descriptor(const void *tile) {
     constexpr uint64_t kRows8 = 8 * kTileBytes / 16;
@@ -184,12 +184,12 @@ __device__ inline uint64_t tile_descriptor(const void *tile) {
            uint64_t{1} << 62;
 }
 
-/* Before the first product that uses registers which other instructions wrote. */
+/* Call before the first product whose registers other instructions have written. */
 __device__ inline void begin_products() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 
 __device__ inline void commit_products() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
 
-/* Waits until at most `groups` of the warpgroup's groups are under way. */
+/* Waits until at most `groups` of the warpgroup's groups are in flight. */
 template <int groups>
 __device__ inline void wait_products() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(groups) : "memory");
@@ -222,7 +222,7 @@ __device__ inline void multiply_m64n256k16(float (&d)[kWgmmaValues], uint64_t a,
         : "l"(a), "l"(b), "r"(static_cast<int>(add)));
 }
 
-/* After wait_products: the results may be used from here on, and no use moves above it. */
+/* Call after wait_products: the results may be used from here on, and no use is moved above it. */
 __device__ inline void take_results(float (&d)[kWgmmaValues]) {
     asm volatile("" : SAE_REGISTERS_32(0), SAE_REGISTERS_32(32), SAE_REGISTERS_32(64), SAE_REGISTERS_32(96)::"memory");
 }

@@ -1,21 +1,21 @@
 /*
  * topk.cuh: the k largest of ReLU(row) for each row of a dense matrix, exact and sorted, for any k and any values.
- * select.cuh does it in one pass where it can.
+ * select.cuh does the same in one pass where it can.
  *
  * in:  scores float32 [rows, columns]; with n_active (int32 [1] on the device) only the first *n_active columns of a
- *      row count; names int32 [columns] or null: what column c is called in the output
+ *      row count; names int32 [columns] or null: the output index of column c
  * out: indices int32 [rows, k], values float32 [rows, k]; slots beyond the number of columns get index -1, value 0
  * scratch: keys uint64 [rows, padded], padded = the power of two >= k (null when padded <= 1024)
  *
  * Order and ties: value descending, then lower column. An element is the 64-bit key (bits of its value) << 32 |
  * ~column: values are >= +0 (NaN and -0 count as +0), so their bits order as integers, and no two keys are equal.
- * Hence "fill up with 0 at the lowest indices not taken" is nothing special, and the result cannot depend on the
+ * Hence padding with 0 at the lowest indices not taken needs no special case, and the result does not depend on the
  * schedule although shared integer atomics count and place keys.
  *
- * How: radix select of the k-th key, 8 bits a pass from the top; a pass ends the search as soon as its digit's keys
+ * How: radix select of the k-th key, 8 bits per pass from the top; the search ends as soon as the chosen digit's keys
  * are all taken (usually before the column bits). Then the chosen keys are gathered and sorted (bitonic).
  * Bytes: the row is read 2 to 9 times, mostly from L2; 8 rows k written.
- * Launch: one block of 256 threads a row; 9.1 KiB static shared memory. Not yet run on a GPU.
+ * Launch: one block of 256 threads per row; 9.1 KiB static shared memory. Not yet run on a GPU.
  */
 #ifndef SAE_CUDA_TOPK_CUH
 #define SAE_CUDA_TOPK_CUH

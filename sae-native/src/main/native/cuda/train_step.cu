@@ -1,8 +1,8 @@
 /*
  * train_step.cu: the trainer's functions of the backend table; the steps themselves are in step_fused.cu and step_plain.cu.
  *
- * A step never waits for the device: the number of dead latents, the finite check, losses, clipping and Adam's step count
- * stay there. After a batch with NaN or infinity nothing is updated and the next trainer_stats says so.
+ * A step never waits for the device: the number of dead latents, the finite check, losses, clipping and Adam's step
+ * count stay there. After a batch with NaN or infinity nothing is updated and the next trainer_stats reports it.
  */
 #include <algorithm>
 #include <memory>
@@ -22,7 +22,7 @@ int64_t sort_bytes(int64_t rows, int64_t k, int64_t d_sae) {
 
 namespace {
 
-/* Where a state lives on the device, and the bytes of one element. */
+/* A state's device memory, and the bytes of one element. */
 std::pair<unsigned char *, int64_t> locate(const Trainer &trainer, int32_t state) {
     switch (state) {
     case SAE_STATE_IDLE_BATCHES:
@@ -39,7 +39,7 @@ std::pair<unsigned char *, int64_t> locate(const Trainer &trainer, int32_t state
     }
 }
 
-/* Whether a state is stored as bfloat16: to the host it is float32. */
+/* Whether a state is stored as bfloat16; the host sees float32. */
 bool is_narrow(const Trainer &trainer, int32_t state) {
     return state < SAE_STATE_IDLE_BATCHES && trainer.narrow_moments(state % kTensors);
 }
@@ -87,13 +87,12 @@ sae_status trainer_stats(void *handle, double *values) {
         const Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         StepStatus status = trainer.read_status();
-        const int row =
-            std::min(status.refused_row, status.bad_row); // of a step, or of parts that wait for their update
+        const int row = std::min(status.refused_row, status.bad_row); // of a step, or of parts waiting for their update
         if (row != kNoBadRow) {
             status.refused_row = kNoBadRow;
             status.bad_row = kNoBadRow;
             trainer.write_status(status);
-            fail(SAE_NONFINITE, nonfinite_text(row, trainer.last_rows) + "; the step was not taken");
+            fail(SAE_NONFINITE, nonfinite_text(row, trainer.last_rows) + "; the step was skipped");
         }
         std::copy(std::begin(status.stats), std::end(status.stats), values);
         values[SAE_STAT_STEPS] = static_cast<double>(status.steps);

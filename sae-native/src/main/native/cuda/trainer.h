@@ -1,10 +1,12 @@
 /*
- * trainer.h: optimiser state of one SAE, and the two ways to take a step with it.
+ * trainer.h: optimiser state of one SAE, and its two kinds of step.
  *
- * The fused step (step_fused.cu) is what runs. The plain step (step_plain.cu) has one kernel for each formula and writes
- * every gradient to memory: it serves where the fused one does not fit (rows too long for the registers of a block; an
- * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several parts
- * or devices are added up, and as the fused one's twin in tests (context option step=plain). Neither waits for the device.
+ * The fused step (step_fused.cu) is the default. The plain step (step_plain.cu) has one kernel per formula and writes
+ * every
+ * gradient to memory: it is used where the fused one does not fit (rows too long for the registers of a block; an
+ * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several
+ * parts or devices are added up, and as the fused one's counterpart in tests (context option step=plain). Neither waits
+ * for the device.
  */
 #ifndef SAE_CUDA_TRAINER_H
 #define SAE_CUDA_TRAINER_H
@@ -44,15 +46,15 @@ struct Trainer {
     const int64_t dead_after_rows;
     const bool train_b_enc;
     const bool freeze_decoder;
-    int64_t last_rows = 0; // of the last step, for the text about a refused row; 0: it came in parts
+    int64_t last_rows = 0; // of the last step, for the message about a refused row; 0: it came in parts
 
     const bool fused;         // step_fused.cu, otherwise step_plain.cu
-    const bool has_moments;   // what an update needs
-    const bool has_gradients; // what the plain step and parts of a batch need
-    /* Sums over the parts of a step, weighted by their rows; of b_dec without what flows through the encoder. */
+    const bool has_moments;   // needed by an update
+    const bool has_gradients; // needed by the plain step and parts of a batch
+    /* Sums over the parts of a step, weighted by their rows; for b_dec without its gradient through the encoder. */
     DeviceMemory gradients[kTensors];
-    DeviceMemory fired;           // uint8 [m]: in which of the parts so far; beside the gradients
-    DeviceMemory first[kTensors]; // float32; bfloat16 where narrow_moments says so
+    DeviceMemory fired;           // uint8 [m]: whether a latent fired in the parts so far
+    DeviceMemory first[kTensors]; // float32; bfloat16 if narrow_moments
     DeviceMemory second[kTensors];
     DeviceMemory idle_batches; // int64 [m]
     DeviceMemory idle_rows;    // int64 [m]
@@ -101,7 +103,7 @@ struct Trainer {
         write_status(fresh);
     }
 
-    /* Matrices alone: the biases are small. */
+    /* Only matrices: the biases are small. */
     bool narrow_moments(int32_t tensor) const {
         return params.context->bf16_moments && (tensor == SAE_W_ENC || tensor == SAE_W_DEC);
     }
@@ -163,14 +165,15 @@ inline CscScratch csc_arrays(Carver &carver, int64_t entries, int64_t sort_bytes
     return csc;
 }
 
-/* Scratch of the sort of so many entries; refuses what the device's 32-bit numbers cannot count. */
+/* Scratch for sorting rows * k entries; refuses more than the device's 32-bit numbers can count. */
 int64_t sort_bytes(int64_t rows, int64_t k, int64_t d_sae);
 
 /* One step on x, with this lr. */
 void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr);
 void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr);
 
-/* The two halves of the plain step: for a part of a batch, pending rows being those before it; and for the whole. */
+/* The two halves of the plain step: one per part of a batch, where pending rows are those before it; and one for the
+ * whole. */
 void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending);
 void apply(Trainer &trainer, int64_t pending, double lr);
 

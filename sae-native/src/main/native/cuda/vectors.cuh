@@ -1,11 +1,11 @@
 /*
- * vectors.cuh: loads and stores of a few neighbouring elements as one memory access, and bfloat16 storage.
+ * vectors.cuh: loads and stores of a few adjacent elements as one memory access, and bfloat16 storage.
  *
  * Width elements: 4 (128 bits of float32; the address must be a multiple of 16, of 8 for bfloat16) or 1 (any address).
- * `stream` variants are for what is touched once a step and need not stay in L2.
+ * `stream` variants are for data that is touched once per step and need not stay in L2.
  *
- * bfloat16 of a float: the upper half of its bits, rounded stochastically: the discarded half, plus 16 random bits, carries
- * into the upper half with the probability that makes the mean exact (rounding_noise.cuh).
+ * bfloat16 of a float: the upper half of its bits, rounded stochastically: the discarded half, plus 16 random bits,
+ * carries into the upper half with the probability that makes the mean exact (rounding_noise.cuh).
  */
 #ifndef SAE_CUDA_VECTORS_CUH
 #define SAE_CUDA_VECTORS_CUH
@@ -16,7 +16,7 @@
 
 namespace sae::cuda {
 
-/* A row of what launchers take as Gathered, with Element what its `bf16` says. */
+/* A row of a Gathered matrix; Element matches its `bf16`. */
 template <typename Element>
 __device__ inline const Element *gathered_row(const Gathered &matrix, int64_t row) {
     return static_cast<const Element *>(matrix.rows) + row * matrix.stride;
@@ -77,7 +77,7 @@ __device__ inline void load_stream(const Bf16 *address, float (&values)[Width]) 
     }
 }
 
-/* To the nearest (bf16_bits.h). */
+/* Rounded to nearest (bf16_bits.h). */
 template <int Width>
 __device__ inline void store_rounded(uint16_t *address, const float (&values)[Width]) {
     if constexpr (Width == 4) {
@@ -103,7 +103,7 @@ __device__ inline void store_stream(Bf16 *address, const float (&values)[Width],
     }
 }
 
-/* Adam's moments as they are stored; `element` of the matrix and a step's seed decide how bfloat16 is rounded. */
+/* Adam's moments as they are stored; `element` of the matrix and a step's seed determine the stochastic rounding. */
 template <int Width>
 __device__ inline void put_moments(float *first, float *second, const float (&m)[Width], const float (&v)[Width],
                                    uint32_t, int64_t) {

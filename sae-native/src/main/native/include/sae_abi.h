@@ -18,7 +18,7 @@
  *    that was handed to an operation may be touched again after one of those.
  *  - One thread at a time per context. No C++ exception, exit or printf crosses the boundary.
  *
- * Symbols: d_in width of the activations, d_sae number of latents, k active latents a row.
+ * Symbols: d_in width of the activations, d_sae number of latents, k active latents per row.
  */
 #ifndef SAE_ABI_H
 #define SAE_ABI_H
@@ -66,7 +66,7 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   isa=NAME    CPU: portable | avx2 | avx512, to force a path (default: the best one there is)
  *   device=N    CUDA: device ordinal (default 0)
  *   moments=T   CUDA: fp32 | bf16, how Adam's moments of the weight matrices are stored (default fp32). bf16 is rounded
- *               stochastically, repeats bit by bit, and takes 8 bytes a parameter in place of 12
+ *               stochastically, repeats bit by bit, and takes 8 bytes per parameter instead of 12
  *   step=NAME   CUDA: fused | plain: plain writes every gradient to memory (default fused where it fits)
  *   graph=on    CUDA: on | off: whether a training step is launched as one graph (default on)
  *   stream=N    CUDA: address of a cudaStream_t of that device to work on; it stays the caller's and must outlive the
@@ -111,8 +111,8 @@ sae_status sae_buffer_wrap(sae_handle context, int64_t address, int64_t bytes, i
 sae_status sae_buffer_address(sae_handle buffer, int64_t *address);
 sae_status sae_buffer_write(sae_handle buffer, int64_t offset, const void *source, int64_t bytes);
 sae_status sae_buffer_read(sae_handle buffer, int64_t offset, void *target, int64_t bytes);
-/* Starts to copy the first `bytes` of a SAE_HOST buffer to the device, beside the operations that run; operations from
- * now on that read no more than those take the copy, any number of times. The host may not touch the buffer until they
+/* Starts to copy the first `bytes` of a SAE_HOST buffer to the device, in parallel with running operations. Later
+ * operations that read no more than those bytes use the copy, any number of times. The host may not touch the buffer until they
  * are done. The copy counts until the next upload (of 0 bytes: none is made) or sae_buffer_write. Where there is nothing
  * to copy (SAE_DEVICE, CPU) nothing happens. */
 sae_status sae_buffer_upload(sae_handle buffer, int64_t bytes);
@@ -179,7 +179,7 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_AUX_DETACH = 5,         /* 0: the gradient flows through the residual x - x_hat */
     SAE_OPT_AUX_SCALE_BY_DEAD = 6,  /* 0; 1: multiply the term by min(1, n_dead / aux_k) */
     SAE_OPT_DEAD_AFTER_BATCHES = 7, /* 5; 0: this rule is off */
-    SAE_OPT_DEAD_AFTER_ROWS = 8,    /* 0: off; otherwise dead after so many rows without firing */
+    SAE_OPT_DEAD_AFTER_ROWS = 8,    /* 0: off; otherwise dead after this many rows without firing */
     SAE_OPT_ADAM_BETA1 = 9,         /* 0.9 */
     SAE_OPT_ADAM_BETA2 = 10,        /* 0.99 */
     SAE_OPT_ADAM_EPS = 11,          /* 1e-8 */
@@ -213,7 +213,7 @@ enum { /* SAE_OPT_DECODER_NORM: when rows of W_dec are scaled to unit L2 norm */
 
 enum { /* SAE_OPT_GRADIENTS: what sae_train_accumulate adds to */
     SAE_GRADIENTS_NONE = 0, /* nothing is kept between calls: steps alone */
-    SAE_GRADIENTS_KEPT = 1, /* gradients are kept, 4 bytes a parameter: steps, and batches in parts */
+    SAE_GRADIENTS_KEPT = 1, /* gradients are kept, 4 bytes per parameter: steps, and batches in parts */
     SAE_GRADIENTS_ONLY = 2  /* gradients and no moments: parts for another trainer's update (sae_trainer_add) */
 };
 
@@ -238,8 +238,8 @@ sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t rows, double
  * Nothing changes but what is pending: gradients, losses and what has fired. A latent is dead in a part when it has not
  * fired in this step up to this part included, and would be dead if the batch ended here.
  *
- * apply: with the gradient sum_p rows_p dL_p / sum_p rows_p goes on as sae_train_step does: counters (one batch, of all
- * rows), clip, normalise, project, Adam. With SAE_LOSS_MEAN or SAE_LOSS_SUM_MEAN and no auxiliary loss that gradient is
+ * apply: with the gradient sum_p rows_p dL_p / sum_p rows_p continues as sae_train_step does: counters (one batch, of
+ * all rows), clip, normalise, project, Adam. With SAE_LOSS_MEAN or SAE_LOSS_SUM_MEAN and no auxiliary loss that gradient is
  * the whole batch's, up to rounding. Statistics are of all parts: losses are means weighted by rows, SAE_STAT_DEAD is
  * after the last part, SAE_STAT_FVU is sum e^2 / sum (x - mean of x in its part)^2.
  *

@@ -1,8 +1,8 @@
 /*
- * driver.cpp: runs every operation of the CPU backend against reference.cpp, at sizes that are odd, one, and larger than
- * a tile, on every instruction set that this processor has, and calls every function of the boundary with arguments that
- * it must refuse. Meant for AddressSanitizer, UBSan and ThreadSanitizer; prints what failed and returns 1.
- * SAE_TEST_BLAS names a libopenblas.so.0 to run with as well.
+ * driver.cpp: runs every operation of the CPU backend against reference.cpp, at odd sizes, at size one and at sizes
+ * larger than a tile, on every instruction set of this processor, and calls every function of the ABI with arguments
+ * that it must refuse. Meant for AddressSanitizer, UBSan and ThreadSanitizer; prints failures and returns 1.
+ * SAE_TEST_BLAS names a libopenblas.so.0 to test as well.
  * Over 400 lines: a flat list of cases that share one harness.
  */
 #include <algorithm>
@@ -17,8 +17,8 @@ using namespace test;
 
 namespace {
 
-/* Values close together may come in either order in float32: each must be right at its index, they must descend, and none
- * may be missing that is larger than the last by more than rounding. */
+/* Values close together may come in either order in float32: each must be right for its index, they must descend, and
+ * no missing value may exceed the last one by more than rounding. */
 void check_row(const reference::Weights &weights, const float *x, const int32_t *index, const float *value, int64_t k) {
     constexpr double kTolerance = 2e-5; /* float sums of some hundred products of order 1 */
     reference::Matrix p(weights.m);
@@ -61,7 +61,7 @@ void test_encode_decode(sae_handle context, int64_t d, int64_t m, int64_t k, int
     }
 }
 
-/* Whole numbers, so that float32 is exact: ties, -0.0, rows with no positive value, and fill-up have one right answer. */
+/* Integers, so that float32 is exact: ties, -0.0, rows without a positive value, and padding have one right answer. */
 void test_ties(sae_handle context, int64_t d, int64_t m, int64_t k) {
     Pair sae(context, d, m, false, 0, 0);
     const auto whole = [](int64_t n) {
@@ -210,7 +210,7 @@ const std::vector<std::pair<std::string, std::map<int, double>>> kVariants = {
     {"frozen", {{SAE_OPT_FREEZE_DECODER, 1}}},
 };
 
-/* A step that is refused must leave everything as it was. */
+/* A refused step must leave everything unchanged. */
 void test_nonfinite(sae_handle context) {
     const int64_t d = 5;
     const Pair sae(context, d, 9, true, 0, 0);
@@ -234,7 +234,7 @@ void test_nonfinite(sae_handle context) {
     ok(sae_trainer_close(trainer));
 }
 
-/* An SAE, the same each time, and a trainer of it that keeps gradients. */
+/* An SAE, identical each time, and a trainer for it that keeps gradients. */
 struct Member {
     static constexpr int64_t kWidth = 19, kLatents = 151, kRows = 61;
     Pair sae;
@@ -270,7 +270,8 @@ struct Member {
     }
 };
 
-/* Parts of a mean are the whole batch, wherever they are computed; with dead latents the same parts give the same bits. */
+/* The parts of a mean add up to the whole batch, wherever they are computed; with dead latents the same parts give the
+ * same bits. */
 void test_parts(sae_handle context, sae_handle other, double clip_norm) {
     const std::map<int, double> mean = {{SAE_OPT_AUX_COEFFICIENT, 0}, {SAE_OPT_CLIP_NORM, clip_norm}};
     const Member whole(context, SAE_GRADIENTS_NONE, mean);
@@ -324,7 +325,7 @@ void test_parts(sae_handle context, sae_handle other, double clip_norm) {
     expect(results[0] == results[1], "the same parts give the same bits");
 }
 
-/* What parts refuse, and that a part with NaN drops those before it. */
+/* Invalid calls with parts are refused, and a part with NaN drops those before it. */
 void test_parts_refusals(sae_handle context, sae_handle other) {
     const Member kept(context, SAE_GRADIENTS_KEPT, {});
     const Member none(context, SAE_GRADIENTS_NONE, {});
@@ -423,7 +424,7 @@ void test_lifetimes() {
     refused(sae_buffer_close(buffer), SAE_INVALID_HANDLE, "closed");
 }
 
-/* Memory whose address was given away stays good until it is given back itself. */
+/* Detached memory stays valid until it is closed itself. */
 void test_detached_memory() {
     constexpr int64_t kSizes[] = {64, 4 << 20}; /* on the heap, and mapped */
     for (const int64_t size : kSizes) {
@@ -459,7 +460,7 @@ void test_detached_memory() {
     ok(sae_buffer_detach(buffer, &memory));
     ok(sae_memory_close(memory));
     ok(sae_context_close(context));
-    callers[0] = 9; /* the caller's, still */
+    callers[0] = 9; /* still the caller's */
 }
 
 void run_all(const std::string &options) {
@@ -478,7 +479,7 @@ void run_all(const std::string &options) {
         where = options + " encode " + std::to_string(d) + " " + std::to_string(m) + " " + std::to_string(k);
         test_encode_decode(context, d, m, k, rows, true, 0);
         test_encode_decode(context, d, m, k, rows, false, 0.3);
-        test_encode_decode(context, d, m, k, rows, true, -3); /* hardly a positive value: fill-up */
+        test_encode_decode(context, d, m, k, rows, true, -3); /* hardly any positive values: padding */
     }
     const int64_t tied[][3] = {{3, 5, 5},     {3, 40, 7},    {3, 1000, 16}, {3, 1000, 300},
                                {2, 9000, 12}, {40, 3000, 8}, {35, 700, 3}};
@@ -501,7 +502,7 @@ void run_all(const std::string &options) {
     test_training(context, {{SAE_OPT_LOSS, SAE_LOSS_FVU}, {SAE_OPT_AUX_NORM, SAE_AUX_RESIDUAL_VARIANCE}}, true, 1);
     where = options + " non-finite";
     test_nonfinite(context);
-    sae_handle twin = 0; /* bits are those of an instruction set */
+    sae_handle twin = 0; /* results are bit-identical only within an instruction set */
     ok(sae_context_open("", options.c_str(), &twin));
     for (const double clip_norm : {1e5, 0.01}) {
         where = options + " parts clipped to " + std::to_string(clip_norm);
@@ -523,7 +524,7 @@ void run_all(const std::string &options) {
 } // namespace
 
 int main() {
-    run_all("threads=3"); /* the best there is, with the screen if it pays here */
+    run_all("threads=3"); /* the best available, with the screen if it pays off here */
     for (const char *isa : {"portable", "avx2", "avx512"}) {
         run_all(std::string("threads=3;isa=") + isa);
     }

@@ -1,4 +1,4 @@
-/* harness.h: what the driver's tests are written with: expectations, and the boundary's objects as C++ ones. */
+/* harness.h: helpers for the driver's tests: expectations, and the ABI's objects as C++ classes. */
 #ifndef SAE_TEST_HARNESS_H
 #define SAE_TEST_HARNESS_H
 
@@ -67,7 +67,7 @@ struct Buffer {
     Buffer &operator=(const Buffer &) = delete;
 };
 
-/* Parameters on both sides. */
+/* Parameters in the library and in the reference. */
 struct Pair {
     reference::Weights expected;
     sae_handle params = 0;

@@ -1,4 +1,4 @@
-/* reference.h: what every operation means, in plain double precision. Slow, for the driver only. */
+/* reference.h: every operation in plain double precision. Slow, only for the driver. */
 #ifndef SAE_TEST_REFERENCE_H
 #define SAE_TEST_REFERENCE_H
 

@@ -1,9 +1,9 @@
 /*
- * backend_check.cpp: one backend library against definitions in double precision, without Java.
+ * backend_check.cpp: checks one backend library against double-precision definitions, without Java.
  *
  *   backend_check LIBRARY [--large]     e.g. libsae_cuda.so on a GPU (also under compute-sanitizer), or its kernels on the CPU
  *
- * Speaks backend_table.h directly. Ends with 0 when every case passes, 77 when the backend cannot run here, else 1.
+ * Calls backend_table.h directly. Exits with 0 if every case passes, 77 if the backend cannot run here, otherwise 1.
  * Over 400 lines: one program that is carried to GPU machines as a single file, a function per case.
  */
 #include <dlfcn.h>
@@ -40,7 +40,7 @@ void ok(sae_status status, const char *what) {
     }
 }
 
-/* A buffer of the backend with what a vector holds. */
+/* A buffer of the backend with the contents of a vector. */
 template <typename T>
 struct Memory {
     void *buffer = nullptr;
@@ -144,7 +144,7 @@ Kept encode_on(void *context, const Sae &sae, const std::vector<float> &x, int64
     return {k, indices.read(), values.read()};
 }
 
-/* An SAE and rows that are hard on a screen, one kind of trouble for each row in turn. */
+/* An SAE and rows that are hard to screen, cycling through several kinds of trouble. */
 struct Trouble {
     int64_t rows, k;
     Sae sae;
@@ -154,13 +154,13 @@ struct Trouble {
         Random random(static_cast<uint32_t>(rows + d + m + k));
         sae.tensors[SAE_W_ENC] = random.normals(d * m);
         sae.tensors[SAE_B_ENC] = random.normals(m);
-        for (int64_t j = 0; j < m; j++) { // no two latents alike in size; input 0 pushes all but a few below 0
+        for (int64_t j = 0; j < m; j++) { // all latents have different norms; input 0 pushes all but a few below 0
             float *w = &sae.tensors[SAE_W_ENC][static_cast<size_t>(j * d)];
             for (int64_t i = 0; i < d; i++) {
                 w[i] *= static_cast<float>(1 + j % 3);
             }
             w[0] = j % (m / 3) == 7 ? 1.0f : -1.0f;
-            w[1] = 1.0f; // input 1 makes all alike
+            w[1] = 1.0f; // input 1 affects all alike
         }
         x = random.normals(rows * d);
         for (int64_t row = 0; row < rows; row++) {
@@ -169,8 +169,8 @@ struct Trouble {
             for (int64_t i = 0; i < d; i++) {
                 of[i] = kind == 1   ? 0.0f                                // the bias decides
                         : kind == 2 ? (i == 0 ? 1000.0f : 0.0f)           // fewer than k positive
-                        : kind == 3 ? (i == 1 ? 64.0f : 0.0f)             // ties but for the bias
-                        : kind == 4 ? std::ldexp(of[i], i == 5 ? 100 : 0) // one coordinate is all that counts
+                        : kind == 3 ? (i == 1 ? 64.0f : 0.0f)             // ties except for the bias
+                        : kind == 4 ? std::ldexp(of[i], i == 5 ? 100 : 0) // one coordinate dominates
                         : kind == 5 ? std::ldexp(of[i], -130)             // below float32's normal range
                         : kind == 6 ? (i == 1 ? 1e30f : 0.0f)             // equal after rounding: every latent ties
                                     : of[i];
@@ -179,7 +179,7 @@ struct Trouble {
     }
 };
 
-/* Against all values in double: what was chosen has its value, and nothing left out is larger, up to float32 sums. */
+/* Against all values in double: chosen latents have the right value, and no other is larger, up to float32 rounding. */
 void check_choice(const Trouble &of, const Kept &all, const Kept &got, const std::string &name) {
     const int64_t m = of.sae.m;
     for (int64_t row = 0; row < of.rows; row++) {
@@ -214,7 +214,7 @@ void check_choice(const Trouble &of, const Kept &all, const Kept &got, const std
     }
 }
 
-/* In float32 precision every kernel and every way to encode gives the same bits, and those are the top k. */
+/* In float32 precision every kernel and method gives the same bits, and they are the top k. */
 void check_screens_agree() {
     const Trouble cases[] = {{70, 40, 1100, 5}, {21, 33, 1537, 16}, {5, 70, 8200, 512}, {130, 100, 600, 30}};
     for (const Trouble &of : cases) {
@@ -269,7 +269,7 @@ void check_refusals(void *context) {
     expect(table->context_open("colour=blue", &none) == SAE_INVALID_ARGUMENT, "an unknown option is refused");
 }
 
-/* Options of a context: which kernels a device can run, and what is refused. */
+/* Context options: which kernels a device can run, and what is refused. */
 void check_options(void *context) {
     char text[512];
     ok(table->context_describe(context, text, sizeof text), "context_describe");
@@ -291,7 +291,7 @@ void check_options(void *context) {
     }
 }
 
-/* Small integers: every precision, kernel and way gives exactly the definition's result. */
+/* Small integers: every precision, kernel and method matches the definition exactly. */
 void check_every_way() {
     for (const char *kernels : {"plain", "sm80", "sm90"}) {
         for (const char *rest : {";encode=fused", ";encode=chunked", ";precision=bf16;encode=fused",
@@ -368,7 +368,7 @@ std::vector<float> read_state(void *trainer, int32_t state, size_t count) {
     return values;
 }
 
-/* An SAE's parameters and a trainer of them. */
+/* An SAE's parameters and their trainer. */
 struct Trained {
     Params params;
     void *trainer = nullptr;
@@ -383,8 +383,8 @@ struct Trained {
     ~Trained() { table->trainer_close(trainer); }
 };
 
-/* One step whose batch is cut at these rows, the last cut being its end. With a replica, the parts from the second on are
- * its own, from its own memory; then the sums are added and the parameters given back. */
+/* One step whose batch is cut at these rows, the last cut being its end. With a replica, the second and later parts run
+ * on it, from its own memory; then the sums are added and the parameters copied back. */
 sae_status step_in_parts(Trained &main, void *context, Trained *replica, void *other, const std::vector<float> &x,
                          const std::vector<int64_t> &cuts, double lr, int32_t place) {
     const Memory<float> here(context, x, place);
@@ -418,7 +418,7 @@ sae_status step_in_parts(Trained &main, void *context, Trained *replica, void *o
     return status == SAE_OK ? table->trainer_stats(main.trainer, stats) : status;
 }
 
-/* Steps of the backend and of the reference side by side; every statistic and tensor after each. */
+/* Runs the backend and the reference in parallel; compares every statistic and tensor after each step. */
 struct TrainingCase {
     std::string name;
     int64_t rows, d, m;
@@ -426,10 +426,10 @@ struct TrainingCase {
     Options options;
     int32_t place = SAE_DEVICE;
     bool uploads = false; // the rows are uploaded before the step
-    int64_t silent = 3;   // one latent in so many starts silent, so that the auxiliary loss has work; 0: none, 1: all
+    int64_t silent = 3;   // one latent in this many starts silent, to exercise the auxiliary loss; 0: none, 1: all
     double moments = 2e-5;
     std::vector<int64_t> cuts = {}; // of the batch into parts, at these rows and at its end; empty: whole steps
-    void *other = nullptr;          // context of a replica that computes all parts but the first; null: there is none
+    void *other = nullptr;          // context of a replica that computes all parts but the first; null: no replica
 };
 
 void check_training(void *context, const TrainingCase &of) {
@@ -464,7 +464,7 @@ void check_training(void *context, const TrainingCase &of) {
         replica = std::make_unique<Trained>(other, sae, replica_options);
     }
     Training reference(sae, options);
-    /* Whatever a step does, in parts or not. */
+    /* Takes a step, in parts or not. */
     const auto step_on = [&](const std::vector<float> &x) {
         if (in_parts) {
             return step_in_parts(trained, context, replica.get(), other, x, cuts, 1e-2, place);
@@ -484,7 +484,7 @@ void check_training(void *context, const TrainingCase &of) {
             reference.step(x, rows, 1e-2);
             return;
         }
-        Training theirs(sae, options); // judges by its own parts
+        Training theirs(sae, options); // decides by its own parts
         theirs.idle_batches = reference.idle_batches;
         theirs.idle_rows = reference.idle_rows;
         int64_t first = 0;
@@ -523,8 +523,8 @@ void check_training(void *context, const TrainingCase &of) {
         for (int32_t tensor = 0; tensor < 4; tensor++) {
             const std::string which = at + ": tensor " + std::to_string(tensor);
             const size_t count = sae.tensors[tensor].size();
-            /* Adam divides by sqrt(v): where a gradient is all rounding its step may differ by lr, so the moments have the
-             * tight bound and the weights that of the issue. */
+            /* Adam divides by sqrt(v): where a gradient is only rounding error its step may differ by lr, so the
+             * moments have a tight bound and the weights a loose one. */
             expect_close(read_state(trainer, SAE_STATE_M_W_ENC + tensor, count), reference.first[tensor], moments,
                          which + ", first moment");
             expect_close(read_state(trainer, SAE_STATE_V_W_ENC + tensor, count), reference.second[tensor], 2 * moments,
@@ -545,7 +545,7 @@ void check_training(void *context, const TrainingCase &of) {
     expect(steps == 41, name + ": steps are written and read back");
 }
 
-/* Two trainers on the same batches end bit-identical, a third one that got the state of the first continues so. */
+/* Two trainers on the same batches end bit-identical; a third, given the first one's state, continues identically. */
 void check_repeatable(void *context) {
     const int64_t rows = 97, d = 24, m = 150;
     Random random(5);
@@ -595,7 +595,7 @@ void run_cases(void *context, bool large) {
     check_repeatable(context);
 }
 
-/* Options of the study at small sizes; a row that fires 4 latents. */
+/* The study's options at small sizes. */
 Options small_options(double k) {
     Options options = default_options(k);
     options[SAE_OPT_AUX_K] = 7;
@@ -635,7 +635,7 @@ void check_training_options(void *context) {
     check_training(context, {"no auxiliary loss", 70, 19, 61, true, options});
 }
 
-/* Shapes that take each way through the fused step. */
+/* Shapes that cover every path through the fused step. */
 void check_training_shapes(void *context) {
     Options options = small_options(3);
     check_training(context, {"lists over several stretches", 500, 20, 9, true, options});
@@ -679,8 +679,8 @@ void check_parts(void *context, void *other) {
     with("parts, frozen decoder, residual variance", true, nullptr, SAE_DEVICE);
 }
 
-/* A graph holds nothing of the step that it was captured from: rows and lr change under it, a second batch size comes
- * between, and the result is that of single launches, bit by bit. */
+/* A graph keeps nothing from the step it was captured from: rows and lr change, a second batch size comes in between,
+ * and the result is bit-identical to that of single launches. */
 void check_graph(const std::string &others) {
     const int64_t rows = 50, d = 20, m = 60;
     Random random(31);
@@ -716,7 +716,7 @@ void check_graph(const std::string &others) {
     expect(weights[0] == weights[1] && decoders[0] == decoders[1], "graphs give what single launches give" + others);
 }
 
-/* 200 steps beside the reference: the losses within 1e-3. Weights may drift apart where a gradient is all rounding. */
+/* 200 steps against the reference: losses within 1e-3. Weights may drift apart where a gradient is only rounding. */
 void check_long_run(void *context) {
     const int64_t rows = 128, d = 48, m = 384;
     Random random(21);
@@ -740,12 +740,12 @@ void check_long_run(void *context) {
         reference.step(x, rows, 1e-3);
         worst = std::max(worst, std::abs(stats[SAE_STAT_LOSS] / reference.stats[SAE_STAT_LOSS] - 1));
     }
-    std::printf("200 steps: the losses differ by %.2e of themselves at most\n", worst);
-    expect(worst < 1e-3, "200 steps: the loss stays beside the reference");
+    std::printf("200 steps: the largest relative difference of the losses is %.2e\n", worst);
+    expect(worst < 1e-3, "200 steps: the loss follows the reference");
     table->trainer_close(trainer);
 }
 
-/* The smallest shape of the study twice, bit by bit. */
+/* The study's smallest shape twice, bit-identical. */
 void check_repeatable_at_size(void *context) {
     const int64_t rows = 4096, d = 768, m = 12288;
     Random random(22);
@@ -770,7 +770,7 @@ void check_repeatable_at_size(void *context) {
            "two runs of the study's smallest shape are bit-identical");
 }
 
-/* moments=bf16: near what float32 gives, unbiased, and the same bits in every run. */
+/* moments=bf16: close to float32's result, unbiased, and the same bits in every run. */
 void check_narrow_moments(bool in_parts) {
     const int64_t rows = 60, d = 20, m = 70;
     Random random(11);
@@ -823,7 +823,7 @@ void round_all(std::vector<float> &values) {
     }
 }
 
-/* What parameters give for these rows. */
+/* The outputs of some parameters for these rows. */
 struct Outputs {
     Kept kept;
     std::vector<float> x_hat;
@@ -843,7 +843,8 @@ struct Outputs {
     }
 };
 
-/* The step keeps the copies of the weights in bf16 current: trained parameters give what the same weights give anew. */
+/* The step keeps the bf16 copies of the weights current: trained parameters give the same outputs as a fresh SAE with
+ * the same weights. */
 void check_copies(const char *context_options, int64_t d, bool clipped) {
     const int64_t rows = 40, m = 600, k = 4;
     const std::string name = std::string("copies, ") + context_options + " d " + std::to_string(d);
@@ -851,7 +852,7 @@ void check_copies(const char *context_options, int64_t d, bool clipped) {
     Sae sae(d, m, true);
     sae.tensors[SAE_W_ENC] = random.normals(d * m);
     sae.tensors[SAE_W_DEC] = random.normals(d * m);
-    std::fill_n(sae.tensors[SAE_B_ENC].begin(), m / 3, -60.0f); // silent: the dead are updated apart
+    std::fill_n(sae.tensors[SAE_B_ENC].begin(), m / 3, -60.0f); // silent: dead latents are updated separately
     Options options = small_options(k);
     options[SAE_OPT_TRAIN_B_ENC] = 1;
     options[SAE_OPT_DEAD_AFTER_BATCHES] = 1;
@@ -865,7 +866,7 @@ void check_copies(const char *context_options, int64_t d, bool clipped) {
         ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
         for (int step = 0; step < 3; step++) {
             const Memory<float> device_x(context, random.normals(rows * d), SAE_DEVICE);
-            ok(table->train_step(trainer, device_x.buffer, rows, 0.5), "train_step"); // large: old copies would show
+            ok(table->train_step(trainer, device_x.buffer, rows, 0.5), "train_step"); // large: stale copies would show
         }
         table->trainer_close(trainer);
         Sae same(d, m, true);
@@ -880,7 +881,7 @@ void check_copies(const char *context_options, int64_t d, bool clipped) {
     table->context_close(context);
 }
 
-/* Between steps, parts do not show: a fused step after an update by parts gives what it gives without copies kept. */
+/* A fused step after an update in parts gives the same result as one that starts without copies. */
 void check_parts_and_steps() {
     const int64_t rows = 40, d = 20, m = 600;
     Random random(17);
@@ -911,8 +912,8 @@ void check_parts_and_steps() {
     }
 }
 
-/* precision=bf16 on operands that are bfloat16 already: only the gradients are rounded, so statistics are the reference's
- * and first moments near; decoding is the product with the rounded weights. */
+/* precision=bf16 on operands that are already bfloat16: only the gradients are rounded, so statistics match the
+ * reference and first moments are close; decoding is the product with the rounded weights. */
 void check_narrow_products(int64_t d, int64_t k) {
     const int64_t rows = 300, m = 500; // some lists are longer than a stretch
     const std::string name = "precision=bf16 d " + std::to_string(d) + " k " + std::to_string(k);
@@ -950,7 +951,7 @@ void check_narrow_products(int64_t d, int64_t k) {
             const std::string which = name + ": first moment " + std::to_string(tensor);
             const size_t count = sae.tensors[tensor].size();
             const std::vector<float> moment = read_state(trainer, SAE_STATE_M_W_ENC + tensor, count);
-            /* rounding g: 2^-9 of each term, and the terms are larger than their sum */
+            /* rounding g costs 2^-9 of each term, and the terms are larger than their sum */
             expect_close(moment, reference.first[tensor], 1e-2, which);
         }
         table->trainer_close(trainer);
@@ -971,7 +972,7 @@ struct DeadCase {
     bool detach, clipped, dead;
 };
 
-/* One step; first moments of the weights, the living latents first, then the dead. */
+/* One step; returns first moments of the weights, live latents first, then dead ones. */
 std::vector<std::vector<float>> check_dead_step(void *context, const DeadCase &of, const std::string &name) {
     const auto [rows, d, m, aux_k, detach, clipped, dead] = of;
     Random random(static_cast<uint32_t>(d + rows));
@@ -987,7 +988,7 @@ std::vector<std::vector<float>> check_dead_step(void *context, const DeadCase &o
     sae.tensors[SAE_W_DEC] = random.normals(d * m);
     round_all(sae.tensors[SAE_W_ENC]);
     round_all(sae.tensors[SAE_W_DEC]);
-    for (int64_t j = 0; j < m; j++) { // seldom above 0, and almost never among the k largest
+    for (int64_t j = 0; j < m; j++) { // seldom positive, and almost never among the k largest
         sae.tensors[SAE_B_ENC][static_cast<size_t>(j)] = j % 3 == 0 ? 0.0f : -2.0f * std::sqrt(static_cast<float>(d));
     }
     Options options = small_options(8);
@@ -1017,7 +1018,7 @@ std::vector<std::vector<float>> check_dead_step(void *context, const DeadCase &o
         const std::vector<float> got =
             read_state(trainer, SAE_STATE_M_W_ENC + tensor, static_cast<size_t>(sae.tensors[tensor].size()));
         const std::vector<double> &wanted = reference.first[tensor];
-        std::vector<float> got_by[2]; // of the living and of the dead, whose gradients are small beside them
+        std::vector<float> got_by[2]; // of live and dead latents, whose gradients are much smaller
         std::vector<double> wanted_by[2];
         for (size_t i = 0; i < got.size(); i++) {
             const size_t latent = i / (tensor == SAE_B_ENC ? 1 : static_cast<size_t>(d));
@@ -1026,7 +1027,7 @@ std::vector<std::vector<float>> check_dead_step(void *context, const DeadCase &o
             wanted_by[is_dead].push_back(wanted[i]);
         }
         for (const int is_dead : {0, 1}) {
-            /* Where float32 and double round to different sides: 2^-8 of one term of a sum. */
+            /* Where float32 and double round differently: 2^-8 of one term of a sum. */
             expect_close(got_by[is_dead], wanted_by[is_dead], 1e-3,
                          name + ": first moment " + std::to_string(tensor) + (is_dead ? " of the dead" : ""));
         }
@@ -1036,8 +1037,8 @@ std::vector<std::vector<float>> check_dead_step(void *context, const DeadCase &o
     return moments;
 }
 
-/* The auxiliary loss's products with bf16 operands, by every kernel: parts that are full, partly full and empty, and one
- * part alone; rows, columns and latents that fill no tile; more values to choose than there are dead; none dead. */
+/* The auxiliary loss's products with bf16 operands, with every kernel: full, partly full and empty parts, and a single
+ * part; rows, columns and latents that do not fill a tile; more values to choose than dead latents; no dead latents. */
 void check_dead_products() {
     const DeadCase cases[] = {{300, 36, 800, 24, false, true, true},
                               {37, 270, 230, 512, true, false, true},
@@ -1058,7 +1059,7 @@ void check_dead_products() {
     }
 }
 
-/* What cannot fit is refused with numbers before anything is allocated. */
+/* An SAE that cannot fit is refused, with numbers, before anything is allocated. */
 void check_memory_plan(void *context) {
     void *params = nullptr;
     int64_t bytes = 0;
@@ -1073,7 +1074,7 @@ void check_memory_plan(void *context) {
            "the refusal says what it needs: " + text);
 }
 
-/* The cases of training with other options of the context; a second context is on the second device where there is one. */
+/* The training cases with other context options; a second context uses the second device if there is one. */
 void run_training(const std::string &context_options, bool shapes) {
     void *context = nullptr;
     ok(table->context_open(context_options.c_str(), &context), context_options.c_str());
@@ -1090,7 +1091,7 @@ void run_training(const std::string &context_options, bool shapes) {
     table->context_close(context);
 }
 
-/* Memory and streams that the caller shares with the backend. */
+/* Memory and streams shared with the caller. */
 void check_interop(void *context) {
     const std::vector<float> values = {1, 2, 3, 4};
     const auto bytes = static_cast<int64_t>(values.size() * sizeof(float));
@@ -1122,7 +1123,7 @@ void check_interop(void *context) {
     table->context_close(other);
 }
 
-/* Memory of both places stays good after its buffer and its context are closed. */
+/* Memory in both places stays valid after its buffer and its context are closed. */
 void check_detached_memory() {
     for (const int32_t place : {SAE_HOST, SAE_DEVICE}) {
         const std::vector<float> values = {1, 2, 3, 4};
@@ -1182,7 +1183,7 @@ int main(int argc, char **argv) {
     run_cases(context, argc == 3);
     check_interop(context);
     check_detached_memory();
-    if (std::string(table->name) == "cuda") { // the others have no such options
+    if (std::string(table->name) == "cuda") { // other backends have no such options
         check_memory_plan(context);
         run_training("", true);
         run_training("step=plain;graph=off", false);

@@ -1,4 +1,5 @@
-/* reference.h: encode, decode and one training step in double precision, written to be read. For backend_check.cpp.
+/* reference.h: encode, decode and one training step in double precision, written for readability. Used by
+ * backend_check.cpp.
  * Over 400 lines: the definition of one step, to be read from top to bottom. */
 #ifndef SAE_TEST_REFERENCE_H
 #define SAE_TEST_REFERENCE_H
@@ -150,9 +151,9 @@ inline float nearest_bf16(float value) {
     return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
 }
 
-/* Parameters stay float32 between steps, as in every backend; what one step computes is double. narrow: factors of the
- * gradients' and the dead latents' products are rounded to bfloat16, as precision=bf16 does; weights and the encoder's
- * input are to be bfloat16 already. */
+/* Parameters stay float32 between steps, as in every backend; a step computes in double. narrow: factors of the
+ * gradients' and the dead latents' products are rounded to bfloat16, as with precision=bf16; weights and the encoder's
+ * input must already be bfloat16. */
 class Training {
   public:
     double stats[SAE_STAT_COUNT] = {};
@@ -267,7 +268,7 @@ class Training {
         clear();
     }
 
-    /* Adds what another one has accumulated. */
+    /* Adds what another trainer has accumulated. */
     void add(Training &other) {
         for (int tensor = 0; tensor < 4; tensor++) {
             std::transform(gradient_[tensor].begin(), gradient_[tensor].end(), other.gradient_[tensor].begin(),
@@ -284,7 +285,7 @@ class Training {
     }
 
   private:
-    /* Nothing is accumulated. */
+    /* Clears everything accumulated. */
     void clear() {
         for (int tensor = 0; tensor < 4; tensor++) {
             gradient_[tensor].assign(s_.tensors[tensor].size(), 0.0);
@@ -300,7 +301,7 @@ class Training {
                (after_rows > 0 && static_cast<double>(rows) >= after_rows);
     }
 
-    /* If the batch ended with the parts so far. */
+    /* The dead latents if the batch ended with the parts so far. */
     std::vector<bool> dead_now() const {
         std::vector<bool> dead(fired_.size());
         for (size_t j = 0; j < fired_.size(); j++) {
@@ -315,7 +316,7 @@ class Training {
                                      : true;
     }
 
-    /* What narrow rounds is a value before it is weighted. */
+    /* Rounds a value, if narrow, before it is weighted. */
     template <typename T>
     std::vector<T> rounded(std::vector<T> values, T weight) const {
         for (size_t i = 0; narrow_ && i < values.size(); i++) {
@@ -324,7 +325,7 @@ class Training {
         return values;
     }
 
-    /* output: the gradient that dz is computed from; factor: the same as W_dec's gradient has it */
+    /* output: the gradient that dz is computed from; factor: the same as used in W_dec's gradient */
     void flow_back(const Kept &kept, const std::vector<float> &x, int64_t rows, const std::vector<double> &output,
                    const std::vector<double> &factor, bool round_dz) {
         for (int64_t entry = 0; entry < rows * kept.k; entry++) {

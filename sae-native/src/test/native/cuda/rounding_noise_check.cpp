@@ -1,4 +1,5 @@
-/* rounding_noise_check.cpp: whether the noise of stochastic rounding goes together across steps, matrices and elements. */
+/* rounding_noise_check.cpp: tests that stochastic rounding noise is independent across steps, matrices
+ * and elements. */
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -22,7 +23,7 @@ void expect(bool good, const std::string &what, double got) {
     }
 }
 
-/* Of mean 0 and variance 1: what rounds a first moment (low) or a second one (high). */
+/* Mean 0 and variance 1: the noise that rounds a first moment (low bits) or a second one (high bits). */
 using Noise = std::vector<double>;
 
 double centred(uint32_t half) { return (half - 32767.5) / std::sqrt((65536.0 * 65536.0 - 1) / 12); }
@@ -80,7 +81,7 @@ void check_correlations() {
     }
     across.judge("steps, matrices and moments");
     along.judge("elements");
-    Correlations far; // what lies 2^32 elements apart, and in the next step
+    Correlations far; // elements 2^32 apart, and in the next step
     const uint32_t seed = sae::cuda::rounding_seed(1, 0);
     for (int64_t high = 1; high < 100; high++) {
         far.add(noise(seed, false, 0), noise(seed, false, high << 32), 0);
@@ -107,7 +108,7 @@ void check_sets() {
     for (int64_t element = 0; element < kCount; element++) {
         first.insert(sae::cuda::random_bits(sae::cuda::rounding_seed(1, 0), element));
     }
-    /* A step whose key is the first one's but for its low bits; there is one in some thousands. */
+    /* A step whose key differs from the first one's only in its low bits; about one in a few thousand does. */
     const uint32_t key = sae::cuda::scramble(sae::cuda::rounding_seed(1, 0));
     int64_t step = 2;
     while ((sae::cuda::scramble(sae::cuda::rounding_seed(step, 0)) ^ key) >= kCount) {

@@ -1,4 +1,4 @@
-/* cuda.h, for tests: what the tensor maps of Hopper need of the driver's interface. See cuda_runtime.h. */
+/* cuda.h, for tests: the part of the driver API that Hopper's tensor maps need. See cuda_runtime.h. */
 #ifndef SAE_CUDA_DRIVER_ON_CPU_H
 #define SAE_CUDA_DRIVER_ON_CPU_H
 

@@ -1,4 +1,4 @@
-/* cuda_on_cpu.cpp: fibers for the threads of a block, and a device memory that knows its bounds. See cuda_runtime.h.
+/* cuda_on_cpu.cpp: fibers for the threads of a block, and bounds-checked device memory. See cuda_runtime.h.
  * Over 400 lines: the scheduler and the memory check each access together. */
 #include "cuda_runtime.h"
 
@@ -25,7 +25,8 @@
 #error "switching fibers is written for x86-64"
 #endif
 
-/* void cuda_on_cpu_switch(void **save, void *load): keeps this stack's pointer in *save and goes on with the stack `load`.
+/* void cuda_on_cpu_switch(void **save, void *load): saves this stack's pointer in *save and continues on the stack
+ * `load`.
  * A plain switch: swapcontext makes two system calls, and a block switches hundreds of times. */
 asm(R"(
 .text
@@ -64,7 +65,7 @@ namespace {
 constexpr size_t kTotalBytes = size_t{1} << 30; // of device memory
 thread_local int current_device = 0;
 
-/* The one stream of a device; nothing waits, so more would be the same. */
+/* The only stream of a device; nothing is asynchronous, so more would behave the same. */
 cudaStream_t stream_of(int device) { return reinterpret_cast<cudaStream_t>(static_cast<intptr_t>(device) + 1); }
 
 constexpr size_t kStackBytes = 64 * 1024;
@@ -121,7 +122,7 @@ struct Fiber {
     void *fake_stack = nullptr;
 };
 
-/* What the lanes of a warp hand to each other. A lane can be one exchange ahead of another, so two are kept. */
+/* Words exchanged between the lanes of a warp. A lane can be one exchange ahead of another, so two are kept. */
 struct Warp {
     uint64_t words[2][kWarp][kWarpWords];
     uint64_t arrived = 0; // in all exchanges
@@ -129,7 +130,7 @@ struct Warp {
     int line[2] = {};
 };
 
-std::vector<Fiber> fibers; // of the cluster that runs
+std::vector<Fiber> fibers; // of the running cluster
 std::vector<Warp> warps;
 std::vector<unsigned char *> shared; // dynamic shared memory of each block of the cluster
 unsigned threads_per_block = 0;
@@ -173,7 +174,7 @@ void enter() {
     cuda_on_cpu_switch(&running->stack_pointer, scheduler);
 }
 
-/* As if the fiber had been switched away from just before `enter`. */
+/* Sets up the fiber as if it had been switched out just before `enter`. */
 void prepare(Fiber &fiber) {
     unsigned char *top = fiber.stack.get() + kStackBytes;
     protect(top - kEntryBytes, kEntryBytes, false); // left by its last block
@@ -210,7 +211,7 @@ void hand_over(Wait wait, const char *file, int line) {
     finish_switch(self.fake_stack, &scheduler_stack, &scheduler_stack_bytes);
 }
 
-/* Lets fibers [first, last) pass when all of them wait at the same barrier. None may have ended before. */
+/* Releases fibers [first, last) if all of them wait at the same barrier. None may have ended. */
 bool release(unsigned first, unsigned last, Wait wait) {
     unsigned waiting = 0;
     unsigned done = 0;
@@ -355,10 +356,10 @@ void run_grid(const Launch &launch, const std::function<void()> &kernel) {
 
 } // namespace cuda_on_cpu
 
-/* What a capture kept. */
+/* A captured sequence of work. */
 struct cuda_on_cpu_graph {
     std::vector<std::function<void()>> work;
-    unsigned owners = 1; // the graph, and what was instantiated from it
+    unsigned owners = 1; // the graph and its instances
 };
 
 namespace cuda_on_cpu {
@@ -384,7 +385,7 @@ void enqueue(std::function<void()> work) {
 
 void require_current(cudaStream_t stream, const char *what) {
     if (stream != nullptr && stream != stream_of(current_device)) {
-        die("cuda_on_cpu: %s on a stream of another device than %d, which is current", what, current_device);
+        die("cuda_on_cpu: %s on a stream of a device other than %d, which is current", what, current_device);
     }
 }
 
@@ -564,7 +565,7 @@ cudaError_t cudaGetDriverEntryPointByVersion(const char *symbol, void **function
     return cudaSuccess;
 }
 
-/* Two dimensions and the 128-byte swizzle only; what the real function refuses is refused. */
+/* Supports only two dimensions and the 128-byte swizzle; refuses what the real function refuses. */
 CUresult cuTensorMapEncodeTiled(CUtensorMap *map, CUtensorMapDataType type, cuuint32_t rank, void *address,
                                 const cuuint64_t *dimensions, const cuuint64_t *strides, const cuuint32_t *box,
                                 const cuuint32_t *element_strides, CUtensorMapInterleave interleave,

@@ -1,19 +1,19 @@
 /*
- * cuda_runtime.h, for tests: CUDA's execution model on the CPU, so that the kernels and their host code run, unchanged
- * and compiled as C++, where there is no GPU. It checks logic. It says nothing about speed, and memory is sequentially
- * consistent here, so it cannot show every missing barrier.
+ * cuda_runtime.h, for tests: CUDA's execution model on the CPU, so that the kernels and their host code run without a
+ * GPU, unchanged and compiled as C++. It checks logic. It says nothing about speed, and memory is sequentially
+ * consistent here, so it cannot reveal every missing barrier.
  *
- * Blocks run one after the other, those of a cluster together. The threads of a block are fibers; what waits (a barrier, a
- * warp function, a condition on shared memory) hands over to the next one. Between two waits they run in a shuffled order
- * (seed: CUDA_ON_CPU_SEED), so that results that hang on the order differ. What a stream is given while it captures is
- * kept, with the arguments of that moment, and runs whenever the graph is launched.
+ * Blocks run one after the other, those of a cluster together. The threads of a block are fibers; at a wait
+ * (a barrier, a warp function, a condition on shared memory) a fiber switches to the next one. Between two waits they
+ * run in a shuffled order (seed: CUDA_ON_CPU_SEED), so that results that depend on the order differ. Work queued on a
+ * stream during capture is kept, with its arguments at that time, and runs whenever the graph is launched.
  * Device and dynamic shared memory are filled with 0xFF (NaN). With AddressSanitizer device memory is poisoned outside
- * kernels and copies, so host code that touches it is caught, as are kernels that leave their arrays. A barrier that only
- * some threads reach, threads that wait for each other, a copy in the wrong direction and a launch that does not fit end
- * the program.
- * There are two devices, with one memory: what is checked of them is that a stream, and an event, is used with its own
- * device current.
- * Warp functions take the full mask only. Static shared memory is one for all blocks, so clusters use dynamic memory.
+ * kernels and copies, so host code that touches it is caught, as are kernels that leave their arrays. A barrier that
+ * only some threads reach, threads that wait for each other, a copy in the wrong direction and a launch that does not
+ * fit end the program.
+ * There are two devices, sharing one memory: the only check is that streams and events are used with their own device
+ * current.
+ * Warp functions take the full mask only. All blocks share the static shared memory, so clusters use dynamic memory.
  */
 #ifndef SAE_CUDA_ON_CPU_H
 #define SAE_CUDA_ON_CPU_H
@@ -124,18 +124,18 @@ extern dim3 thread_index;
 extern dim3 block_index;
 
 constexpr unsigned kWarp = 32;
-constexpr unsigned kWarpWords = 4; // 64-bit words that a lane can hand to the others at once
+constexpr unsigned kWarpWords = 4; // 64-bit words that a lane can pass to the others at once
 
 void barrier(const char *file, int line);
 void cluster_barrier(const char *file, int line);
-/* Hands over until `ready` holds. */
+/* Switches to other fibers until `ready` holds. */
 void wait_until(bool (*ready)(const void *), const void *argument, const char *file, int line);
 /* Every lane of the warp gives kWarpWords words and gets those of all lanes, [lane][word]; they hold until its next call. */
 const uint64_t (*warp_gather(const uint64_t (&words)[kWarpWords], const char *file, int line))[kWarpWords];
 unsigned char *dynamic_shared(unsigned rank);
 unsigned cluster_rank();
 unsigned cluster_blocks();
-unsigned fiber_index(); // of the running thread, in its cluster
+unsigned fiber_index(); // of the running thread within its cluster
 struct Launch {
     unsigned blocks;
     unsigned threads;
@@ -144,12 +144,12 @@ struct Launch {
 };
 void run_grid(const Launch &launch, const std::function<void()> &kernel);
 
-/* Does it now, or keeps it for the graph that is being captured. */
+/* Runs the work now, or records it in the graph being captured. */
 void enqueue(std::function<void()> work);
-/* Ends the program unless the stream is of the device that is current; a stream of null is of any. */
+/* Aborts unless the stream belongs to the current device; a null stream belongs to any. */
 void require_current(cudaStream_t stream, const char *what);
 
-/* While one exists device memory may be touched. */
+/* Device memory may be accessed while one exists. */
 class DeviceScope {
   public:
     DeviceScope();
@@ -193,7 +193,7 @@ inline cudaError_t cudaGetDeviceCount(int *count) { return *count = 2, cudaSucce
 inline cudaError_t cudaDriverGetVersion(int *version) { return *version = 13000, cudaSuccess; }
 inline cudaError_t cudaRuntimeGetVersion(int *version) { return *version = 13000, cudaSuccess; }
 inline cudaError_t cudaStreamDestroy(cudaStream_t) { return cudaSuccess; }
-/* Everything is done when its call returns, so an event has nothing to wait for. */
+/* Every call completes before it returns, so an event has nothing to wait for. */
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned) { return *event = nullptr, cudaSuccess; }
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned) { return cudaSuccess; }
 inline cudaError_t cudaEventDestroy(cudaEvent_t) { return cudaSuccess; }

@@ -1,9 +1,9 @@
 /*
- * tensor_core_on_cpu.h, for tests: the functions of tensor_core.cuh, by what the PTX manual says that they do.
+ * tensor_core_on_cpu.h, for tests: the functions of tensor_core.cuh, implemented after the PTX manual.
  *
- * Asynchronous copies and products are done as late as the kernel allows, when it waits for them, so that using a result
- * or overwriting an operand too early gives wrong numbers. The copy engine is as early as it can be, for the same reason:
- * a tile that is still being read is overwritten at once. Places in shared memory are checked.
+ * Asynchronous copies and products run as late as the kernel allows, when it waits for them, so that using a result or
+ * overwriting an operand too early gives wrong numbers. For the same reason the copy engine runs as early as possible:
+ * a tile that is still being read is overwritten at once. Shared memory addresses are checked.
  */
 #ifndef SAE_TENSOR_CORE_ON_CPU_H
 #define SAE_TENSOR_CORE_ON_CPU_H
@@ -26,7 +26,7 @@ inline void insist(bool condition, const char *what) {
 
 inline float bf16_to_float(unsigned bits) { return __uint_as_float(bits << 16); }
 
-/* Groups of deferred work of each thread of the cluster that runs. */
+/* Groups of deferred work of each thread in the running cluster. */
 template <typename Work>
 class Deferred {
   public:
@@ -120,7 +120,7 @@ inline void multiply_m16n8k16(float *d, const unsigned (&a)[4], unsigned b0, uns
 struct Barrier {
     uint16_t arrivals;
     int16_t pending;
-    int32_t bytes : 31; // to come; below 0 when they came before they were expected
+    int32_t bytes : 31; // still expected; negative if they arrived before being expected
     uint32_t phase : 1;
 
     void advance() {
@@ -135,7 +135,7 @@ static_assert(sizeof(Barrier) == sizeof(uint64_t), "a barrier is 64 bits");
 
 inline Barrier *as_barrier(uint64_t *barrier) { return reinterpret_cast<Barrier *>(barrier); }
 
-/* The same place in another block of the cluster. */
+/* The same address in another block of the cluster. */
 template <typename T>
 T *in_block(T *address, unsigned rank) {
     insist(rank < cuda_on_cpu::cluster_blocks(), "a block outside the cluster");
@@ -186,8 +186,8 @@ inline void give_registers() {
 
 inline void prefetch_map(const CUtensorMap *) {}
 
-/* Where byte `at` of a tile is: the swizzle works on the address within shared memory, which starts at a multiple of
- * 1024. */
+/* The address of byte `at` of a tile: the swizzle works on the offset within shared memory, which starts at a multiple
+ * of 1024. */
 inline unsigned char *swizzled(unsigned char *shared, size_t at) { return shared + (at ^ (at >> 7 & 7) << 4); }
 
 inline void load_tile_to(uint16_t blocks, void *shared, const CUtensorMap *map, int column, int row,
@@ -266,7 +266,7 @@ inline Deferred<Product> products;
 
 inline void begin_products() {}
 inline void commit_products() { products.commit(); }
-/* No lane goes on before the products of all lanes are done, as on the device. */
+/* As on the device, no lane continues before the products of all lanes are done. */
 template <int groups>
 inline void wait_products(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
     products.wait(groups);

@@ -11,8 +11,8 @@ import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 
 /**
- * Writes a file beside its target and renames it, so that a reader sees the old file or the whole
- * new one.
+ * Writes to a temporary file next to the target and renames it, so that a reader sees either the
+ * old file or the complete new one.
  */
 public final class AtomicFile {
   private AtomicFile() {}
@@ -25,33 +25,33 @@ public final class AtomicFile {
   }
 
   /**
-   * Writes a file; its folder is made if need be. On failure the old file stays and nothing is left
-   * beside it.
+   * Writes a file, creating its folder if necessary. On failure the old file stays and no temporary
+   * file is left behind.
    *
-   * @throws IOException if the content cannot be written, for instance because the disk is full
+   * @throws IOException if the content cannot be written, for example because the disk is full
    */
   public static void write(Path target, Content content) throws IOException {
     Path folder = target.toAbsolutePath().getParent();
     if (folder != null) {
       Files.createDirectories(folder);
     }
-    Path beside =
+    Path temporary =
         target.resolveSibling(
             "." + target.getFileName() + "." + Long.toHexString(System.nanoTime()) + ".tmp");
     boolean moved = false;
     try {
       try (FileChannel channel =
-          FileChannel.open(beside, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
+          FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
         content.writeTo(channel);
         channel.force(true);
       }
-      move(beside, target);
+      move(temporary, target);
       moved = true;
     } catch (IOException e) {
       throw new IOException("cannot write " + target + ": " + e.getMessage(), e);
     } finally {
       if (!moved) {
-        Files.deleteIfExists(beside);
+        Files.deleteIfExists(temporary);
       }
     }
   }
@@ -63,7 +63,7 @@ public final class AtomicFile {
         channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))));
   }
 
-  /** Renames a file or folder, atomically where the file system can. */
+  /** Renames a file or folder, atomically where the file system supports it. */
   static void move(Path from, Path to) throws IOException {
     try {
       Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);

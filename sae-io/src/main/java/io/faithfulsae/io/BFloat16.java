@@ -6,16 +6,21 @@ import java.nio.ShortBuffer;
 
 /** Conversion between float32 and bfloat16, its upper half. */
 public final class BFloat16 {
-  /** Elements at a time: both sides stay in the first-level cache, and copies are in bulk. */
+  /** Elements per block: source and target stay in the L1 cache, and copies are in bulk. */
   private static final int BLOCK = 4096;
 
   private BFloat16() {}
 
-  /** The nearest bfloat16, ties to even; what is beyond the largest is infinite, NaN stays NaN. */
+  /**
+   * The nearest bfloat16, ties to even; values beyond the largest become infinite, NaN stays NaN.
+   */
   public static short round(float value) {
     int bits = Float.floatToRawIntBits(value);
     if (Float.isNaN(value)) {
-      return (short) (bits >>> 16 | 0x40); // quiet, so that no payload bits that remain is no NaN
+      return (short)
+          (bits >>> 16
+              | 0x40); // set the quiet bit: without it, a NaN whose payload is cut off would become
+      // an infinity
     }
     return (short) ((bits + 0x7fff + (bits >>> 16 & 1)) >>> 16);
   }

@@ -12,12 +12,11 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
- * JSON objects that say in their field {@code checksum} what they hold, so that one that was
- * damaged or edited is not believed. The checksum is of the values: spaces and line ends may
- * change.
+ * JSON objects with a {@code checksum} field, so that a damaged or edited file is detected. The
+ * checksum covers the values: whitespace and line endings may change.
  */
 public final class CheckedJson {
-  /** The field's name. */
+  /** Name of the checksum field. */
   public static final String FIELD = "checksum";
 
   private static final JsonMapper JSON =
@@ -28,7 +27,7 @@ public final class CheckedJson {
 
   private CheckedJson() {}
 
-  /** Writes an object with its checksum, beside and renamed. */
+  /** Writes an object with its checksum, atomically. */
   public static void write(Path file, ObjectNode content) throws IOException {
     ObjectNode signed = content.deepCopy().put(FIELD, of(content));
     AtomicFile.writeString(
@@ -36,45 +35,44 @@ public final class CheckedJson {
   }
 
   /**
-   * Reads an object that {@link #write} wrote, without its checksum.
+   * Reads an object written by {@link #write}, and removes its checksum.
    *
-   * @param otherwise what to do about a file that is not what was written
-   * @throws SaeFormatException if it is no JSON object or not what was written
+   * @param remedy what the user should do if the file was changed, for the message
+   * @throws SaeFormatException if it is not a JSON object or was changed after it was written
    */
-  public static ObjectNode read(Path file, String otherwise) throws IOException {
-    return verify(file, parse(file, otherwise), otherwise);
+  public static ObjectNode read(Path file, String remedy) throws IOException {
+    return verify(file, parse(file, remedy), remedy);
   }
 
   /**
-   * Takes the checksum out of an object that was parsed, and compares it.
+   * Removes the checksum from a parsed object and verifies it.
    *
    * @return the object
-   * @throws SaeFormatException if it is not what was written
+   * @throws SaeFormatException if the object was changed after it was written
    */
-  public static ObjectNode verify(Path file, ObjectNode object, String otherwise)
-      throws IOException {
-    JsonNode said = object.remove(FIELD);
+  public static ObjectNode verify(Path file, ObjectNode object, String remedy) throws IOException {
+    JsonNode recorded = object.remove(FIELD);
     String found = of(object);
-    if (said == null || !said.asText().equals(found)) {
+    if (recorded == null || !recorded.asText().equals(found)) {
       throw new SaeFormatException(
           file,
           FIELD,
           "expected "
               + found
-              + " for what the file says, got "
-              + (said == null ? "none" : said)
-              + "; it was changed after it was written: "
-              + otherwise);
+              + " for the file's values, got "
+              + (recorded == null ? "none" : recorded)
+              + "; the file was changed after it was written: "
+              + remedy);
     }
     return object;
   }
 
   /**
-   * Reads an object whose checksum, if there is one, nobody has looked at.
+   * Reads an object without verifying its checksum.
    *
-   * @throws SaeFormatException if the file is no JSON object
+   * @throws SaeFormatException if the file is not a JSON object
    */
-  public static ObjectNode parse(Path file, String otherwise) throws IOException {
+  public static ObjectNode parse(Path file, String remedy) throws IOException {
     String got;
     try {
       JsonNode json = JSON.readTree(Files.readAllBytes(file));
@@ -87,13 +85,12 @@ public final class CheckedJson {
     } catch (CharConversionException e) {
       got = e.getMessage();
     }
-    throw new SaeFormatException(
-        file, "JSON", "expected an object, got: " + got + "; " + otherwise);
+    throw new SaeFormatException(file, "JSON", "expected an object, got: " + got + "; " + remedy);
   }
 
   /** The checksum of an object's values, in their order. */
   public static String of(ObjectNode content) throws IOException {
-    // Parsed once more: a float that is written is a double when it is read.
+    // Parse it again: a float that was written is read back as a double.
     JsonNode asRead = JSON.readTree(JSON.writeValueAsBytes(content));
     return new Fingerprint().add(JSON.writeValueAsString(asRead)).hex();
   }

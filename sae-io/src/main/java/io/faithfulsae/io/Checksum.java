@@ -8,19 +8,19 @@ import java.nio.file.StandardOpenOption;
 import java.util.zip.CRC32C;
 
 /**
- * A CRC-32C, by which damage to a file is found. Processors have an instruction for it, so that it
- * costs less than reading the file.
+ * A CRC-32C that detects damage to a file. Processors have an instruction for it, so it costs less
+ * than reading the file.
  */
 public final class Checksum {
-  /** Its name in the metadata of a safetensors file, which it is the first of. */
+  /** Its key in the metadata of a safetensors file, where it is the first entry. */
   static final String KEY = "crc32c";
 
-  /** What stands there while it is computed. */
+  /** Placeholder while the checksum is computed. */
   static final String ZEROS = "00000000";
 
   private static final String BEFORE = "{\"__metadata__\":{\"" + KEY + "\":\"";
 
-  /** Where it stands in a safetensors file, behind the length of the header. */
+  /** Its offset in a safetensors file, which starts with the length of the header. */
   static final int PLACE = Long.BYTES + BEFORE.length();
 
   private static final int CHUNK_BYTES = 4 << 20;
@@ -43,17 +43,17 @@ public final class Checksum {
   }
 
   /**
-   * Compares a file with its checksum.
+   * Verifies a file's checksum.
    *
    * @param expected as {@link #of}
-   * @param where the checksum stands, for the message
-   * @throws SaeFormatException if it is another
+   * @param where the checksum was recorded, for the message
+   * @throws SaeFormatException if it does not match
    */
   public static void check(Path file, String expected, String where) throws IOException {
     require(file, expected, where, of(file));
   }
 
-  /** The same for a file that {@link Safetensors#writeChecked} wrote. */
+  /** The same for a file written by {@link Safetensors#writeChecked}. */
   static void checkOwn(Path file, String expected) throws IOException {
     require(file, expected, "the header", of(file, true));
   }
@@ -68,16 +68,16 @@ public final class Checksum {
               + expected
               + " as "
               + where
-              + " has it, got "
+              + " says, got "
               + found
-              + "; the file is damaged: write it again, or fetch it again");
+              + "; the file is damaged; write it again, or fetch it again");
     }
   }
 
   private static String of(Path file, boolean checked) throws IOException {
     Checksum sum = new Checksum();
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
-      if (checked) { // without the checksum itself
+      if (checked) { // leave out the checksum itself
         ByteBuffer start = ByteBuffer.allocate(PLACE + ZEROS.length());
         while (start.hasRemaining() && channel.read(start) >= 0) {}
         for (int i = PLACE; i < start.position(); i++) {

@@ -6,11 +6,11 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
-/** A short SHA-256 by which two pieces of data are told apart in provenance. */
+/** A short SHA-256 that identifies data in provenance records. */
 public final class Fingerprint {
   private final MessageDigest digest;
 
-  /** An empty one. */
+  /** Creates an empty fingerprint. */
   public Fingerprint() {
     try {
       digest = MessageDigest.getInstance("SHA-256");
@@ -30,7 +30,7 @@ public final class Fingerprint {
     return add(ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
   }
 
-  /** The first 16 hexadecimal digits; nothing can be added any more. */
+  /** The first 16 hexadecimal digits; nothing can be added after this call. */
   public String hex() {
     return HexFormat.of().formatHex(digest.digest(), 0, 8);
   }

@@ -9,7 +9,7 @@ public final class Finite {
   private Finite() {}
 
   /**
-   * Where the first value lies that is not finite, counted from the buffer's position, which is not
+   * Index of the first value that is not finite, counted from the buffer's position, which is not
    * changed; -1 if there is none.
    */
   public static int firstOther(FloatBuffer values) {
@@ -26,9 +26,9 @@ public final class Finite {
     return -1;
   }
 
-  /** The same among the first values of an array. */
+  /** The same for the first {@code length} values of an array. */
   public static int firstOther(float[] values, int length) {
-    // NaN and infinity times zero are NaN; four sums, since each waits for its last one.
+    // NaN and infinity times zero are NaN; four sums, since each addition waits for the one before.
     float a = 0;
     float b = 0;
     float c = 0;

@@ -11,14 +11,14 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.stream.IntStream;
 
-/** Looks for NaN and infinity in a tensor as it lies in a file, on all cores. */
+/** Looks for NaN and infinity in a tensor on disk, using all cores. */
 public final class FiniteScan {
   private static final int PIECE_BYTES = 4 << 20;
   private static final int BLOCK_INTS = 1 << 12;
 
   /**
-   * What is not finite has an exponent of ones, and a one added to it carries into the sign, which
-   * is masked out before. Numbers of 16 bits are looked at two at a time.
+   * A value that is not finite has an exponent of all ones, so adding one to the exponent carries
+   * into the sign bit, which is masked out first. 16-bit numbers are checked two at a time.
    */
   private enum Kind {
     F32(0x7f800000, 0x00800000, 0x80000000, 32),
@@ -45,7 +45,7 @@ public final class FiniteScan {
   private FiniteScan() {}
 
   /**
-   * The number of the first element that is not finite, -1 if there is none.
+   * Index of the first element that is not finite, -1 if there is none.
    *
    * @param entry of type F32, F16 or BF16
    */
@@ -105,7 +105,7 @@ public final class FiniteScan {
         return (at + i) * perWord + (perWord == 1 || low ? 0 : 1);
       }
     }
-    if (bytes % 4 != 0) { // a last number of 16 bits
+    if (bytes % 4 != 0) { // an odd 16-bit number at the end
       int last = window.order(ByteOrder.LITTLE_ENDIAN).getShort(from + bytes - 2) & 0xffff;
       return kind.carried(last) == 0 ? -1 : bytes / dtype.bytes() - 1;
     }

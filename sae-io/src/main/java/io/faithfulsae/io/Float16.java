@@ -4,7 +4,7 @@ package io.faithfulsae.io;
 final class Float16 {
   private Float16() {}
 
-  /** The same number as a float. */
+  /** The same value as a float. */
   static float widen(short half) {
     int sign = (half & 0x8000) << 16;
     int exponent = (half >>> 10) & 0x1f;

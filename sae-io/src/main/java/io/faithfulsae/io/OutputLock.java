@@ -21,25 +21,28 @@ import java.util.concurrent.locks.LockSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Keeps an output, a file or a folder, to one writer at a time. The lock is one of the operating
- * system, on a hidden file beside the output file or inside the output folder: it goes when its
- * process ends, however that comes about, so that a file without an owner blocks nobody. The file
- * says who has it, and is deleted when the lock is released.
+ * Restricts an output file or folder to one writer at a time. It is an operating system lock on a
+ * hidden file next to the output file or inside the output folder: it disappears when its process
+ * ends for any reason, so a stale file blocks nobody. The file names the holder, and is deleted
+ * when the lock is released.
  *
- * <p><b>Threads</b>: any; a lock may be released by another thread than the one that took it.
- * <b>Closed by</b> who took it.
+ * <p><b>Threads</b>: any; a lock may be released by a different thread from the one that took it.
+ * <b>Closed by</b> whoever took it.
  */
 public final class OutputLock implements AutoCloseable {
   private static final System.Logger LOG = System.getLogger(OutputLock.class.getName());
 
   /**
-   * A lock of the operating system belongs to the process, and closing any channel of the file
-   * drops it. So whoever comes second within a process must be turned away before opening the file:
-   * the system properties are the one table that all class loaders of a process share.
+   * An operating system lock belongs to the process, and closing any channel on the file drops it.
+   * So a second writer in the same process must be rejected before it opens the file: system
+   * properties are the one table that all class loaders of a process share.
    */
   private static final String HELD = "io.faithfulsae.output.";
 
-  /** The byte that is locked: beyond the text, which others read where locks are mandatory. */
+  /**
+   * The byte that is locked: past the text, so that others can read the text where locks are
+   * mandatory.
+   */
   private static final long LOCKED_BYTE = Long.MAX_VALUE - 1;
 
   private static final int MAX_TEXT = 4096;
@@ -57,24 +60,24 @@ public final class OutputLock implements AutoCloseable {
   }
 
   /**
-   * Takes the lock of a file, which need not be there yet; its folder is made.
+   * Locks a file, which need not exist yet; its folder is created.
    *
    * @throws IOException if another writer has it; the message says who
    */
   public static OutputLock ofFile(Path output) throws IOException {
-    Path whole = output.toAbsolutePath();
-    Path folder = Objects.requireNonNull(whole.getParent(), "a file is in a folder");
+    Path absolute = output.toAbsolutePath();
+    Path folder = Objects.requireNonNull(absolute.getParent(), "a file has a parent folder");
     Files.createDirectories(folder);
-    return take(output, folder.toRealPath().resolve("." + whole.getFileName() + ".lock"));
+    return take(output, folder.toRealPath().resolve("." + absolute.getFileName() + ".lock"));
   }
 
-  /** Takes the lock of a folder, which is made if need be; otherwise as {@link #ofFile}. */
+  /** Locks a folder, which is created if necessary; otherwise as {@link #ofFile}. */
   public static OutputLock ofFolder(Path output) throws IOException {
     Files.createDirectories(output);
     return take(output, output.toRealPath().resolve(".lock"));
   }
 
-  /** Takes the locks of several folders, or none of them. */
+  /** Locks all of several folders, or none of them. */
   public static List<OutputLock> ofFolders(List<Path> outputs) throws IOException {
     List<OutputLock> taken = new ArrayList<>();
     try {
@@ -108,9 +111,10 @@ public final class OutputLock implements AutoCloseable {
   }
 
   /**
-   * Tries to lock the file that is at the path.
+   * Tries to lock the file at the path.
    *
-   * @return false if the file was deleted by the writer before, between its opening and its locking
+   * @return false if the previous writer deleted the file after it was opened here and before it
+   *     was locked
    */
   private boolean tryOnce(Path output, String me) throws IOException {
     FileChannel channel =
@@ -132,8 +136,8 @@ public final class OutputLock implements AutoCloseable {
     if (lock == null) {
       throw held(output, waitForText(channel));
     }
-    // Only a holder deletes the file, so once the path is known to lead to the file that is locked
-    // here, it stays so. The second channel must stay open: closing it would drop the lock.
+    // Only a holder deletes the file, so once the path is known to lead to the locked file, it
+    // stays that way. The second channel must stay open: closing it would drop the lock.
     String mark = me + "\n" + UUID.randomUUID() + "\n";
     channel.truncate(0);
     AtomicFile.writeFully(channel, ByteBuffer.wrap(mark.getBytes(StandardCharsets.UTF_8)));
@@ -154,7 +158,7 @@ public final class OutputLock implements AutoCloseable {
     }
   }
 
-  /** A holder writes its text right after it has locked the file. */
+  /** A holder writes its text right after locking the file. */
   private static String waitForText(FileChannel channel) throws IOException {
     String text = read(channel);
     for (int i = 0; text.isBlank() && i < 50; i++) {
@@ -174,13 +178,13 @@ public final class OutputLock implements AutoCloseable {
   }
 
   private static IOException held(Path output, String text) {
-    String holder = text.lines().findFirst().orElse("a process that does not say its name");
+    String holder = text.lines().findFirst().orElse("an unknown process");
     return new IOException(
         "expected "
             + output
             + " to have no other writer, got "
             + holder
-            + "; wait until it ends, stop it, or name another output");
+            + "; wait until it ends, stop it, or choose another output");
   }
 
   private static String describe() {
@@ -197,7 +201,7 @@ public final class OutputLock implements AutoCloseable {
                 .replaceAll("\\p{Cntrl}", " "));
   }
 
-  /** Without asking the network, which {@link java.net.InetAddress} would do. */
+  /** Without a network lookup, which {@link java.net.InetAddress} would do. */
   private static String host() {
     try {
       return Files.readString(Path.of("/proc/sys/kernel/hostname")).strip();
@@ -215,10 +219,10 @@ public final class OutputLock implements AutoCloseable {
     }
     closed = true;
     try {
-      // While it is still locked: nobody else can have taken the file at this path.
+      // While still locked: nobody else can have taken the file at this path.
       Files.deleteIfExists(file);
     } catch (IOException e) {
-      LOG.log(System.Logger.Level.DEBUG, "the lock file stays behind, without a lock", e);
+      LOG.log(System.Logger.Level.DEBUG, "the lock file stays behind, unlocked", e);
     }
     letGo();
   }

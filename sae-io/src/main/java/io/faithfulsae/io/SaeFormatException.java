@@ -4,14 +4,14 @@ import java.io.IOException;
 import java.nio.file.Path;
 
 /**
- * A file is not what it should be: which file, which field, what was expected, what came and how to
- * fix it.
+ * A file is malformed. The message says which file and field, what was expected, what was found and
+ * how to fix it.
  */
 public class SaeFormatException extends IOException {
   private static final long serialVersionUID = 1L;
 
   /**
-   * Makes the exception.
+   * Creates the exception.
    *
    * @param file the file
    * @param field the field or tensor, or a word for the part of the file

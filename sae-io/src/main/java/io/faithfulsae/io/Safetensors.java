@@ -15,17 +15,17 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * A safetensors file, memory-mapped in windows so that it may be larger than 2 GiB and larger than
+ * A safetensors file, memory-mapped in windows, so it may be larger than 2 GiB and larger than
  * memory.
  *
- * <p>The header is checked when the file is opened: every tensor lies inside the file, has as many
- * bytes as its shape and type ask for, and none overlap. <b>Closed by</b> who opened it; the
- * mapping itself goes with the garbage collector. <b>Threads</b>: reads may run in parallel.
+ * <p>The header is checked when the file is opened: every tensor is inside the file, its size
+ * matches its shape and type, and no two overlap. <b>Closed by</b> whoever opened it; the mapping
+ * itself is released by garbage collection. <b>Threads</b>: reads may run in parallel.
  */
 public final class Safetensors implements AutoCloseable {
   /**
-   * Bytes of one mapped window; a multiple of every element size, so that no element lies across
-   * two windows.
+   * Bytes of one mapped window; a multiple of every element size, so that no element straddles two
+   * windows.
    */
   static final long WINDOW = 1L << 30;
 
@@ -35,7 +35,7 @@ public final class Safetensors implements AutoCloseable {
   private final Map<String, MappedByteBuffer[]> windows = new HashMap<>();
   private volatile boolean closed;
 
-  /** Element types, in the order in which writers of the format lay tensors out. */
+  /** Element types, in the order in which the format's writers store tensors. */
   public enum DType {
     /** Unsigned 64-bit integer. */
     U64(8),
@@ -77,7 +77,7 @@ public final class Safetensors implements AutoCloseable {
   }
 
   /**
-   * Where a tensor lies.
+   * Where a tensor is stored.
    *
    * @param name its name
    * @param dtype its element type
@@ -101,8 +101,8 @@ public final class Safetensors implements AutoCloseable {
   @FunctionalInterface
   public interface Data {
     /**
-     * Fills the whole of {@code chunk} (direct, little-endian) with the elements from number {@code
-     * first} on.
+     * Fills the whole of {@code chunk} (direct, little-endian) with the elements starting at number
+     * {@code first}.
      */
     void fill(long first, ByteBuffer chunk) throws IOException;
   }
@@ -111,8 +111,7 @@ public final class Safetensors implements AutoCloseable {
   public record Tensor(String name, DType dtype, List<Long> shape, Data data) {
 
     /**
-     * A float32 tensor that lies in memory; {@code values} is read from its position and not
-     * changed.
+     * A float32 tensor in memory; {@code values} is read from its position, which is not changed.
      */
     public static Tensor ofFloats(String name, FloatBuffer values, long... shape) {
       return new Tensor(
@@ -126,8 +125,7 @@ public final class Safetensors implements AutoCloseable {
     }
 
     /**
-     * An int32 tensor that lies in memory; {@code values} is read from its position and not
-     * changed.
+     * An int32 tensor in memory; {@code values} is read from its position, which is not changed.
      */
     public static Tensor ofInts(String name, IntBuffer values, long... shape) {
       return new Tensor(
@@ -164,7 +162,7 @@ public final class Safetensors implements AutoCloseable {
   }
 
   /**
-   * Writes a file beside its target and renames it; the widest types come first, then by name.
+   * Writes a file atomically; tensors are sorted by type, widest first, then by name.
    *
    * @return the checksum of the whole file, as {@link Checksum#of} computes it
    */
@@ -175,14 +173,14 @@ public final class Safetensors implements AutoCloseable {
     return sum.hex();
   }
 
-  /** As {@link #write}, with a checksum in the metadata that {@link #verify} looks at. */
+  /** As {@link #write}, with a checksum in the metadata for {@link #verify}. */
   public static void writeChecked(Path file, Map<String, String> metadata, List<Tensor> tensors)
       throws IOException {
     AtomicFile.write(file, channel -> SafetensorsWriter.writeChecked(channel, metadata, tensors));
   }
 
   /**
-   * Reads the whole file and compares it with the checksum of {@link #writeChecked}.
+   * Reads the whole file and verifies the checksum written by {@link #writeChecked}.
    *
    * @throws SaeFormatException if it is not the file that was written
    */
@@ -203,7 +201,7 @@ public final class Safetensors implements AutoCloseable {
   /**
    * A tensor's entry.
    *
-   * @throws SaeFormatException if there is no such tensor; the message lists those there are
+   * @throws SaeFormatException if there is no such tensor; the message lists the existing ones
    */
   public Entry entry(String name) throws SaeFormatException {
     Entry entry = header.entries().get(name);
@@ -252,8 +250,8 @@ public final class Safetensors implements AutoCloseable {
   }
 
   /**
-   * Reads elements of an I32 or I64 tensor; values beyond 32 bits are an error. Otherwise as {@link
-   * #readFloats}.
+   * Reads elements of an I32 or I64 tensor; values that do not fit in 32 bits are an error.
+   * Otherwise as {@link #readFloats}.
    */
   public void readInts(String name, long first, IntBuffer into) throws IOException {
     Entry entry = entry(name);
@@ -301,8 +299,8 @@ public final class Safetensors implements AutoCloseable {
   }
 
   /**
-   * Brings bytes of a tensor into memory, so that reading them next need not wait for the disk;
-   * nothing happens once the file is closed.
+   * Prefetches bytes of a tensor, so that reading them need not wait for the disk; does nothing
+   * once the file is closed.
    *
    * @param firstByte counted within the tensor
    */

@@ -21,7 +21,7 @@ import java.util.Map;
 
 /** The header of a safetensors file, checked against the file's size. */
 record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadata) {
-  /** The format's own bound. */
+  /** The limit set by the format. */
   static final long MAX_BYTES = 100_000_000;
 
   private static final JsonMapper JSON =
@@ -65,7 +65,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
           file,
           "header",
           "expected JSON, got: " + e.getOriginalMessage() + "; the file is damaged");
-    } catch (CharConversionException e) { // what looks like UTF-16 or UTF-32
+    } catch (CharConversionException e) { // bytes that look like UTF-16 or UTF-32
       throw new SaeFormatException(
           file, "header", "expected JSON, got: " + e.getMessage() + "; the file is damaged");
     }
@@ -113,12 +113,12 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
           file, name, "expected shape and two data_offsets, got " + json + "; the file is damaged");
     }
     List<Long> shape = new ArrayList<>();
-    long begin = whole(offsets.get(0));
-    long end = whole(offsets.get(1));
+    long begin = integer(offsets.get(0));
+    long end = integer(offsets.get(1));
     long bytes = dtype.bytes();
     try {
       for (JsonNode dimension : json.path("shape")) {
-        long size = whole(dimension);
+        long size = integer(dimension);
         if (size < 0) {
           throw new ArithmeticException("negative");
         }
@@ -161,14 +161,14 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
     return new Entry(name, dtype, List.copyOf(shape), dataStart + begin, bytes);
   }
 
-  /** A number that is written as a whole one and fits 63 bits; -1 for anything else. */
-  private static long whole(JsonNode number) {
+  /** An integer literal that fits in 63 bits; -1 for anything else. */
+  private static long integer(JsonNode number) {
     return number.isIntegralNumber() && number.canConvertToLong() ? number.longValue() : -1;
   }
 
   /**
-   * The format wants tensors back to back, to the end of the file; an overlap or a hole means that
-   * header and data do not belong together.
+   * The format requires tensors to be stored back to back up to the end of the file; an overlap or
+   * a gap means that header and data do not belong together.
    */
   private static void checkLayout(
       Path file, Map<String, Entry> entries, long dataStart, long fileSize) throws IOException {
@@ -206,7 +206,7 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
     ByteBuffer buffer = ByteBuffer.allocate(bytes).order(ByteOrder.LITTLE_ENDIAN);
     while (buffer.hasRemaining()) {
       if (channel.read(buffer, position + buffer.position()) < 0) {
-        throw new IOException("the file shrank while it was read");
+        throw new IOException("the file shrank while it was being read");
       }
     }
     return buffer.flip();

@@ -27,8 +27,8 @@ final class SafetensorsWriter {
   private SafetensorsWriter() {}
 
   /**
-   * Writes with a checksum in the metadata, under {@link Checksum#KEY}: that of the file with zeros
-   * in its place, which are replaced at the end.
+   * Writes with a checksum in the metadata, under {@link Checksum#KEY}. The checksum is computed
+   * with zeros in its place, which are replaced at the end.
    */
   static void writeChecked(FileChannel channel, Map<String, String> metadata, List<Tensor> tensors)
       throws IOException {
@@ -42,7 +42,7 @@ final class SafetensorsWriter {
     AtomicFile.writeFully(channel, hex);
   }
 
-  /** Writes to a channel, and adds what is written to a checksum. */
+  /** Writes to a channel, and adds the written bytes to a checksum. */
   static void write(
       FileChannel channel, Map<String, String> metadata, List<Tensor> tensors, Checksum sum)
       throws IOException {
@@ -61,9 +61,7 @@ final class SafetensorsWriter {
     ObjectNode root = JSON.createObjectNode();
     if (!metadata.isEmpty()) {
       ObjectNode node = root.putObject("__metadata__");
-      // The checksum has a fixed place; the rest is sorted, since the order of Map.of differs
-      // between
-      // processes.
+      // The checksum has a fixed position; the rest is sorted: Map.of's order varies by process.
       if (metadata.containsKey(Checksum.KEY)) {
         node.put(Checksum.KEY, metadata.get(Checksum.KEY));
       }
@@ -74,7 +72,9 @@ final class SafetensorsWriter {
     for (Tensor tensor : tensors) {
       if (!names.add(tensor.name())) {
         throw new IllegalArgumentException(
-            "expected distinct tensor names, got " + tensor.name() + " twice or reserved");
+            "expected distinct, unreserved tensor names, got "
+                + tensor.name()
+                + "; rename the tensor");
       }
       ObjectNode node = root.putObject(tensor.name());
       node.put("dtype", tensor.dtype().name());

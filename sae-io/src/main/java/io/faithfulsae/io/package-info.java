@@ -1,6 +1,5 @@
 /**
- * Files: safetensors, JSON with a checksum, files that appear whole or not at all, and locks on
- * output folders.
+ * Files: safetensors, JSON with a checksum, atomically written files, and locks on output folders.
  */
 @NullMarked
 package io.faithfulsae.io;

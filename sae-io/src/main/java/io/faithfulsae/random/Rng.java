@@ -7,24 +7,24 @@ import org.apache.commons.math3.random.RandomGenerator;
 import org.apache.commons.rng.core.source64.Philox4x64;
 
 /**
- * The random numbers of this library: Philox4x64-10, a block cipher run over a counter. The key is
- * the seed and a purpose, the upper half of the 256-bit counter the stream's index, the lower half
- * counts the stream's blocks. Under one key, streams of different index or part never meet: they
- * encrypt different counters. Under different keys, blocks agree by chance alone, one in 2^256. The
- * same stream gives the same numbers for ever, on each platform.
+ * The random number generator of this library: Philox4x64-10, a block cipher run over a counter.
+ * The key is the seed and a purpose; the upper half of the 256-bit counter is the stream's index,
+ * and the lower half counts the stream's blocks. Under one key, streams with different indices or
+ * parts never overlap: they encrypt different counters. Under different keys, blocks agree only by
+ * chance, with probability 2^-256. A stream yields the same numbers forever, on every platform.
  *
  * <p><b>Source</b>: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3" (SC
  * 2011).
  */
 public final class Rng {
-  /** The generator's name, for files whose content depends on it. */
+  /** The generator's name, recorded in files whose contents depend on it. */
   public static final String ALGORITHM = "philox4x64-10";
 
   private final Philox4x64 philox;
 
   /**
-   * What numbers are drawn for, so that two uses of one seed share none. The numbers are part of
-   * the key: a purpose keeps its own for ever, and one that is given up is not used again.
+   * What numbers are drawn for, so that two uses of one seed never share a stream. A purpose's
+   * number is part of the key: it never changes, and a retired number is not reused.
    */
   public enum Purpose {
     /** Weights of a new SAE. */
@@ -39,31 +39,31 @@ public final class Rng {
     BOOTSTRAP_DIFFERENCE(5),
     /** Resamples of noise sequences. */
     NOISE_BLOCKS(6),
-    /** Resamples of latents of groups of SAEs. */
+    /** Resamples of latents in groups of SAEs. */
     FAKE_FEATURE_GROUPS(7),
     /** Resamples of matched pairs of latents. */
     SHARED_FEATURE_PAIRS(8),
-    /** Tokens without meaning; the index is the number of the sequence. */
+    /** Random tokens; the index is the number of the sequence. */
     NOISE_TOKENS(9),
     /** What a synthetic source draws once; the index says which part of it. */
     SYNTHETIC_RECIPE(10),
     /** A synthetic source's rows; the index is the number of the row. */
     SYNTHETIC_ROWS(11),
-    /** Numbers of features: probabilities, scales, deviations. */
+    /** Per-feature parameters: probabilities, scales, deviations. */
     SYNTHETIC_FEATURES(12),
     /** The choice of examples for a probe; the index is 0 for training and 1 for testing. */
     PROBE_EXAMPLES(13),
-    /** Weights that a probe starts from. */
+    /** A probe's initial weights. */
     PROBE_WEIGHTS(14),
     /** Resamples of a probe's test examples. */
     PROBE_SCORES(15),
-    /** The choice of snippets; the index is the latent, the part whether it fires. */
+    /** The choice of snippets; the index is the latent, the part says whether it fires. */
     SNIPPETS(16),
     /** The order of questions about snippets. */
     QUESTIONS(17),
-    /** Latents that are shown without having been asked for. */
+    /** Latents that are shown by default. */
     SHOWN_LATENTS(18),
-    /** Input of trials and measurements whose results do not depend on it. */
+    /** Input for trials and measurements whose results do not depend on it. */
     TRIALS(19);
 
     private final long number;
@@ -73,7 +73,7 @@ public final class Rng {
     }
   }
 
-  /** The stream of a purpose that has only one. */
+  /** The only stream of a purpose that needs just one. */
   public Rng(Purpose purpose, long seed) {
     this(purpose, seed, 0);
   }
@@ -85,7 +85,7 @@ public final class Rng {
 
   /** One of several streams of an index. */
   public Rng(Purpose purpose, long seed, long index, long part) {
-    // Key, then the counter from its lowest word up. A draw adds to the lowest and carries.
+    // Key, then the counter from its lowest word up. A draw increments the lowest and carries.
     this.philox = new Philox4x64(new long[] {seed, purpose.number, 0, 0, part, index});
   }
 
@@ -118,22 +118,20 @@ public final class Rng {
     return (int) value;
   }
 
-  /**
-   * Standard normal (Box and Muller, with StrictMath so that each platform gives the same bits).
-   */
+  /** Standard normal (Box-Muller, with StrictMath so that every platform gives the same bits). */
   public double nextGaussian() {
     double radius = StrictMath.sqrt(-2 * StrictMath.log(1 - nextDouble()));
     return radius * StrictMath.cos(2 * StrictMath.PI * nextDouble());
   }
 
-  /** Puts a list into random order (Fisher and Yates). */
+  /** Shuffles a list (Fisher-Yates). */
   public void shuffle(List<?> list) {
     for (int i = list.size() - 1; i > 0; i--) {
       Collections.swap(list, i, nextInt(i + 1));
     }
   }
 
-  /** The numbers 0 … n − 1 in random order (Fisher and Yates, from the inside out). */
+  /** The numbers 0 … n − 1 in random order (inside-out Fisher-Yates). */
   public int[] permutation(int n) {
     int[] order = new int[n];
     for (int i = 0; i < n; i++) {
@@ -144,12 +142,13 @@ public final class Rng {
     return order;
   }
 
-  /** This stream for what takes a generator of commons-math; it cannot be seeded again. */
+  /** This stream as a commons-math generator; it cannot be reseeded. */
   public RandomGenerator asRandomGenerator() {
     return new AbstractRandomGenerator() {
       @Override
       public void setSeed(long seed) {
-        throw new UnsupportedOperationException("expected the stream as it is; make another Rng");
+        throw new UnsupportedOperationException(
+            "expected no reseeding, got setSeed; create another Rng");
       }
 
       @Override

@@ -1,4 +1,4 @@
-/** Random numbers: independent streams, one for each seed and purpose. */
+/** Random numbers: independent streams, one per seed and purpose. */
 @NullMarked
 package io.faithfulsae.random;
 

@@ -18,8 +18,8 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
- * What one module offers to its users: every public type outside {@code internal} packages and its
- * public and protected members, one line each.
+ * A module's public API: every public type outside {@code internal} packages and its public and
+ * protected members, one line each.
  */
 public final class ApiListing {
   private static final Set<String> GENERATED_IN_RECORDS = Set.of("equals", "hashCode", "toString");
@@ -33,7 +33,7 @@ public final class ApiListing {
     this.types = types;
   }
 
-  /** Reads the module that the class was compiled in, from its {@code target/classes}. */
+  /** Reads the module that contains the class, from its {@code target/classes}. */
   public static ApiListing ofModuleWith(Class<?> anchor) {
     try {
       Path classes =
@@ -91,7 +91,7 @@ public final class ApiListing {
     return module;
   }
 
-  /** Names of the public types that are not nested in another. */
+  /** Names of the public top-level types. */
   public List<String> topLevelTypes() {
     return types.stream().filter(t -> t.getEnclosingClass() == null).map(Class::getName).toList();
   }

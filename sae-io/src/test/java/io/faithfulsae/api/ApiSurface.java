@@ -8,7 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 
-/** Assertions on what a module offers, for the {@code ApiSurfaceTest} of each module. */
+/** Assertions on a module's public API, for the {@code ApiSurfaceTest} of each module. */
 public final class ApiSurface {
   private ApiSurface() {}
 
@@ -27,10 +27,10 @@ public final class ApiSurface {
     assertEquals(
         String.join("\n", Files.readAllLines(listing)),
         String.join("\n", lines),
-        () -> "the public API is not what " + listing + " says; if that is meant, " + remedy(api));
+        () -> "the public API differs from " + listing + "; if that is intended, " + remedy(api));
   }
 
-  /** Asserts that there are at most so many public types that are not nested in another. */
+  /** Asserts that there are at most {@code limit} public top-level types. */
   public static void assertAtMost(int limit, ApiListing api) {
     List<String> types = api.topLevelTypes();
     assertTrue(
@@ -45,7 +45,7 @@ public final class ApiSurface {
   }
 
   private static String remedy(ApiListing api) {
-    return "write it anew and commit it: mvn -pl "
+    return "regenerate and commit it: mvn -pl "
         + api.module().getFileName()
         + " -am test -Dtest=ApiSurfaceTest -Dsurefire.failIfNoSpecifiedTests=false"
         + " -Dapi.update=true";

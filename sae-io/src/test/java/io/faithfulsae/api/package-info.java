@@ -1,4 +1,4 @@
-/** Tests of what the modules offer to their users. */
+/** Tests for the modules' public API. */
 @NullMarked
 package io.faithfulsae.api;
 

@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.EnumSource;
 class FiniteScanTest {
   @TempDir Path dir;
 
-  /** Every number of 16 bits is finite or not as its float is; in both halves of a word. */
+  /** Every 16-bit number is finite if and only if its float is, in both halves of a word. */
   @ParameterizedTest
   @EnumSource(names = {"F16", "BF16"})
   void findsWhatIsNotFiniteIn16Bits(DType type) throws IOException {

@@ -6,11 +6,11 @@ import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Golden files, wherever the tests run: they are in a jar when another module runs them. */
+/** Golden files as paths: they are in a jar when another module's tests use them. */
 public final class Goldens {
   private Goldens() {}
 
-  /** Copies a file of {@code golden/} to a folder and says where it is. */
+  /** Copies a file from {@code golden/} to a folder and returns its path. */
   public static Path copy(String name, Path folder) throws IOException {
     try (InputStream in = Goldens.class.getResourceAsStream("/golden/" + name)) {
       if (in == null) {
@@ -31,7 +31,7 @@ public final class Goldens {
     return values.array();
   }
 
-  /** Norm of the difference over the norm of what is expected. */
+  /** Norm of the difference over the norm of the expected values. */
   public static double relativeError(float[] actual, float[] expected) {
     if (actual.length != expected.length) {
       throw new IllegalArgumentException(actual.length + " values for " + expected.length);

@@ -9,7 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.SplittableRandom;
 
-/** Damages a file in many small ways and sees what its reader makes of each. */
+/** Damages a file in many small ways and checks how its reader handles each. */
 public final class Mutations {
   private static final String[] JSON_VALUES = {
     "0", "-1", "1e999", "NaN", "null", "true", "9223372036854775807", "[]", "{}", "\"x\"", "0.5"
@@ -17,15 +17,16 @@ public final class Mutations {
 
   private Mutations() {}
 
-  /** Reads a file and what belongs to it, to something that can be compared. */
+  /** Reads a file and its related files into a value that can be compared. */
   public interface Reading {
     Object read() throws IOException;
   }
 
   /**
-   * Each damaged file must be read as before, or refused with an error that names it.
+   * Each damaged file must give the same value as before, or be refused with an error that names
+   * it.
    *
-   * @param head bytes from the start within which the damage is done, for instance a header
+   * @param head number of leading bytes to damage, for example the header
    * @return how many were refused
    */
   public static int check(Path file, int count, long seed, int head, Reading reading)
@@ -72,7 +73,9 @@ public final class Mutations {
     };
   }
 
-  /** Another value in place of a number or word, if there is one behind a random place. */
+  /**
+   * Replaces the first number or word after a random position, if there is one, by another value.
+   */
   private static byte[] number(byte[] whole, int head, SplittableRandom random, String value) {
     int from = random.nextInt(head);
     while (from < head && (whole[from] < '0' || whole[from] > '9')) {

@@ -18,7 +18,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Writers in processes of their own, ended in order and killed. */
+/** Writers in separate processes, exiting normally and killed. */
 class OutputLockTest {
   @TempDir Path dir;
 
@@ -104,7 +104,7 @@ class OutputLockTest {
     assertTrue(Files.exists(output.resolve(".lock")), "it could not be deleted");
     OutputLock.ofFolder(output).close();
     assertFalse(Files.exists(output.resolve(".lock")));
-    // What is no lock's text, from whatever program, does not matter either.
+    // Content that is not a lock's text, from any program, does not matter either.
     Files.write(output.resolve(".lock"), new byte[10_000]);
     OutputLock.ofFolder(output).close();
   }
@@ -146,7 +146,7 @@ class OutputLockTest {
     OutputLock.ofFolders(List.of(a, b)).forEach(OutputLock::close);
   }
 
-  /** The lock file is deleted and made all the time, while others are about to lock it. */
+  /** The lock file is constantly deleted and recreated while others are about to lock it. */
   @Test
   void twoNeverWriteAtOnce() throws IOException, InterruptedException {
     Path output = dir.resolve("count.txt");

@@ -59,7 +59,7 @@ class SafetensorsTest {
           IllegalArgumentException.class, () -> read.readFloats("x", 5, FloatBuffer.allocate(2)));
     }
     try (Stream<Path> files = Files.list(folder)) {
-      assertEquals(List.of(file), files.toList(), "nothing may be left beside the file");
+      assertEquals(List.of(file), files.toList(), "no temporary file may be left behind");
     }
   }
 

@@ -1,4 +1,4 @@
-/** Tests of files, and what the tests of all modules share. */
+/** Tests for files, and helpers shared by the tests of all modules. */
 @NullMarked
 package io.faithfulsae.io;
 

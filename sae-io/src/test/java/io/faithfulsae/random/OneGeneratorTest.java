@@ -12,7 +12,7 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** All modules draw from {@link Rng}: a generator of another kind has to be seeded somehow. */
+/** All modules draw from {@link Rng}: any other generator would have to be seeded somewhere. */
 class OneGeneratorTest {
   private static final Pattern OTHERS =
       Pattern.compile(

@@ -25,7 +25,7 @@ class RngTest {
   @Test
   void theGeneratorIsTheOneOfThePaper() {
     assertBlock(
-        new long[] {0, 0, -1, -1, -1, -1}, // a draw counts on first: to counter 0
+        new long[] {0, 0, -1, -1, -1, -1}, // a draw increments first: to counter 0
         0x16554d9eca36314cL,
         0xdb20fe9d672d0fdcL,
         0xd7e772cee186176bL,
@@ -56,7 +56,7 @@ class RngTest {
     assertArrayEquals(expected, LongStream.generate(philox::next).limit(4).toArray());
   }
 
-  /** Computed by another implementation; a change would break every seed that was ever recorded. */
+  /** Computed by another implementation; a change would break every recorded seed. */
   @Test
   void givesTheSameStreamForEver() {
     Rng rng = new Rng(Purpose.RECORDS, 42, 7);
@@ -73,7 +73,7 @@ class RngTest {
 
   @Test
   void purposesKeepTheirNumbers() {
-    // Seed 0 and index 0: the stream is the purpose's alone.
+    // Seed 0 and index 0: the stream depends only on the purpose.
     Map<Purpose, Long> first = new TreeMap<>();
     for (Purpose purpose : Purpose.values()) {
       first.put(purpose, new Rng(purpose, 0).nextLong());

@@ -13,15 +13,15 @@ import org.apache.commons.math3.special.Erf;
 
 /**
  * Tests of randomness that read <em>across</em> streams: the first draws of stream 0, 1, 2, …, the
- * second draws, and so on, as those see a generator that open a stream for each record, row or
- * seed. A generator may be excellent along each stream and fail here.
+ * second draws, and so on, as code that opens a stream per record, row or seed sees a generator. A
+ * generator may be excellent within each stream and fail here.
  *
  * <p><b>Sources</b>: monobit and matrix rank of NIST SP 800-22; gap and serial test of Knuth, "The
  * Art of Computer Programming", vol. 2, 3.3.2; birthday spacings of Marsaglia, "A current view of
  * random number generators" (1985); collisions as a Poisson number.
  */
 public final class StreamBattery {
-  /** Streams that are read. */
+  /** Number of streams read. */
   static final int STREAMS = 1 << 15;
 
   private static final int DRAWS = 8;
@@ -36,7 +36,7 @@ public final class StreamBattery {
   /**
    * Judges a family of streams.
    *
-   * @param stream gives stream 0, 1, 2, …, each at its beginning
+   * @param stream returns stream 0, 1, 2, …, each at its start
    * @return a two-sided p-value for each test
    */
   public static Map<String, Double> judge(IntFunction<LongSupplier> stream) {
@@ -82,7 +82,7 @@ public final class StreamBattery {
     rank(name, values);
   }
 
-  /** Ones among all bits. */
+  /** Counts ones among all bits. */
   private void monobit(String name, long[] values) {
     double ones = Arrays.stream(values).map(Long::bitCount).sum();
     double bits = 64.0 * values.length;
@@ -90,7 +90,7 @@ public final class StreamBattery {
     pValues.put(name + ": monobit", Erf.erfc(Math.abs(z) / Math.sqrt(2)));
   }
 
-  /** Ones at each of the 64 places. */
+  /** Counts ones at each of the 64 bit positions. */
   private void bits(String name, long[] values) {
     int[] ones = new int[64];
     for (long value : values) {
@@ -120,7 +120,7 @@ public final class StreamBattery {
     chiSquare(name, statistic, bins - 1);
   }
 
-  /** How many numbers lie between two of the lowest sixteenth. */
+  /** The number of values between two in the lowest sixteenth. */
   private void gap(String name, long[] values) {
     double chance = 1.0 / 16;
     int[] counts = new int[64];
@@ -144,7 +144,7 @@ public final class StreamBattery {
     chiSquare(name + ": gap", statistic, counts.length - 1);
   }
 
-  /** Numbers whose high bits were there before. */
+  /** Numbers whose high bits have occurred before. */
   private void collisions(String name, long[] values) {
     int repeated = repeated(Arrays.stream(values).map(v -> v >>> (64 - COLLISION_BITS)));
     double cells = 1L << COLLISION_BITS;
@@ -220,7 +220,7 @@ public final class StreamBattery {
   }
 
   private void chiSquare(String name, double statistic, int freedom) {
-    // A far larger statistic would not converge, and says the same.
+    // A much larger statistic would not converge, and means the same.
     double below =
         statistic > 100.0 * freedom + 1000
             ? 1

@@ -18,12 +18,12 @@ import org.junit.jupiter.params.provider.EnumSource;
 
 /** Whether streams of one generator are independent of each other. */
 class StreamsTest {
-  /** Some thousand p-values are looked at, and what is wrong is far below. */
+  /** Several thousand p-values are checked; a real fault gives far smaller ones. */
   private static final double LEAST = 1e-7;
 
   private static final Purpose[] PURPOSES = Purpose.values();
 
-  /** The ways in which streams are numbered, all of them for the records of data sets. */
+  /** The ways streams are numbered; all of them only for the records of data sets. */
   private static Map<String, IntFunction<Rng>> families(Purpose purpose) {
     Map<String, IntFunction<Rng>> families = new LinkedHashMap<>();
     families.put("index 0, 1, 2", i -> new Rng(purpose, 42, i));
@@ -93,7 +93,7 @@ class StreamsTest {
     judged.forEach((test, p) -> assertTrue(p > LEAST, family + ", " + test + ": p = " + p));
   }
 
-  /** As records were seeded before: the battery must tell. */
+  /** Records were once seeded this way: the battery must detect it. */
   @Test
   void rejectsHowRecordsWereSeeded() {
     assertRejects("ids", id -> well(42, id)::nextLong);
@@ -136,7 +136,7 @@ class StreamsTest {
     assertUncorrelated(centered, ids);
   }
 
-  /** The same with the roles exchanged: ids 0 to 99 over seeds. */
+  /** The same with the roles swapped: ids 0 to 99 over seeds. */
   @Test
   void idsDoNotCorrelate() {
     int ids = 100;

@@ -8,8 +8,8 @@ import org.bytedeco.javacpp.Pointer;
 
 /**
  * Device memory and streams shared with other programs on the same GPU, as JavaCPP pointers: what
- * {@code org.bytedeco:cuda} and every other JavaCPP preset hands out can be handed in, and the
- * other way round, without a copy and without a wait of the host.
+ * {@code org.bytedeco:cuda} or any other JavaCPP preset hands out can be passed in, and vice versa,
+ * without a copy and without blocking the host.
  * <!-- assumes: Backend backend, BackendTrainer trainer, FloatPointer filled, Pointer theirStream -->
  *
  * <pre>{@code
@@ -22,15 +22,15 @@ import org.bytedeco.javacpp.Pointer;
  * }
  * }</pre>
  *
- * <p>Nothing of the presets is needed to load this class. On the CPU backend memory of the device
- * is the host's, {@link #stream} is a null pointer, and ordering has nothing to do.
+ * <p>Loading this class does not require the presets. On the CPU backend device memory is host
+ * memory, {@link #stream} is a null pointer, and ordering does nothing.
  */
 public final class DeviceInterop {
   private DeviceInterop() {}
 
   /**
-   * Opens the CUDA backend on a stream of the caller's, so that its operations are ordered with
-   * whatever else is queued there. <b>Closed by</b> the caller, before the stream is destroyed.
+   * Opens the CUDA backend on the caller's stream, so that its operations are ordered with whatever
+   * else is queued there. <b>Closed by</b> the caller, before the stream is destroyed.
    *
    * @param device ordinal of the device that the stream belongs to
    * @param stream a {@code CUstream_st}, not null
@@ -42,26 +42,29 @@ public final class DeviceInterop {
 
   /**
    * The stream that the backend queues its operations on (a {@code CUstream_st}); a null pointer
-   * where operations are done when their call returns. Valid until the backend is closed.
+   * where operations have finished when their call returns. Valid until the backend is closed.
    */
   public static Pointer stream(Backend backend) {
     return Interop.stream(backend);
   }
 
-  /** Operations of the backend from now on start after all that {@code stream} was given so far. */
+  /**
+   * From now on the backend's operations start after everything queued on {@code stream} so far.
+   */
   public static void runAfter(Backend backend, Pointer stream) {
     Interop.runAfter(backend, stream);
   }
 
-  /** What {@code stream} is given from now on starts after all operations of the backend so far. */
+  /**
+   * Work queued on {@code stream} from now on starts after all of the backend's operations so far.
+   */
   public static void runBefore(Backend backend, Pointer stream) {
     Interop.runBefore(backend, stream);
   }
 
   /**
-   * Allocates zeroed memory of the device itself. Every operation takes it where it takes host
-   * memory, and moves nothing over the bus. {@link DeviceBuffer#host()} of it throws. <b>Closed
-   * by</b> the caller.
+   * Allocates zeroed memory on the device. Every operation accepts it in place of host memory and
+   * moves nothing over the bus. {@link DeviceBuffer#host()} throws. <b>Closed by</b> the caller.
    *
    * @param bytes size, at least 1
    */
@@ -70,20 +73,21 @@ public final class DeviceInterop {
   }
 
   /**
-   * A buffer over memory of the device that stays the caller's: closing the buffer does not free
-   * it, and it must not be freed before.
+   * A buffer over device memory that the caller still owns: closing the buffer does not free the
+   * memory, and the memory must outlive the buffer.
    *
-   * @param memory where it starts, its position counted; 64-byte aligned, of the backend's device
-   * @param bytes how much of it, at least 1
-   * @throws IllegalArgumentException if the memory is not the device's or not aligned
+   * @param memory start of the memory, including the pointer's position; 64-byte aligned, on the
+   *     backend's device
+   * @param bytes size, at least 1
+   * @throws IllegalArgumentException if the memory is not on the device or not aligned
    */
   public static DeviceBuffer wrap(Backend backend, Pointer memory, long bytes) {
     return Interop.wrap(backend, memory, bytes);
   }
 
   /**
-   * Where a buffer's memory is. The memory stays there while the pointer is reachable, also when
-   * the buffer is closed meanwhile; an address that is taken from it is good until the buffer is
+   * A pointer to a buffer's memory. The memory stays valid while the pointer is reachable, even if
+   * the buffer is closed in the meantime; a raw address taken from it is valid until the buffer is
    * closed.
    */
   public static Pointer pointer(DeviceBuffer buffer) {
@@ -91,7 +95,7 @@ public final class DeviceInterop {
   }
 
   /**
-   * Copies from the host, waiting for operations on the buffer before.
+   * Copies from the host, after waiting for earlier operations on the buffer.
    *
    * @param offset in bytes, from the buffer's start
    * @param from a direct buffer; its position is not changed
@@ -101,7 +105,7 @@ public final class DeviceInterop {
   }
 
   /**
-   * Copies to the host, waiting for operations on the buffer before.
+   * Copies to the host, after waiting for earlier operations on the buffer.
    *
    * @param offset in bytes, from the buffer's start
    * @param into a direct buffer, filled from its position to its limit; its position is not changed

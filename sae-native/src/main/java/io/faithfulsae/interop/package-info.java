@@ -1,4 +1,4 @@
-/** Memory and streams of a device, shared with other programs that use it. */
+/** Device memory and streams shared with other programs on the same device. */
 @NullMarked
 package io.faithfulsae.interop;
 

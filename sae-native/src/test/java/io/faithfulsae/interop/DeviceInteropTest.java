@@ -24,7 +24,7 @@ import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/** Memory and streams that are shared with others. */
+/** Memory and streams shared with other programs. */
 class DeviceInteropTest {
   private static final int ROWS = 5;
   private static final int D_IN = 16;

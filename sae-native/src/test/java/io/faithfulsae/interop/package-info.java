@@ -1,4 +1,4 @@
-/** Tests of shared device memory and streams. */
+/** Tests for shared device memory and streams. */
 @NullMarked
 package io.faithfulsae.interop;
 

@@ -20,7 +20,7 @@ import org.bytedeco.onnxruntime.Session;
 import org.bytedeco.onnxruntime.Value;
 import org.jspecify.annotations.Nullable;
 
-/** Inputs and outputs of a graph where they lie. */
+/** Inputs and outputs of a graph, bound in place. */
 final class IoBindingBinding implements Binding {
   private final IoBindingRuntime runtime;
   private final Session session;
@@ -30,7 +30,9 @@ final class IoBindingBinding implements Binding {
   private final Map<String, Bound> outputs = new HashMap<>();
   private boolean closed;
 
-  /** A tensor, its native twin, and what keeps a backend's memory where the twin has it. */
+  /**
+   * A tensor, its native counterpart, and the loan that keeps a backend's memory in place for it.
+   */
   private record Bound(Tensor tensor, Value value, DeviceBuffer.@Nullable Loan loan) {
     void close() {
       value.close();
@@ -77,8 +79,8 @@ final class IoBindingBinding implements Binding {
   }
 
   /**
-   * Whether an input is bound anew for each run: ONNX Runtime copies the host's memory to the GPU
-   * when it is bound, not when the graph runs.
+   * Whether an input is rebound before each run: ONNX Runtime copies host memory to the GPU when it
+   * is bound, not when the graph runs.
    */
   private boolean refreshed(Bound bound) {
     return runtime.onGpu() && !bound.tensor().onDevice();

@@ -12,8 +12,8 @@ import org.bytedeco.onnxruntime.global.onnxruntime;
 import org.jspecify.annotations.Nullable;
 
 /**
- * ONNX Runtime through bytedeco's presets: on the CPU, or on the GPU of the CUDA backend, in its
- * memory and on its stream.
+ * ONNX Runtime through bytedeco's presets: on the CPU, or on the CUDA backend's GPU, sharing its
+ * memory and stream.
  */
 public final class IoBindingProvider implements RuntimeProvider {
   private static final String CUDA = "cuda";
@@ -33,8 +33,8 @@ public final class IoBindingProvider implements RuntimeProvider {
   }
 
   @Override
-  public OnnxRuntime open(@Nullable Backend beside) {
-    boolean onGpu = beside != null && CUDA.equals(beside.info().name());
+  public OnnxRuntime open(@Nullable Backend backend) {
+    boolean onGpu = backend != null && CUDA.equals(backend.info().name());
     StringBuilder providers = new StringBuilder();
     try (StringVector all = onnxruntime.GetAvailableProviders()) {
       for (long i = 0; i < all.size(); i++) {
@@ -44,12 +44,12 @@ public final class IoBindingProvider implements RuntimeProvider {
       }
     } catch (LinkageError e) {
       throw new BackendUnavailableException(
-          "the natives of org.bytedeco:onnxruntime do not load ("
+          "the native libraries of org.bytedeco:onnxruntime do not load ("
               + e.getMessage()
               + "); add its classifier linux-x86_64, or linux-x86_64-gpu with CUDA 13 and"
               + " cuDNN 9");
     }
-    if (!onGpu || beside == null) {
+    if (!onGpu || backend == null) {
       return IoBindingRuntime.onCpu();
     }
     if (!providers.toString().contains(CUDA_PROVIDER)) {
@@ -58,13 +58,13 @@ public final class IoBindingProvider implements RuntimeProvider {
               + CUDA_PROVIDER
               + ", only "
               + providers.toString().strip()
-              + "; add org.bytedeco:onnxruntime with the classifier linux-x86_64-gpu in the"
-              + " place of linux-x86_64");
+              + "; add org.bytedeco:onnxruntime with the classifier linux-x86_64-gpu"
+              + " instead of linux-x86_64");
     }
-    return IoBindingRuntime.onGpu(ordinal(beside.info()), beside.stream());
+    return IoBindingRuntime.onGpu(ordinal(backend.info()), backend.stream());
   }
 
-  /** The device's number; what a backend says of itself is one line of JSON. */
+  /** The device's ordinal; a backend describes itself in one line of JSON. */
   private static int ordinal(Backend.Info info) {
     try {
       return JsonMapper.builder().build().readTree(info.details()).path("ordinal").asInt(0);

@@ -48,10 +48,10 @@ final class IoBindingRuntime implements OnnxRuntime {
   /**
    * On a GPU.
    *
-   * @param stream that the kernels are queued on; 0: one of ONNX Runtime's own, waited for in each
-   *     run
-   * @throws BackendUnavailableException if the CUDA provider, or a library that it needs, does not
-   *     load
+   * @param stream that the kernels are queued on; 0: ONNX Runtime's own stream, which every run
+   *     waits for
+   * @throws BackendUnavailableException if the CUDA provider, or a library it needs, cannot be
+   *     loaded
    */
   static IoBindingRuntime onGpu(int ordinal, long stream) {
     IoBindingRuntime runtime = new IoBindingRuntime(true, ordinal, stream);
@@ -63,7 +63,7 @@ final class IoBindingRuntime implements OnnxRuntime {
       throw new BackendUnavailableException(
           "its CUDA provider does not load ("
               + e.getMessage()
-              + "); install CUDA 13 and cuDNN 9, or name their folders in LD_LIBRARY_PATH");
+              + "); install CUDA 13 and cuDNN 9, or add their folders to LD_LIBRARY_PATH");
     }
   }
 
@@ -79,12 +79,12 @@ final class IoBindingRuntime implements OnnxRuntime {
     return onGpu;
   }
 
-  /** Settings of one run, from its graph and by the stream. */
+  /** Settings of one run, which depend on the graph and on the stream. */
   RunOptions runOptions(Map<String, String> byGraph) {
     RunOptions options = new RunOptions();
     byGraph.forEach(options::AddConfigEntry);
     if (stream != 0) {
-      // What follows on the stream waits by itself; the host waits where it reads.
+      // Later work on the stream is ordered after it anyway; the host waits where it reads.
       options.AddConfigEntry("disable_synchronize_execution_providers", "1");
     }
     return options;
@@ -106,7 +106,7 @@ final class IoBindingRuntime implements OnnxRuntime {
       options.SetIntraOpNumThreads(loading.threads());
       options.SetGraphOptimizationLevel(ORT_ENABLE_ALL);
       if (loading.keeping() != Keeping.WEIGHTS) {
-        // Otherwise what one run needed is held twice, in pieces and as one block.
+        // Otherwise the memory of a run is held twice, in pieces and as one block.
         options.DisableMemPattern();
       }
       loading.entries().forEach(options::AddConfigEntry);
@@ -128,7 +128,7 @@ final class IoBindingRuntime implements OnnxRuntime {
       }
       options.AppendExecutionProvider_CUDA_V2(cuda.asOrtCUDAProviderOptionsV2());
     }
-    // A node that the GPU cannot compute is an error, not a detour over the host.
+    // A node that the GPU cannot compute is an error, not a reason to fall back to the CPU.
     options.AddConfigEntry("session.disable_cpu_ep_fallback", "1");
   }
 
@@ -144,7 +144,7 @@ final class IoBindingRuntime implements OnnxRuntime {
     }
   }
 
-  /** Turns what the native side throws into a {@link BackendException}. */
+  /** Turns native exceptions into a {@link BackendException}. */
   <T> T call(String operation, Supplier<T> work) {
     try {
       return work.get();
@@ -158,7 +158,7 @@ final class IoBindingRuntime implements OnnxRuntime {
     }
   }
 
-  /** An address and nothing else. */
+  /** A bare address. */
   static final class Address extends Pointer {
     Address(long address) {
       super((Pointer) null);

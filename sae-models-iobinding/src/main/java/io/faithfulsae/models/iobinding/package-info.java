@@ -1,4 +1,4 @@
-/** ONNX Runtime through JavaCPP, whose tensors may lie in a GPU's memory. */
+/** ONNX Runtime through JavaCPP, with tensors in host or GPU memory. */
 @NullMarked
 package io.faithfulsae.models.iobinding;
 

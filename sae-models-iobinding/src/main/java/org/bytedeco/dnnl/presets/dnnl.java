@@ -1,8 +1,8 @@
 package org.bytedeco.dnnl.presets;
 
 /**
- * Named by an annotation of {@code org.bytedeco.onnxruntime.presets.onnxruntime}, and read with it;
- * nothing of dnnl is used.
+ * Named in an annotation of {@code org.bytedeco.onnxruntime.presets.onnxruntime}, so it must exist;
+ * dnnl itself is not used.
  */
 @SuppressWarnings({"checkstyle:TypeName", "NamedLikeContextualKeyword"})
 public final class dnnl {

@@ -1,4 +1,4 @@
-/** Stands in for org.bytedeco:dnnl, which the presets of ONNX Runtime name and do not need. */
+/** Stands in for org.bytedeco:dnnl, which ONNX Runtime's presets name but do not need. */
 @NullUnmarked
 package org.bytedeco.dnnl.presets;
 

@@ -1,8 +1,8 @@
 package org.bytedeco.openvino.presets;
 
 /**
- * Named by an annotation of {@code org.bytedeco.onnxruntime.presets.onnxruntime}, and read with it;
- * nothing of openvino is used.
+ * Named in an annotation of {@code org.bytedeco.onnxruntime.presets.onnxruntime}, so it must exist;
+ * openvino itself is not used.
  */
 @SuppressWarnings({"checkstyle:TypeName", "NamedLikeContextualKeyword"})
 public final class openvino {

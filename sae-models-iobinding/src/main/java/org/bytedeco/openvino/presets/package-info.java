@@ -1,4 +1,4 @@
-/** Stands in for org.bytedeco:openvino, which the presets of ONNX Runtime name and do not need. */
+/** Stands in for org.bytedeco:openvino, which ONNX Runtime's presets name but do not need. */
 @NullUnmarked
 package org.bytedeco.openvino.presets;
 

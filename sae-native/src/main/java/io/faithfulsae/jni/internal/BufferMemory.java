@@ -3,64 +3,66 @@ package io.faithfulsae.jni.internal;
 import java.util.concurrent.atomic.AtomicLong;
 
 /**
- * Decides when the memory of one buffer is freed: as the buffer is closed, unless somebody may
- * still look at it. Then the buffer lets go of it, and it is freed as the last loan ends, or, where
- * views were handed out for good, when the collector finds that none is left.
+ * Decides when the memory of one buffer is freed: when the buffer is closed, unless someone may
+ * still be using it. In that case the buffer detaches it, and it is freed when the last loan ends
+ * or, if views were handed out without a loan, when the garbage collector finds that none is left.
  */
 final class BufferMemory {
-  /** As much may wait for the collector before it is asked to come. */
+  /** How many bytes may wait for garbage collection before one is requested. */
   private static final long LIMIT =
-      Math.max(64L << 20, Runtime.getRuntime().maxMemory() / 16); // a collection costs by the heap
+      Math.max(
+          64L << 20,
+          Runtime.getRuntime().maxMemory() / 16); // a collection's cost grows with the heap
 
-  /** Bytes that are closed and wait for the collector. */
+  /** Bytes that are closed and waiting for garbage collection. */
   private static final AtomicLong WAITING = new AtomicLong();
 
-  /** Of these, what the last collection found in use. */
+  /** How many of these the last collection found still in use. */
   private static final AtomicLong SURVIVED = new AtomicLong();
 
   private final long bytes;
   private int loans;
-  private boolean shown;
+  private boolean shared;
   private boolean closed;
-  private long detached; // the native handle of memory whose buffer is closed; 0: none
+  private long detached; // native handle of detached memory, whose buffer is closed; 0: none
 
   /**
-   * @param bytes that are freed with it; 0 where they are the caller's
+   * @param bytes that are freed with it; 0 if the caller owns the memory
    */
   BufferMemory(long bytes) {
     this.bytes = bytes;
   }
 
-  /** Notes that a view goes to code that may keep it; false: it is closed. */
-  synchronized boolean show() {
-    shown |= !closed;
+  /** Records that a view goes to code that may keep it; false: the buffer is closed. */
+  synchronized boolean markShared() {
+    shared |= !closed;
     return !closed;
   }
 
-  /** Begins a loan, which {@link #giveBack} ends; false: it is closed. */
-  synchronized boolean lend() {
+  /** Starts a loan, which {@link #endLoan} ends; false: the buffer is closed. */
+  synchronized boolean startLoan() {
     loans += closed ? 0 : 1;
     return !closed;
   }
 
   /** Ends a loan. */
-  synchronized void giveBack() {
+  synchronized void endLoan() {
     loans--;
-    if (loans == 0 && !shown) {
+    if (loans == 0 && !shared) {
       free();
     }
   }
 
-  /** Closes the native buffer and gives the status; its memory stays while it is looked at. */
+  /** Closes the native buffer and returns the status; its memory stays while it is in use. */
   synchronized int close(long buffer) {
     closed = true;
-    if (!shown && loans == 0) {
+    if (!shared && loans == 0) {
       return SaeAbi.sae_buffer_close(buffer);
     }
     long[] memory = new long[1];
     int status = SaeAbi.sae_buffer_detach(buffer, memory);
     detached = memory[0];
-    if (status == SaeAbi.SAE_OK && shown) {
+    if (status == SaeAbi.SAE_OK && shared) {
       WAITING.addAndGet(bytes);
     }
     return status;
@@ -75,7 +77,7 @@ final class BufferMemory {
     if (detached != 0) {
       SaeAbi.sae_memory_close(detached);
       detached = 0;
-      if (shown) {
+      if (shared) {
         long waiting = WAITING.addAndGet(-bytes);
         SURVIVED.accumulateAndGet(waiting, Math::min);
       }
@@ -83,10 +85,10 @@ final class BufferMemory {
   }
 
   /**
-   * Asks the collector to look after views when much waits for it, as the JDK does for direct
-   * buffers of its own: native memory is nothing that it sees growing.
+   * Requests a garbage collection when too much memory waits for one, as the JDK does for its own
+   * direct buffers: the collector does not see native memory grow.
    */
-  static void relieve() {
+  static void collectIfNeeded() {
     long waiting = WAITING.get();
     long survived = SURVIVED.get();
     if (waiting - survived > LIMIT && SURVIVED.compareAndSet(survived, waiting)) {
@@ -94,8 +96,8 @@ final class BufferMemory {
     }
   }
 
-  /** Frees what can be freed before an allocation is tried again; false: nothing waits. */
-  static boolean relieveNow() {
+  /** Frees what can be freed before an allocation is retried; false: nothing is waiting. */
+  static boolean collectNow() {
     if (WAITING.get() == 0) {
       return false;
     }
@@ -111,7 +113,7 @@ final class BufferMemory {
     return true;
   }
 
-  /** Bytes that are closed and wait for the collector, of all backends. */
+  /** Bytes that are closed and waiting for garbage collection, across all backends. */
   static long waiting() {
     return WAITING.get();
   }

@@ -4,9 +4,9 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 
 /**
- * The CPU backend: AVX-512, AVX2 or portable code as the processor allows, products from OpenBLAS.
- * {@code -Dsae.cpu.options="threads=2;isa=portable"} changes that (see sae_context_open in
- * sae_abi.h).
+ * The CPU backend: AVX-512, AVX2 or portable code, whatever the processor supports, with matrix
+ * products from OpenBLAS. {@code -Dsae.cpu.options="threads=2;isa=portable"} changes that (see
+ * sae_context_open in sae_abi.h).
  */
 public final class CpuBackendProvider implements BackendProvider {
 
@@ -38,7 +38,7 @@ public final class CpuBackendProvider implements BackendProvider {
     return NativeBackend.open("cpu", "", withBlas(options));
   }
 
-  /** Adds the OpenBLAS of the class path, unless the caller says which BLAS. */
+  /** Adds the OpenBLAS on the class path, unless the caller names a BLAS. */
   private static String withBlas(String options) {
     if (options.contains("blas=")) {
       return options;

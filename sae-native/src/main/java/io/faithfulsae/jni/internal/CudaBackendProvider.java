@@ -7,7 +7,7 @@ import java.nio.file.Path;
 import java.util.Optional;
 
 /**
- * The CUDA backend: libsae_cuda.so from the jar when that was built with nvcc, or {@code
+ * The CUDA backend: libsae_cuda.so from the jar if it was built with nvcc, or {@code
  * -Dsae.cuda.library=PATH}. {@code -Dsae.cuda.options="device=1"} chooses a device.
  */
 public final class CudaBackendProvider implements BackendProvider {
@@ -35,7 +35,7 @@ public final class CudaBackendProvider implements BackendProvider {
   }
 
   private static String notBuilt() {
-    return "libsae_cuda.so is not in this jar, since it was built without nvcc; run"
+    return "expected libsae_cuda.so in the jar, got a jar built without nvcc; run"
         + " sae-native/setup-nvcc.sh and build again, or pass -Dsae.cuda.library=PATH";
   }
 

@@ -17,12 +17,12 @@ import org.jspecify.annotations.Nullable;
 /**
  * The life of one native object. Handles form a tree: closing one closes what was made from it,
  * newest first. One lock for the tree lets one native call run at a time: closing waits for the
- * call that runs, and a handle that is closed cannot be called. A call on handles of several trees
- * takes the locks of all, in the order in which the trees were made.
+ * running call, and a closed handle cannot be called. A call on handles of several trees takes the
+ * locks of all, in the order in which the trees were created.
  *
- * <p>A {@link Cleaner} is the net for owners who forget: it frees, and logs a warning. It never
- * pulls memory from under what is still reachable, so a root whose owner is gone waits for its last
- * child.
+ * <p>A {@link Cleaner} is the safety net for owners who forget to close: it frees, and logs a
+ * warning. It never pulls memory from under what is still reachable, so a root whose owner is gone
+ * waits for its last child.
  */
 final class Handle {
   private static final System.Logger LOG = System.getLogger(Handle.class.getName());
@@ -50,7 +50,7 @@ final class Handle {
   /**
    * @param what names it in messages, such as {@code "buffer of 64 bytes"}
    * @param value the native handle
-   * @param closer frees it and gives the status
+   * @param closer frees it and returns the status
    * @param parent what it was made from; null: a root
    */
   Handle(String what, long value, LongToIntFunction closer, @Nullable Handle parent) {
@@ -71,8 +71,8 @@ final class Handle {
   }
 
   /**
-   * The same, and what is to be done then whether this was closed or forgotten. Whoever holds
-   * memory of it must keep {@code owner} reachable.
+   * The same, then runs {@code then}, whether this was closed or forgotten. Whoever uses its memory
+   * must keep {@code owner} reachable.
    *
    * @param owner not this, and not reachable from it or from {@code then}
    */
@@ -149,14 +149,16 @@ final class Handle {
   }
 
   /**
-   * Closes this and its children, after the call that runs; further calls do nothing.
+   * Closes this and its children, after any running call; further calls do nothing.
    *
    * @throws IllegalStateException from within such a call
    */
   void close() {
     if (lock.isHeldByCurrentThread()) {
       throw new IllegalStateException(
-          "expected the " + what + " to be closed after a call on it, got close within; let it end",
+          "expected the "
+              + what
+              + " to be closed after a call on it, got close within; wait for the call to return",
           opened);
     }
     lock.lock();
@@ -198,7 +200,7 @@ final class Handle {
       }
       LOG.log(
           Level.WARNING,
-          what + " was never closed; close it (-Dsae.trackClose=true says where it was made)",
+          what + " was never closed; close it (-Dsae.trackClose=true says where it was created)",
           opened);
       abandoned = true;
       if (children.isEmpty()) {

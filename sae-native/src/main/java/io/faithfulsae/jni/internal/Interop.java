@@ -8,7 +8,7 @@ import java.nio.ByteBuffer;
 import org.bytedeco.javacpp.BytePointer;
 import org.bytedeco.javacpp.Pointer;
 
-/** What {@code DeviceInterop} does, where the native objects can be seen. */
+/** The implementation of {@code DeviceInterop}, in the package that can see the native objects. */
 public final class Interop {
   private Interop() {}
 
@@ -16,7 +16,7 @@ public final class Interop {
   public static Backend openOn(int device, Pointer stream) {
     if (Pointer.isNull(stream)) {
       throw new IllegalArgumentException(
-          "expected a stream, got null; mend: Backends.open(\"cuda\") makes one of its own");
+          "expected a stream, got null; use Backends.open(\"cuda\"), which creates its own");
     }
     return new CudaBackendProvider().open("device=" + device + ";stream=" + stream.address());
   }
@@ -85,7 +85,7 @@ public final class Interop {
     throw new IllegalArgumentException(
         "expected a backend of sae-native, got "
             + backend.info().name()
-            + "; mend: open it with Backends.open");
+            + "; open it with Backends.open");
   }
 
   private static NativeBuffer of(DeviceBuffer buffer) {
@@ -95,10 +95,10 @@ public final class Interop {
     throw new IllegalArgumentException(
         "expected a buffer of sae-native, got "
             + buffer.getClass().getName()
-            + "; mend: allocate it on a backend of Backends.open");
+            + "; allocate it on a backend from Backends.open");
   }
 
-  /** An address and nothing else. */
+  /** A bare address. */
   private static final class Address extends Pointer {
     Address(long address) {
       super((Pointer) null);

@@ -32,7 +32,7 @@ final class NativeBackend implements Backend {
    * @param name the backend's name
    * @param library path of a backend library; empty: the CPU backend
    * @param options as sae_context_open takes them
-   * @throws BackendUnavailableException with the native text, if it cannot be opened
+   * @throws BackendUnavailableException with the native error text, if it cannot be opened
    */
   static NativeBackend open(String name, String library, String options) {
     NativeLibrary.load();
@@ -54,7 +54,7 @@ final class NativeBackend implements Backend {
     return backend;
   }
 
-  /** The text that a native function wrote, without what follows its end. */
+  /** The text that a native function wrote, up to its terminating null. */
   static String text(byte[] bytes) {
     int end = 0;
     while (end < bytes.length && bytes[end] != 0) {
@@ -93,10 +93,10 @@ final class NativeBackend implements Backend {
     try {
       return create(bytes, place);
     } catch (BackendException e) {
-      if (!BufferMemory.relieveNow()) {
+      if (!BufferMemory.collectNow()) {
         throw e;
       }
-      return create(bytes, place); // closed memory was waiting for the collector
+      return create(bytes, place); // closed memory was waiting for garbage collection
     }
   }
 
@@ -114,14 +114,14 @@ final class NativeBackend implements Backend {
     return new NativeBuffer(this, buffer, memory, address[0], bytes, place, null);
   }
 
-  /** A buffer over memory that stays the caller's and is kept reachable. */
+  /** A buffer over the caller's memory, which {@code keep} keeps reachable. */
   NativeBuffer wrap(long address, long bytes, NativeBuffer.Place place, Object keep) {
     BackendChecks.bytes(bytes);
     BufferMemory memory = new BufferMemory(0);
     Handle buffer =
         make(
             "wrap",
-            "buffer over " + bytes + " bytes of the caller's",
+            "buffer over " + bytes + " bytes of the caller's memory",
             handle,
             out -> SaeAbi.sae_buffer_wrap(handle.value(), address, bytes, place.ordinal(), out),
             memory::close);
@@ -224,10 +224,10 @@ final class NativeBackend implements Backend {
   @Override
   public void close() {
     handle.close();
-    BufferMemory.relieve();
+    BufferMemory.collectIfNeeded();
   }
 
-  /** Checks that a buffer is of this backend and holds the matrix, and gives its handle. */
+  /** Checks that a buffer belongs to this backend and fits the matrix, and returns its handle. */
   Handle matrix(String name, DeviceBuffer buffer, int rows, int columns) {
     if (!(buffer instanceof NativeBuffer nativeBuffer) || !nativeBuffer.isOf(this)) {
       throw new IllegalArgumentException(
@@ -241,7 +241,7 @@ final class NativeBackend implements Backend {
     return nativeBuffer.handle();
   }
 
-  /** Makes a native object as a child of {@code parent}. */
+  /** Creates a native object as a child of {@code parent}. */
   Handle make(
       String operation,
       String what,
@@ -263,9 +263,7 @@ final class NativeBackend implements Backend {
     return made[0];
   }
 
-  /**
-   * Makes a native call on these handles, and turns a status other than SAE_OK into an exception.
-   */
+  /** Makes a native call on these handles; a status other than SAE_OK becomes an exception. */
   void call(String operation, IntSupplier nativeCall, Handle first, Handle... others) {
     String[] error = {""};
     int status =

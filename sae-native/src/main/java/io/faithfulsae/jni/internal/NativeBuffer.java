@@ -8,12 +8,12 @@ import org.bytedeco.javacpp.Pointer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Memory that a native backend works on: the host's, seen as a direct {@link ByteBuffer}, or the
- * device's own.
+ * Memory that a native backend works on: host memory, exposed as a direct {@link ByteBuffer}, or
+ * device memory.
  */
 final class NativeBuffer implements DeviceBuffer {
 
-  /** Where it lies; ordinals are those of {@code SAE_HOST} and {@code SAE_DEVICE}. */
+  /** Where the memory is; ordinals match {@code SAE_HOST} and {@code SAE_DEVICE}. */
   enum Place {
     HOST,
     DEVICE
@@ -27,13 +27,13 @@ final class NativeBuffer implements DeviceBuffer {
   private final Place place;
 
   /**
-   * What every view, pointer and loan keeps reachable; the memory is there as long as it is. Of the
-   * host's memory it is the buffer that all views are duplicates of. Null once this is closed.
+   * What every view, pointer and loan keeps reachable; the memory lives as long as it does. For
+   * host memory it is the buffer that all views are duplicates of. Null once this is closed.
    */
   private volatile @Nullable Object anchor;
 
   /**
-   * @param keep what must stay reachable as long as this; null: nothing
+   * @param keep what must stay reachable as long as this buffer; null: nothing
    */
   NativeBuffer(
       NativeBackend backend,
@@ -55,9 +55,9 @@ final class NativeBuffer implements DeviceBuffer {
     handle.freeAfter(root, memory::unreachable);
   }
 
-  /** An address that JavaCPP did not allocate and does not free. */
+  /** An address that JavaCPP neither allocated nor frees. */
   private static final class At extends BytePointer {
-    @SuppressWarnings("unused") // reachable from here, which is all it is for
+    @SuppressWarnings("unused") // only here to keep it reachable
     private final @Nullable Object keep;
 
     At(long address, long bytes, @Nullable Object keep) {
@@ -92,7 +92,9 @@ final class NativeBuffer implements DeviceBuffer {
     private void requireNotEnded() {
       if (ended) {
         throw new IllegalStateException(
-            "expected a loan of " + bytes + " bytes to last, got it ended; lend the buffer again");
+            "expected a loan of "
+                + bytes
+                + " bytes that is still open, got one that has ended; lend the buffer again");
       }
     }
 
@@ -100,7 +102,7 @@ final class NativeBuffer implements DeviceBuffer {
     public void close() {
       if (!ended) {
         ended = true;
-        memory.giveBack();
+        memory.endLoan();
       }
     }
   }
@@ -117,9 +119,9 @@ final class NativeBuffer implements DeviceBuffer {
     return handle;
   }
 
-  /** Where the memory is, as JavaCPP has it; the memory is there as long as the pointer is. */
+  /** The memory as a JavaCPP pointer; the memory lives as long as the pointer. */
   Pointer pointer() {
-    return new At(address, bytes, shown());
+    return new At(address, bytes, sharedAnchor());
   }
 
   @Override
@@ -140,28 +142,28 @@ final class NativeBuffer implements DeviceBuffer {
 
   @Override
   public ByteBuffer host() {
-    return view(shown());
+    return view(sharedAnchor());
   }
 
   @Override
   public Loan lend() {
     Object root = anchor;
-    if (root == null || !memory.lend()) {
+    if (root == null || !memory.startLoan()) {
       throw closed();
     }
     return new Lent(root);
   }
 
-  private Object shown() {
+  private Object sharedAnchor() {
     Object root = anchor;
-    if (root == null || !memory.show()) {
+    if (root == null || !memory.markShared()) {
       throw closed();
     }
     return root;
   }
 
   private IllegalStateException closed() {
-    anchor = null; // closed with the backend: what this keeps reachable can go
+    anchor = null; // closed with the backend: nothing needs to stay reachable
     return handle.closedException();
   }
 
@@ -172,7 +174,7 @@ final class NativeBuffer implements DeviceBuffer {
     throw new UnsupportedOperationException(
         "expected memory that the host can address, got "
             + bytes
-            + " bytes of the device's own; copy them with DeviceInterop.read and write");
+            + " bytes of device memory; copy them with DeviceInterop.read and write");
   }
 
   @Override
@@ -184,6 +186,6 @@ final class NativeBuffer implements DeviceBuffer {
   public void close() {
     handle.close();
     anchor = null;
-    BufferMemory.relieve();
+    BufferMemory.collectIfNeeded();
   }
 }

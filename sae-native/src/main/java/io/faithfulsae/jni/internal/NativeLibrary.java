@@ -29,7 +29,7 @@ final class NativeLibrary {
   /**
    * Loads libsae.so and its JNI glue; further calls do nothing.
    *
-   * @throws LinkageError if they are not there, cannot be loaded, or are of another version
+   * @throws LinkageError if they are missing, cannot be loaded, or have the wrong version
    */
   static void load() {
     unpack(OURS + "libsae.so");
@@ -41,14 +41,11 @@ final class NativeLibrary {
               + SaeAbi.SAE_ABI_VERSION
               + ", got "
               + version
-              + "; leave one version of sae-native on the class path");
+              + "; keep only one version of sae-native on the class path");
     }
   }
 
-  /**
-   * The CUDA backend's library: {@code -Dsae.cuda.library=PATH}, or the one in the jar if it was
-   * built.
-   */
+  /** The CUDA backend's library: {@code -Dsae.cuda.library=PATH}, or the one in the jar, if any. */
   static Optional<Path> cuda() {
     String path = System.getProperty("sae.cuda.library");
     return path == null ? unpack(OURS + "libsae_cuda.so") : Optional.of(Path.of(path));
@@ -58,8 +55,8 @@ final class NativeLibrary {
    * OpenBLAS from org.bytedeco's jar, ready to be opened by libsae.so; its presets are not used.
    */
   static Optional<Path> openBlas() {
-    // libgfortran.so.5 does not look for libquadmath.so.0 beside itself: whoever is loaded already
-    // is found.
+    // libgfortran.so.5 does not look for libquadmath.so.0 in its own folder, but finds it once it
+    // is loaded.
     for (String dependency : new String[] {"libquadmath.so.0", "libgfortran.so.5"}) {
       unpack(OPENBLAS + dependency).ifPresent(file -> System.load(file.toString()));
     }
@@ -73,14 +70,14 @@ final class NativeLibrary {
     }
   }
 
-  /** A resource as a file, unpacked and checked once. */
+  /** A resource as a file, unpacked and verified once. */
   private static Optional<Path> unpack(String resource) {
     return UNPACKED.computeIfAbsent(resource, NativeLibrary::unpackNow);
   }
 
   /**
-   * JavaCPP keeps what it unpacked by size and time, and all jars of a reproducible build have one
-   * time: of our own libraries, what differs from the resource is unpacked again.
+   * JavaCPP caches by size and time, and all jars of a reproducible build have the same time: our
+   * own libraries are unpacked again if the cached file differs from the resource.
    */
   private static Optional<Path> unpackNow(String resource) {
     URL url = NativeLibrary.class.getResource(resource);

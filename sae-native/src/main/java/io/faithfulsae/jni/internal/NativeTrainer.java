@@ -63,9 +63,9 @@ final class NativeTrainer implements BackendTrainer {
       return own.handle;
     }
     throw new IllegalArgumentException(
-        "expected a trainer of sae-native, got one of "
+        "expected a trainer of sae-native, got one of class "
             + trainer.getClass().getName()
-            + "; make both on backends of one kind");
+            + "; create both on backends of the same kind");
   }
 
   @Override

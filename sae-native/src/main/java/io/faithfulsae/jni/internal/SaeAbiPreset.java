@@ -6,7 +6,7 @@ import org.bytedeco.javacpp.annotation.Properties;
 import org.bytedeco.javacpp.tools.InfoMap;
 import org.bytedeco.javacpp.tools.InfoMapper;
 
-/** Tells JavaCPP how to turn sae_abi.h into {@code SaeAbi}; build-bindings.sh runs it. */
+/** Tells JavaCPP how to generate {@code SaeAbi} from sae_abi.h; run by build-bindings.sh. */
 @Properties(
     value = @Platform(value = "linux-x86_64", include = "sae_abi.h", link = "sae"),
     global = "io.faithfulsae.jni.internal.SaeAbi")

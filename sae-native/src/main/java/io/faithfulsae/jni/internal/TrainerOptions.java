@@ -5,7 +5,7 @@ import io.faithfulsae.spi.StepConfig;
 import java.util.Arrays;
 
 /**
- * The options of a step as sae_trainer_create takes it; enums of the API have the ordinals of
+ * The options of a step in the form that sae_trainer_create takes; API enums have the ordinals of
  * sae_abi.h.
  */
 final class TrainerOptions {

@@ -1,6 +1,6 @@
 /**
- * The CPU and CUDA backends: the only code that knows native memory. Not API: it may change in any
- * release.
+ * The CPU and CUDA backends: the only code that handles native memory. Not API: it may change in
+ * any release.
  */
 @NullMarked
 package io.faithfulsae.jni.internal;

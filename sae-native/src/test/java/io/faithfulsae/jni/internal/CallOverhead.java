@@ -10,8 +10,8 @@ import java.util.Locale;
 import java.util.Random;
 
 /**
- * What a call into the native backend costs through Java and JNI, beside a training step of the
- * study's smallest shape; one JSON line on stdout. Run by gpu-check.sh.
+ * The cost of a call into the native backend through Java and JNI, compared with a training step at
+ * the study's smallest shape; one JSON line on stdout. Run by gpu-check.sh.
  */
 final class CallOverhead {
   private static final int D_IN = 768;

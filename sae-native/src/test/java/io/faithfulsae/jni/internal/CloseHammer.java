@@ -26,9 +26,9 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.concurrent.CountDownLatch;
 
 /**
- * Closes batches and backends under threads that use them, again and again; a process of its own,
- * since what it looks for ends the process. Blocks are of 2 MiB and more: what is smaller stays
- * mapped after it is freed.
+ * Repeatedly closes batches and backends while threads use them, in a separate process, since the
+ * bug it looks for crashes the process. Blocks are 2 MiB or larger: smaller ones stay mapped after
+ * they are freed.
  *
  * <p>Arguments: rounds, seed, a folder, operations.
  */
@@ -41,7 +41,7 @@ final class CloseHammer {
   private static final ActivationSource SOURCE =
       SyntheticFeatures.superposition(64, D_IN, 3, Magnitude.UNIFORM, 0.01, 1 << 20, 1);
 
-  /** Works until what it works on is closed, which it hears of as an exception. */
+  /** Works until its batch or backend is closed, which shows as an exception. */
   private interface Work {
     void untilClosed() throws IOException, InterruptedException;
   }
@@ -56,7 +56,7 @@ final class CloseHammer {
     this.folder = folder;
   }
 
-  /** See the class. */
+  /** See the class description. */
   public static void main(String[] args) throws IOException, InterruptedException {
     CloseHammer hammer = new CloseHammer(Long.parseLong(args[1]), Path.of(args[2]));
     for (String operation : List.of(args).subList(3, args.length)) {
@@ -113,7 +113,7 @@ final class CloseHammer {
     started.countDown();
     try {
       work.untilClosed();
-      unexpected.add(new AssertionError("the work ended by itself"));
+      unexpected.add(new AssertionError("the work returned without an exception"));
     } catch (IllegalStateException e) {
       if (!e.getMessage().contains("close")) {
         unexpected.add(e);
@@ -228,7 +228,7 @@ final class CloseHammer {
     };
   }
 
-  /** A view that is kept, read on and on, and written to. */
+  /** Keeps a view, and reads and writes it in a loop. */
   private Work view(Backend backend, List<AutoCloseable> batches) {
     ActivationBatch x = rows(backend, batches);
     FloatBuffer kept = x.data();

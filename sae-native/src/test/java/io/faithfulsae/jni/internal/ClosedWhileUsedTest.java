@@ -17,9 +17,9 @@ import org.bytedeco.javacpp.BytePointer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What is closed while it is used, or used after it was closed, never ends the process. */
+/** Closing something in use, or using it after close, never crashes the process. */
 class ClosedWhileUsedTest {
-  /** Mapped by itself: what is smaller would stay mapped in the heap of the C library. */
+  /** Large enough for its own mapping: smaller blocks would stay mapped in the C library's heap. */
   private static final int LARGE = 4 << 20;
 
   private static final List<String> OPERATIONS =
@@ -58,9 +58,9 @@ class ClosedWhileUsedTest {
     values.put(LARGE / 4 - 1, 3f);
     x.close();
     z.close();
-    assertEquals(0, cpu.liveBytes(), "what is closed does not count");
+    assertEquals(0, cpu.liveBytes(), "closed buffers do not count");
     cpu.close();
-    System.gc(); // frees what no view shows
+    System.gc(); // frees memory without views
     assertEquals(1f, data.get(LARGE / 4 - 1));
     assertEquals(2, indices.get(LARGE / 4 - 1));
     assertEquals(3f, values.get(LARGE / 4 - 1));
@@ -77,8 +77,8 @@ class ClosedWhileUsedTest {
         loan.floats().put(0, 1f);
       }
       lent.close();
-      // At most: what other tests left may be freed meanwhile.
-      assertTrue(BufferMemory.waiting() <= before, "a loan that ended is no view");
+      // At most: leftovers of other tests may be freed in the meantime.
+      assertTrue(BufferMemory.waiting() <= before, "a loan that has ended is not a view");
     }
   }
 
@@ -117,7 +117,7 @@ class ClosedWhileUsedTest {
           buffer.host().put(0, (byte) 1);
         }
         if (BufferMemory.waiting() > limit + 2 * block) {
-          Thread.sleep(100); // the collector has been, the cleaner's thread comes when it likes
+          Thread.sleep(100); // the collector has run, but the cleaner's thread has no schedule
         }
       }
       for (int i = 0; i < 600 && BufferMemory.waiting() > limit + block; i++) {

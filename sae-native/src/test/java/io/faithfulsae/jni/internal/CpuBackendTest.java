@@ -7,7 +7,7 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendUnavailableException;
 import org.junit.jupiter.api.Nested;
 
-/** The CPU backend as it is opened by default, and each of its code paths forced. */
+/** The CPU backend with default options, and with each of its code paths forced. */
 class CpuBackendTest {
 
   @Nested
@@ -18,7 +18,7 @@ class CpuBackendTest {
     }
   }
 
-  /** No BLAS, no vector instructions, one thread: what runs anywhere. */
+  /** No BLAS, no vector instructions, one thread: runs anywhere. */
   @Nested
   class Portable extends BackendConformanceTest {
     @Override
@@ -27,7 +27,7 @@ class CpuBackendTest {
     }
   }
 
-  /** More threads than there are rows in some cases. */
+  /** More threads than rows in some cases. */
   @Nested
   class Avx2 extends BackendConformanceTest {
     @Override

@@ -8,7 +8,7 @@ import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
 import org.junit.jupiter.api.Nested;
 
-/** Training on the CPU backend, as it is opened by default. */
+/** Training on the CPU backend with default options. */
 class CpuTrainingTest {
 
   @Nested

@@ -5,8 +5,8 @@ import io.faithfulsae.spi.Backend;
 import org.junit.jupiter.api.extension.ExtendWith;
 
 /**
- * The CUDA backend; skipped with the reason where it cannot run, unless {@code -Dsae.backend=cuda}
- * asks for it.
+ * The CUDA backend; skipped, with the reason, where it cannot run, unless {@code
+ * -Dsae.backend=cuda} is set.
  */
 @ExtendWith(RequiresGpu.class)
 class CudaBackendTest extends BackendConformanceTest {

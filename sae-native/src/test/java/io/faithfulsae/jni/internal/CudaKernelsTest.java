@@ -9,9 +9,8 @@ import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.extension.ExtendWith;
 
 /**
- * Every way in which the CUDA backend can encode in float32, each against the same cases; a kernel
- * that the device cannot run is skipped. {@link CudaBackendTest} has the default one, with
- * everything else a backend does.
+ * Every way the CUDA backend can encode in float32, against the same cases; kernels that the device
+ * cannot run are skipped. {@link CudaBackendTest} covers the default one, and all other operations.
  */
 @ExtendWith(RequiresGpu.class)
 class CudaKernelsTest {
@@ -65,7 +64,7 @@ class CudaKernelsTest {
     }
   }
 
-  /** The encode cases on a backend that is opened with these options. */
+  /** The encode cases on a backend opened with these options. */
   abstract static class Encoding extends EncodeConformanceTest {
     private final String options;
 
@@ -79,7 +78,7 @@ class CudaKernelsTest {
         return new CudaBackendProvider().open(options);
       } catch (BackendUnavailableException e) {
         String reason = String.valueOf(e.getMessage());
-        assumeFalse(reason.contains("expected kernels="), reason); // not for this device
+        assumeFalse(reason.contains("expected kernels="), reason); // not supported by this device
         throw e;
       }
     }

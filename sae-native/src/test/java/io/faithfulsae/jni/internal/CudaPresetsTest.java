@@ -22,8 +22,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.extension.ExtendWith;
 
 /**
- * A program that uses bytedeco's CUDA presets: its memory, filled on its stream, goes through an
- * SAE that works on the same stream.
+ * A program that uses bytedeco's CUDA presets: its memory, filled on its stream, is encoded by an
+ * SAE on the same stream.
  */
 @ExtendWith(RequiresGpu.class)
 class CudaPresetsTest {

@@ -9,7 +9,7 @@ import io.faithfulsae.training.TrainingRunTest;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.extension.ExtendWith;
 
-/** Training on the CUDA backend; skipped as {@link CudaBackendTest} is. */
+/** Training on the CUDA backend; skipped like {@link CudaBackendTest}. */
 @ExtendWith(RequiresGpu.class)
 class CudaTrainingTest {
 

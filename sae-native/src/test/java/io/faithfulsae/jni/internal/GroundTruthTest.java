@@ -35,8 +35,8 @@ import org.junit.jupiter.api.TestReporter;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * The trainer finds known directions, with and without a fixed decoder, and reconstructs as well as
- * its re-statement in PyTorch does.
+ * The trainer recovers known directions, with and without a fixed decoder, and reconstructs as well
+ * as its PyTorch counterpart.
  */
 class GroundTruthTest {
   private static final int HELD_OUT = 10_000;
@@ -100,17 +100,17 @@ class GroundTruthTest {
       reporter.publishEntry("share of features found", "" + seen.recovered());
       reporter.publishEntry("share of noise features", "" + seen.noiseShare());
       assertTrue(seen.recovered() >= 0.9, "found " + seen.recovered());
-      // 512 of 1,024 latents can have a feature of their own; the others are left over.
+      // 512 of 1,024 latents can each match a feature; the rest are left over.
       assertTrue(seen.noiseShare() < 0.56, "noise features " + seen.noiseShare());
       assertTrue(seen.meanCorrelation() > 0.95, "mean correlation " + seen.meanCorrelation());
-      // The latents that found something are right about when it fires.
+      // Latents that match a feature fire when it does.
       double f1 =
           seen.latents().stream()
               .filter(latent -> latent.cosine() > 0.9)
               .mapToDouble(GroundTruth.Latent::f1)
               .average()
               .orElseThrow();
-      assertTrue(f1 > 0.6, "F1 of latents that stand for a feature " + f1);
+      assertTrue(f1 > 0.6, "F1 of latents that match a feature " + f1);
     }
   }
 
@@ -188,7 +188,7 @@ class GroundTruthTest {
     sae.parameters().write(Tensor.W_ENC, 0, weights);
   }
 
-  /** The golden script re-states the source; this says that it still does. */
+  /** The golden script reimplements the source; this checks that both still agree. */
   private static void assertSameRows(JsonNode expected, Superposition source, Backend backend)
       throws IOException {
     try (ActivationBatch row = ActivationBatch.allocate(backend, 1, source.dIn());

@@ -11,7 +11,7 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.Test;
 
-/** The lives of handles, without native code: what is freed, when, and in which order. */
+/** The life cycle of handles, without native code: what is freed, when, and in which order. */
 class HandleTest {
   private final List<Long> freed = Collections.synchronizedList(new ArrayList<>());
 
@@ -133,15 +133,14 @@ class HandleTest {
     Handle root = handle(1, null);
     Handle child = handle(2, root);
     root.freeAfter(new Object());
-    // The second forgotten tree is the sign that the collector has been: the first still has a
-    // child.
+    // The second abandoned tree shows that the collector has run: the first still has a child.
     handle(10, null).freeAfter(new Object());
     awaitFreed(List.of(10L));
     child.close();
     awaitFreed(List.of(10L, 2L, 1L));
   }
 
-  /** Waits for the collector and the cleaner's thread, which come when they like. */
+  /** Waits for the collector and the cleaner's thread, which have no schedule. */
   private void awaitFreed(List<Long> expected) throws InterruptedException {
     for (int i = 0; i < 600 && !freed.equals(expected); i++) {
       System.gc();

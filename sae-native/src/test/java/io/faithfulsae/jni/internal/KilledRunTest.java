@@ -20,8 +20,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * A run whose process is killed resumes, in another process, to the bits of a run that was left
- * alone.
+ * A run whose process is killed resumes in another process and ends bit-identical to an
+ * uninterrupted run.
  */
 class KilledRunTest {
   private static final ActivationSource SOURCE =
@@ -69,14 +69,14 @@ class KilledRunTest {
     assertArrayEquals(weights(whole), weights(killed));
   }
 
-  /** The process that is to be killed. */
+  /** The process to be killed. */
   public static void main(String[] args) throws IOException, InterruptedException {
     try (Backend backend = new CpuBackendProvider().open();
         TrainingRun run = trainer(backend).start(SOURCE, Path.of(args[0]))) {
       run.listen(
           progress -> {
             if (progress.step() > 20) {
-              pause(); // gives the test its time to look
+              pause(); // gives the test time to look
             }
           });
       run.await();

@@ -15,8 +15,8 @@ import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 
 /**
- * A thousand times open, work, close: no live bytes by the backend's count, no growth by the
- * kernel's.
+ * Opens, works and closes a thousand times: the backend counts no live bytes, and the operating
+ * system sees no growth.
  */
 class LeakTest {
   private static final int D_IN = 64;
@@ -25,8 +25,8 @@ class LeakTest {
   private static final int K = 8;
 
   /**
-   * One SAE of these, its trainer and buffers: 2.6 MB; a leak of all would be 2.6 GB, of a single
-   * small object 1 MB.
+   * One SAE with its trainer and buffers takes 2.6 MB; leaking everything would cost 2.6 GB, a
+   * single small object 1 MB.
    */
   @Test
   void openWorkCloseLeavesNothing() throws IOException {
@@ -60,7 +60,7 @@ class LeakTest {
     }
   }
 
-  /** Contexts own threads and scratch memory: those go too. */
+  /** Contexts own threads and scratch memory, which must be freed too. */
   @Test
   void aThousandBackendsLeaveNothing() throws IOException {
     backends(50);
@@ -95,7 +95,7 @@ class LeakTest {
 
   private static long status(String field) throws IOException {
     Path status = Path.of("/proc/self/status");
-    Assumptions.assumeTrue(Files.exists(status), "only Linux says what a process holds");
+    Assumptions.assumeTrue(Files.exists(status), "only Linux reports a process's memory");
     for (String line : Files.readAllLines(status)) {
       if (line.startsWith(field)) {
         return Long.parseLong(line.replaceAll("\\D", ""));

@@ -23,8 +23,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * What is particular to the native backends: finding them, opening them, and the net under
- * forgotten memory.
+ * What is specific to the native backends: finding them, opening them, and the safety net for
+ * memory that was never closed.
  */
 class NativeBackendTest {
 
@@ -88,7 +88,7 @@ class NativeBackendTest {
     }
   }
 
-  /** The enums of the API are passed by ordinal: these are the values of sae_abi.h. */
+  /** API enums are passed by ordinal, which must match the values in sae_abi.h. */
   @Test
   void ordinalsAreThoseOfTheHeader() {
     assertEquals(SaeAbi.SAE_LOSS_MEAN, StepConfig.Loss.MEAN.ordinal());

@@ -8,11 +8,11 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Runs a main class in a JVM of its own. */
+/** Runs a main class in a separate JVM. */
 final class OtherProcess {
   private OtherProcess() {}
 
-  /** What it prints to standard output; it must end well. */
+  /** Returns its standard output; the process must exit normally. */
   static String run(Class<?> main, String classPath, List<String> jvmOptions, String... arguments)
       throws IOException, InterruptedException {
     List<String> command = new ArrayList<>();

@@ -26,7 +26,7 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class PackagedJarTest {
 
-  /** What the other process runs. */
+  /** The main class of the other process. */
   static final class Main {
     private Main() {}
 
@@ -55,7 +55,7 @@ class PackagedJarTest {
     }
     byte[] good = Files.readAllBytes(library);
     FileTime time = Files.getLastModifiedTime(library);
-    Files.write(library, new byte[good.length]); // as another build of equal size and time would
+    Files.write(library, new byte[good.length]); // like another build with the same size and time
     Files.setLastModifiedTime(library, time);
     assertEquals("cpu 64", run(classes, jar, cache));
     assertTrue(Arrays.equals(good, Files.readAllBytes(library)), "unpacked again");

@@ -6,8 +6,8 @@ import org.junit.jupiter.api.extension.ExecutionCondition;
 import org.junit.jupiter.api.extension.ExtensionContext;
 
 /**
- * Skips tests where the CUDA backend cannot run, and reports why. Where {@code -Dsae.backend=cuda}
- * asks for it they run, and fail with that reason.
+ * Skips tests where the CUDA backend cannot run, and reports why. With {@code -Dsae.backend=cuda}
+ * they run, and fail with that reason.
  */
 public final class RequiresGpu implements ExecutionCondition {
   @Override

@@ -8,10 +8,12 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-/** {@code -Dsae.trackClose=true} says where what is used after close was made and closed. */
+/**
+ * {@code -Dsae.trackClose=true} reports where something used after close was created and closed.
+ */
 class TrackCloseTest {
 
-  /** What the other process runs. */
+  /** The main class of the other process. */
   static final class Main {
     private Main() {}
 

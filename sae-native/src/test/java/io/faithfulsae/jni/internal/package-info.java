@@ -1,4 +1,4 @@
-/** Tests of the native backends. */
+/** Tests for the native backends. */
 @NullMarked
 package io.faithfulsae.jni.internal;
 

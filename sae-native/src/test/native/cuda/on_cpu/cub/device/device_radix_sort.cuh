@@ -1,4 +1,4 @@
-/* device_radix_sort.cuh, for tests: the contract of cub::DeviceRadixSort::SortPairs that csc.cu relies on. */
+/* device_radix_sort.cuh, for tests: the part of cub::DeviceRadixSort::SortPairs's contract that csc.cu relies on. */
 #ifndef SAE_CUDA_ON_CPU_RADIX_SORT_H
 #define SAE_CUDA_ON_CPU_RADIX_SORT_H
 
