@@ -243,7 +243,7 @@ class OnnxModelTest {
           "got blocks.0.hook_z");
       assertSays(
           () -> model.logitsFrom(HookPoint.parse("blocks.0.hook_mlp_out"), into, 1, 2, into),
-          "such as blocks.0.hook_resid_pre, got blocks.0.hook_mlp_out, beside which");
+          "such as blocks.0.hook_resid_pre, got blocks.0.hook_mlp_out, which the residual stream bypasses");
       assertSays(
           () -> model.activations(first, new int[][] {{1, 61}}, into),
           "[0, 61), got 61 in sequence 0");

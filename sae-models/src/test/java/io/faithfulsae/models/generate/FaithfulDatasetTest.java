@@ -264,7 +264,7 @@ class FaithfulDatasetTest {
                 () -> write(new GenerationConfig(50, 16, 0.5, 1, 1, 8), "a.jsonl"))
             .getMessage();
     assertTrue(
-        message.contains("\"temp\":0.5") && message.contains("; name another file"), message);
+        message.contains("\"temp\":0.5") && message.contains("; choose another file"), message);
     message =
         assertThrows(
                 IllegalArgumentException.class,

@@ -229,7 +229,7 @@ class TokenSourcesTest {
     assertSays(
         Files.write(temp.resolve("cut.txt.zst"), java.util.Arrays.copyOf(packed, 30)),
         4,
-        "expected UTF-8, packed as the name says");
+        "expected UTF-8, compressed as the file name says");
     assertSays(Files.write(temp.resolve("no.txt.gz"), text), 4, "Not in GZIP format");
     assertSays(
         Files.write(temp.resolve("latin.txt"), new byte[] {'a', (byte) 0xe9, 'b'}), 4, "Malformed");
@@ -274,7 +274,7 @@ class TokenSourcesTest {
   void saysWhatIsWrongWithAFile() throws IOException {
     for (String nothing : new String[] {"", "  \n\n", "<|endoftext|>\n<|endoftext|>"}) {
       Path file = Files.writeString(temp.resolve("nothing.txt"), nothing);
-      assertSays(file, 8, "expected text, got none; name a file with text");
+      assertSays(file, 8, "expected text, got none; choose a file with text");
     }
     assertSays(
         Files.writeString(temp.resolve("short.txt"), "a"), 8, "one sequence of 8 tokens, got 2");
