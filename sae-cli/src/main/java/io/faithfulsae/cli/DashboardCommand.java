@@ -35,7 +35,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae dashboard}: what single latents are about. */
+/** {@code sae dashboard}: shows individual latents. */
 @Command(
     name = "dashboard",
     description =
@@ -164,7 +164,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
   public Integer call() throws IOException {
     Explainer explainer = explainer();
     if (score > 0 && explainer == null) {
-      throw common.usage("expected --explain-with with --score; name a server");
+      throw common.usage("expected --explain-with with --score; add it");
     }
     try (SaeOnModel.Opened on = place.open()) {
       List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
@@ -299,8 +299,8 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
               ActivationSources.ofModel(
                   on.model(),
                   on.hook(),
-                  // The rows that the descriptions are of: all that the filter leaves of these
-                  // sequences. A number of rows would reach into the next ones, for as many as the
+                  // The rows that the descriptions cover: all rows of these sequences that pass the
+                  // filter. A row limit would reach into later sequences by as many rows as the
                   // filter left out.
                   new TokenSlice(on.text(data), 0, sequences),
                   on.filter(),

@@ -21,7 +21,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae evaluate}: reconstruction and cross entropy on a text. */
+/** {@code sae evaluate}: measures reconstruction and cross entropy on a text. */
 @Command(
     name = "evaluate",
     description =
@@ -157,12 +157,12 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
   }
 
   /**
-   * What is written.
+   * The result.
    *
    * @param reconstruction of activations
-   * @param crossEntropy of the model with the reconstruction in place
-   * @param kCurve with other k, if they were asked for
-   * @param subsets with some of its latents, if they were asked for
+   * @param crossEntropy of the model with the reconstruction substituted
+   * @param kCurve with other k, if requested
+   * @param subsets with subsets of its latents, if requested
    */
   record Evaluated(
       Reconstruction reconstruction,

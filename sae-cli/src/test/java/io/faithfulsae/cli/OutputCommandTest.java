@@ -113,7 +113,7 @@ final class OutputCommandTest {
     byte[] before = Files.readAllBytes(out.resolve("sae_weights.safetensors"));
     Tiny.Ran refused = sae(train(shards, out, "--tokens", 1_000, "--seed", 2));
     assertEquals(1, refused.code(), refused.out());
-    assertTrue(refused.err().contains("give --overwrite to replace it"), refused.err());
+    assertTrue(refused.err().contains("add --overwrite to replace it"), refused.err());
     sae(train(shards, out, "--tokens", 1_000, "--seed", 1, "--resume")).ok();
     assertArrayEquals(before, Files.readAllBytes(out.resolve("sae_weights.safetensors")));
     // An SAE from elsewhere is no run to resume.
@@ -156,7 +156,7 @@ final class OutputCommandTest {
         Files.writeString(file, "before");
         Tiny.Ran refused = sae(one);
         assertEquals(1, refused.code(), one[0] + refused.err());
-        String expected = "expected no result in " + file + " yet, got one; give --overwrite";
+        String expected = "expected no result in " + file + " yet, got one; add --overwrite";
         assertTrue(refused.err().contains(expected), refused.err());
         assertEquals("before", Files.readString(file));
         Object[] overwriting = Arrays.copyOf(one, one.length + 1);

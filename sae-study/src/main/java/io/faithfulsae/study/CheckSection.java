@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 
-/** What the report says of the data sets: are they the model's own, and how varied are they. */
+/** The report's section on the data sets: are they the model's own, and how diverse are they? */
 final class CheckSection {
   private CheckSection() {}
 

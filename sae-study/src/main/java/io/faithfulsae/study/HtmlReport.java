@@ -11,7 +11,7 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** The report: one page that needs no other file and no network. */
+/** The report: a self-contained page that works offline. */
 final class HtmlReport {
   private static final String TITLE = "Faithful and outside text: sparse autoencoders compared";
 

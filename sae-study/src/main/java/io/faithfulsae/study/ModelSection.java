@@ -18,7 +18,7 @@ import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
-/** What the report says of one model. */
+/** The report's section on one model. */
 final class ModelSection {
   static final String MISSING = "–";
 
@@ -314,7 +314,7 @@ final class ModelSection {
       }
     }
     items.add(
-        "The threshold of a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too: the table of noise against text counts those alone that noise makes more active.");
+        "The threshold of a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too; the table of noise against text counts only those that are more active on noise.");
     items.add(
         "Dead latents share little across seeds and never fire: read SFR and FFR together with the share of dead latents.");
     for (DataSet set : results.dataSets()) {
