@@ -195,7 +195,7 @@ public record StudyConfig(
   /**
    * The SAEs with other k than they were trained with.
    *
-   * @param multiples of the SAE's own k, at least k = 1; empty to skip this step
+   * @param multiples of the SAE's own k (results below 1 become 1); empty to skip this step
    * @param rows held-out rows for the reconstruction
    * @param ceTokens held-out tokens for the cross entropy
    * @param fakeTokens random tokens for the Fake Feature Ratio; 0 to leave it out
