@@ -98,7 +98,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "URL",
       description =
           "Ask a server that speaks OpenAI's chat protocol, such as http://localhost:8000/v1, to"
-              + " name each latent: its examples are sent there. A key is taken from the"
+              + " name each latent: its examples are sent there. The API key is read from the"
               + " environment variable "
               + KEY
               + ". Default: no server is asked.")

@@ -133,7 +133,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
           new Evaluated(reconstruction, crossEntropy, curve, parts),
           String.format(
               Locale.ROOT,
-              "explained variance %.4f [%.4f, %.4f] (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats [%.4f, %.4f]%nloss recovered over zero ablation %.4f [%.4f, %.4f], over mean ablation %.4f [%.4f, %.4f]; %,d positions replaced, %,d left as they were",
+              "explained variance %.4f [%.4f, %.4f] (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats [%.4f, %.4f]%nloss recovered over zero ablation %.4f [%.4f, %.4f], over mean ablation %.4f [%.4f, %.4f]; %,d positions replaced, %,d left unchanged",
               reconstruction.explainedVariance(),
               reconstruction.explainedVarianceInterval().low(),
               reconstruction.explainedVarianceInterval().high(),

@@ -40,7 +40,7 @@ final class ModelMatch {
           "expected "
               + sae
               + " to say which model it was trained on, got nothing; give the model with --model,"
-              + " or --any-model to take "
+              + " or --any-model to use "
               + model.name());
     }
     String hash = metadata.get(HASH);

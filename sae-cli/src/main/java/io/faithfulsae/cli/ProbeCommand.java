@@ -102,8 +102,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
   @Option(
       names = "--context",
       paramLabel = "N",
-      description =
-          "Tokens to which texts are cut. Default: the context of the first SAE's training.")
+      description = "Maximum tokens per text. Default: the context of the first SAE's training.")
   @Nullable Integer context;
 
   @Option(

@@ -40,13 +40,13 @@ import picocli.CommandLine.UnmatchedArgumentException;
       "0:done",
       "1:failed; the reason is one line on standard error",
       "2:the command line is invalid",
-      "130:stopped by Ctrl-C; what was done is kept, and the same command resumes (training with"
+      "130:stopped by Ctrl-C; progress is kept, and the same command resumes (training with"
           + " --resume)"
     },
     footerHeading = "%nEnvironment:%n",
     footer = {
-      "  -Dsae.backend=cpu|cuda before -jar forces a backend; without it the best usable one is"
-          + " taken."
+      "  -Dsae.backend=cpu|cuda before -jar forces a backend; by default the best usable one is"
+          + " used."
     })
 public final class SaeCommand {
   static final int FAILED = 1;

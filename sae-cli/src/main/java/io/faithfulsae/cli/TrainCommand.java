@@ -109,8 +109,8 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "N",
       defaultValue = "1",
       description =
-          "Equal parts into which a batch is split before its single update, for batches that do not"
-              + " fit at once (default: ${DEFAULT-VALUE}).")
+          "Equal parts into which a batch is split before its single update, if it does not fit in"
+              + " memory (default: ${DEFAULT-VALUE}).")
   int accumulate;
 
   @Option(

@@ -115,7 +115,7 @@ final class CheckSection {
       }
     }
     if (!rows.isEmpty() && !lengths.isEmpty()) {
-      List<String> head = new ArrayList<>(List.of("Data set", "Covers of"));
+      List<String> head = new ArrayList<>(List.of("Data set", "Coverage of"));
       head.addAll(lengths.stream().map(n -> n + "-grams").collect(Collectors.toList()));
       page.table(
           "Share of the distinct n-grams of outside text that a data set also contains.",

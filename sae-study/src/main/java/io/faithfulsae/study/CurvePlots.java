@@ -142,7 +142,7 @@ final class CurvePlots {
     return Plots.drawn(
         chart,
         "The best and the worst latents alone, by " + name + ": " + axis,
-        "Latents ranked on the training text; on held-out text all but the best (solid) or the worst (dashed) are silent. Means over a data set's SAEs.");
+        "Latents ranked on the training text; on held-out text all but the best (solid) or the worst (dashed) are set to zero. Means over a data set's SAEs.");
   }
 
   private XYSeries line(

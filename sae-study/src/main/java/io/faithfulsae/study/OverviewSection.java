@@ -63,7 +63,7 @@ final class OverviewSection {
   static String describe(ModelResults model) {
     CommonText text = model.commonText();
     return text == null
-        ? "none, since it failed"
+        ? "none (failed)"
         : "%s, %s sequences".formatted(text.description(), Format.count(text.sequences()));
   }
 

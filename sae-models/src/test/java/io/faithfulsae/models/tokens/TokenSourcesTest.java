@@ -61,7 +61,7 @@ class TokenSourcesTest {
     List<int[]> documents = read(TokenSources.documents(file, tokenizer), 0);
     int[][] expected = {{0, 0}, {0, 5, 0}, {0, 7}, {0}};
     assertArrayEquals(expected, documents.toArray());
-    // End to end, the EOS of one document is the BOS of the next.
+    // When concatenated, the EOS of one document is the BOS of the next.
     List<int[]> chunks = read(TokenSources.ofFile(file, tokenizer, 6), 0);
     assertArrayEquals(new int[][] {{0, 0, 5, 0, 7, 0}}, chunks.toArray());
   }
@@ -79,7 +79,7 @@ class TokenSourcesTest {
     }
     int[] flat = all.stream().mapToInt(i -> i).toArray();
     List<int[]> chunks = read(TokenSources.ofText(file, tokenizer, 5), 0);
-    assertEquals(flat.length / 5, chunks.size(), "the rest is dropped");
+    assertEquals(flat.length / 5, chunks.size(), "the remainder is dropped");
     for (int i = 0; i < chunks.size(); i++) {
       assertArrayEquals(java.util.Arrays.copyOfRange(flat, 5 * i, 5 * i + 5), chunks.get(i));
     }
@@ -117,7 +117,7 @@ class TokenSourcesTest {
                 : "COPY (%s) TO '%s'%s"
                     .formatted(rows, path, target.contains("jsonl") ? " (FORMAT json)" : ""));
       }
-      for (int part : new int[] {1, 2}) { // a split in two files, as the hub stores them
+      for (int part : new int[] {1, 2}) { // a split in two files, as on the hub
         statement.execute(
             "COPY (SELECT * FROM (%s) WHERE n = %d) TO '%s'"
                 .formatted(rows, part, hub.resolve("train-0000%d.parquet".formatted(part))));
