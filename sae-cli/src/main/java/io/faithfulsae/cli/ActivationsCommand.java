@@ -37,7 +37,9 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae activations}: a model's activations, of text as shards, or of given tokens. */
+/**
+ * {@code sae activations}: writes a model's activations, for text as shards, or for given tokens.
+ */
 @Command(
     name = "activations",
     description = {
@@ -87,13 +89,13 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
   @Option(names = "--logits", description = "With --tokens: also write 'logits' [B, T, V].")
   boolean withLogits;
 
-  /** One kind of output of a forward pass. */
+  /** A model output to compute. */
   private interface Forward {
     void run(int[][] batch, FloatBuffer into);
   }
 
   /**
-   * What was written of given tokens.
+   * What was written for given tokens.
    *
    * @param out the file
    * @param shape of its activations
@@ -139,7 +141,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
         Tokenizer tokenizer = Tokenizer.open(folder)) {
       int length = Math.min(context, model.contextLength());
       TokenSource sequences = TokenSources.ofFile(text, reading.options(), tokenizer, length);
-      // A resumed run keeps the filter it was started with.
+      // A resumed run keeps the filter that it was started with.
       ActivationFilter filter =
           ShardIndex.isIn(out)
               ? filters.forEvaluation(ShardIndex.read(out).metadata())

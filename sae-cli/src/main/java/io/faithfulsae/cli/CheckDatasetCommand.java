@@ -21,7 +21,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae check-dataset}: what a data set holds, and whether it is the model's own. */
+/** {@code sae check-dataset}: a data set's contents, and whether it is the model's own. */
 @Command(
     name = "check-dataset",
     description =
@@ -71,10 +71,10 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
   Path out;
 
   /**
-   * All of it.
+   * The result.
    *
-   * @param coverage share of the other text's different n-grams that the data set has, for n = 1, 2
-   *     and 3; empty without another text
+   * @param coverage share of the other text's distinct n-grams that the data set contains, for n =
+   *     1, 2 and 3; empty without another text
    */
   record Checked(
       String data,
@@ -138,7 +138,7 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
     line(text, "token entropy", "%.3f nats", counts.tokenEntropy());
     line(text, "distinct-1 … 4", "%s", numbers(counts.distinctNGrams()));
     if (!checked.coverage().isEmpty()) {
-      line(text, "covers of the other", "%s (1-, 2-, 3-grams)", numbers(checked.coverage()));
+      line(text, "covers of other text", "%s (1-, 2-, 3-grams)", numbers(checked.coverage()));
     }
     line(
         text, "first tokens", "%,d, %,d distinct", first.sequences(), counts.distinctFirstTokens());
@@ -146,7 +146,7 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
       line(
           text,
           "without one",
-          "%,d, left out: empty texts without token ids do not say what was sampled",
+          "%,d, left out: empty texts without token ids do not show what was sampled",
           first.withoutFirstToken());
     }
     line(text, "KL(data ‖ model)", "%.4f nats", first.klDataFromModel());

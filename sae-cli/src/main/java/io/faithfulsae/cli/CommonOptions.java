@@ -12,7 +12,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
-/** What every subcommand offers, and how it answers. */
+/** Options and output shared by all subcommands. */
 final class CommonOptions {
   @Option(names = "--json", description = "Print the result as one line of JSON.")
   boolean json;
@@ -29,23 +29,23 @@ final class CommonOptions {
   @Spec(Spec.Target.MIXEE)
   CommandSpec command;
 
-  /** Shows the command's long work on standard error, and stops it on Ctrl-C. */
+  /** Shows the command's progress on standard error, and stops it on Ctrl-C. */
   StudyListener listener() {
     return new ConsoleListener(command.commandLine().getErr(), command.name() + ": ");
   }
 
-  /** Prints the result: JSON if asked for, else text. */
+  /** Prints the result: as JSON if requested, else as text. */
   void print(Object result, String text) {
     command.commandLine().getOut().println(json ? Json.line(result) : text);
   }
 
-  /** Writes the result as a file, then prints it. */
+  /** Writes the result to a file, then prints it. */
   void write(Path file, Object result, String text) throws IOException {
     AtomicFile.writeString(file, Json.pretty(result));
     print(result, text + "\n" + file);
   }
 
-  /** Makes something of option values; a value that is refused is a mistake in the command line. */
+  /** Creates a value from options; a rejected value is an error in the command line. */
   <T> T fromOptions(Supplier<T> make) {
     try {
       return make.get();

@@ -15,7 +15,7 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
 
-/** {@code sae compare}: data sets compared over models and tasks. */
+/** {@code sae compare}: compares data sets over models and tasks. */
 @Command(
     name = "compare",
     description =

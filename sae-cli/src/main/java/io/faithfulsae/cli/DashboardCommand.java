@@ -34,7 +34,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae dashboard}: what single latents are about. */
+/** {@code sae dashboard}: shows individual latents. */
 @Command(
     name = "dashboard",
     description =
@@ -97,7 +97,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       paramLabel = "URL",
       description =
           "Ask a server that speaks OpenAI's chat protocol, such as http://localhost:8000/v1, to"
-              + " name each latent: its examples are sent there. A key is taken from the"
+              + " name each latent: its examples are sent there. The API key is read from the"
               + " environment variable "
               + KEY
               + ". Default: no server is asked.")
@@ -163,7 +163,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
   public Integer call() throws IOException {
     Explainer explainer = explainer();
     if (score > 0 && explainer == null) {
-      throw common.usage("expected --explain-with with --score; name a server");
+      throw common.usage("expected --explain-with with --score; add it");
     }
     try (SaeOnModel.Opened on = place.open()) {
       List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
@@ -291,8 +291,8 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
           Metrics.latentCorrelations(
               on.sae(),
               other,
-              // The rows that the descriptions are of: all that the filter leaves of these
-              // sequences. A number of rows would reach into the next ones, for as many as the
+              // The rows that the descriptions cover: all rows of these sequences that pass the
+              // filter. A row limit would reach into later sequences by as many rows as the
               // filter left out.
               on.activations(new TokenSlice(on.text(data), 0, sequences))
                   .source(place.models.batchSequences),

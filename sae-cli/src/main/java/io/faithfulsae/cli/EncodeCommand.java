@@ -23,7 +23,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae encode}: latents of stored activations. */
+/** {@code sae encode}: computes the latents of stored activations. */
 @Command(
     name = "encode",
     description = {
@@ -73,8 +73,8 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
    * What was written.
    *
    * @param out the file
-   * @param rows encoded
-   * @param k active latents of each
+   * @param rows number of rows
+   * @param k active latents per row
    */
   record Encoded(String out, long rows, int k) {}
 
@@ -120,8 +120,8 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
         tensors.add(
             TensorBlocks.tensor(
                 "values", DType.F32, List.of(rows, (long) config.k()), i -> bytes(values.get(i))));
-        // Encoded once more: where the SAE normalises rows, only freshly encoded latents know how
-        // to undo it.
+        // Encoded again: if the SAE normalizes rows, only freshly encoded latents know how to undo
+        // it.
         tensors.add(
             TensorBlocks.tensor(
                 "reconstruction",

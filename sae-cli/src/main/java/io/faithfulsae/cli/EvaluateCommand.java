@@ -20,7 +20,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae evaluate}: reconstruction and cross entropy on a text. */
+/** {@code sae evaluate}: measures reconstruction and cross entropy on a text. */
 @Command(
     name = "evaluate",
     description =
@@ -127,7 +127,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
           new Evaluated(reconstruction, crossEntropy, curve, parts),
           String.format(
               Locale.ROOT,
-              "explained variance %.4f [%.4f, %.4f] (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats [%.4f, %.4f]%nloss recovered over zero ablation %.4f [%.4f, %.4f], over mean ablation %.4f [%.4f, %.4f]; %,d positions replaced, %,d left as they were",
+              "explained variance %.4f [%.4f, %.4f] (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats [%.4f, %.4f]%nloss recovered over zero ablation %.4f [%.4f, %.4f], over mean ablation %.4f [%.4f, %.4f]; %,d positions replaced, %,d left unchanged",
               reconstruction.explainedVariance(),
               reconstruction.explainedVarianceInterval().low(),
               reconstruction.explainedVarianceInterval().high(),
@@ -151,12 +151,12 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
   }
 
   /**
-   * What is written.
+   * The result.
    *
    * @param reconstruction of activations
-   * @param crossEntropy of the model with the reconstruction in place
-   * @param kCurve with other k, if they were asked for
-   * @param subsets with some of its latents, if they were asked for
+   * @param crossEntropy of the model with the reconstruction substituted
+   * @param kCurve with other k, if requested
+   * @param subsets with subsets of its latents, if requested
    */
   record Evaluated(
       Reconstruction reconstruction,

@@ -19,13 +19,13 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae fake-features}: latents that answer to noise. */
+/** {@code sae fake-features}: finds latents that fire on random tokens. */
 @Command(
     name = "fake-features",
     description =
         "Compares how active latents are on random tokens and on text, and counts those that fire on random tokens: the Fake Feature Ratio with its interval.")
 final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
-  /** Settings under one name. */
+  /** A named group of settings. */
   enum Preset {
     /** Exactly what the authors' program counts. */
     AUTHORS
@@ -165,14 +165,14 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
             || frequency != null
             || place.filters.given())) {
       throw common.usage(
-          "expected --preset AUTHORS without --definition, --tokens, --activation, --relative, --frequency and filter options, which it sets; leave out either them or the preset");
+          "expected --preset AUTHORS without --definition, --tokens, --activation, --relative, --frequency and filter options, which it sets; leave out these or the preset");
     }
     if (activation != null && relative != null) {
       throw common.usage("expected one of --activation and --relative, got both; leave one out");
     }
     if (data == null && (relative != null || definition == Definition.SEQUENCES)) {
       throw common.usage(
-          "expected --data with %s, got none; name a text"
+          "expected --data with %s, got none; add it"
               .formatted(relative != null ? "--relative" : "--definition SEQUENCES"));
     }
   }
@@ -208,7 +208,7 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
   private static String against(FakeFeatures fake) {
     NoiseAgainstText against = fake.noiseAgainstText();
     if (against == null) {
-      return "Noise against text: not compared, since no text was given; give --data";
+      return "Noise against text: not compared, since no text was given; add --data";
     }
     return String.format(
         Locale.ROOT,

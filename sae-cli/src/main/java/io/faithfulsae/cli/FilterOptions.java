@@ -12,8 +12,8 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
 /**
- * Which positions reach the SAE. What training left out is kept with the SAE, and evaluation leaves
- * out the same.
+ * Which positions reach the SAE. The filter of training is stored with the SAE, and evaluation uses
+ * the same.
  */
 final class FilterOptions {
   private static final int NORM_SEQUENCES = 256;
@@ -38,12 +38,12 @@ final class FilterOptions {
           "Leave out nothing, not even BOS, as the study's authors did in training. Their fake features leave out position 0: fake-features --preset AUTHORS.")
   boolean none;
 
-  /** Whether any of these options was given. */
+  /** Whether any of these options was set. */
   boolean given() {
     return none || skipPositions != null || maxNorm != null;
   }
 
-  /** For training: measures the norms if no bound is given. */
+  /** For training: measures the norms if no bound is set. */
   ActivationFilter forTraining(
       LanguageModel model, HookPoint hook, TokenSource text, int batchSequences)
       throws IOException {
@@ -60,7 +60,7 @@ final class FilterOptions {
         : unbounded.withMaxNorm(maxNorm);
   }
 
-  /** For evaluation: what the SAE was trained with, where no option says otherwise. */
+  /** For evaluation: the filter of training, unless an option overrides it. */
   ActivationFilter forEvaluation(Map<String, String> metadata) {
     if (none) {
       return ActivationFilter.NONE;

@@ -13,7 +13,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae generate}: a faithful data set. */
+/** {@code sae generate}: samples a faithful data set. */
 @Command(
     name = "generate",
     description =

@@ -19,7 +19,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae match}: shared features of two SAEs. */
+/** {@code sae match}: measures the features shared by two SAEs. */
 @Command(
     name = "match",
     description =
@@ -58,13 +58,13 @@ final class MatchCommand implements Callable<Integer>, WritesFiles {
   Path out;
 
   /**
-   * Both comparisons.
+   * The result.
    *
    * @param decoder by decoder directions: the Shared Feature Ratio
    * @param encoder by encoder directions
-   * @param agreement of both matchings, if it was asked for
-   * @param decoderNeurons by columns of W_dec, if they were asked for
-   * @param encoderNeurons by rows of W_enc, if they were asked for
+   * @param agreement of both matchings, if requested
+   * @param decoderNeurons by columns of W_dec, if requested
+   * @param encoderNeurons by rows of W_enc, if requested
    */
   record Matched(
       SharedFeatures decoder,

@@ -8,9 +8,9 @@ import java.util.Map;
 import picocli.CommandLine.Option;
 
 /**
- * Whether an SAE belongs to the model that it is applied to. A model is known by its name, that of
- * its folder, which every SAE of ours and of SAELens keeps; where the names differ, by the hash of
- * its files, if the SAE keeps that as well.
+ * Checks that an SAE belongs to the model that it is applied to. Models are compared by name, that
+ * of the folder, which all SAEs of ours and SAELens's record; if the names differ, by the hash of
+ * the model's files, if the SAE records it.
  */
 final class ModelMatch {
   static final String NAME = "model_name";
@@ -24,10 +24,10 @@ final class ModelMatch {
   boolean any;
 
   /**
-   * Checks it.
+   * Checks an SAE.
    *
-   * @param named whether the user has named the model, rather than taking the embedded one
-   * @throws IllegalArgumentException if the SAE is another model's
+   * @param named whether the user chose the model, rather than using the embedded one by default
+   * @throws IllegalArgumentException if the SAE belongs to another model
    */
   void require(Path sae, Map<String, String> metadata, OnnxModel model, Path folder, boolean named)
       throws IOException {
@@ -40,7 +40,7 @@ final class ModelMatch {
           "expected "
               + sae
               + " to say which model it was trained on, got nothing; give the model with --model,"
-              + " or --any-model to take "
+              + " or --any-model to use "
               + model.name());
     }
     String hash = metadata.get(HASH);
@@ -49,7 +49,7 @@ final class ModelMatch {
     }
   }
 
-  /** The same of activations that a file holds; what either does not say is not checked. */
+  /** The same for activations from a file; information that either lacks is not checked. */
   void require(Path sae, Map<String, String> metadata, Map<String, String> activations) {
     String recorded = metadata.get(NAME);
     String given = activations.get("model");
@@ -66,7 +66,7 @@ final class ModelMatch {
             + sae
             + " was trained on, got "
             + given
-            + "; give that model's folder with --model, or --any-model if both are the same under two"
+            + "; choose that model's folder with --model, or add --any-model if both are the same under two"
             + " names");
   }
 }

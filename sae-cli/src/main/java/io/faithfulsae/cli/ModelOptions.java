@@ -7,7 +7,7 @@ import java.nio.file.Path;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** Which language model. */
+/** The language model. */
 final class ModelOptions {
   @Option(
       names = "--model",
@@ -29,7 +29,7 @@ final class ModelOptions {
       description = "Sequences per forward pass (default: ${DEFAULT-VALUE}).")
   int batchSequences;
 
-  /** The model's folder; the embedded model is unpacked. */
+  /** The model's folder; unpacks the embedded model. */
   Path folder() throws IOException {
     return dir == null ? EmbeddedModel.unpackToCache() : dir;
   }

@@ -9,7 +9,7 @@ import java.util.List;
 import picocli.CommandLine;
 import picocli.CommandLine.ParseResult;
 
-/** Runs a command, holding the files that it writes from before its work until its end. */
+/** Runs a command and locks its output files for the duration. */
 final class OutputGuard {
   private OutputGuard() {}
 
@@ -44,18 +44,18 @@ final class OutputGuard {
   /**
    * Refuses to replace a finished result.
    *
-   * @throws IOException if the file is there
+   * @throws IOException if the file exists
    */
   static void requireNone(Path file) throws IOException {
     if (Files.exists(file)) {
       throw new IOException(
           "expected no result in "
               + file
-              + " yet, got one; give --overwrite to replace it, or another --out");
+              + " yet, got one; add --overwrite to replace it, or another --out");
     }
   }
 
-  /** A file beside {@code out}, with another ending in place of one. */
+  /** A file next to {@code out}, with another extension. */
   static Path beside(Path out, String ending, String other) {
     String name = String.valueOf(out.getFileName());
     String stem = name.endsWith(ending) ? name.substring(0, name.length() - ending.length()) : name;

@@ -34,7 +34,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae probe}: how much of a task can be read off latents. */
+/** {@code sae probe}: measures how well a task can be predicted from latents. */
 @Command(
     name = "probe",
     description =
@@ -103,8 +103,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
   @Option(
       names = "--context",
       paramLabel = "N",
-      description =
-          "Tokens to which texts are cut. Default: the context of the first SAE's training.")
+      description = "Maximum tokens per text. Default: the context of the first SAE's training.")
   @Nullable Integer context;
 
   @Option(
@@ -183,7 +182,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
     Path own = tasks;
     Path folder = data;
     if ((own == null) == (folder == null)) {
-      throw common.usage("expected one of --data and --tasks; say where the tasks are");
+      throw common.usage("expected one of --data and --tasks; add one");
     }
     return own != null
         ? TaskFile.read(own)
@@ -197,7 +196,8 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
             .distinct()
             .toList();
     if (hooks.size() != 1) {
-      throw common.usage("expected SAEs for one hook point, got " + hooks + "; probe each");
+      throw common.usage(
+          "expected SAEs for one hook point, got " + hooks + "; probe each hook point separately");
     }
     return HookPoint.parse(hooks.get(0));
   }

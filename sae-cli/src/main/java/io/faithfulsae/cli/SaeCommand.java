@@ -40,13 +40,13 @@ import picocli.CommandLine.UnmatchedArgumentException;
       "0:done",
       "1:failed; the reason is one line on standard error",
       "2:the command line is invalid",
-      "130:stopped by Ctrl-C; what was done is kept, and the same command resumes (training with"
+      "130:stopped by Ctrl-C; progress is kept, and the same command resumes (training with"
           + " --resume)"
     },
     footerHeading = "%nEnvironment:%n",
     footer = {
-      "  -Dsae.backend=cpu|cuda before -jar forces a backend; without it the best usable one is"
-          + " taken."
+      "  -Dsae.backend=cpu|cuda before -jar forces a backend; by default the best usable one is"
+          + " used."
     })
 public final class SaeCommand {
   static final int FAILED = 1;
@@ -84,7 +84,7 @@ public final class SaeCommand {
     return line;
   }
 
-  /** NaN passes every comparison that would refuse it, and infinity most. */
+  /** NaN passes every range check, and infinity passes most. */
   private static double finite(String text) {
     double value;
     try {
@@ -102,7 +102,7 @@ public final class SaeCommand {
   private static int usageError(CommandLine.ParameterException e, String[] args) {
     CommandLine line = e.getCommandLine();
     String name = line.getCommandSpec().qualifiedName();
-    // An option that is misspelt is missing, too; what was written comes first.
+    // A misspelled option is also reported as missing; report the misspelling first.
     UnmatchedArgumentException unknown = unknown(e, line, args);
     line.getErr().println(name + ": " + (unknown == null ? e : unknown).getMessage());
     if (unknown != null) {
@@ -136,9 +136,7 @@ public final class SaeCommand {
     return e instanceof StoppedException ? Interrupts.EXIT_CODE : FAILED;
   }
 
-  /**
-   * What a user can act on: the messages of our own exceptions stand alone, others need their kind.
-   */
+  /** Our own exceptions have messages that a user can act on; others need their type as well. */
   private static String message(Exception e) {
     if (e instanceof java.nio.file.NoSuchFileException missing) {
       return missing.getFile() + ": no such file or folder";

@@ -20,7 +20,7 @@ import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** An SAE and the place in a model where it belongs. */
+/** An SAE and the hook point that it belongs to. */
 final class SaeOnModel {
   private static final int DEFAULT_CONTEXT = 128;
 
@@ -48,10 +48,10 @@ final class SaeOnModel {
       description = "Tokens per sequence. Default: as the SAE was trained, or the model's context.")
   @Nullable Integer context;
 
-  /** Everything opened; close it. */
+  /** Opens everything; close the result. */
   Opened open() throws IOException {
     Path folder = models.folder();
-    // What was opened before a failure is closed again.
+    // On failure, closes what has been opened so far.
     try (Closing opening = new Closing()) {
       Backend backend = opening.add(Backends.best());
       Sae loaded = opening.add(Sae.load(sae, backend));
@@ -76,7 +76,7 @@ final class SaeOnModel {
     }
   }
 
-  /** Whether an SAE belongs to the model. */
+  /** Checks that an SAE belongs to the model. */
   private interface ModelCheck {
     void require(Path folder, Sae of) throws IOException;
   }
@@ -85,7 +85,7 @@ final class SaeOnModel {
     String name = hook == null ? loaded.metadata().get("hook_name") : hook;
     if (name == null) {
       throw new IllegalArgumentException(
-          "expected a hook point, got none: " + sae + " does not name one; give --hook");
+          "expected a hook point, got none: " + sae + " does not name one; add --hook");
     }
     return HookPoint.parse(name);
   }
@@ -103,9 +103,9 @@ final class SaeOnModel {
   /**
    * An SAE on its model.
    *
-   * @param context tokens a sequence
-   * @param filter what was left out of training, where no option says otherwise
-   * @param reading how text is read
+   * @param context tokens per sequence
+   * @param filter that of training, unless an option overrides it
+   * @param reading how to read text
    * @param check whether another SAE belongs to the model
    */
   record Opened(
@@ -119,12 +119,12 @@ final class SaeOnModel {
       ModelCheck check,
       Closing resources)
       implements AutoCloseable {
-    /** Refuses another SAE that was trained on another model. */
+    /** Refuses another SAE if it was trained on another model. */
     void requireSameModel(Path folder, Sae other) throws IOException {
       check.require(folder, other);
     }
 
-    /** Sequences of a text, as long as those of training. */
+    /** Sequences of a text, as long as in training. */
     TokenSource text(Path file) throws IOException {
       return TokenSources.ofFile(file, reading, tokenizer, context);
     }

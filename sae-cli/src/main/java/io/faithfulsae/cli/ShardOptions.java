@@ -6,7 +6,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Option;
 
-/** How activations are laid out on the disk. */
+/** How activations are laid out on disk. */
 final class ShardOptions {
   @Option(
       names = "--dtype",

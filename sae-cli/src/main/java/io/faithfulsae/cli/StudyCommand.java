@@ -14,7 +14,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae study}: everything, with a report. */
+/** {@code sae study}: runs everything and writes a report. */
 @Command(
     name = "study",
     description = {

@@ -9,10 +9,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.List;
 
-/**
- * Writes a tensor that is computed block by block, in order, so that it never lies in memory as a
- * whole.
- */
+/** Writes a tensor that is computed block by block, so that it is never in memory as a whole. */
 final class TensorBlocks implements Data {
   private final Block source;
   private ByteBuffer block = ByteBuffer.allocate(0);

@@ -3,9 +3,11 @@ package io.faithfulsae.cli;
 import io.faithfulsae.models.tokens.TextOptions;
 import picocli.CommandLine.Option;
 
-/** How text is read; the files are JSON lines, CSV, TSV, Parquet or plain text, packed or not. */
+/**
+ * How to read text; files are JSON lines, CSV, TSV, Parquet or plain text, optionally compressed.
+ */
 final class TextReading {
-  /** For the descriptions of options that name a text. */
+  /** For the descriptions of options that take a text. */
   static final String FORMATS =
       ".jsonl, .txt, .csv, .tsv, .parquet, optionally .gz or .zst, a folder of them, or a pattern such as 'train-*.parquet'.";
 

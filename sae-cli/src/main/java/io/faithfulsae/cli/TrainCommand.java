@@ -30,7 +30,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
-/** {@code sae train}: one SAE. */
+/** {@code sae train}: trains one SAE. */
 @Command(
     name = "train",
     description = {
@@ -109,8 +109,8 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "N",
       defaultValue = "1",
       description =
-          "Equal parts into which a batch is split before its single update, for batches that do not"
-              + " fit at once (default: ${DEFAULT-VALUE}).")
+          "Equal parts into which a batch is split before its single update, if it does not fit in"
+              + " memory (default: ${DEFAULT-VALUE}).")
   int accumulate;
 
   @Option(
@@ -168,13 +168,13 @@ final class TrainCommand implements Callable<Integer> {
   boolean resume;
 
   /**
-   * How a training ended.
+   * The outcome of a training.
    *
    * @param out folder of the SAE
-   * @param steps done in all
+   * @param steps total steps
    * @param tokens rows trained on
    * @param epochs complete passes over the source
-   * @param counts what the source kept and left out on the way
+   * @param counts what the source kept and left out
    * @param last the last step; null if none was done since the run was resumed
    */
   record Trained(
@@ -186,7 +186,7 @@ final class TrainCommand implements Callable<Integer> {
       ActivationFilter.Counts counts,
       @Nullable LastStep last) {}
 
-  /** What the last step saw. */
+  /** Metrics of the last step. */
   record LastStep(double loss, double fvu, double l0, long dead, double tokensPerSecond) {}
 
   @Override
@@ -201,7 +201,7 @@ final class TrainCommand implements Callable<Integer> {
             "expected --activations, or --model, --hook and --data, got both; leave out one"
                 + " of them");
       }
-      // Shards that 'activations' wrote know their model, hook and text, as training on these does.
+      // Shards from 'activations' record their model, hook and text, as training on these does.
       Map<String, String> metadata =
           ShardIndex.isIn(stored)
               ? ShardIndex.read(stored).metadata()
@@ -211,8 +211,7 @@ final class TrainCommand implements Callable<Integer> {
     String name = hook;
     Path text = data;
     if (name == null || text == null) {
-      throw common.usage(
-          "expected --hook and --data (with --model), or --activations; say what to train" + " on");
+      throw common.usage("expected --hook and --data (with --model), or --activations; choose one");
     }
     HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
     Path folder = models.folder();
@@ -235,7 +234,7 @@ final class TrainCommand implements Callable<Integer> {
       throws IOException {
     SaeConfig shape = SaeConfig.topK(source.dIn(), dSae, k).withNormalization(normalization);
     try (Backend backend = Backends.best()) {
-      requireNoFinishedSae(); // one may have come while the model was opened
+      requireNoFinishedSae(); // one may have appeared while the model was opened
       SaeTrainer trainer = SaeTrainer.of(shape, training, backend).withMetadata(metadata);
       TrainingResult result =
           TrainingSession.run(
@@ -261,7 +260,9 @@ final class TrainCommand implements Callable<Integer> {
     return 0;
   }
 
-  /** An SAE in the folder is the end of a run to resume, or nothing that may go without a word. */
+  /**
+   * An SAE in the folder is either the end of a run to resume, or must not be silently replaced.
+   */
   private void requireNoFinishedSae() throws IOException {
     boolean resumes = resume && TrainingSession.isBegun(List.of(out));
     if (!overwriting.allowed && !resumes) {

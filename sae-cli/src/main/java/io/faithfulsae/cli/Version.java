@@ -3,7 +3,7 @@ package io.faithfulsae.cli;
 import io.faithfulsae.study.provenance.Provenance;
 import picocli.CommandLine.IVersionProvider;
 
-/** The version of the build, for {@code --version}. */
+/** The program's version, for {@code --version}. */
 final class Version implements IVersionProvider {
   @Override
   public String[] getVersion() {

@@ -4,14 +4,14 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * A command that writes its result once it is whole, into files of its own. While it runs no other
- * command writes them, and files that are there are replaced only with {@code --overwrite}: {@link
- * OutputGuard} sees to both before the work begins.
+ * A command that writes its files once the result is complete. While it runs, no other command
+ * writes them, and existing files are only replaced with {@code --overwrite}: {@link OutputGuard}
+ * checks both before the work starts.
  */
 interface WritesFiles {
-  /** The files, as the options name them; none if this call resumes a folder. */
+  /** The files, as set by the options; none if this call resumes a folder. */
   List<Path> files();
 
-  /** Whether they may replace others. */
+  /** Whether existing files may be replaced. */
   Overwriting overwriting();
 }

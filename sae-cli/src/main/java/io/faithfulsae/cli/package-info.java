@@ -1,4 +1,4 @@
-/** The command {@code sae}: each subcommand is a thin program on the public API. */
+/** The command {@code sae}: each subcommand is a thin layer over the public API. */
 @NullMarked
 package io.faithfulsae.cli;
 

@@ -18,7 +18,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What a user is told when something is wrong: one line that says what, and no stack trace. */
+/** Errors a user sees: one line that says what is wrong, and no stack trace. */
 final class BadInputTest {
   @TempDir Path dir;
 
@@ -63,7 +63,7 @@ final class BadInputTest {
       assertFailed(
           sae("study", "--config", study, "--out", dir.resolve("study")),
           1,
-          value.contains(".") // the parser itself refuses YAML's own spelling
+          value.contains(".") // the parser itself rejects YAML's own spelling
               ? "s.yaml: line 1: Malformed numeric value '" + value + "'"
               : "s.yaml: study: training.lr: expected a finite number, got ");
     }
@@ -192,7 +192,7 @@ final class BadInputTest {
   @Test
   void aMisspeltWordIsAnsweredWithWhatIsMeant() {
     assertFailed(sae("trian", "--out", dir), 2, "'trian'", "Did you mean: sae train?");
-    // The required option is missing, too, but that is not what went wrong.
+    // The required option is also missing, but that is not the mistake.
     Ran misspelt = sae("train", "--d-sea", 64, "--k", 4, "--tokens", 100, "--out", dir);
     assertFailed(misspelt, 2, "Unknown option: '--d-sea'", "Possible solutions: --d-sae");
     assertFailed(sae("train", "--d-sea=64"), 2, "'--d-sea=64'", "Possible solutions: --d-sae");
@@ -204,7 +204,7 @@ final class BadInputTest {
     assertFailed(sae("--verison"), 2, "Possible solutions: --version");
     Ran missing = sae("train", "--out", dir, "--lr", "-1");
     assertFailed(missing, 2, "Missing required options", "--d-sae");
-    assertFalse(missing.err().contains("Unknown"), "a negative number is no option");
+    assertFalse(missing.err().contains("Unknown"), "a negative number is not an option");
   }
 
   @Test

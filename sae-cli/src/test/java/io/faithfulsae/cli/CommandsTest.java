@@ -71,7 +71,8 @@ final class CommandsTest {
     int[] indices = ints(out, "indices", 40);
     float[] dense = new float[10 * 32];
     for (int i = 0; i < 40; i++) {
-      assertTrue(i % 4 == 0 || values[i - 1] >= values[i], "values of a row fall");
+      assertTrue(
+          i % 4 == 0 || values[i - 1] >= values[i], "values are in descending order within a row");
       dense[i / 4 * 32 + indices[i]] = values[i];
     }
     assertArrayEquals(dense, latents);
@@ -100,7 +101,7 @@ final class CommandsTest {
     float[] expected = Tiny.floats(whole.resolve("sae_weights.safetensors"), "W_enc");
     float[] got = Tiny.floats(parts.resolve("sae_weights.safetensors"), "W_enc");
     assertArrayEquals(expected, got, 1e-4f);
-    assertFalse(Arrays.equals(expected, got), "sums were added in the same order");
+    assertFalse(Arrays.equals(expected, got), "sums were accumulated in the same order");
   }
 
   /** Four steps, too few for a latent to count as dead. */
@@ -254,19 +255,20 @@ final class CommandsTest {
     assertEquals("tiny-stories-gpt2", ResultFile.read(pair).get(0).model());
   }
 
-  /** The preset, both definitions, the relative threshold, and what separates noise from text. */
+  /** The preset, both definitions, the relative threshold, and noise against text. */
   private void fakeFeatureOptions(Path trained, Path text) throws IOException {
     Path out = dir.resolve("fake-options.json");
     Tiny.Ran ran = sae("fake-features", "--sae", trained, "--preset", "authors", "--out", out).ok();
     assertTrue(ran.out().startsWith("Noise against text: not compared"), ran.out());
     JsonNode authors = json(out);
     assertEquals(1_000_000, authors.path("options").path("noiseTokens").asLong());
-    assertEquals(1_000_000, authors.path("noise").path("rows").asLong(), "all but position 0");
+    assertEquals(
+        1_000_000, authors.path("noise").path("rows").asLong(), "everything except position 0");
     assertEquals(1.0, authors.path("options").path("activationThreshold").asDouble());
     assertEquals(0.1, authors.path("options").path("rateThreshold").asDouble());
     JsonNode filter = authors.path("options").path("filter");
     assertEquals(1, filter.path("skipPositions").asInt());
-    assertTrue(filter.path("excludedTokens").isEmpty(), "BOS counts where it is drawn");
+    assertTrue(filter.path("excludedTokens").isEmpty(), "a sampled BOS counts");
     assertEquals("Infinity", filter.path("maxNorm").asText());
 
     ran =
@@ -346,7 +348,7 @@ final class CommandsTest {
     sae("check-dataset", "--data", foreign, "--out", out, "--overwrite").ok();
     double ofForeign = json(out).path("firstTokens").path("jensenShannon").asDouble();
     double ofOwn = checked.path("firstTokens").path("jensenShannon").asDouble();
-    assertTrue(ofOwn < ofForeign, ofOwn + " of its own text, " + ofForeign + " of foreign");
+    assertTrue(ofOwn < ofForeign, ofOwn + " for its own text, " + ofForeign + " for foreign text");
   }
 
   @Test

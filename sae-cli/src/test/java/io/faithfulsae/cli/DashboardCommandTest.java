@@ -88,8 +88,9 @@ final class DashboardCommandTest {
   }
 
   /**
-   * The filter leaves out some rows of each sequence. Partners in another SAE are looked for on the
-   * rows that are left of the very same sequences: in the SAE itself, they are the same partners.
+   * The filter leaves out some rows of each sequence. Partners in another SAE are searched on the
+   * remaining rows of the same sequences: with the SAE itself as the other, they are the same
+   * partners.
    */
   @Test
   void partnersInAnotherSaeAreOfTheRowsThatThePageStates() throws IOException {
@@ -113,7 +114,8 @@ final class DashboardCommandTest {
     for (JsonNode latent :
         new JsonMapper().readTree(dir.resolve("across.json").toFile()).path("latents")) {
       int number = latent.path("description").path("latent").asInt();
-      assertTrue(latent.path("description").path("rows").asInt() < 10 * 32, "some are left out");
+      assertTrue(
+          latent.path("description").path("rows").asInt() < 10 * 32, "some rows are left out");
       for (JsonNode within : latent.path("description").path("correlated")) {
         for (JsonNode across : latent.path("across").path("correlated")) {
           if (across.path("latent").asInt() != number
@@ -179,13 +181,13 @@ final class DashboardCommandTest {
       assertEquals(3, latents.get(0).path("description").path("latent").asInt());
       assertEquals("a <phrase>", latents.get(1).path("explanation").asText());
       for (JsonNode latent : latents) {
-        // The server takes every snippet for a firing one.
+        // The server says that every snippet fires.
         JsonNode counts = latent.path("score").path("counts");
         assertEquals(0, counts.path("trueNegatives").asInt() + counts.path("unanswered").asInt());
         assertEquals(0, counts.path("falseNegatives").asInt());
         assertTrue(
             counts.path("truePositives").asInt() + counts.path("falsePositives").asInt() >= 4);
-        // The other SAE is the same one under another handle: a latent that fires has its twin.
+        // The other SAE is the same one under another name: each firing latent has its twin.
         JsonNode across = latent.path("across").path("correlated");
         if (latent.path("description").path("density").asDouble() > 0) {
           assertEquals(
@@ -199,7 +201,7 @@ final class DashboardCommandTest {
     }
   }
 
-  /** A phrase, or for a question about texts a 1 for each. */
+  /** A phrase, or for a question about texts, a list of 1s. */
   private static String answer(byte[] request) throws IOException {
     String prompt =
         new JsonMapper().readTree(request).path("messages").get(1).path("content").asText();

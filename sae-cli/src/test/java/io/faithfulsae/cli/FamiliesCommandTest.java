@@ -69,7 +69,7 @@ final class FamiliesCommandTest {
     assertClose(Tiny.floats(expected, "logits.a"), Tiny.floats(out, "logits"));
   }
 
-  /** The name of the field, and whether it is in a part of its own, differ between families. */
+  /** The name of the field, and whether it is in a nested section, differ between families. */
   private static int layers(JsonNode config) {
     return Stream.of(
             config.path("num_hidden_layers"),
@@ -81,7 +81,7 @@ final class FamiliesCommandTest {
         .asInt();
   }
 
-  /** At a temperature near 0 each token that is written is the likeliest after those before it. */
+  /** At a temperature near 0, each sampled token is the likeliest given those before it. */
   @ParameterizedTest
   @MethodSource("models")
   void whatAModelWritesIsWhatItsLogitsSay(String name) throws IOException {
@@ -129,7 +129,7 @@ final class FamiliesCommandTest {
     }
   }
 
-  /** A copy with a tokenizer, which most tiny models lack: one word for each token. */
+  /** A copy with a tokenizer, which most tiny models lack: one word per token. */
   private Path copy(String name) throws IOException {
     Path folder = Files.createDirectories(dir.resolve(name));
     try (Stream<Path> files = Files.list(GOLDEN.resolve(name))) {

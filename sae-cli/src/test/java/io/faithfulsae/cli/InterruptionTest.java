@@ -17,8 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * Training in a process of its own that is stopped: what is resumed equals what was never stopped,
- * bit for bit.
+ * Stops training in a separate process: the resumed run equals an uninterrupted one, bit for bit.
  */
 final class InterruptionTest {
   private static final int STEPS = 3_000;
@@ -63,7 +62,7 @@ final class InterruptionTest {
     Tiny.sae(arguments(out, true).toArray()).ok();
     assertTrue(
         Arrays.equals(expected, Files.readAllBytes(out.resolve("sae_weights.safetensors"))),
-        "the resumed run has other weights");
+        "the resumed run has different weights");
   }
 
   private List<Object> arguments(Path out, boolean resume) {

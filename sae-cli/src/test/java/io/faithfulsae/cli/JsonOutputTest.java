@@ -35,11 +35,11 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 
-/** {@code --json} of every command is one line that its schema describes, and nothing else. */
+/** The output of every command with {@code --json} is one line that matches its schema. */
 final class JsonOutputTest {
   private static final Path SCHEMAS = Path.of("src/main/resources/io/faithfulsae/cli");
 
-  /** What each command prints; {@code COMMAND.KIND} where one command prints several things. */
+  /** What each command prints; {@code COMMAND.KIND} if a command prints several kinds. */
   private static final Map<String, List<Type>> PRINTED =
       new TreeMap<>(
           Map.ofEntries(
@@ -77,7 +77,7 @@ final class JsonOutputTest {
         Files.writeString(committed, made);
       }
       assertEquals(
-          made, Files.readString(committed), "write it again with -Dapi.update=true, look at it");
+          made, Files.readString(committed), "rewrite it with -Dapi.update=true and review it");
     }
     for (CommandLine command : Tiny.line().getSubcommands().values()) {
       if (command.getCommandSpec().optionsMap().containsKey("--json")) {
@@ -210,7 +210,7 @@ final class JsonOutputTest {
     return check("train", options.toArray());
   }
 
-  /** Runs a command with {@code --json}; nothing may go to standard output past its writer. */
+  /** Runs a command with {@code --json}; nothing else may be printed to standard output. */
   private JsonNode check(String name, Object... options) throws IOException {
     List<Object> args = new ArrayList<>(List.of(name.split("\\.")[0], "--json"));
     args.addAll(Arrays.asList(options));

@@ -12,7 +12,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A study whose process is killed again and again ends with the results of one that was not. */
+/** A study that is repeatedly killed ends with the results of an uninterrupted one. */
 final class KilledStudyTest {
   private static final int KILLS = 10;
   private static final String STUDY =
@@ -50,13 +50,13 @@ final class KilledStudyTest {
     Random random = new Random(11);
     for (int kill = 0; kill < KILLS; kill++) {
       Process process = start(config, killed);
-      // Long enough that most starts get somewhere, short enough that ten do not reach the end.
+      // Long enough that most runs make progress, short enough that ten do not finish.
       boolean ended =
           process.waitFor((long) (millis * 0.2 * random.nextDouble()), TimeUnit.MILLISECONDS);
-      assertTrue(!ended, "start " + kill + " must not reach the end");
+      assertTrue(!ended, "start " + kill + " must not finish");
       process.destroyForcibly().waitFor();
     }
-    assertTrue(stepsDone(killed) < stepsDone(whole), "the killed ones must leave something to do");
+    assertTrue(stepsDone(killed) < stepsDone(whole), "the killed runs must leave something to do");
     assertEquals(0, start(config, killed).waitFor());
     assertEquals(
         Files.readString(whole.resolve("results.json")),
@@ -74,7 +74,7 @@ final class KilledStudyTest {
             config.toString(),
             "--out",
             out.toString());
-    // Not as an argument: ONNX Runtime 1.29 crashes where the command line exceeds 4 KiB.
+    // Not as an argument: ONNX Runtime 1.29 crashes if the command line exceeds 4 KiB.
     process.environment().put("CLASSPATH", System.getProperty("java.class.path"));
     return process
         .redirectErrorStream(true)

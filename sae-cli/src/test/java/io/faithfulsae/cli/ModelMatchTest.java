@@ -16,7 +16,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** An SAE is applied to the model that it was trained on, or to another if one says so. */
+/** An SAE is applied to the model that it was trained on, or to another on request. */
 final class ModelMatchTest {
   private static final String HOOK = "blocks.1.hook_resid_pre";
 
@@ -51,7 +51,7 @@ final class ModelMatchTest {
         .ok();
   }
 
-  /** The SAE with other things said about its model. */
+  /** A copy of the SAE with modified metadata about its model. */
   private static Path saying(String name, String find, String replace) throws IOException {
     Path copy = Files.createDirectories(dir.resolve(name));
     try (Stream<Path> files = Files.list(trained)) {
@@ -63,7 +63,7 @@ final class ModelMatchTest {
     String before = Files.readString(config);
     String after = before.replaceAll(find, replace);
     assertTrue(!after.equals(before), before);
-    // As a user who edits it does, who has to delete its checksums.
+    // Like a user who edits the file and has to delete its checksums.
     Files.writeString(
         config, after.replaceAll(",\\s+\"(weights_crc32c|checksum)\" : \"\\w+\"", ""));
     return copy;

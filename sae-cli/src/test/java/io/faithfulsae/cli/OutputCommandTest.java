@@ -21,9 +21,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import picocli.CommandLine;
 
-/** Outputs have one writer at a time, and a finished one is not replaced without a word. */
+/** Outputs have one writer at a time, and a finished one is not silently replaced. */
 final class OutputCommandTest {
-  /** Those that resume what they find, and refuse it if it has other settings. */
+  /** Commands that resume existing output, and reject it if its settings differ. */
   private static final Set<String> GO_ON = Set.of("study", "generate", "train");
 
   @TempDir Path dir;
@@ -40,7 +40,7 @@ final class OutputCommandTest {
     Tiny.Ran second = sae(generate(out, 2_000));
     assertEquals(1, second.code(), second.out());
     assertTrue(second.err().contains("process " + first.pid() + " on "), second.err());
-    assertTrue(second.err().contains(" generate "), "what it does: " + second.err());
+    assertTrue(second.err().contains(" generate "), "should name the command: " + second.err());
     first.destroyForcibly().waitFor();
     sae(generate(out, 2_000)).ok();
     List<String> lines = Files.readAllLines(out);
@@ -113,10 +113,10 @@ final class OutputCommandTest {
     byte[] before = Files.readAllBytes(out.resolve("sae_weights.safetensors"));
     Tiny.Ran refused = sae(train(shards, out, "--tokens", 1_000, "--seed", 2));
     assertEquals(1, refused.code(), refused.out());
-    assertTrue(refused.err().contains("give --overwrite to replace it"), refused.err());
+    assertTrue(refused.err().contains("add --overwrite to replace it"), refused.err());
     sae(train(shards, out, "--tokens", 1_000, "--seed", 1, "--resume")).ok();
     assertArrayEquals(before, Files.readAllBytes(out.resolve("sae_weights.safetensors")));
-    // An SAE from elsewhere is no run to resume.
+    // An SAE from elsewhere is not a run to resume.
     Files.move(out.resolve("training.json"), dir.resolve("training.json"));
     assertEquals(1, sae(train(shards, out, "--tokens", 1_000, "--resume")).code());
     assertArrayEquals(before, Files.readAllBytes(out.resolve("sae_weights.safetensors")));
@@ -156,19 +156,20 @@ final class OutputCommandTest {
         Files.writeString(file, "before");
         Tiny.Ran refused = sae(one);
         assertEquals(1, refused.code(), one[0] + refused.err());
-        String expected = "expected no result in " + file + " yet, got one; give --overwrite";
+        String expected = "expected no result in " + file + " yet, got one; add --overwrite";
         assertTrue(refused.err().contains(expected), refused.err());
         assertEquals("before", Files.readString(file));
         Object[] overwriting = Arrays.copyOf(one, one.length + 1);
         overwriting[one.length] = "--overwrite";
-        assertFalse(sae(overwriting).err().contains("expected no result"), "this is allowed");
-        assertEquals("before", Files.readString(file), "it fails before it replaces anything");
+        assertFalse(
+            sae(overwriting).err().contains("expected no result"), "overwriting is allowed");
+        assertEquals("before", Files.readString(file), "it fails before replacing anything");
         Files.delete(file);
       }
       assertTrue(sae(one[0], "--help").ok().out().contains("--overwrite"));
     }
     try (var left = Files.list(dir)) {
-      assertEquals(List.of(), left.toList(), "no lock stays behind");
+      assertEquals(List.of(), left.toList(), "no lock file remains");
     }
   }
 

@@ -16,9 +16,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/**
- * {@code sae probe} on the embedded model, with tasks in the layouts in which they are published.
- */
+/** {@code sae probe} on the embedded model, with tasks in their published layouts. */
 final class ProbeCommandTest {
   @TempDir static Path dir;
 
@@ -66,7 +64,7 @@ final class ProbeCommandTest {
     return out;
   }
 
-  /** Sentences about dogs, labelled 1, and about cats: what a model surely tells apart. */
+  /** Sentences about dogs, labelled 1, and about cats: easy for the model to distinguish. */
   private static String sentence(Random random, boolean dog) {
     String[] verbs = {"ran", "sat", "slept", "played", "ate"};
     return "the %s %s and the %s %s ."

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** {@code sae activations --data} and training on what it writes. */
+/** {@code sae activations --data} and training on its output. */
 final class ShardsCommandTest {
   private static final String HOOK = "blocks.1.hook_resid_pre";
 
@@ -56,13 +56,13 @@ final class ShardsCommandTest {
 
     Path live = dir.resolve("live");
     Path stored = dir.resolve("stored");
-    // As many rows as there are shards of, so that both read the same before they start over.
+    // As many rows as the shards have, so that both read the same rows before starting over.
     sae(train(live, "--hook", HOOK, "--data", text, "--context", 24)).ok();
     sae(train(stored, "--activations", shards)).ok();
     assertArrayEquals(
         Files.readAllBytes(live.resolve("sae_weights.safetensors")),
         Files.readAllBytes(stored.resolve("sae_weights.safetensors")));
-    // The SAE knows its model and hook, so that it can be evaluated without saying them again.
+    // The SAE records its model and hook, so evaluation needs no options for them.
     sae(
             "evaluate",
             "--sae",
@@ -109,7 +109,7 @@ final class ShardsCommandTest {
     assertEquals(expected, bytes(out));
   }
 
-  /** One shard holds all of the text, so that none is full when the writer is stopped. */
+  /** One shard holds the whole text, so none is full when the writer is stopped. */
   @Test
   void ctrlCKeepsTheRowsOfAShardThatIsNotFull() throws IOException, InterruptedException {
     Path whole = dir.resolve("whole");

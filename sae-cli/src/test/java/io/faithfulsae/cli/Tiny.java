@@ -17,9 +17,9 @@ import java.util.Map;
 import java.util.Random;
 import picocli.CommandLine;
 
-/** Small inputs, and the command run in this process through its real entry. */
+/** Small inputs, and the command run in this process through its real entry point. */
 final class Tiny {
-  /** What a command did. */
+  /** The outcome of a command. */
   record Ran(int code, String out, String err) {
     Ran ok() {
       assertEquals(0, code, err);

@@ -3,10 +3,11 @@ package io.faithfulsae.models;
 import java.nio.FloatBuffer;
 
 /**
- * The keys or the values of one layer, and those of the newest token: {@code [rows, groups,
- * capacity, inner]} and {@code [rows, groups, 1, inner]}. A group of values is a head, {@code
- * inner} its width; a group of keys is one dimension of a head and {@code inner} is 1, so that each
- * lies as its product with the queries or the weights wants it.
+ * The keys or values of one layer for all cached tokens, {@code [rows, groups, capacity, inner]},
+ * and for the newest token, {@code [rows, groups, 1, inner]}. For values, a group is a head and
+ * {@code inner} its width; for keys, a group is one dimension of a head and {@code inner} is 1.
+ * Each is thus stored in the layout that its product with the queries or the attention weights
+ * needs.
  */
 final class CacheTensor {
   private final FloatBuffer kept;
@@ -14,7 +15,7 @@ final class CacheTensor {
   private final int groups;
   private final int inner;
 
-  /** Empty; {@code slots} is the largest capacity that it will have. */
+  /** Creates an empty tensor; {@code slots} is its maximum capacity. */
   CacheTensor(int rows, int slots, int groups, int inner) {
     this.groups = groups;
     this.inner = inner;
@@ -31,7 +32,7 @@ final class CacheTensor {
     return fresh;
   }
 
-  /** Puts each row's newest token into a slot of the row. */
+  /** Writes each row's newest token to a slot of that row. */
   void append(int rows, int capacity, int[] slots) {
     for (int i = 0; i < rows * groups; i++) {
       int to = (i * capacity + slots[i / groups]) * inner;
@@ -43,7 +44,7 @@ final class CacheTensor {
     }
   }
 
-  /** Lays the first slots out in place for another capacity, from the end where they move apart. */
+  /** Changes the capacity in place and keeps the used slots; growing moves the last block first. */
   void resize(int rows, int capacity, int wanted, int used) {
     int last = rows * groups - 1;
     for (int n = 1; n <= last; n++) {
@@ -52,7 +53,7 @@ final class CacheTensor {
     }
   }
 
-  /** Copies a row over another. */
+  /** Copies one row over another. */
   void move(int from, int to, int capacity) {
     int block = groups * capacity * inner;
     kept.put(to * block, kept, from * block, block);

@@ -15,20 +15,19 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Runs sequences side by side, one token at a time; keys and values of earlier tokens are kept.
- * Each sequence has a length of its own: a finished one makes room for another ({@link #restart}),
- * or is dropped, so that it costs nothing more. What is computed for a sequence does not depend on
- * those beside it.
+ * Decodes sequences in parallel, one token at a time, with a KV cache. Sequences may differ in
+ * length: a finished one can be replaced by a new one ({@link #restart}), or dropped so that it
+ * costs nothing more. The results for a sequence do not depend on the others in the batch.
  *
- * <p>Attention costs as much for each sequence as for the longest.
+ * <p>Attention costs the same for every sequence: that of the longest.
  *
  * <p><b>Memory</b>: {@code 8 * layers * keyValueHeads * headDim} bytes for each of {@code rows *
- * maxLength} tokens. <b>Threads</b>: one. <b>Closed by</b> who asked the model for it.
+ * maxLength} tokens. <b>Threads</b>: one. <b>Closed by</b> the caller that requested it.
  */
 public final class Decoder implements AutoCloseable {
   /**
-   * Slots by which the visible part of the cache grows: fewer would be laid out anew too often,
-   * more would be waste.
+   * Slots by which the visible part of the cache grows: with fewer, it would be copied too often;
+   * with more, too many would be empty.
    */
   private static final int GROWTH = 32;
 
@@ -80,7 +79,7 @@ public final class Decoder implements AutoCloseable {
     return (slots + GROWTH - 1) / GROWTH * GROWTH;
   }
 
-  /** Begins anew with empty sequences. */
+  /** Starts over with empty sequences. */
   public synchronized void start(int sequences) {
     checkOpen();
     if (sequences < 1 || sequences > maxRows) {
@@ -98,7 +97,7 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * Begins a row anew with an empty sequence.
+   * Starts a row over with an empty sequence.
    *
    * @throws IllegalArgumentException if there is no such row
    */
@@ -108,13 +107,13 @@ public final class Decoder implements AutoCloseable {
     lengths[row] = 0;
   }
 
-  /** Sequences under way. */
+  /** Number of active sequences. */
   public int rows() {
     return rows;
   }
 
   /**
-   * Tokens of a row's sequence so far.
+   * Number of tokens in a row's sequence.
    *
    * @throws IllegalArgumentException if there is no such row
    */
@@ -123,13 +122,13 @@ public final class Decoder implements AutoCloseable {
     return lengths[row];
   }
 
-  /** Sets what logits are divided by before {@link #probabilities()}; 1 at first. */
+  /** Sets the divisor of the logits in {@link #probabilities()}; initially 1. */
   public void temperature(double temperature) {
     if (!(temperature > 0) || Double.isInfinite(temperature)) {
       throw new IllegalArgumentException(
           "expected a temperature > 0, got "
               + temperature
-              + "; use a small one for the likeliest token");
+              + "; use a small value to favor the likeliest token");
     }
     inverseTemperature.put(0, (float) (1 / temperature));
   }
@@ -151,10 +150,10 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * Appends a token to each sequence and computes what may follow.
+   * Appends a token to each sequence and computes the logits of the next.
    *
-   * @param next one token a sequence; longer arrays are fine
-   * @throws IllegalStateException if a sequence is as long as it may be
+   * @param next one token per sequence; longer arrays are fine
+   * @throws IllegalStateException if a sequence has reached the maximum length
    * @throws IllegalArgumentException if a logit is NaN or infinite
    */
   public synchronized void step(int[] next) {
@@ -168,7 +167,7 @@ public final class Decoder implements AutoCloseable {
                 + row
                 + " has "
                 + maxLength
-                + " tokens, as many as the decoder was made for; restart or drop it");
+                + " tokens, the decoder's maximum; restart or drop it");
       }
       tokens.put(row, next[row]);
       positions.put(row, lengths[row]);
@@ -184,23 +183,23 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * Logits after the newest tokens. <b>Shape</b> {@code [rows, vocabularySize]}, valid until the
-   * next step.
+   * Logits of the next tokens. <b>Shape</b> {@code [rows, vocabularySize]}, valid until the next
+   * step.
    */
   public FloatBuffer logits() {
     return logits.slice(0, rows * dims.vocabularySize()).asReadOnlyBuffer();
   }
 
   /**
-   * Softmax of the logits over the temperature. <b>Shape</b> as {@link #logits()}, valid until the
-   * next step.
+   * Softmax of the logits divided by the temperature. <b>Shape</b> as {@link #logits()}, valid
+   * until the next step.
    */
   public FloatBuffer probabilities() {
     return probabilities.slice(0, rows * dims.vocabularySize()).asReadOnlyBuffer();
   }
 
   /**
-   * Drops a sequence; the last one takes its row. Logits and probabilities stay as they were until
+   * Drops a sequence; the last one moves into its row. Logits and probabilities do not change until
    * the next step.
    *
    * @throws IllegalArgumentException if there is no such row
@@ -216,7 +215,7 @@ public final class Decoder implements AutoCloseable {
     unbind();
   }
 
-  /** Makes room for one token more; gives much room back, since empty slots cost time too. */
+  /** Makes room for one more token; shrinks if much is unused, since empty slots cost time too. */
   private void fit(int longest) {
     int wanted = roundUp(longest + 1);
     if (wanted > capacity || wanted <= capacity / 2) {

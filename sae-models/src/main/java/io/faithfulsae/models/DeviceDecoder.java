@@ -18,13 +18,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Samples sequences side by side on the device that the model runs on: keys, values, logits and
- * probabilities stay there, a token and a random number a row go in, a token a row comes out. Rows
- * are as long as they happen to be, and each can begin anew at any time.
+ * Samples sequences in parallel on the model's device: keys, values, logits and probabilities stay
+ * there; one token and one random number per row go in, and one token per row comes out. Rows may
+ * differ in length, and each can be restarted at any time.
  *
  * <p><b>Memory</b>, on the device: {@code 2 * layers * keyValueHeads * headDim} elements in the
- * precision of the model for each of {@code rows * maxLength} tokens. <b>Threads</b>: one.
- * <b>Closed by</b> who asked the model for it.
+ * model's precision for each of {@code rows * maxLength} tokens. <b>Threads</b>: one. <b>Closed
+ * by</b> the caller that requested it.
  */
 public final class DeviceDecoder implements AutoCloseable {
   private final OnnxModel model;
@@ -95,7 +95,8 @@ public final class DeviceDecoder implements AutoCloseable {
         DeviceBuffer cache = on.allocateOnDevice(bytes);
         caches.add(cache);
         Tensor tensor = Tensor.of(cache, 0, type, shape);
-        // One memory for both: the graph writes the new token's slot and nothing else.
+        // Input and output share one buffer: the graph writes the new token's slot and nothing
+        // else.
         binding.input(Graphs.cached(what, layer), tensor);
         binding.output(DeviceGraphs.grown(what, layer), tensor);
       }
@@ -108,23 +109,23 @@ public final class DeviceDecoder implements AutoCloseable {
     return lengths.length;
   }
 
-  /** Tokens of a row's sequence so far. */
+  /** Number of tokens in a row's sequence. */
   public int length(int row) {
     return lengths[checked(row)];
   }
 
-  /** Begins a row anew with an empty sequence. */
+  /** Starts a row over with an empty sequence. */
   public void restart(int row) {
     lengths[checked(row)] = 0;
   }
 
-  /** Sets what logits are divided by; 1 at first. */
+  /** Sets the divisor of the logits; initially 1. */
   public void temperature(double temperature) {
     if (!(temperature > 0) || Double.isInfinite(temperature)) {
       throw new IllegalArgumentException(
           "expected a temperature > 0, got "
               + temperature
-              + "; use a small one for the likeliest token");
+              + "; use a small value to favor the likeliest token");
     }
     inverseTemperature.put(0, (float) (1 / temperature));
   }
@@ -146,7 +147,7 @@ public final class DeviceDecoder implements AutoCloseable {
   }
 
   /**
-   * Also brings logits or probabilities to the host at each step, for checks.
+   * Also copies logits or probabilities to the host at each step, for checks.
    *
    * @param output their name in the graph
    * @return {@code [rows, vocabularySize]}, filled by each step
@@ -158,12 +159,12 @@ public final class DeviceDecoder implements AutoCloseable {
   }
 
   /**
-   * Appends a token to each sequence and draws what follows it.
+   * Appends a token to each sequence and samples the next.
    *
-   * @param next one token a row; longer arrays are fine. Not modified.
-   * @param random one number in [0, 1) a row: the same one draws the same token. Not modified.
-   * @param into one token a row; may be {@code next}. Modified.
-   * @throws IllegalStateException if a sequence is as long as it may be
+   * @param next one token per row; longer arrays are fine. Not modified.
+   * @param random one number in [0, 1) per row; the same number draws the same token. Not modified.
+   * @param into one token per row; may be {@code next}. Modified.
+   * @throws IllegalStateException if a sequence has reached the maximum length
    */
   public synchronized void step(int[] next, double[] random, int[] into) {
     checkOpen();
@@ -172,11 +173,7 @@ public final class DeviceDecoder implements AutoCloseable {
       model.checkToken(next[row], row);
       if (lengths[row] == maxLength) {
         throw new IllegalStateException(
-            "sequence "
-                + row
-                + " has "
-                + maxLength
-                + " tokens, as many as the decoder was made for; restart it");
+            "sequence " + row + " has " + maxLength + " tokens, the decoder's maximum; restart it");
       }
       tokens.put(row, next[row]);
       positions.put(row, lengths[row]);

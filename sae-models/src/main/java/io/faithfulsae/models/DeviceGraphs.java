@@ -16,9 +16,9 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Graphs for a runtime that computes in a device's memory. Attention is ONNX Runtime's
- * GroupQueryAttention, which writes keys and values into the cache where it lies; no node computes
- * shapes, since those would run on the host.
+ * Graphs for a runtime that computes in device memory. Attention is ONNX Runtime's
+ * GroupQueryAttention, which updates the KV cache in place; no node computes shapes, since those
+ * would run on the host.
  */
 final class DeviceGraphs {
   /** {@code [batch, length, heads * headWidth]}, as three int64. */
@@ -27,10 +27,10 @@ final class DeviceGraphs {
   /** {@code [batch, length, keyValueHeads * headWidth]}, as three int64. */
   static final String KEY_SHAPE = "shape.key";
 
-  /** Of each sequence: tokens seen by its last token, itself not counted; int32. */
+  /** For each sequence: the tokens that precede its last one; int32. */
   static final String SEEN = "seen";
 
-  /** Tokens of the longest sequence; one int32. */
+  /** Length of the longest sequence; one int32. */
   static final String LONGEST = "longest";
 
   static final String NORMS = "norms";
@@ -46,8 +46,8 @@ final class DeviceGraphs {
   }
 
   /**
-   * Width of a head as the operator wants it, a multiple of 8; what is missing is filled with
-   * zeros, which change nothing. The models of the study need none.
+   * Head width rounded up to a multiple of 8, as the operator requires, and padded with zeros,
+   * which do not change the result. The models of the study need no padding.
    */
   static long headWidth(Dimensions dims) {
     return (dims.headDim() + 7L) / 8 * 8;
@@ -58,7 +58,8 @@ final class DeviceGraphs {
     if (missing == 0) {
       return x;
     }
-    // By a product with ones on the diagonal, which is exact: Pad has no CUDA kernel in this opset.
+    // Done as a product with ones on the diagonal, which is exact: Pad has no CUDA kernel in this
+    // opset.
     long wider = headWidth(dims);
     float[] diagonal = new float[Math.toIntExact(dims.headDim() * wider)];
     for (int i = 0; i < dims.headDim(); i++) {
@@ -86,7 +87,7 @@ final class DeviceGraphs {
     return graph.reshape(narrow, -1, dims.queryWidth());
   }
 
-  /** Attention of whole sequences, without a cache. */
+  /** Attention over whole sequences, without a cache. */
   static Attention causal(Graph graph, Dimensions dims) {
     Value queryShape = graph.longInput(QUERY_SHAPE, 3);
     Value keyShape = graph.longInput(KEY_SHAPE, 3);
@@ -130,7 +131,7 @@ final class DeviceGraphs {
         Attribute.of("local_window_size", scores.window() == 0 ? -1L : scores.window()));
   }
 
-  /** Adds the euclidean norm of each row of activations as an output. */
+  /** Adds the Euclidean norm of each row of activations as an output. */
   static void norms(Graph graph, Value activations) {
     Value norms =
         graph.node(
@@ -140,7 +141,7 @@ final class DeviceGraphs {
     graph.singleOutput(NORMS, norms, "rows");
   }
 
-  /** Rows of a block of activations, in a given order. */
+  /** Selects rows of a block of activations, in a given order. */
   static byte[] gather(Weights weights, int width) {
     Graph graph = new Graph(weights);
     Value data = graph.singleInput(DATA, "rows", width);
@@ -151,9 +152,9 @@ final class DeviceGraphs {
   }
 
   /**
-   * One token a row, from the caches {@code [rows, keyValueHeads, capacity, headWidth]} to the next
-   * token. Cache and grown cache are the same memory. {@link #UNIFORM} is one float64 in [0, 1) a
-   * row.
+   * One token per row, from the caches {@code [rows, keyValueHeads, capacity, headWidth]} to the
+   * next token. Cache inputs and outputs share memory. {@link #UNIFORM} is one float64 in [0, 1)
+   * per row.
    *
    * @param topP as in {@code generate.GenerationConfig}
    * @param steered where a {@link SteeringInput} is added; null: nowhere

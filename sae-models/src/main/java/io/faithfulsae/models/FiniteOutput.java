@@ -3,7 +3,7 @@ package io.faithfulsae.models;
 import io.faithfulsae.io.Finite;
 import java.nio.FloatBuffer;
 
-/** Looks for NaN and infinity in what a model computed, before anything is made of it. */
+/** Rejects NaN and infinity in a model's output before anything uses it. */
 final class FiniteOutput {
   private FiniteOutput() {}
 
@@ -27,7 +27,7 @@ final class FiniteOutput {
     }
   }
 
-  /** Checks logits of the newest tokens, of sequences as long as {@code lengths} says. */
+  /** Checks the next-token logits of sequences of the given {@code lengths}. */
   static void requireLogits(
       String model, FloatBuffer logits, int rows, int vocabulary, int[] lengths) {
     int at = Finite.firstOther(logits.slice(0, rows * vocabulary));
@@ -43,7 +43,7 @@ final class FiniteOutput {
 
   static IllegalArgumentException problem(String model, String what, float got, String where) {
     return new IllegalArgumentException(
-        "expected finite %s from %s, got %s at %s (all from 0); check its weights, or compute in float32"
+        "expected finite %s from %s, got %s at %s (counted from 0); check its weights, or compute in float32"
             .formatted(what, model, got, where));
   }
 }

@@ -17,8 +17,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The graphs that a model is run by: whole sequences, from tokens or from hook points to a hook
- * point or to logits, and one step of decoding.
+ * The graphs that run a model: over whole sequences, from tokens or from hook points to a hook
+ * point or to logits; and one decoding step.
  */
 final class Graphs {
   static final String TOKENS = "tokens";
@@ -35,7 +35,7 @@ final class Graphs {
    * How a graph computes.
    *
    * @param ownOperators whether ONNX Runtime's own operators may be used
-   * @param norms whether the norms of activations come out beside them
+   * @param norms whether to also output the norms of the activations
    */
   record Kind(Precision precision, boolean ownOperators, boolean norms) {
     Kind withNorms() {
@@ -51,7 +51,7 @@ final class Graphs {
     return what + ".fresh." + layer;
   }
 
-  /** From tokens to the activations at a hook point, and nothing that they do not need. */
+  /** From tokens to the activations at a hook point, with only the nodes that this needs. */
   static byte[] tap(Architecture model, Weights weights, HookPoint hook, Kind kind)
       throws IOException {
     Graph graph = new Graph(weights, kind.precision());
@@ -64,8 +64,8 @@ final class Graphs {
   }
 
   /**
-   * To logits, with the activations at some hook points given as inputs of the hooks' names. Tokens
-   * are an input only if something else than these reaches the logits.
+   * To logits, with the activations at some hook points as inputs under the hooks' names. Tokens
+   * are an input only if the logits also depend on them in some other way.
    */
   static byte[] logits(
       Architecture model, Weights weights, Collection<HookPoint> replaced, Kind kind)
@@ -108,11 +108,11 @@ final class Graphs {
   }
 
   /**
-   * One token a row, at a position of its own. The keys and values of the tokens before it are
+   * One token per row, each at its own position. The keys and values of the previous tokens are
    * inputs, {@code [rows, keyValueHeads, headDim, capacity]} and {@code [rows, keyValueHeads,
-   * capacity, headDim]}, each as its product wants it; of the slots, a row sees those before its
-   * position. The token's own key and value come out, for the caller to put into its slot: the
-   * cache itself is never copied.
+   * capacity, headDim]}, each in the layout that its product needs; a row attends to the slots
+   * before its position. The new token's key and value are outputs, which the caller writes to
+   * their slot: the cache itself is never copied.
    *
    * @param steered where a {@link SteeringInput} is added; null: nowhere
    */
@@ -200,8 +200,9 @@ final class Graphs {
   }
 
   /**
-   * {@code [rows, 1, 1, capacity]}: 0 where a row sees a slot, else minus infinity. Its slots begin
-   * with position 0; those from its own position on are empty or another's.
+   * {@code [rows, 1, 1, capacity]}: 0 where a row attends to a slot, else minus infinity. Slots
+   * start at position 0; those from the row's own position on are empty or left over from another
+   * sequence.
    */
   private static Value seen(Graph graph, int window, Value positions, Value capacity) {
     return graph.once(
@@ -251,8 +252,8 @@ final class Graphs {
   }
 
   /**
-   * Attention written out, for windows and bounded scores: the operator's order of bound and mask
-   * differs between versions of ONNX.
+   * Attention from basic operators, for sliding windows and soft-capped scores: ONNX versions
+   * differ in whether the Attention operator applies the cap or the mask first.
    *
    * @param q {@code [sequences, length, heads * headDim]}; k and v likewise
    */
@@ -273,7 +274,7 @@ final class Graphs {
     return graph.transpose(graph.node("MatMul", List.of(weights, values)), 0, 3, 1, 2, 4);
   }
 
-  /** {@code [length, length]}: 0 where row i sees column j, else minus infinity. */
+  /** {@code [length, length]}: 0 where row i attends to column j, else minus infinity. */
   private static Value causalMask(Graph graph, Value length, int window) {
     return graph.once(
         "causal." + window,
@@ -291,7 +292,7 @@ final class Graphs {
         });
   }
 
-  /** {@code [rows, width]} as {@code [sequences, length, width]}. */
+  /** Reshapes {@code [rows, width]} to {@code [sequences, length, width]}. */
   private static Value sequences(Graph graph, Value rows, Value length, long width) {
     Value shape =
         graph.once(

@@ -19,12 +19,12 @@ import java.util.Locale;
 import java.util.Set;
 
 /**
- * A decoder in an ONNX file that another program wrote, such as Optimum or PyTorch, fused by ONNX
- * Runtime or not: {@link #tap} makes a language model of it, whose activations are one of the
- * file's tensors.
+ * A decoder in an ONNX file written by another program, such as Optimum or PyTorch, with or without
+ * ONNX Runtime's fusions: {@link #tap} makes a language model of it whose activations are one of
+ * the file's tensors.
  *
- * <p><b>Memory</b>: the file, which holds the weights unless they are external data beside it, and
- * while a tap is opened what the tap needs of it once more.
+ * <p><b>Memory</b>: the file, including its weights unless they are external data; while a tap is
+ * opened, a second copy of what the tap needs.
  */
 public final class OnnxFile {
   private static final List<String> CONTEXT =
@@ -54,9 +54,9 @@ public final class OnnxFile {
   /**
    * Opens a file; {@link OnnxModel#of} does so with the default options.
    *
-   * @param file external data lies beside it, and so does {@code config.json}, which says the
-   *     special tokens, the vocabulary and the context
-   * @throws java.nio.file.NoSuchFileException if either is missing
+   * @param file must have its external data and its {@code config.json} in the same folder; the
+   *     latter gives the special tokens, the vocabulary size and the context length
+   * @throws java.nio.file.NoSuchFileException if either file is missing
    * @throws SaeFormatException if it is not an ONNX file, or {@code config.json} lacks one of these
    */
   public static OnnxFile open(Path file, Options options) throws IOException {
@@ -85,7 +85,7 @@ public final class OnnxFile {
         return config.number(field);
       }
     }
-    throw config.problem(CONTEXT.get(0), "the longest sequence");
+    throw config.problem(CONTEXT.get(0), "the context length");
   }
 
   private static Set<String> tensors(GraphProto graph) {
@@ -95,7 +95,7 @@ public final class OnnxFile {
     return names;
   }
 
-  /** The names of all tensors that operators make, in the order of the graph. */
+  /** The names of all tensors computed by operators, in graph order. */
   public List<String> tensors() {
     return List.copyOf(tensors);
   }
@@ -107,16 +107,16 @@ public final class OnnxFile {
 
   /**
    * A model whose activations at one hook point are a tensor of the file. Only what that tensor
-   * needs is run. Inputs are made of the token ids: {@code input_ids}, {@code attention_mask},
-   * {@code position_ids}, {@code token_type_ids}, {@code cache_position}, empty {@code past…} keys
-   * and values, {@code use_cache_branch}.
+   * needs is run. These inputs are derived from the token ids: {@code input_ids}, {@code
+   * attention_mask}, {@code position_ids}, {@code token_type_ids}, {@code cache_position}, empty
+   * {@code past…} keys and values, {@code use_cache_branch}.
    *
-   * @param tensor its shape is {@code [batch, length, d]} or {@code [batch * length, d]}, float32,
-   *     float16 or bfloat16
-   * @param hook the name under which the tensor goes
+   * @param tensor must have shape {@code [batch, length, d]} or {@code [batch * length, d]} and be
+   *     float32, float16 or bfloat16
+   * @param hook the hook point by which the tensor will be known
    * @return to be closed by the caller
-   * @throws IllegalArgumentException if there is no such tensor (the message says which names are
-   *     near), it is not of that shape, or an input that it needs cannot be made
+   * @throws IllegalArgumentException if there is no such tensor (the message lists similar names),
+   *     its shape is different, or a required input cannot be derived from token ids
    */
   public OnnxTap tap(String tensor, HookPoint hook) throws IOException {
     if (!tensors.contains(tensor)) {
@@ -132,7 +132,7 @@ public final class OnnxFile {
     return new OnnxTap(this, tensor, hook, options);
   }
 
-  /** Names that share the most pieces of three letters with the one that was meant. */
+  /** The names most similar to the given one, by shared trigrams. */
   private List<String> near(String name) {
     Set<String> pieces = pieces(name);
     return tensors.stream()
@@ -176,7 +176,7 @@ public final class OnnxFile {
     return contextLength;
   }
 
-  /** The output with the logits: the one of that name, or else the first. */
+  /** The output with the logits: the one of that name, else the first. */
   String logits() {
     return model.getGraph().getOutputList().stream()
         .filter(output -> isLogits(output))

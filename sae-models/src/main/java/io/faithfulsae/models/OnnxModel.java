@@ -36,23 +36,23 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A language model of a Hugging Face folder ({@code config.json}, safetensors), run by ONNX
+ * A language model in a Hugging Face folder ({@code config.json}, safetensors), run by ONNX
  * Runtime.
  *
- * <p>Graphs are built in memory when first needed, one for each part of the model that is asked
- * for: the residual stream that enters block L runs blocks 0 to L-1, {@link #logitsFrom} runs block
- * L on. Weights are read from the safetensors files where they lie; nothing is written.
+ * <p>Graphs are built in memory when first needed, one for each part of the model that is
+ * requested: the residual stream entering block L runs blocks 0 to L-1, {@link #logitsFrom} runs
+ * blocks from L on. Weights are read directly from the safetensors files; nothing is written.
  *
- * <p><b>Memory</b>: graphs for whole sequences use the weights where they lie in the mapped files,
- * one copy for all; each matrix of a 16-bit checkpoint is widened to float32 right before its
- * product, and the next one takes its room. Decoding keeps all weights as ONNX Runtime's kernels
- * like them best, 4 bytes a parameter ({@code docs/model-families.md} has measurements). Whole
- * sequences need {@code 4 * batch * heads * length * length} bytes for attention. Direct buffers in
- * native order are computed on where they lie; others are copied on the way.
+ * <p><b>Memory</b>: graphs for whole sequences use the weights directly from the mapped files, one
+ * copy for all graphs; each matrix of a 16-bit checkpoint is widened to float32 just before its
+ * product, in memory that the next one reuses. Decoding keeps all weights in the layout that ONNX
+ * Runtime's kernels prefer, 4 bytes per parameter ({@code docs/model-families.md} has
+ * measurements). Whole sequences need {@code 4 * batch * heads * length * length} bytes for
+ * attention. Direct buffers in native order are used in place; others are copied.
  *
- * <p><b>Network</b>: none; ONNX Runtime's telemetry is switched off before it initializes, unless
- * the host has initialized it before ({@link io.faithfulsae.models.runtime.OnnxRuntimes} says what
- * that leaves).
+ * <p><b>Network</b>: none; ONNX Runtime's telemetry is turned off before it initializes, unless the
+ * host program has initialized it earlier ({@link io.faithfulsae.models.runtime.OnnxRuntimes} says
+ * what remains on in that case).
  */
 public final class OnnxModel implements LanguageModel {
   private static final String LOGITS = "logits";
@@ -73,15 +73,15 @@ public final class OnnxModel implements LanguageModel {
   private final @Nullable Backend beside;
   private final TappedRows.Spare spare = new TappedRows.Spare();
   private final ReentrantReadWriteLock life =
-      new ReentrantReadWriteLock(); // written by close alone
+      new ReentrantReadWriteLock(); // only close() takes the write lock
   private boolean closed;
 
   /**
    * How a model is run.
    *
    * @param threads for ONNX Runtime, at least 1
-   * @param precision of products and residual stream; weights stay in the files as they are stored,
-   *     activations and logits come out as float32
+   * @param precision of products and the residual stream; weights stay as stored in the files,
+   *     activations and logits are returned as float32
    */
   public record Options(int threads, Precision precision) {
     /** Computes in float32. */
@@ -97,7 +97,7 @@ public final class OnnxModel implements LanguageModel {
       }
     }
 
-    /** A thread for each processor. */
+    /** One thread per processor. */
     public static Options defaults() {
       return new Options(Runtime.getRuntime().availableProcessors());
     }
@@ -126,7 +126,7 @@ public final class OnnxModel implements LanguageModel {
     Keeping keeping = mapped ? Keeping.WORKSPACE : Keeping.WEIGHTS;
     this.sessions =
         new Sessions(runtime, new OnnxRuntime.Loading(weights.root(), options.threads(), keeping));
-    // The widened unembedding is the largest matrix by far, and each of these graphs has one.
+    // The widened unembedding is by far the largest matrix, and each of these graphs has one.
     this.ofLogits = mapped && !weights.allFloat32() ? Keeping.NOTHING : keeping;
     this.hookPoints =
         IntStream.range(0, architecture.dimensions().layers())
@@ -145,7 +145,7 @@ public final class OnnxModel implements LanguageModel {
    *
    * @throws NoSuchFileException if the folder, {@code config.json} or a safetensors file is missing
    * @throws io.faithfulsae.io.SaeFormatException if a file is truncated or damaged, a tensor is
-   *     missing or of another shape, or the model is of a family or has an option that is not
+   *     missing or has the wrong shape, or the model's family or one of its options is not
    *     supported
    */
   public static OnnxModel open(Path folder, Options options) throws IOException {
@@ -153,12 +153,12 @@ public final class OnnxModel implements LanguageModel {
   }
 
   /**
-   * Opens a model folder on the device of a backend, and in its memory: activations that the
-   * backend works on never pass the host. On a GPU models compute in 16 bits.
+   * Opens a model folder on a backend's device, in the backend's memory: activations go to the
+   * backend without a detour through the host. On a GPU, models compute in 16 bits.
    *
-   * @param beside stays open until the model is closed; null: the CPU
-   * @throws io.faithfulsae.spi.BackendUnavailableException with each reason, if nothing can run
-   *     models there
+   * @param beside the backend, which must stay open until the model is closed; null for the CPU
+   * @throws io.faithfulsae.spi.BackendUnavailableException with every runtime's reason, if none can
+   *     run models there
    */
   public static OnnxModel open(Path folder, Options options, @Nullable Backend beside)
       throws IOException {
@@ -171,7 +171,7 @@ public final class OnnxModel implements LanguageModel {
     ModelFamily family = family(read);
     Weights weights = Weights.open(folder);
     Architecture architecture = family.architecture(read, weights);
-    // Names a missing or misshapen tensor now, not at the first use.
+    // Reports a missing or misshapen tensor now, not at its first use.
     Graphs.logits(
         architecture, weights, Set.of(), new Graphs.Kind(options.precision(), false, false));
     SpecialTokens special = SpecialTokens.read(folder);
@@ -186,9 +186,7 @@ public final class OnnxModel implements LanguageModel {
         beside);
   }
 
-  /**
-   * ONNX Runtime has kernels for bfloat16 on GPUs alone, and for attention there in 16 bits alone.
-   */
+  /** ONNX Runtime supports bfloat16 only on GPUs, and attention on GPUs only in 16 bits. */
   private static void checkPrecision(Precision precision, @Nullable Backend beside) {
     boolean onGpu = beside != null && beside.info().name().equals("cuda");
     if (precision == (onGpu ? Precision.FLOAT32 : Precision.BFLOAT16)) {
@@ -202,11 +200,11 @@ public final class OnnxModel implements LanguageModel {
   }
 
   /**
-   * Opens a decoder that another program wrote as an ONNX file, for activations at any of its
+   * Opens a decoder that another program wrote as an ONNX file, to read activations from any of its
    * tensors.
    *
-   * @param file external data lies beside it; {@code config.json} beside it says the special tokens
-   *     and the vocabulary, as Optimum writes it
+   * @param file must have its external data in the same folder, and a {@code config.json} with the
+   *     special tokens and the vocabulary size, as Optimum writes it
    */
   public static OnnxFile of(Path file) throws IOException {
     return OnnxFile.open(file, Options.defaults());
@@ -313,7 +311,7 @@ public final class OnnxModel implements LanguageModel {
     }
   }
 
-  /** Rows that stay on the device show by their norms whether they are finite. */
+  /** For rows that stay on the device, the norms show whether they are finite. */
   private void requireFinite(HookPoint hook, TappedRows rows, int[][] tokens, int length) {
     for (int sequence = 0; sequence < tokens.length; sequence++) {
       for (int at = 0; at < tokens[sequence].length; at++) {
@@ -369,11 +367,11 @@ public final class OnnxModel implements LanguageModel {
     OnnxSession session = logitsSession(replaced);
     if (session.inputs().contains(Graphs.TOKENS)) {
       throw new IllegalArgumentException(
-          "expected a hook point through which all goes, such as "
+          "expected a hook point that the whole residual stream passes through, such as "
               + HookPoint.residPre(hook.layer())
               + ", got "
               + hook
-              + ", beside which the residual stream runs on; use logits(tokens, replaced,"
+              + ", which the residual stream bypasses; use logits(tokens, replaced,"
               + " into)");
     }
     run(session, false, replaced, batch, length, Graphs.LOGITS, vocabularySize(), into);
@@ -381,10 +379,10 @@ public final class OnnxModel implements LanguageModel {
   }
 
   /**
-   * Starts decoding: {@code rows} sequences, one token at a time, with their keys and values kept.
+   * Starts decoding up to {@code rows} sequences, one token at a time, with a KV cache.
    *
-   * @param rows most sequences at once, at least 1
-   * @param maxLength most tokens a sequence, at most {@link #contextLength()}
+   * @param rows maximum number of parallel sequences, at least 1
+   * @param maxLength maximum tokens per sequence, at most {@link #contextLength()}
    * @return a decoder, to be closed before this model
    */
   public Decoder decoder(int rows, int maxLength) {
@@ -417,19 +415,20 @@ public final class OnnxModel implements LanguageModel {
         maxLength);
   }
 
-  /** Whether it computes in the memory of a backend, with a {@link #deviceDecoder}. */
+  /** Whether the model runs in a backend's memory and offers a {@link #deviceDecoder}. */
   public boolean onDevice() {
     return kind.ownOperators() && beside != null;
   }
 
   /**
-   * Starts sampling on the device of the runtime: only tokens come back.
+   * Starts sampling on the runtime's device: only tokens come back.
    *
-   * @param rows most sequences at once, at least 1
-   * @param maxLength most tokens a sequence, at most {@link #contextLength()}
-   * @param topP in (0, 1]: only the likeliest tokens that together have this share; 1 for all
+   * @param rows maximum number of parallel sequences, at least 1
+   * @param maxLength maximum tokens per sequence, at most {@link #contextLength()}
+   * @param topP in (0, 1]: sample from the likeliest tokens that together have this probability; 1
+   *     for all
    * @return a sampler, to be closed before this model
-   * @throws IllegalStateException if the runtime computes on the host; {@link #decoder} does too
+   * @throws IllegalStateException if the runtime computes on the host; use {@link #decoder} there
    */
   public DeviceDecoder deviceDecoder(int rows, int maxLength, double topP) {
     return newDeviceDecoder(rows, maxLength, topP, null);
@@ -453,7 +452,7 @@ public final class OnnxModel implements LanguageModel {
     Backend backend = beside;
     if (!kind.ownOperators() || backend == null) {
       throw new IllegalStateException(
-          "expected a model opened beside a backend, on a runtime that shares its memory, got one"
+          "expected a model opened with a backend, on a runtime that shares its memory, got one"
               + " on the host; open it with OnnxModel.open(folder, options, backend) and"
               + " sae-models-iobinding, or use decoder(rows, maxLength)");
     }
@@ -478,7 +477,7 @@ public final class OnnxModel implements LanguageModel {
    * Runs whole sequences.
    *
    * @param fromTokens whether {@link #tokenIds} are filled
-   * @param hooks activations {@code [rows, dModel]} at hook points that are inputs
+   * @param hooks activations {@code [rows, dModel]} at the hook points that are inputs
    */
   private void run(
       OnnxSession session,
@@ -552,14 +551,14 @@ public final class OnnxModel implements LanguageModel {
     return into.put(0, dims);
   }
 
-  /** A graph has no inputs that its output does not need. */
+  /** Binds an input if the graph has it: graphs have no unused inputs. */
   private static void bind(Binding binding, OnnxSession session, String name, Tensor value) {
     if (session.inputs().contains(name)) {
       binding.input(name, value);
     }
   }
 
-  /** The data itself where ONNX Runtime can read it, else a copy. */
+  /** The buffer itself if ONNX Runtime can read it, else a copy. */
   private FloatBuffer readable(FloatBuffer data, int rows) {
     if (usable(data)) {
       return data;
@@ -568,7 +567,7 @@ public final class OnnxModel implements LanguageModel {
     return copy.put(0, data, data.position(), rows * dModel());
   }
 
-  /** What stands behind the end of a shorter sequence is 0. */
+  /** Sets the padding after shorter sequences to 0. */
   static void clearBehindEnds(int[][] tokens, int length, int width, FloatBuffer into) {
     float[] zeros = new float[width];
     for (int row = 0; row < tokens.length; row++) {
@@ -608,8 +607,8 @@ public final class OnnxModel implements LanguageModel {
   }
 
   /**
-   * Runs what decoders and activations on the device run on sessions of this model, beside other
-   * such work, and keeps the model from closing meanwhile.
+   * Runs work of decoders and device activations on this model's sessions, concurrently with other
+   * such work, and keeps the model from closing in the meantime.
    */
   void whileOpen(Runnable work) {
     life.readLock().lock();
@@ -645,12 +644,12 @@ public final class OnnxModel implements LanguageModel {
       throw new IllegalArgumentException(
           "expected buffers of at most 2 GiB, got one of "
               + bytes
-              + " bytes; take fewer or shorter sequences");
+              + " bytes; use fewer or shorter sequences");
     }
     return DirectBuffers.floats(rows * width);
   }
 
-  /** Closes the sessions, after what runs on them; decoders should be closed before. */
+  /** Waits for running work, then closes the sessions; close decoders first. */
   @Override
   public synchronized void close() {
     life.writeLock().lock();

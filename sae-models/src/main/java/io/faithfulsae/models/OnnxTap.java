@@ -18,7 +18,7 @@ import java.util.List;
  * and logits; it cannot continue from activations put in their place.
  */
 public final class OnnxTap implements LanguageModel {
-  /** Different, so that a tensor whose axes are others shows. */
+  /** All different, so that a tensor with other axes is recognized. */
   private static final int TRIAL_SEQUENCES = 3;
 
   private static final int TRIAL_TOKENS = 2;
@@ -53,7 +53,7 @@ public final class OnnxTap implements LanguageModel {
     }
   }
 
-  /** Runs a few tokens, since a file need not say the shapes of its inner tensors. */
+  /** Runs a few tokens, since a file need not declare the shapes of its inner tensors. */
   private int width() {
     tokenIds.fill(new int[TRIAL_SEQUENCES][TRIAL_TOKENS]);
     LongBuffer facts = DirectBuffers.longs(3);
@@ -90,7 +90,7 @@ public final class OnnxTap implements LanguageModel {
         of, () -> TokenFedGraph.build(file.model(), of, String.valueOf(file.file().getFileName())));
   }
 
-  /** The file's name and the tensor's, so that two taps of a file are told apart. */
+  /** The names of the file and the tensor, so that two taps of one file are distinct. */
   @Override
   public String name() {
     return file.file().getFileName() + ":" + tensor;
@@ -138,7 +138,7 @@ public final class OnnxTap implements LanguageModel {
   }
 
   /**
-   * Refused: what else of the file would have to be computed anew is not known.
+   * Not supported: it is unknown what else in the file would have to be recomputed.
    *
    * @throws UnsupportedOperationException always
    */

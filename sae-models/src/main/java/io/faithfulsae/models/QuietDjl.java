@@ -6,14 +6,14 @@ import java.util.Map;
 import java.util.Properties;
 
 /**
- * Calls DJL without what it does over a network. Opening a tokenizer asks for the cloud machine's
- * id, to report it with DJL's version; the first time, on a machine with CUDA, it fetches a native
- * library for that. Both are turned off by system properties alone, which are the host's as well:
- * so they are there for a call and then as they were, and they are the ones that mean no more than
- * this ({@code ai.djl.offline} would stop the host's own downloads meanwhile).
+ * Calls DJL with its network use turned off. When a tokenizer is opened, DJL queries the cloud
+ * machine's id and reports it with DJL's version; the first time on a machine with CUDA, it also
+ * downloads a native library. Only system properties turn these off, and the host program shares
+ * them: they are set for the call and restored afterwards, and they affect nothing else ({@code
+ * ai.djl.offline} would block the host's own downloads in the meantime).
  *
- * <p>DJL looks for its native library with the thread's class loader, which may not see it: for the
- * call, the thread has ours.
+ * <p>DJL loads its native library with the thread's context class loader, which may not see it, so
+ * the call runs with ours.
  */
 final class QuietDjl {
   /** No report; the CPU's native library, which is in the jar. */
@@ -45,7 +45,7 @@ final class QuietDjl {
     } finally {
       thread.setContextClassLoader(loader);
       PROPERTIES.forEach(
-          (key, ours) -> { // unless someone has changed it meanwhile
+          (key, ours) -> { // unless someone has changed it in the meantime
             if (before.containsKey(key)) {
               system.replace(key, ours, before.get(key));
             } else {

@@ -6,9 +6,9 @@ import io.faithfulsae.models.spi.Graph.Value;
 import java.util.List;
 
 /**
- * What {@code generate.Sampler} does, as nodes: a token is drawn by inverting the cumulated
- * probabilities, for top-p those of the likeliest tokens, of equally likely ones the lower first.
- * Sums are float64, so that the same number draws the same token there and here.
+ * {@code generate.Sampler} as graph nodes: a token is drawn by inverting the cumulative
+ * probabilities; with top-p, those of the likeliest tokens, ties going to the lower id. Sums are
+ * float64, so that the same number draws the same token here and on the host.
  */
 final class SamplingGraph {
   private SamplingGraph() {}
@@ -30,7 +30,7 @@ final class SamplingGraph {
               "Min",
               List.of(
                   below(graph, sums, graph.scale(u, total), true),
-                  // The last token with a probability: the sums grow up to it, and no further.
+                  // The last token with nonzero probability: the sums do not grow after it.
                   below(graph, sums, total, false)));
       return graph.castToLong(index);
     }
@@ -43,7 +43,7 @@ final class SamplingGraph {
             Attribute.of("sorted", 1));
     Value p = graph.castToDouble(sorted.get(0));
     Value sums = cumulated(graph, p, vocabulary);
-    // A token is kept while those before it do not have the mass yet.
+    // A token is kept if the tokens before it do not reach the mass.
     Value before = graph.node("Sub", List.of(sums, padded(graph, p, vocabulary)));
     Value kept = graph.node("Less", List.of(before, graph.doubles(topP)));
     Value lastKept =
@@ -58,7 +58,7 @@ final class SamplingGraph {
     return graph.reshape(pick(graph, sorted.get(1), index), -1);
   }
 
-  /** Of each row the element at a place that is given as a float; {@code [rows, 1]}. */
+  /** For each row, the element at an index given as a float; {@code [rows, 1]}. */
   private static Value pick(Graph graph, Value from, Value place) {
     return graph.node(
         "GatherElements",
@@ -66,29 +66,29 @@ final class SamplingGraph {
         Attribute.of("axis", 1));
   }
 
-  /** What the probabilities of each row sum to, which is not quite 1; {@code [rows, 1]}. */
+  /** The sum of each row's probabilities, which is not exactly 1; {@code [rows, 1]}. */
   private static Value total(Graph graph, Value sums) {
     return graph.node(
         "Slice",
         List.of(sums, graph.integers(-1), graph.integers(Long.MAX_VALUE), graph.integers(1)));
   }
 
-  /** How many sums of each row are below a bound: the place of the first that is not. */
+  /** How many sums of each row are below a bound: the index of the first that is not. */
   private static Value below(Graph graph, Value sums, Value bound, boolean orEqual) {
     return count(graph, graph.node(orEqual ? "LessOrEqual" : "Less", List.of(sums, bound)));
   }
 
-  /** How many of each row are true, as a float: exact up to 2^24. */
+  /** The number of true elements in each row, as a float: exact up to 2^24. */
   private static Value count(Graph graph, Value where) {
     return graph.node(
         "ReduceSum", List.of(graph.cast(where), graph.integers(1)), Attribute.of("keepdims", 0));
   }
 
   /**
-   * Running sums along the vocabulary, in two steps of about its root each, since a device's kernel
-   * for running sums does work that grows with the square of the length.
+   * Running sums along the vocabulary, in two stages of about the square root of its size each,
+   * since a device's kernel for running sums takes time quadratic in the length.
    *
-   * @return {@code [rows, vocabulary rounded up]}; behind the vocabulary the total
+   * @return {@code [rows, vocabulary rounded up]}; after the vocabulary, the total
    */
   private static Value cumulated(Graph graph, Value p, int vocabulary) {
     long block = block(vocabulary);
@@ -102,9 +102,7 @@ final class SamplingGraph {
     return graph.reshape(all, 0, -1);
   }
 
-  /**
-   * With zeros behind it, for whole blocks. Pad and ReduceMax have no CUDA kernel in this opset.
-   */
+  /** Pads with zeros to whole blocks. Pad and ReduceMax have no CUDA kernel in this opset. */
   private static Value padded(Graph graph, Value p, int vocabulary) {
     long block = block(vocabulary);
     long missing = (vocabulary + block - 1) / block * block - vocabulary;

@@ -9,7 +9,7 @@ import java.io.UncheckedIOException;
 import java.util.HashMap;
 import java.util.Map;
 
-/** Sessions over one checkpoint, each made when it is first needed. */
+/** The sessions of one checkpoint, each created when first needed. */
 final class Sessions implements AutoCloseable {
   private final OnnxRuntime runtime;
   private final OnnxRuntime.Loading loading;
@@ -33,9 +33,9 @@ final class Sessions implements AutoCloseable {
   }
 
   /**
-   * A session that keeps something else than the others.
+   * Opens a session that does not use the default {@code keeping}.
    *
-   * @param keeping counts when the session is made
+   * @param keeping applied when the session is created
    */
   OnnxSession get(String key, Keeping keeping, Source graph) {
     OnnxSession known = sessions.get(key);

@@ -9,7 +9,8 @@ import java.nio.file.Path;
 import java.util.OptionalInt;
 
 /**
- * The tokens that begin and end a text. A model without a BOS begins with its EOS, as GPT-2 does.
+ * The tokens that begin and end a text. If a model has no BOS, its EOS takes that role, as in
+ * GPT-2.
  */
 record SpecialTokens(int bos, int eos) {
 
@@ -20,12 +21,12 @@ record SpecialTokens(int bos, int eos) {
       throw new SaeFormatException(
           folder.resolve("config.json"),
           "eos_token_id",
-          "expected an id here, in generation_config.json or by name in tokenizer_config.json, got none; add it");
+          "expected an id here or in generation_config.json, or a token name in tokenizer_config.json, got none; add one");
     }
     return new SpecialTokens(find(folder, "bos_token").orElse(eos.getAsInt()), eos.getAsInt());
   }
 
-  /** Refuses tokens that the model cannot have. */
+  /** Rejects tokens outside the model's vocabulary. */
   void checkAgainst(Path config, int vocabularySize) throws SaeFormatException {
     for (int token : new int[] {bos, eos}) {
       if (token < 0 || token >= vocabularySize) {
@@ -45,7 +46,7 @@ record SpecialTokens(int bos, int eos) {
     for (String file : new String[] {"config.json", "generation_config.json"}) {
       if (Files.exists(folder.resolve(file))) {
         ModelConfig config = ModelConfig.read(folder.resolve(file));
-        // A model of several kinds of input has those of its language model in a part of its own.
+        // A multimodal model keeps those of its language model in a nested section.
         JsonNode id =
             config.has(name + "_id")
                 ? config.json(name + "_id")

@@ -12,7 +12,7 @@ import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import org.jspecify.annotations.Nullable;
 
-/** Activations in a backend's own memory; rows are picked by a graph, where they lie. */
+/** Activations in a backend's memory; a graph gathers rows without copying to the host. */
 final class TappedRows implements DeviceActivations {
   private final OnnxModel model;
   private final OnnxSession gather;
@@ -23,7 +23,7 @@ final class TappedRows implements DeviceActivations {
   private final int width;
   private boolean closed;
 
-  /** A buffer that was given back, for the next batch: allocating on a device is slow. */
+  /** A returned buffer, kept for the next batch: allocating on a device is slow. */
   static final class Spare implements AutoCloseable {
     private @Nullable DeviceBuffer buffer;
     private boolean closed;

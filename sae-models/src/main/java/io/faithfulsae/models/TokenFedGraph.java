@@ -14,15 +14,15 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Another program's graph, cut to what one of its tensors needs, whose every input is made of the
- * token ids by operators in front of it: so it runs with one input, int64 {@code [batch, length]},
- * and gives float32 {@code [rows, d]}.
+ * Another program's graph, reduced to what one of its tensors needs, with operators in front that
+ * derive every input from the token ids: it has one input, int64 {@code [batch, length]}, and
+ * returns float32 {@code [rows, d]}.
  */
 final class TokenFedGraph {
   static final String TOKENS = "faithfulsae.tokens";
   static final String OUTPUT = "faithfulsae.output";
 
-  /** int64 {@code [3]}: the tensor's elements, its first dimension and its last. */
+  /** int64 {@code [3]}: the tensor's number of elements, its first dimension and its last. */
   static final String FACTS = "faithfulsae.facts";
 
   private static final String SHAPE = "faithfulsae.shape";
@@ -39,9 +39,9 @@ final class TokenFedGraph {
   }
 
   /**
-   * Cuts a graph.
+   * Reduces a graph.
    *
-   * @throws IllegalArgumentException if an input is needed that cannot be made of token ids
+   * @throws IllegalArgumentException if a required input cannot be derived from token ids
    */
   static byte[] build(ModelProto model, String tensor, String file) {
     GraphProto.Builder tapped = model.getGraph().toBuilder().clearOutput();
@@ -63,7 +63,7 @@ final class TokenFedGraph {
     return model.toBuilder().setGraph(Pruning.prune(graph.build())).build().toByteArray();
   }
 
-  /** The tensor in float32 and as rows, and what tells whether it may be read so. */
+  /** The tensor as float32 rows, and the sizes that show whether this is valid. */
   private void finish(String tensor) {
     String dims = OUTPUT + ".dims";
     String last = OUTPUT + ".last";
@@ -85,7 +85,9 @@ final class TokenFedGraph {
     return graph.getInitializerList().stream().anyMatch(weight -> weight.getName().equals(name));
   }
 
-  /** What inputs are made of: the shape of the tokens, ones of it, and each token's place. */
+  /**
+   * What inputs are derived from: the shape of the tokens, ones of that shape, and the positions.
+   */
   private void makeCommon() {
     add("Shape", List.of(TOKENS), SHAPE);
     filled(SHAPE, MASK, TensorProto.newBuilder().setDataType(INT64).addDims(1).addInt64Data(1));
@@ -119,7 +121,7 @@ final class TokenFedGraph {
     }
   }
 
-  /** No keys and values: as many sequences as there are, and no position, where a size is open. */
+  /** Empty keys and values: an open batch dimension is the batch size, other open ones are 0. */
   private void past(ValueInfoProto input, int type) {
     String name = input.getName();
     List<String> sizes = new ArrayList<>();
@@ -228,7 +230,7 @@ final class TokenFedGraph {
     return constant(name, value, false);
   }
 
-  /** An int64, as a scalar or as a list of one. */
+  /** An int64 constant, as a scalar or a one-element list. */
   private String constant(String name, long value, boolean list) {
     String full = "faithfulsae.constant." + name;
     TensorProto.Builder tensor =

@@ -4,7 +4,7 @@ import io.faithfulsae.io.DirectBuffers;
 import java.nio.LongBuffer;
 import java.util.Arrays;
 
-/** Token ids of sequences side by side, checked and laid out for a graph. */
+/** Token ids of a batch of sequences, validated and padded for a graph. */
 final class TokenIds {
   private final int vocabularySize;
   private final int contextLength;
@@ -12,9 +12,9 @@ final class TokenIds {
   private LongBuffer ids = DirectBuffers.longs(0);
 
   /**
-   * Nothing yet.
+   * Creates an empty batch.
    *
-   * @param padding token behind the end of shorter sequences; no token before it sees it
+   * @param padding token that fills shorter sequences; no token before it attends to it
    */
   TokenIds(int vocabularySize, int contextLength, int padding) {
     this.vocabularySize = vocabularySize;
@@ -22,15 +22,15 @@ final class TokenIds {
     this.padding = padding;
   }
 
-  /** What {@link #fill} left, <b>Shape</b> {@code [batch, length]}. */
+  /** The result of {@link #fill}, <b>Shape</b> {@code [batch, length]}. */
   LongBuffer ids() {
     return ids;
   }
 
   /**
-   * Takes sequences and returns the length of the longest.
+   * Sets the sequences and returns the length of the longest.
    *
-   * @throws IllegalArgumentException if there are none, one is too long, or holds a token that is
+   * @throws IllegalArgumentException if there are none, or one is too long or contains a token
    *     outside the vocabulary
    */
   int fill(int[][] tokens) {

@@ -12,9 +12,9 @@ import java.util.Arrays;
 import java.util.Map;
 
 /**
- * A model's tokenizer, from its {@code tokenizer.json}. Nothing is fetched from a network or sent.
+ * A model's tokenizer, from its {@code tokenizer.json}. Does not use the network.
  *
- * <p><b>Threads</b>: any number may use it. <b>Closed by</b> who opened it.
+ * <p><b>Threads</b>: any number may use it. <b>Closed by</b> whoever opened it.
  */
 public final class Tokenizer implements AutoCloseable {
   private static final Map<String, String> OPTIONS =
@@ -32,7 +32,7 @@ public final class Tokenizer implements AutoCloseable {
    * Opens the tokenizer of a model folder.
    *
    * @throws NoSuchFileException if the folder has no {@code tokenizer.json}
-   * @throws SaeFormatException if it cannot be read, no file names the EOS token, or its vocabulary
+   * @throws SaeFormatException if it cannot be read, no file gives the EOS token, or its vocabulary
    *     is larger than {@code vocab_size} in {@code config.json}
    */
   public static Tokenizer open(Path folder) throws IOException {
@@ -54,7 +54,10 @@ public final class Tokenizer implements AutoCloseable {
     }
   }
 
-  /** Added tokens may lie behind the model's: what was never trained is never written out. */
+  /**
+   * Added tokens may exceed the model's vocabulary; those that were never trained are never
+   * sampled.
+   */
   private static void checkVocabulary(Path folder, Path file) throws IOException {
     Path config = folder.resolve("config.json");
     if (!Files.exists(config)) {
@@ -62,7 +65,7 @@ public final class Tokenizer implements AutoCloseable {
     }
     int known = ModelConfig.read(config).number("vocab_size", Integer.MAX_VALUE);
     JsonNode vocabulary = ModelConfig.read(file).json("model").path("vocab");
-    long highest = vocabulary.size() - 1L; // a list has no numbers
+    long highest = vocabulary.size() - 1L; // a list has no ids
     String token = "the last one";
     for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
       if (entry.getValue().asLong() > highest) {
@@ -87,8 +90,8 @@ public final class Tokenizer implements AutoCloseable {
   }
 
   /**
-   * The tokens of a text; no BOS or EOS is added, though one that is written out in the text is
-   * recognised.
+   * The tokens of a text; no BOS or EOS is added, but special tokens that appear in the text are
+   * recognized.
    */
   public int[] encode(String text) {
     return Arrays.stream(tokenizer.encode(text, false, false).getIds())
@@ -96,7 +99,7 @@ public final class Tokenizer implements AutoCloseable {
         .toArray();
   }
 
-  /** The text of tokens, special ones written out. */
+  /** The text of tokens, including special ones. */
   public String decode(int... tokens) {
     return tokens.length == 0
         ? ""

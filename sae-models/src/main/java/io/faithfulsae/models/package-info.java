@@ -15,8 +15,8 @@
  *       io.faithfulsae.models.Decoder} steps it token by token;
  *   <li>{@link io.faithfulsae.models.Tokenizer} reads {@code tokenizer.json};
  *   <li>{@code tokens.TokenSources} reads text and JSON lines;
- *   <li>{@code generate.FaithfulDataset} writes what the model says by itself;
- *   <li>{@code spi} is for who adds a model family.
+ *   <li>{@code generate.FaithfulDataset} samples a model's faithful data set;
+ *   <li>{@code spi} is for authors of model families.
  * </ul>
  */
 @NullMarked

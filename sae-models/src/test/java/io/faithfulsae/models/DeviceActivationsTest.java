@@ -30,7 +30,9 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** From tokens to an SAE in memory that the host cannot address, which the CPU backend has too. */
+/**
+ * From tokens to an SAE in memory that the host cannot address; the CPU backend can emulate this.
+ */
 class DeviceActivationsTest {
   private static final HookPoint HOOK = HookPoint.residPre(1);
   private static final int[][] TEXT = {
@@ -52,7 +54,7 @@ class DeviceActivationsTest {
         Backend backend = SharedMemory.backend()) {
       ActivationFilter loose = new ActivationFilter(1, Set.of(7), Double.POSITIVE_INFINITY);
       double median = loose.norms(onHost, HOOK, text, 2, TEXT.length).median();
-      filter = loose.withMaxNorm(median); // leaves out about half by their norms
+      filter = loose.withMaxNorm(median); // leaves out about half by norm
       try (ActivationReader reader =
           ActivationSources.ofModel(onHost, HOOK, text, filter, 2).open(0)) {
         expected = rows(reader, backend, onHost.dModel());
@@ -103,7 +105,7 @@ class DeviceActivationsTest {
       model.activations(HOOK, new int[][] {TEXT[0]}, plain);
       tapped.copy(new int[] {4, 0, 2}, 3, batch, 1);
       batch.rows(4);
-      // An SAE whose latents are the columns: the largest of a row is its first latent.
+      // An SAE whose latents are the columns: a row's first latent is its largest element.
       FloatBuffer identity = OnnxModel.floats(width, width);
       for (int i = 0; i < width; i++) {
         identity.put(i * width + i, 1);

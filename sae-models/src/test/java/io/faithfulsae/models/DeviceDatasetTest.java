@@ -39,7 +39,7 @@ class DeviceDatasetTest {
   @Test
   void doesNotDependOnTheBatch() throws Exception {
     SharedMemory.assume();
-    assumeFalse(SharedMemory.onGpu(), "products of other shapes round otherwise in 16 bits");
+    assumeFalse(SharedMemory.onGpu(), "products of other shapes round differently in 16 bits");
     try (Backend backend = SharedMemory.backend();
         OnnxModel model = OnnxModel.open(folder, SharedMemory.options(), backend)) {
       List<String> few = write(model, new GenerationConfig(2_000, 20, 1, 1, 8, 3), "few");

@@ -14,7 +14,7 @@ import java.util.Random;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Decoding in a backend's own memory, which the host cannot address: on the CPU backend too. */
+/** Decoding in backend memory that the host cannot address, also emulated by the CPU backend. */
 class DeviceDecoderTest {
   @ParameterizedTest
   @MethodSource("io.faithfulsae.models.GoldenModels#all")
@@ -36,7 +36,7 @@ class DeviceDecoderTest {
         for (int step = 0; step < length + rows; step++) {
           for (int row = 0; row < rows; row++) {
             if (step == row) {
-              decoder.restart(row); // row r begins at step r, after r steps of something else
+              decoder.restart(row); // row r starts at step r, after r steps of another sequence
             }
             next[row] = tokens[row][decoder.length(row) % length];
             if (decoder.length(row) == length) {
@@ -120,7 +120,7 @@ class DeviceDecoderTest {
             OnnxModel.open(GoldenModels.folder(name), SharedMemory.options(), backend)) {
       long before = backend.liveBytes();
       DeviceDecoder decoder = model.deviceDecoder(1, 2, 1);
-      assertTrue(backend.liveBytes() > before, "the cache is the backend's");
+      assertTrue(backend.liveBytes() > before, "the cache is in backend memory");
       int[] token = {1};
       decoder.step(token, new double[1], new int[1]);
       decoder.step(token, new double[1], new int[1]);

@@ -10,7 +10,7 @@ import java.nio.file.Path;
 import java.util.stream.Stream;
 
 /**
- * The tiny models that make_model_goldens.py wrote, and helpers to read what it expects of them.
+ * The tiny models written by make_model_goldens.py, with helpers to read their expected outputs.
  */
 public final class GoldenModels {
   private GoldenModels() {}

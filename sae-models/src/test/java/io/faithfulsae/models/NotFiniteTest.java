@@ -18,7 +18,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** A model that computes NaN is found before anything is made of it. */
+/** NaN and infinity in a model's output are reported before anything uses them. */
 class NotFiniteTest {
   @TempDir Path dir;
 

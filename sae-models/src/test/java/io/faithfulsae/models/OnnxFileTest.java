@@ -31,9 +31,9 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Decoders that make_onnx_goldens.py exported, read by the names of their tensors. */
+/** Decoders exported by make_onnx_goldens.py, read by tensor name. */
 class OnnxFileTest {
-  /** float32 on both sides, sums in another order. */
+  /** float32 on both sides, with sums in another order. */
   private static final float TOLERANCE = 1e-4f;
 
   @TempDir Path temp;
@@ -76,7 +76,7 @@ class OnnxFileTest {
         OnnxTap tap = file.tap(expected.metadata().get("tensor.1"));
         Backend backend = new ReferenceBackend()) {
       int[][] tokens = GoldenModels.ints(expected, "tokens.a");
-      // The second sequence is shorter: it is filled up behind its end, where nothing looks.
+      // The second sequence is shorter: it is padded at its end, where no token attends to it.
       int[][] text = {tokens[0], Arrays.copyOf(tokens[1], 3)};
       ActivationSource source =
           ActivationSources.ofModel(
@@ -211,6 +211,7 @@ class OnnxFileTest {
       assertEquals(expected[i], actual.get(i), TOLERANCE, "element " + i);
       size += Math.abs(expected[i]);
     }
-    assertTrue(size / expected.length > 0.05, "too small to tell right from wrong");
+    assertTrue(
+        size / expected.length > 0.05, "the values are too small for a meaningful comparison");
   }
 }

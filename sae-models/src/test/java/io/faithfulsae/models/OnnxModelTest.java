@@ -75,7 +75,7 @@ class OnnxModelTest {
       residual.put(model.dModel(), 2 + residual.get(model.dModel()));
       model.logitsFrom(HookPoint.residPre(1), residual, 1, 3, replaced);
       int vocabulary = model.vocabularySize();
-      assertEquals(logits.get(0), replaced.get(0), 1e-5f, "the token before is not reached");
+      assertEquals(logits.get(0), replaced.get(0), 1e-5f, "the token before is unaffected");
       assertTrue(
           Math.abs(logits.get(vocabulary) - replaced.get(vocabulary)) > 1e-3, "the token itself");
       assertTrue(
@@ -105,7 +105,7 @@ class OnnxModelTest {
   void theFirstGpt2CheckpointsHaveShorterNames() throws IOException {
     Path folder = GoldenModels.copy("gpt2-tied", temp);
     Path file = folder.resolve("model.safetensors");
-    // Spaces are allowed in the header, so that no offset changes.
+    // A JSON header may contain spaces, so that no offset changes.
     String renamed =
         Files.readString(file, StandardCharsets.ISO_8859_1)
             .replace("\"transformer.", " ".repeat(12) + "\"");
@@ -180,7 +180,7 @@ class OnnxModelTest {
         Decoder one = model.decoder(1, 200)) {
       many.start(2);
       for (int at = 0; at < 190; at++) {
-        if (at == 150) { // the long one goes, and its room with it
+        if (at == 150) { // the long one ends, and its room shrinks
           many.drop(0);
           assertEquals(50, many.length(0));
         } else if (at >= 100 && many.length(many.rows() - 1) % 50 == 0) {
@@ -244,7 +244,7 @@ class OnnxModelTest {
           "got blocks.0.hook_z");
       assertSays(
           () -> model.logitsFrom(HookPoint.parse("blocks.0.hook_mlp_out"), into, 1, 2, into),
-          "such as blocks.0.hook_resid_pre, got blocks.0.hook_mlp_out, beside which");
+          "such as blocks.0.hook_resid_pre, got blocks.0.hook_mlp_out, which the residual stream bypasses");
       assertSays(
           () -> model.activations(first, new int[][] {{1, 61}}, into),
           "[0, 61), got 61 in sequence 0");

@@ -15,7 +15,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.ForkJoinPool;
 
-/** A process that opens a model and its tokenizer and uses them, then starts another process. */
+/** A process that opens and uses a model and its tokenizer, then starts another process. */
 public final class OpenedModel {
   private OpenedModel() {}
 

@@ -12,9 +12,9 @@ import java.util.Map;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** What transformers computes on tiny random models of each family, layer by layer. */
+/** Compares layer by layer with transformers, on tiny random models of each family. */
 class ParityTest {
-  /** float32 throughout on both sides, with sums in another order; values are of size 1 to 30. */
+  /** float32 on both sides, with sums in another order; values are between 1 and 30 in size. */
   private static final float TOLERANCE = 1e-4f;
 
   @ParameterizedTest
@@ -84,7 +84,7 @@ class ParityTest {
     return nans;
   }
 
-  /** Compares rows up to each sequence's end, and looks for zeros behind it. */
+  /** Compares rows up to each sequence's end, and checks that zeros follow. */
   private static void assertRows(float[] expected, FloatBuffer actual, int[] lengths, String what) {
     int longest = Arrays.stream(lengths).max().orElseThrow();
     int width = actual.capacity() / lengths.length / longest;
@@ -94,7 +94,7 @@ class ParityTest {
       FloatBuffer whole = actual.slice(row * longest * width, longest * width);
       assertClose(Arrays.copyOfRange(expected, from, from + size), whole.slice(0, size), what);
       for (int i = size; i < whole.capacity(); i++) {
-        assertEquals(0f, whole.get(i), what + " behind the end of sequence " + row);
+        assertEquals(0f, whole.get(i), what + " after the end of sequence " + row);
       }
       from += size;
     }
@@ -190,7 +190,7 @@ class ParityTest {
       try (Decoder decoder = model.decoder(tokens.length, length)) {
         for (int step = 0; step < 3 * length; step++) {
           for (int row = 0; row < tokens.length; row++) {
-            // Row r begins anew after every length - 3 r tokens.
+            // Row r restarts after every length - 3 r tokens.
             if (decoder.length(row) == length - 3 * row) {
               decoder.restart(row);
             }
@@ -256,6 +256,6 @@ class ParityTest {
       assertEquals(expected[i], actual.get(i), TOLERANCE, what + " element " + i);
       size += Math.abs(expected[i]);
     }
-    assertTrue(size / expected.length > 0.1, what + " is too small to tell right from wrong");
+    assertTrue(size / expected.length > 0.1, what + " is too small for a meaningful comparison");
   }
 }

@@ -11,12 +11,12 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** The graphs of 16-bit floats against what transformers computes in float32. */
+/** 16-bit graphs compared with what transformers computes in float32. */
 class PrecisionTest {
 
   /**
-   * Relative to the largest value: each of some ten operations a block rounds to 11 bits, 5e-4 at
-   * most; 6.2e-3 is the worst of these models.
+   * Relative to the largest value: each of about ten operations per block rounds to 11 bits, by at
+   * most 5e-4; the worst of these models reaches 6.2e-3.
    */
   private static final double FLOAT16 = 8e-3;
 

@@ -18,13 +18,15 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Opens models in processes of their own, with an empty home, and looks what is left in it. */
+/**
+ * Opens models in separate processes with an empty home folder, and checks what they leave in it.
+ */
 class QuietTest {
   private static final String VARIABLE = "ORT_DISABLE_TELEMETRY";
   private static final String RUNTIME = System.getProperty("sae.models.runtime", "ort");
 
   /**
-   * Where one of these is set, ONNX Runtime reports nothing anyway, and there is nothing to see.
+   * If one of these is set, ONNX Runtime reports nothing anyway, and the test would show nothing.
    */
   private static final Set<String> BUILD_SERVER =
       Set.of(
@@ -58,7 +60,7 @@ class QuietTest {
     assertTrue(said.contains("child process: 0"), said);
   }
 
-  /** The environment is one for the process: this is all that is left to do. */
+  /** The environment belongs to the whole process: this is the only remaining way. */
   @Test
   void ofAModelInAHostsTelemetryNothingIsTold() throws Exception {
     assumeTrue(RUNTIME.equals("ort"), "the other runtime's build has no telemetry");
@@ -82,7 +84,9 @@ class QuietTest {
     assertEquals(List.of(), telemetryFiles());
   }
 
-  /** Spring Boot's launcher: one class loader for everything, which pool threads do not have. */
+  /**
+   * Like Spring Boot's launcher: one class loader for everything, which pool threads do not have.
+   */
   @Test
   void aPoolThreadOfAFatJarOpensAModel() throws Exception {
     String classPath = System.getProperty("java.class.path");

@@ -7,15 +7,15 @@ import io.faithfulsae.models.spi.Graph.Precision;
 import io.faithfulsae.spi.Backend;
 
 /**
- * For tests of a runtime that computes in a backend's memory; sae-models-iobinding runs them on the
- * CPU backend, and with {@code -Dsae.backend=cuda} they run on a GPU.
+ * For tests of a runtime that works in a backend's memory; sae-models-iobinding runs them on the
+ * CPU backend, and with {@code -Dsae.backend=cuda} on a GPU.
  */
 public final class SharedMemory {
   private static final String BACKEND = System.getProperty("sae.backend", "cpu");
 
   private SharedMemory() {}
 
-  /** Whether these are the tests of such a runtime. */
+  /** Whether such a runtime is under test. */
   public static boolean inUse() {
     return "iobinding".equals(System.getProperty("sae.models.runtime"));
   }
@@ -36,7 +36,9 @@ public final class SharedMemory {
     return new OnnxModel.Options(1, onGpu() ? Precision.FLOAT16 : Precision.FLOAT32);
   }
 
-  /** Of values of size 1 to 30: float32 with sums in another order; float16, see PrecisionTest. */
+  /**
+   * For values of size 1 to 30: float32 with sums in another order; for float16, see PrecisionTest.
+   */
   static float tolerance() {
     return onGpu() ? 0.1f : 1e-4f;
   }

@@ -7,7 +7,7 @@ import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
 import java.io.IOException;
 
-/** A family that is added from outside: GPT-2 under another name. */
+/** A third-party family: GPT-2 under another name. */
 public final class StrangersFamily implements ModelFamily {
 
   /** For the service loader. */

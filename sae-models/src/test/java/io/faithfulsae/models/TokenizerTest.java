@@ -72,7 +72,7 @@ class TokenizerTest {
     } finally {
       System.clearProperty("OPT_OUT_TRACKING");
     }
-    assertEquals(Map.of(), before, "nobody has set one");
+    assertEquals(Map.of(), before, "no property was set before");
   }
 
   private static Map<Object, Object> djlProperties() {

@@ -23,7 +23,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** Matrices in 16 bits that are widened as a graph runs: what they are then, and what stays. */
+/** 16-bit matrices that are widened while a graph runs: their values, and what stays in memory. */
 class WideningTest {
   private static final int[][] TOKENS = {{1, 2, 3}, {4, 5, 6}};
   private static final int ROWS = 6;
@@ -31,7 +31,7 @@ class WideningTest {
 
   @TempDir Path temp;
 
-  /** A Llama with a tied unembedding; every matrix is larger than what is widened when loading. */
+  /** A Llama with a tied unembedding; every matrix is too large to be widened at load time. */
   private record Shape(int layers, int width, int inner, int vocabulary) {
     long matrices() {
       return layers * (4L * width * width + 3L * width * inner) + (long) vocabulary * width;
@@ -65,7 +65,7 @@ class WideningTest {
       return folder;
     }
 
-    /** Multiples of 1/1024 below 1/4, which all three types hold exactly. */
+    /** Multiples of 1/1024 below 1/4, which all three types represent exactly. */
     private static Tensor tensor(String name, DType type, long... shape) {
       Random random = new Random(name.hashCode());
       return new Tensor(
@@ -89,7 +89,7 @@ class WideningTest {
       }
     }
 
-    /** Sign, exponent with another bias, the first ten bits of the fraction. */
+    /** Sign, exponent with the other bias, the first ten bits of the fraction. */
     private static short half(int bits) {
       int exponent = (bits >>> 23 & 0xff) - 112;
       return (short) ((bits >>> 16 & 0x8000) | (exponent << 10) | (bits >>> 13 & 0x3ff));
@@ -107,11 +107,11 @@ class WideningTest {
       for (HookPoint hook : wide.hookPoints()) {
         FloatBuffer activations = activations(wide, hook);
         assertEquals(activations, activations(narrow, hook), hook.toString());
-        assertTrue(size(activations) > 0.01, hook + " says nothing");
+        assertTrue(size(activations) > 0.01, hook + " is too small for a meaningful comparison");
       }
       FloatBuffer logits = logits(wide);
       assertEquals(logits, logits(narrow));
-      assertTrue(size(logits) > 0.1, "the logits say nothing");
+      assertTrue(size(logits) > 0.1, "the logits are too small for a meaningful comparison");
       FloatBuffer steps = step(wide);
       assertEquals(steps, step(narrow));
     }
@@ -119,10 +119,10 @@ class WideningTest {
 
   @Test
   void noGraphForWholeSequencesKeepsWidenedMatrices() throws Exception {
-    assumeTrue(Files.exists(Path.of("/proc/self/status")), "Linux counts memory by its kind");
+    assumeTrue(Files.exists(Path.of("/proc/self/status")), "only Linux reports memory by kind");
     Shape shape = new Shape(12, 512, 1024, 32_768);
     Path large = shape.write(temp.resolve("large"), DType.BF16);
-    // Loads the runtime, and what of Java a run needs.
+    // Loads the runtime and the Java classes that a run needs.
     Shape small = new Shape(2, 160, 208, 512);
     try (OnnxModel model = OnnxModel.open(small.write(temp.resolve("small"), DType.BF16))) {
       activations(model, HookPoint.residPre(1));
@@ -168,7 +168,7 @@ class WideningTest {
     return sum / values.capacity();
   }
 
-  /** Without Java's garbage, such as the buffers through which files were written. */
+  /** Without Java garbage, such as the buffers used to write files. */
   private static long anonymousBytes() throws Exception {
     System.gc();
     Thread.sleep(200);

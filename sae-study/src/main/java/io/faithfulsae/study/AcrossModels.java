@@ -11,11 +11,11 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** The table over all models of a study: the data sets that most of them have, metric by metric. */
+/** The table across all models of a study: data sets that most models have, by metric. */
 final class AcrossModels {
   private AcrossModels() {}
 
-  /** The comparison; null where there is one model, or nothing that several have. */
+  /** The comparison; null if there is only one model, or nothing that several have in common. */
   static @Nullable Comparison of(StudyResults results) {
     if (results.models().size() < 2) {
       return null;

@@ -14,13 +14,13 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The settings of the study's authors for the models that they used, which are told by their {@code
- * config.json}; {@code authors-study.yaml} has them.
+ * The study's authors' settings for the models that they used, identified by their {@code
+ * config.json}; they are in {@code authors-study.yaml}.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and its published runs.
  */
 final class AuthorsPreset {
-  /** What the settings file calls it. */
+  /** Its name in the settings file. */
   static final String NAME = "authors";
 
   private static final YAMLMapper YAML = new YAMLMapper();
@@ -28,10 +28,10 @@ final class AuthorsPreset {
   private AuthorsPreset() {}
 
   /**
-   * What differs from the default study.
+   * The differences from the default study.
    *
    * @param model folder of the model; null for the embedded one, which the authors did not use
-   * @throws SaeFormatException if it is none of theirs; the message names them
+   * @throws SaeFormatException if the authors did not use the model; the message lists theirs
    */
   static ObjectNode settings(@Nullable Path model) throws IOException {
     JsonNode all = resource();
@@ -51,7 +51,7 @@ final class AuthorsPreset {
     throw new SaeFormatException(
         file,
         "preset",
-        "expected a model that the authors used (%s), got another; name a folder of one of these, or leave out the preset"
+        "expected a model that the authors used (%s), got another; use one of these, or leave out the preset"
             .formatted(String.join(", ", names)));
   }
 

@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
 
-/** What the report says of the data sets: are they the model's own, and how varied are they. */
+/** The report's section on the data sets: are they the model's own, and how diverse are they? */
 final class CheckSection {
   private CheckSection() {}
 
@@ -115,7 +115,7 @@ final class CheckSection {
       }
     }
     if (!rows.isEmpty() && !lengths.isEmpty()) {
-      List<String> head = new ArrayList<>(List.of("Data set", "Covers of"));
+      List<String> head = new ArrayList<>(List.of("Data set", "Coverage of"));
       head.addAll(lengths.stream().map(n -> n + "-grams").collect(Collectors.toList()));
       page.table(
           "Share of the distinct n-grams of outside text that a data set also contains.",

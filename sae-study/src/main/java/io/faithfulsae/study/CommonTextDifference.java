@@ -8,8 +8,8 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * SAEs of two data sets on the one common text: the difference of their means over seeds, paired by
- * blocks of the text, which are resampled together.
+ * Compares SAEs of two data sets on the common text: the difference of their means over seeds,
+ * paired by blocks of the text, which are resampled together.
  */
 final class CommonTextDifference {
   private final List<Evaluation> first;
@@ -17,10 +17,10 @@ final class CommonTextDifference {
   private final StudyConfig.Bootstrap settings;
 
   /**
-   * Compares groups of SAEs, none of them empty.
+   * Creates a comparison of two non-empty groups.
    *
    * @param first the seeds of one data set
-   * @param second those of another
+   * @param second the seeds of the other
    */
   CommonTextDifference(
       List<Evaluation> first, List<Evaluation> second, StudyConfig.Bootstrap settings) {
@@ -29,7 +29,9 @@ final class CommonTextDifference {
     this.settings = settings;
   }
 
-  /** Of the CE difference, in nats: what the model itself loses is the same for both. */
+  /**
+   * Of the CE difference, in nats: the model's own cross entropy is the same for both and cancels.
+   */
   BootstrapInterval.Difference crossEntropy() {
     List<Losses> any = first.get(0).crossEntropy().blocks();
     double predicted = any.stream().mapToLong(Losses::predicted).sum();
@@ -44,7 +46,7 @@ final class CommonTextDifference {
         blocks);
   }
 
-  /** Of the explained variance; the variance itself is the same for both. */
+  /** Of the explained variance; the variance of the activations is the same for both. */
   BootstrapInterval.Difference explainedVariance() {
     List<Block> any = first.get(0).reconstruction().blocks();
     double variance = any.stream().mapToDouble(Block::variance).sum();
@@ -73,7 +75,7 @@ final class CommonTextDifference {
     return values.stream().mapToDouble(Double::doubleValue).average().orElseThrow();
   }
 
-  /** The mean of the blocks' differences, against zeros: the paired bootstrap. */
+  /** The mean of the blocks' differences, compared with zero: the paired bootstrap. */
   private BootstrapInterval.Difference difference(double ours, double theirs, double[] blocks) {
     BootstrapInterval.Difference paired =
         BootstrapInterval.Difference.ofMeans(

@@ -8,17 +8,17 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The held-out text on which all SAEs of a model are put side by side: one data set's, or equal
- * parts of that of all data sets but mixtures, whose text is theirs.
+ * The held-out text on which all SAEs of a model are compared: that of one data set, or equal parts
+ * from all data sets except mixtures, which contain no other text.
  *
- * @param keys of the steps that made it
+ * @param keys of the steps that created it
  */
 record CommonTokens(CommonText text, List<String> keys, TokenSource tokens) {
 
   /**
-   * Of the texts that there are; null if there are none, or the chosen one failed.
+   * Combines the available texts; null if there are none, or the chosen one failed.
    *
-   * @param chosen name of a data set; null for equal parts of all
+   * @param chosen name of a data set; null for equal parts from all
    */
   static @Nullable CommonTokens of(@Nullable String chosen, List<Texts> texts) {
     List<Texts> parts =

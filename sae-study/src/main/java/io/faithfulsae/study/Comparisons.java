@@ -13,7 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.stream.Stream;
 
-/** The first data set against each of the others. */
+/** Compares the first data set with each of the others. */
 final class Comparisons {
   private final StudyConfig config;
 
@@ -21,7 +21,7 @@ final class Comparisons {
     this.config = config;
   }
 
-  /** Of all variants; p-values are corrected later, when those of all models are known. */
+  /** For all variants; p-values are corrected later, when those of all models are known. */
   List<Comparison> of(
       Grid grid, List<SeedPair> pairs, List<TrainedSae> saes, Map<String, KeptFake> fakes) {
     List<Comparison> all = new ArrayList<>();
@@ -117,7 +117,7 @@ final class Comparisons {
         variant.label(), variant.k(), metric, first(), other, difference, difference.pValue());
   }
 
-  /** The same results with the p-values of all comparisons of all models corrected together. */
+  /** The same results with the p-values of all comparisons across models corrected together. */
   static List<ModelResults> corrected(List<ModelResults> models) {
     double[] adjusted =
         Holm.adjust(

@@ -9,11 +9,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
 
-/** What the report says of the cost of reconstructions to the model, with intervals. */
+/** The report's section on what the reconstructions cost the model, with intervals. */
 final class CostSection {
   private CostSection() {}
 
-  /** Writes what there are results for. */
+  /** Writes the section if there are results for it. */
   static void write(ModelResults results, Html page) {
     List<List<String>> rows = new ArrayList<>();
     for (TrainedSae sae : results.saes()) {
@@ -54,7 +54,7 @@ final class CostSection {
             "Explained variance"),
         rows);
     page.note(
-        "The mean is over the rows that are replaced; positions that the filter leaves out keep their own activations throughout. Recovery over zero ablation flatters: zeros are far from anything the model ever sees.");
+        "The mean is over the rows that are replaced; positions that the filter leaves out keep their own activations throughout. Recovery over zero ablation is flattering: zeros are far from anything the model ever sees.");
   }
 
   private static String cell(BootstrapInterval interval, Function<Double, String> format) {

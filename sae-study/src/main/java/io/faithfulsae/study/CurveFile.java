@@ -15,8 +15,8 @@ import java.util.TreeMap;
 import java.util.function.Consumer;
 
 /**
- * Keeps some points of a training curve in a file, so that a resumed training has the whole curve.
- * Steps that were trained again are written again; the last line of a step counts.
+ * Stores points of a training curve in a file, so that a resumed training has the whole curve.
+ * Steps that are trained again are written again; a step's last line counts.
  */
 final class CurveFile implements Consumer<TrainingProgress> {
   private static final int POINTS = 200;
@@ -50,10 +50,7 @@ final class CurveFile implements Consumer<TrainingProgress> {
     return List.copyOf(byStep.values());
   }
 
-  /**
-   * Empty for the half line of a killed process, whose steps since the checkpoint are trained
-   * again.
-   */
+  /** Empty for a line truncated when the process was killed; its step is trained again. */
   private static Optional<CurvePoint> parse(String line) {
     try {
       return Optional.of(Json.mapper().readValue(line, CurvePoint.class));

@@ -102,7 +102,7 @@ final class CurvePlots {
     return Plots.drawn(
         chart,
         title,
-        "Each SAE as it was trained, with more or fewer latents a token at evaluation, on held-out text of its own data set (k on a logarithmic axis).");
+        "Each SAE as it was trained, with more or fewer active latents per token at evaluation, on held-out text of its own data set (k on a logarithmic axis).");
   }
 
   private static String label(double k) {
@@ -113,7 +113,7 @@ final class CurvePlots {
     return Math.log(k) / Math.log(2);
   }
 
-  /** Means over a data set's SAEs, since best and worst of each would be too many lines. */
+  /** Means over a data set's SAEs, since best and worst curves for each SAE would be too many. */
   private Drawn subsets(Criterion by, String name, String axis, ToDoubleFunction<Quality> value) {
     XYChart chart = plots.chart("share of the ranked latents", axis);
     for (ModelResults.DataSet set : results.dataSets()) {
@@ -142,7 +142,7 @@ final class CurvePlots {
     return Plots.drawn(
         chart,
         "The best and the worst latents alone, by " + name + ": " + axis,
-        "Latents ranked on the training text; on held-out text all but the best (solid) or the worst (dashed) are silent. Means over a data set's SAEs.");
+        "Latents ranked on the training text; on held-out text all but the best (solid) or the worst (dashed) are set to zero. Means over a data set's SAEs.");
   }
 
   private XYSeries line(
@@ -156,7 +156,7 @@ final class CurvePlots {
     double[] ys = new double[shares.size()];
     for (int i = 0; i < xs.length; i++) {
       int place = i;
-      xs[i] = i; // as far apart as the settings have them, not as large
+      xs[i] = i; // evenly spaced, not to scale
       ys[i] =
           all.stream()
               .mapToDouble(subsets -> value.applyAsDouble(end.apply(subsets).get(place).quality()))

@@ -12,18 +12,18 @@ import io.faithfulsae.metrics.SharedFeatures.Neurons;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** What curves keep of each measurement; the metrics' own Javadoc defines the numbers. */
+/** What curves store for each measurement; the metrics' own Javadoc defines the values. */
 public final class CurveResults {
   private CurveResults() {}
 
   /**
-   * An SAE, or a part of it, on the held-out text of its own data set.
+   * An SAE, or part of it, on its own data set's held-out text.
    *
    * @param l2 mean squared error over all elements
    * @param explainedVariance 1 − FVU
-   * @param scalarExplainedVariance the authors' form
+   * @param scalarExplainedVariance in the authors' form
    * @param cosine mean cosine of x and x̂
-   * @param l0 mean active latents
+   * @param l0 mean number of active latents
    * @param deadShare share of latents that fired on none of the rows
    * @param ceDifference in nats
    * @param lossRecovered over zero ablation
@@ -60,9 +60,9 @@ public final class CurveResults {
   /**
    * An SAE with another k.
    *
-   * @param k active latents a token
-   * @param quality with it
-   * @param fakeRatio Fake Feature Ratio with it; null where it was not counted
+   * @param k active latents per token
+   * @param quality with this k
+   * @param fakeRatio Fake Feature Ratio with this k; null if it was not measured
    */
   public record AtK(int k, Quality quality, @Nullable Double fakeRatio) {
 
@@ -76,13 +76,14 @@ public final class CurveResults {
   }
 
   /**
-   * An SAE with some of its latents alone.
+   * An SAE restricted to some of its latents.
    *
-   * @param by what they were ranked by
-   * @param ranked latents that fired on the rows of the ranking, all of which were ranked
+   * @param by ranking criterion
+   * @param ranked number of latents that were ranked, which are those that fired on the ranking
+   *     rows
    * @param whole the SAE with all its latents, on the same text
-   * @param best with the first ones of the ranking alone
-   * @param worst with the last ones alone
+   * @param best with only the first latents of the ranking
+   * @param worst with only the last latents of the ranking
    */
   public record Subsets(
       Criterion by, int ranked, Quality whole, List<Part> best, List<Part> worst) {
@@ -104,10 +105,10 @@ public final class CurveResults {
   }
 
   /**
-   * Some latents.
+   * A subset of the latents.
    *
-   * @param latents how many
-   * @param quality with them alone
+   * @param latents its size
+   * @param quality with these latents only
    */
   public record Part(int latents, Quality quality) {
     static Part of(FeatureSubsets.Subset subset) {
@@ -116,17 +117,17 @@ public final class CurveResults {
   }
 
   /**
-   * Two SAEs of one data set, by more than decoder directions.
+   * Two SAEs of one data set, compared by more than decoder directions.
    *
    * @param dataSet what both were trained on
    * @param variant of both
-   * @param k active latents a token of both
+   * @param k active latents per token of both
    * @param first name of one
    * @param second name of the other
-   * @param agreement of the matchings by decoder and encoder directions
+   * @param agreement of the matchings by decoder and by encoder directions
    * @param decoderNeurons neurons by columns of W_dec
    * @param encoderNeurons neurons by rows of W_enc
-   * @param correlations of what their latents do on the held-out text; no single latents in it
+   * @param correlations of their latents' activations on the held-out text; without single latents
    */
   public record SeedAgreement(
       String dataSet,

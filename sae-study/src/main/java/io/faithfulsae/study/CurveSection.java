@@ -13,7 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
-/** What the report says of other k and of some of the latents. */
+/** The report's sections on other k and on subsets of latents. */
 final class CurveSection {
   private final ModelResults results;
   private final Html page;
@@ -23,7 +23,7 @@ final class CurveSection {
     this.page = page;
   }
 
-  /** Writes what there are results for. */
+  /** Writes the sections that there are results for. */
   static void write(ModelResults results, Html page) {
     CurveSection section = new CurveSection(results, page);
     section.agreements();
@@ -54,7 +54,7 @@ final class CurveSection {
     page.table(
         "The same pairs by decoder and encoder together, by what their latents do on held-out text (correlation above "
             + results.config().sharedFeatures().threshold()
-            + ", of latents that fire), and by neurons.",
+            + ", among latents that fire), and by neurons.",
         List.of(
             "Trained on",
             "SAE",

@@ -26,12 +26,12 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 
 /**
- * The steps that look closer at the SAEs of one data set: other k, some of the latents, other
+ * Steps that take a closer look at the SAEs of one data set: other k, subsets of latents, other
  * definitions of a fake feature, and seeds compared by more than decoder directions. The settings
  * can turn each off.
  */
 final class CurveSteps {
-  /** Name in results of the sequences definition. */
+  /** Name of the sequences definition in results. */
   static final String SEQUENCES = "sequences";
 
   /** Name in results of the tokens definition with thresholds relative to each latent's mean. */
@@ -55,7 +55,7 @@ final class CurveSteps {
     this.filter = filter;
   }
 
-  /** Steps for each data set that the settings ask for. */
+  /** Number of steps per data set that the settings enable. */
   static int countPerDataSet(StudyConfig config) {
     return (config.kCurve().multiples().isEmpty() ? 0 : 1)
         + (config.featureSubsets().rankBy().isEmpty() ? 0 : 1)
@@ -63,7 +63,7 @@ final class CurveSteps {
         + (config.seedAgreement().rows() == 0 ? 0 : 1);
   }
 
-  /** Each SAE with other k. */
+  /** Evaluates each SAE with other k. */
   Map<String, List<AtK>> byK(Trained group) throws IOException {
     StudyConfig.ByK settings = config.kCurve();
     if (settings.multiples().isEmpty()) {
@@ -125,7 +125,7 @@ final class CurveSteps {
         .build();
   }
 
-  /** Each SAE with some of its latents, ranked on text that it was trained on. */
+  /** Evaluates each SAE with subsets of its latents, ranked on text that it was trained on. */
   Map<String, List<Subsets>> bySubset(Trained group) throws IOException {
     StudyConfig.Subsets settings = config.featureSubsets();
     if (settings.rankBy().isEmpty()) {
@@ -160,7 +160,7 @@ final class CurveSteps {
       throws IOException {
     StudyConfig.Subsets settings = config.featureSubsets();
     List<List<Integer>> rankings = settings.rankBy().stream().map(statistics::ranking).toList();
-    int ranked = rankings.get(0).size(); // the same latents by each criterion
+    int ranked = rankings.get(0).size(); // the same latents for each criterion
     List<FeatureSubsets> measured =
         Metrics.featureSubsets(
             sae,
@@ -179,7 +179,7 @@ final class CurveSteps {
     return all;
   }
 
-  /** Fake features by the other definitions; for each SAE by the name of the definition. */
+  /** Fake features by the other definitions; for each SAE, by the name of the definition. */
   Map<String, Map<String, Fake>> fakeVariants(Trained group) throws IOException {
     StudyConfig.FakeVariants settings = config.fakeVariants();
     if (settings.sequences() == 0) {
@@ -234,7 +234,7 @@ final class CurveSteps {
         .level(config.bootstrap().level());
   }
 
-  /** Pairs of seeds. */
+  /** Compares pairs of seeds. */
   List<SeedAgreement> agreements(Trained group) throws IOException {
     StudyConfig.Agreement settings = config.seedAgreement();
     if (settings.rows() == 0) {

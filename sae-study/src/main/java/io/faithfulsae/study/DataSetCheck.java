@@ -7,17 +7,17 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a data set holds, and whether it is the model's own.
+ * A data set's contents, and whether it is the model's own.
  *
- * @param statistics counts and diversity: of whole texts where the model, or another of the study,
- *     wrote them, and of the study's sequences otherwise
- * @param firstTokens the first tokens against the model's own distribution after BOS; null where
+ * @param statistics counts and diversity: of whole texts if this or another model of the study
+ *     generated them, else of the study's sequences
+ * @param firstTokens the first tokens compared with the model's own distribution after BOS; null if
  *     the texts were not sampled from a model
- * @param retokenized share of the sampled texts that have other tokens when they are tokenized
- *     again; null where the model itself did not sample them
- * @param coverage by the name of each data set that no model of the study wrote: the share of its
- *     different n-grams that this data set has as well, for each n of the settings; empty where
- *     {@code firstTokens} is null
+ * @param retokenized share of the sampled texts that tokenize differently when read again; null if
+ *     they were not sampled from this model
+ * @param coverage by the name of each data set that no model of the study generated: the share of
+ *     its distinct n-grams that this data set contains as well, for each n of the settings; empty
+ *     if {@code firstTokens} is null
  */
 public record DataSetCheck(
     DataSetStatistics statistics,

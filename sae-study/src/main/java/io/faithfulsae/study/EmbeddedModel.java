@@ -12,7 +12,7 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * The small language model and the outside text that come with the program; see their MODEL_CARD.md
+ * The small language model and the outside text bundled with the program; see their MODEL_CARD.md
  * and README.md.
  */
 public final class EmbeddedModel {
@@ -31,8 +31,8 @@ public final class EmbeddedModel {
   private EmbeddedModel() {}
 
   /**
-   * Writes the model as a Hugging Face folder: ONNX Runtime maps weights from files only. Files
-   * that are there with the right content are left alone.
+   * Writes the model as a Hugging Face folder, since ONNX Runtime maps weights only from files.
+   * Existing files with the right content are left alone.
    */
   public static Path unpack(Path folder) throws IOException {
     Files.createDirectories(folder);
@@ -80,7 +80,7 @@ public final class EmbeddedModel {
     try (InputStream in = EmbeddedModel.class.getResourceAsStream(path)) {
       if (in == null) {
         throw new IllegalStateException(
-            "expected the resource " + path + " in the jar, got none; build again");
+            "expected the resource " + path + " in the jar, got none; rebuild the program");
       }
       return in.readAllBytes();
     }

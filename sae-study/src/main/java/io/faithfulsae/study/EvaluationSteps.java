@@ -20,7 +20,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The steps that judge the SAEs of one data set: on text, on noise, and seed against seed. */
+/** Steps that evaluate the SAEs of one data set: on text, on noise, and across seeds. */
 final class EvaluationSteps {
   private final StudyContext on;
   private final ActivationFilter filter;
@@ -29,22 +29,22 @@ final class EvaluationSteps {
 
   private record Evaluations(Map<String, Evaluation> bySae) {}
 
-  /** With the resamples that comparing data sets needs and results leave out. */
+  /** With the resamples, which comparing data sets needs and results omit. */
   record KeptFake(Fake fake, FakeFeatures.Resamples resamples) {}
 
   private record Fakes(Map<String, KeptFake> bySae) {}
 
   /**
-   * Judges SAEs.
+   * Creates the steps.
    *
-   * @param filter what was left out of their training
+   * @param filter what training left out
    */
   EvaluationSteps(StudyContext on, ActivationFilter filter) {
     this.on = on;
     this.filter = filter;
   }
 
-  /** On the held-out text of a data set. */
+  /** Evaluates on a data set's held-out text. */
   Map<String, Evaluation> evaluate(Trained group, Texts text) throws IOException {
     return evaluate(
         "evaluate-" + group.on().name() + "-on-" + text.name(),
@@ -53,7 +53,7 @@ final class EvaluationSteps {
         text.heldOut());
   }
 
-  /** On the text that all SAEs are judged on. */
+  /** Evaluates on the text common to all SAEs. */
   Map<String, Evaluation> onCommonText(Trained group, CommonTokens text) throws IOException {
     return evaluate("common-text-" + group.on().name(), group, text.keys(), text.tokens());
   }
@@ -94,7 +94,7 @@ final class EvaluationSteps {
         .bySae();
   }
 
-  /** Decoder and encoder directions of every pair of seeds. */
+  /** Matches decoder and encoder directions of every pair of seeds. */
   List<SeedPair> match(Trained group) throws IOException {
     double threshold = on.config().sharedFeatures().threshold();
     return on.steps()
@@ -127,7 +127,7 @@ final class EvaluationSteps {
         .all();
   }
 
-  /** The latents that answer to noise. */
+  /** Finds the latents that fire on noise. */
   Map<String, KeptFake> fakeFeatures(Trained group) throws IOException {
     ActivationFilter noise = on.config().fakeFeatures().filter(filter);
     return on.steps()
@@ -173,7 +173,7 @@ final class EvaluationSteps {
         .build();
   }
 
-  /** Which SAEs of a training that may have been for several entries. */
+  /** Names of an entry's own SAEs, since a training may serve several entries. */
   static List<String> names(Trained group) {
     return group.curves().stream().map(Curve::name).toList();
   }

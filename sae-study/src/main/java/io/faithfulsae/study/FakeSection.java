@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** What the report says of fake features: noise against text first, then each definition. */
+/** The report's section on fake features: noise against text first, then each definition. */
 final class FakeSection {
   private final ModelResults results;
   private final Html page;
@@ -19,7 +19,7 @@ final class FakeSection {
     this.page = page;
   }
 
-  /** Writes what there are results for. */
+  /** Writes the section if there are results for it. */
   static void write(ModelResults results, Html page) {
     FakeSection section = new FakeSection(results, page);
     if (results.saes().stream().anyMatch(sae -> sae.fake() != null)) {
@@ -99,7 +99,7 @@ final class FakeSection {
       }
     }
     page.table(
-        "Fake Feature Ratio by each definition; these look at noise alone; intervals over latents and noise sequences. An absolute threshold depends on the scale of the activations, which is given next to it; one that is relative to a latent's own mean on held-out text does not.",
+        "Fake Feature Ratio by each definition; these look only at noise. Intervals are over latents and noise sequences. An absolute threshold depends on the scale of the activations, which the table shows; one relative to a latent's own mean on held-out text does not.",
         List.of(
             "SAE",
             "Definition",

@@ -7,15 +7,15 @@ import org.jspecify.annotations.Nullable;
 /**
  * Fake Feature Ratio.
  *
- * @param preset AUTHORS sets tokens, activation and frequency as the authors have them and leaves
- *     out position 0 alone, whatever the study's filter; null: as the other settings say
- * @param tokens random tokens
- * @param activation a latent fires above it
- * @param frequency a latent that fires at a larger share of the tokens is fake
+ * @param preset AUTHORS uses the authors' tokens, activation and frequency and leaves out only
+ *     position 0, regardless of the study's filter; null for the other settings
+ * @param tokens number of random tokens
+ * @param activation threshold above which a latent fires
+ * @param frequency a latent that fires on a larger share of the tokens is fake
  * @param seed of the random tokens
  * @param textSequences held-out sequences on which the same rates are measured
- * @param falseDiscoveryRate of the latents that count as more active on noise than on text
- * @param minimumRatio how many times as often such a latent is active on noise, at least
+ * @param falseDiscoveryRate of the latents counted as more active on noise than on text
+ * @param minimumRatio how many times as active such a latent must be on noise
  */
 public record FakeSettings(
     @Nullable Preset preset,
@@ -29,11 +29,11 @@ public record FakeSettings(
 
   /** Settings of the Fake Feature Ratio under one name. */
   public enum Preset {
-    /** What the authors' program counts, exactly. */
+    /** Exactly what the authors' program counts. */
     AUTHORS
   }
 
-  /** Lets the preset set what it is about. */
+  /** Applies the preset. */
   public FakeSettings {
     if (preset == Preset.AUTHORS) {
       FakeFeatures.Options authors = FakeFeatures.Options.authors(2).build();
@@ -43,7 +43,7 @@ public record FakeSettings(
     }
   }
 
-  /** What reaches the SAE, where the study leaves out what its own filter says. */
+  /** The filter for fake features, given the study's own. */
   ActivationFilter filter(ActivationFilter ofStudy) {
     return preset == Preset.AUTHORS ? FakeFeatures.Options.authorsFilter() : ofStudy;
   }

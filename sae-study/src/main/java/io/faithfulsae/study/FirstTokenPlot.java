@@ -17,11 +17,11 @@ import org.knowm.xchart.XYChartBuilder;
 import org.knowm.xchart.style.Styler.LegendPosition;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
-/** The distributions of first tokens, of a data set and of the model, each sorted. */
+/** The distributions of first tokens in a data set and in the model, each sorted. */
 public final class FirstTokenPlot {
   private FirstTokenPlot() {}
 
-  /** Draws it beside a file, with the ending {@code .png}, and returns where. */
+  /** Writes the plot next to a file, with the extension {@code .png}, and returns its path. */
   public static Path write(FirstTokens first, Path beside) throws IOException {
     XYChart chart =
         new XYChartBuilder()

@@ -11,22 +11,22 @@ import java.util.StringJoiner;
  * The SAEs that a study trains on each data set: every combination of the listed sizes, k, presets
  * and learning rates, with every seed.
  *
- * @param variants all combinations, in the order in which they are trained
- * @param cells each of them with each seed
+ * @param variants all combinations, in training order
+ * @param cells each variant with each seed
  */
 record Grid(List<Variant> variants, List<Cell> cells) {
 
   /**
    * One SAE.
    *
-   * @param variant what it is
+   * @param variant its size, k, preset and learning rate
    * @param seed of initial weights and shuffling
-   * @param training all that decides its training, the seed included
+   * @param training everything that determines its training, including the seed
    */
   record Cell(Variant variant, long seed, TrainingConfig training) {}
 
   /**
-   * Of a study's settings.
+   * The grid of a study's settings.
    *
    * @param dIn width of the activations, on which some presets depend
    */
@@ -67,7 +67,7 @@ record Grid(List<Variant> variants, List<Cell> cells) {
     return label.toString();
   }
 
-  /** As short as it can be said exactly. */
+  /** The shortest exact notation. */
   static String number(double value) {
     return BigDecimal.valueOf(value).stripTrailingZeros().toString();
   }

@@ -17,14 +17,14 @@ import org.knowm.xchart.HeatMapChartBuilder;
 import org.knowm.xchart.style.HeatMapStyler;
 
 /**
- * The cross-data matrix in pictures: one hue from light to dark, so that it can be read without
- * colours, with the number in each field.
+ * The cross-data matrix as heat maps: one hue from light to dark, readable without color, with the
+ * value in each cell.
  */
 final class HeatMaps {
   private static final int ROW = 72;
   private static final int REST = 200;
   private static final Color LIGHT = new Color(0xF7FBFF);
-  private static final Color DARK = new Color(0x6BAED6); // dark text is still read on it
+  private static final Color DARK = new Color(0x6BAED6); // dark text is still legible on it
 
   private final ModelResults results;
 
@@ -41,19 +41,19 @@ final class HeatMaps {
         "matrix-explained-variance",
         new Drawn(
             "Explained variance, every SAE on every data set",
-            "Each row is an SAE, each column a data set's held-out text; darker is better: higher.",
+            "Each row is an SAE, each column a data set's held-out text; darker is better (higher).",
             chart(on -> on.reconstruction().explainedVariance(), true)));
     drawn.put(
         "matrix-cross-entropy",
         new Drawn(
             "CE difference, every SAE on every data set",
-            "In nats; each row is an SAE, each column a data set's held-out text; darker is better: lower.",
+            "In nats; each row is an SAE, each column a data set's held-out text; darker is better (lower).",
             chart(on -> on.crossEntropy().difference(), false)));
     drawn.put(
         "matrix-l2",
         new Drawn(
             "Mean squared error, every SAE on every data set",
-            "Each row is an SAE, each column a data set's held-out text; darker is better: lower.",
+            "Each row is an SAE, each column a data set's held-out text; darker is better (lower).",
             chart(on -> on.reconstruction().l2(), false)));
     return drawn;
   }
@@ -64,7 +64,7 @@ final class HeatMaps {
     List<Number[]> fields = new ArrayList<>();
     double low = Double.POSITIVE_INFINITY;
     double high = Double.NEGATIVE_INFINITY;
-    // XChart's first row is the lowest one.
+    // XChart's first row is at the bottom.
     for (int r = results.saes().size() - 1; r >= 0; r--) {
       TrainedSae sae = results.saes().get(r);
       for (int c = 0; c < columns.size(); c++) {

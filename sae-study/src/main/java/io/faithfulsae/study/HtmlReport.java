@@ -11,7 +11,7 @@ import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
-/** The report: one page that needs no other file and no network. */
+/** The report: a self-contained page that works offline. */
 final class HtmlReport {
   private static final String TITLE = "Faithful and outside text: sparse autoencoders compared";
 
@@ -82,22 +82,22 @@ final class HtmlReport {
             "Fake Feature Ratio: share of latents that fire above the activation threshold on more than the given share of uniformly random tokens after BOS; the methods section gives the numbers.")
         .term(
             "Shared by both",
-            "Share of latents that the one-to-one matching by decoder directions and the one by encoder directions both pair with the same latent, with both cosines above the threshold.")
+            "Share of latents that the one-to-one matchings by decoder directions and by encoder directions both pair with the same latent, with both cosines above the threshold.")
         .term(
             "Correlated",
             "Share of the latents that fire whose activations correlate (Pearson, over tokens of held-out text) above the threshold with those of some latent of the other SAE.")
         .term(
             "Neurons",
-            "Mean over the elements of the residual stream of the best cosine between the two SAEs' vectors of length d_sae, the authors' comparison; latents of two seeds come in different order, so it is low.")
+            "Mean over the elements of the residual stream of the best cosine between the two SAEs' vectors of length d_sae, as in the authors' comparison; latents of two seeds are ordered differently, so it is low.")
         .term(
             "FFR by sequences",
             "Share of latents whose activations sum to more than the threshold in more than the given share of noise sequences.")
         .term(
             "FFR, relative",
-            "As FFR, but a latent fires above a multiple of its own mean activation on held-out text.")
+            "Like FFR, but a latent fires when it exceeds a multiple of its own mean activation on held-out text.")
         .term(
             "Common text",
-            "Held-out text on which all SAEs of a model are evaluated: equal parts from every data set, or from the one that the settings choose.")
+            "Held-out text on which all SAEs of a model are evaluated: equal parts from every data set, or text from the one chosen in the settings.")
         .term(
             "p, corrected",
             "Holm's step-down correction for all comparisons in this report, over all models.")
@@ -142,7 +142,7 @@ final class HtmlReport {
 
   private void provenance() {
     Provenance made = results.provenance();
-    page.markup("<h2 id=\"provenance\">How it was made</h2><dl>");
+    page.markup("<h2 id=\"provenance\">Provenance</h2><dl>");
     page.term("Program", "FaithfulSAE for Java " + made.version())
         .term("Java", made.java())
         .term("System", made.os())

@@ -9,11 +9,13 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
 
-/** Says in words how results were made, with every setting, seed, version and data hash. */
+/**
+ * Describes in words how results were produced, with every setting, seed, version and data hash.
+ */
 final class Methods {
   private Methods() {}
 
-  /** One paragraph on one model. */
+  /** One paragraph about one model. */
   static String paragraph(ModelResults results, Provenance made) {
     StudyConfig config = results.config();
     TrainingSettings training = config.training();
@@ -86,7 +88,7 @@ final class Methods {
                   String.join(", ", tasks)));
     }
     text.append(
-        "Intervals of fake features are Wilson's at %s, widened by what %d resamples of the noise sequences show; those of differences have the spread of as many resampled differences (seed %d); those of cross entropy and explained variance are 95 %% studentized bootstrap intervals over sequences; p-values of the comparisons are also given corrected for all of them together (Holm)."
+        "Intervals of fake features are Wilson's at %s, widened according to %d resamples of the noise sequences; those of differences are bootstrap intervals with as many resamples (seed %d); those of cross entropy and explained variance are 95 %% studentized bootstrap intervals over sequences; p-values of the comparisons are also given corrected for all of them together (Holm)."
             .formatted(
                 Format.percent(config.bootstrap().level()),
                 config.bootstrap().resamples(),

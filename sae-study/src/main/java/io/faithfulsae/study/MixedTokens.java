@@ -10,18 +10,18 @@ import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
 /**
- * Sequences of several sources in fixed shares, spread as evenly as they can be, so that any
- * beginning of it has nearly the same shares; the sequences of each stay in their order.
+ * Interleaves sequences from several sources in fixed shares as evenly as possible, so that any
+ * prefix has nearly the same shares; each source's sequences stay in order.
  *
  * @param description for provenance
- * @param parts what is mixed
+ * @param parts the sources
  * @param shares of each, summing to 1
- * @param count sequences of the mixture, no more than the parts have for these shares
+ * @param count sequences in the mixture, at most what the parts allow for these shares
  */
 record MixedTokens(String description, List<TokenSource> parts, List<Double> shares, long count)
     implements TokenSource {
 
-  /** How many sequences there can be in such shares of parts of these sizes. */
+  /** The maximum number of sequences in these shares, for parts of these sizes. */
   static long most(List<Long> sizes, List<Double> shares) {
     long most = Long.MAX_VALUE;
     for (int i = 0; i < sizes.size(); i++) {
@@ -56,7 +56,7 @@ record MixedTokens(String description, List<TokenSource> parts, List<Double> sha
               if (!each.get(part).hasNext()) {
                 throw new UncheckedIOException(
                     new IOException(
-                        "expected %d sequences of %s, got %d; delete the steps of that data set, they are made again"
+                        "expected %d sequences of %s, got %d; delete that data set's steps to redo them"
                             .formatted(count, description, i)));
               }
               return each.get(part).next();
@@ -64,7 +64,7 @@ record MixedTokens(String description, List<TokenSource> parts, List<Double> sha
         .onClose(() -> open.forEach(Stream::close));
   }
 
-  /** The part that lags most behind its share once one more is taken; the first of several. */
+  /** The part that would be furthest below its share if not chosen next; the first of several. */
   private int next(long[] taken, long done) {
     int best = 0;
     double lag = Double.NEGATIVE_INFINITY;

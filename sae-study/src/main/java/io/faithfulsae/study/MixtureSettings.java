@@ -6,16 +6,16 @@ import java.util.Map;
 import java.util.Set;
 import java.util.stream.Collectors;
 
-/** Data sets that are mixed of others. */
+/** Data sets that are mixtures of others. */
 final class MixtureSettings {
   private MixtureSettings() {}
 
   /**
    * Checks a data set's shares, if it is a mixture.
    *
-   * @param at names the setting
+   * @param at name of the setting
    * @param all data sets of the study
-   * @throws IllegalArgumentException if they are not of other data sets, or do not sum to 1
+   * @throws IllegalArgumentException if they are not shares of other data sets, or do not sum to 1
    */
   static void check(String at, DataSet set, List<DataSet> all) {
     Map<String, Double> shares = set.mixture();
@@ -37,7 +37,7 @@ final class MixtureSettings {
         shares);
   }
 
-  /** How much of a data set of a study the model wrote itself, in [0, 1]. */
+  /** The share of a data set that the model generated itself, in [0, 1]. */
   static double faithfulShare(DataSet set, List<DataSet> all) {
     Map<String, Double> shares = set.mixture();
     if (shares == null) {

@@ -17,20 +17,20 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All that a study has found for one model. The metrics' own Javadoc defines their fields.
+ * All results of a study for one model. The metrics' own Javadoc defines their fields.
  *
  * @param name of the model in the study
  * @param config all its settings
  * @param model the language model
  * @param maxNorm rows with a larger norm are left out everywhere; infinity for no bound
  * @param dataSets what the SAEs were trained on
- * @param commonText the held-out text on which all SAEs are put side by side; null if there is none
+ * @param commonText the held-out text on which all SAEs are compared; null if there is none
  * @param saes one for each data set, variant and seed
- * @param seedPairs SAEs of one data set compared over seeds
- * @param seedAgreements the same pairs by more than decoder directions
- * @param probing what linear probes reach, averaged over seeds
- * @param comparisons the first data set against each other one
- * @param failures parts of the study that failed, without which the rest was done
+ * @param seedPairs SAEs of one data set compared across seeds
+ * @param seedAgreements the same pairs compared by more than decoder directions
+ * @param probing results of linear probes, averaged over seeds
+ * @param comparisons the first data set with each of the others
+ * @param failures parts of the study that failed; the rest was completed without them
  */
 public record ModelResults(
     String name,
@@ -47,7 +47,7 @@ public record ModelResults(
     List<Failure> failures) {
 
   /**
-   * A part that failed; the same command tries it again.
+   * A part that failed; running the same command again retries it.
    *
    * @param part the step
    * @param problem what went wrong
@@ -62,7 +62,7 @@ public record ModelResults(
    * @param blocks number of blocks
    * @param vocabulary tokens in the vocabulary
    * @param contextLength the longest sequence
-   * @param hook where activations were taken
+   * @param hook where activations were read
    * @param hash SHA-256 of its files
    */
   public record Model(
@@ -79,16 +79,16 @@ public record ModelResults(
    *
    * @param name its name
    * @param origin where the text comes from
-   * @param sequences token sequences, held-out ones counted
-   * @param heldOutSequences the last ones, kept from training
-   * @param tokens tokens, BOS of each sequence counted
-   * @param distinctTokens different tokens
+   * @param sequences number of token sequences, including held-out ones
+   * @param heldOutSequences the last ones, excluded from training
+   * @param tokens number of tokens, including each sequence's BOS
+   * @param distinctTokens number of distinct tokens
    * @param hash SHA-256 of the token sequences
-   * @param faithfulShare how much of it the model wrote itself, in [0, 1]
-   * @param random name of the random generator that drew its tokens; null where the model did not
-   *     write it
-   * @param check what it holds, and whether it is the model's own; null for a mixture, or where the
-   *     settings turn that off or it failed
+   * @param faithfulShare share that the model generated itself, in [0, 1]
+   * @param random name of the random generator that drew its tokens; null if the model did not
+   *     generate it
+   * @param check its contents, and whether it is the model's own; null for a mixture, or if turned
+   *     off or failed settings turn that off or it failed
    * @param norms norms at the hook
    * @param samples the texts of some sequences
    */
@@ -107,21 +107,21 @@ public record ModelResults(
       List<String> samples) {}
 
   /**
-   * The text that all SAEs of a model are judged on.
+   * The text on which all SAEs of a model are evaluated.
    *
-   * @param description what it is, in words
-   * @param of the data sets whose held-out text it is
-   * @param sequences in it, the same number of each; as many are read as the settings of {@code
-   *     evaluation} say
+   * @param description in words
+   * @param of the data sets whose held-out text it contains
+   * @param sequences number of sequences, the same from each; how many are read depends on the
+   *     {@code evaluation} settings
    */
   public record CommonText(String description, List<String> of, long sequences) {}
 
   /**
    * Norms of the residual stream at the hook, over the first sequences of the training part.
    *
-   * @param median over the rows that position and token let pass
-   * @param rows as many rows
-   * @param meanByPosition mean norm by position in the sequence, nothing left out
+   * @param median over the rows that pass the position and token filters
+   * @param rows number of these rows
+   * @param meanByPosition mean norm by position in the sequence, unfiltered
    */
   public record Norms(double median, long rows, List<Double> meanByPosition) {}
 
@@ -130,26 +130,26 @@ public record ModelResults(
    *
    * @param name data set, variant and seed
    * @param dataSet what it was trained on
-   * @param variant what tells it apart besides the seed, as {@link Variant#label} has it; empty
-   *     where there is one variant alone
+   * @param variant what distinguishes it besides the seed, as in {@link Variant#label}; empty if
+   *     there is only one variant
    * @param dSae latents
-   * @param k active latents a token
-   * @param preset whose trainer
+   * @param k active latents per token
+   * @param preset whose trainer was used
    * @param lr peak learning rate
    * @param seed of initial weights and shuffling
-   * @param folder its folder within the study's
+   * @param folder relative to the study's folder
    * @param steps training steps
    * @param rows rows trained on
-   * @param counts rows that the source kept and left out while it was trained
+   * @param counts rows that the source kept and left out during training
    * @param curve training loss
    * @param common its evaluation on the common text; null if that failed
-   * @param on its evaluation on the held-out part of each data set; one that failed is missing
-   * @param fake how it answers to random tokens; null if that failed
+   * @param on its evaluation on each data set's held-out part; without those that failed
+   * @param fake its response to random tokens; null if that failed
    * @param fakeVariants the same by other definitions, by their names {@code sequences} and {@code
    *     relative}
    * @param byK with other k, ascending
-   * @param subsets with some of its latents alone
-   * @param probing what linear probes reach on each task
+   * @param subsets with only some of its latents
+   * @param probing results of linear probes for each task
    */
   public record TrainedSae(
       String name,
@@ -185,22 +185,22 @@ public record ModelResults(
   }
 
   /**
-   * What {@link FakeFeatures} says of an SAE, without its resamples; the settings stand in {@code
+   * The {@link FakeFeatures} of an SAE, without resamples; the settings are in {@code
    * config.fakeFeatures}.
    *
    * @param definition of a fake feature
    * @param noiseAgainstText what separates noise from text, and the latents that are more active on
    *     noise; null for the other definitions, for which it is the same
-   * @param count fake latents
+   * @param count number of fake latents
    * @param ratio Fake Feature Ratio
-   * @param interval the same with its interval over latents and noise sequences
+   * @param interval the ratio's interval over latents and noise sequences
    * @param firingOnTextToo how many of them fire as often on the held-out text of the SAE's own
    *     data set
-   * @param latents their numbers
+   * @param latents their indices
    * @param noiseRates firing rate of each on random tokens
    * @param textRates firing rate of each on the held-out text
-   * @param noise the random tokens as the SAE saw them
-   * @param text the held-out text as the SAE saw it
+   * @param noise activation statistics of the random tokens
+   * @param text activation statistics of the held-out text
    */
   public record Fake(
       FakeFeatures.Definition definition,
@@ -243,10 +243,10 @@ public record ModelResults(
   /**
    * Training at one step.
    *
-   * @param step number of the step
+   * @param step index of the step
    * @param loss total loss of its batch
-   * @param fvu fraction of variance unexplained of its batch
-   * @param dead dead latents by the training rule
+   * @param fvu fraction of variance unexplained in its batch
+   * @param dead dead latents by the trainer's criterion
    */
   public record CurvePoint(long step, double loss, double fvu, long dead) {}
 
@@ -254,7 +254,7 @@ public record ModelResults(
    * One SAE on one data set.
    *
    * @param reconstruction of activations
-   * @param crossEntropy of the model with the reconstruction in place
+   * @param crossEntropy of the model with the reconstruction substituted
    */
   public record Evaluation(Reconstruction reconstruction, CrossEntropy crossEntropy) {}
 
@@ -263,7 +263,7 @@ public record ModelResults(
    *
    * @param dataSet what both were trained on
    * @param variant of both
-   * @param k active latents a token of both
+   * @param k active latents per token of both
    * @param first name of one
    * @param second name of the other
    * @param decoder features shared by decoder directions: the Shared Feature Ratio
@@ -282,13 +282,13 @@ public record ModelResults(
    * Two data sets.
    *
    * @param variant of the SAEs
-   * @param k active latents a token of the SAEs
+   * @param k active latents per token of the SAEs
    * @param metric what is compared
    * @param first one data set
    * @param second the other
    * @param difference first minus second, resampled over features, noise sequences or blocks of
    *     text
-   * @param holmP the p-value corrected for all comparisons of the study, over all its models (Holm,
+   * @param holmP the p-value corrected for all comparisons of the study, across its models (Holm,
    *     1979)
    */
   public record Comparison(
@@ -301,14 +301,14 @@ public record ModelResults(
       double holmP) {}
 
   /**
-   * What linear probes reach on a task with the SAEs of one data set and variant.
+   * Results of linear probes on a task with the SAEs of one data set and variant.
    *
    * @param task the text task
    * @param dataSet what the SAEs were trained on
    * @param variant of the SAEs
    * @param seeds of the SAEs, in the order of the values
-   * @param accuracy by what the probe reads: {@code baseline}, {@code sae} and {@code recon}
-   * @param macroF1 the same
+   * @param accuracy by the probe's input: {@code baseline}, {@code sae} and {@code recon}
+   * @param macroF1 likewise
    */
   public record ProbingMean(
       String task,

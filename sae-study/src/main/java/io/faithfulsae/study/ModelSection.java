@@ -18,7 +18,7 @@ import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
-/** What the report says of one model. */
+/** The report's section on one model. */
 final class ModelSection {
   static final String MISSING = "–";
 
@@ -112,7 +112,7 @@ final class ModelSection {
                           + " is higher."));
     }
     if (!items.isEmpty()) {
-      page.subheading("What came out").bullets("findings", items);
+      page.subheading("Findings").bullets("findings", items);
       page.note(
           "Intervals and p-values are over resampled features or noise sequences of these SAEs; they do not cover variation across seeds, models or texts. Corrected: for all comparisons in this report (Holm).");
     }
@@ -314,9 +314,9 @@ final class ModelSection {
       }
     }
     items.add(
-        "The threshold of a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too: the table of noise against text counts those alone that noise makes more active.");
+        "The threshold for a fake feature is absolute, so FFR depends on the scale of the activations (median norms are in the table of texts) and on k. A latent that fires everywhere counts as fake too; the table of noise against text counts only those that are more active on noise.");
     items.add(
-        "Dead latents share little across seeds and never fire: read SFR and FFR together with the share of dead latents.");
+        "Dead latents are rarely shared across seeds and never fire: read SFR and FFR together with the share of dead latents.");
     for (DataSet set : results.dataSets()) {
       double blind = Math.log(results.model().vocabulary());
       TextSection.clean(results, set)
@@ -327,7 +327,7 @@ final class ModelSection {
                       "%s: the model barely predicts this text (%s nats per token; uniform guessing costs %s), so the CE difference on it says little."
                           .formatted(set.name(), Format.number(entropy), Format.number(blind))));
     }
-    page.subheading("Read with care").bullets("", items).markup("</section>");
+    page.subheading("Caveats").bullets("", items).markup("</section>");
   }
 
   private long trainingTokens(String dataSet) {

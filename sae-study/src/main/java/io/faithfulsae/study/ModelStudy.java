@@ -30,12 +30,12 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The study of one model: it writes its own data set; SAEs are trained with several seeds on it and
- * on other texts, and compared.
+ * The study of one model: it generates its own data set, SAEs are trained on it and on other texts
+ * with several seeds, and the SAEs are compared.
  *
- * <p>Every step is kept in the output folder, so that a study that was stopped resumes where it
- * was, and a setting that was changed costs only the steps that depend on it. A step that fails
- * costs only those that need it: what failed is listed with the results.
+ * <p>The output folder keeps every step, so that an interrupted study resumes where it stopped, and
+ * a changed setting only redoes the steps that depend on it. A step that fails affects only those
+ * that need it; failures are listed with the results.
  */
 final class ModelStudy implements AutoCloseable {
   private final StudyContext on;
@@ -55,7 +55,7 @@ final class ModelStudy implements AutoCloseable {
   private final List<SeedPair> pairs = new ArrayList<>();
   private final List<SeedAgreement> agreements = new ArrayList<>();
 
-  /** Something that may fail without costing the rest. */
+  /** Something that may fail without affecting the rest. */
   private interface Part<T> {
     @Nullable T run() throws IOException;
   }
@@ -70,7 +70,7 @@ final class ModelStudy implements AutoCloseable {
    * Opens a model of a study.
    *
    * @param name of the entry
-   * @param sharing all entries
+   * @param sharing between all entries
    * @param study folder of the whole study
    */
   static ModelStudy open(
@@ -111,19 +111,19 @@ final class ModelStudy implements AutoCloseable {
     }
   }
 
-  /** Says what run() would do, and about how long it would take. */
+  /** Describes what run() would do and estimates how long it would take. */
   StudyPlan.ModelPlan plan() throws IOException {
     return new Planner(on).plan(ProbeSteps.tasks(config).size(), on.steps().kept());
   }
 
-  /** Makes the texts that the model writes, which other models may want. */
+  /** Generates the model's texts, which other models may need. */
   void generate() {
     for (StudyConfig.DataSet set : config.dataSets()) {
       if (set.generate() != null) {
         attempt(TextSteps.sampleStep(set.name()), () -> texts.sample(set));
       }
     }
-    failures.clear(); // run() tries again, and says what failed then
+    failures.clear(); // run() retries, and records what failed then
   }
 
   /** Does what is missing. */
@@ -191,7 +191,7 @@ final class ModelStudy implements AutoCloseable {
     return made;
   }
 
-  /** One bound for all data sets, so that every SAE is judged on the same rows. */
+  /** One bound for all data sets, so that every SAE is evaluated on the same rows. */
   private ActivationFilter filter() {
     ActivationFilter unbounded = on.unbounded(config.filter());
     Double multiple = config.filter().normMultiple();

@@ -14,7 +14,7 @@ import java.util.stream.Collectors;
 import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 
-/** What one looks for first: each data set's mean over its seeds. */
+/** What readers look for first: each data set's mean over its seeds. */
 final class OverviewSection {
   private static final String COMMON = "Common text: ";
   private static final String OWN = "Own text: ";
@@ -59,11 +59,11 @@ final class OverviewSection {
             + ". Own text: the held-out part of the data set that the SAE was trained on.");
   }
 
-  /** What the common text of a model is. */
+  /** Describes a model's common text. */
   static String describe(ModelResults model) {
     CommonText text = model.commonText();
     return text == null
-        ? "none, since it failed"
+        ? "none (failed)"
         : "%s, %s sequences".formatted(text.description(), Format.count(text.sequences()));
   }
 
@@ -93,7 +93,7 @@ final class OverviewSection {
     return row;
   }
 
-  /** A variant for people: what is varied, or k where nothing is. */
+  /** A variant's display name: what varies, or k if nothing does. */
   static String name(Variant variant) {
     return variant.label().isEmpty() ? "k = " + variant.k() : variant.label();
   }

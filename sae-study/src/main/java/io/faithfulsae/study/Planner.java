@@ -23,7 +23,7 @@ import java.util.Objects;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 
-/** Counts what a study of a model will do, and tries out how long such things take here. */
+/** Counts what a study of a model will do, and measures how fast this machine does it. */
 final class Planner {
   private static final int TRIAL_STEPS = 4;
   private static final int SAMPLED = 64;
@@ -46,11 +46,11 @@ final class Planner {
   }
 
   /**
-   * Makes the plan. What is done once for several entries is counted with the one in whose folder
-   * it is.
+   * Makes the plan. What is done once for several entries is counted for the entry whose folder
+   * holds it.
    *
    * @param tasks number of text tasks
-   * @param kept steps that are done
+   * @param kept number of completed steps
    */
   ModelPlan plan(int tasks, int kept) throws IOException {
     int sets = config.dataSets().size();
@@ -59,7 +59,7 @@ final class Planner {
     List<DataSet> sampled = config.dataSets().stream().filter(this::samples).toList();
     List<Integer> trained =
         owner ? TrainStep.sizes(on.sharing(), on.name(), model.dModel()) : List.of();
-    // Matching, fake features and the common text; the data sets' own steps, and their training.
+    // Matching, fake features and the common text; the data sets' own steps; their training.
     int steps = sampled.size() + sets * (3 + CurveSteps.countPerDataSet(config)) + pairs + tasks;
     if (owner) {
       steps += sets + config.dataSets().stream().mapToInt(s -> TextSteps.count(config, s)).sum();
@@ -76,7 +76,7 @@ final class Planner {
     long logitTokens =
         (pairs + sets) * config.evaluation().ceTokens() * (3 + saes) + sets * logitTokensOfCurves();
     int dIn = model.dModel();
-    // Weights and both moments in a checkpoint, of which the last two are kept, and the SAE.
+    // Weights and both moments in a checkpoint, of which the last two are kept, plus the SAE.
     long saeBytes =
         trained.stream().mapToLong(dSae -> parameters(dIn, dSae) * Float.BYTES * (1 + 2 * 3)).sum();
     long buffer = owner ? 2L * config.training().bufferRows() * dIn * Float.BYTES : 0;
@@ -112,7 +112,7 @@ final class Planner {
         && on.sharing().sampled(on.name(), set).equals(new Sharing.Source(on.name(), set));
   }
 
-  /** Of each data set. */
+  /** For each data set. */
   private long hookTokensOfCurves() {
     StudyConfig.ByK byK = config.kCurve();
     StudyConfig.Subsets subsets = config.featureSubsets();
@@ -128,7 +128,7 @@ final class Planner {
         + pairsOfSeeds * config.seedAgreement().rows();
   }
 
-  /** Of each data set: each SAE with each k, and with each part of its latents. */
+  /** For each data set: each SAE with each k, and with each subset of its latents. */
   private long logitTokensOfCurves() {
     StudyConfig.ByK byK = config.kCurve();
     StudyConfig.Subsets subsets = config.featureSubsets();
@@ -138,7 +138,7 @@ final class Planner {
         + (subsets.rankBy().isEmpty() ? 0 : subsets.ceTokens() * parts);
   }
 
-  /** Of what is not sampled; a mixture is at most as long as what it is mixed of. */
+  /** Text that is not sampled; a mixture is at most as long as its parts together. */
   private long textTokens(long generated) throws IOException {
     long tokens = 0;
     for (DataSet set : config.dataSets()) {
@@ -147,7 +147,7 @@ final class Planner {
       if (limit != null) {
         tokens += limit;
       } else if (file != null && !file.equals("embedded") && Files.exists(Path.of(file))) {
-        tokens += bytes(Path.of(file)) / 3; // some letters are a token
+        tokens += bytes(Path.of(file)) / 3; // a token is a few letters
       }
     }
     long mixtures =
@@ -177,7 +177,7 @@ final class Planner {
   }
 
   private double secondsToLogits() {
-    // One sequence where a whole batch of logits would not fit.
+    // One sequence if a whole batch of logits would not fit.
     long perSequence = (long) context * model.vocabularySize();
     int sequences = (int) Math.max(1, Math.min(config.batchSequences(), (1 << 26) / perSequence));
     FloatBuffer activations = DirectBuffers.floats((long) sequences * context * model.dModel());
@@ -188,7 +188,7 @@ final class Planner {
         / context;
   }
 
-  /** Of a row, for all SAEs together; those of one size are tried once. */
+  /** Per row, for all SAEs together; each size is measured once. */
   private double secondsToTrain(List<Integer> sizes) throws IOException {
     double seconds = 0;
     for (int dSae : new TreeSet<>(sizes)) {
@@ -250,7 +250,7 @@ final class Planner {
     }
   }
 
-  /** The first run also optimises the graph and fills caches. */
+  /** The first run also optimizes the graph and warms caches. */
   private static double secondsOfSecond(Runnable run) {
     run.run();
     long start = System.nanoTime();

@@ -34,8 +34,8 @@ import org.knowm.xchart.style.markers.Marker;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
 /**
- * The study's plots. A colour is a data set, a dash or marker is a seed; the colours are Okabe and
- * Ito's, told apart by everyone.
+ * The study's plots. Color means data set, dash or marker means seed; the colors are Okabe and
+ * Ito's, safe for color blindness.
  */
 final class Plots {
   private static final Color[] DATA_SETS = Palette.colors();
@@ -48,7 +48,7 @@ final class Plots {
   static final Color INK = new Color(0x24292F);
   static final Color GRID = new Color(0xE4E7EB);
 
-  /** More names than that stand below each other, each on a line of so many pixels. */
+  /** More names than this are stacked vertically, with this many pixels per line. */
   private static final int MOST_IN_A_LINE = 4;
 
   private static final int LINE = 41;
@@ -58,7 +58,7 @@ final class Plots {
   /**
    * One plot.
    *
-   * @param title what it shows
+   * @param title what the plot shows
    * @param caption how to read it
    * @param png its file
    */
@@ -77,7 +77,8 @@ final class Plots {
   }
 
   /**
-   * Draws what there are results for and writes each as NAME.png and NAME.svg; the map is by NAME.
+   * Draws the plots that there are results for and writes each as NAME.png and NAME.svg; the map's
+   * keys are the names.
    */
   static Map<String, Plot> write(ModelResults results, Path folder) throws IOException {
     Plots plots = new Plots(results);
@@ -168,7 +169,7 @@ final class Plots {
     return drawn(
         chart,
         "Shared features",
-        "Cosines of the one-to-one matching between two seeds; what lies right of the threshold counts as shared.");
+        "Cosines of the one-to-one matching between two seeds; pairs to the right of the threshold count as shared.");
   }
 
   private String seedPair(SeedPair pair) {
@@ -193,7 +194,7 @@ final class Plots {
     return drawn(
         chart,
         "Density",
-        "How often latents fire on held-out text of the SAE's own data set; latents that never fire are not in it.");
+        "How often latents fire on held-out text of the SAE's own data set; latents that never fire are not shown.");
   }
 
   private Drawn crossEntropy() {
@@ -225,7 +226,7 @@ final class Plots {
       points.setMarker(MARKERS[dataSets.indexOf(on) % MARKERS.length]);
       points.setMarkerColor(colour(on));
     }
-    // XChart reckons with less room than a marker takes when they stand side by side.
+    // XChart allows less room than a marker takes when markers are side by side.
     chart.getStyler().setLegendLayout(LegendLayout.Vertical);
     categories(chart, labels);
     return drawn(
@@ -252,7 +253,7 @@ final class Plots {
     return drawn(
         chart,
         "Norms by position",
-        "Mean length of the residual stream, nothing left out: massive activations at the first positions would show here.");
+        "Mean norm of the residual stream, unfiltered: massive activations at the first positions would show here.");
   }
 
   private XYChart fakeIntervals() {
@@ -293,7 +294,7 @@ final class Plots {
   }
 
   static void categories(XYChart chart, Map<Double, String> labels) {
-    // Labels must differ, or XChart looks for a better spacing for ever; the hint makes it try
+    // Labels must differ, or XChart searches for a better spacing forever; the hint makes it try
     // whole numbers first.
     chart.setCustomXAxisTickLabelsFormatter(x -> labels.getOrDefault(x, String.valueOf(x)));
     chart.getStyler().setXAxisTickMarkSpacingHint(WIDTH * 3 / 5 / labels.size());

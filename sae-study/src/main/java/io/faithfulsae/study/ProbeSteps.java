@@ -25,7 +25,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.function.Function;
 
-/** The steps that probe text tasks, one for each task. */
+/** Steps that probe text tasks, one per task. */
 final class ProbeSteps {
   private final StudyContext on;
   private final ActivationFilter filter;
@@ -37,7 +37,7 @@ final class ProbeSteps {
     this.filter = filter;
   }
 
-  /** The tasks that the settings name, or all that there are. */
+  /** The tasks listed in the settings, or all that exist. */
   static List<String> tasks(StudyConfig config) throws IOException {
     TaskFile tasks = config.probing().open();
     if (tasks == null) {
@@ -46,7 +46,7 @@ final class ProbeSteps {
     return config.probing().only().isEmpty() ? tasks.present() : config.probing().only();
   }
 
-  /** All SAEs in one step, since the activations and their probe are the same for all. */
+  /** All SAEs in one step, since they share the activations and the baseline probe. */
   Map<String, Probing> probe(String task, List<Trained> trained) throws IOException {
     StudyConfig.Probe settings = on.config().probing();
     TaskFile tasks = Objects.requireNonNull(settings.open());
@@ -81,7 +81,7 @@ final class ProbeSteps {
         .bySae();
   }
 
-  /** Means over the seeds of each data set and variant, task by task. */
+  /** Means over the seeds of each data set and variant, by task. */
   static List<ProbingMean> means(List<TrainedSae> saes) {
     Map<List<String>, List<TrainedSae>> groups = new LinkedHashMap<>();
     Set<String> tasks = new LinkedHashSet<>();

@@ -12,7 +12,7 @@ import java.util.List;
 import java.util.Objects;
 import java.util.stream.Collectors;
 
-/** What the report says of text tasks. */
+/** The report's section on text tasks. */
 final class ProbingSection {
   private static final List<String> FROM = List.of("baseline", "sae", "recon");
 
@@ -24,7 +24,7 @@ final class ProbingSection {
     this.page = page;
   }
 
-  /** Writes what there are results for. */
+  /** Writes the section if there are results for it. */
   static void write(ModelResults results, Html page) {
     if (!results.probing().isEmpty()) {
       page.subheading("Text tasks, by linear probes");
@@ -101,7 +101,7 @@ final class ProbingSection {
               "Macro F1, baseline",
               "latents",
               "reconstructions",
-              "Latents a text"),
+              "Latents per text"),
           rows);
     }
   }

@@ -3,8 +3,9 @@ package io.faithfulsae.study;
 import io.faithfulsae.training.TrainingConfig;
 
 /**
- * Whose trainer an SAE is trained with: its loss, auxiliary loss, optimizer, norms and initial
- * values. Rows, batch and shuffle buffer are the study's own for all, so that they read one stream.
+ * Whose training recipe an SAE uses: loss, auxiliary loss, optimizer, normalization and
+ * initialization. Rows, batch and shuffle buffer are the study's own for all, so that they share
+ * one stream.
  */
 public enum Recipe {
   /** The study's authors' and BatchTopK's. */

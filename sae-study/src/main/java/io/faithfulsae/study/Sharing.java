@@ -11,9 +11,9 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What the entries of a study that have one model do once for all of them. A text that two entries
- * sample alike is sampled by the first; entries that read the same rows (one hook, the same data
- * sets, filter and batches) train all their SAEs together, in the folder of the first.
+ * What entries of a study with the same model do once for all of them. A text that two entries
+ * sample with the same settings is sampled by the first; entries that read the same rows (same
+ * hook, data sets, filter and batches) train all their SAEs together, in the folder of the first.
  */
 final class Sharing {
   private final Map<String, StudyConfig> entries;
@@ -21,7 +21,7 @@ final class Sharing {
   /** A data set of an entry. */
   record Source(String entry, DataSet set) {}
 
-  /** All that decides which rows a training sees, in which batches. */
+  /** Everything that determines which rows a training reads, and in which batches. */
   private record Stream(
       Path model,
       String hook,
@@ -60,7 +60,7 @@ final class Sharing {
     return Objects.requireNonNull(entries.get(entry), entry);
   }
 
-  /** The entries that train on the stream of one, itself among them, in the order of the file. */
+  /** The entries that train on an entry's stream, including itself, in file order. */
   List<String> trainedWith(String entry) {
     Stream stream = Stream.of(config(entry));
     return entries.keySet().stream()
@@ -68,12 +68,14 @@ final class Sharing {
         .toList();
   }
 
-  /** The first of them, in whose folder their common steps are. */
+  /** The first of these, whose folder holds their common steps. */
   String owner(String entry) {
     return trainedWith(entry).get(0);
   }
 
-  /** Where a data set that an entry generates is sampled: the first that is sampled alike. */
+  /**
+   * Where a generated data set of an entry is sampled: by the first entry with the same settings.
+   */
   Source sampled(String entry, DataSet set) {
     Generate generate = Objects.requireNonNull(set.generate(), set.name());
     Path model = folder(config(entry));
@@ -89,7 +91,7 @@ final class Sharing {
     return new Source(entry, set);
   }
 
-  /** The same for what another entry wrote, as {@code entry/data set}. */
+  /** The same for a data set of another entry, given as {@code entry/data set}. */
   Source sampled(String from) {
     int slash = from.indexOf('/');
     String entry = from.substring(0, slash);
@@ -101,7 +103,7 @@ final class Sharing {
     return sampled(entry, set);
   }
 
-  /** One folder by whatever name; the embedded model has none. */
+  /** The folder in a canonical form; the embedded model has none. */
   private static Path folder(StudyConfig config) {
     @Nullable String folder = config.model();
     if (folder == null) {
@@ -110,7 +112,7 @@ final class Sharing {
     try {
       return Path.of(folder).toRealPath();
     } catch (IOException e) {
-      return Path.of(folder).toAbsolutePath().normalize(); // opening it will say what is wrong
+      return Path.of(folder).toAbsolutePath().normalize(); // opening it will report the problem
     }
   }
 }

@@ -4,7 +4,7 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 
-/** The steps of all entries of a study, as far as one entry uses them. */
+/** The steps of all entries of a study, opened as an entry needs them. */
 final class StepFolders {
   private final Path study;
   private final StudyListener listener;
@@ -15,8 +15,8 @@ final class StepFolders {
    * Opens none yet.
    *
    * @param study folder of the whole study
-   * @param listener told each step that is not done yet
-   * @param several whether the study has several entries, so that steps are told with theirs
+   * @param listener notified of each step that is not done yet
+   * @param several whether the study has several entries, so that step names include theirs
    */
   StepFolders(Path study, StudyListener listener, boolean several) {
     this.study = study;
@@ -32,12 +32,12 @@ final class StepFolders {
                 folder(study, name), step -> listener.step(several ? name + "/" + step : step)));
   }
 
-  /** Steps that were done since, not found done. */
+  /** Number of steps done since, not counting those already done. */
   int done() {
     return byEntry.values().stream().mapToInt(Steps::done).sum();
   }
 
-  /** Seconds that each step took when it was done, by entry and step. */
+  /** Seconds that each step took when it was run, by entry and step. */
   Map<String, Double> seconds() {
     Map<String, Double> all = new LinkedHashMap<>();
     byEntry.forEach(
@@ -46,7 +46,7 @@ final class StepFolders {
     return all;
   }
 
-  /** Where the steps of an entry are. */
+  /** The folder of an entry's steps. */
   static Path folder(Path study, String entry) {
     return study.resolve(entry).resolve(Steps.FOLDER);
   }

@@ -16,12 +16,12 @@ import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /**
- * The steps of a study, each in its own folder and done at most once: a step's result is kept under
- * a key of its inputs, and a later start with the same inputs reads it. A step that was stopped
- * half-way finds its folder as it left it; when the inputs change, the folder is emptied first.
+ * The steps of a study, each in its own folder and run at most once: a step's result is stored with
+ * a key of its inputs, and a later run with the same inputs reads it. An interrupted step finds its
+ * folder as it left it; if the inputs change, the folder is emptied first.
  */
 final class Steps {
-  /** Where a model's steps are, within its folder. */
+  /** The folder of a model's steps within the model's folder. */
   static final String FOLDER = "steps";
 
   private static final String DONE = "step.json";
@@ -32,7 +32,7 @@ final class Steps {
   private final Map<String, Double> seconds = new LinkedHashMap<>();
   private int done;
 
-  /** The work of a step; what it keeps besides its result goes into {@code folder}. */
+  /** The work of a step; files that it keeps besides its result go into {@code folder}. */
   interface Work {
     Object run(Path folder) throws IOException;
   }
@@ -40,15 +40,15 @@ final class Steps {
   /**
    * A step's result.
    *
-   * @param key hash of the step's name, inputs and generator of random numbers, to be an input of
-   *     the steps that build on it
+   * @param key hash of the step's name, inputs and random generator, to be an input of dependent
+   *     steps
    * @param folder where the step keeps its files
    */
   record Outcome<T>(T result, String key, Path folder) {}
 
   /**
-   * Raised whenever a step's result gets other fields, so that what an older program kept is made
-   * anew instead of being read wrongly.
+   * Incremented whenever a step's result gets other fields, so that results of an older version are
+   * recomputed rather than misread.
    */
   private static final int LAYOUT = 4;
 
@@ -60,10 +60,10 @@ final class Steps {
   }
 
   /**
-   * Does a step unless it is done.
+   * Runs a step unless it is done.
    *
-   * @param name names the folder
-   * @param inputs all that the result depends on, as JSON
+   * @param name of the step and its folder
+   * @param inputs everything that the result depends on, as JSON
    */
   <T> Outcome<T> run(String name, Object inputs, Class<T> type, Work work) throws IOException {
     Path folder = dir.resolve(name);
@@ -84,7 +84,7 @@ final class Steps {
     return new Outcome<>(Json.read(record.result(), type), key, folder);
   }
 
-  /** Steps that an earlier start has done, whether or not their inputs are still the same. */
+  /** Steps completed in earlier runs, whether or not their inputs are still the same. */
   int kept() throws IOException {
     if (!Files.isDirectory(dir)) {
       return 0;
@@ -94,19 +94,18 @@ final class Steps {
     }
   }
 
-  /** Steps that this start has done, not found done. */
+  /** Steps run since, not counting those already done. */
   int done() {
     return done;
   }
 
-  /** Seconds that each step took when it was done. */
+  /** Seconds that each step took when it was run. */
   Map<String, Double> seconds() {
     return seconds;
   }
 
   private static Kept read(Path file) throws IOException {
-    return Json.read(
-        CheckedJson.read(file, "delete its folder, and the step is done again"), Kept.class);
+    return Json.read(CheckedJson.read(file, "delete its folder to redo the step"), Kept.class);
   }
 
   private static void prepare(Path folder, String key) throws IOException {

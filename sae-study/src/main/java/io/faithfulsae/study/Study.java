@@ -17,28 +17,29 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** Runs a study: all its models, one after the other, and the report on all. */
+/** Runs a study: all of its models, one after the other, and the report on all of them. */
 public final class Study {
   private Study() {}
 
   /**
-   * Where a study's results are.
+   * The outcome of a study.
    *
-   * @param report the page to look at
+   * @param report the HTML page
    * @param results the numbers
-   * @param stepsDone steps that this run has done; 0 if all were done before
-   * @param failures parts that failed, as the results name them; the same study tries them again
+   * @param stepsDone steps that this run did; 0 if all were already done
+   * @param failures parts that failed, as named in the results; running the study again retries
+   *     them
    */
   public record Outcome(Path report, Path results, int stepsDone, List<String> failures) {}
 
   /**
-   * Runs a study, or what is missing of it.
+   * Runs a study, or what is missing from it.
    *
-   * @param backend what SAEs are trained and run on; not closed
+   * @param backend on which SAEs are trained and run; not closed
    * @param listener follows the study and may stop it
    * @throws StoppedException if the listener stopped it; running it again resumes it
-   * @throws IOException if its folder's disk cannot hold the results, or another process is running
-   *     a study in that folder; the message says which
+   * @throws IOException if the disk cannot hold the results, or another process is running a study
+   *     in the same folder; the message says which
    */
   public static Outcome run(StudyPlan plan, Backend backend, StudyListener listener)
       throws IOException {
@@ -82,10 +83,10 @@ public final class Study {
   }
 
   /**
-   * Says what {@link #run} would do. Opens every model, so that what is wrong with one shows before
-   * hours of work, and tries out how fast this machine is.
+   * Describes what {@link #run} would do. Opens every model, so that problems show before hours of
+   * work, and measures how fast this machine is.
    *
-   * @param out folder of the results; made if need be
+   * @param out folder of the results; created if necessary
    * @throws IOException if a model cannot be opened
    */
   public static StudyPlan plan(StudyFile study, Path out, Backend backend) throws IOException {

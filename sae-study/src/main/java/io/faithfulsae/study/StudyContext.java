@@ -13,11 +13,11 @@ import java.nio.file.Path;
 import java.util.Set;
 
 /**
- * A model of a study, open, with what all of its steps need.
+ * An open model of a study, with what all of its steps need.
  *
  * @param name of the entry in the study
  * @param study folder of the whole study
- * @param folders the steps of all entries, since some are done once for several
+ * @param folders the steps of all entries, since some are shared by several
  */
 record StudyContext(
     String name,
@@ -32,17 +32,17 @@ record StudyContext(
     StepFolders folders,
     StudyListener listener) {
 
-  /** Its own steps. */
+  /** The entry's own steps. */
   Steps steps() {
     return folders.of(name);
   }
 
-  /** The steps that it has in common with the entries that are trained with it. */
+  /** The steps shared with the entries that are trained together with it. */
   Steps common() {
     return folders.of(sharing.owner(name));
   }
 
-  /** Tokens a sequence. */
+  /** Tokens per sequence. */
   int context() {
     return Math.min(config.context(), model.contextLength());
   }
@@ -67,7 +67,7 @@ record StudyContext(
     return activations(tokens, filter).source(config.batchSequences());
   }
 
-  /** Leaves out by position and token alone. */
+  /** A filter by position and token only. */
   ActivationFilter unbounded(StudyConfig.Filter settings) {
     Set<Integer> excluded = settings.skipBos() ? Set.of(model.bosToken()) : Set.of();
     return new ActivationFilter(settings.skipPositions(), excluded, Double.POSITIVE_INFINITY);

@@ -28,7 +28,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** Makes a study's data sets: files of text or token ids, and what can be said of them. */
+/** Creates a study's data sets: files of text or token ids, with statistics. */
 final class StudyData {
   private static final int SAMPLE_TOKENS = 160;
 
@@ -40,16 +40,17 @@ final class StudyData {
   private final int context;
 
   /**
-   * A data set that lies in a step's folder.
+   * A data set in a step's folder.
    *
    * @param file the text's name there
-   * @param origin where the text comes from
-   * @param sequences of the study's context length
-   * @param heldOut how many of them, at the end, are kept from training
-   * @param tokens in them
-   * @param distinctTokens in them
+   * @param origin source of the text
+   * @param sequences number of sequences of the study's context length
+   * @param heldOut how many of them, at the end, are excluded from training
+   * @param tokens number of tokens
+   * @param distinctTokens number of distinct tokens
    * @param hash SHA-256 of the sequences
    * @param random name of the random generator that drew the tokens; null if the model did not
+   *     generate them
    * @param samples texts
    */
   record Prepared(
@@ -78,27 +79,27 @@ final class StudyData {
   }
 
   /**
-   * All that decides a data set's content besides the model.
+   * Everything that determines a data set's content besides the model.
    *
-   * @param known by what its text is known
+   * @param known identifies its text
    */
   Object inputs(DataSet set, Object known) {
     return List.of(
         Json.tree(set), context, config.evaluation().heldOutShare(), config.samples(), known);
   }
 
-  /** By what a text is known: by the hash of its text, or by its files' hash and how it is read. */
+  /** Identifies a text: by its hash, or by its files' hash and how they are read. */
   String known(StudyText text) throws IOException {
     return text.isReadInPlace() ? inPlace(text).description() : text.hash();
   }
 
-  /** A text that is given, perhaps by another model. */
+  /** A data set's given text, possibly from another model. */
   StudyText given(DataSet set, @Nullable Path sampled) {
     Boolean lower = set.lowerCase();
     return new StudyText(set, sampled, lower == null ? config.model() == null : lower);
   }
 
-  /** A given text as token sequences. */
+  /** Tokenizes a given text into sequences. */
   Prepared prepare(StudyText text, Path folder) throws IOException {
     if (text.isReadInPlace()) {
       return survey(text.set(), Path.of(String.valueOf(text.set().file())), inPlace(text), folder);
@@ -106,14 +107,14 @@ final class StudyData {
     return prepare(text.set(), text.write(folder), folder);
   }
 
-  /** A text in a file of ours as token sequences. */
+  /** Tokenizes a text in one of our own files into sequences. */
   Prepared prepare(DataSet set, Path file, Path folder) throws IOException {
     return survey(set, file, TokenSources.ofFile(file, tokenizer, context), folder);
   }
 
   /**
-   * Sequences of other data sets in the shares of a mixture. Training and held-out part are mixed
-   * of the parts' own, so that nothing held out of a part is trained on in a mixture.
+   * Mixes sequences of other data sets. Training and held-out parts are mixed separately, so that
+   * no mixture trains on another data set's held-out text.
    */
   Prepared mix(DataSet set, List<Texts> parts, Path folder) throws IOException {
     List<Double> shares =
@@ -144,7 +145,7 @@ final class StudyData {
     return survey(set, Path.of(set.name()), last, folder);
   }
 
-  /** The fewest sequences of a part that takes part. */
+  /** The smallest size among the parts in use. */
   private static long least(List<Long> sizes, List<Double> shares) {
     long least = Long.MAX_VALUE;
     for (int i = 0; i < sizes.size(); i++) {
@@ -223,9 +224,9 @@ final class StudyData {
   }
 
   /**
-   * What can be said of token sequences that are written.
+   * Statistics of stored token sequences.
    *
-   * @param last how many are held out; −1: the usual share
+   * @param last number of held-out sequences; −1 for the usual share
    */
   private Prepared survey(DataSet set, Path file, long last, Path folder) throws IOException {
     Path tokenFile = folder.resolve(TOKENS);
@@ -255,7 +256,7 @@ final class StudyData {
       throw new SaeFormatException(
           file,
           "text",
-          "expected sequences for training and for evaluation, got %d of %d tokens; give more text"
+          "expected sequences for training and for evaluation, got %d of %d tokens; use more text"
               .formatted(sequences, context));
     }
     return new Prepared(

@@ -24,10 +24,10 @@ import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A study as it is written down: one model or several, each with its settings. {@code
+ * A study as written in a file: one or several models, each with its settings. {@code
  * default-study.yaml} explains the format.
  *
- * @param models settings by the name of the model, in the order of the file; at least one
+ * @param models settings by model name, in file order; at least one
  */
 public record StudyFile(Map<String, StudyConfig> models) {
   private static final String MODELS = "models";
@@ -44,7 +44,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
           .build();
 
   /**
-   * Checks what ties the models together.
+   * Checks references between the models.
    *
    * @throws IllegalArgumentException naming the setting
    */
@@ -89,20 +89,21 @@ public record StudyFile(Map<String, StudyConfig> models) {
   }
 
   /**
-   * Reads a YAML file; what it does not say is as in the default study. Paths in it are relative to
-   * it.
+   * Reads a YAML file; omitted settings are those of the default study. Paths in the file are
+   * relative to it.
    *
-   * @throws SaeFormatException if it is not YAML or holds an unknown setting or a wrong value
+   * @throws SaeFormatException if it is not YAML, or contains an unknown setting or an invalid
+   *     value
    */
   public static StudyFile read(Path file) throws IOException {
     return read(file, null);
   }
 
   /**
-   * Reads a YAML file as the settings of a model that it does not name.
+   * Reads a YAML file as the settings of a given model.
    *
-   * @param model folder of the model, relative to the working directory; null: as the file says
-   * @throws SaeFormatException as {@link #read(Path)}, or if the file names several models itself
+   * @param model folder of the model, relative to the working directory; null to use the file's
+   * @throws SaeFormatException as {@link #read(Path)}, or if the file itself names several models
    */
   public static StudyFile read(Path file, @Nullable String model) throws IOException {
     ObjectNode changes = YAML.createObjectNode();
@@ -119,7 +120,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
       requireFinite(changes, "");
       if (model != null) {
         StudyConfig.require(
-            !isNamed(changes), MODELS, "none beside --model", names(changes.path(MODELS)));
+            !isNamed(changes), MODELS, "none together with --model", names(changes.path(MODELS)));
         changes.put(MODEL, Path.of(model).toAbsolutePath().toString());
       }
       return parse(changes, file.toAbsolutePath().getParent());
@@ -168,8 +169,8 @@ public record StudyFile(Map<String, StudyConfig> models) {
   }
 
   /**
-   * What the file does not say is as the preset has it, or else as in the default study. Lists are
-   * replaced whole, so what a data set leaves out of {@code generate} is filled in here.
+   * Omitted settings come from the preset, or else from the default study. Lists are replaced as a
+   * whole, so what a data set omits from {@code generate} is filled in here.
    */
   private static StudyConfig config(ObjectNode changes, @Nullable Path folder) throws IOException {
     ObjectNode tree = defaultTree();
@@ -196,14 +197,14 @@ public record StudyFile(Map<String, StudyConfig> models) {
     return YAML.treeToValue(tree, StudyConfig.class).relativeTo(folder);
   }
 
-  /** The folder's name, as far as it can name a folder of ours. */
+  /** The folder's name, reduced to characters allowed in our own folder names. */
   private static String nameOf(StudyConfig one) {
     String folder = one.model();
     Path name = folder == null ? null : Path.of(folder).toAbsolutePath().normalize().getFileName();
     return name == null ? EmbeddedModel.NAME : name.toString().replaceAll("[^A-Za-z0-9._-]", "-");
   }
 
-  /** NaN and infinity are no settings, in whichever way YAML or Jackson spells them. */
+  /** NaN and infinity are invalid in any spelling that YAML or Jackson accepts. */
   private static void requireFinite(JsonNode node, String at) {
     boolean number = node.isNumber() && !Double.isFinite(node.doubleValue());
     boolean word = node.isTextual() && NOT_FINITE.matcher(node.textValue()).matches();

@@ -2,13 +2,14 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.study.work.WorkListener;
 
-/** Follows a study, step by step, and may stop it. */
+/** Follows a study step by step, and may stop it. */
 public interface StudyListener extends WorkListener {
   /** Follows nothing and never stops. */
   StudyListener NONE = new StudyListener() {};
 
   /**
-   * A step begins that an earlier run has not done, or a part has failed and the rest continues.
+   * Called when a step that no earlier run has done begins, or when a part has failed and the rest
+   * continues.
    *
    * @param what the step's name, or what failed and why
    */

@@ -9,35 +9,34 @@ import java.util.List;
 import java.util.Locale;
 
 /**
- * What a study will do, said before it starts.
+ * What a study will do, known before it starts.
  *
  * @param study its settings
  * @param out folder of its results
  * @param models what it will do for each model
- * @param freeBytes free space where its folder is
+ * @param freeBytes free disk space at its folder
  */
 public record StudyPlan(
     @JsonIgnore StudyFile study, @JsonIgnore Path out, List<ModelPlan> models, long freeBytes) {
 
   /**
-   * What a study will do for one model, all steps counted, also those that an earlier start has
-   * done.
+   * What a study will do for one model, counting all steps, including those done in earlier runs.
    *
    * @param name of the model in the study
    * @param steps number of steps
-   * @param keptSteps how many of them an earlier start has done; they are not done again unless
-   *     their settings have changed
-   * @param trainedSaes SAEs that are trained in its folder: its own, and those of entries that read
-   *     the same rows; 0 where another entry trains them
+   * @param keptSteps how many of them earlier runs have done; they are only repeated if their
+   *     settings have changed
+   * @param trainedSaes SAEs trained in its folder: its own, and those of entries that read the same
+   *     rows; 0 if another entry trains them
    * @param saes number of its own SAEs
    * @param saeParameters parameters of each, or of the largest
-   * @param generatedTokens tokens that the model samples; 0 where another entry samples the same
+   * @param generatedTokens tokens that the model samples; 0 if another entry samples the same
    * @param trainingRows rows that each SAE is trained on
-   * @param harvestedTokens tokens that run through the model for training, once for all SAEs of a
-   *     data set; 0 where another entry reads the same rows
-   * @param hookTokens tokens that run through the model up to the hook, those of training counted
-   * @param logitTokens tokens that run from the hook to logits
-   * @param bytes disk that texts, SAEs and checkpoints take at most
+   * @param harvestedTokens tokens run through the model for training, once for all SAEs of a data
+   *     set; 0 if another entry reads the same rows
+   * @param hookTokens tokens run through the model up to the hook, including those for training
+   * @param logitTokens tokens run from the hook to logits
+   * @param bytes maximum disk space of texts, SAEs and checkpoints
    * @param seconds estimate for all steps together, from short trials on this machine; 0 if all
    *     steps are done
    */
@@ -65,12 +64,12 @@ public record StudyPlan(
     return Files.getFileStore(folder).getUsableSpace();
   }
 
-  /** Disk that all models together take at most. */
+  /** Maximum disk space of all models together. */
   public long bytes() {
     return models.stream().mapToLong(ModelPlan::bytes).sum();
   }
 
-  /** For people. */
+  /** The plan as readable text. */
   public String table() {
     StringBuilder text = new StringBuilder("plan");
     for (ModelPlan model : models) {
@@ -78,7 +77,7 @@ public record StudyPlan(
           String.format(
               Locale.ROOT,
               "%n  %s: %d steps (%d kept from an earlier start), %d SAEs of up to %,d parameters%s%n"
-                  + "    %,d tokens to sample, %,d rows of training for each SAE, %,d tokens through the model to the hook, %,d on to logits%n"
+                  + "    %,d tokens to sample, %,d training rows per SAE, %,d tokens through the model to the hook, %,d on to logits%n"
                   + "    at most %s of disk, about %s",
               model.name(),
               model.steps(),
@@ -102,9 +101,9 @@ public record StudyPlan(
   }
 
   /**
-   * Checks that the disk can hold it.
+   * Checks that the disk has enough space.
    *
-   * @throws IOException saying what it needs and what there is
+   * @throws IOException stating the needed and the available space
    */
   void requireDisk() throws IOException {
     if (bytes() > freeBytes) {
@@ -113,7 +112,7 @@ public record StudyPlan(
               + bytes(bytes())
               + " of free disk for the study, got "
               + bytes(freeBytes)
-              + "; free some, or choose fewer SAEs or smaller ones");
+              + "; free some, or train fewer or smaller SAEs");
     }
   }
 

@@ -8,13 +8,13 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All that a study has found, written as {@code results.json}: the same inputs give the same file,
- * byte for byte.
+ * All results of a study, written as {@code results.json}: the same inputs give the same file, byte
+ * for byte.
  *
  * @param format name and version of this schema
- * @param provenance what made it
- * @param models what was found for each model
- * @param checksum of all else, by which a changed file is known; null until it is written
+ * @param provenance what produced the results
+ * @param models results for each model
+ * @param checksum of everything else, to detect changes; null until it is written
  */
 public record StudyResults(
     String format, Provenance provenance, List<ModelResults> models, @Nullable String checksum) {
@@ -37,7 +37,7 @@ public record StudyResults(
     models = List.copyOf(models);
   }
 
-  /** How many parts failed. */
+  /** The number of parts that failed. */
   public int failures() {
     return models.stream().mapToInt(model -> model.failures().size()).sum();
   }

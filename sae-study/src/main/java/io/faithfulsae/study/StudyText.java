@@ -23,11 +23,11 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The text of a data set that is given, not sampled; never held as a whole. Plain text and JSON
- * lines are known by the hash of their text, and copied into the study; all else (tables, packed
- * files, folders, patterns) is read where it lies.
+ * The text of a data set that is given, not sampled; never held in memory as a whole. Plain text
+ * and JSON lines are identified by the hash of their text and copied into the study; everything
+ * else (tables, compressed files, folders, patterns) is read in place.
  *
- * @param sampled where the text of {@code from} is, if that is given
+ * @param sampled location of the text for {@code from}, if that is set
  * @param lowerCase whether the text is lower-cased
  */
 record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
@@ -40,7 +40,7 @@ record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
     void accept(ByteBuffer utf8) throws IOException;
   }
 
-  /** Whether it is read where it lies. */
+  /** Whether it is read in place. */
   boolean isReadInPlace() {
     String file = set.file();
     return file != null
@@ -50,7 +50,7 @@ record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
             || !Files.isRegularFile(Path.of(file)));
   }
 
-  /** How it is read where it lies. */
+  /** How it is read in place. */
   TextOptions options() {
     String column = set.column();
     TextOptions options = TextOptions.DEFAULT.withLowerCase(lowerCase);
@@ -64,7 +64,7 @@ record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
     return HexFormat.of().formatHex(digest.digest());
   }
 
-  /** Copies the text into a step's folder, beside and renamed. */
+  /** Copies the text into a step's folder, to a temporary file that is then renamed. */
   Path write(Path folder) throws IOException {
     boolean records = set.from() != null || String.valueOf(set.file()).endsWith(".jsonl");
     Path file = folder.resolve(records ? JSON_LINES : "text.txt");
@@ -96,7 +96,8 @@ record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
       char[] block = new char[BLOCK];
       for (int count = reader.read(block); count >= 0; count = reader.read(block)) {
         text.append(block, 0, count);
-        // Behind a space, where neither a character is cut nor what lower-casing looks at.
+        // After a space, which splits neither a character nor the context that lower-casing looks
+        // at.
         int cut = text.length();
         while (cut > 0 && text.charAt(cut - 1) > ' ') {
           cut--;
@@ -128,12 +129,12 @@ record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
     Path file = sampled;
     if (file == null || !Files.exists(file)) {
       throw new IOException(
-          "expected the text of " + from + " in " + file + ", got none; see why it failed");
+          "expected the text of " + from + " in " + file + ", got none; see why that step failed");
     }
     return file;
   }
 
-  /** Records with their text alone: the other model's token ids need not be this one's. */
+  /** Keeps only the records' text: the other model's token ids may not be valid for this one. */
   private static void forEachRecord(Path file, Sink sink) throws IOException {
     try (Stream<String> lines = Files.lines(file)) {
       for (Iterator<String> each = lines.iterator(); each.hasNext(); ) {

@@ -9,7 +9,7 @@ import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.stream.DoubleStream;
 
-/** What a study varies, and what came out at each point, averaged over seeds. */
+/** What a study varies, and the results at each point, averaged over seeds. */
 final class Sweep {
 
   /** What is varied. */
@@ -41,7 +41,7 @@ final class Sweep {
     }
   }
 
-  /** What is shown. */
+  /** A result to show. */
   enum Metric {
     CE("CE difference (nats)"),
     EXPLAINED("Explained variance"),
@@ -59,7 +59,7 @@ final class Sweep {
       return label;
     }
 
-    /** Empty where it was not measured. */
+    /** Empty if it was not measured. */
     Optional<Double> of(Point point) {
       List<TrainedSae> saes =
           OverviewSection.saes(point.results(), point.variant(), point.dataSet());
@@ -88,14 +88,16 @@ final class Sweep {
       return results.config().training().preset().indexOf(variant.preset());
     }
 
-    /** A value of an axis for people. */
+    /** A value on an axis, as readable text. */
     String at(Axis axis) {
       return axis == Axis.PRESET
           ? variant.preset().name().toLowerCase(Locale.ROOT)
           : Grid.number(axis.value(this));
     }
 
-    /** The same in all but one axis; the data set is one of them for the share of faithful text. */
+    /**
+     * The values on all other axes; for the share of faithful text, the data set is not among them.
+     */
     String line(Axis axis, List<Axis> axes) {
       List<String> rest = new ArrayList<>();
       if (axis != Axis.SHARE) {
@@ -129,7 +131,7 @@ final class Sweep {
     return points;
   }
 
-  /** The axes along which there are several values; shares only where a mixture was trained on. */
+  /** The axes with several values; shares only if a mixture was used for training. */
   static List<Axis> axes(ModelResults results) {
     List<Axis> axes = new ArrayList<>();
     if (results.config().sae().dSae().size() > 1) {

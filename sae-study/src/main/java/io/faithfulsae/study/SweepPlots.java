@@ -14,7 +14,7 @@ import org.knowm.xchart.XYChart;
 import org.knowm.xchart.XYSeries;
 import org.knowm.xchart.style.markers.SeriesMarkers;
 
-/** A sweep's metrics as curves, against each thing that was varied. */
+/** A sweep's metrics as curves against each varied setting. */
 final class SweepPlots {
   private final ModelResults results;
   private final Plots plots;

@@ -5,11 +5,14 @@ import io.faithfulsae.study.report.Html;
 import java.util.ArrayList;
 import java.util.List;
 
-/** The metrics of a sweep as a table: against d_sae, k, learning rate, preset and share of text. */
+/**
+ * The report's section on a sweep's metrics: against d_sae, k, learning rate, preset and share of
+ * text.
+ */
 final class SweepSection {
   private SweepSection() {}
 
-  /** Writes nothing where nothing was varied. */
+  /** Writes nothing if nothing was varied. */
   static void write(ModelResults results, Html page) {
     List<Sweep.Axis> axes = Sweep.axes(results);
     if (axes.isEmpty()) {

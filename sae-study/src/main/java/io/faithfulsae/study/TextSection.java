@@ -10,7 +10,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.ToLongFunction;
 
-/** What the report says of the texts that the SAEs read. */
+/** The report's section on the texts that the SAEs were trained on. */
 final class TextSection {
   private final ModelResults results;
   private final Html page;
@@ -78,7 +78,7 @@ final class TextSection {
         .orElse(ModelSection.MISSING);
   }
 
-  /** The model's own cross entropy, which every evaluation on the data set measured. */
+  /** The model's own cross entropy, which every evaluation on the data set measures. */
   static Optional<Double> clean(ModelResults results, DataSet set) {
     return results.saes().stream()
         .flatMap(sae -> sae.on(set.name()).stream())
@@ -88,7 +88,7 @@ final class TextSection {
 
   private String filterNote() {
     StudyConfig.Filter filter = results.config().filter();
-    String bos = filter.skipBos() ? ", BOS wherever it stands" : "";
+    String bos = filter.skipBos() ? ", BOS wherever it occurs" : "";
     Double multiple = filter.normMultiple();
     String norm =
         multiple == null

@@ -18,7 +18,7 @@ import java.util.Map;
 import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
-/** The steps that make the data sets, and what can be said of them before an SAE reads them. */
+/** Steps that create the data sets and collect statistics before an SAE reads them. */
 final class TextSteps {
   private static final int NORM_SEQUENCES = 256;
 
@@ -28,9 +28,9 @@ final class TextSteps {
   /**
    * A text that the model sampled.
    *
-   * @param records texts in it
-   * @param tokens in it
-   * @param retokenized share of them that have other tokens when they are tokenized again
+   * @param records number of texts
+   * @param tokens number of tokens
+   * @param retokenized share of texts that tokenize differently when read again
    * @param random name of the random generator
    */
   record Sampled(long records, long tokens, double retokenized, String random) {}
@@ -40,17 +40,17 @@ final class TextSteps {
     this.data = new StudyData(on.config(), on.model(), on.tokenizer(), on.context());
   }
 
-  /** The step that makes a data set. */
+  /** Name of the step that creates a data set. */
   static String dataStep(String dataSet) {
     return "data-" + dataSet;
   }
 
-  /** The step that lets the model write. */
+  /** Name of the step in which the model samples. */
   static String sampleStep(String dataSet) {
     return "sample-" + dataSet;
   }
 
-  /** Steps of a data set that an entry does itself, besides sampling. */
+  /** Number of steps per data set that an entry does itself, besides sampling. */
   static int count(StudyConfig config, DataSet set) {
     return 2 + (isChecked(config, set) ? 1 : 0);
   }
@@ -59,7 +59,7 @@ final class TextSteps {
     return config.checks().tokens() > 0 && set.mixture() == null;
   }
 
-  /** Samples a data set, unless this or another entry has done so. */
+  /** Samples a data set, unless this or another entry has already done so. */
   Steps.Outcome<Sampled> sample(DataSet set) throws IOException {
     Sharing.Source source = on.sharing().sampled(on.name(), set);
     StudyConfig.Generate settings = Objects.requireNonNull(source.set().generate());
@@ -157,7 +157,7 @@ final class TextSteps {
         .result();
   }
 
-  /** What a data set holds; null where the settings turn that off, and for a mixture. */
+  /** The checks of a data set; null if turned off, and for a mixture. */
   @Nullable DataSetCheck check(Texts text, List<Texts> all) throws IOException {
     StudyConfig.Checks settings = on.config().checks();
     if (!isChecked(on.config(), text.settings())) {
@@ -181,7 +181,7 @@ final class TextSteps {
     if (!own && text.settings().from() == null) {
       return new DataSetCheck(Metrics.dataSet(whole(text), most), null, null, Map.of());
     }
-    // Another model's texts without its token ids, which need not be this one's.
+    // Another model's texts, without its token ids, which may not be valid for this one.
     Path written = own ? sample(text.settings()).folder() : folder(text);
     TokenSource documents =
         TokenSources.documents(written.resolve(StudyText.JSON_LINES), on.tokenizer());

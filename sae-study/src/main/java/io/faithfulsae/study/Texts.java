@@ -5,9 +5,9 @@ import io.faithfulsae.TokenSource;
 /**
  * A data set with its parts.
  *
- * @param key of the step that made it
+ * @param key of the step that created it
  * @param training what SAEs are trained on
- * @param heldOut what they are judged on
+ * @param heldOut what they are evaluated on
  */
 record Texts(
     StudyConfig.DataSet settings,

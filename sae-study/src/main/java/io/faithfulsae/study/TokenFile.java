@@ -18,18 +18,18 @@ import java.util.stream.LongStream;
 import java.util.stream.Stream;
 
 /**
- * Token sequences of one length in a file, as big-endian int32 without a header, so that a text is
- * tokenized once and not in each epoch.
+ * Token sequences of equal length in a file, as big-endian int32 without a header, so that a text
+ * is tokenized once rather than in each epoch.
  *
- * @param file where they lie
- * @param length tokens a sequence
- * @param description for provenance; it takes part in the keys of steps, so it must change when the
- *     tokens do
+ * @param file the file
+ * @param length tokens per sequence
+ * @param description for provenance; it is part of step keys, so it must change whenever the tokens
+ *     do
  */
 record TokenFile(Path file, int length, String description) implements TokenSource {
   private static final int BUFFER = 1 << 16;
 
-  /** Writes sequences, beside and renamed. */
+  /** Writes sequences to a temporary file, then renames it. */
   static void write(Path file, Iterator<int[]> sequences) throws IOException {
     AtomicFile.write(
         file,
@@ -69,7 +69,7 @@ record TokenFile(Path file, int length, String description) implements TokenSour
               + length
               + " tokens in "
               + file
-              + ", got a part; delete the step's folder, it is made again",
+              + ", got a part; delete the step's folder to redo it",
           e);
     } catch (IOException e) {
       throw new UncheckedIOException(e);

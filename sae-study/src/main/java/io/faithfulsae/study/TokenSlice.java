@@ -5,11 +5,11 @@ import java.io.IOException;
 import java.util.stream.Stream;
 
 /**
- * Some sequences of a source.
+ * A range of a source's sequences.
  *
  * @param of the source
- * @param from the first sequence
- * @param count how many
+ * @param from index of the first sequence
+ * @param count number of sequences
  */
 public record TokenSlice(TokenSource of, long from, long count) implements TokenSource {
   @Override

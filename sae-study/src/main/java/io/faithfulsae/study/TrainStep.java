@@ -17,19 +17,19 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The step that trains all SAEs of a data set: every seed and every variant, of every entry of the
- * study that reads the same rows, side by side on one stream of activations.
+ * The step that trains all SAEs of a data set: every seed and variant, of every entry of the study
+ * that reads the same rows, in parallel on one stream of activations.
  */
 final class TrainStep {
   private final StudyContext on;
 
   /**
-   * An SAE of some entry.
+   * An SAE of any of the entries.
    *
-   * @param folder within the step's
+   * @param folder relative to the step's
    * @param dSae latents
-   * @param k active latents a token
-   * @param training the rest, the seed included
+   * @param k active latents per token
+   * @param training all other settings, including the seed
    */
   private record Member(String folder, int dSae, int k, TrainingConfig training) {
     boolean is(Cell cell) {
@@ -39,21 +39,21 @@ final class TrainStep {
     }
   }
 
-  /** How a member was trained. */
+  /** The course of a member's training. */
   private record Run(
       long steps,
       long rows,
       ActivationFilter.Counts counts,
       List<ModelResults.CurvePoint> points) {}
 
-  /** In the order of the members. */
+  /** In member order. */
   private record Runs(List<Run> all) {}
 
   TrainStep(StudyContext on) {
     this.on = on;
   }
 
-  /** The SAEs of this entry on a data set; those of the others are trained along. */
+  /** The SAEs of this entry on a data set; trains those of the other entries as well. */
   Trained train(Texts text, ActivationFilter filter) throws IOException {
     ActivationSource source = on.source(text.training(), filter);
     List<Member> members = members(on.sharing(), on.name(), on.model().dModel());
@@ -85,12 +85,12 @@ final class TrainStep {
     return new Trained(text, step.key(), step.folder(), curves);
   }
 
-  /** The number of latents of each SAE that is trained on the stream of an entry. */
+  /** The number of latents of each SAE trained on an entry's stream. */
   static List<Integer> sizes(Sharing sharing, String entry, int dIn) {
     return members(sharing, entry, dIn).stream().map(Member::dSae).toList();
   }
 
-  /** Each SAE once, also where two entries want it. */
+  /** Each SAE once, even if two entries want it. */
   private static List<Member> members(Sharing sharing, String of, int dIn) {
     List<Member> members = new ArrayList<>();
     for (String entry : sharing.trainedWith(of)) {

@@ -9,7 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The SAEs of one data set, as they lie on disk.
+ * The SAEs of one data set, on disk.
  *
  * @param on what they were trained on
  * @param key of the step that trained them
@@ -18,10 +18,10 @@ import java.util.List;
 record Trained(Texts on, String key, Path folder, List<Curve> curves) {
 
   /**
-   * How one SAE was trained.
+   * The training of one SAE.
    *
    * @param name in results
-   * @param folder within the step's
+   * @param folder relative to the step's
    */
   record Curve(
       String name,
@@ -65,10 +65,10 @@ record Trained(Texts on, String key, Path folder, List<Curve> curves) {
     }
   }
 
-  /** A pair of SAEs, by their places. */
+  /** A pair of SAEs, by index. */
   record Pair(int first, int second) {}
 
-  /** Two seeds of one variant, each with each. */
+  /** All pairs of seeds within a variant. */
   List<Pair> pairs() {
     List<Pair> pairs = new ArrayList<>();
     for (int i = 0; i < curves.size(); i++) {

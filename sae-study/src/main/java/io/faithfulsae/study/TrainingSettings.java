@@ -6,16 +6,16 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Training of each SAE; all else is as the preset has it. Lists train an SAE with each value, in
- * every combination, on the same stream of activations.
+ * Training of each SAE; everything else comes from the preset. A list trains an SAE with each
+ * value, in every combination, on the same stream of activations.
  *
  * @param tokens rows to train on
  * @param batch rows per step
- * @param preset whose trainer
- * @param lr peak learning rate; empty: the preset's own
- * @param warmupSteps linear warm-up; null: the preset's own
- * @param decaySteps linear decay at the end; null: the preset's own
- * @param bufferRows rows of the shuffle buffer
+ * @param preset whose recipe to use
+ * @param lr peak learning rate; empty for the preset's own
+ * @param warmupSteps linear warm-up; null for the preset's own
+ * @param decaySteps linear decay at the end; null for the preset's own
+ * @param bufferRows rows in the shuffle buffer
  */
 public record TrainingSettings(
     long tokens,
@@ -26,14 +26,14 @@ public record TrainingSettings(
     @Nullable Long decaySteps,
     int bufferRows) {
 
-  /** Copies the lists and checks that they name different values. */
+  /** Copies the lists and checks that their values are distinct. */
   public TrainingSettings {
     preset = StudyConfig.different("training.preset", preset);
     lr = StudyConfig.different("training.lr", lr);
     StudyConfig.require(!preset.isEmpty(), "training.preset", "at least one", preset);
   }
 
-  /** A configuration for each learning rate, with the first of all seeds. */
+  /** One configuration per learning rate, each with the first seed. */
   List<TrainingConfig> configs(Recipe recipe, int dIn, int dSae) {
     TrainingConfig theirs = recipe.config(dIn, dSae, tokens, batch);
     Long warmup = warmupSteps;

@@ -1,14 +1,14 @@
 package io.faithfulsae.study;
 
 /**
- * What tells the SAEs of one data set apart besides their seed.
+ * What distinguishes the SAEs of one data set besides their seed.
  *
  * @param dSae latents
- * @param k active latents a token
- * @param preset whose trainer
+ * @param k active latents per token
+ * @param preset whose recipe is used
  * @param lr peak learning rate
- * @param label the parts of it that have several values in the study, such as {@code k8-lr0.001};
- *     empty if there is one variant alone
+ * @param label the settings that have several values in the study, such as {@code k8-lr0.001};
+ *     empty if there is only one variant
  */
 public record Variant(int dSae, int k, Recipe preset, double lr, String label) {
 
@@ -17,7 +17,7 @@ public record Variant(int dSae, int k, Recipe preset, double lr, String label) {
     return label.isEmpty() ? String.valueOf(seed) : label + "-" + seed;
   }
 
-  /** For a heading or a sentence: empty if there is one variant alone. */
+  /** For a heading or a sentence: empty if there is only one variant. */
   String suffix() {
     return label.isEmpty() ? "" : ", " + label;
   }

@@ -1,4 +1,4 @@
-/** The study: data sets, SAEs, their comparison and the report, in steps that can be resumed. */
+/** The study: data sets, SAEs, comparisons and the report, in resumable steps. */
 @NullMarked
 package io.faithfulsae.study;
 

@@ -1,4 +1,4 @@
-// Tables sort by the column whose head is clicked; a second click turns the order.
+// Tables sort by the column whose heading is clicked; a second click reverses the order.
 document.querySelectorAll("th button").forEach(button => {
   button.addEventListener("click", () => {
     const head = button.closest("th");
@@ -17,5 +17,5 @@ document.querySelectorAll("th button").forEach(button => {
     rows.forEach(row => body.appendChild(row));
   });
 });
-// On paper nothing can be unfolded.
+// Expand everything for printing.
 addEventListener("beforeprint", () => document.querySelectorAll("details").forEach(details => { details.open = true; }));

@@ -13,9 +13,9 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The authors' settings by one line, for the models that they used. */
+/** The authors' settings from one line, for the models that they used. */
 final class AuthorsPresetTest {
-  /** The table of the study: config.json, hook, d_sae, k, lr, context, batch, last step. */
+  /** The authors' table: config.json, hook, d_sae, k, lr, context, batch, last step. */
   private static final String[][] TABLE = {
     {"gpt2,n_layer=12,n_embd=768", "8", "12288", "16", "3e-4", "128", "4096", "24413"},
     {

@@ -11,7 +11,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** Sequences in fixed shares. */
+/** Mixtures in fixed shares. */
 final class MixedTokensTest {
   private static final List<Double> SHARES = List.of(0.5, 0.2, 0.3, 0.0);
 
@@ -26,7 +26,7 @@ final class MixedTokensTest {
     assertEquals(100, all.size());
     for (int i = 0; i < all.size(); i++) {
       int part = all.get(i)[0];
-      assertEquals(taken[part], all.get(i)[1], "each part stays in its order");
+      assertEquals(taken[part], all.get(i)[1], "each part stays in order");
       taken[part]++;
       for (int p = 0; p < 4; p++) {
         assertTrue(Math.abs(taken[p] - SHARES.get(p) * (i + 1)) < 1, "part " + p + " at " + i);
@@ -54,7 +54,7 @@ final class MixedTokensTest {
     }
   }
 
-  /** Sequences of the part's number and their own. */
+  /** Sequences consisting of the part's index and their own. */
   private static TokenSource source(int part, int count) {
     return TokenSources.ofSequences(
         "part " + part,

@@ -22,7 +22,7 @@ import java.nio.file.Path;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
-/** The schemas of {@code results.json} and of what commands print, made from the records. */
+/** The schemas of {@code results.json} and of the commands' output, generated from the records. */
 public final class ResultsSchema {
   private ResultsSchema() {}
 
@@ -37,9 +37,9 @@ public final class ResultsSchema {
             .with(new JacksonModule())
             .with(Option.DEFINITIONS_FOR_ALL_OBJECTS, Option.MAP_VALUES_AS_ADDITIONAL_PROPERTIES)
             .with(Option.FORBIDDEN_ADDITIONAL_PROPERTIES_BY_DEFAULT);
-    // What is null is left out of the file.
+    // Null values are omitted from the file.
     builder.forFields().withRequiredCheck(field -> !isNullable(field));
-    // Infinity, which a filter without a bound has, is a word in JSON.
+    // Infinity, as in a filter without a bound, is a string in JSON.
     builder
         .forTypesInGeneral()
         .withTypeAttributeOverride(
@@ -60,7 +60,7 @@ public final class ResultsSchema {
     JsonNode schema = new SchemaGenerator(builder.build()).generateSchema(type, arguments);
     for (JsonNode of : schema.findValues("properties")) {
       if (of instanceof ObjectNode fields && fields.has("run") && fields.has("result")) {
-        // A run of a result file is signed as it is written.
+        // A run in a result file is signed when written.
         fields.putObject(CheckedJson.FIELD).put("type", "string");
       }
     }
@@ -83,7 +83,7 @@ public final class ResultsSchema {
     }
   }
 
-  /** What in a JSON text is not as a schema says. */
+  /** Where a JSON value violates a schema. */
   public static Set<ValidationMessage> problems(JsonNode results, String schema) {
     JsonSchema checker =
         JsonSchemaFactory.getInstance(SpecVersion.VersionFlag.V202012).getSchema(schema);

@@ -2,9 +2,9 @@ package io.faithfulsae.study;
 
 import java.util.function.Consumer;
 
-/** Settings of studies that tests run: small, and without the measurements that can be left out. */
+/** Settings of small studies for tests, without the optional measurements. */
 public final class SmallStudy {
-  /** What all of them have. */
+  /** Shared by all of them. */
   public static final String SETTINGS =
       """
       context: 32
@@ -16,7 +16,7 @@ public final class SmallStudy {
       bootstrap: {resamples: 50}
       """;
 
-  /** With two seeds; data sets and the shape of the SAEs are still to be named. */
+  /** With two seeds; data sets and the shape of the SAEs must be added. */
   static final String TWO_SEEDS =
       SETTINGS
           + """
@@ -29,7 +29,7 @@ public final class SmallStudy {
 
   private SmallStudy() {}
 
-  /** Told the steps, and nothing else. */
+  /** Receives the steps only. */
   static StudyListener listener(Consumer<String> steps) {
     return new StudyListener() {
       @Override

@@ -19,17 +19,17 @@ import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Texts of a study in any format, and what they are known by. */
+/** Texts of a study in any format, and how they are identified. */
 final class StudyDataTest {
   private static final StudyConfig CONFIG =
       StudyFile.defaults().models().values().iterator().next();
 
   @TempDir Path dir;
 
-  /** Steps that are done must stay so: what their keys are made of is fixed. */
+  /** Completed steps must remain valid: the inputs of their keys are fixed. */
   @Test
   void plainTextIsKnownByTheHashOfItsText() throws IOException {
-    // Long enough for several blocks; capitals whose lower case depends on what is around them.
+    // Long enough for several blocks; with capitals whose lower case depends on their context.
     String text = "Once ΟΔΥΣΣΕΥΣ, İSTANBUL 😀\n and THE CAT ".repeat(9_000);
     StudyData data = new StudyData(CONFIG, null, null, 24);
     for (String name : new String[] {"a.txt", "a.jsonl", "a.md"}) {
@@ -72,7 +72,7 @@ final class StudyDataTest {
         DataSet set = set(given, "story");
         StudyData.Prepared found = prepare(data, set, "step" + given.hashCode());
         assertEquals(expected.hash(), found.hash(), given.toString());
-        assertEquals(41, found.sequences(), "no more than the limit of tokens");
+        assertEquals(41, found.sequences(), "at most the token limit");
         assertTrue(Json.line(inputs(data, set)).contains("column story, lower case"));
         assertFalse(Files.exists(dir.resolve("step" + given.hashCode()).resolve("text.txt")));
       }

@@ -19,7 +19,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Settings that are given in part: the others are as documented. */
+/** Partial settings: the others are as documented. */
 final class StudyFileTest {
   @TempDir Path dir;
 
@@ -37,7 +37,7 @@ final class StudyFileTest {
         JsonNode read =
             tree(read("%s: {%s: %s}".formatted(section.getName(), setting.getName(), value)));
         ObjectNode expected = defaults.deepCopy();
-        if (!value.isMissingNode()) { // what is null is left out
+        if (!value.isMissingNode()) { // null values are omitted
           ((ObjectNode) expected.get(section.getName())).set(setting.getName(), value);
         }
         assertEquals(expected, read, at);
@@ -106,7 +106,7 @@ final class StudyFileTest {
     return tree(study).path("dataSets").path(0).path("generate");
   }
 
-  /** Another value of the same kind that is allowed as well, where there is one. */
+  /** Another valid value of the same kind, if there is one. */
   private static JsonNode other(JsonNode value) throws IOException {
     if (value.isBoolean()) {
       return Json.mapper().readTree(String.valueOf(!value.asBoolean()));

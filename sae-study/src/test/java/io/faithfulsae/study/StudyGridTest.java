@@ -57,12 +57,12 @@ final class StudyGridTest {
     assertEquals(
         models.get(1).path("dataSets").get(0).path("hash"),
         models.get(0).path("dataSets").get(1).path("hash"),
-        "with one tokenizer for both, the other's text has the other's tokens");
+        "with the same tokenizer, both models see the same tokens");
     String report = Files.readString(outcome.report());
     assertTrue(report.contains("own-k4-1") && report.contains("<section id=\"two\">"));
     assertFalse(
         steps.stream().anyMatch(step -> step.matches(".*(k-curve|subsets|variants|agreement).*")),
-        "what is turned off is not done: " + steps);
+        "disabled steps must not run: " + steps);
     assertEquals(0, run(yaml, out).stepsDone());
   }
 

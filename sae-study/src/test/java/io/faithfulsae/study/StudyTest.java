@@ -167,7 +167,7 @@ final class StudyTest {
             "equal parts of the held-out text of faithful, outside",
             "KL(data ‖ model)",
             "Token entropy (nats)",
-            "Covers of",
+            "Coverage of",
             ", corrected ",
             "Samples: faithful",
             "faithful",
@@ -175,7 +175,7 @@ final class StudyTest {
       assertTrue(report.contains(expected), expected);
     }
     assertFalse(
-        report.contains("http://") || report.contains("https://"), "the page needs no network");
+        report.contains("http://") || report.contains("https://"), "the page must work offline");
     String sample = model.path("dataSets").get(0).path("samples").get(0).asText();
     assertTrue(report.contains(Html.escape(sample)), sample);
     for (String plot :
@@ -203,7 +203,7 @@ final class StudyTest {
     }
   }
 
-  /** One text for all SAEs, which the model's own cross entropy on it tells. */
+  /** One text for all SAEs, as the model's own cross entropy on it shows. */
   private static void assertCommonText(JsonNode model) {
     assertEquals(2, model.path("commonText").path("of").size());
     Set<Double> common = new HashSet<>();
@@ -228,7 +228,7 @@ final class StudyTest {
     assertEquals(1.0, faithful.path("faithfulShare").asDouble());
     assertEquals(0.0, outside.path("faithfulShare").asDouble());
     assertFalse(faithful.path("random").asText().isBlank());
-    assertFalse(outside.has("random"), "nothing was drawn for it");
+    assertFalse(outside.has("random"), "no model sampled it");
     JsonNode first = faithful.at("/check/firstTokens");
     assertTrue(first.path("klDataFromModel").asDouble() > 0);
     assertEquals(
@@ -241,7 +241,7 @@ final class StudyTest {
     assertTrue(retokenized >= 0 && retokenized <= 1);
     assertEquals(3, faithful.at("/check/coverage/outside").size(), "1-, 2- and 3-grams");
     assertTrue(outside.at("/check/statistics/tokenEntropy").asDouble() > 0);
-    assertFalse(outside.path("check").has("firstTokens"), "no model wrote it");
+    assertFalse(outside.path("check").has("firstTokens"), "no model generated it");
   }
 
   private static void assertCorrected(JsonNode model) {
@@ -253,7 +253,7 @@ final class StudyTest {
     for (int i = 0; i < 4; i++) {
       assertEquals(holm[i], model.path("comparisons").get(i).path("holmP").asDouble(), 1e-15);
     }
-    assertFalse(java.util.Arrays.equals(holm, p), "a correction of four must show");
+    assertFalse(java.util.Arrays.equals(holm, p), "correcting four p-values must change them");
     JsonNode cost = model.path("comparisons").get(2);
     double mean = 0;
     for (JsonNode sae : model.path("saes")) {
@@ -280,7 +280,7 @@ final class StudyTest {
       assertEquals(0, none.path("quality").path("l0").asDouble());
       JsonNode all = subsets.path("best").get(2);
       assertEquals(subsets.path("ranked"), all.path("latents"));
-      assertEquals(all, subsets.path("worst").get(2), "all that fire, from either end");
+      assertEquals(all, subsets.path("worst").get(2), "all firing latents, from either end");
     }
   }
 
@@ -315,7 +315,7 @@ final class StudyTest {
       }
     }
     assertEquals(mean, fake.averages().get("faithful"), 1e-12);
-    assertEquals(1, fake.pairs().get(0).cells(), "one model, seeds averaged");
+    assertEquals(1, fake.pairs().get(0).cells(), "one model, averaged over seeds");
     assertEquals(1, fake.pairs().get(0).bootstrapP(), "one cell proves nothing");
     assertFalse(measure(one, "ce_difference").higherIsBetter());
     assertTrue(measure(one, "sfr_matched").higherIsBetter());
@@ -378,7 +378,7 @@ final class StudyTest {
       Files.writeString(committed, made);
     }
     assertEquals(
-        made, Files.readString(committed), "write it again with -Dapi.update=true, and look at it");
+        made, Files.readString(committed), "rewrite it with -Dapi.update=true and review it");
     JsonNode results = Json.mapper().readTree(run(TINY, dir.resolve("out")).results().toFile());
     assertEquals(Set.of(), ResultsSchema.problems(results, made));
     ((ObjectNode) results.path("models").get(0)).put("unknown", 1);

@@ -19,7 +19,10 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Several sizes, learning rates, presets and mixtures in one study, and entries of one model. */
+/**
+ * Several sizes, learning rates, presets and mixtures in one study, and several entries for one
+ * model.
+ */
 final class SweepTest {
   private static final String SETS =
       """
@@ -106,7 +109,7 @@ final class SweepTest {
         Set.copyOf(plays.subList(0, plays.size() - heldOut(data, "plays")));
     long ofOwn = trained.stream().filter(ownTrained::contains).count();
     long ofPlays = trained.stream().filter(playsTrained::contains).count();
-    assertEquals(trained.size(), ofOwn + ofPlays, "all of it from the training parts");
+    assertEquals(trained.size(), ofOwn + ofPlays, "only from the training parts");
     assertEquals(0.75, (double) ofOwn / trained.size(), 1.0 / trained.size());
     most.subList(trained.size(), most.size())
         .forEach(

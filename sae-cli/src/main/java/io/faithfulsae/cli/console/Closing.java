@@ -3,17 +3,17 @@ package io.faithfulsae.cli.console;
 import java.util.ArrayDeque;
 import java.util.Deque;
 
-/** Resources that are closed together, the last opened first. */
+/** Resources that are closed together, in reverse order of opening. */
 public final class Closing implements AutoCloseable {
   private final Deque<AutoCloseable> open = new ArrayDeque<>();
 
-  /** Takes a resource over. */
+  /** Takes ownership of a resource. */
   public <T extends AutoCloseable> T add(T resource) {
     open.push(resource);
     return resource;
   }
 
-  /** Hands all of it to another owner; closing this one then does nothing. */
+  /** Transfers all resources to a new owner; closing this one then does nothing. */
   public Closing keep() {
     Closing owner = new Closing();
     owner.open.addAll(open);
@@ -22,7 +22,7 @@ public final class Closing implements AutoCloseable {
   }
 
   /**
-   * Closes every resource, also after one has failed to close.
+   * Closes every resource, even if closing one of them fails.
    *
    * @throws IllegalStateException the first failure, with the others suppressed
    */

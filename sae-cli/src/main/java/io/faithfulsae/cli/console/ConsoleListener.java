@@ -4,16 +4,16 @@ import io.faithfulsae.study.StudyListener;
 import io.faithfulsae.study.work.WorkProgress;
 import java.io.PrintWriter;
 
-/** Shows long work on standard error, and stops it when the user asks to. */
+/** Shows progress on standard error, and stops work on request. */
 public final class ConsoleListener implements StudyListener {
   private final PrintWriter err;
   private final String prefix;
 
   /**
-   * Makes a listener.
+   * Creates a listener.
    *
-   * @param err where steps are told
-   * @param prefix before each step
+   * @param err where to print steps
+   * @param prefix printed before each step
    */
   public ConsoleListener(PrintWriter err, String prefix) {
     this.err = err;

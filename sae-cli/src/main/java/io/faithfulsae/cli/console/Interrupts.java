@@ -8,15 +8,15 @@ import java.util.concurrent.atomic.AtomicReference;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What Ctrl-C (SIGINT) and SIGTERM do.
+ * Handles Ctrl-C (SIGINT) and SIGTERM.
  *
- * <p>A shutdown hook would not do: hooks of all libraries run at once, and ONNX Runtime's frees its
- * environment while training still reads activations from it. So the signal itself is handled:
- * training is asked to stop, keeps its checkpoint, and the process then ends in the ordinary way. A
- * second signal, or one while nothing has to be kept, ends the process at once.
+ * <p>A shutdown hook is unsuitable: the hooks of all libraries run concurrently, and ONNX Runtime's
+ * frees its environment while training still reads activations from it. Instead, the signal itself
+ * is handled: training is asked to stop, keeps its checkpoint, and the process then exits normally.
+ * A second signal, or one while there is nothing to keep, ends the process at once.
  */
 public final class Interrupts {
-  /** The exit code of a process that was stopped so, as shells have it. */
+  /** The exit code after such a stop, by shell convention. */
   public static final int EXIT_CODE = 130;
 
   private static final AtomicReference<@Nullable Runnable> STOP = new AtomicReference<>();
@@ -24,7 +24,7 @@ public final class Interrupts {
 
   private Interrupts() {}
 
-  /** Calls {@code stop}, from another thread, when the user asks to stop. */
+  /** Calls {@code stop} on another thread when the user asks to stop. */
   public static WorkListener.Registration onStop(Runnable stop) {
     STOP.set(stop);
     return () -> STOP.compareAndSet(stop, null);
@@ -36,13 +36,12 @@ public final class Interrupts {
   }
 
   /**
-   * Handles the signals from now on, where the JDK lets us ({@code jdk.unsupported}, in every JDK
-   * so far).
+   * Installs the handlers, if the JDK supports it ({@code jdk.unsupported}, so far in every JDK).
    */
   public static void install() {
     try {
-      // By reflection, since javac's warning about sun.misc cannot be suppressed and warnings are
-      // errors here.
+      // By reflection: javac's warning about sun.misc cannot be suppressed, and warnings are errors
+      // here.
       Class<?> signal = Class.forName("sun.misc.Signal");
       Class<?> handler = Class.forName("sun.misc.SignalHandler");
       Object ours =
@@ -58,7 +57,7 @@ public final class Interrupts {
       System.getLogger(Interrupts.class.getName())
           .log(
               System.Logger.Level.DEBUG,
-              "Ctrl-C ends the process at once: no signal handling here",
+              "Ctrl-C ends the process at once: signal handling is unavailable",
               e);
     }
   }

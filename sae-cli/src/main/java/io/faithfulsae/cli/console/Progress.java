@@ -14,9 +14,9 @@ import me.tongfei.progressbar.ProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBarStyle;
 
 /**
- * Progress of long work on standard error: done, rate, time left and a note such as the loss. On a
- * terminal it is one line that is redrawn; elsewhere a line every ten seconds, so that logs stay
- * readable.
+ * Progress of long-running work on standard error: count, rate, time left and a note such as the
+ * loss. On a terminal it is a single line that is redrawn; elsewhere one line every ten seconds, to
+ * keep logs readable.
  */
 public final class Progress implements WorkProgress {
   private static final int TERMINAL_MILLIS = 250;
@@ -28,17 +28,17 @@ public final class Progress implements WorkProgress {
   }
 
   /**
-   * Starts to show progress.
+   * Starts a progress display.
    *
-   * @param task what is done
+   * @param task description of the work
    * @param unit what is counted, such as {@code "tokens"}
-   * @param total the count at the end, or -1 while it is not known
+   * @param total the final count, or -1 while unknown
    */
   public static Progress start(String task, String unit, long total) {
     return start(task, unit, 0, total);
   }
 
-  /** As {@link #start(String, String, long)}, of work of which a part was done earlier. */
+  /** As {@link #start(String, String, long)}, for work that was partly done earlier. */
   public static Progress start(String task, String unit, long done, long total) {
     return start(task, unit, done, total, System.err, isTerminal());
   }
@@ -84,7 +84,7 @@ public final class Progress implements WorkProgress {
     bar.close();
   }
 
-  /** Whether standard error is a terminal, as Linux says it; elsewhere it counts as a file. */
+  /** Whether standard error is a terminal, on Linux; elsewhere it is treated as a file. */
   private static boolean isTerminal() {
     try {
       String target = Files.readSymbolicLink(Path.of("/proc/self/fd/2")).toString();

@@ -9,15 +9,15 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicBoolean;
 
-/** Writes shards with progress, and keeps all rows when the user stops it. */
+/** Writes shards with progress, and keeps all rows if the user stops it. */
 public final class ShardSession {
-  /** Rows that a killed process loses were made within so long a time. */
+  /** A killed process loses at most the rows of this time span. */
   private static final long FLUSH_NANOS = 60_000_000_000L;
 
   private ShardSession() {}
 
   /**
-   * Writes to the end, from where the folder's index says.
+   * Writes to the end, resuming from the folder's index.
    *
    * @param name of the work, for the progress line
    * @throws StoppedException if the user stopped it

@@ -1,4 +1,4 @@
-/** What programs on a terminal share: progress, Ctrl-C and training with both. */
+/** Shared by terminal programs: progress, Ctrl-C, and training with both. */
 @NullMarked
 package io.faithfulsae.cli.console;
 

@@ -15,7 +15,9 @@ import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
-/** Asks a server that speaks OpenAI's protocol ({@code POST BASE/chat/completions}). */
+/**
+ * Talks to a server that implements OpenAI's chat protocol ({@code POST BASE/chat/completions}).
+ */
 final class ChatClient {
   private static final JsonMapper JSON = new JsonMapper();
   private static final int SHOWN = 300;
@@ -42,7 +44,7 @@ final class ChatClient {
     this.client = HttpClient.newBuilder().connectTimeout(timeout).build();
   }
 
-  /** The answer, without blanks around it. */
+  /** The answer, stripped. */
   String ask(String task, String question, int answerTokens)
       throws IOException, InterruptedException {
     Map<String, Object> body =
@@ -71,7 +73,7 @@ final class ChatClient {
           client.send(request.build(), HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8));
     } catch (HttpTimeoutException e) {
       throw new IOException(
-          "expected an answer from %s within %d s, got none; wait longer, or ask a faster server"
+          "expected an answer from %s within %d s, got none; use a longer timeout or a faster server"
               .formatted(endpoint, timeout.toSeconds()),
           e);
     } catch (IOException e) {
@@ -100,7 +102,7 @@ final class ChatClient {
         return content.textValue().strip();
       }
     } catch (JsonProcessingException e) {
-      // said below, with what came
+      // reported below, with the answer
     }
     throw new IOException(
         "expected choices[0].message.content from %s, got: %s; ask a server that speaks OpenAI's chat protocol"

@@ -9,12 +9,12 @@ import java.util.regex.Pattern;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Asks a chat model on any server that speaks OpenAI's protocol ({@code POST
+ * Asks a chat model on any server that implements OpenAI's protocol ({@code POST
  * BASE/chat/completions}) in which snippets a latent should fire.
  *
- * <p>It is asked for a list of 1 and 0; the last such list of the answer counts, so that a model
- * may think aloud before it. An answer without a list, or with one of another length, cannot be
- * read.
+ * <p>The model is asked for a list of 1s and 0s; the last such list in the answer counts, so the
+ * model may think aloud first. An answer without a list, or with one of the wrong length, is
+ * invalid.
  */
 public final class ChatDetector implements Detector {
   private static final int ANSWER_TOKENS = 400;
@@ -28,12 +28,12 @@ public final class ChatDetector implements Detector {
   private final ChatClient client;
 
   /**
-   * Connects to nothing yet.
+   * Does not connect yet.
    *
    * @param base such as {@code http://localhost:8000/v1}
    * @param model the model's name on that server
-   * @param key sent as a bearer token; null for a server that wants none
-   * @param timeout for one answer
+   * @param key sent as a bearer token; null if the server needs none
+   * @param timeout per answer
    * @throws IllegalArgumentException if the base is not an http or https address
    */
   public ChatDetector(URI base, String model, @Nullable String key, Duration timeout) {

@@ -6,12 +6,12 @@ import java.time.Duration;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Asks a chat model on any server that speaks OpenAI's protocol ({@code POST
+ * Asks a chat model on any server that implements OpenAI's protocol ({@code POST
  * BASE/chat/completions}).
  *
- * <p>The prompt shows the examples with the tokens at which the latent fires at more than half of
- * its maximum between {@code <<} and {@code >>}, as automated interpretability does (Bills et al.
- * 2023; Paulo et al. 2024, 2410.13928).
+ * <p>In the prompt, tokens at which the latent exceeds half of its maximum are enclosed in {@code
+ * <<} and {@code >>}, as is usual in automated interpretability (Bills et al. 2023; Paulo et al.
+ * 2024, 2410.13928).
  */
 public final class ChatExplainer implements Explainer {
   private static final int ANSWER_TOKENS = 80;
@@ -24,12 +24,12 @@ public final class ChatExplainer implements Explainer {
   private final ChatClient client;
 
   /**
-   * Connects to nothing yet.
+   * Does not connect yet.
    *
    * @param base such as {@code http://localhost:8000/v1}
    * @param model the model's name on that server
-   * @param key sent as a bearer token; null for a server that wants none
-   * @param timeout for one answer
+   * @param key sent as a bearer token; null if the server needs none
+   * @param timeout per answer
    * @throws IllegalArgumentException if the base is not an http or https address
    */
   public ChatExplainer(URI base, String model, @Nullable String key, Duration timeout) {

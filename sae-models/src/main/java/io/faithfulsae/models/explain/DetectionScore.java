@@ -7,32 +7,31 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * How good an explanation is, by detection: somebody who sees the explanation alone says in which
- * of some snippets the latent fires.
+ * How good an explanation is, measured by detection: a judge who sees only the explanation says in
+ * which snippets the latent fires.
  *
- * <p>Shares are of the snippets that were answered; a share of nothing is 0. <b>Source</b>: Paulo
- * et al. 2024, arXiv 2410.13928 (detection scoring); accuracy, balanced accuracy (of both kinds),
- * precision, recall and F1 are scikit-learn's.
+ * <p>Metrics are over the answered snippets; a ratio with denominator 0 is 0. <b>Source</b>: Paulo
+ * et al. 2024, arXiv 2410.13928 (detection scoring); accuracy, balanced accuracy, precision, recall
+ * and F1 as in scikit-learn.
  *
- * @param truePositives firing snippets that were found
- * @param falsePositives silent ones that were taken for firing
- * @param trueNegatives silent ones that were passed over
- * @param falseNegatives firing ones that were missed
- * @param unanswered snippets to which no answer could be read
+ * @param truePositives firing snippets judged as firing
+ * @param falsePositives silent snippets judged as firing
+ * @param trueNegatives silent snippets judged as silent
+ * @param falseNegatives firing snippets judged as silent
+ * @param unanswered snippets without a valid answer
  */
 public record DetectionScore(
     int truePositives, int falsePositives, int trueNegatives, int falseNegatives, int unanswered) {
 
-  /** A snippet and the truth about it. */
+  /** A snippet and whether the latent fires in it. */
   private record Question(String snippet, boolean fires) {}
 
   /**
-   * Asks about snippets, in random order and some at a time, so that nothing can be told from where
-   * a snippet stands.
+   * Asks about the snippets in random order and in groups, so that their order reveals nothing.
    *
    * @param firing snippets in which the latent fires
    * @param silent snippets in which it does not
-   * @param together snippets that are asked about at once, at least 1
+   * @param together snippets per question, at least 1
    * @param seed of the order
    * @throws IllegalArgumentException if {@code together} is below 1
    */
@@ -46,13 +45,13 @@ public record DetectionScore(
       throws IOException, InterruptedException {
     if (together < 1) {
       throw new IllegalArgumentException(
-          "expected at least 1 snippet at once, got " + together + "; 5 is usual");
+          "expected at least 1 snippet per question, got " + together + "; 5 is usual");
     }
     List<Question> questions = new ArrayList<>();
     firing.forEach(snippet -> questions.add(new Question(snippet, true)));
     silent.forEach(snippet -> questions.add(new Question(snippet, false)));
     new Rng(Purpose.QUESTIONS, seed).shuffle(questions);
-    int[] counts = new int[4]; // 2 · fires + said
+    int[] counts = new int[4]; // index: 2 · fires + answer
     int unanswered = 0;
     for (int first = 0; first < questions.size(); first += together) {
       List<Question> some = questions.subList(first, Math.min(first + together, questions.size()));
@@ -69,14 +68,14 @@ public record DetectionScore(
     return new DetectionScore(counts[3], counts[1], counts[0], counts[2], unanswered);
   }
 
-  /** (TP + TN) over all, in [0, 1]. */
+  /** (TP + TN) / total, in [0, 1]. */
   public double accuracy() {
     return share(
         truePositives + trueNegatives,
         truePositives + trueNegatives + falsePositives + falseNegatives);
   }
 
-  /** The mean of the shares of firing and of silent snippets that were told rightly, in [0, 1]. */
+  /** The mean of the shares of firing and of silent snippets judged correctly, in [0, 1]. */
   public double balancedAccuracy() {
     return (recall() + share(trueNegatives, trueNegatives + falsePositives)) / 2;
   }

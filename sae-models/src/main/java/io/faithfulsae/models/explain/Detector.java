@@ -4,8 +4,8 @@ import java.io.IOException;
 import java.util.List;
 
 /**
- * Says from an explanation alone in which snippets of text a latent fires. Nothing here calls one
- * unless the user asks for it.
+ * Says in which snippets a latent fires, given only its explanation. Never called unless the user
+ * requests it.
  */
 public interface Detector {
 
@@ -13,10 +13,10 @@ public interface Detector {
    * Judges snippets.
    *
    * @param explanation of a latent
-   * @param snippets texts, in which tokens are not marked
-   * @return for each snippet whether the latent should fire in it; empty if no answer could be read
-   * @throws IOException if no answer came; the message says why
-   * @throws InterruptedException if the thread was interrupted while it waited
+   * @param snippets texts without marked tokens
+   * @return for each snippet whether the latent should fire in it; empty if the answer was invalid
+   * @throws IOException if there was no answer; the message says why
+   * @throws InterruptedException if the thread was interrupted while waiting
    */
   List<Boolean> detect(String explanation, List<String> snippets)
       throws IOException, InterruptedException;

@@ -3,23 +3,23 @@ package io.faithfulsae.models.explain;
 import java.io.IOException;
 import java.util.List;
 
-/** Names a latent from where it fires. Nothing here calls one unless the user asks for it. */
+/** Names a latent based on where it fires. Never called unless the user requests it. */
 public interface Explainer {
 
   /**
-   * Says in a short phrase what a latent stands for.
+   * Describes in a short phrase what a latent represents.
    *
-   * @throws IOException if no answer came; the message says why
-   * @throws InterruptedException if the thread was interrupted while it waited
+   * @throws IOException if there was no answer; the message says why
+   * @throws InterruptedException if the thread was interrupted while waiting
    */
   String explain(Evidence evidence) throws IOException, InterruptedException;
 
   /**
-   * What an explanation is made from.
+   * What an explanation is based on.
    *
-   * @param latent its number
+   * @param latent index of the latent
    * @param examples texts in which it fires, strongest first
-   * @param raised next tokens that it speaks for, strongest first
+   * @param raised next tokens that it promotes, strongest first
    */
   record Evidence(int latent, List<Text> examples, List<String> raised) {
     /** Copies the lists. */
@@ -32,21 +32,21 @@ public interface Explainer {
   /**
    * A text in which a latent fires.
    *
-   * @param tokens as text, one after the other
+   * @param tokens as text, in order
    * @param activations z at each token
    */
   record Text(List<String> tokens, List<Double> activations) {
     /**
      * Copies the lists.
      *
-     * @throws IllegalArgumentException if there are not as many activations as tokens
+     * @throws IllegalArgumentException if the numbers of activations and tokens differ
      */
     public Text {
       tokens = List.copyOf(tokens);
       activations = List.copyOf(activations);
       if (tokens.size() != activations.size()) {
         throw new IllegalArgumentException(
-            "expected an activation for each token, got %d for %d; give both whole"
+            "expected one activation per token, got %d for %d; pass both complete"
                 .formatted(activations.size(), tokens.size()));
       }
     }

@@ -1,4 +1,4 @@
-/** Names for latents, by other programs. */
+/** Explanations of latents, from other programs. */
 @NullMarked
 package io.faithfulsae.models.explain;
 

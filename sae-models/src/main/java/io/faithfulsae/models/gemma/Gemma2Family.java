@@ -11,7 +11,7 @@ import io.faithfulsae.models.spi.Weights;
 
 /**
  * Gemma 2: scaled embeddings, norms that multiply by {@code 1 + weight} before and after attention
- * and MLP, a sliding window in every other block, bounded scores and logits.
+ * and MLP, a sliding window in every other block, soft-capped scores and logits.
  */
 public final class Gemma2Family implements ModelFamily {
 
@@ -41,7 +41,7 @@ public final class Gemma2Family implements ModelFamily {
         .logitSoftcap(config.real("final_logit_softcapping", 0));
   }
 
-  /** {@code layer_types} where it is there; otherwise the first block and every other one. */
+  /** {@code layer_types} if present; otherwise every other block, starting with the first. */
   private static boolean slides(ModelConfig config, int layer) {
     return config.has("layer_types")
         ? config.json("layer_types").path(layer).asText().equals("sliding_attention")

@@ -14,8 +14,8 @@ import io.faithfulsae.models.spi.Weights;
 import java.util.List;
 
 /**
- * Gemma 3: Gemma 2 with norms of query and key in the place of bounded scores, and blocks with a
- * sliding window whose rotary positions have a base of their own.
+ * Gemma 3: Gemma 2 with query and key norms instead of soft-capped scores, and a separate rotary
+ * base for blocks with a sliding window.
  */
 public final class Gemma3Family implements ModelFamily {
   private static final int HEAD_DIM = 256;
@@ -35,7 +35,7 @@ public final class Gemma3Family implements ModelFamily {
     return text(config, true).names("model.", "lm_head.weight");
   }
 
-  /** The language model of a checkpoint that reads images too; text alone goes in. */
+  /** The language model of a multimodal checkpoint; only text is supported. */
   public static final class WithImages implements ModelFamily {
 
     /** For the service loader. */
@@ -50,7 +50,7 @@ public final class Gemma3Family implements ModelFamily {
     public Architecture architecture(ModelConfig config, Weights weights)
         throws SaeFormatException {
       ModelConfig text = config.part("text_config");
-      if (text.has("final_logit_softcapping")) { // not computed by transformers here
+      if (text.has("final_logit_softcapping")) { // transformers does not compute it here
         throw text.problem("final_logit_softcapping", "null");
       }
       boolean inside = weights.has("model.language_model.embed_tokens.weight");
@@ -62,7 +62,7 @@ public final class Gemma3Family implements ModelFamily {
   }
 
   private static GatedTransformer text(ModelConfig read, boolean tied) throws SaeFormatException {
-    // The sizes that checkpoints leave out.
+    // Sizes that checkpoints omit.
     ModelConfig config =
         read.otherwise("vocab_size", 262_208)
             .otherwise("num_attention_heads", 8)
@@ -95,7 +95,7 @@ public final class Gemma3Family implements ModelFamily {
         .logitSoftcap(config.real("final_logit_softcapping", 0));
   }
 
-  /** {@code layer_types} where it is there; otherwise all but the last of so many blocks each. */
+  /** {@code layer_types} if present; otherwise all but the last block of each group. */
   private static boolean[] slides(ModelConfig config, int layers) throws SaeFormatException {
     boolean[] slides = new boolean[layers];
     if (!config.has("layer_types")) {
@@ -118,8 +118,8 @@ public final class Gemma3Family implements ModelFamily {
   }
 
   /**
-   * {@code rope_parameters} by the kind of block (since transformers 5); before, {@code
-   * rope_scaling} was for global blocks alone.
+   * {@code rope_parameters} per kind of block (since transformers 5); before that, {@code
+   * rope_scaling} for global blocks only.
    */
   private static Rotary rotary(ModelConfig config, String type, int headDim)
       throws SaeFormatException {

@@ -23,12 +23,12 @@ import java.util.stream.IntStream;
 
 /**
  * Writes a model's faithful data set as JSON lines: {@code id, seed, temp, top_p, text, tokens,
- * token_ids}, where {@code token_ids} has the BOS and, if it was sampled, the EOS, {@code tokens}
- * counts them, and {@code text} leaves both out.
+ * token_ids}, where {@code token_ids} includes the BOS and, if it was sampled, the EOS, {@code
+ * tokens} is their number, and {@code text} omits both.
  *
- * <p>While it is written the file's name ends in {@code .part}; beside it lie its settings, {@code
- * .settings.json}. A run that was stopped is resumed by the same call and gives the same bytes as
- * one that was not.
+ * <p>While the file is incomplete, its name ends in {@code .part}, and its settings are stored next
+ * to it in {@code .settings.json}. The same call resumes an interrupted run; the result is byte for
+ * byte that of an uninterrupted one.
  *
  * <p><b>Source</b>: FaithfulSAE (2506.17673), unconditional sampling.
  */
@@ -50,12 +50,12 @@ public final class FaithfulDataset {
    * What was written.
    *
    * @param file the data set
-   * @param records in it
-   * @param tokens in it
-   * @param complete whether the budget was reached; if not, the file still ends in {@code .part}
-   * @param retokenizedDifferently share of records whose text has other tokens when it is tokenized
-   *     again
-   * @param tokensPerSecond of this run; 0 if it had nothing to do
+   * @param records number of records
+   * @param tokens number of tokens
+   * @param complete whether the budget was reached; if not, the file name still ends in {@code
+   *     .part}
+   * @param retokenizedDifferently share of records whose text tokenizes differently when read again
+   * @param tokensPerSecond of this run; 0 if there was nothing to do
    */
   public record Result(
       Path file,
@@ -79,10 +79,11 @@ public final class FaithfulDataset {
   /**
    * Writes a data set, or resumes one.
    *
-   * @param file its name ends in {@code .jsonl}, for readers that go by the name
-   * @throws IllegalArgumentException if maxLength is beyond the model's context, or the file was
-   *     begun with other settings or another generator of random numbers
-   * @throws IOException if it cannot be written, or another writer has it; the message says who
+   * @param file must end in {@code .jsonl}, since readers go by the name
+   * @throws IllegalArgumentException if maxLength exceeds the model's context length, or the file
+   *     was started with other settings or another random generator
+   * @throws IOException if it cannot be written or is locked by another writer; the message says
+   *     which
    */
   public static Result write(
       OnnxModel model,
@@ -95,11 +96,11 @@ public final class FaithfulDataset {
       throw new IllegalArgumentException(
           "expected maxLength <= "
               + model.contextLength()
-              + ", the context of "
+              + ", the context length of "
               + model.name()
               + ", got "
               + config.maxLength()
-              + "; ask for shorter records");
+              + "; use shorter records");
     }
     OutputLock lock = OutputLock.ofFile(file);
     try {
@@ -131,7 +132,7 @@ public final class FaithfulDataset {
     return result(complete ? file : part, complete);
   }
 
-  /** Refuses to mix settings in one file; a larger budget only makes it longer. */
+  /** Rejects mixed settings in one file; a larger budget only extends it. */
   private void checkSettings(Path file) throws IOException {
     Path settings = file.resolveSibling(file.getFileName() + ".settings.json");
     ObjectNode mine =
@@ -153,30 +154,34 @@ public final class FaithfulDataset {
         throw new IllegalArgumentException(
             "expected "
                 + file
-                + " to be begun with the settings "
+                + " to use the settings "
                 + mine
                 + ", got "
                 + theirs
                 + " in "
                 + settings
-                + "; name another file, or delete this one");
+                + "; choose another file, or delete this one");
       }
     } else if (begun) {
       throw new IllegalArgumentException(
-          "expected the settings of " + file + " in " + settings + ", got none; name another file");
+          "expected the settings of "
+              + file
+              + " in "
+              + settings
+              + ", got none; choose another file");
     } else {
       AtomicFile.writeString(settings, mine.toPrettyString() + "\n");
     }
   }
 
   /**
-   * Refuses to add to records of another generator, which may not even be samples of the model's
-   * distribution: those of Well19937c(seed, id) have few different first tokens.
+   * Rejects records from another generator, which may not even follow the model's distribution:
+   * with Well19937c(seed, id), too few first tokens were distinct.
    */
   private static void checkRandom(Path file, String random) {
     if (!random.equals(RecordSampler.RANDOM)) {
       throw new IllegalArgumentException(
-          "expected the records of %s to be drawn with %s, got %s; delete the file and write it again: records of the generator that was used before are correlated and do not follow the model's distribution"
+          "expected the records of %s to be drawn with %s, got %s; delete the file and write it again: records from the earlier generator are correlated and do not follow the model's distribution"
               .formatted(
                   file,
                   RecordSampler.RANDOM,
@@ -184,12 +189,12 @@ public final class FaithfulDataset {
     }
   }
 
-  /** Settings without the batch: how many records run side by side does not change them. */
+  /** Settings without the batch: the number of records sampled in parallel does not change them. */
   private static JsonNode decisive(JsonNode settings) {
     return settings instanceof ObjectNode object ? object.deepCopy().without("batch") : settings;
   }
 
-  /** Counts the records of an earlier run and cuts off a last line that was not finished. */
+  /** Counts the records of an earlier run and truncates an unfinished last line. */
   private void count(Path file) throws IOException {
     long whole = 0;
     try (BufferedReader lines = Files.newBufferedReader(file)) {
@@ -212,7 +217,7 @@ public final class FaithfulDataset {
     }
   }
 
-  /** Samples from the first record that is missing. */
+  /** Samples from the first missing record. */
   private boolean sampleInto(Path part) throws IOException {
     if (tokens >= config.tokenBudget()) {
       return true;

@@ -4,11 +4,12 @@ package io.faithfulsae.models.generate;
  * How a faithful data set is sampled.
  *
  * @param tokenBudget tokens to write, at least 1; the record that reaches it is the last
- * @param maxLength most tokens a record, BOS counted, at least 2
- * @param temperature above 0; 1 is the model's own distribution
- * @param topP in (0, 1]: only the likeliest tokens that together have this share; 1 for all
- * @param seed record i depends on the seed and on i
- * @param batch records sampled side by side, at least 1; it makes no difference to them
+ * @param maxLength maximum tokens per record including BOS, at least 2
+ * @param temperature above 0; 1 for the model's own distribution
+ * @param topP in (0, 1]: sample from the likeliest tokens that together have this probability; 1
+ *     for all
+ * @param seed record i depends only on the seed and i
+ * @param batch records sampled in parallel, at least 1; does not change them
  */
 public record GenerationConfig(
     long tokenBudget, int maxLength, double temperature, double topP, long seed, int batch) {
@@ -23,7 +24,7 @@ public record GenerationConfig(
     check(batch >= 1, "batch >= 1", batch);
   }
 
-  /** The study's settings: temperature 1, top-p 1, 64 records side by side. */
+  /** The study's settings: temperature 1, top-p 1, 64 records in parallel. */
   public static GenerationConfig of(long tokenBudget, int maxLength, long seed) {
     return new GenerationConfig(tokenBudget, maxLength, 1, 1, seed, 64);
   }

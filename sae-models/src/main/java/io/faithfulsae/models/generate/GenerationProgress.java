@@ -3,13 +3,13 @@ package io.faithfulsae.models.generate;
 import java.time.Duration;
 
 /**
- * How far a data set is.
+ * The progress of a data set.
  *
- * @param records written
- * @param tokens written, and those of the records under way
- * @param tokenBudget to be written
+ * @param records written so far
+ * @param tokens written so far, plus those of records in progress
+ * @param tokenBudget tokens to write
  * @param tokensPerSecond in this run
- * @param remaining about how long it will take
+ * @param remaining estimated time left
  */
 public record GenerationProgress(
     long records, long tokens, long tokenBudget, double tokensPerSecond, Duration remaining) {
@@ -18,8 +18,8 @@ public record GenerationProgress(
   @FunctionalInterface
   public interface Listener {
     /**
-     * Returns whether to continue; otherwise the records in progress are dropped and made again by
-     * the next run.
+     * Returns whether to continue; if not, records in progress are discarded and the next run
+     * samples them again.
      */
     boolean onProgress(GenerationProgress progress);
   }

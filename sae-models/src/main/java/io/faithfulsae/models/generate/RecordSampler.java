@@ -11,12 +11,12 @@ import java.util.TreeMap;
 import java.util.function.LongPredicate;
 
 /**
- * Samples records from the BOS token, many side by side: where one ends, the next begins at once.
- * Each record has its own random numbers, so that it is the same whatever runs beside it and
- * whenever it was begun.
+ * Samples records from the BOS token, many in parallel: when one ends, the next starts in its row.
+ * Each record has its own random numbers, so it does not depend on the rest of the batch or on when
+ * it starts.
  */
 final class RecordSampler implements AutoCloseable {
-  /** How records come by their random numbers, for the settings of a file. */
+  /** How records get their random numbers; part of a file's settings. */
   static final String RANDOM = Rng.ALGORITHM + "(seed, record)";
 
   private final OnnxModel model;
@@ -26,10 +26,10 @@ final class RecordSampler implements AutoCloseable {
   private final int[] next;
   private final double[] random;
 
-  /** Begun and not handed over, by number. */
+  /** Started and not yet handed over, by id. */
   private final NavigableMap<Long, Growing> open = new TreeMap<>();
 
-  /** A record under way, or done and waiting for those before it. */
+  /** A record in progress, or finished and waiting for earlier ones. */
   private static final class Growing {
     private final Rng random;
     private final int[] tokens;
@@ -46,7 +46,7 @@ final class RecordSampler implements AutoCloseable {
     }
   }
 
-  /** Takes finished records, in the order of their numbers. */
+  /** Receives finished records, in order. */
   interface Sink {
     void take(int[] tokens) throws IOException;
   }
@@ -63,12 +63,11 @@ final class RecordSampler implements AutoCloseable {
   /**
    * Samples records until they have enough tokens.
    *
-   * @param first number of the first
-   * @param tokens that the records must have together, at least 1; the one that reaches it is the
-   *     last
-   * @param keepGoing is told after each step how many tokens the records under way have; all of
-   *     these are given up when it says no
-   * @return whether there are enough
+   * @param first id of the first record
+   * @param tokens minimum total tokens, at least 1; the record that reaches it is the last
+   * @param keepGoing gets the number of tokens in unfinished records after each step; if it returns
+   *     false, these records are discarded
+   * @return whether the total was reached
    */
   boolean sample(long first, long tokens, Sink sink, LongPredicate keepGoing) throws IOException {
     open.clear();
@@ -120,7 +119,7 @@ final class RecordSampler implements AutoCloseable {
     }
   }
 
-  /** Hands over the records that are done, up to the first that is not. */
+  /** Hands over finished records up to the first unfinished one. */
   private long handOver(Sink sink, long missing) throws IOException {
     long handed = 0;
     Iterator<Growing> inOrder = open.values().iterator();
@@ -137,9 +136,9 @@ final class RecordSampler implements AutoCloseable {
   }
 
   /**
-   * Ends the records that come after enough others, however short those turn out to be.
+   * Ends records that will not be needed, however short the ones before them turn out to be.
    *
-   * @return whether the records that are left will be enough
+   * @return whether the remaining records will suffice
    */
   private boolean forgetWhatIsNotNeeded(long missing) {
     long sum = 0;

@@ -7,28 +7,28 @@ import java.nio.FloatBuffer;
 import java.util.Arrays;
 
 /**
- * Sequences side by side: a token and a random number a row go in, the next token comes out. Where
- * it is drawn is where the model computes.
+ * A batch of sequences: one token and one random number per row go in, the next tokens come out.
+ * Sampling runs wherever the model does.
  */
 abstract sealed class Rows implements AutoCloseable {
 
-  /** Rows under way. */
+  /** Number of active rows. */
   abstract int count();
 
-  /** Begins anew with as many empty sequences as there is room for. */
+  /** Starts over with as many empty sequences as fit. */
   abstract void start();
 
-  /** Begins a row anew with an empty sequence. */
+  /** Starts a row over with an empty sequence. */
   abstract void restart(int row);
 
-  /** Drops a row; the last one takes its place. */
+  /** Drops a row; the last one moves into its place. */
   abstract void drop(int row);
 
   /**
-   * Appends a token to each row and draws what follows.
+   * Appends a token to each row and samples the next.
    *
-   * @param next one token a row, replaced by the next. Modified.
-   * @param random one number in [0, 1) a row
+   * @param next one token per row, replaced by the sampled one. Modified.
+   * @param random one number in [0, 1) per row
    */
   abstract void step(int[] next, double[] random);
 
@@ -95,7 +95,7 @@ abstract sealed class Rows implements AutoCloseable {
     }
   }
 
-  /** Rows stay where they are on the device; those that are dropped idle, each step a first one. */
+  /** Rows stay in place on the device; dropped ones idle, restarting at each step. */
   private static final class OnDevice extends Rows {
     private final DeviceDecoder decoder;
     private final int[] placeOf;

@@ -3,7 +3,7 @@ package io.faithfulsae.models.generate;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 
-/** Draws tokens from probabilities. Not for use by several threads. */
+/** Draws tokens from probabilities. Not thread-safe. */
 final class Sampler {
   private static final int EXPONENT_SHIFT = 23;
 
@@ -12,7 +12,7 @@ final class Sampler {
   private final long[] candidates;
   private final float[] row;
 
-  /** As many as there are, the sign among them: NaN has the highest. */
+  /** Number of values of sign and exponent; NaN has the highest. */
   private final double[] massByExponent = new double[512];
 
   Sampler(int vocabulary, double topP) {
@@ -23,11 +23,11 @@ final class Sampler {
   }
 
   /**
-   * Draws a token of a row.
+   * Draws one row's token.
    *
    * @param probabilities {@code [rows, vocabulary]}
    * @param uniform in [0, 1): the same number gives the same token
-   * @throws IllegalStateException if they are NaN
+   * @throws IllegalStateException if the probabilities are NaN
    */
   int draw(FloatBuffer probabilities, int row, double uniform) {
     int from = row * vocabulary;
@@ -38,7 +38,8 @@ final class Sampler {
 
   private int drawFromAll(FloatBuffer probabilities, int from, double uniform) {
     probabilities.get(from, row);
-    // Rounded to floats they do not quite sum to 1, which must not be made up for by the last ones.
+    // Rounded to floats, they do not sum to exactly 1; the last tokens must not absorb the
+    // difference.
     double total = 0;
     for (float p : row) {
       total += p > 0 ? p : 0;
@@ -58,12 +59,12 @@ final class Sampler {
         }
       }
     }
-    return last; // where uniform * total rounds to total
+    return last; // reached if uniform * total rounds to total
   }
 
   /**
-   * The smallest set of the likeliest tokens with at least topP of the mass; of equally likely ones
-   * the lower come first.
+   * The smallest set of the likeliest tokens with a total of at least topP; ties go to the lower
+   * id.
    */
   private int drawFromTop(FloatBuffer probabilities, int from, double uniform) {
     int count = likely(probabilities, from);
@@ -87,8 +88,8 @@ final class Sampler {
   }
 
   /**
-   * Collects the tokens above a bound low enough to hold topP of the mass, so that only those are
-   * sorted. The bound is a power of two: the mass is added up by the floats' exponents first.
+   * Collects the tokens above a bound low enough that they hold topP of the mass, so that only
+   * those need sorting. The bound is a power of two: mass is first summed by the floats' exponents.
    */
   private int likely(FloatBuffer probabilities, int from) {
     probabilities.get(from, row);
@@ -97,7 +98,7 @@ final class Sampler {
       massByExponent[Float.floatToRawIntBits(p) >>> EXPONENT_SHIFT] += p;
     }
     int exponent = massByExponent.length;
-    // A little more than topP: added up in another order, the same floats may fall short of it.
+    // Slightly above topP: summed in another order, the same floats may fall short of it.
     for (double mass = 0; exponent > 0 && mass < topP + 1e-9; ) {
       mass += massByExponent[--exponent];
     }
@@ -105,7 +106,7 @@ final class Sampler {
     int count = 0;
     for (int token = 0; token < vocabulary; token++) {
       if (row[token] >= bound) {
-        // Positive floats order as their bits do; inverted, so that the likeliest sorts first.
+        // Positive floats sort like their bits; inverted, so that the likeliest comes first.
         candidates[count++] = (long) ~Float.floatToRawIntBits(row[token]) << 32 | token;
       }
     }

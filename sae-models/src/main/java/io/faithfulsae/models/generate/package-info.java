@@ -1,4 +1,4 @@
-/** Faithful data sets: text that a model writes by itself, from its BOS token alone. */
+/** Faithful data sets: text that a model samples from its BOS token alone. */
 @NullMarked
 package io.faithfulsae.models.generate;
 

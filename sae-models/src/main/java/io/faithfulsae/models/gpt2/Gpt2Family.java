@@ -12,8 +12,8 @@ import io.faithfulsae.models.spi.Weights;
 import java.util.List;
 
 /**
- * GPT-2: learned positions, layer norm before attention and MLP, one product for query, key and
- * value, weights stored {@code [in, out]}.
+ * GPT-2: learned positions, layer norm before attention and MLP, a fused projection for query, key
+ * and value, weights stored {@code [in, out]}.
  */
 public final class Gpt2Family implements ModelFamily {
 

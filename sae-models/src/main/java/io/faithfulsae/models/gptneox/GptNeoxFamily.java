@@ -13,9 +13,9 @@ import io.faithfulsae.models.spi.Weights;
 import java.util.List;
 
 /**
- * GPT-NeoX, the family of Pythia: rotary positions in a part of each head, one product for query,
- * key and value, and attention and MLP side by side (or one after the other), each behind its own
- * layer norm.
+ * GPT-NeoX, the family of Pythia: rotary positions on part of each head, a fused projection for
+ * query, key and value, and attention and MLP in parallel (or in sequence), each with its own layer
+ * norm.
  */
 public final class GptNeoxFamily implements ModelFamily {
 
@@ -53,7 +53,7 @@ public final class GptNeoxFamily implements ModelFamily {
         config.flag("tie_word_embeddings", false));
   }
 
-  /** Checkpoints of before transformers 5 have names of their own for two of the options. */
+  /** Checkpoints from before transformers 5 use other names for two of the options. */
   private static Rotary rotary(ModelConfig config, int headDim) throws SaeFormatException {
     return config.has("rope_parameters")
         ? Rotary.of(config, headDim, 10_000)
@@ -141,7 +141,7 @@ public final class GptNeoxFamily implements ModelFamily {
         throws SaeFormatException {
       long width = dimensions.dModel();
       int heads = dimensions.heads();
-      // Each head's query, key and value lie together.
+      // The query, key and value of each head are contiguous.
       Value together =
           graph.reshape(
               linear(graph, x, name + "query_key_value", width, 3 * width, attentionBias),

@@ -7,7 +7,7 @@ import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
 
-/** Llama 1 to 3.2, and SmolLM2, which is built like it. */
+/** Llama 1 to 3.2, and SmolLM2, which has the same architecture. */
 public final class LlamaFamily implements ModelFamily {
 
   /** For the service loader. */

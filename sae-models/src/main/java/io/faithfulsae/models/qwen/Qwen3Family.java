@@ -7,7 +7,7 @@ import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
 
-/** Qwen 3: Llama with norms of query and key. */
+/** Qwen 3: Llama with query and key norms. */
 public final class Qwen3Family implements ModelFamily {
 
   /** For the service loader. */

@@ -18,18 +18,18 @@ import java.util.HashMap;
 import java.util.Map;
 import java.util.Set;
 
-/** ONNX Runtime by its own Java API, on the CPU: tensors of the host only. */
+/** ONNX Runtime through its own Java API, on the CPU: host tensors only. */
 final class JavaRuntime implements OnnxRuntime {
   private final OrtEnvironment environment = environment();
 
-  /** One for the whole process; the host may have made it. */
+  /** One per process; the host program may have created it. */
   private static OrtEnvironment environment() {
     OrtEnvironment environment =
         OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR);
     try {
       environment.setTelemetry(false);
     } catch (OrtException e) {
-      throw failed("switching telemetry off", e);
+      throw failed("turning telemetry off", e);
     }
     return environment;
   }
@@ -39,7 +39,7 @@ final class JavaRuntime implements OnnxRuntime {
     try (SessionOptions options = new SessionOptions()) {
       options.setIntraOpNumThreads(loading.threads());
       options.setOptimizationLevel(SessionOptions.OptLevel.ALL_OPT);
-      // Otherwise what one run needed is held twice, in pieces and as one block.
+      // Otherwise the arena holds the memory of a run twice: in pieces and as one block.
       options.setMemoryPatternOptimization(loading.keeping() == Keeping.WEIGHTS);
       for (Map.Entry<String, String> entry : loading.entries().entrySet()) {
         options.addConfigEntry(entry.getKey(), entry.getValue());
@@ -55,7 +55,7 @@ final class JavaRuntime implements OnnxRuntime {
     return false;
   }
 
-  /** The environment is one for the whole process, and stays. */
+  /** The environment is shared by the whole process, and stays open. */
   @Override
   public void close() {}
 

@@ -9,21 +9,21 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Chooses what runs graphs: {@code -Dsae.models.runtime} if set; else {@code ort}, ONNX Runtime's
- * own Java API, or where the backend is a GPU, what computes on that. Nothing falls back in
- * silence.
+ * Chooses the runtime for graphs: {@code -Dsae.models.runtime} if set; otherwise {@code ort}, ONNX
+ * Runtime's own Java API, or for a GPU backend, a runtime that supports it. There is no silent
+ * fallback.
  *
- * <p>A process keeps to one of them: both bring a library of the same name, and the system's linker
- * gives whoever comes second the one that came first.
+ * <p>A process can load only one of them: both bring a library of the same name, and the system's
+ * linker gives the second the library of the first.
  *
- * <p>ONNX Runtime's telemetry is off: no event is queued, no device id made, nothing sent. The one
- * exception is a host program that has initialized ONNX Runtime itself before, with telemetry on:
- * what it reports of itself, on loading and at intervals, continues. Then it is told not to report
- * our sessions, which holds for all sessions of the process. Such a program sets {@code
+ * <p>ONNX Runtime's telemetry is off: no event is queued, no device id created, nothing sent. The
+ * one exception is a host program that has initialized ONNX Runtime earlier with telemetry on:
+ * events about the runtime itself, on loading and at intervals, continue. We then turn off event
+ * reporting for sessions, which affects all sessions of the process. Such a program can set {@code
  * ORT_DISABLE_TELEMETRY=1} in its environment to stop all of it.
  */
 public final class OnnxRuntimes {
-  /** The system property that forces one. */
+  /** The system property that selects a runtime. */
   public static final String PROPERTY = "sae.models.runtime";
 
   private static final String CPU = "cpu";
@@ -34,8 +34,8 @@ public final class OnnxRuntimes {
   /**
    * Opens a runtime. <b>Closed by</b> the caller.
    *
-   * @param beside a backend whose device and memory it shares; null: the CPU
-   * @throws BackendUnavailableException with each one's reason, if none can run there
+   * @param beside a backend whose device and memory to share; null for the CPU
+   * @throws BackendUnavailableException with each runtime's reason, if none is usable
    */
   public static synchronized OnnxRuntime open(@Nullable Backend beside) {
     Map<String, RuntimeProvider> known = known();
@@ -45,7 +45,7 @@ public final class OnnxRuntimes {
     for (RuntimeProvider provider : known.values()) {
       String name = provider.name();
       if (!forced.isEmpty() && !forced.equals(name)) {
-        refusals.put(name, "-D" + PROPERTY + "=" + forced + " forces another");
+        refusals.put(name, "-D" + PROPERTY + "=" + forced + " selects another");
       } else if (!provider.computesOn(place)) {
         refusals.put(name, "it does not compute on " + place);
       } else if (loaded != null && !loaded.equals(name)) {
@@ -63,10 +63,10 @@ public final class OnnxRuntimes {
       }
     }
     if (!forced.isEmpty() && !known.containsKey(forced)) {
-      refusals.put(forced, "there is none of this name on the class path");
+      refusals.put(forced, "there is no runtime of this name on the class path");
     }
     throw new BackendUnavailableException(
-        "expected a runtime for models on "
+        "expected a model runtime for "
             + place
             + ", got none of "
             + refusals

@@ -4,20 +4,20 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendUnavailableException;
 import org.jspecify.annotations.Nullable;
 
-/** Opens a runtime; found as a service. */
+/** Opens a runtime; discovered through the service loader. */
 public interface RuntimeProvider {
 
-  /** What {@code -Dsae.models.runtime} calls it. */
+  /** Its name in {@code -Dsae.models.runtime}. */
   String name();
 
-  /** Whether it computes on the device of a backend of this name. */
+  /** Whether it supports the device of the backend with this name. */
   boolean computesOn(String backend);
 
   /**
    * Opens the runtime.
    *
-   * @param beside a backend whose device and memory it shares; null: the CPU
-   * @throws BackendUnavailableException with the reason, if it cannot run here
+   * @param beside a backend whose device and memory to share; null for the CPU
+   * @throws BackendUnavailableException with the reason, if it is not usable here
    */
   OnnxRuntime open(@Nullable Backend beside);
 }

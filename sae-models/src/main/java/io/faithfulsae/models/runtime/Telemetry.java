@@ -8,10 +8,10 @@ import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Keeps ONNX Runtime from reporting to its makers. From 1.29 on its builds for Linux and macOS send
- * events and keep a device id, unless the process's environment says otherwise when the library
- * initializes; its own switch, {@code setTelemetry}, comes when that has happened. Java cannot
- * change the environment of its process, so the C library is called.
+ * Keeps ONNX Runtime from reporting to its makers. Since 1.29, its builds for Linux and macOS send
+ * events and keep a device id, unless an environment variable turns this off before the library
+ * initializes; its own switch, {@code setTelemetry}, takes effect only afterwards. Java cannot
+ * change the environment of its own process, so we call the C library.
  *
  * <p><b>Source</b>: {@code Privacy.md} in ONNX Runtime's jar, "Disabling Telemetry".
  */
@@ -22,15 +22,16 @@ final class Telemetry {
   private Telemetry() {}
 
   /**
-   * Initializes a runtime with its telemetry off for as long as the process lives. The variable is
-   * there for this call alone: processes that the program starts later do not inherit it.
+   * Initializes a runtime with telemetry off for the life of the process. The variable is set for
+   * this call only: processes started later do not inherit it.
    *
-   * @throws BackendUnavailableException if it cannot be switched off; the runtime is not touched
+   * @throws BackendUnavailableException if it cannot be turned off; the runtime is then not
+   *     initialized
    */
   static <T> T without(Supplier<T> initialization) {
-    // Reading it first also takes Java's copy of the environment, which is not to hold our change.
+    // Reading it first also makes Java copy the environment, before our change.
     String before = System.getenv(VARIABLE);
-    if (OFF.equals(before) || Platform.isWindows()) { // there, setTelemetry is the switch
+    if (OFF.equals(before) || Platform.isWindows()) { // on Windows, setTelemetry suffices
       return initialization.get();
     }
     set(OFF);
@@ -60,7 +61,7 @@ final class Telemetry {
 
   private static BackendUnavailableException refused(String got) {
     return new BackendUnavailableException(
-        "expected to switch ONNX Runtime's telemetry off, got "
+        "expected to turn off ONNX Runtime's telemetry, got "
             + got
             + "; start the process with "
             + VARIABLE

@@ -12,8 +12,8 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Memory as a graph sees it: where it is, what its elements are, and its shape, row-major. It is
- * the host's, or a backend's own, which the host may be unable to address.
+ * Memory as a graph sees it: its location, element type and row-major shape. It belongs to the host
+ * or to a backend; the host may be unable to address a backend's memory.
  */
 public final class Tensor {
   private final @Nullable Buffer host;
@@ -22,7 +22,7 @@ public final class Tensor {
   private final Type type;
   private final long[] shape;
 
-  /** Types of elements. */
+  /** Element types. */
   public enum Type {
     /** float32. */
     FLOAT32(4),
@@ -43,7 +43,7 @@ public final class Tensor {
       this.bytes = bytes;
     }
 
-    /** Bytes an element. */
+    /** Bytes per element. */
     public int bytes() {
       return bytes;
     }
@@ -59,11 +59,11 @@ public final class Tensor {
   }
 
   /**
-   * Floats of the host.
+   * A tensor of host floats.
    *
-   * @param data direct, in native order; the tensor is its memory from its position on
-   * @throws IllegalArgumentException if the data cannot be computed on where it lies, or is shorter
-   *     than the shape
+   * @param data direct, in native order; the tensor starts at its position and uses its memory
+   * @throws IllegalArgumentException if the data cannot be used in place or is smaller than the
+   *     shape
    */
   public static Tensor of(FloatBuffer data, long... shape) {
     int size = elements(data, data.order(), shape);
@@ -89,10 +89,10 @@ public final class Tensor {
   }
 
   /**
-   * Memory of a backend.
+   * A tensor in backend memory.
    *
    * @param offset in bytes, from the buffer's start
-   * @throws IllegalArgumentException if the shape reaches beyond the buffer
+   * @throws IllegalArgumentException if the shape does not fit into the buffer
    */
   public static Tensor of(DeviceBuffer data, long offset, Type type, long... shape) {
     long bytes = Math.multiplyExact(product(shape), type.bytes());
@@ -142,7 +142,7 @@ public final class Tensor {
 
   /**
    * The elements as the host sees them, from position 0 to the limit: a buffer of their type, or of
-   * bytes for the 16-bit floats.
+   * bytes for 16-bit floats.
    *
    * @throws UnsupportedOperationException if the host cannot address them
    */
@@ -162,37 +162,37 @@ public final class Tensor {
     };
   }
 
-  /** Whether the memory is a backend's; {@link #lend()} says where it is. */
+  /** Whether the memory is a backend's; {@link #lend()} gives its address. */
   public boolean ofBackend() {
     return device != null;
   }
 
-  /** Whether it is memory of the device itself, beyond the host's reach. */
+  /** Whether the memory is on the device, where the host cannot address it. */
   public boolean onDevice() {
     return device != null && device.onDevice();
   }
 
   /**
-   * Memory of a backend, for as long as it is bound: it stays when the buffer is closed meanwhile.
-   * The tensor starts {@link #offset()} bytes into it. <b>Closed by</b> the caller.
+   * Lends a backend's memory while it is bound: it remains valid even if the buffer is closed in
+   * the meantime. The tensor starts {@link #offset()} bytes into it. <b>Closed by</b> the caller.
    */
   public DeviceBuffer.Loan lend() {
     return buffer().lend();
   }
 
-  /** Where the tensor starts in memory of a backend, in bytes. */
+  /** Offset of the tensor in backend memory, in bytes. */
   public long offset() {
     return offset;
   }
 
   private DeviceBuffer buffer() {
     if (device == null) {
-      throw new IllegalStateException("expected memory of a backend, got a buffer of the host");
+      throw new IllegalStateException("expected backend memory, got a host buffer");
     }
     return device;
   }
 
-  /** What the elements are. */
+  /** The element type. */
   public Type type() {
     return type;
   }
@@ -202,7 +202,7 @@ public final class Tensor {
     return shape.clone();
   }
 
-  /** Bytes of all elements. */
+  /** Total bytes. */
   public long bytes() {
     return product(shape) * type.bytes();
   }

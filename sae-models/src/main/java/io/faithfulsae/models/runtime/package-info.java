@@ -1,4 +1,4 @@
-/** What runs ONNX graphs, and the memory that they run on; for who adds another runtime. */
+/** Runtimes for ONNX graphs and the memory they use; for authors of other runtimes. */
 @NullMarked
 package io.faithfulsae.models.runtime;
 

@@ -5,11 +5,11 @@ import io.faithfulsae.models.spi.Graph.Attribute;
 import io.faithfulsae.models.spi.Graph.Value;
 import java.util.List;
 
-/** The nonlinearity of an MLP, under transformers' names. */
+/** The nonlinearity of an MLP, by its names in transformers. */
 public enum Activation {
   /** {@code x · Φ(x)}. */
   GELU,
-  /** GELU by its tanh approximation. */
+  /** GELU in the tanh approximation. */
   GELU_TANH,
   /** {@code max(x, 0)}. */
   RELU,
@@ -17,10 +17,10 @@ public enum Activation {
   SILU;
 
   /**
-   * The activation that a field of {@code config.json} names.
+   * Reads the activation from a field of {@code config.json}.
    *
-   * @param otherwise its name where the field is missing
-   * @throws SaeFormatException if it names another
+   * @param otherwise the name to use if the field is missing
+   * @throws SaeFormatException if the name is unknown
    */
   public static Activation of(ModelConfig config, String field, String otherwise)
       throws SaeFormatException {
@@ -35,7 +35,7 @@ public enum Activation {
     };
   }
 
-  /** Applies it elementwise; GELU in float32, since not every device has it in bfloat16. */
+  /** Applies it elementwise; GELU in float32, since not every device supports it in bfloat16. */
   public Value apply(Graph graph, Value x) {
     return switch (this) {
       case GELU -> graph.computed(graph.node("Gelu", List.of(graph.single(x))));

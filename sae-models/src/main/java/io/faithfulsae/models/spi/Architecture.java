@@ -5,9 +5,9 @@ import java.io.IOException;
 import java.util.List;
 
 /**
- * How one model computes. The residual stream is flat, {@code [rows, dModel]} with one row a token
- * of any sequence, so that everything but attention is the same for whole sequences and for one
- * step of decoding.
+ * The computation of one model. The residual stream is flat, {@code [rows, dModel]} with one row
+ * per token of any sequence, so that everything but attention is the same for whole sequences and
+ * for a decoding step.
  */
 public interface Architecture {
 
@@ -17,7 +17,7 @@ public interface Architecture {
    * @param layers number of blocks
    * @param dModel width of the residual stream
    * @param vocabularySize number of tokens
-   * @param contextLength longest sequence
+   * @param contextLength maximum sequence length
    * @param heads query heads
    * @param keyValueHeads key and value heads, a divisor of {@code heads}
    * @param headDim width of a head
@@ -30,42 +30,42 @@ public interface Architecture {
       int heads,
       int keyValueHeads,
       int headDim) {
-    /** Width of all query heads together. */
+    /** Total width of the query heads. */
     public long queryWidth() {
       return (long) heads * headDim;
     }
 
-    /** Width of all key heads together, and of all value heads. */
+    /** Total width of the key heads, equal to that of the value heads. */
     public long keyValueWidth() {
       return (long) keyValueHeads * headDim;
     }
   }
 
   /**
-   * How products of query and key become weights: {@code softmax(softcap · tanh(scale · qk /
-   * softcap))} over the tokens that are seen.
+   * How attention scores become weights: {@code softmax(softcap · tanh(scale · qk / softcap))} over
+   * the visible tokens.
    *
-   * @param scale what the products are multiplied by
-   * @param window tokens that are seen, the token itself and those right before it; 0: all
-   * @param softcap bound of the scores (Gemma 2); 0: none
+   * @param scale factor of the dot products
+   * @param window visible tokens, the token itself and those just before it; 0 for all
+   * @param softcap bound of the scores (Gemma 2); 0 for none
    */
   record Scores(float scale, int window, float softcap) {
-    /** Scores that are scaled and nothing else. */
+    /** Scores that are only scaled. */
     public static Scores scaled(double scale) {
       return new Scores((float) scale, 0, 0);
     }
   }
 
-  /** Causal attention among the tokens of each sequence; how depends on what the graph is for. */
+  /** Causal attention within each sequence; the implementation depends on the graph. */
   interface Attention {
     /**
-     * Attends.
+     * Computes attention.
      *
      * @param layer the block
      * @param query {@code [rows, heads * headDim]}
      * @param key {@code [rows, keyValueHeads * headDim]}
-     * @param value as the key
-     * @param scores from products to weights
+     * @param value as {@code key}
+     * @param scores how scores become weights
      * @return {@code [rows, heads * headDim]}
      */
     Value apply(int layer, Value query, Value key, Value value, Scores scores);
@@ -78,13 +78,13 @@ public interface Architecture {
    * The residual stream that enters block 0.
    *
    * @param tokens {@code [rows]} int64
-   * @param positions {@code [rows]} int64, each token's place in its sequence
+   * @param positions {@code [rows]} int64, each token's position in its sequence
    */
   Value embed(Graph graph, Value tokens, Value positions) throws IOException;
 
   /**
-   * The sites of every block that {@link #block} names with {@link Graph#site}, in the order in
-   * which they are computed.
+   * The sites of every block that {@link #block} registers with {@link Graph#site}, in order of
+   * computation.
    */
   default List<String> sites() {
     return List.of(
@@ -92,13 +92,13 @@ public interface Architecture {
   }
 
   /**
-   * One block: residual stream in, residual stream out, both {@code [rows, dModel]}. What enters
-   * and leaves it is named by the caller; {@code hook_attn_out}, {@code hook_resid_mid} and {@code
-   * hook_mlp_out} are named here.
+   * Builds a block: residual stream in, residual stream out, both {@code [rows, dModel]}. The
+   * caller registers its input and output as sites; the block registers {@code hook_attn_out},
+   * {@code hook_resid_mid} and {@code hook_mlp_out}.
    */
   Value block(Graph graph, int layer, Value residual, Value positions, Attention attention)
       throws IOException;
 
-  /** From the residual stream behind the last block to logits {@code [rows, vocabularySize]}. */
+  /** From the residual stream after the last block to logits {@code [rows, vocabularySize]}. */
   Value unembed(Graph graph, Value residual) throws IOException;
 }

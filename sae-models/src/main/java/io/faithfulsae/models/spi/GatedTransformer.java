@@ -8,8 +8,8 @@ import java.util.function.IntFunction;
 
 /**
  * What Llama, Mistral, Qwen and Gemma share: rotary positions, RMS norm before attention and MLP,
- * grouped key and value heads, a gated MLP, weights stored {@code [out, in]} under Llama's names. A
- * family says where its models differ.
+ * grouped key and value heads, a gated MLP, weights stored {@code [out, in]} under Llama's names.
+ * Families specify the differences.
  */
 public final class GatedTransformer implements Architecture {
   private static final String EMBEDDING = "embed_tokens.weight";
@@ -50,10 +50,10 @@ public final class GatedTransformer implements Architecture {
   }
 
   /**
-   * Reads the fields that all of them have; everything else is as in Llama without biases.
+   * Reads the fields that they share; everything else is as in Llama without biases.
    *
-   * @param headDim where {@code head_dim} is missing; 0: {@code hidden_size / num_attention_heads}
-   * @param tied where {@code tie_word_embeddings} is missing
+   * @param headDim default for {@code head_dim}; 0 for {@code hidden_size / num_attention_heads}
+   * @param tied default for {@code tie_word_embeddings}
    */
   public static GatedTransformer of(ModelConfig config, int headDim, boolean tied)
       throws SaeFormatException {
@@ -89,7 +89,7 @@ public final class GatedTransformer implements Architecture {
     return this;
   }
 
-  /** Sets biases: of query, key and value; of attention's output; of the MLP. */
+  /** Sets which projections have biases: query, key and value; attention's output; the MLP. */
   public GatedTransformer biases(boolean queryKeyValue, boolean output, boolean mlp) {
     this.queryKeyValueBias = queryKeyValue;
     this.outputBias = output;
@@ -103,47 +103,47 @@ public final class GatedTransformer implements Architecture {
     return this;
   }
 
-  /** Sets scale, window and bound of the attention scores by layer. */
+  /** Sets scale, window and soft cap of the attention scores by layer. */
   public GatedTransformer scores(IntFunction<Scores> byLayer) {
     this.scores = byLayer;
     return this;
   }
 
-  /** Norms every head's query and key before it is turned. */
+  /** Normalizes each head's query and key before the rotation. */
   public GatedTransformer queryKeyNorms() {
     this.queryKeyNorms = true;
     return this;
   }
 
-  /** Norms the outputs of attention and MLP before they are added to the residual stream. */
+  /** Normalizes the outputs of attention and MLP before adding them to the residual stream. */
   public GatedTransformer postNorms() {
     this.postNorms = true;
     return this;
   }
 
-  /** Norms multiply by {@code offset + weight}. */
+  /** Makes norms multiply by {@code offset + weight}. */
   public GatedTransformer normOffset(double offset) {
     this.normOffset = (float) offset;
     return this;
   }
 
-  /** Multiplies embeddings. */
+  /** Sets the factor of the embeddings. */
   public GatedTransformer embeddingScale(double scale) {
     this.embeddingScale = (float) scale;
     return this;
   }
 
-  /** Bounds the logits, {@code cap · tanh(logits / cap)}; 0: not. */
+  /** Soft-caps the logits, {@code cap · tanh(logits / cap)}; 0 for no cap. */
   public GatedTransformer logitSoftcap(double cap) {
     this.logitSoftcap = (float) cap;
     return this;
   }
 
   /**
-   * Sets what the tensors are called.
+   * Sets the tensors' names.
    *
-   * @param before all but the unembedding; {@code model.} in Llama
-   * @param unembedding where it is not tied; {@code lm_head.weight} in Llama
+   * @param before prefix of all but the unembedding; {@code model.} in Llama
+   * @param unembedding name of the unembedding if it is not tied; {@code lm_head.weight} in Llama
    */
   public GatedTransformer names(String before, String unembedding) {
     this.body = before;

@@ -23,30 +23,30 @@ import java.util.Set;
 import java.util.function.Supplier;
 
 /**
- * Builds an ONNX graph. Weights are external data: each points at its bytes in the safetensors
- * file, so the graph stays small and nothing is copied. Weights that are not stored in the
- * precision of the graph pass through a Cast, which a runtime may compute as late as the product
- * that needs it.
+ * Builds an ONNX graph. Weights are external data: each refers to its bytes in the safetensors
+ * file, so the graph stays small and nothing is copied. Weights stored in a precision other than
+ * the graph's go through a Cast, which a runtime may defer until just before the product that needs
+ * it.
  *
  * <p>Over 400 lines: one short method per ONNX operator that the families use.
  */
 public final class Graph {
-  /** TransformerLens' names of the sites of a block: the residual stream that enters it. */
+  /** TransformerLens' site names in a block: the residual stream entering it. */
   public static final String RESID_PRE = "hook_resid_pre";
 
-  /** What attention adds to the residual stream. */
+  /** The output of attention, added to the residual stream. */
   public static final String ATTN_OUT = "hook_attn_out";
 
   /** The residual stream between attention and MLP. */
   public static final String RESID_MID = "hook_resid_mid";
 
-  /** What the MLP adds to the residual stream. */
+  /** The output of the MLP, added to the residual stream. */
   public static final String MLP_OUT = "hook_mlp_out";
 
-  /** The residual stream that leaves the block. */
+  /** The residual stream leaving the block. */
   public static final String RESID_POST = "hook_resid_post";
 
-  /** Stands for an input that is left out. */
+  /** Marks an omitted input. */
   public static final Value NOTHING = new Value("");
 
   private static final String OWN_DOMAIN = "com.microsoft";
@@ -65,7 +65,7 @@ public final class Graph {
   private final Map<HookPoint, Value> added = new HashMap<>();
   private int names;
 
-  /** What products and residual stream are computed in. */
+  /** The precision of products and the residual stream. */
   public enum Precision {
     /** float32. */
     FLOAT32(TensorProto.DataType.FLOAT, DType.F32),
@@ -86,7 +86,7 @@ public final class Graph {
   /** A tensor in the graph. */
   public record Value(String name) {}
 
-  /** A node's attribute. */
+  /** A node attribute. */
   public static final class Attribute {
     private final AttributeProto proto;
 
@@ -112,7 +112,7 @@ public final class Graph {
               .setF(value));
     }
 
-    /** A text. */
+    /** A string. */
     public static Attribute of(String name, String value) {
       return new Attribute(
           AttributeProto.newBuilder()
@@ -131,7 +131,7 @@ public final class Graph {
     }
   }
 
-  /** An empty graph over a checkpoint's tensors, computed in float32. */
+  /** An empty graph over a checkpoint's tensors, in float32. */
   public Graph(Weights weights) {
     this(weights, Precision.FLOAT32);
   }
@@ -142,12 +142,15 @@ public final class Graph {
     this.precision = precision;
   }
 
-  /** A float32 input, as the graph computes; a dimension is a number or a name. */
+  /**
+   * An input passed as float32 and computed on in the graph's precision; a dimension is a number or
+   * a name.
+   */
   public Value floatInput(String name, Object... shape) {
     return computed(input(name, TensorProto.DataType.FLOAT, shape));
   }
 
-  /** A float32 input that stays one. */
+  /** An input that is float32 in the graph too. */
   public Value singleInput(String name, Object... shape) {
     return input(name, TensorProto.DataType.FLOAT, shape);
   }
@@ -162,7 +165,7 @@ public final class Graph {
     return input(name, TensorProto.DataType.INT32, shape);
   }
 
-  /** An input in the precision of the graph. */
+  /** An input in the graph's precision. */
   public Value computedInput(String name, Object... shape) {
     return input(name, precision.type, shape);
   }
@@ -177,7 +180,7 @@ public final class Graph {
     return new Value(name);
   }
 
-  /** Makes a float value an output under a name; float32. */
+  /** Makes a float value a float32 output under a name. */
   public void output(String name, Value value, Object... shape) {
     output(
         name,
@@ -186,7 +189,7 @@ public final class Graph {
         shape);
   }
 
-  /** Makes a value in the precision of the graph an output under a name, as it is. */
+  /** Makes a value in the graph's precision an output under a name, without conversion. */
   public void computedOutput(String name, Value value, Object... shape) {
     output(name, value, precision.type, shape);
   }
@@ -228,8 +231,8 @@ public final class Graph {
   }
 
   /**
-   * Names a value as a hook point's. What is computed from the result is computed from what stands
-   * in its place, if {@link #replace} or {@link #addAt} named something.
+   * Registers a value as a hook point's site. Returns the value for further computation: with the
+   * replacement of {@link #replace} and the addition of {@link #addAt}, if there are any.
    */
   public Value site(int layer, String name, Value value) {
     HookPoint hook = new HookPoint(layer, name);
@@ -242,22 +245,22 @@ public final class Graph {
     return used;
   }
 
-  /** Puts a value in the place of a hook point's, from before the model is built on. */
+  /** Replaces the value at a hook point; call before the model is built. */
   public void replace(HookPoint hook, Value value) {
     replaced.put(hook, value);
   }
 
-  /** Adds a value to a hook point's, or to what replaces it, from before the model is built on. */
+  /** Adds a value at a hook point, to the replacement if there is one; call it before the blocks. */
   public void addAt(HookPoint hook, Value value) {
     added.put(hook, value);
   }
 
-  /** The value at a hook point that {@link #site} has named. */
+  /** The value at a hook point that {@link #site} has registered. */
   public Value at(HookPoint hook) {
     Value value = sites.get(hook);
     if (value == null) {
       throw new IllegalStateException(
-          "expected the model's blocks to name " + hook + ", got only " + sites.keySet());
+          "expected the model's blocks to register " + hook + ", got only " + sites.keySet());
     }
     return value;
   }
@@ -274,9 +277,9 @@ public final class Graph {
   }
 
   /**
-   * Adds a node of ONNX Runtime's own operators.
+   * Adds a node with one of ONNX Runtime's own operators.
    *
-   * @param inputs {@link #NOTHING} where one is left out
+   * @param inputs {@link #NOTHING} for an omitted input
    */
   public List<Value> ownNodes(
       String operator, int outputs, List<Value> inputs, Attribute... attributes) {
@@ -304,7 +307,7 @@ public final class Graph {
     return List.of(values);
   }
 
-  /** A value that several blocks use, made the first time it is asked for. */
+  /** A value shared by several blocks, created when first requested. */
   public Value once(String key, Supplier<Value> make) {
     Value known = once.get(key);
     if (known == null) {
@@ -324,12 +327,12 @@ public final class Graph {
     return initializer(tensor, shape);
   }
 
-  /** One float in the precision of the graph. */
+  /** One float in the graph's precision. */
   public Value constant(float value) {
     return once("float." + value, () -> computed(constant(new float[] {value})));
   }
 
-  /** One float32, whatever the precision of the graph. */
+  /** One float32, whatever the graph's precision. */
   public Value single(float value) {
     return once("single." + value, () -> constant(new float[] {value}));
   }
@@ -371,7 +374,7 @@ public final class Graph {
     return value;
   }
 
-  /** A weight in the precision of the graph. */
+  /** A weight in the graph's precision. */
   public Value weight(String tensor, long... shape) throws SaeFormatException {
     Value stored = stored(tensor, shape);
     return weights.get(tensor, shape).entry().dtype() == precision.stored
@@ -385,10 +388,7 @@ public final class Graph {
     return value;
   }
 
-  /**
-   * Rows of a table of weights in the precision of the graph: only the rows that are asked for are
-   * converted.
-   */
+  /** Looks up rows of a weight table in the graph's precision: only those rows are converted. */
   public Value lookup(String tensor, Value rows, long... shape) throws SaeFormatException {
     Value gathered = node("Gather", List.of(stored(tensor, shape), rows));
     return weights.get(tensor, shape).entry().dtype() == precision.stored
@@ -411,12 +411,12 @@ public final class Graph {
     return castTo(TensorProto.DataType.INT64, value);
   }
 
-  /** A float32 value in the precision of the graph. */
+  /** A float32 value in the graph's precision. */
   public Value computed(Value value) {
     return precision == Precision.FLOAT32 ? value : castTo(precision.type, value);
   }
 
-  /** A value in the precision of the graph as float32. */
+  /** A value in the graph's precision as float32. */
   public Value single(Value value) {
     return precision == Precision.FLOAT32 ? value : cast(value);
   }
@@ -458,7 +458,7 @@ public final class Graph {
     return node("Gemm", List.of(x, w), Attribute.of("transB", transposed ? 1L : 0L));
   }
 
-  /** As {@link #multiply}, plus a bias. */
+  /** As {@link #multiply}, with a bias. */
   public Value multiply(Value x, Value w, boolean transposed, Value bias) {
     return node("Gemm", List.of(x, w, bias), Attribute.of("transB", transposed ? 1L : 0L));
   }
@@ -473,24 +473,24 @@ public final class Graph {
     return node("Mul", List.of(a, b));
   }
 
-  /** {@code cap · tanh(value / cap)}; 0: as it is. */
+  /** {@code cap · tanh(value / cap)}; unchanged if the cap is 0. */
   public Value softcap(Value value, float cap) {
     return cap == 0
         ? value
         : scale(node("Tanh", List.of(scale(value, constant(1 / cap)))), constant(cap));
   }
 
-  /** A value in another shape; 0 keeps a dimension, -1 takes what is left. */
+  /** Reshapes a value; 0 keeps a dimension, -1 infers it. */
   public Value reshape(Value value, long... shape) {
     return node("Reshape", List.of(value, integers(shape)));
   }
 
-  /** A value with its dimensions in another order. */
+  /** Permutes a value's dimensions. */
   public Value transpose(Value value, long... order) {
     return node("Transpose", List.of(value), Attribute.of("perm", order));
   }
 
-  /** The graph as an ONNX model, without what no output needs: no node, weight or input. */
+  /** The graph as an ONNX model, without unused nodes, weights and inputs. */
   public byte[] toBytes() {
     GraphProto built = graph.build();
     GraphProto named =
@@ -509,9 +509,9 @@ public final class Graph {
   }
 
   /**
-   * Conversions of weights first, everything else as it was made: ONNX Runtime's order goes from
-   * the outputs back, and of what a node reads it takes what stands last in the graph first. So a
-   * weight is converted right before its product, not all of them before the first one.
+   * Puts conversions of weights first and keeps the order of everything else: ONNX Runtime orders
+   * nodes from the outputs backwards, visiting the inputs that come last in the graph first. Each
+   * weight is thus converted just before its product, rather than all of them before the first one.
    */
   private List<NodeProto> ordered(List<NodeProto> nodes) {
     return nodes.stream()
@@ -519,7 +519,7 @@ public final class Graph {
         .toList();
   }
 
-  /** Values that are outputs go by the output's name, so that nothing is copied to it. */
+  /** Values that are outputs use the output's name, which saves a copy. */
   private NodeProto renamed(NodeProto node) {
     NodeProto.Builder renamed = node.toBuilder();
     for (int i = 0; i < node.getInputCount(); i++) {

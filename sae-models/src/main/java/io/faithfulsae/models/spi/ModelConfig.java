@@ -10,8 +10,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 
 /**
- * A model's {@code config.json}, read field by field; what is missing or unsupported is refused by
- * name.
+ * A model's {@code config.json}, read field by field; errors name the missing or unsupported field.
  */
 public final class ModelConfig {
   private static final JsonMapper JSON = JsonMapper.builder().build();
@@ -48,8 +47,7 @@ public final class ModelConfig {
   }
 
   /**
-   * The object under a field, which must be there; messages name its fields with the field's name
-   * before them.
+   * The required object in a field; messages prefix the names of its fields with this field's name.
    */
   public ModelConfig part(String field) throws SaeFormatException {
     if (!root.path(field).isObject()) {
@@ -58,7 +56,7 @@ public final class ModelConfig {
     return new ModelConfig(file, path + field + ".", root.path(field));
   }
 
-  /** The same, with a value for a field that is missing or null. */
+  /** This configuration with a default for a field that is missing or null. */
   public ModelConfig otherwise(String field, int value) {
     if (has(field)) {
       return this;
@@ -67,17 +65,17 @@ public final class ModelConfig {
     return new ModelConfig(file, path, filled.put(field, value));
   }
 
-  /** Whether the field is there and not null. */
+  /** Whether the field is present and not null. */
   public boolean has(String field) {
     return root.hasNonNull(field);
   }
 
-  /** A field as it is; a missing node if it is not there. */
+  /** A field's value; a missing node if absent. */
   public JsonNode json(String field) {
     return root.path(field);
   }
 
-  /** A positive integer that must be there. */
+  /** A required positive integer. */
   public int number(String field) throws SaeFormatException {
     JsonNode value = root.path(field);
     if (!value.canConvertToInt() || !value.isIntegralNumber() || value.intValue() < 1) {
@@ -113,18 +111,18 @@ public final class ModelConfig {
     return root.path(field).booleanValue();
   }
 
-  /** A text, or {@code otherwise} if the field is missing or null. */
+  /** A string, or {@code otherwise} if the field is missing or null. */
   public String text(String field, String otherwise) throws SaeFormatException {
     if (!has(field)) {
       return otherwise;
     }
     if (!root.path(field).isTextual()) {
-      throw problem(field, "a text");
+      throw problem(field, "a string");
     }
     return root.path(field).textValue();
   }
 
-  /** An exception that names this file, a field, what was expected and what is there. */
+  /** An exception that names this file, a field, and the expected and actual values. */
   public SaeFormatException problem(String field, String expected) {
     JsonNode value = root.path(field);
     return new SaeFormatException(

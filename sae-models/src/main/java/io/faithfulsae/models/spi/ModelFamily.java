@@ -3,19 +3,19 @@ package io.faithfulsae.models.spi;
 import java.io.IOException;
 
 /**
- * A kind of language model, such as GPT-2 or Llama. To add one, write one small class and name it
- * in {@code META-INF/services/io.faithfulsae.models.spi.ModelFamily}.
+ * A family of language models, such as GPT-2 or Llama. To add one, implement this interface and
+ * list the class in {@code META-INF/services/io.faithfulsae.models.spi.ModelFamily}.
  */
 public interface ModelFamily {
 
-  /** The {@code model_type} in {@code config.json} that it reads. */
+  /** The {@code model_type} in {@code config.json} that identifies this family. */
   String modelType();
 
   /**
    * Reads a model's options.
    *
-   * @throws io.faithfulsae.io.SaeFormatException if the configuration asks for something that this
-   *     family does not support here; it names the field
+   * @throws io.faithfulsae.io.SaeFormatException if the configuration needs something that is not
+   *     supported here; it names the field
    */
   Architecture architecture(ModelConfig config, Weights weights) throws IOException;
 }

@@ -10,11 +10,11 @@ import java.util.HashSet;
 import java.util.Map;
 import java.util.Set;
 
-/** Leaves out what the outputs of a graph do not need. */
+/** Removes what the outputs of a graph do not need. */
 public final class Pruning {
   private Pruning() {}
 
-  /** The graph without the nodes, weights and inputs that no output needs, in the same order. */
+  /** The graph without unneeded nodes, weights and inputs, in the same order. */
   public static GraphProto prune(GraphProto graph) {
     Map<String, NodeProto> makers = new HashMap<>();
     graph.getNodeList().forEach(node -> node.getOutputList().forEach(o -> makers.put(o, node)));
@@ -44,7 +44,7 @@ public final class Pruning {
     return pruned.build();
   }
 
-  /** What a node reads, and what the graphs inside it (of an If or a Loop) read from outside. */
+  /** What a node reads, including what its subgraphs (of an If or a Loop) read from outside. */
   private static void uses(NodeProto node, Deque<String> into) {
     into.addAll(node.getInputList());
     for (AttributeProto attribute : node.getAttributeList()) {
@@ -55,7 +55,7 @@ public final class Pruning {
     }
   }
 
-  /** Names that the inner graph makes itself do no harm: names are unique across both. */
+  /** Names that a subgraph defines itself do no harm: names are unique across both graphs. */
   private static void usesOf(GraphProto graph, Deque<String> into) {
     graph.getNodeList().forEach(node -> uses(node, into));
     graph.getOutputList().forEach(output -> into.add(output.getName()));

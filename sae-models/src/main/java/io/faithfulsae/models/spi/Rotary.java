@@ -8,11 +8,11 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Rotary positions (Su et al., 2021, arXiv 2104.09864) in the layout of transformers: dimension i
- * of a head turns with dimension {@code i + width / 2}.
+ * Rotary positions (Su et al., 2021, arXiv 2104.09864) in transformers' layout: dimension i of a
+ * head is rotated with dimension {@code i + width / 2}.
  */
 public final class Rotary {
-  /** Floats of the widest vectors of a processor. */
+  /** Floats in a processor's widest vectors. */
   private static final int VECTOR = 16;
 
   private final int headDim;
@@ -25,9 +25,9 @@ public final class Rotary {
 
   /**
    * Reads {@code rope_parameters} (since transformers 5), or {@code rope_theta}, {@code
-   * rope_scaling} and {@code partial_rotary_factor} (before).
+   * rope_scaling} and {@code partial_rotary_factor} (earlier).
    *
-   * @param base {@code rope_theta} where the configuration names none
+   * @param base default for {@code rope_theta}
    * @throws SaeFormatException for a scaling other than default, linear and llama3
    */
   public static Rotary of(ModelConfig config, int headDim, double base) throws SaeFormatException {
@@ -47,10 +47,10 @@ public final class Rotary {
   /**
    * Rotary positions from one set of options.
    *
-   * @param field that holds the options, for messages
-   * @param options {@code rope_type} and what it needs; a missing node: none
-   * @param share of a head's dimensions that are rotated
-   * @param base of the frequencies
+   * @param field field with the options, for messages
+   * @param options {@code rope_type} and its parameters; a missing node for none
+   * @param share share of a head's dimensions to rotate
+   * @param base base of the frequencies
    */
   public static Rotary of(
       ModelConfig config, String field, JsonNode options, int headDim, double share, double base)
@@ -59,7 +59,7 @@ public final class Rotary {
     if (width < 2 || width % 2 != 0) {
       throw config.problem(
           field,
-          "an even number of dimensions to rotate of the head's " + headDim + ", not " + width);
+          "an even number of rotated dimensions out of the head's " + headDim + ", not " + width);
     }
     float[] frequencies = new float[width / 2];
     for (int i = 0; i < frequencies.length; i++) {
@@ -81,8 +81,8 @@ public final class Rotary {
   }
 
   /**
-   * Llama 3.1: waves longer than the old context are slowed down by a factor, shorter ones stay,
-   * and those between are blended.
+   * Llama 3.1: wavelengths beyond the old context are scaled by a factor, short ones are unchanged,
+   * and those in between are interpolated.
    */
   private static void stretchLowFrequencies(
       ModelConfig config, String field, JsonNode options, float[] frequencies)
@@ -108,7 +108,7 @@ public final class Rotary {
   }
 
   /**
-   * Turns queries or keys.
+   * Rotates queries or keys.
    *
    * @param x {@code [rows, heads * headDim]}
    * @param positions {@code [rows]} int64
@@ -118,7 +118,7 @@ public final class Rotary {
     Value cosines = graph.once(key + ".cos", () -> ofAngles(graph, "Cos", key, positions));
     Value sines = graph.once(key + ".sin", () -> ofAngles(graph, "Sin", key, positions));
     long width = (long) heads * headDim;
-    // All rows as one sequence, each with its own row of angles.
+    // All rows as one sequence, each with its own angles.
     Value sequence = graph.reshape(x, 1, -1, width);
     int turned = 2 * frequencies.length;
     Value rotated =
@@ -155,8 +155,8 @@ public final class Rotary {
   }
 
   /**
-   * A row's angles fill whole vectors of the processor: what is left over would be computed by
-   * other code, to other last bits, and what that is depends on how many rows there are.
+   * Pads a row's angles to whole vectors of the processor: a remainder would be computed by other
+   * code with slightly different rounding, and its size would depend on the number of rows.
    */
   private int padded() {
     return (frequencies.length + VECTOR - 1) / VECTOR * VECTOR;

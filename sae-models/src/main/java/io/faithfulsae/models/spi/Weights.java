@@ -17,10 +17,10 @@ import java.util.TreeSet;
 import java.util.concurrent.ConcurrentHashMap;
 
 /**
- * Where a checkpoint's tensors lie: one {@code model.safetensors}, or shards under {@code
- * model.safetensors.index.json}.
+ * The locations of a checkpoint's tensors: one {@code model.safetensors}, or shards listed in
+ * {@code model.safetensors.index.json}.
  *
- * <p>Only headers are read. Links are resolved, since a download cache stores the files elsewhere
+ * <p>Reads headers only. Links are resolved, since a download cache stores the files elsewhere
  * under other names.
  */
 public final class Weights {
@@ -31,7 +31,7 @@ public final class Weights {
   private final Path root;
   private final Map<String, Stored> tensors;
 
-  /** Names of the tensors that were read and hold neither NaN nor infinity. */
+  /** Names of the tensors that have been checked and hold neither NaN nor infinity. */
   private final Set<String> finite = ConcurrentHashMap.newKeySet();
 
   private Weights(Path source, Path root, Map<String, Stored> tensors) {
@@ -41,10 +41,10 @@ public final class Weights {
   }
 
   /**
-   * A tensor in a file.
+   * A tensor's location.
    *
    * @param file with links resolved
-   * @param entry type, shape and place
+   * @param entry type, shape and offset
    */
   public record Stored(Path file, Safetensors.Entry entry) {}
 
@@ -52,8 +52,8 @@ public final class Weights {
    * Reads the headers of a model folder's safetensors files.
    *
    * @throws NoSuchFileException if the folder has neither, or a shard is missing
-   * @throws SaeFormatException if a file is truncated or damaged, or lacks a tensor that the index
-   *     promises
+   * @throws SaeFormatException if a file is truncated or damaged, or lacks a tensor listed in the
+   *     index
    */
   public static Weights open(Path folder) throws IOException {
     if (Files.exists(folder.resolve(SINGLE))) {
@@ -67,7 +67,7 @@ public final class Weights {
       throw new NoSuchFileException(
           folder.resolve(SINGLE).toString(),
           null,
-          "nor is there " + INDEX + "; name a folder with safetensors");
+          "nor is there " + INDEX + "; choose a folder with safetensors");
     }
     return shards(folder, index);
   }
@@ -134,7 +134,7 @@ public final class Weights {
     return names == 0 ? first.getRoot() : first.getRoot().resolve(first.subpath(0, names));
   }
 
-  /** The folder below which all files lie. */
+  /** The common root folder of all files. */
   public Path root() {
     return root;
   }
@@ -151,11 +151,11 @@ public final class Weights {
   }
 
   /**
-   * A tensor, checked.
+   * A validated tensor.
    *
-   * <p>The first time, all of it is read: one weight that is NaN makes all activations NaN.
+   * <p>On first access, all of it is read: a single NaN weight makes all activations NaN.
    *
-   * @throws SaeFormatException if it is missing, has another shape, is not F32, F16 or BF16, or
+   * @throws SaeFormatException if it is missing, has the wrong shape, is not F32, F16 or BF16, or
    *     holds NaN or infinity
    */
   public Stored get(String name, long... shape) throws SaeFormatException {

@@ -1,5 +1,5 @@
 /**
- * What the author of a model family needs: the configuration, the weights and a builder of ONNX
+ * What authors of model families need: the configuration, the weights and a builder for ONNX
  * graphs.
  */
 @NullMarked

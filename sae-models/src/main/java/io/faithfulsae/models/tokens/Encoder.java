@@ -4,11 +4,11 @@ import io.faithfulsae.models.Tokenizer;
 import java.util.Locale;
 
 /**
- * Makes tokens of text.
+ * Tokenizes documents.
  *
- * @param keepsEnd whether token ids that end with an EOS keep it where EOS and BOS are one token.
- *     Documents that are put end to end need it once between two of them; one that is looked at on
- *     its own would lose what was sampled, and an empty one all of it
+ * @param keepsEnd whether token ids that end with an EOS keep it if EOS and BOS are the same token.
+ *     Concatenated documents need only one between two of them; a document that stands alone would
+ *     lose the EOS that was sampled, and an empty one would lose everything
  */
 record Encoder(Tokenizer tokenizer, boolean lowerCase, boolean keepsEnd) {
 
@@ -17,14 +17,14 @@ record Encoder(Tokenizer tokenizer, boolean lowerCase, boolean keepsEnd) {
   }
 
   /**
-   * A document of its own: where EOS is the BOS of the next document as well, it stands once. Text
-   * does not say whether it ended with an EOS, so that none is made up.
+   * Tokenizes a document. If EOS and BOS are the same token, a final EOS is dropped, since the next
+   * document starts with it. Text does not record whether it ended with an EOS, so none is added.
    */
   int[] document(String text) {
     return withBos(encode(text), false);
   }
 
-  /** Tokens behind a BOS, if they have none. */
+  /** Prepends a BOS unless there is one. */
   int[] withBos(int[] tokens) {
     return withBos(tokens, keepsEnd);
   }

@@ -12,8 +12,8 @@ import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
 /**
- * What several files hold, one after the other. One is open at a time ({@code Stream.flatMap} would
- * read a whole one into memory).
+ * The contents of several files, one after the other. Opens one file at a time ({@code
+ * Stream.flatMap} would read a whole file into memory).
  */
 final class FileByFile<T> implements Iterator<T> {
   private final Iterator<Path> files;
@@ -31,7 +31,7 @@ final class FileByFile<T> implements Iterator<T> {
     this.opener = opener;
   }
 
-  /** The stream over all; closing it closes the file that is open. */
+  /** A stream over all files; closing it closes the one that is open. */
   static <T> Stream<T> stream(List<Path> files, Opener<T> opener) {
     FileByFile<T> all = new FileByFile<>(files, opener);
     return StreamSupport.stream(

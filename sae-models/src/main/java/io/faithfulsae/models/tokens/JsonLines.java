@@ -12,7 +12,7 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/** Documents of a file of JSON lines. */
+/** Documents from a JSON lines file. */
 final class JsonLines {
   private static final JsonMapper JSON = JsonMapper.builder().build();
 
@@ -73,6 +73,6 @@ final class JsonLines {
                 + (options.isDefaultColumn() ? "token_ids or text" : options.column())
                 + ", "
                 + got
-                + "; write one object a line"));
+                + "; write one object per line"));
   }
 }

@@ -13,14 +13,14 @@ import java.util.Properties;
 /**
  * A DuckDB database in memory that can read one file and nothing else.
  *
- * <p>DuckDB takes the path of a file for a pattern, for an address and for columns ({@code
- * name=value/}). So it is never told the file's path, but that of a link in a temporary folder, and
- * is locked to that.
+ * <p>DuckDB interprets a path as a pattern, as a URL and for column names ({@code name=value/}). It
+ * therefore never sees the file's path, only that of a link in a temporary folder, and can access
+ * nothing else.
  *
- * <p><b>Threads</b>: one. Close it.
+ * <p><b>Threads</b>: one. Must be closed.
  */
 final class OneFileDatabase implements AutoCloseable {
-  /** How the name of the temporary folder begins. */
+  /** Prefix of the temporary folder's name. */
   static final String FOLDER = "sae-table-";
 
   private final Path folder;
@@ -34,11 +34,11 @@ final class OneFileDatabase implements AutoCloseable {
   }
 
   /**
-   * Opens one.
+   * Opens a database.
    *
-   * @param file that it may read
-   * @param ending of a file's name, by which DuckDB knows how it is packed
-   * @throws IOException if there is no room for a temporary folder
+   * @param file the only file that it can read
+   * @param ending file name extension, from which DuckDB infers the compression
+   * @throws IOException if the temporary folder cannot be created
    */
   static OneFileDatabase open(Path file, String ending) throws IOException, SQLException {
     requireDriver();
@@ -70,7 +70,7 @@ final class OneFileDatabase implements AutoCloseable {
     }
   }
 
-  /** Reads in the order of the file. */
+  /** Rows are read in file order. */
   private static Connection connect() throws SQLException {
     Properties settings = new Properties();
     settings.setProperty("jdbc_stream_results", "true");
@@ -90,12 +90,12 @@ final class OneFileDatabase implements AutoCloseable {
     }
   }
 
-  /** The file's path, as a literal of SQL. */
+  /** The file's path as an SQL literal. */
   String path() {
     return "'" + link.toString().replace("'", "''") + "'";
   }
 
-  /** Runs a query; its result goes with the database. */
+  /** Runs a query; closing the database closes its result. */
   ResultSet query(String sql) throws SQLException {
     return connection.createStatement().executeQuery(sql);
   }

@@ -21,12 +21,12 @@ import java.util.stream.StreamSupport;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A table of text: CSV, TSV, JSON lines or Parquet, plain or (all but Parquet, which compresses
- * itself) as {@code .gz} or {@code .zst}. Read as a stream, in the order of the file, so that it
- * may be larger than memory.
+ * A table of text: CSV, TSV, JSON lines or Parquet, plain or (except Parquet, which has its own
+ * compression) as {@code .gz} or {@code .zst}. Streamed in file order, so that the file may be
+ * larger than memory.
  *
- * <p>CSV has commas and double quotes; TSV has tabs and no quoting at all. A path names one file,
- * whatever characters it has; nothing else is read. Reading is DuckDB's: {@code
+ * <p>CSV has commas and double quotes; TSV has tabs and no quoting. A path always means one file,
+ * even if it contains pattern characters; nothing else is read. Reading is done by DuckDB: {@code
  * org.duckdb:duckdb_jdbc} must be on the class path.
  */
 public final class TableFile {
@@ -54,11 +54,11 @@ public final class TableFile {
   }
 
   /**
-   * Names a table; nothing is read yet.
+   * Describes a table; nothing is read yet.
    *
-   * @param header whether the first line of a CSV or TSV names the columns; without, they are named
+   * @param header whether the first line of a CSV or TSV names the columns; if not, they are named
    *     {@code 1}, {@code 2} and so on
-   * @throws SaeFormatException if the name says no format
+   * @throws SaeFormatException if the file name has no known extension
    */
   public static TableFile of(Path file, boolean header) throws SaeFormatException {
     Format format = formatOf(file);
@@ -66,18 +66,18 @@ public final class TableFile {
       throw new SaeFormatException(
           file,
           "name",
-          "expected .csv, .tsv, .jsonl or .parquet, perhaps with .gz or .zst behind it;"
+          "expected .csv, .tsv, .jsonl or .parquet, optionally followed by .gz or .zst;"
               + " rename it so that it says its format");
     }
     return new TableFile(file, header, format);
   }
 
-  /** Whether a file's name is that of a table. */
+  /** Whether a file has the name of a table. */
   public static boolean isTable(Path file) {
     return formatOf(file) != null;
   }
 
-  /** How the name of a table ends, without what says how it is compressed. */
+  /** A table's extension, without that of the compression. */
   static String ending(Path file) {
     Format format = formatOf(file);
     return format == null ? "" : format.ending;
@@ -93,9 +93,9 @@ public final class TableFile {
   }
 
   /**
-   * The names of the columns.
+   * The column names.
    *
-   * @throws SaeFormatException if the file is not what its name says
+   * @throws SaeFormatException if the file does not have the format of its extension
    */
   public List<String> columns() throws IOException {
     requireFile();
@@ -114,11 +114,11 @@ public final class TableFile {
   }
 
   /**
-   * The rows, as text; what a row lacks is empty. Close the stream.
+   * The rows, as text; missing values are empty. Close the stream.
    *
-   * @param chosen names of columns, in the order in which a row shall have them
-   * @throws SaeFormatException if a column is missing or the file is not what its name says; inside
-   *     an {@link UncheckedIOException} once the stream is read
+   * @param chosen column names, in the order of the values in each row
+   * @throws SaeFormatException if a column is missing or the file does not have the format of its
+   *     extension; wrapped in an {@link UncheckedIOException} while the stream is read
    */
   public Stream<List<String>> rows(List<String> chosen) throws IOException {
     List<String> there = columns();
@@ -127,7 +127,7 @@ public final class TableFile {
         throw new SaeFormatException(
             file,
             "column " + name,
-            "expected one of " + there + ", got " + name + "; name one that is there");
+            "expected one of " + there + ", got " + name + "; choose one of these");
       }
     }
     OneFileDatabase database = null;
@@ -160,7 +160,9 @@ public final class TableFile {
     return !header && (format == Format.CSV || format == Format.TSV);
   }
 
-  /** The table function that reads the file, everything as text where the format has no types. */
+  /**
+   * The SQL table function that reads the file, with all columns as text if the format is untyped.
+   */
   private String table(OneFileDatabase database) {
     String path = database.path() + ", hive_partitioning = false";
     String first = "header = " + header + ", all_varchar = true, auto_detect = true";
@@ -182,7 +184,7 @@ public final class TableFile {
     return "\"" + name.replace("\"", "\"\"") + "\"";
   }
 
-  /** The database knows the file's format by its name, in lower case. */
+  /** The database infers the format from the extension, in lower case. */
   private OneFileDatabase open() throws IOException, SQLException {
     String name = file.toString().toLowerCase(Locale.ROOT);
     String packed = name.endsWith(".gz") ? ".gz" : name.endsWith(".zst") ? ".zst" : "";

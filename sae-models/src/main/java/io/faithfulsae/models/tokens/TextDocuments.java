@@ -19,8 +19,8 @@ import java.util.stream.StreamSupport;
 /** Documents of a text file, in pieces of bounded size. */
 final class TextDocuments implements Iterator<int[]> {
   /**
-   * A longer document is tokenized in pieces, cut behind a line end, so that a file may be larger
-   * than memory.
+   * Longer documents are tokenized in pieces, split at line ends, so that a file may be larger than
+   * memory.
    */
   private static final int PIECE = 1 << 18;
 

@@ -21,19 +21,19 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import java.util.zip.GZIPInputStream;
 
-/** The files of a text, and their characters. */
+/** Finds a text's files and reads their characters. */
 final class TextFiles {
   private static final int BUFFER = 1 << 16;
 
   private TextFiles() {}
 
   /**
-   * The files that a path names, in the order of their names: itself; all that match, if its last
-   * part is a pattern such as {@code train-*.parquet} and no file's name; of a folder, all in it of
-   * one format, tables before plain text, so that what describes a data set does not count as its
-   * text.
+   * The files that a path means, sorted by name: the file itself; all matches, if the last part is
+   * a pattern such as {@code train-*.parquet} and not the name of a file; for a folder, all its
+   * files of one format, with tables taking precedence over plain text, so that a data set's
+   * description is not read as its text.
    *
-   * @throws SaeFormatException if a folder has no text, or tables of several formats
+   * @throws SaeFormatException if a folder contains no text, or tables of several formats
    */
   static List<Path> of(Path path) throws IOException {
     if (Files.isDirectory(path)) {
@@ -85,7 +85,7 @@ final class TextFiles {
           "folder",
           "expected files of one format, got "
               + formats.stream().sorted().toList()
-              + "; name some of them, such as "
+              + "; choose some of them, such as "
               + folder.resolve("*" + formats.stream().sorted().toList().get(0)));
     }
     List<Path> chosen =
@@ -97,7 +97,7 @@ final class TextFiles {
           folder,
           "folder",
           "expected .parquet, .jsonl, .csv, .tsv or .txt files, perhaps .gz or .zst, got none;"
-              + " name a file");
+              + " choose a file");
     }
     return chosen;
   }
@@ -111,18 +111,18 @@ final class TextFiles {
     return false;
   }
 
-  /** A file's name in lower case, without what says how it is compressed. */
+  /** A file's name in lower case, without the extension of the compression. */
   static String plainName(Path file) {
     return file.toString().toLowerCase(Locale.ROOT).replaceFirst("\\.(gz|zst)$", "");
   }
 
   /**
-   * The characters of a file in UTF-8, unpacked if its name ends in {@code .gz} or {@code .zst}.
+   * The characters of a UTF-8 file, decompressed if its name ends in {@code .gz} or {@code .zst}.
    */
   static BufferedReader reader(Path file) throws IOException {
     InputStream bytes = new BufferedInputStream(Files.newInputStream(file), BUFFER);
     try {
-      // A decoder, and not a charset, so that what is not UTF-8 is an error.
+      // A decoder rather than a charset, so that invalid UTF-8 is an error.
       return new BufferedReader(
           new InputStreamReader(unpacked(file, bytes), StandardCharsets.UTF_8.newDecoder()),
           BUFFER);
@@ -148,9 +148,11 @@ final class TextFiles {
     }
   }
 
-  /** What went wrong while a file's characters were read. */
+  /** The error for a failure while reading a file's characters. */
   static SaeFormatException problem(Path file, IOException e) {
     return new SaeFormatException(
-        file, "text", "expected UTF-8, packed as the name says, got: " + e + "; fetch it again");
+        file,
+        "text",
+        "expected UTF-8, compressed as the file name says, got: " + e + "; fetch it again");
   }
 }

@@ -1,32 +1,32 @@
 package io.faithfulsae.models.tokens;
 
 /**
- * How text is taken from files.
+ * How to read text from files.
  *
- * @param column of tables, or field of JSON lines, with the text; with the default, {@code text},
- *     JSON lines that have {@code token_ids} are read by these
- * @param acrossDocuments whether a sequence may hold the end of one document and the beginning of
- *     the next, so that all are of one length; else each document is cut on its own, what is left
- *     at its end is a shorter sequence, and one token alone is dropped
- * @param lowerCase whether text is lower-cased first, for models that know no capitals
+ * @param column table column, or JSON field, that contains the text; with the default, {@code
+ *     text}, JSON lines that have {@code token_ids} are read from these
+ * @param acrossDocuments whether a sequence may span documents, so that all have the same length;
+ *     if not, each document is split separately, its last sequence may be shorter, and a single
+ *     token is dropped
+ * @param lowerCase whether text is lower-cased first, for models without capitals
  */
 public record TextOptions(String column, boolean acrossDocuments, boolean lowerCase) {
   private static final String TEXT = "text";
 
-  /** The column {@code text}, across documents, as it stands. */
+  /** The column {@code text}, across documents, not lower-cased. */
   public static final TextOptions DEFAULT = new TextOptions(TEXT, true, false);
 
-  /** The same of another column. */
+  /** These options with another column. */
   public TextOptions withColumn(String name) {
     return new TextOptions(name, acrossDocuments, lowerCase);
   }
 
-  /** The same with sequences that end where a document does. */
+  /** These options with sequences that end at document ends. */
   public TextOptions withinDocuments() {
     return new TextOptions(column, false, lowerCase);
   }
 
-  /** The same, lower-cased or not. */
+  /** These options with or without lower-casing. */
   public TextOptions withLowerCase(boolean lower) {
     return new TextOptions(column, acrossDocuments, lower);
   }

@@ -21,20 +21,18 @@ import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 
 /**
- * Token sequences from files. Documents, each behind a BOS, are put end to end and cut every {@code
- * contextLength} tokens; what is left at the end is dropped. Where BOS and EOS are one token, it
- * stands once between two documents. {@link TextOptions#withinDocuments} cuts each on its own.
+ * Token sequences from files. Documents, each with a BOS, are concatenated and split into sequences
+ * of {@code contextLength} tokens; the remainder is dropped. If BOS and EOS are the same token, it
+ * appears once between two documents. {@link TextOptions#withinDocuments} splits each document
+ * separately.
  *
- * <p>Files are read as they are needed, so they may be larger than memory. The tokenizer must stay
- * open as long as the source is used.
+ * <p>Files are streamed, so they may be larger than memory. The tokenizer must stay open while the
+ * source is in use.
  */
 public final class TokenSources {
   private TokenSources() {}
 
-  /**
-   * Opens a file's documents; a piece that does not begin with a BOS continues the document before
-   * it.
-   */
+  /** Opens a file's documents; a piece without a BOS continues the previous document. */
   @FunctionalInterface
   interface Documents {
     Stream<int[]> open() throws IOException;
@@ -47,21 +45,21 @@ public final class TokenSources {
   }
 
   /**
-   * Reads a file as its name says: JSON lines as {@link #ofJsonLines}; CSV, TSV and Parquet as a
-   * {@link TableFile} with a header, a document in each row; anything else as {@link #ofText}. All
-   * may be packed as {@code .gz} or {@code .zst}. A folder is read as all files of one format in
-   * it, in the order of their names, as data sets on the hub have them, and a name such as {@code
-   * train-*.parquet} as all that match it.
+   * Reads a file according to its extension: JSON lines as {@link #ofJsonLines}; CSV, TSV and
+   * Parquet as a {@link TableFile} with a header, one document per row; anything else as {@link
+   * #ofText}. All may be compressed as {@code .gz} or {@code .zst}. For a folder, reads all files
+   * of one format in it, sorted by name, as data sets on the Hugging Face Hub are laid out; for a
+   * pattern such as {@code train-*.parquet}, all matching files.
    *
-   * @throws SaeFormatException if a file is not what its name says, the column is missing, or there
-   *     is too little text for one sequence
+   * @throws SaeFormatException if a file does not have the format of its extension, the column is
+   *     missing, or there is too little text for one sequence
    */
   public static TokenSource ofFile(
       Path file, TextOptions options, Tokenizer tokenizer, int contextLength) throws IOException {
     List<Path> files = TextFiles.of(file);
     for (Path each : files) {
       if (isTable(each)) {
-        TableFile.of(each, true).rows(List.of(options.column())).close(); // says what is wrong
+        TableFile.of(each, true).rows(List.of(options.column())).close(); // reports errors early
       }
     }
     Encoder encoder = new Encoder(tokenizer, options.lowerCase(), false);
@@ -93,8 +91,8 @@ public final class TokenSources {
   }
 
   /**
-   * A text file in UTF-8, packed or not. Documents are separated by {@code <|endoftext|>} or the
-   * tokenizer's EOS, written out; a file without either is one document.
+   * A UTF-8 text file, optionally compressed. Documents are separated by {@code <|endoftext|>} or
+   * the text of the tokenizer's EOS; a file without either is one document.
    *
    * @throws SaeFormatException if the file has no text, or too little for one sequence
    */
@@ -111,10 +109,10 @@ public final class TokenSources {
   }
 
   /**
-   * JSON lines, packed or not, a document each: an object with the ids of its tokens as {@code
-   * token_ids}, as a faithful data set has them, or else with its {@code text}.
+   * JSON lines, optionally compressed, one document per line: an object with {@code token_ids}, as
+   * in a faithful data set, or else with a {@code text}.
    *
-   * @throws SaeFormatException if a line is neither, or there is too little for one sequence
+   * @throws SaeFormatException if a line has neither, or there is too little for one sequence
    */
   public static TokenSource ofJsonLines(Path file, Tokenizer tokenizer, int contextLength)
       throws IOException {
@@ -134,10 +132,10 @@ public final class TokenSources {
   }
 
   /**
-   * A text's documents, each behind a BOS and as long as it is, for what looks at whole documents.
-   * Reads what {@link #ofFile} reads. Token ids of a faithful data set keep the EOS that was
-   * sampled, also where it is the BOS: a record whose first token was EOS is {@code [BOS, EOS]}.
-   * Text says nothing of an EOS: an empty one is {@code [BOS]}.
+   * A text's documents in full, each with a BOS, for uses that look at whole documents. Reads the
+   * formats of {@link #ofFile}. Token ids of a faithful data set keep a sampled EOS even if it is
+   * the same token as BOS: a record whose first token was EOS is {@code [BOS, EOS]}. Plain text
+   * does not record an EOS: an empty document is {@code [BOS]}.
    */
   public static TokenSource documents(Path file, TextOptions options, Tokenizer tokenizer)
       throws IOException {
@@ -164,7 +162,7 @@ public final class TokenSources {
   }
 
   /**
-   * Sequences that lie in memory, as they are. Not modified, not copied.
+   * Sequences in memory, used as they are. Not modified, not copied.
    *
    * @param description for provenance
    */
@@ -231,12 +229,12 @@ public final class TokenSources {
           file,
           "text",
           tokens == 0
-              ? "expected text, got none; name a file with text"
+              ? "expected text, got none; choose a file with text"
               : "expected at least one sequence of "
                   + contextLength
                   + " tokens, got "
                   + tokens
-                  + "; name a longer text or a shorter context");
+                  + "; use a longer text or a shorter context");
     }
 
     @Override
@@ -255,9 +253,12 @@ public final class TokenSources {
     }
   }
 
-  /** Puts pieces end to end and cuts them to one length, or shorter where a document ends. */
+  /**
+   * Concatenates pieces and splits them into sequences of one length, shorter at document ends if
+   * so chosen.
+   */
   private static final class Chunks implements Iterator<int[]> {
-    /** In place of the token that begins a document: they run on into each other. */
+    /** Instead of the token that starts a document, if sequences may span documents. */
     static final int NOTHING = -1;
 
     private final Iterator<int[]> pieces;
@@ -288,7 +289,7 @@ public final class TokenSources {
       return ready;
     }
 
-    /** Goes to the next piece if this one is used up; false where a sequence or all text ends. */
+    /** Moves to the next piece when this one is used up; false if a sequence or the text ends. */
     private boolean takePiece() {
       while (at == piece.length) {
         boolean more = pieces.hasNext();

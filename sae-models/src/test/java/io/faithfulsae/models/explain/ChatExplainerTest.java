@@ -22,7 +22,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Against a server of the JDK on this machine. */
+/** Against a local server from the JDK. */
 class ChatExplainerTest {
   private static final Evidence EVIDENCE =
       new Evidence(
@@ -106,7 +106,7 @@ class ChatExplainerTest {
 
   @Test
   void explanationIsScoredByWhatTheServerDetects() throws IOException, InterruptedException {
-    // The server finds every text with "dog" in it: 3 of 4 firing ones, and 1 of 6 silent ones.
+    // The server says that every text with "dog" fires: 3 of 4 firing and 1 of 6 silent snippets.
     finds = "dog";
     List<String> firing = List.of("a dog", "the dog", "big dogs", "a wolf");
     List<String> silent = List.of("dogma", "rain", "a cat", "the sea", "tea", "snow");
@@ -129,7 +129,7 @@ class ChatExplainerTest {
         () -> DetectionScore.of(detector(), "dogs", firing, silent, 0, 5));
   }
 
-  /** The server's answer to a request: what it is told to say, or which texts hold a word. */
+  /** The server's answer to a request: a fixed answer, or which texts contain a word. */
   private String answerTo(String request) throws IOException {
     calls++;
     if (finds.isEmpty()) {

@@ -120,12 +120,12 @@ class FaithfulDatasetTest {
         }
       }
       statistic += Math.pow(restSeen - restExpected, 2) / Math.max(restExpected, 5);
-      // Mean `categories`, deviation sqrt(2 categories): beyond four deviations the distribution is
-      // another.
+      // Mean `categories`, standard deviation sqrt(2 categories): more than four deviations mean
+      // another distribution.
       assertTrue(
           statistic < categories + 4 * Math.sqrt(2.0 * categories),
           statistic + " for " + categories);
-      assertTrue(categories > 5, "too few categories to tell");
+      assertTrue(categories > 5, "too few categories for the test");
     }
   }
 
@@ -135,7 +135,7 @@ class FaithfulDatasetTest {
     write(config, "whole.jsonl");
     write(config, "stopped.jsonl");
     byte[] whole = Files.readAllBytes(temp.resolve("whole.jsonl"));
-    // As a run leaves it that was killed in the middle of a line in the middle of a batch.
+    // As left by a run that was killed in the middle of a line in the middle of a batch.
     Path part = temp.resolve("stopped.jsonl.part");
     Files.delete(temp.resolve("stopped.jsonl"));
     for (int keep : new int[] {0, 1, whole.length / 3, whole.length / 2 + 1, whole.length - 1}) {
@@ -160,7 +160,7 @@ class FaithfulDatasetTest {
       write(new GenerationConfig(3_000, 20, 1, 0.97, 42, batch), name);
       assertEquals(-1, Files.mismatch(temp.resolve("alone.jsonl"), temp.resolve(name)), name);
     }
-    // Killed again and again, and resumed each time at another batch.
+    // Killed repeatedly, and resumed each time with another batch size.
     Path part = temp.resolve("7.jsonl.part");
     Files.delete(temp.resolve("7.jsonl"));
     for (int batch = 1; batch < 10; batch++) {
@@ -171,7 +171,7 @@ class FaithfulDatasetTest {
     }
   }
 
-  /** A change would resume data sets that were begun differently. */
+  /** A change would resume data sets that were started with other random numbers. */
   @Test
   void theRecordsOfASeedStay() throws IOException, NoSuchAlgorithmException {
     write(new GenerationConfig(20_000, 24, 0.9, 1, 9, 16), "a.jsonl");
@@ -182,7 +182,7 @@ class FaithfulDatasetTest {
         HexFormat.of().formatHex(hash));
   }
 
-  /** Records of Well19937c(seed, id) were correlated; a file must not hold them and others. */
+  /** Records of Well19937c(seed, id) were correlated; a file must not mix them with others. */
   @Test
   void refusesToGoOnWithRecordsOfAnotherGenerator() throws IOException {
     GenerationConfig config = new GenerationConfig(50, 16, 1, 1, 1, 8);
@@ -264,7 +264,7 @@ class FaithfulDatasetTest {
                 () -> write(new GenerationConfig(50, 16, 0.5, 1, 1, 8), "a.jsonl"))
             .getMessage();
     assertTrue(
-        message.contains("\"temp\":0.5") && message.contains("; name another file"), message);
+        message.contains("\"temp\":0.5") && message.contains("; choose another file"), message);
     message =
         assertThrows(
                 IllegalArgumentException.class,

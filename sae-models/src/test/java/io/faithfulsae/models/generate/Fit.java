@@ -7,16 +7,16 @@ import org.apache.commons.math3.distribution.ChiSquaredDistribution;
 import org.apache.commons.math3.linear.Array2DRowRealMatrix;
 import org.apache.commons.math3.linear.CholeskyDecomposition;
 
-/** Pearson's test of counts against a distribution, and what goes with it. */
+/** Pearson's chi-squared test of counts against a distribution, and related tests. */
 final class Fit {
   private static final double LEAST_EXPECTED = 10;
 
   private Fit() {}
 
   /**
-   * P-value of counts under probabilities. Categories of which few are expected are put together.
+   * P-value of counts under given probabilities. Categories with few expected counts are merged.
    *
-   * @throws AssertionError if something was seen that cannot be
+   * @throws AssertionError if an impossible category was observed
    */
   static double pValue(int[] counts, double[] probabilities) {
     int n = Arrays.stream(counts).sum();
@@ -43,10 +43,10 @@ final class Fit {
   }
 
   /**
-   * P-value of sums of indicators, each drawn with probabilities of its own.
+   * P-value of sums of indicators, each with its own probabilities.
    *
-   * @param difference observed minus expected, of each category
-   * @param covariance of the counts; a category whose variance is small is put to the last
+   * @param difference observed minus expected, per category
+   * @param covariance of the counts; a category whose variance is small is merged into the last
    */
   static double pValue(double[] difference, double[][] covariance) {
     int[] kept = new int[difference.length];
@@ -57,7 +57,7 @@ final class Fit {
       }
     }
     if (count == difference.length) {
-      count--; // all together have no variance
+      count--; // the total has no variance
     }
     double[][] some = new double[count][count];
     double[] of = new double[count];
@@ -83,7 +83,7 @@ final class Fit {
     return 1 - new ChiSquaredDistribution(null, freedom).cumulativeProbability(statistic);
   }
 
-  /** How far the number of different categories is from its mean, in standard deviations. */
+  /** How far the number of distinct categories is from its mean, in standard deviations. */
   static double distinctDeviation(int distinct, double[] probabilities, int n) {
     double mean = 0;
     double variance = 0;

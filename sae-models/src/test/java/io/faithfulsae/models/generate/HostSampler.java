@@ -2,7 +2,7 @@ package io.faithfulsae.models.generate;
 
 import java.nio.FloatBuffer;
 
-/** The host's sampler, for tests elsewhere. */
+/** The host's sampler, for tests in other packages. */
 public final class HostSampler {
   private HostSampler() {}
 

@@ -19,14 +19,14 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
- * Whether records are samples of the model's own distribution, which is computed here by forward
- * passes over whole sequences. Where a backend's memory is shared, sampling is done there.
+ * Checks that records are samples of the model's own distribution, computed here by forward passes
+ * over whole sequences. If a backend's memory is shared, sampling runs there.
  */
 class RecordDistributionTest {
-  /** BOS and EOS are one token; many tokens are rare. */
+  /** BOS and EOS are the same token; many tokens are rare. */
   private static final String WIDE = "gpt2-tied";
 
-  /** Small enough for millions of tokens; BOS and EOS are two. */
+  /** Small enough for millions of tokens; BOS and EOS are different tokens. */
   private static final String SMALL = "gpt2-untied-bf16";
 
   private static final double LEAST = 1e-4;
@@ -74,7 +74,10 @@ class RecordDistributionTest {
     return sampled;
   }
 
-  /** Distributions of what follows sequences of one length, as the sampler is asked to draw it. */
+  /**
+   * Distributions of the tokens after sequences of one length, at the sampler's temperature and
+   * top-p.
+   */
   private double[][] after(int[][] sequences, double temperature, double topP) {
     int length = sequences[0].length;
     FloatBuffer logits = FloatBuffer.allocate(sequences.length * length * vocabulary);
@@ -123,7 +126,7 @@ class RecordDistributionTest {
     int[] seen = new int[vocabulary];
     records.forEach(record -> seen[record[1]]++);
     assertFits("first", Fit.pValue(seen, first));
-    // By what came first, those that ended there left out.
+    // Given the previous tokens, without the records that have ended.
     int[][] begun =
         IntStream.range(0, vocabulary).mapToObj(t -> new int[] {bos, t}).toArray(int[][]::new);
     double[][] then = after(begun, temperature, topP);
@@ -154,7 +157,7 @@ class RecordDistributionTest {
     open(SMALL);
     List<int[]> records = sample(count, 11, 1, 1, 42, 500);
     assertFirstAndSecondTokensFit(records, 1, 1);
-    // The tenth under what came before it: each record has a distribution of its own.
+    // The tenth token, given the previous ones: each record has its own distribution.
     double[] difference = new double[vocabulary];
     double[][] covariance = new double[vocabulary][vocabulary];
     List<int[]> reached = records.stream().filter(record -> record.length == 11).toList();
@@ -191,7 +194,7 @@ class RecordDistributionTest {
     assertFirstAndSecondTokensFit(records, temperature, topP);
   }
 
-  /** A hundred seeds: how often two agree on a record's first token, against chance. */
+  /** A hundred seeds: how often two agree on a record's first token, compared with chance. */
   @Test
   void seedsAgreeAsOftenAsChanceHasIt() throws IOException {
     open(WIDE);

@@ -24,7 +24,9 @@ class SamplerTest {
         3, sampler.draw(FloatBuffer.wrap(new float[] {0.1f, 0.1f, 0.1f, 0.1f, 0}), 0, 0.9999));
   }
 
-  /** What rounding leaves of 1 belongs to all tokens, not to the last, which may be a rare one. */
+  /**
+   * The rounding error of the sum belongs to all tokens, not to the last one, which may be rare.
+   */
   @Test
   void sharesOutWhatIsMissingToOne() {
     FloatBuffer row = FloatBuffer.wrap(new float[] {0.5f, 0.25f, 0.125f, 0});

@@ -25,12 +25,12 @@ import java.util.zip.GZIPOutputStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A path that exists is that file and nothing else, whatever its characters mean elsewhere. */
+/** An existing path means that file and nothing else, whatever its characters mean elsewhere. */
 class LiteralPathsTest {
   private static final List<String> ENDINGS =
       List.of(".csv", ".tsv", ".jsonl", ".csv.gz", ".tsv.gz", ".csv.zst", ".jsonl.gz", ".parquet");
 
-  /** Folder and name without its ending; each has a neighbor that a pattern would match. */
+  /** Folder and name without extension; each has a neighbor that a pattern would match. */
   private static final String[][] NAMES = {
     {"", "data[12]", "data1"},
     {"", "part?", "part1"},
@@ -60,7 +60,9 @@ class LiteralPathsTest {
     for (int i = 0; i < NAMES.length; i++) {
       String[] name = NAMES[i];
       Path folder = Files.createDirectories(dir.resolve(name[0]));
-      for (int j = 0; j < 3; j++) { // each format with several names, each name in several formats
+      for (int j = 0;
+          j < 3;
+          j++) { // each format with several names, each name with several formats
         String ending = ENDINGS.get((i + 3 * j) % ENDINGS.size());
         Path named = folder.resolve(name[1] + ending);
         Files.copy(made.resolve("one" + ending), named);

@@ -61,7 +61,7 @@ class TokenSourcesTest {
     List<int[]> documents = read(TokenSources.documents(file, tokenizer), 0);
     int[][] expected = {{0, 0}, {0, 5, 0}, {0, 7}, {0}};
     assertArrayEquals(expected, documents.toArray());
-    // End to end, the EOS of one document is the BOS of the next.
+    // When concatenated, the EOS of one document is the BOS of the next.
     List<int[]> chunks = read(TokenSources.ofFile(file, tokenizer, 6), 0);
     assertArrayEquals(new int[][] {{0, 0, 5, 0, 7, 0}}, chunks.toArray());
   }
@@ -79,7 +79,7 @@ class TokenSourcesTest {
     }
     int[] flat = all.stream().mapToInt(i -> i).toArray();
     List<int[]> chunks = read(TokenSources.ofText(file, tokenizer, 5), 0);
-    assertEquals(flat.length / 5, chunks.size(), "the rest is dropped");
+    assertEquals(flat.length / 5, chunks.size(), "the remainder is dropped");
     for (int i = 0; i < chunks.size(); i++) {
       assertArrayEquals(java.util.Arrays.copyOfRange(flat, 5 * i, 5 * i + 5), chunks.get(i));
     }
@@ -117,7 +117,7 @@ class TokenSourcesTest {
                 : "COPY (%s) TO '%s'%s"
                     .formatted(rows, path, target.contains("jsonl") ? " (FORMAT json)" : ""));
       }
-      for (int part : new int[] {1, 2}) { // a split in two files, as the hub stores them
+      for (int part : new int[] {1, 2}) { // a split in two files, as on the hub
         statement.execute(
             "COPY (SELECT * FROM (%s) WHERE n = %d) TO '%s'"
                 .formatted(rows, part, hub.resolve("train-0000%d.parquet".formatted(part))));
@@ -229,7 +229,7 @@ class TokenSourcesTest {
     assertSays(
         Files.write(temp.resolve("cut.txt.zst"), java.util.Arrays.copyOf(packed, 30)),
         4,
-        "expected UTF-8, packed as the name says");
+        "expected UTF-8, compressed as the file name says");
     assertSays(Files.write(temp.resolve("no.txt.gz"), text), 4, "Not in GZIP format");
     assertSays(
         Files.write(temp.resolve("latin.txt"), new byte[] {'a', (byte) 0xe9, 'b'}), 4, "Malformed");
@@ -274,7 +274,7 @@ class TokenSourcesTest {
   void saysWhatIsWrongWithAFile() throws IOException {
     for (String nothing : new String[] {"", "  \n\n", "<|endoftext|>\n<|endoftext|>"}) {
       Path file = Files.writeString(temp.resolve("nothing.txt"), nothing);
-      assertSays(file, 8, "expected text, got none; name a file with text");
+      assertSays(file, 8, "expected text, got none; choose a file with text");
     }
     assertSays(
         Files.writeString(temp.resolve("short.txt"), "a"), 8, "one sequence of 8 tokens, got 2");

@@ -14,8 +14,8 @@ import org.apache.commons.math3.stat.inference.AlternativeHypothesis;
 import org.apache.commons.math3.stat.inference.BinomialTest;
 
 /**
- * Compares data sets on the cells that all of them have, so that none gains by what it was not
- * measured on.
+ * Compares data sets on the cells that all of them have, so that none benefits from missing
+ * measurements.
  */
 public final class Comparer {
   private static final double LEVEL = 0.95;
@@ -37,11 +37,11 @@ public final class Comparer {
   /**
    * What to compare and how.
    *
-   * @param dataSets empty: those that more than half of the models have
-   * @param measures empty: {@code sae_acc}, {@code sae_f1}, {@code avg_fake_feature_ratio}, {@code
-   *     sfr_matched}, {@code ce_difference} and {@code explained_variance}, those that the files
-   *     hold
-   * @param resamples of the bootstrap
+   * @param dataSets names; empty for those that more than half of the models have
+   * @param measures names; empty for those of {@code sae_acc}, {@code sae_f1}, {@code
+   *     avg_fake_feature_ratio}, {@code sfr_matched}, {@code ce_difference} and {@code
+   *     explained_variance} that the files contain
+   * @param resamples bootstrap resamples
    * @param seed of the bootstrap
    */
   public record Options(List<String> dataSets, List<String> measures, int resamples, long seed) {}
@@ -53,9 +53,10 @@ public final class Comparer {
   }
 
   /**
-   * Compares the runs of some files.
+   * Compares the runs in some files.
    *
-   * @throws IllegalArgumentException if there is nothing to compare; the message says what there is
+   * @throws IllegalArgumentException if there is nothing to compare; the message says what the
+   *     files contain
    */
   public static Comparison compare(List<String> files, List<Run> runs, Options options) {
     Comparer comparer = new Comparer(options);
@@ -107,7 +108,7 @@ public final class Comparer {
         byModelAndDataSet.keySet().stream().filter(model -> hasAll(model, dataSets)).toList();
     if (dataSets.size() < 2 || models.isEmpty()) {
       throw new IllegalArgumentException(
-          "expected at least two data sets that one model has, got "
+          "expected a model with at least two data sets, got "
               + byModelAndDataSet.entrySet().stream()
                   .map(entry -> entry.getKey() + " " + entry.getValue().keySet())
                   .collect(Collectors.joining(", "))
@@ -130,7 +131,11 @@ public final class Comparer {
       for (String wanted : options.dataSets()) {
         if (!models.containsKey(wanted)) {
           throw new IllegalArgumentException(
-              "expected data sets among " + models.keySet() + ", got " + wanted + "; name these");
+              "expected data sets among "
+                  + models.keySet()
+                  + ", got "
+                  + wanted
+                  + "; choose from these");
         }
       }
       return options.dataSets();
@@ -278,7 +283,7 @@ public final class Comparer {
     }
     int wins = higherIsBetter ? above : below;
     int losses = higherIsBetter ? below : above;
-    // Against zeros, whose resamples are zeros: the paired bootstrap.
+    // Compared with zeros, whose resamples are zeros: the paired bootstrap.
     BootstrapInterval.Difference paired =
         BootstrapInterval.Difference.ofMeans(
             differences,
@@ -286,12 +291,12 @@ public final class Comparer {
             options.resamples(),
             LEVEL,
             options.seed());
-    // One cell resampled is that cell again, however far it would vary.
+    // Resampling a single cell always gives that cell, however large its variance.
     double bootstrapP = cells.size() == 1 ? 1 : paired.pValue();
     double signP =
         wins + losses == 0
             ? 1
-            // Commons Math counts the middle twice where wins and losses are as even as can be.
+            // Commons Math counts the middle twice if wins and losses are as even as possible.
             : Math.min(
                 1,
                 new BinomialTest()
@@ -309,7 +314,7 @@ public final class Comparer {
         cells.size());
   }
 
-  /** Puts Holm's p-values over all pairs of all measures in the place of the plain ones. */
+  /** Replaces the p-values by Holm's, over all pairs of all measures. */
   private static List<Measure> corrected(List<Measure> measures) {
     List<Pair> all = measures.stream().flatMap(measure -> measure.pairs().stream()).toList();
     double[] bootstrap = Holm.adjust(all.stream().mapToDouble(Pair::bootstrapP).toArray());

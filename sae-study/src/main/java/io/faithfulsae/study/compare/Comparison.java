@@ -12,8 +12,8 @@ import java.util.Map;
  * @param dataSets that are compared
  * @param models that have all of these data sets
  * @param tasks that all of these models have
- * @param leftOut what the files hold beside that, and why it is not compared
- * @param measures what is compared
+ * @param leftOut what else the files contain, and why it is not compared
+ * @param measures that are compared
  */
 public record Comparison(
     String format,
@@ -23,7 +23,7 @@ public record Comparison(
     List<String> tasks,
     List<String> leftOut,
     List<Measure> measures) {
-  /** The layout of this version. */
+  /** The format of this version. */
   public static final String FORMAT = "faithfulsae-comparison/1";
 
   /**
@@ -31,10 +31,10 @@ public record Comparison(
    *
    * @param name in the files, such as {@code sae_acc}
    * @param higherIsBetter whether the larger value wins
-   * @param tasks that have it, for each of the models
+   * @param tasks that have it for every model
    * @param averages over all cells, by data set
    * @param byModel averages over a model's tasks, by model and data set
-   * @param pairs of data sets, each with each
+   * @param pairs all pairs of data sets
    */
   public record Measure(
       String name,
@@ -45,14 +45,14 @@ public record Comparison(
       List<Pair> pairs) {}
 
   /**
-   * One data set against another.
+   * One data set compared with another.
    *
    * @param difference mean of first minus second over the cells, with its bootstrap interval (cells
    *     resampled, differences kept together)
    * @param wins cells in which the first is better
    * @param losses cells in which the second is better
    * @param bootstrapP two-sided, from the resampled mean differences; 1 for a single cell, which
-   *     says nothing of how far others vary
+   *     says nothing about the variance
    * @param bootstrapPHolm corrected for all comparisons of this record (Holm, 1979)
    * @param signP two-sided binomial test of wins against losses
    * @param signPHolm corrected likewise

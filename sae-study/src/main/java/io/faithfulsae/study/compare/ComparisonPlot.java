@@ -17,14 +17,14 @@ import org.knowm.xchart.CategoryChartBuilder;
 import org.knowm.xchart.style.Styler.LegendLayout;
 import org.knowm.xchart.style.Styler.LegendPosition;
 
-/** A comparison as a picture: the first measure by model, a bar for each data set. */
+/** A bar chart of a comparison: the first measure by model, one bar per data set. */
 public final class ComparisonPlot {
   private static final int WIDTH = 1320;
   private static final int HEIGHT = 660;
 
   private ComparisonPlot() {}
 
-  /** Draws it beside a file, with the ending {@code .png}, and returns where. */
+  /** Writes the plot next to a file, with the extension {@code .png}, and returns its path. */
   public static Path write(Comparison comparison, Path beside) throws IOException {
     Measure measure = comparison.measures().get(0);
     List<String> models = new ArrayList<>(measure.byModel().keySet());

@@ -9,7 +9,7 @@ import java.util.Map;
 
 /** A comparison as text. */
 public final class ComparisonTable {
-  /** With fewer cells the sign test cannot come below 0.05. */
+  /** With fewer cells, the sign test cannot give p < 0.05. */
   private static final int ENOUGH = 6;
 
   private ComparisonTable() {}

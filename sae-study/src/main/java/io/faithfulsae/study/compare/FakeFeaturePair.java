@@ -8,9 +8,9 @@ import java.nio.file.Path;
 import java.util.List;
 
 /**
- * The fake features of two seeds' SAEs, in the layout of the study's result files.
+ * The fake features of two seeds' SAEs, in the format of the study's result files.
  *
- * @param run what the SAEs are; what their folders do not say is left out
+ * @param run description of the SAEs; what their folders do not say is omitted
  * @param result counts and ratios
  */
 public record FakeFeaturePair(RunFields run, Result result) {
@@ -27,9 +27,10 @@ public record FakeFeaturePair(RunFields run, Result result) {
       @JsonProperty("d_sae2") int dSae2) {}
 
   /**
-   * Puts two results together.
+   * Combines two results.
    *
-   * @param folder of the first SAE, and {@code otherFolder} of the second, for what training says
+   * @param folder of the first SAE, which like {@code otherFolder}, that of the second, describes
+   *     its training
    */
   public static FakeFeaturePair of(
       Sae sae, Path folder, FakeFeatures fake, Path otherFolder, FakeFeatures other)

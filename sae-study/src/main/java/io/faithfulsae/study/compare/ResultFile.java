@@ -20,9 +20,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Reads result files in the layout of the study: a list of {@code {"run": {"model", "dataset",
+ * Reads result files in the format of the study: a list of {@code {"run": {"model", "dataset",
  * ...}, "result": ...}}, where a result is numbers by name (fake features) or by task and name
- * (probing). The {@code results.json} of our own studies are read, too, as {@link StudyRuns} says.
+ * (probing). Also reads our own studies' {@code results.json}, as {@link StudyRuns} describes.
  */
 public final class ResultFile {
   private static final JsonMapper JSON =
@@ -38,11 +38,11 @@ public final class ResultFile {
   private ResultFile() {}
 
   /**
-   * Reads all runs of some files.
+   * Reads all runs from some files.
    *
-   * @param bySeed whether the seeds of studies are kept apart, each as a task; other files hold
+   * @param bySeed whether to keep the seeds of studies apart, each as a task; other files contain
    *     means over seeds
-   * @throws SaeFormatException if a file has another layout; the message names the place
+   * @throws SaeFormatException if a file has another format; the message gives the place
    */
   public static List<Run> read(List<Path> files, boolean bySeed) throws IOException {
     List<Run> runs = new ArrayList<>();
@@ -60,15 +60,15 @@ public final class ResultFile {
     return runs;
   }
 
-  /** Reads all runs of one file, seeds averaged. */
+  /** Reads all runs from one file, averaged over seeds. */
   public static List<Run> read(Path file) throws IOException {
     return read(List.of(file), false);
   }
 
   /**
-   * The runs of a study's results, seeds averaged.
+   * The runs in a study's results, averaged over seeds.
    *
-   * @param results as {@code results.json} has them
+   * @param results the content of {@code results.json}
    */
   public static List<Run> ofStudy(JsonNode results) {
     StudyRuns study = new StudyRuns();
@@ -85,7 +85,7 @@ public final class ResultFile {
       return JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
       throw problem(file, "file", "JSON, got: " + e.getOriginalMessage());
-    } catch (CharConversionException e) { // what looks like UTF-16 or UTF-32
+    } catch (CharConversionException e) { // looks like UTF-16 or UTF-32
       throw problem(file, "file", "JSON, got: " + e.getMessage());
     }
   }
@@ -102,7 +102,7 @@ public final class ResultFile {
   }
 
   /**
-   * Runs as they are written: each with a checksum, so that it is refused once it was changed.
+   * Runs in the form in which they are written: each with a checksum, so that changes are detected.
    *
    * @param runs of {@code {"run", "result"}} each
    */
@@ -129,7 +129,7 @@ public final class ResultFile {
                 + ", got "
                 + said
                 + "; it was changed after it was written: measure again, or delete the checksum if"
-                + " the change is meant");
+                + " the change is intended");
       }
     }
   }
@@ -155,7 +155,7 @@ public final class ResultFile {
     return new Run(model, group(dataSet), results);
   }
 
-  /** Each model has a faithful data set of its own, {@code faithful-MODEL}; they are one kind. */
+  /** Each model has its own faithful data set, {@code faithful-MODEL}; they count as one kind. */
   static String group(String dataSet) {
     return dataSet.startsWith(FAITHFUL + "-") ? FAITHFUL : dataSet;
   }

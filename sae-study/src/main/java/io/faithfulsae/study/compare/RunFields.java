@@ -12,7 +12,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** What SAEs of one data set and several seeds are, under the study's names. */
+/** Describes the SAEs of one data set and several seeds, in the study's terms. */
 public record RunFields(
     @Nullable String model,
     @Nullable String hook,
@@ -25,7 +25,7 @@ public record RunFields(
     @Nullable Long steps) {
 
   /**
-   * Of the first SAE, with the seeds of all; what their folders do not say is left out.
+   * Describes the first SAE, with the seeds of all; what their folders do not say is omitted.
    *
    * @param folders of the seeds' SAEs, at least one
    */

@@ -13,30 +13,29 @@ import java.util.TreeMap;
 
 /**
  * The results of studies ({@code results.json}) as runs: one for each model, setting of a sweep and
- * data set. Seeds are averaged, whichever file they are from, or kept apart as cells of their own.
+ * data set. Seeds are averaged across files, or kept apart as separate cells.
  *
  * <p>Measures without a task: {@code sfr_matched}; {@code avg_fake_feature_ratio}; {@code
  * ce_difference}, {@code loss_recovered}, {@code explained_variance} and {@code dead_share} on the
- * text that all SAEs of the model were judged on; the same with {@code own_} on the held-out text
- * of the SAE's own data set. By task: {@code baseline_acc}, {@code sae_acc}, {@code recon_acc} and
- * the same with {@code _f1}.
+ * model's common text; the same with {@code own_} on the held-out text of the SAE's own data set.
+ * By task: {@code baseline_acc}, {@code sae_acc}, {@code recon_acc} and the same with {@code _f1}.
  */
 final class StudyRuns {
   private static final String FORMAT = "faithfulsae-study-";
 
   private final Map<Setting, Map<String, Values>> bySetting = new LinkedHashMap<>();
 
-  /** What distinguishes SAEs besides data set and seed; empty where the file does not say. */
+  /** What distinguishes SAEs besides data set and seed; empty if the file does not say. */
   private record Setting(String model, Map<String, String> parts) {}
 
-  /** By task, then measure, then seed (or the two of a pair). */
+  /** By task, then measure, then seed (or a pair of seeds). */
   private record Values(Map<String, Map<String, Map<String, Double>>> byTask) {
     Values() {
       this(new LinkedHashMap<>());
     }
   }
 
-  /** Whether a file's content is a study's results. */
+  /** Whether a file contains a study's results. */
   static boolean is(JsonNode root) {
     return root.path("format").asText("").startsWith(FORMAT);
   }
@@ -44,8 +43,8 @@ final class StudyRuns {
   /**
    * Adds a file.
    *
-   * @throws SaeFormatException if it lacks what every study has, or has another value for an SAE
-   *     that an earlier file had
+   * @throws SaeFormatException if it lacks required fields, or has a different value for an SAE
+   *     than an earlier file
    */
   void add(Path file, JsonNode root) throws SaeFormatException {
     if (!root.path("models").isArray() || root.path("models").isEmpty()) {
@@ -118,7 +117,7 @@ final class StudyRuns {
         .computeIfAbsent(ResultFile.group(sae.path("dataSet").asText()), any -> new Values());
   }
 
-  /** What failed in the study is not there, and no value. */
+  /** Failed parts of the study are absent and have no value. */
   private static void put(
       Path file, Values values, String task, String measure, String seed, JsonNode value)
       throws SaeFormatException {
@@ -145,9 +144,9 @@ final class StudyRuns {
   }
 
   /**
-   * All of them.
+   * All runs.
    *
-   * @param bySeed whether each seed is a task of its own, so that data sets are paired by seed
+   * @param bySeed whether each seed is a separate task, so that data sets are paired by seed
    */
   List<Run> runs(boolean bySeed) {
     List<Run> runs = new ArrayList<>();
@@ -187,7 +186,7 @@ final class StudyRuns {
     results.computeIfAbsent(task, any -> new LinkedHashMap<>()).put(measure, value);
   }
 
-  /** The model's name, with what tells its settings apart. */
+  /** The model's name, with the settings that vary. */
   private String name(Setting setting) {
     StringBuilder name = new StringBuilder(setting.model());
     setting

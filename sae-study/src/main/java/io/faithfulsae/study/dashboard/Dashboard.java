@@ -12,14 +12,14 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Some latents of an SAE, with tokens as text.
+ * A selection of an SAE's latents, with tokens as text.
  *
  * @param sae folder of the SAE
  * @param model name of the language model
  * @param hook the hook point
- * @param text what was read
- * @param other folder of another SAE in which partners were looked for; null for none
- * @param latents one for each
+ * @param text the text that was read
+ * @param other folder of another SAE that was searched for partners; null for none
+ * @param latents one entry per latent
  */
 public record Dashboard(
     String sae,
@@ -37,14 +37,14 @@ public record Dashboard(
   /**
    * A latent.
    *
-   * @param description what it is about
+   * @param description its statistics and examples
    * @param examples its examples' tokens as text, in the same order
-   * @param raised the tokens that it raises, as text
-   * @param lowered the tokens that it lowers, as text
-   * @param explanation of an {@link Explainer}; null if none was asked
-   * @param score how well somebody tells by the explanation alone where it fires; null if nobody
+   * @param raised the tokens that it promotes, as text
+   * @param lowered the tokens that it suppresses, as text
+   * @param explanation from an {@link Explainer}; null if none was asked
+   * @param score how well a judge predicts from the explanation alone where it fires; null if none
    *     was asked
-   * @param across its partners in another SAE; null if there is none
+   * @param across its partners in another SAE; null if there are none
    */
   public record Shown(
       LatentDescription description,
@@ -55,7 +55,7 @@ public record Dashboard(
       @Nullable Score score,
       LatentCorrelations.@Nullable OfLatent across) {
 
-    /** Puts tokens into words. */
+    /** Converts tokens to text. */
     public static Shown of(LatentDescription description, Tokenizer tokenizer) {
       List<List<String>> texts = new ArrayList<>();
       for (Example example : description.examples()) {
@@ -75,23 +75,23 @@ public record Dashboard(
       return effects.stream().map(effect -> tokenizer.decode(effect.token())).toList();
     }
 
-    /** The same with an explanation. */
+    /** The same latent with an explanation. */
     public Shown withExplanation(String phrase) {
       return new Shown(description, examples, raised, lowered, phrase, score, across);
     }
 
-    /** The same with the score of its explanation. */
+    /** The same latent with the score of its explanation. */
     public Shown withScore(DetectionScore found) {
       return new Shown(
           description, examples, raised, lowered, explanation, Score.of(found), across);
     }
 
-    /** The same with its partners in another SAE. */
+    /** The same latent with its partners in another SAE. */
     public Shown withAcross(LatentCorrelations.OfLatent partners) {
       return new Shown(description, examples, raised, lowered, explanation, score, partners);
     }
 
-    /** What an explainer needs to see. */
+    /** The input for an explainer. */
     public Explainer.Evidence evidence() {
       List<Explainer.Text> texts = new ArrayList<>();
       for (int i = 0; i < examples.size(); i++) {
@@ -102,9 +102,9 @@ public record Dashboard(
   }
 
   /**
-   * A detection score with its figures.
+   * A detection score with its metrics.
    *
-   * @param counts what was told rightly and wrongly
+   * @param counts correct and incorrect judgments
    * @param accuracy share told rightly
    * @param balancedAccuracy mean of the shares of either kind that were told rightly
    * @param f1 of the firing snippets

@@ -16,7 +16,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Collectors;
 
-/** The dashboard as one page that needs no other file and no network. */
+/** The dashboard as a self-contained page that works offline. */
 public final class DashboardPage {
   private static final int CONTEXT_BEFORE = 24;
   private static final int CONTEXT_AFTER = 12;
@@ -28,7 +28,7 @@ public final class DashboardPage {
     this.dashboard = dashboard;
   }
 
-  /** Renders it. */
+  /** Renders the page. */
   public static String render(Dashboard dashboard) throws IOException {
     return new DashboardPage(dashboard).render();
   }
@@ -74,7 +74,7 @@ public final class DashboardPage {
     Dashboard.Score score = shown.score();
     if (score != null) {
       page.note(
-          "Detection by this phrase alone: balanced accuracy %s, F1 %s (%d of %d firing snippets found, %d of %d silent ones taken for firing, %d not answered)."
+          "Detection by this phrase alone: balanced accuracy %s, F1 %s (%d of %d firing snippets found, %d of %d silent ones judged as firing, %d not answered)."
               .formatted(
                   Format.number(score.balancedAccuracy()),
                   Format.number(score.f1()),
@@ -181,7 +181,7 @@ public final class DashboardPage {
     page.markup(text.append(to < words.size() ? " …" : "").append("</p>").toString());
   }
 
-  /** Bars of the bins that hold anything, on an axis of powers of ten. */
+  /** Bars of the nonempty bins, on an axis of powers of ten. */
   private static String histogram(Histogram histogram) {
     List<Long> counts = histogram.counts();
     int first = 0;

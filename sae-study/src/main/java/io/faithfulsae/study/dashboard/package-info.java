@@ -1,4 +1,4 @@
-/** Pages that show single latents. */
+/** Pages that show individual latents. */
 @NullMarked
 package io.faithfulsae.study.dashboard;
 

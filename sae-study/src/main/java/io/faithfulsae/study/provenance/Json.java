@@ -15,7 +15,7 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
-/** How results become JSON, the same in every command. */
+/** Converts results to JSON, in the same way for every command. */
 public final class Json {
   private static final JsonMapper MAPPER =
       JsonMapper.builder()
@@ -23,7 +23,7 @@ public final class Json {
               JsonInclude.Value.construct(
                   JsonInclude.Include.NON_ABSENT, JsonInclude.Include.ALWAYS))
           .enable(SerializationFeature.ORDER_MAP_ENTRIES_BY_KEYS)
-          // As the user writes them; Jackson would make URLs of them.
+          // Paths as the user writes them; Jackson would turn them into URLs.
           .addModule(new SimpleModule().addSerializer(Path.class, ToStringSerializer.instance))
           .build();
 
@@ -34,7 +34,7 @@ public final class Json {
     return write(MAPPER.writer(), value);
   }
 
-  /** Indented, with a line end, for files. */
+  /** Indented, with a trailing newline, for files. */
   public static String pretty(Object value) {
     return write(MAPPER.writer(SerializationFeature.INDENT_OUTPUT), value) + "\n";
   }
@@ -44,7 +44,7 @@ public final class Json {
     return MAPPER.valueToTree(value);
   }
 
-  /** A tree as a record. */
+  /** Converts a tree to a record. */
   public static <T> T read(JsonNode from, Class<T> type) {
     try {
       return MAPPER.treeToValue(from, type);

@@ -12,7 +12,7 @@ import java.util.HexFormat;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** One hash over what makes a model folder this model: its configuration, tokenizer and weights. */
+/** A hash that identifies a model folder: its configuration, tokenizer and weights. */
 public final class ModelHash {
   private ModelHash() {}
 

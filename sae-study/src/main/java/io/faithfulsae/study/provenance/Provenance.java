@@ -8,13 +8,13 @@ import java.io.UncheckedIOException;
 import java.util.Properties;
 
 /**
- * What made a result.
+ * What produced a result.
  *
  * @param version of this program
  * @param java version and vendor of the Java runtime
  * @param os operating system and architecture
- * @param random the generator of all random numbers
- * @param backend what the SAEs ran on
+ * @param random the random generator
+ * @param backend that the SAEs ran on
  */
 public record Provenance(
     String version, String java, String os, String random, Backend.Info backend) {

@@ -9,10 +9,10 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
- * The rows that an SAE was trained on, as its folder's {@code cfg.json} keeps them: what was left
- * out of training must be left out of its evaluation too.
+ * The rows that an SAE was trained on, as stored in its folder's {@code cfg.json}: what training
+ * left out must be left out of evaluation too.
  *
- * @param context tokens a sequence
+ * @param context tokens per sequence
  */
 public record TrainedOn(
     String model, HookPoint hook, String dataset, int context, ActivationFilter filter) {
@@ -40,7 +40,7 @@ public record TrainedOn(
     return kept;
   }
 
-  /** The filter that an SAE's metadata names; one that says nothing leaves out position 0 alone. */
+  /** The filter in an SAE's metadata; if there is none, one that leaves out only position 0. */
   public static ActivationFilter filterOf(Map<String, String> metadata) {
     String tokens = metadata.get(TOKENS);
     return new ActivationFilter(

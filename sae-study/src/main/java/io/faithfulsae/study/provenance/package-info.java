@@ -1,4 +1,4 @@
-/** How results are written down, and what they say of their origin. */
+/** The format of results and the record of their origin. */
 @NullMarked
 package io.faithfulsae.study.provenance;
 

@@ -3,11 +3,11 @@ package io.faithfulsae.study.report;
 import io.faithfulsae.metrics.BootstrapInterval;
 import java.util.Locale;
 
-/** Numbers as people read them. */
+/** Numbers in readable form. */
 public final class Format {
   private Format() {}
 
-  /** As many digits as say something about a value of ordinary size. */
+  /** Rounds to the digits that matter for values of ordinary size. */
   public static String number(double value) {
     if (!Double.isFinite(value)) {
       return Double.isNaN(value) ? "not a number" : value > 0 ? "∞" : "−∞";
@@ -28,14 +28,14 @@ public final class Format {
     return String.format(Locale.ROOT, "%.1f", value);
   }
 
-  /** A share in percent, with a decimal where it has one. */
+  /** A share in percent, with a decimal if needed. */
   public static String percent(double share) {
     double percent = 100 * share;
     return String.format(
         Locale.ROOT, percent == Math.rint(percent) ? "%.0f %%" : "%.1f %%", percent);
   }
 
-  /** With thin groups of three digits. */
+  /** With thin spaces between groups of three digits. */
   public static String count(long value) {
     return String.format(Locale.ROOT, "%,d", value).replace(',', ' ');
   }

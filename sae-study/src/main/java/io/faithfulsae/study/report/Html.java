@@ -6,7 +6,7 @@ import java.util.List;
 public final class Html {
   private final StringBuilder page = new StringBuilder();
 
-  /** Text as it may stand in markup and in attributes. */
+  /** Escapes text for markup and attributes. */
   public static String escape(String text) {
     return text.replace("&", "&amp;")
         .replace("<", "&lt;")
@@ -25,12 +25,12 @@ public final class Html {
     return markup("<h2>" + escape(text) + "</h2>");
   }
 
-  /** Adds a heading below it. */
+  /** Adds a second-level heading. */
   public Html subheading(String text) {
     return markup("<h3>" + escape(text) + "</h3>");
   }
 
-  /** A heading below a subheading. */
+  /** Adds a third-level heading. */
   public Html minor(String text) {
     return markup("<h4>" + escape(text) + "</h4>");
   }
@@ -40,7 +40,7 @@ public final class Html {
     return markup("<p>" + escape(text) + "</p>");
   }
 
-  /** Adds a remark. */
+  /** Adds a note. */
   public Html note(String text) {
     return markup("<p class=\"note\">" + escape(text) + "</p>");
   }
@@ -58,8 +58,8 @@ public final class Html {
   }
 
   /**
-   * A table whose cells are markup, sorted by a column when its head is clicked. Columns of words
-   * stand left, columns of numbers right.
+   * Adds a table whose cells are markup; a click on a column heading sorts by that column. Columns
+   * of text are left-aligned, columns of numbers right-aligned.
    */
   public Html table(String caption, List<String> head, List<List<String>> rows) {
     markup("<div class=\"scroll\"><table><caption>" + escape(caption) + "</caption><thead><tr>");

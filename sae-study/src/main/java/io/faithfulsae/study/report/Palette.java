@@ -2,7 +2,7 @@ package io.faithfulsae.study.report;
 
 import java.awt.Color;
 
-/** Okabe and Ito's colours, told apart by everyone. */
+/** Okabe and Ito's colors, safe for color blindness. */
 public final class Palette {
   private static final Color[] COLORS = {
     new Color(0x0072B2),
@@ -15,7 +15,7 @@ public final class Palette {
 
   private Palette() {}
 
-  /** All of them, in the order in which they are taken. */
+  /** All of them, in order of use. */
   public static Color[] colors() {
     return COLORS.clone();
   }

@@ -1,4 +1,4 @@
-/** What pages and pictures for people have in common. */
+/** Shared by pages and plots. */
 @NullMarked
 package io.faithfulsae.study.report;
 

@@ -16,13 +16,13 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One part of a task: tables with columns of text and a column of labels.
+ * One split of a task: tables with text columns and a label column.
  *
- * @param files read one after the other
- * @param header whether the first line names the columns; null means it does
- * @param text columns that are joined by a space
- * @param label column
- * @param labels renames labels, and leaves out rows of others; null: labels are classes
+ * @param files read in order
+ * @param header whether the first line names the columns; null means true
+ * @param text columns to be joined by a space
+ * @param label label column
+ * @param labels renames labels, and drops rows with others; null if labels are class names
  */
 record LabelledFiles(
     @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<String> files,

@@ -17,14 +17,14 @@ import org.knowm.xchart.CategoryChartBuilder;
 import org.knowm.xchart.style.Styler.LegendLayout;
 import org.knowm.xchart.style.Styler.LegendPosition;
 
-/** Accuracy by task: from the activations, and from the latents of each data set's SAEs. */
+/** Accuracy by task: from activations, and from the latents of each data set's SAEs. */
 public final class ProbingPlot {
   private static final int WIDTH = 1320;
   private static final int HEIGHT = 660;
 
   private ProbingPlot() {}
 
-  /** Draws it as PNG. */
+  /** Writes the plot as PNG. */
   public static void write(List<ProbingRun> runs, Path file) throws IOException {
     List<String> tasks = List.copyOf(runs.get(0).result().keySet());
     CategoryChart chart =
@@ -57,7 +57,7 @@ public final class ProbingPlot {
         });
   }
 
-  /** Series must have different names. */
+  /** Series names must be distinct. */
   private static String nameOf(List<ProbingRun> runs, int i) {
     String name = "latents, " + runs.get(i).run().dataset();
     long alike =

@@ -10,9 +10,9 @@ import java.util.function.Function;
 import java.util.stream.Collectors;
 
 /**
- * What probing found for the SAEs of one data set, in the layout of the study's result files.
+ * Probing results for the SAEs of one data set, in the format of the study's result files.
  *
- * @param run what the SAEs are
+ * @param run description of the SAEs
  * @param result by task: {@code baseline_acc}, {@code sae_acc}, {@code recon_acc} and the same with
  *     {@code _f1}, means over the seeds
  */

@@ -18,8 +18,8 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Text classification tasks and where their files are; {@code tasks.yaml} explains the format and
- * holds the tasks of the study.
+ * Text classification tasks and the locations of their files; {@code tasks.yaml} explains the
+ * format and contains the tasks of the study.
  */
 public final class TaskFile {
   private static final YAMLMapper YAML = new YAMLMapper();
@@ -27,7 +27,7 @@ public final class TaskFile {
   private final Map<String, Task> tasks;
   private final Path folder;
 
-  /** A task as it is written down. */
+  /** A task as written in the file. */
   record Task(
       List<String> classes,
       @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<LabelledFiles> train,
@@ -39,7 +39,7 @@ public final class TaskFile {
     this.folder = folder;
   }
 
-  /** The study's tasks, in a folder that holds one folder for each. */
+  /** The study's tasks, in a folder with one subfolder per task. */
   public static TaskFile builtIn(Path folder) {
     try (InputStream in = TaskFile.class.getResourceAsStream("tasks.yaml")) {
       return new TaskFile(YAML.readValue(in, new TypeReference<>() {}), folder);
@@ -51,7 +51,7 @@ public final class TaskFile {
   /**
    * Reads a YAML file.
    *
-   * @throws SaeFormatException if it is not of that format
+   * @throws SaeFormatException if its format is invalid
    */
   public static TaskFile read(Path file) throws IOException {
     try {
@@ -74,12 +74,12 @@ public final class TaskFile {
     }
   }
 
-  /** Names of the tasks. */
+  /** Names of all tasks. */
   public Set<String> names() {
     return tasks.keySet();
   }
 
-  /** Names of the tasks whose files are there. */
+  /** Names of the tasks whose files exist. */
   public List<String> present() {
     return tasks.entrySet().stream()
         .filter(
@@ -90,7 +90,7 @@ public final class TaskFile {
         .toList();
   }
 
-  /** The files that a task is read from. */
+  /** The files that a task reads. */
   public List<Path> files(String name) throws IOException {
     Task task = task(name);
     List<Path> files = new ArrayList<>(choose(name, task.train()).paths(folder));
@@ -101,8 +101,8 @@ public final class TaskFile {
   /**
    * Reads and tokenizes a task.
    *
-   * @param context texts are cut to so many tokens, BOS counted
-   * @throws SaeFormatException if a file or column is missing or a label unknown
+   * @param context maximum tokens per text, including BOS
+   * @throws SaeFormatException if a file or column is missing or a label is unknown
    */
   public ProbeTask open(String name, Tokenizer tokenizer, int context) throws IOException {
     Task task = task(name);
@@ -117,7 +117,7 @@ public final class TaskFile {
     Task task = tasks.get(name);
     if (task == null) {
       throw new IllegalArgumentException(
-          "expected a task of " + tasks.keySet() + ", got " + name + "; name one of them");
+          "expected a task of " + tasks.keySet() + ", got " + name + "; choose one of these");
     }
     return task;
   }
@@ -133,7 +133,7 @@ public final class TaskFile {
         "task " + name,
         "expected the files of one of "
             + alternatives.stream().map(LabelledFiles::files).toList()
-            + ", got none; put them there");
+            + ", got none; add them");
   }
 
   private boolean isThere(LabelledFiles part) {

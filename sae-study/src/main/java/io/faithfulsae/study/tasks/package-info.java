@@ -1,4 +1,4 @@
-/** Labelled texts from files, and what probes on them make of SAEs. */
+/** Labelled texts from files, and the results of probing SAEs on them. */
 @NullMarked
 package io.faithfulsae.study.tasks;
 

@@ -15,10 +15,10 @@ public final class Generation {
   private Generation() {}
 
   /**
-   * Samples a data set, from where an earlier run of it was stopped.
+   * Samples a data set, resuming an interrupted run.
    *
    * @param name of the work, for the listener
-   * @throws StoppedException if the listener stopped it; the file holds the texts so far
+   * @throws StoppedException if the listener stopped it; the file keeps the texts so far
    */
   public static FaithfulDataset.Result run(
       String name,
@@ -53,7 +53,7 @@ public final class Generation {
     return result;
   }
 
-  /** Begins with the first report, so that the rate leaves out what an earlier run wrote. */
+  /** Starts with the first report, so that the rate excludes an earlier run's tokens. */
   private static final class Shown implements AutoCloseable {
     private final String name;
     private final WorkListener listener;

@@ -1,6 +1,6 @@
 package io.faithfulsae.study.work;
 
-/** Work was stopped on request, not by a failure; the message says what was kept. */
+/** Work was stopped on request rather than by a failure; the message says what was kept. */
 public final class StoppedException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 

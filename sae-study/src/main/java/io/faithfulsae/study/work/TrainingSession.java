@@ -13,10 +13,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.Stream;
 
-/**
- * Trains SAEs that read one source together, with progress, and with a checkpoint when it is
- * stopped.
- */
+/** Trains SAEs that share one source, with progress, and keeps checkpoints when stopped. */
 public final class TrainingSession {
   private TrainingSession() {}
 
@@ -24,9 +21,9 @@ public final class TrainingSession {
    * Trains to the end.
    *
    * @param name of the work, for the listener
-   * @param dirs a folder for each trainer
+   * @param dirs one folder per trainer
    * @param resume whether to continue from checkpoints in the folders
-   * @throws StoppedException if the listener stopped it; the folders hold checkpoints
+   * @throws StoppedException if the listener stopped it; the folders keep checkpoints
    */
   public static List<TrainingResult> run(
       String name,
@@ -47,7 +44,7 @@ public final class TrainingSession {
     }
   }
 
-  /** Whether one of the folders holds a run, complete or not. */
+  /** Whether one of the folders contains a run, complete or not. */
   public static boolean isBegun(List<Path> dirs) throws IOException {
     for (Path dir : dirs) {
       if (Files.isDirectory(dir)) {

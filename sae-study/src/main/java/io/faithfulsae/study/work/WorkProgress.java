@@ -1,6 +1,6 @@
 package io.faithfulsae.study.work;
 
-/** How far one piece of work is. <b>Closed by</b> the work when it ends. */
+/** The progress of one piece of work. <b>Closed by</b> the work when it ends. */
 public interface WorkProgress extends AutoCloseable {
   /** Shows nothing. */
   WorkProgress NONE =
@@ -15,17 +15,17 @@ public interface WorkProgress extends AutoCloseable {
         public void close() {}
       };
 
-  /** The count at the end, once it is known. */
+  /** Sets the final count, once it is known. */
   void total(long count);
 
   /**
-   * The count so far.
+   * Sets the count so far.
    *
-   * @param note such as the loss; empty if there is none
+   * @param note such as the loss; may be empty
    */
   void at(long done, String note);
 
-  /** The count so far, without a note. */
+  /** Sets the count so far, without a note. */
   default void at(long done) {
     at(done, "");
   }

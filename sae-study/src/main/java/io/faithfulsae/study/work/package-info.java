@@ -1,4 +1,4 @@
-/** Long work that reports its progress and can be stopped: sampling and training. */
+/** Long-running work that reports its progress and can be stopped: sampling and training. */
 @NullMarked
 package io.faithfulsae.study.work;
 

@@ -17,7 +17,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The study's own tables, recomputed from its authors' result files. */
+/** The authors' own tables, recomputed from their result files. */
 final class ComparerTest {
   private static final Comparer.Options DEFAULTS =
       new Comparer.Options(List.of(), List.of(), 10_000, 42);
@@ -73,7 +73,7 @@ final class ComparerTest {
 
   @Test
   void differencesStayWithTheirCells() {
-    // Every cell is better by 0.1 whatever its height, so no resample says otherwise.
+    // Every cell improves by 0.1 whatever its level, so all resamples agree.
     List<Run> runs =
         List.of(
             run("small", "a", 0.2),
@@ -83,7 +83,8 @@ final class ComparerTest {
     Pair pair = Comparer.compare(List.of(), runs, DEFAULTS).measures().get(0).pairs().get(0);
     assertEquals(0.1, pair.difference().low(), 1e-12);
     assertEquals(0.1, pair.difference().high(), 1e-12);
-    assertEquals(2.0 / 10_001, pair.bootstrapP(), 1e-4, "as small as so many resamples show");
+    assertEquals(
+        2.0 / 10_001, pair.bootstrapP(), 1e-4, "the smallest p-value for this many resamples");
   }
 
   /** Four hypotheses by hand: 4 · 0.005, 3 · 0.01, 2 · 0.03, and 0.04 not below the one before. */

@@ -15,7 +15,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Results that were changed after they were measured are not compared. */
+/** Results that were changed after measurement are not compared. */
 final class DamagedResultsTest {
   @TempDir Path dir;
 
