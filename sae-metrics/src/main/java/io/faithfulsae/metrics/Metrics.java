@@ -238,8 +238,8 @@ public final class Metrics {
   }
 
   /**
-   * Says what latents are about: where they fire, how, with which others, and which tokens they promote.
-   * Reads the text once for all of them.
+   * Says what latents are about: where they fire, how, with which others, and which tokens they
+   * promote. Reads the text once for all of them.
    *
    * @param latents different ones, in the order of the results
    * @throws IllegalArgumentException if a latent is not of the SAE, the SAE is not as wide as the

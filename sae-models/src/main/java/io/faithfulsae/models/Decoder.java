@@ -1,7 +1,7 @@
 package io.faithfulsae.models;
 
-import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;

@@ -250,7 +250,9 @@ public final class Graph {
     replaced.put(hook, value);
   }
 
-  /** Adds a value at a hook point, to the replacement if there is one; call it before the blocks. */
+  /**
+   * Adds a value at a hook point, to the replacement if there is one; call it before the blocks.
+   */
   public void addAt(HookPoint hook, Value value) {
     added.put(hook, value);
   }
