@@ -6,6 +6,7 @@ import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
@@ -15,7 +16,6 @@ import java.util.concurrent.TimeUnit;
 /** Encodes rows in a long-running service: fixed memory, many threads, a bounded queue. */
 public final class EncodingService implements AutoCloseable {
   private record Worker(ActivationBatch x, Latents z) {}
-
   private final Sae sae;
   private final ArrayBlockingQueue<Worker> idle;
   private final ThreadPoolExecutor pool;
@@ -67,10 +67,10 @@ public final class EncodingService implements AutoCloseable {
     try (var backend = Backends.best();
         Sae sae = Sae.load(Path.of(args[0]).resolve("sae"), backend);
         EncodingService service = new EncodingService(sae, 2, 4)) {
-      for (int sent = 0; sent < 1000; ) {
+      var answers = new ArrayList<Future<int[]>>();
+      while (answers.size() < 1000) {
         try {
-          service.encode(sae.decoderDirection(sent % sae.config().dSae()));
-          sent++;
+          answers.add(service.encode(sae.decoderDirection(answers.size() % sae.config().dSae())));
         } catch (RejectedExecutionException full) {
           Thread.sleep(1); // a server answers "503, try again later"
         }
