@@ -4,7 +4,6 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
-import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.concurrent.ArrayBlockingQueue;
@@ -16,6 +15,7 @@ import java.util.concurrent.TimeUnit;
 /** Encodes rows in a long-running service: fixed memory, many threads, a bounded queue. */
 public final class EncodingService implements AutoCloseable {
   private record Worker(ActivationBatch x, Latents z) {}
+
   private final Sae sae;
   private final ArrayBlockingQueue<Worker> idle;
   private final ThreadPoolExecutor pool;
@@ -63,7 +63,7 @@ public final class EncodingService implements AutoCloseable {
   }
 
   /** Sends 1,000 rows to the SAE of a {@link TrainOnModel} folder, as fast as they are taken. */
-  public static void main(String[] args) throws IOException, InterruptedException {
+  public static void main(String[] args) throws Exception {
     try (var backend = Backends.best();
         Sae sae = Sae.load(Path.of(args[0]).resolve("sae"), backend);
         EncodingService service = new EncodingService(sae, 2, 4)) {
