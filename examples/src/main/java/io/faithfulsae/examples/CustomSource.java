@@ -13,7 +13,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Iterator;
-import java.util.List;
 import java.util.stream.Stream;
 
 /** Activations from anywhere: here from a file of comma-separated numbers, one row per line. */
@@ -28,6 +27,7 @@ public final class CustomSource {
     }
 
     @Override
+    @SuppressWarnings("StreamResourceLeak") // the reader closes it
     public ActivationReader open(long position) throws IOException {
       Stream<String> lines = Files.lines(file).skip(position);
       Iterator<String> rest = lines.iterator();
@@ -63,7 +63,7 @@ public final class CustomSource {
     Path dir = Files.createTempDirectory("sae");
     StringBuilder rows = new StringBuilder(); // each lies along one of the three axes
     for (int i = 0; i < 2_000; i++) {
-      rows.append(List.of("%s,0,0%n", "0,%s,0%n", "0,0,%s%n").get(i % 3).formatted(1 + i % 0.618));
+      rows.append("0,".repeat(i % 3) + (1 + i % 0.618) + ",0".repeat(2 - i % 3) + "\n");
     }
     Csv source = new Csv(Files.writeString(dir.resolve("rows.csv"), rows), 3);
     var training = TrainingConfig.builder().tokens(40_000).batch(200).bufferRows(2_000).lr(1e-2);

@@ -4,8 +4,8 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
-import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.concurrent.ArrayBlockingQueue;
 import java.util.concurrent.Future;
 import java.util.concurrent.RejectedExecutionException;
@@ -63,14 +63,14 @@ public final class EncodingService implements AutoCloseable {
   }
 
   /** Sends 1,000 rows to the SAE of a {@link TrainOnModel} folder, as fast as they are taken. */
-  public static void main(String[] args) throws IOException, InterruptedException {
+  public static void main(String[] args) throws Exception {
     try (var backend = Backends.best();
         Sae sae = Sae.load(Path.of(args[0]).resolve("sae"), backend);
         EncodingService service = new EncodingService(sae, 2, 4)) {
-      for (int sent = 0; sent < 1000; ) {
+      var answers = new ArrayList<Future<int[]>>();
+      while (answers.size() < 1000) {
         try {
-          service.encode(sae.decoderDirection(sent % sae.config().dSae()));
-          sent++;
+          answers.add(service.encode(sae.decoderDirection(answers.size() % sae.config().dSae())));
         } catch (RejectedExecutionException full) {
           Thread.sleep(1); // a server answers "503, try again later"
         }
