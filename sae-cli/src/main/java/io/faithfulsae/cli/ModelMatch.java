@@ -9,8 +9,8 @@ import picocli.CommandLine.Option;
 
 /**
  * Checks that an SAE belongs to the model that it is applied to. Models are compared by name, that
- * of the folder, which all SAEs of ours and SAELens's record; if the names differ, by the hash of
- * the model's files, if the SAE records it.
+ * of the folder, which our and SAELens's SAEs record; if the names differ, by the hash of the
+ * model's files, if the SAE records it.
  */
 final class ModelMatch {
   static final String NAME = "model_name";

@@ -24,7 +24,7 @@ import picocli.CommandLine;
 /** Outputs have one writer at a time, and a finished one is not silently replaced. */
 final class OutputCommandTest {
   /** Commands that resume existing output, and reject it if its settings differ. */
-  private static final Set<String> GO_ON = Set.of("study", "generate", "train");
+  private static final Set<String> RESUMING = Set.of("study", "generate", "train");
 
   @TempDir Path dir;
 
@@ -141,7 +141,7 @@ final class OutputCommandTest {
         Arrays.stream(commands).map(one -> one[0].toString()).collect(Collectors.toSet());
     for (CommandLine command : Tiny.line().getSubcommands().values()) {
       String name = command.getCommandName();
-      assertEquals(tried.contains(name), !GO_ON.contains(name), name);
+      assertEquals(tried.contains(name), !RESUMING.contains(name), name);
     }
     for (Object[] one : commands) {
       WritesFiles command =

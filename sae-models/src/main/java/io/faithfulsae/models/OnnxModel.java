@@ -70,7 +70,7 @@ public final class OnnxModel implements LanguageModel {
   private final LongBuffer queryShape = DirectBuffers.longs(3);
   private final LongBuffer keyShape = DirectBuffers.longs(3);
   private final Graphs.Kind kind;
-  private final @Nullable Backend beside;
+  private final @Nullable Backend sharedBackend;
   private final TappedRows.Spare spare = new TappedRows.Spare();
   private final ReentrantReadWriteLock life =
       new ReentrantReadWriteLock(); // only close() takes the write lock
@@ -109,13 +109,13 @@ public final class OnnxModel implements LanguageModel {
       Weights weights,
       SpecialTokens special,
       Options options,
-      @Nullable Backend beside) {
+      @Nullable Backend backend) {
     this.name = name;
     this.architecture = architecture;
     this.weights = weights;
     this.special = special;
-    this.beside = beside;
-    OnnxRuntime runtime = OnnxRuntimes.open(beside);
+    this.sharedBackend = backend;
+    OnnxRuntime runtime = OnnxRuntimes.open(backend);
     this.kind = new Graphs.Kind(options.precision(), runtime.computesOnDevice(), false);
     this.tokenIds =
         new TokenIds(
@@ -156,13 +156,13 @@ public final class OnnxModel implements LanguageModel {
    * Opens a model folder on a backend's device, in the backend's memory: activations go to the
    * backend without a detour through the host. On a GPU, models compute in 16 bits.
    *
-   * @param beside the backend, which must stay open until the model is closed; null for the CPU
+   * @param backend the backend, which must stay open until the model is closed; null for the CPU
    * @throws io.faithfulsae.spi.BackendUnavailableException with every runtime's reason, if none can
    *     run models there
    */
-  public static OnnxModel open(Path folder, Options options, @Nullable Backend beside)
+  public static OnnxModel open(Path folder, Options options, @Nullable Backend backend)
       throws IOException {
-    checkPrecision(options.precision(), beside);
+    checkPrecision(options.precision(), backend);
     Path config = folder.resolve("config.json");
     if (!Files.exists(config)) {
       throw new NoSuchFileException(config.toString(), null, "name a Hugging Face model folder");
@@ -183,12 +183,12 @@ public final class OnnxModel implements LanguageModel {
         weights,
         special,
         options,
-        beside);
+        backend);
   }
 
   /** ONNX Runtime supports bfloat16 only on GPUs, and attention on GPUs only in 16 bits. */
-  private static void checkPrecision(Precision precision, @Nullable Backend beside) {
-    boolean onGpu = beside != null && beside.info().name().equals("cuda");
+  private static void checkPrecision(Precision precision, @Nullable Backend backend) {
+    boolean onGpu = backend != null && backend.info().name().equals("cuda");
     if (precision == (onGpu ? Precision.FLOAT32 : Precision.BFLOAT16)) {
       throw new IllegalArgumentException(
           "expected "
@@ -265,13 +265,13 @@ public final class OnnxModel implements LanguageModel {
     OnnxSession session =
         sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
     run(session, true, Map.of(), tokens.length, length, Graphs.ACTIVATIONS, dModel(), into);
-    clearBehindEnds(tokens, length, dModel(), into);
+    clearPadding(tokens, length, dModel(), into);
     FiniteOutput.require(name, hook + " activations", into, tokens.length, length, dModel());
   }
 
   @Override
   public boolean computesBeside(Backend backend) {
-    return kind.ownOperators() && beside == backend;
+    return kind.ownOperators() && sharedBackend == backend;
   }
 
   @Override
@@ -279,7 +279,7 @@ public final class OnnxModel implements LanguageModel {
       HookPoint hook, int[][] tokens) {
     checkOpen();
     hook.requireIn(this);
-    Backend backend = beside;
+    Backend backend = sharedBackend;
     if (backend == null || !computesBeside(backend)) {
       return Optional.empty();
     }
@@ -347,7 +347,7 @@ public final class OnnxModel implements LanguageModel {
         Graphs.LOGITS,
         vocabularySize(),
         into);
-    clearBehindEnds(tokens, length, vocabularySize(), into);
+    clearPadding(tokens, length, vocabularySize(), into);
     FiniteOutput.require(name, LOGITS, into, tokens.length, length, vocabularySize());
   }
 
@@ -417,7 +417,7 @@ public final class OnnxModel implements LanguageModel {
 
   /** Whether the model runs in a backend's memory and offers a {@link #deviceDecoder}. */
   public boolean onDevice() {
-    return kind.ownOperators() && beside != null;
+    return kind.ownOperators() && sharedBackend != null;
   }
 
   /**
@@ -449,7 +449,7 @@ public final class OnnxModel implements LanguageModel {
       int rows, int maxLength, double topP, @Nullable HookPoint steered) {
     checkOpen();
     tokenIds.checkLength(rows, maxLength);
-    Backend backend = beside;
+    Backend backend = sharedBackend;
     if (!kind.ownOperators() || backend == null) {
       throw new IllegalStateException(
           "expected a model opened with a backend, on a runtime that shares its memory, got one"
@@ -568,7 +568,7 @@ public final class OnnxModel implements LanguageModel {
   }
 
   /** Sets the padding after shorter sequences to 0. */
-  static void clearBehindEnds(int[][] tokens, int length, int width, FloatBuffer into) {
+  static void clearPadding(int[][] tokens, int length, int width, FloatBuffer into) {
     float[] zeros = new float[width];
     for (int row = 0; row < tokens.length; row++) {
       for (int at = tokens[row].length; at < length; at++) {

@@ -169,7 +169,7 @@ public final class OnnxTap implements LanguageModel {
     if (!direct) {
       into.put(into.position(), result, 0, rows * width);
     }
-    OnnxModel.clearBehindEnds(tokens, length, width, into);
+    OnnxModel.clearPadding(tokens, length, width, into);
     FiniteOutput.require(name(), what, into, tokens.length, length, width);
   }
 

@@ -106,7 +106,7 @@ public final class Tokenizer implements AutoCloseable {
         : tokenizer.decode(Arrays.stream(tokens).asLongStream().toArray(), false);
   }
 
-  /** The token that begins a text: BOS, or EOS where there is none. */
+  /** The token that begins a text: BOS, or EOS if there is none. */
   public int bosToken() {
     return special.bos();
   }

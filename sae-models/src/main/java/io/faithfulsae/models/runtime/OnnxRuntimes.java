@@ -34,13 +34,13 @@ public final class OnnxRuntimes {
   /**
    * Opens a runtime. <b>Closed by</b> the caller.
    *
-   * @param beside a backend whose device and memory to share; null for the CPU
+   * @param backend a backend whose device and memory to share; null for the CPU
    * @throws BackendUnavailableException with each runtime's reason, if none is usable
    */
-  public static synchronized OnnxRuntime open(@Nullable Backend beside) {
+  public static synchronized OnnxRuntime open(@Nullable Backend backend) {
     Map<String, RuntimeProvider> known = known();
     String forced = System.getProperty(PROPERTY, "");
-    String place = beside == null ? CPU : beside.info().name();
+    String place = backend == null ? CPU : backend.info().name();
     Map<String, String> refusals = new LinkedHashMap<>();
     for (RuntimeProvider provider : known.values()) {
       String name = provider.name();
@@ -54,7 +54,7 @@ public final class OnnxRuntimes {
             "this process has loaded " + loaded + "; start it with -D" + PROPERTY + "=" + name);
       } else {
         try {
-          OnnxRuntime runtime = Telemetry.without(() -> provider.open(beside));
+          OnnxRuntime runtime = Telemetry.without(() -> provider.open(backend));
           loaded = name;
           return runtime;
         } catch (BackendUnavailableException e) {
@@ -99,7 +99,7 @@ public final class OnnxRuntimes {
     }
 
     @Override
-    public OnnxRuntime open(@Nullable Backend beside) {
+    public OnnxRuntime open(@Nullable Backend backend) {
       return new JavaRuntime();
     }
   }

@@ -16,8 +16,8 @@ public interface RuntimeProvider {
   /**
    * Opens the runtime.
    *
-   * @param beside a backend whose device and memory to share; null for the CPU
+   * @param backend a backend whose device and memory to share; null for the CPU
    * @throws BackendUnavailableException with the reason, if it is not usable here
    */
-  OnnxRuntime open(@Nullable Backend beside);
+  OnnxRuntime open(@Nullable Backend backend);
 }

@@ -105,9 +105,9 @@ public record Dashboard(
    * A detection score with its metrics.
    *
    * @param counts correct and incorrect judgments
-   * @param accuracy share told rightly
-   * @param balancedAccuracy mean of the shares of either kind that were told rightly
-   * @param f1 of the firing snippets
+   * @param accuracy share of correct judgments
+   * @param balancedAccuracy mean accuracy on firing and on silent snippets
+   * @param f1 F1 score, with firing as the positive class
    */
   public record Score(DetectionScore counts, double accuracy, double balancedAccuracy, double f1) {
     static Score of(DetectionScore counts) {
