@@ -28,6 +28,8 @@ import org.jspecify.annotations.Nullable;
  * sae_weights.safetensors}. <b>Closed by</b> who created or loaded it, before its backend.
  * <b>Threads</b>: may be used from any thread, one call at a time (an SAE and its views count as
  * one).
+ *
+ * <p>Over 400 lines: the handle that users hold, each operation with its own contract.
  */
 public final class Sae implements AutoCloseable {
   private final SaeConfig config;

@@ -7,6 +7,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.metrics.SharedFeatures.Options;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
@@ -62,7 +63,8 @@ public final class CompareSeeds {
             }
           }
         }
-        System.out.println("shared: " + Metrics.sharedFeatures(a, b, SHARED).topOneA());
+        System.out.println(
+            "shared: " + Metrics.sharedFeatures(a, b, Options.decoder(SHARED)).topOneA());
       }
     }
   }

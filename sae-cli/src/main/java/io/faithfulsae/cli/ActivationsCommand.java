@@ -50,10 +50,10 @@ import picocli.CommandLine.Option;
     })
 final class ActivationsCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
+  @Mixin OverwriteOption overwriting;
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
-  @Mixin TextReading reading;
+  @Mixin TextInputOptions reading;
   @Mixin ShardOptions layout;
 
   @Option(
@@ -63,7 +63,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
       description = "Hook point, such as blocks.2.hook_resid_pre.")
   String hook;
 
-  @Option(names = "--data", paramLabel = "FILE", description = "Text: " + TextReading.FORMATS)
+  @Option(names = "--data", paramLabel = "FILE", description = "Text: " + TextInputOptions.FORMATS)
   @Nullable Path data;
 
   @Option(
@@ -108,7 +108,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 

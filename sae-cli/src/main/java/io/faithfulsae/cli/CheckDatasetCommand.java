@@ -31,14 +31,14 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
   private static final int[] COVERED = {1, 2, 3};
 
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
+  @Mixin OverwriteOption overwriting;
   @Mixin ModelOptions models;
 
   @Option(
       names = "--data",
       paramLabel = "FILE",
       required = true,
-      description = "Data set: " + TextReading.FORMATS)
+      description = "Data set: " + TextInputOptions.FORMATS)
   Path data;
 
   @Option(
@@ -89,7 +89,7 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 

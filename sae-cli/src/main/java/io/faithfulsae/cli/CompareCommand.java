@@ -23,7 +23,7 @@ import picocli.CommandLine.Parameters;
             + " wins and paired tests.")
 final class CompareCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
+  @Mixin OverwriteOption overwriting;
 
   @Parameters(
       paramLabel = "FILE",
@@ -81,7 +81,7 @@ final class CompareCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 

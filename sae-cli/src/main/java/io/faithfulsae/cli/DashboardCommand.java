@@ -47,14 +47,14 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
   private static final double CORRELATED = 0.7;
 
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
-  @Mixin SaeOnModel place;
+  @Mixin OverwriteOption overwriting;
+  @Mixin SaeModelOptions place;
 
   @Option(
       names = "--data",
       paramLabel = "FILE",
       required = true,
-      description = "Text to look for examples in: " + TextReading.FORMATS)
+      description = "Text to look for examples in: " + TextInputOptions.FORMATS)
   Path data;
 
   @Option(
@@ -155,7 +155,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 
@@ -165,7 +165,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     if (score > 0 && explainer == null) {
       throw common.usage("expected --explain-with with --score; add it");
     }
-    try (SaeOnModel.Opened on = place.open()) {
+    try (SaeModelOptions.Opened on = place.open()) {
       List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
       LatentDescription.Options options =
           common.fromOptions(() -> new LatentDescription.Options(sequences, examples, 5, 10));
@@ -239,7 +239,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     }
   }
 
-  private void score(SaeOnModel.Opened on, List<Shown> shown, List<Integer> chosen)
+  private void score(SaeModelOptions.Opened on, List<Shown> shown, List<Integer> chosen)
       throws IOException {
     Path other = scoreData;
     Detector detector =
@@ -283,7 +283,8 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
         .toList();
   }
 
-  private void across(SaeOnModel.Opened on, List<Shown> shown, List<Integer> chosen, Path folder)
+  private void across(
+      SaeModelOptions.Opened on, List<Shown> shown, List<Integer> chosen, Path folder)
       throws IOException {
     try (Sae other = Sae.load(folder, on.sae().backend())) {
       on.requireSameModel(folder, other);

@@ -35,7 +35,7 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
   private static final String INPUT = "activations";
 
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
+  @Mixin OverwriteOption overwriting;
   @Mixin ModelMatch match;
 
   @Option(
@@ -84,7 +84,7 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 

@@ -28,14 +28,14 @@ import picocli.CommandLine.Option;
             + " on a text.")
 final class EvaluateCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
-  @Mixin SaeOnModel place;
+  @Mixin OverwriteOption overwriting;
+  @Mixin SaeModelOptions place;
 
   @Option(
       names = "--data",
       paramLabel = "FILE",
       required = true,
-      description = "Text that the SAE was not trained on: " + TextReading.FORMATS)
+      description = "Text that the SAE was not trained on: " + TextInputOptions.FORMATS)
   Path data;
 
   @Option(
@@ -109,13 +109,13 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 
   @Override
   public Integer call() throws IOException {
-    try (SaeOnModel.Opened on = place.open()) {
+    try (SaeModelOptions.Opened on = place.open()) {
       ModelActivations activations = on.activations(on.text(data));
       Reconstruction reconstruction =
           Metrics.reconstruction(on.sae(), activations.source(place.models.batchSequences), rows);
@@ -164,7 +164,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       @Nullable KCurve kCurve,
       @Nullable FeatureSubsets subsets) {}
 
-  private KCurve curve(SaeOnModel.Opened on, ModelActivations activations) throws IOException {
+  private KCurve curve(SaeModelOptions.Opened on, ModelActivations activations) throws IOException {
     KCurve.Options options =
         common.fromOptions(
             () ->
@@ -183,7 +183,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
     return Metrics.kCurves(List.of(on.sae()), activations, options).get(0);
   }
 
-  private FeatureSubsets parts(SaeOnModel.Opened on, ModelActivations activations)
+  private FeatureSubsets parts(SaeModelOptions.Opened on, ModelActivations activations)
       throws IOException {
     FeatureSubsets.Options options =
         common.fromOptions(

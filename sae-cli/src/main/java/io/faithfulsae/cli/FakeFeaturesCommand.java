@@ -32,8 +32,8 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
-  @Mixin SaeOnModel place;
+  @Mixin OverwriteOption overwriting;
+  @Mixin SaeModelOptions place;
 
   @Option(
       names = "--preset",
@@ -111,7 +111,8 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
       names = "--data",
       paramLabel = "FILE",
       description =
-          "Ordinary text that the SAE was not trained on, to compare with: " + TextReading.FORMATS)
+          "Ordinary text that the SAE was not trained on, to compare with: "
+              + TextInputOptions.FORMATS)
   @Nullable Path data;
 
   @Option(
@@ -135,14 +136,14 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 
   @Override
   public Integer call() throws IOException {
     check();
-    try (SaeOnModel.Opened on = place.open()) {
+    try (SaeModelOptions.Opened on = place.open()) {
       Path text = data;
       TokenSource ordinary = text == null ? null : on.text(text);
       FakeFeatures.Options counted = common.fromOptions(() -> options(on, ordinary));
@@ -177,7 +178,7 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
     }
   }
 
-  private FakeFeatures.Options options(SaeOnModel.Opened on, @Nullable TokenSource ordinary) {
+  private FakeFeatures.Options options(SaeModelOptions.Opened on, @Nullable TokenSource ordinary) {
     FakeFeatures.Options.Builder options =
         definition == Definition.SEQUENCES
             ? FakeFeatures.Options.sequences(on.context(), Objects.requireNonNull(ordinary))
@@ -242,7 +243,7 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
   }
 
   private int pair(
-      SaeOnModel.Opened on, FakeFeatures fake, Path otherFolder, FakeFeatures.Options counted)
+      SaeModelOptions.Opened on, FakeFeatures fake, Path otherFolder, FakeFeatures.Options counted)
       throws IOException {
     try (Sae other = Sae.load(otherFolder, on.sae().backend())) {
       on.requireSameModel(otherFolder, other);

@@ -27,7 +27,7 @@ import picocli.CommandLine.Option;
             + " one.")
 final class MatchCommand implements Callable<Integer>, WritesFiles {
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
+  @Mixin OverwriteOption overwriting;
 
   @Option(names = "--a", paramLabel = "DIR", required = true, description = "SAE folder.")
   Path a;
@@ -79,7 +79,7 @@ final class MatchCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 

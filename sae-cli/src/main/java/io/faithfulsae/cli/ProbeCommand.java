@@ -4,7 +4,7 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
-import io.faithfulsae.cli.console.Closing;
+import io.faithfulsae.cli.console.Closer;
 import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.metrics.Metrics;
@@ -44,7 +44,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
   private static final int DEFAULT_CONTEXT = 128;
 
   @Mixin CommonOptions common;
-  @Mixin Overwriting overwriting;
+  @Mixin OverwriteOption overwriting;
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
   @Mixin ModelMatch match;
@@ -131,7 +131,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
   }
 
   @Override
-  public Overwriting overwriting() {
+  public OverwriteOption overwriting() {
     return overwriting;
   }
 
@@ -143,7 +143,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
       throw common.usage(
           "expected the files of one of " + files.names() + ", got none; correct the path");
     }
-    try (Closing resources = new Closing()) {
+    try (Closer resources = new Closer()) {
       Backend backend = resources.add(Backends.best());
       List<Sae> opened = new ArrayList<>();
       for (Path folder : saes) {

@@ -42,8 +42,8 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
-  @Mixin TextReading reading;
-  @Mixin Overwriting overwriting;
+  @Mixin TextInputOptions reading;
+  @Mixin OverwriteOption overwriting;
 
   @Option(
       names = "--hook",
@@ -54,7 +54,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(
       names = "--data",
       paramLabel = "FILE",
-      description = "Text: FILE.jsonl from 'generate', or any other: " + TextReading.FORMATS)
+      description = "Text: FILE.jsonl from 'generate', or any other: " + TextInputOptions.FORMATS)
   @Nullable Path data;
 
   @Option(

@@ -13,5 +13,5 @@ interface WritesFiles {
   List<Path> files();
 
   /** Whether existing files may be replaced. */
-  Overwriting overwriting();
+  OverwriteOption overwriting();
 }

@@ -53,6 +53,10 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Network</b>: none; ONNX Runtime's telemetry is turned off before it initializes, unless the
  * host program has initialized it earlier ({@link io.faithfulsae.models.runtime.OnnxRuntimes} says
  * what remains on in that case).
+ *
+ * <p>Over 400 lines: one class owns the sessions and the lock under which each call uses them;
+ * graphs, sessions, token checks and decoding are in {@code Graphs}, {@code Sessions}, {@code
+ * TokenIds} and the decoders.
  */
 public final class OnnxModel implements LanguageModel {
   private static final String LOGITS = "logits";

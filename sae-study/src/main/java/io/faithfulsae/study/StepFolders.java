@@ -9,7 +9,7 @@ final class StepFolders {
   private final Path study;
   private final StudyListener listener;
   private final boolean several;
-  private final Map<String, Steps> byEntry = new LinkedHashMap<>();
+  private final Map<String, StepCache> byEntry = new LinkedHashMap<>();
 
   /**
    * Opens none yet.
@@ -24,17 +24,17 @@ final class StepFolders {
     this.several = several;
   }
 
-  Steps of(String entry) {
+  StepCache of(String entry) {
     return byEntry.computeIfAbsent(
         entry,
         name ->
-            new Steps(
+            new StepCache(
                 folder(study, name), step -> listener.step(several ? name + "/" + step : step)));
   }
 
   /** Number of steps done since, not counting those already done. */
   int done() {
-    return byEntry.values().stream().mapToInt(Steps::done).sum();
+    return byEntry.values().stream().mapToInt(StepCache::done).sum();
   }
 
   /** Seconds that each step took when it was run, by entry and step. */
@@ -48,6 +48,6 @@ final class StepFolders {
 
   /** The folder of an entry's steps. */
   static Path folder(Path study, String entry) {
-    return study.resolve(entry).resolve(Steps.FOLDER);
+    return study.resolve(entry).resolve(StepCache.FOLDER);
   }
 }

@@ -33,12 +33,12 @@ record StudyContext(
     StudyListener listener) {
 
   /** The entry's own steps. */
-  Steps steps() {
+  StepCache steps() {
     return folders.of(name);
   }
 
   /** The steps shared with the entries that are trained together with it. */
-  Steps common() {
+  StepCache common() {
     return folders.of(sharing.owner(name));
   }
 

@@ -60,7 +60,7 @@ final class TextSteps {
   }
 
   /** Samples a data set, unless this or another entry has already done so. */
-  Steps.Outcome<Sampled> sample(DataSet set) throws IOException {
+  StepCache.Outcome<Sampled> sample(DataSet set) throws IOException {
     Sharing.Source source = on.sharing().sampled(on.name(), set);
     StudyConfig.Generate settings = Objects.requireNonNull(source.set().generate());
     return on.folders()
@@ -82,9 +82,9 @@ final class TextSteps {
   }
 
   Texts texts(DataSet set) throws IOException {
-    Steps.Outcome<StudyData.Prepared> step;
+    StepCache.Outcome<StudyData.Prepared> step;
     if (set.generate() != null) {
-      Steps.Outcome<Sampled> sampled = sample(set);
+      StepCache.Outcome<Sampled> sampled = sample(set);
       Path file = sampled.folder().resolve(StudyText.JSON_LINES);
       String random = sampled.result().random();
       step = prepare(set, sampled.key(), folder -> data.prepare(set, file, folder).drawnBy(random));
@@ -105,8 +105,8 @@ final class TextSteps {
         data.heldOut(step.result(), step.folder()));
   }
 
-  private Steps.Outcome<StudyData.Prepared> prepare(DataSet set, Object known, Steps.Work work)
-      throws IOException {
+  private StepCache.Outcome<StudyData.Prepared> prepare(
+      DataSet set, Object known, StepCache.Work work) throws IOException {
     return on.common()
         .run(
             dataStep(set.name()),

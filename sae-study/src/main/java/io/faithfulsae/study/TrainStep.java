@@ -57,7 +57,7 @@ final class TrainStep {
   Trained train(Texts text, ActivationFilter filter) throws IOException {
     ActivationSource source = on.source(text.training(), filter);
     List<Member> members = members(on.sharing(), on.name(), on.model().dModel());
-    Steps.Outcome<Runs> step =
+    StepCache.Outcome<Runs> step =
         on.common()
             .run(
                 "train-" + text.name(),

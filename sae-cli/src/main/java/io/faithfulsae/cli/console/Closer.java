@@ -4,7 +4,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 
 /** Resources that are closed together, in reverse order of opening. */
-public final class Closing implements AutoCloseable {
+public final class Closer implements AutoCloseable {
   private final Deque<AutoCloseable> open = new ArrayDeque<>();
 
   /** Takes ownership of a resource. */
@@ -14,8 +14,8 @@ public final class Closing implements AutoCloseable {
   }
 
   /** Transfers all resources to a new owner; closing this one then does nothing. */
-  public Closing keep() {
-    Closing owner = new Closing();
+  public Closer keep() {
+    Closer owner = new Closer();
     owner.open.addAll(open);
     open.clear();
     return owner;

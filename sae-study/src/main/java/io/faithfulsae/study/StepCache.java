@@ -20,7 +20,7 @@ import java.util.stream.Stream;
  * a key of its inputs, and a later run with the same inputs reads it. An interrupted step finds its
  * folder as it left it; if the inputs change, the folder is emptied first.
  */
-final class Steps {
+final class StepCache {
   /** The folder of a model's steps within the model's folder. */
   static final String FOLDER = "steps";
 
@@ -54,7 +54,7 @@ final class Steps {
 
   private record Kept(String key, JsonNode inputs, double seconds, JsonNode result) {}
 
-  Steps(Path dir, Consumer<String> onStep) {
+  StepCache(Path dir, Consumer<String> onStep) {
     this.dir = dir;
     this.onStep = onStep;
   }

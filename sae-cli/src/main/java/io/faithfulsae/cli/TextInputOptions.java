@@ -6,7 +6,7 @@ import picocli.CommandLine.Option;
 /**
  * How to read text; files are JSON lines, CSV, TSV, Parquet or plain text, optionally compressed.
  */
-final class TextReading {
+final class TextInputOptions {
   /** For the descriptions of options that take a text. */
   static final String FORMATS =
       ".jsonl, .txt, .csv, .tsv, .parquet, optionally .gz or .zst, a folder of them, or a pattern such as 'train-*.parquet'.";

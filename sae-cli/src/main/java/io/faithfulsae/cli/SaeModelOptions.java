@@ -5,7 +5,7 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
-import io.faithfulsae.cli.console.Closing;
+import io.faithfulsae.cli.console.Closer;
 import io.faithfulsae.metrics.ModelActivations;
 import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.models.OnnxModel;
@@ -21,12 +21,12 @@ import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
 
 /** An SAE and the hook point that it belongs to. */
-final class SaeOnModel {
+final class SaeModelOptions {
   private static final int DEFAULT_CONTEXT = 128;
 
   @Mixin ModelOptions models;
   @Mixin FilterOptions filters;
-  @Mixin TextReading reading;
+  @Mixin TextInputOptions reading;
   @Mixin ModelMatch match;
 
   @Option(
@@ -52,7 +52,7 @@ final class SaeOnModel {
   Opened open() throws IOException {
     Path folder = models.folder();
     // On failure, closes what has been opened so far.
-    try (Closing opening = new Closing()) {
+    try (Closer opening = new Closer()) {
       Backend backend = opening.add(Backends.best());
       Sae loaded = opening.add(Sae.load(sae, backend));
       HookPoint point = hookOf(loaded);
@@ -117,7 +117,7 @@ final class SaeOnModel {
       ActivationFilter filter,
       TextOptions reading,
       ModelCheck check,
-      Closing resources)
+      Closer resources)
       implements AutoCloseable {
     /** Refuses another SAE if it was trained on another model. */
     void requireSameModel(Path folder, Sae other) throws IOException {

@@ -3,7 +3,7 @@ package io.faithfulsae.cli;
 import picocli.CommandLine.Option;
 
 /** Whether a finished result may be replaced. */
-final class Overwriting {
+final class OverwriteOption {
   @Option(
       names = "--overwrite",
       description = "Replace a finished result in --out. Default: refuse.")
