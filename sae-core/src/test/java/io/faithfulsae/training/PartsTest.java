@@ -112,7 +112,7 @@ public abstract class PartsTest extends RunFixture {
       assertMessage(
           IllegalArgumentException.class,
           () -> trainer(CONFIG).withReplicasOn(List.of(second, backend)),
-          "expected replicas on backends of their own");
+          "expected a separate backend for each replica");
     }
   }
 }

@@ -165,7 +165,7 @@ public abstract class ResumptionTest extends RunFixture {
     for (String[] other :
         new String[][] {
           {"\"random\":\"others-random\"", "got others-random"},
-          {"\"rendom\":\"philox4x64-10\"", "got none named"}
+          {"\"rendom\":\"philox4x64-10\"", "got none"}
         }) {
       Files.write(checkpoint, text.replace(named, other[0]).getBytes(StandardCharsets.ISO_8859_1));
       assertMessage(

@@ -134,7 +134,7 @@ public abstract class TrainingRunTest extends RunFixture {
     assertMessage(
         IllegalStateException.class,
         () -> finish(run),
-        "expected backend " + closing.info().name() + " to be open until the run ends",
+        "expected backend " + closing.info().name() + " to stay open until the run ends",
         "await or close the run first");
     assertEquals(List.of("checkpoint-10.safetensors"), files(dir));
     finish(trainer(CONFIG).resume(SOURCE, dir));
