@@ -178,7 +178,7 @@ class ShardWriterTest {
           }
           if (more) {
             parts += String.valueOf(ShardIndex.read(dir).shards()).contains(".part") ? 1 : 0;
-            assertReaderSays(dir, "complete: expected shards that are all written");
+            assertReaderSays(dir, "complete: expected a complete folder of shards");
             // What a kill may leave: the file before, and one that the index does not have yet.
             Files.writeString(dir.resolve("shard-00000-0.part"), "old");
             Files.writeString(dir.resolve(".shard-00000-9.part.1f.tmp"), "half");
@@ -380,11 +380,11 @@ class ShardWriterTest {
         writer.advance();
       }
     }
-    assertReaderSays(dir, "complete: expected shards that are all written, got the first 6 rows");
+    assertReaderSays(dir, "complete: expected a complete folder of shards, got the first 6 rows");
     write(dir, model(), small(Precision.FP32));
     Path first = dir.resolve("shard-00000.safetensors");
     Files.copy(first, dir.resolve("shard-00099.safetensors"));
-    assertReaderSays(dir, "shard-00099.safetensors]; put the files back");
+    assertReaderSays(dir, "shard-00099.safetensors]; restore missing files");
     Files.delete(dir.resolve("shard-00099.safetensors"));
     Files.copy(
         dir.resolve("shard-00005.safetensors"),
