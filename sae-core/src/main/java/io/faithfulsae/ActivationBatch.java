@@ -51,7 +51,8 @@ public final class ActivationBatch implements AutoCloseable {
   }
 
   /**
-   * Wraps a buffer, such as device memory that another program fills, in an empty batch. Closing the batch closes the buffer.
+   * Wraps a buffer, such as device memory that another program fills, in an empty batch. Closing
+   * the batch closes the buffer.
    *
    * @param buffer holds {@code [capacity, dIn]} float32
    * @param capacity the most rows it can hold, at least 1
@@ -92,7 +93,8 @@ public final class ActivationBatch implements AutoCloseable {
   /**
    * The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory.
    *
-   * <p>Views are safe to use after close: they show the last contents, and writes to them have no effect. The memory is freed once no view is reachable.
+   * <p>Views are safe to use after close: they show the last contents, and writes to them have no
+   * effect. The memory is freed once no view is reachable.
    *
    * @throws IllegalStateException after close
    * @throws UnsupportedOperationException if it is device memory that the host cannot address

@@ -8,11 +8,15 @@ import java.util.Set;
 import java.util.TreeSet;
 
 /**
- * Selects the token positions whose activations reach the SAE, in training and in evaluation. Massive activations (mostly at BOS) can carry 99 % of the energy; an SAE trained on them learns little else.
+ * Selects the token positions whose activations reach the SAE, in training and in evaluation.
+ * Massive activations (mostly at BOS) can carry 99 % of the energy; an SAE trained on them learns
+ * little else.
  *
- * @param skipPositions number of leading positions to drop from every sequence; the study's default is 1 (BOS)
+ * @param skipPositions number of leading positions to drop from every sequence; the study's default
+ *     is 1 (BOS)
  * @param excludedTokens ids of tokens to drop
- * @param maxNorm rows with a larger L2 norm are dropped; {@link Double#POSITIVE_INFINITY} for no bound
+ * @param maxNorm rows with a larger L2 norm are dropped; {@link Double#POSITIVE_INFINITY} for no
+ *     bound
  */
 public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, double maxNorm) {
 
@@ -49,7 +53,8 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
   }
 
   /**
-   * A copy whose bound is 10 × the median norm of the rows that this filter keeps in the first sequences of a text.
+   * A copy whose bound is 10 × the median norm of the rows that this filter keeps in the first
+   * sequences of a text.
    *
    * <p><b>Source</b>: dictionary_learning's {@code max_activation_norm_multiple}.
    *

@@ -6,10 +6,10 @@ import java.io.IOException;
 public interface ActivationReader extends AutoCloseable {
 
   /**
-   * Appends rows to a batch until it is full or the source has no more available for now. Does not retain {@code into}.
+   * Appends rows to a batch until it is full or the source has no more available for now. Does not
+   * retain {@code into}.
    *
-   * @param into rows are appended to it ({@link ActivationBatch#rows()} grows).
-   *     Modified.
+   * @param into rows are appended to it ({@link ActivationBatch#rows()} grows). Modified.
    * @return the number of rows added, at least 1 unless the batch was full, or -1 at the end of the
    *     source
    */
@@ -18,7 +18,8 @@ public interface ActivationReader extends AutoCloseable {
   /**
    * Like {@link #read(ActivationBatch)}, and records where each row comes from.
    *
-   * @param origins the new rows' origins are appended to it; unchanged if the source does not know them. Modified.
+   * @param origins the new rows' origins are appended to it; unchanged if the source does not know
+   *     them. Modified.
    */
   default int read(ActivationBatch into, RowOrigins origins) throws IOException {
     return read(into);
@@ -27,9 +28,7 @@ public interface ActivationReader extends AutoCloseable {
   /** Position of the next row; {@link ActivationSource#open} continues from there. */
   long position();
 
-  /**
-   * Rows that this reader kept and dropped since it was opened; all zero if it never drops any.
-   */
+  /** Rows that this reader kept and dropped since it was opened; all zero if it never drops any. */
   default ActivationFilter.Counts counts() {
     return ActivationFilter.Counts.ZERO;
   }

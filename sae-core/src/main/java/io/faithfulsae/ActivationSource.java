@@ -5,7 +5,8 @@ import java.io.IOException;
 import java.util.OptionalLong;
 
 /**
- * A stream of activations that can be opened any number of times, so that runs with different seeds and resumed runs read the same rows. Implement it to supply activations from anywhere.
+ * A stream of activations that can be opened any number of times, so that runs with different seeds
+ * and resumed runs read the same rows. Implement it to supply activations from anywhere.
  *
  * <p><b>Threads</b>: a source may be opened several times at once; each reader is used by one
  * thread.
@@ -16,7 +17,8 @@ public interface ActivationSource {
   int dIn();
 
   /**
-   * Describes this source for provenance, in enough detail to distinguish any two sources (model, hook, data, options).
+   * Describes this source for provenance, in enough detail to distinguish any two sources (model,
+   * hook, data, options).
    */
   String description();
 
@@ -30,7 +32,8 @@ public interface ActivationSource {
   }
 
   /**
-   * Whether its readers can write to device memory of this backend ({@link Backend#allocateOnDevice}). If so, a trainer on that backend keeps the rows on the device.
+   * Whether its readers can write to device memory of this backend ({@link
+   * Backend#allocateOnDevice}). If so, a trainer on that backend keeps the rows on the device.
    */
   default boolean fillsOnDevice(Backend backend) {
     return false;
@@ -39,7 +42,8 @@ public interface ActivationSource {
   /**
    * Opens a reader.
    *
-   * @param position 0 for the start, or an earlier {@link ActivationReader#position()} of the same source; only the source interprets it
+   * @param position 0 for the start, or an earlier {@link ActivationReader#position()} of the same
+   *     source; only the source interprets it
    */
   ActivationReader open(long position) throws IOException;
 }

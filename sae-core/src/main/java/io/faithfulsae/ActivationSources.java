@@ -8,7 +8,9 @@ import java.io.IOException;
 import java.nio.file.Path;
 
 /**
- * Activations from memory, from disk and from a language model; implement {@link ActivationSource} for others. {@link io.faithfulsae.synthetic.SyntheticFeatures} generates activations with known features.
+ * Activations from memory, from disk and from a language model; implement {@link ActivationSource}
+ * for others. {@link io.faithfulsae.synthetic.SyntheticFeatures} generates activations with known
+ * features.
  */
 public final class ActivationSources {
   private ActivationSources() {}
@@ -24,10 +26,13 @@ public final class ActivationSources {
   }
 
   /**
-   * Rows on disk: every {@code *.safetensors} file of a folder, in order of name, each with a tensor {@code activations} of shape {@code [n, dIn]} (leading axes are flattened) in F32,
-   * BF16, F16 or F64. The files are memory-mapped: they may be larger than memory and must not change. {@link ShardWriter} writes them.
+   * Rows on disk: every {@code *.safetensors} file of a folder, in order of name, each with a
+   * tensor {@code activations} of shape {@code [n, dIn]} (leading axes are flattened) in F32, BF16,
+   * F16 or F64. The files are memory-mapped: they may be larger than memory and must not change.
+   * {@link ShardWriter} writes them.
    *
-   * @throws SaeFormatException if a file is damaged, lacks the tensor or has another width, or data listed in the folder's {@link ShardIndex} (if any) is missing
+   * @throws SaeFormatException if a file is damaged, lacks the tensor or has another width, or data
+   *     listed in the folder's {@link ShardIndex} (if any) is missing
    * @throws IOException if the folder has no such file
    */
   public static ActivationSource ofShards(Path dir) throws IOException {
@@ -42,7 +47,8 @@ public final class ActivationSources {
    * @param model must stay open while the source is in use
    * @param filter which positions reach the SAE
    * @param batchSequences sequences per forward pass, at least 1
-   * @throws IllegalArgumentException if the model lacks the hook (the message lists the available ones)
+   * @throws IllegalArgumentException if the model lacks the hook (the message lists the available
+   *     ones)
    */
   public static ActivationSource ofModel(
       LanguageModel model,

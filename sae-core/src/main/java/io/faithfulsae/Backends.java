@@ -17,8 +17,10 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds and opens a {@link Backend}. Providers are found by {@link ServiceLoader}, first with the class loader of this class, then with the thread's context class loader. The system property {@code
- * sae.backend} selects one by name; if it cannot be opened, an exception says why, and no other backend is tried. The backend in use, and each one that was rejected, is logged once.
+ * Finds and opens a {@link Backend}. Providers are found by {@link ServiceLoader}, first with the
+ * class loader of this class, then with the thread's context class loader. The system property
+ * {@code sae.backend} selects one by name; if it cannot be opened, an exception says why, and no
+ * other backend is tried. The backend in use, and each one that was rejected, is logged once.
  */
 public final class Backends {
   private static final Logger LOG = System.getLogger(Backends.class.getName());
@@ -28,7 +30,8 @@ public final class Backends {
   private Backends() {}
 
   /**
-   * Opens the backend named by {@code -Dsae.backend=NAME}, or without that property the usable one with the highest priority. <b>Closed by</b> the caller.
+   * Opens the backend named by {@code -Dsae.backend=NAME}, or without that property the usable one
+   * with the highest priority. <b>Closed by</b> the caller.
    *
    * @throws BackendUnavailableException if there is none; the message has every provider's reason
    */
@@ -40,18 +43,21 @@ public final class Backends {
    * Opens a backend by name. <b>Closed by</b> the caller.
    *
    * @param name such as {@code "cpu"} or {@code "cuda"}
-   * @throws BackendUnavailableException if it is unknown or cannot run here; the message has every provider's reason
+   * @throws BackendUnavailableException if it is unknown or cannot run here; the message has every
+   *     provider's reason
    */
   public static Backend open(String name) {
     return open(providers(), name);
   }
 
   /**
-   * Opens a backend by name with the given options, which override those of the system property: {@code open("cuda", "device=1")} opens the second GPU. <b>Closed by</b> the caller.
+   * Opens a backend by name with the given options, which override those of the system property:
+   * {@code open("cuda", "device=1")} opens the second GPU. <b>Closed by</b> the caller.
    *
    * @param name such as {@code "cpu"} or {@code "cuda"}
    * @param options in the backend's own syntax; empty for none
-   * @throws BackendUnavailableException if it is unknown or cannot run here; the message has every provider's reason, or if it cannot run with these options
+   * @throws BackendUnavailableException if it is unknown or cannot run here; the message has every
+   *     provider's reason, or if it cannot run with these options
    */
   public static Backend open(String name, String options) {
     return open(providers(), name, provider -> provider.open(options));

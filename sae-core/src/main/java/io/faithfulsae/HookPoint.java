@@ -27,7 +27,8 @@ public record HookPoint(int layer, String site) {
     return site.startsWith("hook_resid_");
   }
 
-  /** Parses a hook point's name.
+  /**
+   * Parses a hook point's name.
    *
    * @throws IllegalArgumentException if the name is not of the form {@code blocks.L.hook_SITE}
    */

@@ -7,11 +7,13 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A causal language model whose residual stream can be read and replaced, such as {@code OnnxModel} in sae-models.
+ * A causal language model whose residual stream can be read and replaced, such as {@code OnnxModel}
+ * in sae-models.
  *
- * <p>Token batches are {@code int[batch][]}; {@code length} is that of the longest sequence. Shorter sequences, including empty ones, get the same results as on their own, padded with zeros. Buffers
- * are direct or heap, float32, row-major, accessed from their position, which does not change.
- * <b>Threads</b>: one call at a time. <b>Closed by</b> whoever opened it.
+ * <p>Token batches are {@code int[batch][]}; {@code length} is that of the longest sequence.
+ * Shorter sequences, including empty ones, get the same results as on their own, padded with zeros.
+ * Buffers are direct or heap, float32, row-major, accessed from their position, which does not
+ * change. <b>Threads</b>: one call at a time. <b>Closed by</b> whoever opened it.
  */
 public interface LanguageModel extends AutoCloseable {
 
@@ -52,7 +54,8 @@ public interface LanguageModel extends AutoCloseable {
   void activations(HookPoint hook, int[][] tokens, FloatBuffer into);
 
   /**
-   * Computes the activations at a hook point and leaves them on the model's device. If that is the host, computes nothing and returns empty.
+   * Computes the activations at a hook point and leaves them on the model's device. If that is the
+   * host, computes nothing and returns empty.
    *
    * @throws IllegalArgumentException as {@link #activations}
    */
@@ -60,7 +63,10 @@ public interface LanguageModel extends AutoCloseable {
     return Optional.empty();
   }
 
-  /** Whether {@link #deviceActivations} returns activations that this backend can read on its device. */
+  /**
+   * Whether {@link #deviceActivations} returns activations that this backend can read on its
+   * device.
+   */
   default boolean computesBeside(Backend backend) {
     return false;
   }
@@ -73,7 +79,8 @@ public interface LanguageModel extends AutoCloseable {
   void logits(int[][] tokens, FloatBuffer into);
 
   /**
-   * Computes next-token logits with the activations at some hook points replaced; the rest of the model runs on the replaced values.
+   * Computes next-token logits with the activations at some hook points replaced; the rest of the
+   * model runs on the replaced values.
    *
    * @param replaced <b>Shape</b> {@code [batch, length, dModel]} each. Not modified.
    * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.
@@ -96,7 +103,8 @@ public interface LanguageModel extends AutoCloseable {
   }
 
   /**
-   * Runs the rest of the model from given activations at a hook point. Works for the residual stream only, since later blocks see nothing else.
+   * Runs the rest of the model from given activations at a hook point. Works for the residual
+   * stream only, since later blocks see nothing else.
    *
    * @param activations <b>Shape</b> {@code [batch, length, dModel]}. Not modified.
    * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.

@@ -8,9 +8,12 @@ import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 
 /**
- * The active latents of encoded rows, in a backend's memory: for each row, k pairs of latent index and value.
+ * The active latents of encoded rows, in a backend's memory: for each row, k pairs of latent index
+ * and value.
  *
- * <p><b>Order and ties</b>: by value, descending, then by latent index, ascending; the same on every backend. A row with fewer than k positive latents is padded with value 0. <b>Closed by</b> whoever allocated it. <b>Threads</b>: one at a time.
+ * <p><b>Order and ties</b>: by value, descending, then by latent index, ascending; the same on
+ * every backend. A row with fewer than k positive latents is padded with value 0. <b>Closed by</b>
+ * whoever allocated it. <b>Threads</b>: one at a time.
  */
 public final class Latents implements AutoCloseable {
   private final DeviceBuffer indices;
@@ -72,7 +75,8 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Latent indices {@code [capacity, k]}, position 0; a fresh view of the same memory. Views are safe to use after close, as for {@link ActivationBatch#data()}.
+   * Latent indices {@code [capacity, k]}, position 0; a fresh view of the same memory. Views are
+   * safe to use after close, as for {@link ActivationBatch#data()}.
    *
    * @throws IllegalStateException after close
    */
@@ -81,7 +85,8 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory. Views are safe to use after close, as for {@link ActivationBatch#data()}.
+   * Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory. Views
+   * are safe to use after close, as for {@link ActivationBatch#data()}.
    *
    * @throws IllegalStateException after close
    */
@@ -137,7 +142,8 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * The factor by which undoing the input normalization multiplies the decoded row; 1 if the SAE does not normalize rows.
+   * The factor by which undoing the input normalization multiplies the decoded row; 1 if the SAE
+   * does not normalize rows.
    */
   public double scale(int row) {
     return undo.scale(row);

@@ -78,7 +78,8 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Creates an SAE with the given directions as rows of both W_enc and W_dec, and zero biases. Use it as the initial SAE to train only the encoder, with a fixed decoder ({@link
+   * Creates an SAE with the given directions as rows of both W_enc and W_dec, and zero biases. Use
+   * it as the initial SAE to train only the encoder, with a fixed decoder ({@link
    * io.faithfulsae.training.SaeTrainer#withInitial} and {@link
    * io.faithfulsae.training.TrainingConfig.Builder#freezeDecoder}).
    *
@@ -112,11 +113,14 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Loads a folder that this library or SAELens wrote (architecture {@code topk}, SAELens version 6 or older).
+   * Loads a folder that this library or SAELens wrote (architecture {@code topk}, SAELens version 6
+   * or older).
    *
-   * <p>{@code rescale_acts_by_decoder_norm} is folded into the weights, as is the scaling factor of {@code expected_average_only_in} if the folder has it.
+   * <p>{@code rescale_acts_by_decoder_norm} is folded into the weights, as is the scaling factor of
+   * {@code expected_average_only_in} if the folder has it.
    *
-   * @throws SaeFormatException if a file is damaged or requires something unsupported; the message names it
+   * @throws SaeFormatException if a file is damaged or requires something unsupported; the message
+   *     names it
    */
   public static Sae load(Path dir, Backend on) throws IOException {
     SaeFolder folder = SaeFolder.open(dir);
@@ -141,8 +145,9 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Metadata, under SAELens' names: {@code model_name}, {@code hook_name}, {@code
-   * dataset_path}, {@code context_size}, and anything else in its file. Values that are not strings are given as JSON.
+   * Metadata, under SAELens' names: {@code model_name}, {@code hook_name}, {@code dataset_path},
+   * {@code context_size}, and anything else in its file. Values that are not strings are given as
+   * JSON.
    */
   public Map<String, String> metadata() {
     return metadata;
@@ -156,7 +161,9 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * A view of this SAE with another k, for evaluating it with more or fewer latents per row than it was trained with. The parameters are shared, not copied. It need not be closed: it is valid until this SAE is closed, and closing it does not affect this SAE.
+   * A view of this SAE with another k, for evaluating it with more or fewer latents per row than it
+   * was trained with. The parameters are shared, not copied. It need not be closed: it is valid
+   * until this SAE is closed, and closing it does not affect this SAE.
    *
    * @throws IllegalArgumentException if k is not in [1, dSae]
    */
@@ -165,7 +172,10 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * A view of this SAE that uses only the given latents, for measuring how much they contribute. A row is encoded as by this SAE, then the values of all other latents are set to 0; no other latents fire in their place. Parameters and lifetime are as for {@link #withK}; it cannot be saved.
+   * A view of this SAE that uses only the given latents, for measuring how much they contribute. A
+   * row is encoded as by this SAE, then the values of all other latents are set to 0; no other
+   * latents fire in their place. Parameters and lifetime are as for {@link #withK}; it cannot be
+   * saved.
    *
    * @param latents indices of the latents to keep; on a view, only those that it already keeps
    * @throws IllegalArgumentException if one is not in [0, dSae)
@@ -192,7 +202,8 @@ public final class Sae implements AutoCloseable {
    *
    * @param x not modified
    * @return as many rows as {@code x}. <b>Closed by</b> the caller.
-   * @throws IllegalArgumentException if {@code x} has another width, or contains NaN or infinity (the message names the row)
+   * @throws IllegalArgumentException if {@code x} has another width, or contains NaN or infinity
+   *     (the message names the row)
    */
   public Latents encode(ActivationBatch x) {
     Latents latents = Latents.allocate(backend, Math.max(1, x.rows()), config.k());
@@ -240,7 +251,9 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Derives what {@link #encode(ActivationBatch, Latents)} would return from the {@link #origin}'s latents of the same rows, without encoding them again: the first k of each row are the k largest.
+   * Derives what {@link #encode(ActivationBatch, Latents)} would return from the {@link #origin}'s
+   * latents of the same rows, without encoding them again: the first k of each row are the k
+   * largest.
    *
    * @param whole encoded by the origin, with at least the k of {@code into}. Not modified.
    * @param into receives as many rows. Modified.
@@ -268,7 +281,8 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Decodes latents. If the config normalizes rows, undoes the normalization of the rows they were encoded from.
+   * Decodes latents. If the config normalizes rows, undoes the normalization of the rows they were
+   * encoded from.
    *
    * @param latents not modified
    * @param into receives as many rows. Modified.
@@ -302,7 +316,8 @@ public final class Sae implements AutoCloseable {
    * Copies consecutive decoder directions, {@code dIn} values each.
    *
    * @param firstLatent the first latent to copy
-   * @param into as many whole rows as its remaining space holds are written; its position does not change. Modified.
+   * @param into as many whole rows as its remaining space holds are written; its position does not
+   *     change. Modified.
    */
   public void readDecoder(int firstLatent, FloatBuffer into) {
     readDirections(Tensor.W_DEC, firstLatent, into);
@@ -314,10 +329,12 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Saves it as a folder in SAELens format; each file is written to a temporary file and renamed, {@code cfg.json} last.
+   * Saves it as a folder in SAELens format; each file is written to a temporary file and renamed,
+   * {@code cfg.json} last.
    *
    * @throws IOException if a file cannot be written, or another writer has locked the folder
-   * @throws IllegalStateException if it is a view with masked latents, or a weight is NaN or infinite; the folder is left unchanged
+   * @throws IllegalStateException if it is a view with masked latents, or a weight is NaN or
+   *     infinite; the folder is left unchanged
    */
   public void save(Path dir) throws IOException {
     if (latentMask != null) {

@@ -14,7 +14,8 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Contents of a folder of shards, stored as {@code index.json} (in snake case) with its own checksum. Each shard is a safetensors file with {@code activations} {@code [rows, dIn]} and, for
+ * Contents of a folder of shards, stored as {@code index.json} (in snake case) with its own
+ * checksum. Each shard is a safetensors file with {@code activations} {@code [rows, dIn]} and, for
  * rows of a text, {@code sequence}, {@code position} and {@code token}, int32 {@code [rows]} each.
  *
  * @param version version of this format, 1
@@ -94,7 +95,8 @@ public record ShardIndex(
    * Reads a folder's index.
    *
    * @throws java.nio.file.NoSuchFileException if there is none
-   * @throws SaeFormatException if it is not an index, has a later version, or its checksum does not match
+   * @throws SaeFormatException if it is not an index, has a later version, or its checksum does not
+   *     match
    */
   public static ShardIndex read(Path dir) throws IOException {
     Path file = dir.resolve(FILE);

@@ -18,7 +18,9 @@ import java.util.TreeMap;
 
 /**
  * Writes the rows of a source as shards that {@link ActivationSources#ofShards} reads, with a
- * {@link ShardIndex}. Every file is written to a temporary file and renamed. A writer that was stopped or killed resumes after the last full shard or the last {@link #flush} when it is opened again with the same source and options; the final bytes are the same as without the interruption.
+ * {@link ShardIndex}. Every file is written to a temporary file and renamed. A writer that was
+ * stopped or killed resumes after the last full shard or the last {@link #flush} when it is opened
+ * again with the same source and options; the final bytes are the same as without the interruption.
  * <!-- assumes: Path dir, ActivationSource source, ShardWriter.Options options -->
  *
  * <pre>{@code
@@ -50,11 +52,13 @@ public final class ShardWriter implements AutoCloseable {
   private final List<ShardIndex.Shard> whole;
   private ShardIndex index;
 
-  /** What to write.
+  /**
+   * What to write.
    *
    * @param precision of the activations
    * @param shardBytes largest size of a shard, at most 1 GiB, since one is held in memory
-   * @param maxBytes largest total size; checked before anything is computed if the source knows how many rows it has
+   * @param maxBytes largest total size; checked before anything is computed if the source knows how
+   *     many rows it has
    * @param maxRows the most rows to write
    * @param metadata stored in the index: what the rows are (model, hook, hashes)
    */
@@ -119,7 +123,8 @@ public final class ShardWriter implements AutoCloseable {
    * @throws IllegalArgumentException if the rows would need more than {@code maxBytes}
    * @throws SaeFormatException if the folder holds something else, or shards of another source or
    *     of other options
-   * @throws IOException if there is not enough room on the disk, or another writer has locked the folder; the message names it
+   * @throws IOException if there is not enough room on the disk, or another writer has locked the
+   *     folder; the message names it
    */
   public static ShardWriter open(Path dir, ActivationSource source, Options options)
       throws IOException {
@@ -198,7 +203,8 @@ public final class ShardWriter implements AutoCloseable {
   }
 
   /**
-   * Writes the rows of the unfinished shard to a partial file, which is deleted once the shard is full. Call it before a pause, and from time to time if a shard takes long.
+   * Writes the rows of the unfinished shard to a partial file, which is deleted once the shard is
+   * full. Call it before a pause, and from time to time if a shard takes long.
    */
   public void flush() throws IOException {
     if (!index.complete() && rows() > index.rows()) {

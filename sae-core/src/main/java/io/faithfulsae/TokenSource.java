@@ -3,7 +3,9 @@ package io.faithfulsae;
 import java.io.IOException;
 import java.util.stream.Stream;
 
-/** Token sequences for a language model, which can be read any number of times in the same order. */
+/**
+ * Token sequences for a language model, which can be read any number of times in the same order.
+ */
 public interface TokenSource {
 
   /** Describes this source for provenance: file, hash, how it was split. */

@@ -1,7 +1,8 @@
 package io.faithfulsae;
 
 /**
- * Training diverged: the loss, the weights or their outputs became NaN or infinite in float32. Nothing is saved after that; an earlier checkpoint is kept.
+ * Training diverged: the loss, the weights or their outputs became NaN or infinite in float32.
+ * Nothing is saved after that; an earlier checkpoint is kept.
  */
 public class TrainingDivergedException extends RuntimeException {
   private static final long serialVersionUID = 1L;

@@ -20,9 +20,7 @@ public final class Centers {
     return mean;
   }
 
-  /**
-   * The geometric median of rows {@code [n, dIn]}, by Weiszfeld's iteration from the mean.
-   */
+  /** The geometric median of rows {@code [n, dIn]}, by Weiszfeld's iteration from the mean. */
   public static double[] geometricMedian(float[] rows, int dIn) {
     double[] median = mean(rows, dIn);
     for (int iteration = 0; iteration < MAX_ITERATIONS; iteration++) {

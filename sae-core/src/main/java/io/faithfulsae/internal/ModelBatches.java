@@ -74,7 +74,8 @@ final class ModelBatches implements AutoCloseable {
   }
 
   /**
-   * Appends a row to a batch. The copy may be deferred until {@link #flush}, which must be called for the same batch before the next forward pass.
+   * Appends a row to a batch. The copy may be deferred until {@link #flush}, which must be called
+   * for the same batch before the next forward pass.
    */
   void append(int sequence, int position, ActivationBatch into) {
     int row = sequence * length + position;

@@ -169,7 +169,8 @@ public final class ModelSource implements ActivationSource {
     }
 
     /**
-     * Moves to the next row of this batch that passes the filter, counting rows that do not; false at the end of the batch.
+     * Moves to the next row of this batch that passes the filter, counting rows that do not; false
+     * at the end of the batch.
      */
     private boolean advanceToKept() {
       int[][] sequences = batches.tokens();

@@ -21,7 +21,8 @@ public final class NormSurvey {
     boolean keeps(int position, int token, double norm);
   }
 
-  /** The result.
+  /**
+   * The result.
    *
    * @param kept number of rows kept
    * @param median of the norms of those rows

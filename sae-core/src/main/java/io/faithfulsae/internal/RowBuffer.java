@@ -13,7 +13,10 @@ import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The shuffle buffer. It is filled from a source, which is reopened when exhausted, and shuffled in an order that depends only on the seed and the number of the fill. So a resumed run only needs the position in the stream before the fill: filling again gives the same rows in the same order. Rows are in host memory, or in device memory if the source can write to it.
+ * The shuffle buffer. It is filled from a source, which is reopened when exhausted, and shuffled in
+ * an order that depends only on the seed and the number of the fill. So a resumed run only needs
+ * the position in the stream before the fill: filling again gives the same rows in the same order.
+ * Rows are in host memory, or in device memory if the source can write to it.
  */
 public final class RowBuffer implements AutoCloseable {
   private static final int CHECK_FLOATS = 1 << 16;
@@ -44,7 +47,8 @@ public final class RowBuffer implements AutoCloseable {
   }
 
   /**
-   * An empty buffer of {@code capacity} rows that continues at {@code start}. Does not open the source yet.
+   * An empty buffer of {@code capacity} rows that continues at {@code start}. Does not open the
+   * source yet.
    *
    * @param onDevice whether the rows stay on the device; the source must be able to write there
    */

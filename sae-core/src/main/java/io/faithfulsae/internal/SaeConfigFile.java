@@ -20,13 +20,15 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * {@code cfg.json} of SAELens: reads the version 6 format and the older flat one, writes the former.
+ * {@code cfg.json} of SAELens: reads the version 6 format and the older flat one, writes the
+ * former.
  *
  * @param config the SAE's shape
  * @param metadata the other entries of the file; values that are not strings as JSON
  * @param foldDecoderNorm whether to fold {@code rescale_acts_by_decoder_norm} into the weights
  * @param activationScale factor on the activations to fold into the weights; 1 for none
- * @param weightsChecksum CRC-32C of the weights file; null if another program wrote the folder, or the checksum was removed for an edit
+ * @param weightsChecksum CRC-32C of the weights file; null if another program wrote the folder, or
+ *     the checksum was removed for an edit
  */
 record SaeConfigFile(
     SaeConfig config,
@@ -180,7 +182,8 @@ record SaeConfigFile(
     }
 
     /**
-     * SAELens folds the factor when it saves for inference; a training checkpoint has it in a separate file.
+     * SAELens folds the factor when it saves for inference; a training checkpoint has it in a
+     * separate file.
      */
     private double scalingFactor() throws IOException {
       Path beside = dir.resolve("activation_scaler.json");

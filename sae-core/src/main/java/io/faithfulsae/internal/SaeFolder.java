@@ -18,7 +18,9 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * An SAE on disk in SAELens format. Its {@code W_enc} is {@code [d_in, d_sae]}, a backend's is {@code [d_sae, d_in]}: it is transposed here, in blocks, so that no second copy of the matrix is in memory.
+ * An SAE on disk in SAELens format. Its {@code W_enc} is {@code [d_in, d_sae]}, a backend's is
+ * {@code [d_sae, d_in]}: it is transposed here, in blocks, so that no second copy of the matrix is
+ * in memory.
  */
 public final class SaeFolder {
   /** Name of the configuration file. */
@@ -67,9 +69,7 @@ public final class SaeFolder {
     for (String name : tensors.entries().keySet()) {
       if (!TENSORS.contains(name) && !isUnitScalingFactor(tensors, name)) {
         throw new SaeFormatException(
-            weights,
-            name,
-            "expected the tensors " + TENSORS + " only; remove this one");
+            weights, name, "expected the tensors " + TENSORS + " only; remove this one");
       }
     }
     checkShape(tensors, "W_enc", d, f);
@@ -130,7 +130,8 @@ public final class SaeFolder {
   }
 
   /**
-   * Writes an SAE that was trained on activations times {@code activationScale}. The factor is folded into the weights, so that the saved SAE takes unscaled activations.
+   * Writes an SAE that was trained on activations times {@code activationScale}. The factor is
+   * folded into the weights, so that the saved SAE takes unscaled activations.
    *
    * @throws NonFiniteException if a weight is NaN or infinite; the folder is left unchanged
    */
@@ -243,7 +244,8 @@ public final class SaeFolder {
   }
 
   /**
-   * Normalizes decoder rows and multiplies the encoder by their norms; with a row of zeros the latent never fires.
+   * Normalizes decoder rows and multiplies the encoder by their norms; with a row of zeros the
+   * latent never fires.
    */
   private static void foldDecoderNorm(
       FloatBuffer encoder, FloatBuffer decoder, FloatBuffer bias, int count, int d) {

@@ -67,9 +67,7 @@ public final class ShardBuffer {
     return capacity - rows;
   }
 
-  /**
-   * The largest magnitude that a precision can store; larger values would become infinity.
-   */
+  /** The largest magnitude that a precision can store; larger values would become infinity. */
   static float largest(Precision precision) {
     return precision == Precision.FP32 ? Float.MAX_VALUE : Float.intBitsToFloat(0x7f7f7fff);
   }

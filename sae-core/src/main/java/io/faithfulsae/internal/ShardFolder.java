@@ -62,9 +62,7 @@ public record ShardFolder(Path dir) {
         Files.delete(file);
       } else if (name.endsWith(".safetensors") && !shards.contains(name)) {
         throw new SaeFormatException(
-            dir,
-            name,
-            "expected a folder with shards only, got another file; use an empty folder");
+            dir, name, "expected a folder with shards only, got another file; use an empty folder");
       }
     }
     for (ShardIndex.Shard shard : index.shards()) {
@@ -74,7 +72,8 @@ public record ShardFolder(Path dir) {
   }
 
   /**
-   * Checks that a shard exists and has the number of rows in the index. Readers verify the contents by the checksum.
+   * Checks that a shard exists and has the number of rows in the index. Readers verify the contents
+   * by the checksum.
    *
    * @throws SaeFormatException if it is another file
    */
@@ -208,7 +207,7 @@ public record ShardFolder(Path dir) {
           String.format(
               Locale.ROOT,
               "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d;"
-                  + " allow more, take fewer rows, or bfloat16",
+                  + " raise the limit, use fewer rows, or bfloat16",
               maxBytes,
               needed,
               rows,

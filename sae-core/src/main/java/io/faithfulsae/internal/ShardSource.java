@@ -28,13 +28,14 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Rows in safetensors files, memory-mapped, never loaded as a whole; a position is a row index across all files.
+ * Rows in safetensors files, memory-mapped, never loaded as a whole; a position is a row index
+ * across all files.
  */
 public final class ShardSource implements ActivationSource {
   private static final String TENSOR = ShardBuffer.ACTIVATIONS;
   private static final int SAMPLE_BYTES = 1 << 16;
 
-  /** Threads that read ahead: on demand, mapped pages are read from disk too few at a time. */
+  /** Size of a block to read ahead, two at a time: mapped pages load too few at a time. */
   private static final long AHEAD_BYTES = 16L << 20;
 
   private static final ExecutorService READ_AHEAD =
@@ -140,7 +141,8 @@ public final class ShardSource implements ActivationSource {
   }
 
   /**
-   * Verifies a shard's checksum when it is first opened. This reads it from disk once, so that it is cached when its rows are read next.
+   * Verifies a shard's checksum when it is first opened. This reads it from disk once, so that it
+   * is cached when its rows are read next.
    */
   private void verify(Path file) throws IOException {
     String expected = checksums.get(file);

@@ -1,10 +1,13 @@
 package io.faithfulsae.spi;
 
 /**
- * A device that stores SAEs and runs them. Operations are complete SAE operations, so that implementations can fuse kernels.
+ * A device that stores SAEs and runs them. Operations are complete SAE operations, so that
+ * implementations can fuse kernels.
  *
  * <p><b>Threads</b>: a backend may be used from any thread, one call at a time (implementations
- * lock). Closing it waits for the call in progress and closes everything created from it, newest first. Use after close throws {@link IllegalStateException}, also in threads that are still working with it. Device errors throw {@link io.faithfulsae.spi.BackendException}.
+ * lock). Closing it waits for the call in progress and closes everything created from it, newest
+ * first. Use after close throws {@link IllegalStateException}, also in threads that are still
+ * working with it. Device errors throw {@link io.faithfulsae.spi.BackendException}.
  */
 public interface Backend extends AutoCloseable {
 
@@ -29,7 +32,8 @@ public interface Backend extends AutoCloseable {
   DeviceBuffer allocate(long bytes);
 
   /**
-   * Allocates zeroed device memory, which operations use without copying; the host may be unable to address it ({@link DeviceBuffer#onDevice()}).
+   * Allocates zeroed device memory, which operations use without copying; the host may be unable to
+   * address it ({@link DeviceBuffer#onDevice()}).
    *
    * @param bytes size, at least 1
    * @throws IllegalArgumentException if {@code bytes < 1}
@@ -39,7 +43,8 @@ public interface Backend extends AutoCloseable {
   }
 
   /**
-   * Address of the stream on which operations are queued, for other code that uses the same memory; 0 if operations are synchronous.
+   * Address of the stream on which operations are queued, for other code that uses the same memory;
+   * 0 if operations are synchronous.
    */
   default long stream() {
     return 0;
@@ -65,7 +70,8 @@ public interface Backend extends AutoCloseable {
   void matmulTransposed(DeviceBuffer a, int m, DeviceBuffer b, int n, int inner, DeviceBuffer c);
 
   /**
-   * Copies rows: {@code into[i] = factor · from[rows[first + i]]} in float32, multiplied in double. A row whose index is outside {@code [0, fromRows)} becomes NaN, which later operations reject.
+   * Copies rows: {@code into[i] = factor · from[rows[first + i]]} in float32, multiplied in double.
+   * A row whose index is outside {@code [0, fromRows)} becomes NaN, which later operations reject.
    *
    * @param from <b>Shape</b> {@code [fromRows, columns]}. Not modified.
    * @param rows row indices, int32, at least {@code first + count} of them. Not modified.

@@ -6,7 +6,8 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 
 /**
- * Argument checks that every backend makes before it touches memory, so that all give the same messages.
+ * Argument checks that every backend makes before it touches memory, so that all give the same
+ * messages.
  */
 public final class BackendChecks {
   private BackendChecks() {}

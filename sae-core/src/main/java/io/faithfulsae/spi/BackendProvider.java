@@ -35,7 +35,8 @@ public interface BackendProvider {
    * Opens the backend with options, such as which device to use. <b>Closed by</b> the caller.
    *
    * @param options in the backend's own syntax; empty for none
-   * @throws io.faithfulsae.spi.BackendUnavailableException if it cannot run here with these options, or accepts none
+   * @throws io.faithfulsae.spi.BackendUnavailableException if it cannot run here with these
+   *     options, or accepts none
    */
   default Backend open(String options) {
     if (options.isEmpty()) {

@@ -5,16 +5,19 @@ import java.nio.FloatBuffer;
 /**
  * The parameters of one SAE on a {@link Backend}, and the operations on them.
  *
- * <p>Rows of activations are float32 {@code [rows, dIn]}, row-major. <b>Closed by</b> whoever created it.
+ * <p>Rows of activations are float32 {@code [rows, dIn]}, row-major. <b>Closed by</b> whoever
+ * created it.
  */
 public interface BackendSae extends AutoCloseable {
 
   /**
-   * The float32 tensors of an SAE as backends store them; ordinals match {@code SAE_W_ENC}… in sae_abi.h.
+   * The float32 tensors of an SAE as backends store them; ordinals match {@code SAE_W_ENC}… in
+   * sae_abi.h.
    */
   enum Tensor {
     /**
-     * {@code [dSae, dIn]}: row j is latent j's encoder direction (the transpose of the usual {@code W_enc}).
+     * {@code [dSae, dIn]}: row j is latent j's encoder direction (the transpose of the usual {@code
+     * W_enc}).
      */
     W_ENC,
     /** {@code [dSae]}. */
@@ -46,7 +49,9 @@ public interface BackendSae extends AutoCloseable {
   /**
    * Encodes rows: the k largest of {@code ReLU((x - b_dec) W_enc + b_enc)}.
    *
-   * <p><b>Order and ties</b>: by value, descending, then by latent index, ascending. A row with fewer than k positive pre-activations is padded with value 0 at the lowest unused latent indices.
+   * <p><b>Order and ties</b>: by value, descending, then by latent index, ascending. A row with
+   * fewer than k positive pre-activations is padded with value 0 at the lowest unused latent
+   * indices.
    *
    * @param x <b>Shape</b> {@code [rows, dIn]} float32. Not modified.
    * @param indices <b>Shape</b> {@code [rows, k]} int32. Modified.

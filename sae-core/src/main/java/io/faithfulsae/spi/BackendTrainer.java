@@ -3,9 +3,13 @@ package io.faithfulsae.spi;
 import java.nio.ByteBuffer;
 
 /**
- * Optimizer state of one SAE on a backend, and the training step, whole or in parts. <b>Closed by</b> whoever created it.
+ * Optimizer state of one SAE on a backend, and the training step, whole or in parts. <b>Closed
+ * by</b> whoever created it.
  *
- * <p>A step in parts calls {@link #accumulate} for each part of the batch, then {@link #apply}. Parts may be computed by several trainers on several backends: {@link #add} combines their sums, and {@link #copy} distributes the updated parameters. Gradients accumulated between two updates are not part of the state: write checkpoints between steps.
+ * <p>A step in parts calls {@link #accumulate} for each part of the batch, then {@link #apply}.
+ * Parts may be computed by several trainers on several backends: {@link #add} combines their sums,
+ * and {@link #copy} distributes the updated parameters. Gradients accumulated between two updates
+ * are not part of the state: write checkpoints between steps.
  */
 public interface BackendTrainer extends AutoCloseable {
 
@@ -38,13 +42,15 @@ public interface BackendTrainer extends AutoCloseable {
     /** Kept, at four more bytes per parameter: steps, whole or in parts. */
     KEPT,
     /**
-     * Gradients without moments: parts for another trainer's update. {@link #step}, {@link #apply} and access to the moments fail.
+     * Gradients without moments: parts for another trainer's update. {@link #step}, {@link #apply}
+     * and access to the moments fail.
      */
     ONLY
   }
 
   /**
-   * Statistics of one step, before its update. For a step in parts, losses are means weighted by rows, and {@code fvu} uses the variance about each part's own mean.
+   * Statistics of one step, before its update. For a step in parts, losses are means weighted by
+   * rows, and {@code fvu} uses the variance about each part's own mean.
    *
    * @param steps steps so far, including this one
    * @param loss total loss
@@ -71,21 +77,30 @@ public interface BackendTrainer extends AutoCloseable {
    * @param x <b>Shape</b> {@code [rows, dIn]} float32. Not modified; may be reused after {@link
    *     #stats()} or {@link Backend#synchronize()}.
    * @param lr learning rate of this step
-   * @throws IllegalArgumentException if a row contains NaN or infinity (the message names it); nothing is updated
+   * @throws IllegalArgumentException if a row contains NaN or infinity (the message names it);
+   *     nothing is updated
    */
   void step(DeviceBuffer x, int rows, double lr);
 
   /**
-   * Runs the forward and backward pass on a part of a step's batch and adds to the accumulated gradients; changes nothing else. Losses are over the part's own rows, ratios over its own variance. A latent counts as dead in the part if it has not fired in this step so far, this part included, and would be dead if the batch ended here. May return before the device has finished.
+   * Runs the forward and backward pass on a part of a step's batch and adds to the accumulated
+   * gradients; changes nothing else. Losses are over the part's own rows, ratios over its own
+   * variance. A latent counts as dead in the part if it has not fired in this step so far, this
+   * part included, and would be dead if the batch ended here. May return before the device has
+   * finished.
    *
    * @param x rows {@code [first, first + rows)} of it, {@code [.., dIn]} float32. Not modified; may
    *     be reused after {@link #stats()} or {@link Backend#synchronize()}.
-   * @throws IllegalArgumentException if this trainer keeps no gradients, or a row contains NaN or infinity (the message gives its index within the part; a device may throw it from {@link #stats()} instead). All accumulated gradients are then discarded, and nothing is updated
+   * @throws IllegalArgumentException if this trainer keeps no gradients, or a row contains NaN or
+   *     infinity (the message gives its index within the part; a device may throw it from {@link
+   *     #stats()} instead). All accumulated gradients are then discarded, and nothing is updated
    */
   void accumulate(DeviceBuffer x, int first, int rows);
 
   /**
-   * Updates the parameters with the mean, weighted by rows, of all gradients since the last update. All those rows count as one batch. For a loss that is a mean over rows, and without auxiliary loss, this equals the step on the whole batch up to rounding.
+   * Updates the parameters with the mean, weighted by rows, of all gradients since the last update.
+   * All those rows count as one batch. For a loss that is a mean over rows, and without auxiliary
+   * loss, this equals the step on the whole batch up to rounding.
    *
    * @param lr learning rate of this step
    * @throws IllegalArgumentException if nothing is accumulated, or this trainer has no moments

@@ -5,10 +5,11 @@ import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 
 /**
- * A block of memory that a {@link Backend} can read and write: 64-byte aligned, initially zero, addressable by the host (pinned for a separate device).
+ * A block of memory that a {@link Backend} can read and write: 64-byte aligned, initially zero,
+ * addressable by the host (pinned for a separate device).
  *
- * <p><b>Closed by</b> whoever allocated it, or by closing the backend. Use after close throws {@link
- * IllegalStateException}.
+ * <p><b>Closed by</b> whoever allocated it, or by closing the backend. Use after close throws
+ * {@link IllegalStateException}.
  */
 public interface DeviceBuffer extends AutoCloseable {
 
@@ -16,16 +17,23 @@ public interface DeviceBuffer extends AutoCloseable {
   long bytes();
 
   /**
-   * A host view of the block, in native byte order; at most the first 2 GiB. Results of operations are visible after {@link Backend#synchronize()}.
+   * A host view of the block, in native byte order; at most the first 2 GiB. Results of operations
+   * are visible after {@link Backend#synchronize()}.
    *
-   * <p>Views are safe to use after {@link #close()}: they show the last contents, and writes to them have no effect. Memory with views is freed once the garbage collector finds no view reachable; {@link Backend#liveBytes()} does not include it. Code that needs a view only until it returns should use {@link #lend()}.
+   * <p>Views are safe to use after {@link #close()}: they show the last contents, and writes to
+   * them have no effect. Memory with views is freed once the garbage collector finds no view
+   * reachable; {@link Backend#liveBytes()} does not include it. Code that needs a view only until
+   * it returns should use {@link #lend()}.
    *
    * @throws UnsupportedOperationException if {@link #onDevice()}
    */
   ByteBuffer host();
 
   /**
-   * Borrows the memory for a short time. It stays valid until the loan ends, even if the buffer or its backend is closed meanwhile; closing does not wait. Unlike with {@link #host()}, closing the buffer then frees the memory without the garbage collector. <b>Closed by</b> the caller, soon.
+   * Borrows the memory for a short time. It stays valid until the loan ends, even if the buffer or
+   * its backend is closed meanwhile; closing does not wait. Unlike with {@link #host()}, closing
+   * the buffer then frees the memory without the garbage collector. <b>Closed by</b> the caller,
+   * soon.
    */
   default Loan lend() {
     return new Loan() {
@@ -73,14 +81,18 @@ public interface DeviceBuffer extends AutoCloseable {
   }
 
   /**
-   * Starts copying the first {@code bytes} to the device, in parallel with running operations. Until the next upload, later operations that read no more than those bytes use this copy. The host must not write to the memory until they are complete. Does nothing if the device reads host memory directly. An operation without an upload copies the data itself.
+   * Starts copying the first {@code bytes} to the device, in parallel with running operations.
+   * Until the next upload, later operations that read no more than those bytes use this copy. The
+   * host must not write to the memory until they are complete. Does nothing if the device reads
+   * host memory directly. An operation without an upload copies the data itself.
    *
    * @param bytes in [0, bytes()]; 0 discards an earlier upload
    */
   default void upload(long bytes) {}
 
   /**
-   * Start address of the memory, for other native code that shares it: in the host's address space, or in the device's if {@link #onDevice()}. Valid until {@link #close()}.
+   * Start address of the memory, for other native code that shares it: in the host's address space,
+   * or in the device's if {@link #onDevice()}. Valid until {@link #close()}.
    *
    * @throws UnsupportedOperationException if the backend does not provide it
    */

@@ -11,7 +11,9 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds implementations of one of this library's interfaces, first with the interface's class loader, then with the thread's context class loader: in a fat jar they can differ, and in an application server the second one sees more.
+ * Finds implementations of one of this library's interfaces, first with the interface's class
+ * loader, then with the thread's context class loader: in a fat jar they can differ, and in an
+ * application server the second one sees more.
  */
 public final class Services {
   private Services() {}
@@ -45,7 +47,10 @@ public final class Services {
     return found;
   }
 
-  /** Whether the loader resolves to this same interface; implementations of another copy of it are unusable. */
+  /**
+   * Whether the loader resolves to this same interface; implementations of another copy of it are
+   * unusable.
+   */
   private static boolean knows(@Nullable ClassLoader loader, Class<?> service) {
     if (loader == null) {
       return false;

@@ -4,7 +4,8 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
 
 /**
- * What one training step computes: the loss, the dead-latent term, the optimizer and constraints on the weights. Where other libraries differ, each choice is an option here.
+ * What one training step computes: the loss, the dead-latent term, the optimizer and constraints on
+ * the weights. Where other libraries differ, each choice is an option here.
  *
  * <p>In JSON, all values are at the same level, named after the methods of {@link Options}.
  *
@@ -63,7 +64,8 @@ public record StepConfig(
    * @param coefficient its weight; 0 turns it off
    * @param k largest number of dead latents per row
    * @param norm how it is scaled
-   * @param detach whether the residual is treated as a constant (in the study's code gradients flow through it)
+   * @param detach whether the residual is treated as a constant (in the study's code gradients flow
+   *     through it)
    * @param scaleByDead whether it is multiplied by min(1, dead / k)
    */
   public record Auxiliary(
@@ -272,7 +274,9 @@ public record StepConfig(
       return self();
     }
 
-    /** Batches without firing, including the current one, after which a latent is dead; 0 for off. */
+    /**
+     * Batches without firing, including the current one, after which a latent is dead; 0 for off.
+     */
     public B deadAfterBatches(int value) {
       deadAfterBatches = value;
       return self();

@@ -89,8 +89,8 @@ public record PerFeature(Shape shape, List<Double> numbers) {
   }
 
   /**
-   * A few large values, most small: {@code (i + 1)^−exponent}, shifted and scaled so that feature 0 has
-   * {@code most} and feature n − 1 has {@code least}.
+   * A few large values, most small: {@code (i + 1)^−exponent}, shifted and scaled so that feature 0
+   * has {@code most} and feature n − 1 has {@code least}.
    */
   public static PerFeature zipf(double exponent, double most, double least) {
     return new PerFeature(Shape.ZIPF, List.of(exponent, most, least));

@@ -5,29 +5,32 @@ import io.faithfulsae.synthetic.internal.SyntheticSource;
 import java.util.Optional;
 
 /**
- * Known features: how often, how strongly and with which others they fire. A row is {@code x =
- * Σ_f c_f · direction_f + bias + noise}, with {@code c_f = max(0, scale_f · m + deviation_f · N(0,
- * 1))} if feature f fires (m is drawn from the {@link Magnitude} each time) and 0 if it does not. A feature with coefficient 0 did not fire.
+ * Known features: how often, how strongly and with which others they fire. A row is {@code x = Σ_f
+ * c_f · direction_f + bias + noise}, with {@code c_f = max(0, scale_f · m + deviation_f · N(0, 1))}
+ * if feature f fires (m is drawn from the {@link Magnitude} each time) and 0 if it does not. A
+ * feature with coefficient 0 did not fire.
  *
- * <p><b>Source</b>: toy models of superposition (Elhage et al., 2022), with the options of SAELens' {@code sae_lens.synthetic}: its magnitudes are {@link Magnitude#ONE} with a scale (its mean) and
+ * <p><b>Source</b>: toy models of superposition (Elhage et al., 2022), with the options of SAELens'
+ * {@code sae_lens.synthetic}: its magnitudes are {@link Magnitude#ONE} with a scale (its mean) and
  * a deviation (its std) for each feature.
  *
  * @param features number of directions, at least 1
  * @param dIn width of a row, at least 1
  * @param layout how the directions are arranged
- * @param firing firing probability of each feature, in [0, 1]; 0 for one that never fires, so that two recipes can share directions but differ in which of them occur
+ * @param firing firing probability of each feature, in [0, 1]; 0 for one that never fires, so that
+ *     two recipes can share directions but differ in which of them occur
  * @param magnitude distribution of a coefficient in units of its scale
  * @param scale of each feature's coefficients, at least 0
  * @param deviation standard deviation of the noise added to each feature's coefficients
  * @param correlationRank number of shared latent factors; 0 for features that fire independently
- * @param correlationScale strength of the factors: feature f fires if a Gaussian {@code Σ_r
- *     A_fr ε_r + √(1 − Σ_r A_fr²) η_f} exceeds the threshold of its probability; A is drawn from
- *     N(0, scale²), and rows longer than √0.99 are scaled to that length. Keep rank ·
- *     scale² below 1.
+ * @param correlationScale strength of the factors: feature f fires if a Gaussian {@code Σ_r A_fr
+ *     ε_r + √(1 − Σ_r A_fr²) η_f} exceeds the threshold of its probability; A is drawn from N(0,
+ *     scale²), and rows longer than √0.99 are scaled to that length. Keep rank · scale² below 1.
  * @param hierarchy which features require which, if any
  * @param bias length of a constant vector, in a random direction, added to each row
  * @param noise standard deviation of Gaussian noise on each element; 0 for none
- * @param seed random seed of the directions and everything else drawn once; rows have a separate seed
+ * @param seed random seed of the directions and everything else drawn once; rows have a separate
+ *     seed
  */
 public record SyntheticFeatures(
     int features,
@@ -76,7 +79,10 @@ public record SyntheticFeatures(
     /** Each drawn uniformly from the unit sphere. */
     RANDOM,
     /**
-     * As evenly as d_in allows: random directions, moved until the sum of their squared cosines is minimal. They are then orthogonal, or, with more directions than dimensions, the squared cosines of each sum to features / d_in (a tight frame). Takes about 50 rounds of features · d_in² operations.
+     * As evenly as d_in allows: random directions, moved until the sum of their squared cosines is
+     * minimal. They are then orthogonal, or, with more directions than dimensions, the squared
+     * cosines of each sum to features / d_in (a tight frame). Takes about 50 rounds of features ·
+     * d_in² operations.
      */
     EVEN
   }
@@ -108,7 +114,8 @@ public record SyntheticFeatures(
   }
 
   /**
-   * Creates a source of rows with these features. Sources of one recipe with different seeds have the same features and different rows; use them for training and for evaluation.
+   * Creates a source of rows with these features. Sources of one recipe with different seeds have
+   * the same features and different rows; use them for training and for evaluation.
    *
    * @param rows number of rows
    * @param rowSeed random seed of the rows
@@ -119,11 +126,14 @@ public record SyntheticFeatures(
   }
 
   /**
-   * Rows as in toy models of superposition: each is a sum of a few unit directions with positive coefficients, plus noise. Directions are random; see {@link Superposition#directions()}. {@link #builder} has all options.
+   * Rows as in toy models of superposition: each is a sum of a few unit directions with positive
+   * coefficients, plus noise. Directions are random; see {@link Superposition#directions()}. {@link
+   * #builder} has all options.
    *
    * @param features number of directions
    * @param dIn width of a row
-   * @param l0 mean number of directions per row; each is active independently with probability {@code l0 / features}
+   * @param l0 mean number of directions per row; each is active independently with probability
+   *     {@code l0 / features}
    * @param magnitude distribution of the coefficients
    * @param noise standard deviation of Gaussian noise on each element; 0 for none
    * @param rows number of rows

@@ -11,7 +11,11 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Prepares the batches of the {@link TrainingLoop} members that use the same rows in the same order with the same preprocessing: each batch is gathered and uploaded once for all of them. Two buffers alternate, so that the next batch is uploaded while a step runs. Rows in device memory are gathered on the device. With several backends, each has its own feed, which provides its share of each batch.
+ * Prepares the batches of the {@link TrainingLoop} members that use the same rows in the same order
+ * with the same preprocessing: each batch is gathered and uploaded once for all of them. Two
+ * buffers alternate, so that the next batch is uploaded while a step runs. Rows in device memory
+ * are gathered on the device. With several backends, each has its own feed, which provides its
+ * share of each batch.
  */
 final class BatchFeed implements AutoCloseable {
 
@@ -26,12 +30,14 @@ final class BatchFeed implements AutoCloseable {
   private final int rows;
   private final int dIn;
   private final @Nullable ActivationBatch[] batches = new ActivationBatch[2];
-  private @Nullable DeviceBuffer numbers; // row indices in shuffled order; null if the rows are on the host
+  private @Nullable DeviceBuffer
+      numbers; // row indices in shuffled order; null if the rows are on the host
   private final RowNormalizer.Undo unused = new RowNormalizer.Undo();
   private int[] order = new int[0];
   private int current;
 
-  /** * Allocates the buffers.
+  /**
+   * * Allocates the buffers.
    *
    * @param backend allocates the batches
    * @param buffer source of the rows; rows on the device are not normalized
@@ -93,7 +99,9 @@ final class BatchFeed implements AutoCloseable {
   }
 
   /**
-   * Gathers batch {@code number} of the fill into the older of the two buffers and starts its upload. The step that used that buffer must be complete; a step on the other one may still be running.
+   * Gathers batch {@code number} of the fill into the older of the two buffers and starts its
+   * upload. The step that used that buffer must be complete; a step on the other one may still be
+   * running.
    */
   void load(int number) {
     current = 1 - current;

@@ -35,7 +35,9 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
- * Everything needed to resume a run: parameters, optimizer state, position in the stream of rows, and the run's configuration. Stored as one safetensors file, {@code checkpoint-STEP.safetensors}, with the fields of this record in its metadata.
+ * Everything needed to resume a run: parameters, optimizer state, position in the stream of rows,
+ * and the run's configuration. Stored as one safetensors file, {@code checkpoint-STEP.safetensors},
+ * with the fields of this record in its metadata.
  */
 record Checkpoint(
     long step,
@@ -66,7 +68,8 @@ record Checkpoint(
   static long stepOf(Path file) {
     Matcher matcher = NAME.matcher(file.getFileName().toString());
     if (!matcher.matches()) {
-      throw new IllegalArgumentException("expected a checkpoint, got " + file + "; use checkpoint-STEP.safetensors");
+      throw new IllegalArgumentException(
+          "expected a checkpoint, got " + file + "; use checkpoint-STEP.safetensors");
     }
     return Long.parseLong(matcher.group(1));
   }
@@ -75,7 +78,9 @@ record Checkpoint(
     return dir.resolve("checkpoint-" + step + ".safetensors");
   }
 
-  /** Deletes all checkpoints in a folder except one, and temporary files left by a killed process. */
+  /**
+   * Deletes all checkpoints in a folder except one, and temporary files left by a killed process.
+   */
   static void deleteOthers(Path dir, long keptStep) throws IOException {
     for (Path file : list(dir)) {
       if (stepOf(file) != keptStep) {
@@ -129,7 +134,8 @@ record Checkpoint(
   }
 
   /**
-   * Rejects a run that used another random generator: its rows would be shuffled in a different order after resuming.
+   * Rejects a run that used another random generator: its rows would be shuffled in a different
+   * order after resuming.
    *
    * @param random the generator named in the file; empty if none
    * @throws IllegalArgumentException if it is not the one used by this version
@@ -174,7 +180,9 @@ record Checkpoint(
         throw new SaeFormatException(
             file,
             "step",
-            "expected the step in the file name, got " + checkpoint.step() + "; restore the original name");
+            "expected the step in the file name, got "
+                + checkpoint.step()
+                + "; restore the original name");
       }
       return checkpoint;
     } catch (JsonProcessingException e) {
@@ -186,7 +194,8 @@ record Checkpoint(
   }
 
   /**
-   * Rejects options that this version does not know. Jackson ignores them in unwrapped records, so the run would silently continue without them.
+   * Rejects options that this version does not know. Jackson ignores them in unwrapped records, so
+   * the run would silently continue without them.
    */
   static void requireKnown(JsonNode written, TrainingConfig read) throws JsonMappingException {
     JsonNode known = JSON.valueToTree(read);

@@ -7,7 +7,8 @@ import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 
 /**
- * Settings of other libraries' trainers; {@link TrainingConfig}'s factory methods document the remaining differences.
+ * Settings of other libraries' trainers; {@link TrainingConfig}'s factory methods document the
+ * remaining differences.
  */
 final class PeerPresets {
   private PeerPresets() {}

@@ -64,7 +64,9 @@ final class Resumption {
   private static void requireFolder(Path dir) throws IOException {
     if (!Files.isDirectory(dir)) {
       throw new IOException(
-          "expected the folder of a run, got " + dir + ", which is not a folder; start a run there");
+          "expected the folder of a run, got "
+              + dir
+              + ", which is not a folder; start a run there");
     }
   }
 
@@ -118,9 +120,7 @@ final class Resumption {
     }
   }
 
-  /**
-   * Readable checkpoints, by step; damaged ones are skipped if there is another.
-   */
+  /** Readable checkpoints, by step; damaged ones are skipped if there is another. */
   private static NavigableMap<Long, Checkpoint> readable(Path dir) throws IOException {
     NavigableMap<Long, Checkpoint> found = new TreeMap<>();
     SaeFormatException damage = null;
@@ -128,8 +128,7 @@ final class Resumption {
       try {
         found.put(Checkpoint.stepOf(file), Checkpoint.read(file));
       } catch (SaeFormatException e) {
-        LOG.log(
-            System.Logger.Level.WARNING, "skipping a damaged checkpoint: {0}", e.getMessage());
+        LOG.log(System.Logger.Level.WARNING, "skipping a damaged checkpoint: {0}", e.getMessage());
         damage = e;
       }
     }
@@ -137,8 +136,7 @@ final class Resumption {
       if (damage != null) {
         throw damage;
       }
-      throw new IOException(
-          "expected a checkpoint in " + dir + ", got none; start a new run");
+      throw new IOException("expected a checkpoint in " + dir + ", got none; start a new run");
     }
     return found;
   }

@@ -18,7 +18,10 @@ import org.jspecify.annotations.Nullable;
 /**
  * Trains TopK SAEs on activations.
  *
- * <p>Each run has a folder. During the run, the folder holds the last checkpoint; after it, the SAE ({@code cfg.json}, {@code sae_weights.safetensors}) and {@code training.json}, which records how it was trained. On the same backend and machine, a resumed run gives bit-identical weights to an uninterrupted one.
+ * <p>Each run has a folder. During the run, the folder holds the last checkpoint; after it, the SAE
+ * ({@code cfg.json}, {@code sae_weights.safetensors}) and {@code training.json}, which records how
+ * it was trained. On the same backend and machine, a resumed run gives bit-identical weights to an
+ * uninterrupted one.
  *
  * <p>Immutable: every {@code with} method returns a new trainer.
  */
@@ -54,10 +57,14 @@ public final class SaeTrainer {
   }
 
   /**
-   * A copy that splits every batch equally across additional backends of the same kind, such as the other GPUs of a machine. Each backend holds parameters and gradients; the update and all other state stay on the first one. A run can be resumed with any number of replicas; with the same number, the weights are bit-identical.
+   * A copy that splits every batch equally across additional backends of the same kind, such as the
+   * other GPUs of a machine. Each backend holds parameters and gradients; the update and all other
+   * state stay on the first one. A run can be resumed with any number of replicas; with the same
+   * number, the weights are bit-identical.
    *
    * @param others must stay open during runs. <b>Not closed</b>.
-   * @throws IllegalArgumentException if the batch cannot be divided among the backends and the configured parts, or a backend occurs twice
+   * @throws IllegalArgumentException if the batch cannot be divided among the backends and the
+   *     configured parts, or a backend occurs twice
    */
   public SaeTrainer withReplicasOn(List<Backend> others) {
     List<Backend> all = new ArrayList<>(others);
@@ -77,7 +84,8 @@ public final class SaeTrainer {
   }
 
   /**
-   * A copy that starts from given weights instead of random ones: for parity checks, fine-tuning and fixed decoders.
+   * A copy that starts from given weights instead of random ones: for parity checks, fine-tuning
+   * and fixed decoders.
    *
    * @param weights copied when a run starts; must be open then. <b>Not closed</b>.
    * @throws IllegalArgumentException if they have another shape
@@ -107,9 +115,11 @@ public final class SaeTrainer {
   /**
    * Starts a run. <b>Closed by</b> the caller.
    *
-   * @param source must stay usable until the run ends; reopened from the start whenever it is exhausted
+   * @param source must stay usable until the run ends; reopened from the start whenever it is
+   *     exhausted
    * @param runDir created if it does not exist. An SAE in it is replaced when the run completes.
-   * @throws IOException if the folder holds the checkpoint of an earlier run, cannot be written, or is in use by a run in progress, in this or another process
+   * @throws IOException if the folder holds the checkpoint of an earlier run, cannot be written, or
+   *     is in use by a run in progress, in this or another process
    * @throws IllegalArgumentException if the source has another width
    */
   public TrainingRun start(ActivationSource source, Path runDir) throws IOException {
@@ -117,22 +127,27 @@ public final class SaeTrainer {
   }
 
   /**
-   * Resumes a run that was killed or cancelled from its last complete checkpoint. If the run had completed, returns it as completed.
+   * Resumes a run that was killed or cancelled from its last complete checkpoint. If the run had
+   * completed, returns it as completed.
    *
    * @param source the source that the run was started with
    * @param runDir the run's folder
-   * @throws IOException if the folder holds no checkpoint, or only damaged ones, or is in use by a run in progress, in this or another process
-   * @throws IllegalArgumentException if the configuration or the source differs from the run's (the message names the difference)
+   * @throws IOException if the folder holds no checkpoint, or only damaged ones, or is in use by a
+   *     run in progress, in this or another process
+   * @throws IllegalArgumentException if the configuration or the source differs from the run's (the
+   *     message names the difference)
    */
   public TrainingRun resume(ActivationSource source, Path runDir) throws IOException {
     return resumeTogether(List.of(this), source, List.of(runDir)).get(0);
   }
 
   /**
-   * Starts several runs that share one pass over the source; each gives the same SAE as it would alone. They must have the same backends, tokens, batch, bufferRows and checkpointSteps.
+   * Starts several runs that share one pass over the source; each gives the same SAE as it would
+   * alone. They must have the same backends, tokens, batch, bufferRows and checkpointSteps.
    *
    * @param runDirs one folder per trainer
-   * @return one run per trainer; cancelling or closing one ends all. One that diverges stops training, and fails when the others end.
+   * @return one run per trainer; cancelling or closing one ends all. One that diverges stops
+   *     training, and fails when the others end.
    */
   public static List<TrainingRun> startTogether(
       List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) throws IOException {

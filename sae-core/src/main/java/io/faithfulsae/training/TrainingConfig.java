@@ -5,7 +5,9 @@ import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.StepConfig;
 
 /**
- * All settings of a training run other than the SAE's shape and the data. {@link #faithfulSae()} has the study's values; change individual ones with {@link #toBuilder()}. Where other libraries differ, each choice is an option here, and a preset per library sets them all.
+ * All settings of a training run other than the SAE's shape and the data. {@link #faithfulSae()}
+ * has the study's values; change individual ones with {@link #toBuilder()}. Where other libraries
+ * differ, each choice is an option here, and a preset per library sets them all.
  *
  * <p>In JSON, all values are at the same level, named after the builder's methods.
  *
@@ -35,7 +37,10 @@ public record TrainingConfig(
    *
    * @param tokens rows of activations to train on; steps = floor(tokens / batch)
    * @param batch rows per step
-   * @param accumulate number of equal parts of a batch whose gradients are computed in sequence and accumulated before the update; 1 for the whole batch at once. For batches that do not fit in memory; above 1, gradients take 4 bytes per parameter. The auxiliary loss, and losses divided by a variance, are computed per part.
+   * @param accumulate number of equal parts of a batch whose gradients are computed in sequence and
+   *     accumulated before the update; 1 for the whole batch at once. For batches that do not fit
+   *     in memory; above 1, gradients take 4 bytes per parameter. The auxiliary loss, and losses
+   *     divided by a variance, are computed per part.
    */
   public record Rows(long tokens, int batch, int accumulate) {
     /**
@@ -142,7 +147,9 @@ public record TrainingConfig(
   }
 
   /**
-   * SAELens' TopK trainer. Remaining difference: SAELens' decoder rows start at norm 0.1 and are unconstrained, and latents are ranked by activation times row norm; here rows are normalized to 1 after each step.
+   * SAELens' TopK trainer. Remaining difference: SAELens' decoder rows start at norm 0.1 and are
+   * unconstrained, and latents are ranked by activation times row norm; here rows are normalized to
+   * 1 after each step.
    *
    * <p><b>Source</b>: SAELens 6, {@code topk_sae.py} and {@code sae_trainer.py}.
    *
@@ -153,7 +160,9 @@ public record TrainingConfig(
   }
 
   /**
-   * dictionary_learning's TopK trainer. Remaining differences: it clips after projecting the decoder's gradient (here before), starts the encoder from unit rows, keeps a threshold for inference, and optionally normalizes activations to mean square norm 1.
+   * dictionary_learning's TopK trainer. Remaining differences: it clips after projecting the
+   * decoder's gradient (here before), starts the encoder from unit rows, keeps a threshold for
+   * inference, and optionally normalizes activations to mean square norm 1.
    *
    * <p><b>Source</b>: dictionary_learning, {@code trainers/top_k.py}.
    *
@@ -165,7 +174,9 @@ public record TrainingConfig(
   }
 
   /**
-   * sparsify's trainer with Adam. Remaining differences: it has 8-bit optimizer state and bf16, and its dead-latent term (off by default, as here) gives the encoder no gradient and adds b_dec twice.
+   * sparsify's trainer with Adam. Remaining differences: it has 8-bit optimizer state and bf16, and
+   * its dead-latent term (off by default, as here) gives the encoder no gradient and adds b_dec
+   * twice.
    *
    * <p><b>Source</b>: sparsify, {@code sparse_coder.py} and {@code trainer.py}.
    *
@@ -300,7 +311,8 @@ public record TrainingConfig(
       return this;
     }
 
-    /** Builds the configuration.
+    /**
+     * Builds the configuration.
      *
      * @throws IllegalArgumentException if a value is out of range
      */

@@ -55,7 +55,10 @@ final class TrainingLoop implements Runnable {
     this.thread = new Thread(this, "sae-training");
   }
 
-  /** Starts the thread. It owns the members and the locks of their folders, and closes them when it ends. */
+  /**
+   * Starts the thread. It owns the members and the locks of their folders, and closes them when it
+   * ends.
+   */
   static List<TrainingRun> start(
       List<TrainingMember> members,
       ActivationSource source,
@@ -123,7 +126,9 @@ final class TrainingLoop implements Runnable {
     }
   }
 
-  /** Replaces a problem that was caused by closing a backend during the run with one that says so. */
+  /**
+   * Replaces a problem that was caused by closing a backend during the run with one that says so.
+   */
   private Throwable closedBackend(Throwable problem) {
     if (problem instanceof IllegalStateException) {
       for (Backend backend : members.get(0).settings.backends()) {
@@ -152,7 +157,8 @@ final class TrainingLoop implements Runnable {
   }
 
   /**
-   * Whether rows can stay on the device from the source to the step. Normalization and splitting across devices need the host.
+   * Whether rows can stay on the device from the source to the step. Normalization and splitting
+   * across devices need the host.
    */
   private boolean staysOnDevice(Backend backend) {
     return source.fillsOnDevice(backend)

@@ -34,7 +34,9 @@ import org.jspecify.annotations.Nullable;
 final class TrainingMember implements AutoCloseable {
   private static final int BLOCK_FLOATS = 1 << 20;
 
-  /** Rows sampled for data-dependent initialization: enough for a median, few enough to hold twice. */
+  /**
+   * Rows sampled for data-dependent initialization: enough for a median, few enough to hold twice.
+   */
   private static final int SAMPLE_ROWS = 32768;
 
   private static final int SAMPLE_FLOATS = 16 << 20;
@@ -251,7 +253,8 @@ final class TrainingMember implements AutoCloseable {
     }
   }
 
-  /** Statistics of the last step.
+  /**
+   * Statistics of the last step.
    *
    * @param step the step's number, counted from 1, for the error message
    */
@@ -265,7 +268,9 @@ final class TrainingMember implements AutoCloseable {
   }
 
   /**
-   * Checks that the last update still gives finite outputs on the rows it was trained on, as the next step would.
+   * Checks that the last update still gives finite outputs on the rows it was trained on, as the
+   * next step would.
+   *
    * @param step number of steps completed
    */
   private void checkOutputs(long step, ActivationBatch trained) {

@@ -9,7 +9,8 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A training run on its own thread. Runs that were started together share one thread and are cancelled together.
+ * A training run on its own thread. Runs that were started together share one thread and are
+ * cancelled together.
  *
  * <p><b>Closed by</b> whoever started it, before its backend. <b>Threads</b>: thread-safe.
  */
@@ -30,13 +31,17 @@ public final class TrainingRun implements AutoCloseable {
   }
 
   /**
-   * Adds a listener that is called on the training thread after each step from now on; it should return quickly. If it throws, the run ends with that exception. To receive the first steps too, use {@link SaeTrainer#withListener}.
+   * Adds a listener that is called on the training thread after each step from now on; it should
+   * return quickly. If it throws, the run ends with that exception. To receive the first steps too,
+   * use {@link SaeTrainer#withListener}.
    */
   public void listen(Consumer<TrainingProgress> listener) {
     listeners.add(listener);
   }
 
-  /** Asks the run to write a checkpoint and end after the current step. Further calls do nothing. */
+  /**
+   * Asks the run to write a checkpoint and end after the current step. Further calls do nothing.
+   */
   public void cancel() {
     TrainingLoop running = loop;
     if (running != null) {
@@ -44,11 +49,15 @@ public final class TrainingRun implements AutoCloseable {
     }
   }
 
-  /** * Waits for the run to end.
+  /**
+   * * Waits for the run to end.
    *
-   * @throws IOException if the source cannot be read or a file cannot be written; the last checkpoint is kept
-   * @throws io.faithfulsae.TrainingDivergedException if the loss or the weights became NaN or infinite; no SAE is saved, and the last checkpoint from before is kept
-   * @throws IllegalStateException if its backend was closed during the run; the last checkpoint is kept
+   * @throws IOException if the source cannot be read or a file cannot be written; the last
+   *     checkpoint is kept
+   * @throws io.faithfulsae.TrainingDivergedException if the loss or the weights became NaN or
+   *     infinite; no SAE is saved, and the last checkpoint from before is kept
+   * @throws IllegalStateException if its backend was closed during the run; the last checkpoint is
+   *     kept
    * @throws IllegalArgumentException if an activation is NaN or infinite (the message names the
    *     row)
    */

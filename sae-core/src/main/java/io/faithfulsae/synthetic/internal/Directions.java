@@ -24,9 +24,11 @@ public final class Directions {
   }
 
   /**
-   * Moves unit vectors until the sum of their squared cosines (the frame potential) is minimal: max(count, count² / dIn), including each vector with itself.
+   * Moves unit vectors until the sum of their squared cosines (the frame potential) is minimal:
+   * max(count, count² / dIn), including each vector with itself.
    *
-   * <p>With X the vectors as rows, each round computes {@code X − η X XᵀX}, a Newton-Schulz step towards equal singular values, and normalizes the rows.
+   * <p>With X the vectors as rows, each round computes {@code X − η X XᵀX}, a Newton-Schulz step
+   * towards equal singular values, and normalizes the rows.
    *
    * <p><b>Source</b>: alternating projection of Tropp, Dhillon, Heath, Strohmer, "Designing
    * structured tight frames via an alternating projection method", IEEE Trans. Inf. Theory 51

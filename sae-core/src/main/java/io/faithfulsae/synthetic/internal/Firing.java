@@ -8,7 +8,8 @@ import org.apache.commons.math3.distribution.NormalDistribution;
  * diagonal, or independent features if A has no columns.
  *
  * <p>Given the shared factors ε, features are independent: f fires with the probability that a
- * standard normal number exceeds {@code (t_f − A_f · ε) / √(1 − |A_f|²)}. So one uniform number per feature is enough, and few of them need the normal distribution function.
+ * standard normal number exceeds {@code (t_f − A_f · ε) / √(1 − |A_f|²)}. So one uniform number per
+ * feature is enough, and few of them need the normal distribution function.
  */
 public final class Firing {
   /** The minimum share of a feature's variance that is independent, as in SAELens. */
@@ -22,7 +23,8 @@ public final class Firing {
   /**
    * Features that fire through the given factors.
    *
-   * @param causes <b>Shape</b> {@code [features, rank]}; rank 0 for independence. Kept; rows that are too long are scaled in place.
+   * @param causes <b>Shape</b> {@code [features, rank]}; rank 0 for independence. Kept; rows that
+   *     are too long are scaled in place.
    */
   public Firing(double[] probabilities, double[][] causes) {
     this.probabilities = probabilities;

@@ -18,7 +18,8 @@ import java.util.function.DoublePredicate;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Rows generated from known directions; row i depends only on the recipe, the row seed and i. A position is a row index.
+ * Rows generated from known directions; row i depends only on the recipe, the row seed and i. A
+ * position is a row index.
  */
 public final class SyntheticSource implements Superposition {
   // Streams of the recipe's seed.
@@ -44,7 +45,8 @@ public final class SyntheticSource implements Superposition {
   /** Draws everything that all rows share. */
   public SyntheticSource(SyntheticFeatures recipe, long rows, long seed) {
     if (rows < 1) {
-      throw new IllegalArgumentException("expected rows >= 1, got " + rows + "; ask for at least one row");
+      throw new IllegalArgumentException(
+          "expected rows >= 1, got " + rows + "; ask for at least one row");
     }
     this.recipe = recipe;
     this.rows = rows;
