@@ -30,8 +30,7 @@ final class BatchFeed implements AutoCloseable {
   private final int rows;
   private final int dIn;
   private final @Nullable ActivationBatch[] batches = new ActivationBatch[2];
-  private @Nullable DeviceBuffer
-      numbers; // row indices in shuffled order; null if the rows are on the host
+  private @Nullable DeviceBuffer numbers; // shuffled row indices; null if rows are on the host
   private final RowNormalizer.Undo unused = new RowNormalizer.Undo();
   private int[] order = new int[0];
   private int current;

@@ -275,11 +275,11 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     of.gradient.divide((double) of.rows);
     int dead = countIdle(of.fired, of.rows);
     double norm = clip(of.gradient);
-    normaliseAndProject(of.gradient);
+    normalizeAndProject(of.gradient);
     adam(of.gradient, lr);
     if (config.weights().decoderNorm() == DecoderNorm.AFTER_STEP
         && !config.weights().freezeDecoder()) {
-      normaliseDecoder();
+      normalizeDecoder();
     }
     stats =
         new StepStats(
@@ -439,12 +439,12 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     return norm;
   }
 
-  private void normaliseAndProject(Gradient gradient) {
+  private void normalizeAndProject(Gradient gradient) {
     if (config.weights().freezeDecoder()) {
       return;
     }
     if (config.weights().decoderNorm() == DecoderNorm.BEFORE_STEP) {
-      normaliseDecoder();
+      normalizeDecoder();
     }
     if (!config.weights().projectGradient()) {
       return;
@@ -463,7 +463,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   }
 
   /** Normalizes the rows of W_dec; leaves a row of zeros unchanged. */
-  private void normaliseDecoder() {
+  private void normalizeDecoder() {
     for (int j = 0; j < sae.dSae; j++) {
       double squares = 0;
       for (int at = j * sae.dIn; at < (j + 1) * sae.dIn; at++) {
