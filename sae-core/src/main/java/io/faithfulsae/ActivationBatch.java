@@ -9,7 +9,7 @@ import java.nio.FloatBuffer;
  * Rows of activations in a backend's memory: float32, row-major {@code [capacity, dIn]}, of which
  * the first {@link #rows()} are filled.
  *
- * <p><b>Closed by</b> who allocated it. <b>Threads</b>: one at a time.
+ * <p><b>Closed by</b> whoever allocated it. <b>Threads</b>: one at a time.
  */
 public final class ActivationBatch implements AutoCloseable {
   private final DeviceBuffer buffer;
@@ -37,7 +37,7 @@ public final class ActivationBatch implements AutoCloseable {
   }
 
   /**
-   * Allocates an empty batch next to the device, where the host may be unable to address it.
+   * Allocates an empty batch in device memory, which the host may be unable to address.
    *
    * @param on the backend that will use it
    * @param capacity the most rows it can hold, at least 1
@@ -51,8 +51,8 @@ public final class ActivationBatch implements AutoCloseable {
   }
 
   /**
-   * A batch over a buffer, such as device memory that another program fills; no rows are filled
-   * yet. Closing the batch closes the buffer.
+   * Wraps a buffer, such as device memory that another program fills, in an empty batch. Closing
+   * the batch closes the buffer.
    *
    * @param buffer holds {@code [capacity, dIn]} float32
    * @param capacity the most rows it can hold, at least 1
@@ -76,13 +76,13 @@ public final class ActivationBatch implements AutoCloseable {
     return capacity;
   }
 
-  /** Rows that are filled. */
+  /** Number of filled rows. */
   public int rows() {
     return rows;
   }
 
   /**
-   * Says how many rows are filled, after writing to {@link #data()}.
+   * Sets the number of filled rows, after writing to {@link #data()}.
    *
    * @throws IllegalArgumentException if not in [0, capacity]
    */
@@ -93,8 +93,8 @@ public final class ActivationBatch implements AutoCloseable {
   /**
    * The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory.
    *
-   * <p>A view that is kept after close may be used without harm: it shows the rows as they were
-   * left, and what is written to it reaches nobody. While one is reachable its memory is held.
+   * <p>Views are safe to use after close: they show the last contents, and writes to them have no
+   * effect. The memory is freed once no view is reachable.
    *
    * @throws IllegalStateException after close
    * @throws UnsupportedOperationException if it is device memory that the host cannot address
@@ -103,7 +103,7 @@ public final class ActivationBatch implements AutoCloseable {
     return buffer.host().asFloatBuffer();
   }
 
-  /** The backend's handle on the same memory. */
+  /** The backend's handle to the same memory. */
   public DeviceBuffer buffer() {
     return buffer;
   }

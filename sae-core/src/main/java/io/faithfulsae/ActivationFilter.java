@@ -8,19 +8,19 @@ import java.util.Set;
 import java.util.TreeSet;
 
 /**
- * Which positions of a model's text reach the SAE, in training and evaluation alike. Massive
- * activations (BOS above all) can carry 99 % of the energy, so that an SAE trained on them learns
- * nothing else.
+ * Selects the token positions whose activations reach the SAE, in training and in evaluation.
+ * Massive activations (mostly at BOS) can carry 99 % of the energy; an SAE trained on them learns
+ * little else.
  *
- * @param skipPositions leading positions of every sequence that are left out; the study's new
- *     default is 1 (BOS)
- * @param excludedTokens token ids whose positions are left out
- * @param maxNorm rows with a larger L2 norm are left out; {@link Double#POSITIVE_INFINITY} for no
+ * @param skipPositions number of leading positions to drop from every sequence; the study's default
+ *     is 1 (BOS)
+ * @param excludedTokens ids of tokens to drop
+ * @param maxNorm rows with a larger L2 norm are dropped; {@link Double#POSITIVE_INFINITY} for no
  *     bound
  */
 public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, double maxNorm) {
 
-  /** Leaves out nothing, as the authors of the study did. */
+  /** Drops nothing, as the study's authors did. */
   public static final ActivationFilter NONE =
       new ActivationFilter(0, Set.of(), Double.POSITIVE_INFINITY);
 
@@ -38,28 +38,28 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
               + maxNorm
               + "; see ActivationFilter.NONE");
     }
-    // In one order in every process: it is written, and part of what a resumed run is known by.
+    // Sorted, so that the order is the same in every process: a resumed run is identified by it.
     excludedTokens = Collections.unmodifiableSet(new TreeSet<>(excludedTokens));
   }
 
-  /** Whether a token at a position is kept, before its norm is known. */
+  /** Whether a token at a position is kept, regardless of its norm. */
   public boolean keeps(int position, int token) {
     return position >= skipPositions && !excludedTokens.contains(token);
   }
 
-  /** The same with another bound on the norm. */
+  /** A copy with another bound on the norm. */
   public ActivationFilter withMaxNorm(double bound) {
     return new ActivationFilter(skipPositions, excludedTokens, bound);
   }
 
   /**
-   * The same with the bound 10 × the median norm of the rows that it keeps in the first sequences
-   * of a text.
+   * A copy whose bound is 10 × the median norm of the rows that this filter keeps in the first
+   * sequences of a text.
    *
    * <p><b>Source</b>: dictionary_learning's {@code max_activation_norm_multiple}.
    *
-   * @param batchSequences sequences a forward pass
-   * @param sequences how many sequences are looked at, at least 1
+   * @param batchSequences sequences per forward pass
+   * @param sequences number of sequences to measure, at least 1
    */
   public ActivationFilter calibrated(
       LanguageModel model, HookPoint hook, TokenSource tokens, int batchSequences, int sequences)
@@ -72,9 +72,9 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
   /**
    * Measures the norms of activations in the first sequences of a text.
    *
-   * @param batchSequences sequences a forward pass
-   * @param sequences how many sequences are looked at, at least 1
-   * @throws IllegalArgumentException if the filter keeps no row of them
+   * @param batchSequences sequences per forward pass
+   * @param sequences number of sequences to measure, at least 1
+   * @throws IllegalArgumentException if the filter keeps none of their rows
    */
   public Norms norms(
       LanguageModel model, HookPoint hook, TokenSource tokens, int batchSequences, int sequences)
@@ -91,15 +91,15 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
   }
 
   /**
-   * What a filter kept and left out, in rows.
+   * Numbers of rows that a filter kept and dropped.
    *
    * @param kept rows that passed
-   * @param byPosition left out for their position
-   * @param byToken left out for their token
-   * @param byNorm left out for their norm
+   * @param byPosition rows dropped because of their position
+   * @param byToken rows dropped because of their token
+   * @param byNorm rows dropped because of their norm
    */
   public record Counts(long kept, long byPosition, long byToken, long byNorm) {
-    /** Nothing yet. */
+    /** No rows. */
     public static final Counts ZERO = new Counts(0, 0, 0, 0);
 
     /** The sum of both. */

@@ -2,37 +2,33 @@ package io.faithfulsae;
 
 import java.io.IOException;
 
-/** One pass over the rows of an {@link ActivationSource}. <b>Closed by</b> who opened it. */
+/** One pass over the rows of an {@link ActivationSource}. <b>Closed by</b> whoever opened it. */
 public interface ActivationReader extends AutoCloseable {
 
   /**
-   * Appends rows to a batch until it is full or the source has no more at hand; never keeps {@code
-   * into}.
+   * Appends rows to a batch until it is full or the source has no more available for now. Does not
+   * retain {@code into}.
    *
-   * @param into rows are added behind those it holds ({@link ActivationBatch#rows()} grows).
-   *     Modified.
+   * @param into rows are appended to it ({@link ActivationBatch#rows()} grows). Modified.
    * @return the number of rows added, at least 1 unless the batch was full, or -1 at the end of the
    *     source
    */
   int read(ActivationBatch into) throws IOException;
 
   /**
-   * As {@link #read(ActivationBatch)}, noting where each row comes from.
+   * Like {@link #read(ActivationBatch)}, and records where each row comes from.
    *
-   * @param origins rows are added behind those it holds; stays as it is where the source does not
-   *     know. Modified.
+   * @param origins the new rows' origins are appended to it; unchanged if the source does not know
+   *     them. Modified.
    */
   default int read(ActivationBatch into, RowOrigins origins) throws IOException {
     return read(into);
   }
 
-  /** Position of the next row: {@link ActivationSource#open} with it continues exactly there. */
+  /** Position of the next row; {@link ActivationSource#open} continues from there. */
   long position();
 
-  /**
-   * What this reader kept and left out since it was opened; all zero where nothing is ever left
-   * out.
-   */
+  /** Rows that this reader kept and dropped since it was opened; all zero if it never drops any. */
   default ActivationFilter.Counts counts() {
     return ActivationFilter.Counts.ZERO;
   }

@@ -5,8 +5,8 @@ import java.io.IOException;
 import java.util.OptionalLong;
 
 /**
- * A recipe for a stream of activations that can be opened again and again: two seeds, and a resumed
- * run, read the same rows. Implement it to plug in activations from anywhere.
+ * A stream of activations that can be opened any number of times, so that runs with different seeds
+ * and resumed runs read the same rows. Implement it to supply activations from anywhere.
  *
  * <p><b>Threads</b>: a source may be opened several times at once; each reader is used by one
  * thread.
@@ -17,23 +17,23 @@ public interface ActivationSource {
   int dIn();
 
   /**
-   * What this source is, for provenance: enough to tell two sources apart (model, hook, data,
-   * options).
+   * Describes this source for provenance, in enough detail to distinguish any two sources (model,
+   * hook, data, options).
    */
   String description();
 
   /**
-   * The most rows that a pass can have, to plan by; empty where nobody knows before it is made.
+   * An upper bound on the rows of a pass, for planning; empty if unknown in advance.
    *
-   * @param enough counting may end here: what is returned need not be larger
+   * @param enough counting may stop here; the result need not be larger
    */
   default OptionalLong rowsAtMost(long enough) throws IOException {
     return OptionalLong.empty();
   }
 
   /**
-   * Whether its readers also fill memory of this backend's device that the host cannot address
-   * ({@link Backend#allocateOnDevice}): a trainer on it then keeps the rows there.
+   * Whether its readers can write to device memory of this backend ({@link
+   * Backend#allocateOnDevice}). If so, a trainer on that backend keeps the rows on the device.
    */
   default boolean fillsOnDevice(Backend backend) {
     return false;
@@ -42,8 +42,8 @@ public interface ActivationSource {
   /**
    * Opens a reader.
    *
-   * @param position 0 for the start, or what {@link ActivationReader#position()} said earlier of
-   *     the same source; its meaning is the source's own
+   * @param position 0 for the start, or an earlier {@link ActivationReader#position()} of the same
+   *     source; only the source interprets it
    */
   ActivationReader open(long position) throws IOException;
 }

@@ -17,10 +17,10 @@ import java.util.function.Function;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds and opens a {@link Backend}. Providers are found by {@link ServiceLoader}, with the class
- * loader of this class and then with the thread's context class loader. The system property {@code
- * sae.backend} forces one by name: it is opened, or the reason why not is thrown; nothing slower is
- * taken in its place. The choice, and each refusal, is logged once.
+ * Finds and opens a {@link Backend}. Providers are found by {@link ServiceLoader}, first with the
+ * class loader of this class, then with the thread's context class loader. The system property
+ * {@code sae.backend} selects one by name; if it cannot be opened, an exception says why, and no
+ * other backend is tried. The backend in use, and each one that was rejected, is logged once.
  */
 public final class Backends {
   private static final Logger LOG = System.getLogger(Backends.class.getName());
@@ -30,10 +30,10 @@ public final class Backends {
   private Backends() {}
 
   /**
-   * Opens the backend of {@code -Dsae.backend=NAME}, or without that property the usable one of the
-   * highest priority. <b>Closed by</b> the caller.
+   * Opens the backend named by {@code -Dsae.backend=NAME}, or without that property the usable one
+   * with the highest priority. <b>Closed by</b> the caller.
    *
-   * @throws BackendUnavailableException if there is none, with every provider's reason
+   * @throws BackendUnavailableException if there is none; the message has every provider's reason
    */
   public static Backend best() {
     return best(providers(), System.getProperty(PROPERTY));
@@ -43,27 +43,27 @@ public final class Backends {
    * Opens a backend by name. <b>Closed by</b> the caller.
    *
    * @param name such as {@code "cpu"} or {@code "cuda"}
-   * @throws BackendUnavailableException if it is unknown or cannot run here, with every provider's
-   *     reason
+   * @throws BackendUnavailableException if it is unknown or cannot run here; the message has every
+   *     provider's reason
    */
   public static Backend open(String name) {
     return open(providers(), name);
   }
 
   /**
-   * Opens a backend by name with options of its own, in place of those of a system property: {@code
-   * open("cuda", "device=1")} is the second GPU. <b>Closed by</b> the caller.
+   * Opens a backend by name with the given options, which override those of the system property:
+   * {@code open("cuda", "device=1")} opens the second GPU. <b>Closed by</b> the caller.
    *
    * @param name such as {@code "cpu"} or {@code "cuda"}
-   * @param options as the backend takes them; empty: none
-   * @throws BackendUnavailableException if it is unknown or cannot run here, with every provider's
-   *     reason, or cannot run with these options
+   * @param options in the backend's own syntax; empty for none
+   * @throws BackendUnavailableException if it is unknown or cannot run here; the message has every
+   *     provider's reason, or if it cannot run with these options
    */
   public static Backend open(String name, String options) {
     return open(providers(), name, provider -> provider.open(options));
   }
 
-  /** Every provider's word on whether it can run here, highest priority first. */
+  /** Whether each provider can run here, highest priority first. */
   public static List<Availability> probe() {
     return probe(providers());
   }
@@ -126,7 +126,7 @@ public final class Backends {
     return backend;
   }
 
-  /** Asks a provider; one that breaks its promise not to throw is unusable, and says why. */
+  /** Probes a provider; one that throws, which it must not, is unusable for that reason. */
   private static Availability probe(BackendProvider provider) {
     try {
       return provider.probe();
@@ -153,7 +153,7 @@ public final class Backends {
     return found;
   }
 
-  /** A provider that is registered and cannot be loaded. */
+  /** A provider that is registered but cannot be loaded. */
   private record Broken(String reason) implements BackendProvider {
     @Override
     public String name() {

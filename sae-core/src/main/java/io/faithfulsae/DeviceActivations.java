@@ -1,10 +1,11 @@
 package io.faithfulsae;
 
 /**
- * Activations of one forward pass on the device that the model ran on, {@code [batch * length,
- * dModel]}; only their norms came to the host.
+ * Activations of one forward pass on the model's device, {@code [batch * length, dModel]}; only
+ * their norms are copied to the host.
  *
- * <p><b>Threads</b>: as the model. <b>Closed by</b> who asked the model for it, before the model.
+ * <p><b>Threads</b>: as for the model. <b>Closed by</b> whoever asked the model for it, before the
+ * model.
  */
 public interface DeviceActivations extends AutoCloseable {
 
@@ -14,15 +15,15 @@ public interface DeviceActivations extends AutoCloseable {
   /**
    * Copies rows into a batch, on the device.
    *
-   * @param rows which of the block; in [0, batch * length). Not modified.
-   * @param count how many of these, from the start
-   * @param into holds rows of the same width in memory of the backend that the model was opened
-   *     beside. {@link ActivationBatch#rows()} stays. Modified.
-   * @param first row of the batch that the first one goes to
+   * @param rows indices of the rows, in [0, batch * length). Not modified.
+   * @param count how many of {@code rows} to copy, from the start
+   * @param into has the same row width, in memory of a backend that shares the model's device.
+   *     {@link ActivationBatch#rows()} does not change. Modified.
+   * @param first row of the batch at which to start writing
    */
   void copy(int[] rows, int count, ActivationBatch into, int first);
 
-  /** Gives the memory back. Further calls do nothing. */
+  /** Frees the memory. Further calls do nothing. */
   @Override
   void close();
 }

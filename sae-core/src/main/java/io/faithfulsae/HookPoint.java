@@ -5,7 +5,7 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /**
- * A place in a language model where activations are read, under TransformerLens' name: {@code
+ * A place in a language model where activations are read, named as in TransformerLens: {@code
  * blocks.L.hook_resid_pre} is the residual stream that enters block L (for L = 0, the embeddings).
  *
  * @param layer the block, from 0
@@ -21,14 +21,14 @@ public record HookPoint(int layer, String site) {
 
   /**
    * Whether it is the whole residual stream ({@code hook_resid_pre}, {@code hook_resid_mid}, {@code
-   * hook_resid_post}), so that what lies behind it sees nothing else of what lies before.
+   * hook_resid_post}), so that later blocks depend on earlier ones only through it.
    */
   public boolean isResidual() {
     return site.startsWith("hook_resid_");
   }
 
   /**
-   * Reads a hook point's name.
+   * Parses a hook point's name.
    *
    * @throws IllegalArgumentException if the name is not of the form {@code blocks.L.hook_SITE}
    */
@@ -46,7 +46,7 @@ public record HookPoint(int layer, String site) {
   /**
    * Checks that a model has this hook point.
    *
-   * @throws IllegalArgumentException if it has not; the message lists those it has
+   * @throws IllegalArgumentException if it does not; the message lists those it has
    */
   public void requireIn(LanguageModel model) {
     List<HookPoint> all = model.hookPoints();
@@ -66,7 +66,7 @@ public record HookPoint(int layer, String site) {
             + "; choose one of these");
   }
 
-  /** The name, as {@link #parse} reads it. */
+  /** The name, in the form that {@link #parse} reads. */
   @Override
   public String toString() {
     return "blocks." + layer + "." + site;

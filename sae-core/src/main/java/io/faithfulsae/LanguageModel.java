@@ -7,13 +7,13 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * A causal language model whose residual stream can be read and replaced. {@code OnnxModel} in
- * sae-models is one.
+ * A causal language model whose residual stream can be read and replaced, such as {@code OnnxModel}
+ * in sae-models.
  *
  * <p>Token batches are {@code int[batch][]}; {@code length} is that of the longest sequence.
- * Shorter ones, empty ones too, get what they would get alone, and zeros behind their end. Buffers
- * are direct or heap, float32, row-major, written from their position, which is not changed.
- * <b>Threads</b>: one call at a time. <b>Closed by</b> who opened it.
+ * Shorter sequences, including empty ones, get the same results as on their own, padded with zeros.
+ * Buffers are direct or heap, float32, row-major, accessed from their position, which does not
+ * change. <b>Threads</b>: one call at a time. <b>Closed by</b> whoever opened it.
  */
 public interface LanguageModel extends AutoCloseable {
 
@@ -26,16 +26,16 @@ public interface LanguageModel extends AutoCloseable {
   /** Number of tokens in the vocabulary. */
   int vocabularySize();
 
-  /** The longest sequence it takes. */
+  /** Length of the longest sequence that it accepts. */
   int contextLength();
 
-  /** The token that begins a text (the tokenizer's BOS, or its EOS where it has none). */
+  /** The token that starts a text (the tokenizer's BOS, or its EOS if it has no BOS). */
   int bosToken();
 
   /** The token that ends a text. */
   int eosToken();
 
-  /** The hook points it has, in order. */
+  /** The model's hook points, in order. */
   List<HookPoint> hookPoints();
 
   /** Number of blocks that have a hook point. */
@@ -44,7 +44,7 @@ public interface LanguageModel extends AutoCloseable {
   }
 
   /**
-   * Computes the activations at a hook point; blocks behind it do not run.
+   * Computes the activations at a hook point; later blocks do not run.
    *
    * @param into <b>Shape</b> {@code [batch, length, dModel]}. Modified.
    * @throws IllegalArgumentException if the hook is not among {@link #hookPoints()} (the message
@@ -54,8 +54,8 @@ public interface LanguageModel extends AutoCloseable {
   void activations(HookPoint hook, int[][] tokens, FloatBuffer into);
 
   /**
-   * Computes the activations at a hook point and leaves them on the model's device; empty where
-   * that is the host, and nothing was computed.
+   * Computes the activations at a hook point and leaves them on the model's device. If that is the
+   * host, computes nothing and returns empty.
    *
    * @throws IllegalArgumentException as {@link #activations}
    */
@@ -63,7 +63,10 @@ public interface LanguageModel extends AutoCloseable {
     return Optional.empty();
   }
 
-  /** Whether {@link #deviceActivations} gives activations in this backend's memory. */
+  /**
+   * Whether {@link #deviceActivations} returns activations that this backend can read on its
+   * device.
+   */
   default boolean computesBeside(Backend backend) {
     return false;
   }
@@ -76,8 +79,8 @@ public interface LanguageModel extends AutoCloseable {
   void logits(int[][] tokens, FloatBuffer into);
 
   /**
-   * Computes next-token logits with the activations at some hook points replaced; everything else
-   * is computed as usual from what it then sees.
+   * Computes next-token logits with the activations at some hook points replaced; the rest of the
+   * model runs on the replaced values.
    *
    * @param replaced <b>Shape</b> {@code [batch, length, dModel]} each. Not modified.
    * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.
@@ -100,8 +103,8 @@ public interface LanguageModel extends AutoCloseable {
   }
 
   /**
-   * Runs the model from a hook point on, with given activations there. Only a residual stream will
-   * do: through it goes all that the blocks behind it see.
+   * Runs the rest of the model from given activations at a hook point. Works for the residual
+   * stream only, since later blocks see nothing else.
    *
    * @param activations <b>Shape</b> {@code [batch, length, dModel]}. Not modified.
    * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.

@@ -8,12 +8,12 @@ import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 
 /**
- * The active latents of encoded rows, in a backend's memory: for each row k pairs of latent index
+ * The active latents of encoded rows, in a backend's memory: for each row, k pairs of latent index
  * and value.
  *
- * <p><b>Order and ties</b>: value descending, then lower latent index, the same on each backend. A
- * row with fewer than k positive latents is filled up with value 0. <b>Closed by</b> who allocated
- * it. <b>Threads</b>: one at a time.
+ * <p><b>Order and ties</b>: by value, descending, then by latent index, ascending; the same on
+ * every backend. A row with fewer than k positive latents is padded with value 0. <b>Closed by</b>
+ * whoever allocated it. <b>Threads</b>: one at a time.
  */
 public final class Latents implements AutoCloseable {
   private final DeviceBuffer indices;
@@ -32,11 +32,11 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Allocates room for encoded rows.
+   * Allocates space for encoded rows.
    *
    * @param on the backend that will use it
    * @param capacity the most rows it can hold, at least 1
-   * @param k active latents a row, at least 1; may differ from the SAE's own k
+   * @param k active latents per row, at least 1; may differ from the SAE's own k
    * @throws IllegalArgumentException if a size is below 1 or the block is larger than 2 GiB
    */
   public static Latents allocate(Backend on, int capacity, int k) {
@@ -50,13 +50,13 @@ public final class Latents implements AutoCloseable {
     }
   }
 
-  /** Rows that are filled. */
+  /** Number of filled rows. */
   public int rows() {
     return rows;
   }
 
   /**
-   * Says how many rows are filled, after writing to {@link #indices()} and {@link #values()}.
+   * Sets the number of filled rows, after writing to {@link #indices()} and {@link #values()}.
    *
    * @throws IllegalArgumentException if not in [0, capacity]
    */
@@ -69,14 +69,14 @@ public final class Latents implements AutoCloseable {
     return capacity;
   }
 
-  /** Active latents a row. */
+  /** Active latents per row. */
   public int k() {
     return k;
   }
 
   /**
-   * Latent numbers {@code [capacity, k]}, position 0; a fresh view of the same memory. One that is
-   * kept after close may be used without harm, as {@link ActivationBatch#data()} says.
+   * Latent indices {@code [capacity, k]}, position 0; a fresh view of the same memory. Views are
+   * safe to use after close, as for {@link ActivationBatch#data()}.
    *
    * @throws IllegalStateException after close
    */
@@ -85,8 +85,8 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory. One that
-   * is kept after close may be used without harm, as {@link ActivationBatch#data()} says.
+   * Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory. Views
+   * are safe to use after close, as for {@link ActivationBatch#data()}.
    *
    * @throws IllegalStateException after close
    */
@@ -94,17 +94,17 @@ public final class Latents implements AutoCloseable {
     return values.host().asFloatBuffer();
   }
 
-  /** The backend's handle on {@link #indices()}. */
+  /** The backend's handle to {@link #indices()}. */
   public DeviceBuffer indexBuffer() {
     return indices;
   }
 
-  /** The backend's handle on {@link #values()}. */
+  /** The backend's handle to {@link #values()}. */
   public DeviceBuffer valueBuffer() {
     return values;
   }
 
-  /** Copies the first latents of each row, as many as {@code into} has room for. */
+  /** Copies the first {@code into.k()} latents of each row. */
   void copyFirst(Latents into) {
     if (into.k > k || into.capacity < rows) {
       throw new IllegalArgumentException(
@@ -142,14 +142,14 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * What the normalisation of the SAE's input multiplies the decoded row by when it is undone; 1
-   * where the SAE does not normalise rows.
+   * The factor by which undoing the input normalization multiplies the decoded row; 1 if the SAE
+   * does not normalize rows.
    */
   public double scale(int row) {
     return undo.scale(row);
   }
 
-  /** What decoding needs to undo the normalisation of the rows that were encoded. */
+  /** What decoding needs to undo the normalization of the encoded rows. */
   RowNormalizer.Undo undo() {
     return undo;
   }

@@ -4,7 +4,7 @@ import java.util.Arrays;
 
 /**
  * Where rows of activations come from: the sequence of a text, the position in it, and the token
- * there. Row i of a batch belongs to entry i if both were empty before.
+ * there. Entry i describes row i of a batch if both started empty.
  *
  * <p><b>Threads</b>: one at a time.
  */
@@ -30,27 +30,27 @@ public final class RowOrigins {
     size++;
   }
 
-  /** Forgets all rows. */
+  /** Removes all rows. */
   public void clear() {
     size = 0;
   }
 
-  /** Rows. */
+  /** Number of rows. */
   public int size() {
     return size;
   }
 
-  /** Number of a row's sequence in its text, from 0. */
+  /** Index of a row's sequence in its text, from 0. */
   public int sequence(int row) {
     return sequences[row];
   }
 
-  /** A row's place in its sequence, from 0. */
+  /** A row's position in its sequence, from 0. */
   public int position(int row) {
     return positions[row];
   }
 
-  /** Id of the token at that place. */
+  /** Id of the token at that position. */
   public int token(int row) {
     return tokens[row];
   }

@@ -22,14 +22,14 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A TopK sparse autoencoder whose parameters live on one {@link Backend}.
+ * A TopK sparse autoencoder whose parameters are stored by one {@link Backend}.
  *
- * <p>On disk it is a folder in SAELens' layout, {@code cfg.json} and {@code
- * sae_weights.safetensors}. <b>Closed by</b> who created or loaded it, before its backend.
+ * <p>On disk it is a folder in SAELens format, {@code cfg.json} and {@code
+ * sae_weights.safetensors}. <b>Closed by</b> whoever created or loaded it, before its backend.
  * <b>Threads</b>: may be used from any thread, one call at a time (an SAE and its views count as
  * one).
  *
- * <p>Over 400 lines: the handle that users hold, each operation with its own contract.
+ * <p>Over 400 lines: the main class of the API, with a contract for each operation.
  */
 public final class Sae implements AutoCloseable {
   private final SaeConfig config;
@@ -59,15 +59,15 @@ public final class Sae implements AutoCloseable {
     this.latentMask = latentMask;
   }
 
-  /** Makes an SAE whose parameters are all zero; write to {@link #parameters()} to fill it. */
+  /** Creates an SAE whose parameters are all zero; write to {@link #parameters()} to set them. */
   public static Sae create(SaeConfig config, Backend on) {
     return create(config, Map.of(), on);
   }
 
   /**
-   * Makes an SAE whose parameters are all zero.
+   * Creates an SAE whose parameters are all zero.
    *
-   * @param metadata what is to be kept with it, see {@link #metadata()}
+   * @param metadata stored with it, see {@link #metadata()}
    */
   public static Sae create(SaeConfig config, Map<String, String> metadata, Backend on) {
     return new Sae(
@@ -78,8 +78,8 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Makes an SAE that reads and writes given directions: rows of W_enc and W_dec are these, biases
-   * are zero. It is a start for training an encoder alone, with the decoder fixed ({@link
+   * Creates an SAE with the given directions as rows of both W_enc and W_dec, and zero biases. Use
+   * it as the initial SAE to train only the encoder, with a fixed decoder ({@link
    * io.faithfulsae.training.SaeTrainer#withInitial} and {@link
    * io.faithfulsae.training.TrainingConfig.Builder#freezeDecoder}).
    *
@@ -113,14 +113,14 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Loads a folder that this library or SAELens wrote (architecture {@code topk}, its version 6 or
-   * older).
+   * Loads a folder that this library or SAELens wrote (architecture {@code topk}, SAELens version 6
+   * or older).
    *
-   * <p>{@code rescale_acts_by_decoder_norm} is folded into the weights, and so is the scaling
-   * factor of {@code expected_average_only_in} where the folder holds it.
+   * <p>{@code rescale_acts_by_decoder_norm} is folded into the weights, as is the scaling factor of
+   * {@code expected_average_only_in} if the folder has it.
    *
-   * @throws SaeFormatException if a file is damaged or asks for something that cannot be honoured;
-   *     the message names it
+   * @throws SaeFormatException if a file is damaged or requires something unsupported; the message
+   *     names it
    */
   public static Sae load(Path dir, Backend on) throws IOException {
     SaeFolder folder = SaeFolder.open(dir);
@@ -134,20 +134,20 @@ public final class Sae implements AutoCloseable {
     }
   }
 
-  /** Shape and treatment of the input. */
+  /** The shape, and how the input is treated. */
   public SaeConfig config() {
     return config;
   }
 
-  /** Where the parameters live. */
+  /** The backend that stores the parameters. */
   public Backend backend() {
     return backend;
   }
 
   /**
-   * What is known about it, under SAELens' names: {@code model_name}, {@code hook_name}, {@code
-   * dataset_path}, {@code context_size}, and whatever else its file says. Values that are not text
-   * are in JSON.
+   * Metadata, under SAELens' names: {@code model_name}, {@code hook_name}, {@code dataset_path},
+   * {@code context_size}, and anything else in its file. Values that are not strings are given as
+   * JSON.
    */
   public Map<String, String> metadata() {
     return metadata;
@@ -161,9 +161,9 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * A view of this SAE with another k, for evaluating it with more or fewer latents a row than it
-   * was trained with: the parameters are shared, not copied. <b>Closed by</b> nobody: it lives as
-   * long as this SAE does, and closing it does nothing to this SAE.
+   * A view of this SAE with another k, for evaluating it with more or fewer latents per row than it
+   * was trained with. The parameters are shared, not copied. It need not be closed: it is valid
+   * until this SAE is closed, and closing it does not affect this SAE.
    *
    * @throws IllegalArgumentException if k is not in [1, dSae]
    */
@@ -172,13 +172,13 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * A view of this SAE in which all other latents are silent, for telling how much some of them
-   * carry: a row is encoded as by this SAE, and z of the other latents is set to 0 afterwards, so
-   * that no latent takes the place of another. Parameters and lifetime are as those of {@link
-   * #withK}; it cannot be saved.
+   * A view of this SAE that uses only the given latents, for measuring how much they contribute. A
+   * row is encoded as by this SAE, then the values of all other latents are set to 0; no other
+   * latents fire in their place. Parameters and lifetime are as for {@link #withK}; it cannot be
+   * saved.
    *
-   * @param latents the ones that are kept; of a view, those that it keeps as well
-   * @throws IllegalArgumentException if one is not a latent's number
+   * @param latents indices of the latents to keep; on a view, only those that it already keeps
+   * @throws IllegalArgumentException if one is not in [0, dSae)
    */
   public Sae only(Collection<Integer> latents) {
     BitSet kept = new BitSet(config.dSae());
@@ -201,9 +201,9 @@ public final class Sae implements AutoCloseable {
    * Encodes rows with the SAE's own k.
    *
    * @param x not modified
-   * @return as many rows. <b>Closed by</b> the caller.
-   * @throws IllegalArgumentException if {@code x} has another width, or NaN or infinity in it (the
-   *     message names the row)
+   * @return as many rows as {@code x}. <b>Closed by</b> the caller.
+   * @throws IllegalArgumentException if {@code x} has another width, or contains NaN or infinity
+   *     (the message names the row)
    */
   public Latents encode(ActivationBatch x) {
     Latents latents = Latents.allocate(backend, Math.max(1, x.rows()), config.k());
@@ -220,8 +220,8 @@ public final class Sae implements AutoCloseable {
    * Encodes rows with the k of {@code into}, which may differ from the SAE's own.
    *
    * @param x not modified
-   * @param into holds as many rows afterwards. Modified.
-   * @throws IllegalArgumentException if the sizes do not fit, or a row of {@code x} holds NaN or
+   * @param into receives as many rows. Modified.
+   * @throws IllegalArgumentException if the sizes do not match, or a row of {@code x} holds NaN or
    *     infinity (the message names it)
    */
   public synchronized void encode(ActivationBatch x, Latents into) {
@@ -251,12 +251,13 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Takes what {@link #encode(ActivationBatch, Latents)} would give from what the {@link #origin}
-   * gave for the same rows, without encoding them again: the first k of each row are the k largest.
+   * Derives what {@link #encode(ActivationBatch, Latents)} would return from the {@link #origin}'s
+   * latents of the same rows, without encoding them again: the first k of each row are the k
+   * largest.
    *
    * @param whole encoded by the origin, with at least the k of {@code into}. Not modified.
-   * @param into holds as many rows afterwards. Modified.
-   * @throws IllegalArgumentException if the sizes do not fit
+   * @param into receives as many rows. Modified.
+   * @throws IllegalArgumentException if the sizes do not match
    */
   public void select(Latents whole, Latents into) {
     whole.copyFirst(into);
@@ -280,12 +281,12 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Decodes latents. Where the config normalises rows, the normalisation of the rows they were
-   * encoded from is undone.
+   * Decodes latents. If the config normalizes rows, undoes the normalization of the rows they were
+   * encoded from.
    *
    * @param latents not modified
-   * @param into holds as many rows afterwards. Modified.
-   * @throws IllegalArgumentException if the sizes do not fit or an index is not a latent's
+   * @param into receives as many rows. Modified.
+   * @throws IllegalArgumentException if the sizes do not match or an index is not in [0, dSae)
    */
   public synchronized void decode(Latents latents, ActivationBatch into) {
     checkWidth(into);
@@ -312,27 +313,28 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Copies decoder directions, one row of {@code dIn} after the other.
+   * Copies consecutive decoder directions, {@code dIn} values each.
    *
    * @param firstLatent the first latent to copy
-   * @param into as many whole rows as remain are filled; its position is not changed. Modified.
+   * @param into as many whole rows as its remaining space holds are written; its position does not
+   *     change. Modified.
    */
   public void readDecoder(int firstLatent, FloatBuffer into) {
     readDirections(Tensor.W_DEC, firstLatent, into);
   }
 
-  /** Copies encoder directions, as {@link #readDecoder} does. */
+  /** Like {@link #readDecoder}, for encoder directions. */
   public void readEncoder(int firstLatent, FloatBuffer into) {
     readDirections(Tensor.W_ENC, firstLatent, into);
   }
 
   /**
-   * Writes it as a folder in SAELens' layout; each file is written beside and renamed, {@code
-   * cfg.json} last.
+   * Saves it as a folder in SAELens format; each file is written to a temporary file and renamed,
+   * {@code cfg.json} last.
    *
-   * @throws IOException if a file cannot be written, or another writer has the folder
-   * @throws IllegalStateException if it is a view with silent latents, or a weight is NaN or
-   *     infinite; the folder stays as it was
+   * @throws IOException if a file cannot be written, or another writer has locked the folder
+   * @throws IllegalStateException if it is a view with masked latents, or a weight is NaN or
+   *     infinite; the folder is left unchanged
    */
   public void save(Path dir) throws IOException {
     if (latentMask != null) {
@@ -362,7 +364,7 @@ public final class Sae implements AutoCloseable {
 
   private ActivationBatch normalize(ActivationBatch x, Latents into) {
     if (viewOf != null) {
-      return viewOf.normalize(x, into); // its scratch is closed, a view need not be
+      return viewOf.normalize(x, into); // the origin frees its scratch; a view may never be closed
     }
     ActivationBatch scratch = normalized;
     if (scratch == null || scratch.capacity() < x.rows()) {
@@ -394,7 +396,7 @@ public final class Sae implements AutoCloseable {
               + config.dSae()
               + "), got "
               + latent
-              + "; give another number");
+              + "; use a latent in that range");
     }
   }
 

@@ -8,15 +8,15 @@ import java.util.Locale;
  *
  * @param dIn width of the activations
  * @param dSae number of latents
- * @param k active latents a row
- * @param subtractDecoderBias whether {@code b_dec} is taken from the input before encoding
+ * @param k active latents per row
+ * @param subtractDecoderBias whether {@code b_dec} is subtracted from the input before encoding
  *     (SAELens: {@code apply_b_dec_to_input})
- * @param normalization what is done to each row before encoding, and undone after decoding
+ * @param normalization how each row is normalized before encoding; undone after decoding
  */
 public record SaeConfig(
     int dIn, int dSae, int k, boolean subtractDecoderBias, Normalization normalization) {
 
-  /** What is done to each row x before it is encoded. */
+  /** How each row x is normalized before it is encoded. */
   public enum Normalization {
     /** Nothing. */
     NONE,
@@ -45,17 +45,17 @@ public record SaeConfig(
     BackendChecks.k(k, dSae);
   }
 
-  /** A TopK SAE as the study trains it. */
+  /** The configuration that the study uses. */
   public static SaeConfig topK(int dIn, int dSae, int k) {
     return new SaeConfig(dIn, dSae, k, true, Normalization.NONE);
   }
 
-  /** The same with another k. */
+  /** A copy with another k. */
   public SaeConfig withK(int newK) {
     return new SaeConfig(dIn, dSae, newK, subtractDecoderBias, normalization);
   }
 
-  /** The same with another input normalisation. */
+  /** A copy with another input normalization. */
   public SaeConfig withNormalization(Normalization other) {
     return new SaeConfig(dIn, dSae, k, subtractDecoderBias, other);
   }

@@ -14,20 +14,20 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a folder of shards holds, as its {@code index.json} says (in snake case), with a checksum of
- * its own. Each shard is a safetensors file with {@code activations} {@code [rows, dIn]} and, for
+ * Contents of a folder of shards, stored as {@code index.json} (in snake case) with its own
+ * checksum. Each shard is a safetensors file with {@code activations} {@code [rows, dIn]} and, for
  * rows of a text, {@code sequence}, {@code position} and {@code token}, int32 {@code [rows]} each.
  *
- * @param version of this layout, 1
+ * @param version version of this format, 1
  * @param source the description of the source that was written
- * @param metadata what the writer was told besides: model, hook, hashes
+ * @param metadata supplied by the caller of the writer: model, hook, hashes
  * @param precision of the activations
  * @param dIn width of a row
- * @param rowsPerShard rows of each shard but the last
- * @param rowLimit where writing was to end though the source has more; null for no limit
- * @param rows in all shards
+ * @param rowsPerShard rows of each shard except the last
+ * @param rowLimit the most rows to write; null for no limit
+ * @param rows rows in all shards
  * @param complete whether everything was written; a writer that was stopped can resume
- * @param filtered what the source kept and left out
+ * @param filtered rows that the source kept and dropped
  * @param shards in order
  */
 public record ShardIndex(
@@ -45,7 +45,7 @@ public record ShardIndex(
   /** The file's name. */
   public static final String FILE = "index.json";
 
-  /** The version that is written. */
+  /** The version that this release writes. */
   static final int VERSION = 1;
 
   private static final JsonMapper JSON =
@@ -55,7 +55,7 @@ public record ShardIndex(
   public enum Precision {
     /** As computed. */
     FP32(4),
-    /** Rounded to the nearest, ties to even: half the size, 8 bits of precision. */
+    /** Rounded to nearest, ties to even: half the size, 8 bits of precision. */
     BF16(2);
 
     private final int bytes;
@@ -73,10 +73,9 @@ public record ShardIndex(
   /**
    * One shard.
    *
-   * @param file its name; one that is not full yet, while the folder is not complete, ends in
-   *     {@code .part}
-   * @param rows in it
-   * @param end {@link ActivationReader#position()} of the source behind its last row
+   * @param file its name; a partial shard of an incomplete folder ends in {@code .part}
+   * @param rows number of rows
+   * @param end {@link ActivationReader#position()} of the source after its last row
    * @param checksum CRC-32C of the file, eight hexadecimal digits
    */
   public record Shard(String file, int rows, long end, String checksum) {}
@@ -87,7 +86,7 @@ public record ShardIndex(
     shards = List.copyOf(shards);
   }
 
-  /** Whether a folder has an index; shards from elsewhere need not have one. */
+  /** Whether a folder has an index; shards written by other software may have none. */
   public static boolean isIn(Path dir) {
     return Files.exists(dir.resolve(FILE));
   }
@@ -96,8 +95,8 @@ public record ShardIndex(
    * Reads a folder's index.
    *
    * @throws java.nio.file.NoSuchFileException if there is none
-   * @throws SaeFormatException if it is not an index, of a later version, or not as it was written:
-   *     its checksum says so
+   * @throws SaeFormatException if it is not an index, has a later version, or its checksum does not
+   *     match
    */
   public static ShardIndex read(Path dir) throws IOException {
     Path file = dir.resolve(FILE);
@@ -121,7 +120,7 @@ public record ShardIndex(
     return index;
   }
 
-  /** Writes it beside and renames it. */
+  /** Writes it to a temporary file and renames that. */
   void write(Path dir) throws IOException {
     CheckedJson.write(dir.resolve(FILE), JSON.valueToTree(this));
   }

@@ -18,9 +18,9 @@ import java.util.TreeMap;
 
 /**
  * Writes the rows of a source as shards that {@link ActivationSources#ofShards} reads, with a
- * {@link ShardIndex}. Every file is written beside its place and renamed. A writer that was stopped
- * or killed, opened again with the same source and options, resumes after the last whole shard or
- * the last {@link #flush}, and ends with the same bytes as one that was not.
+ * {@link ShardIndex}. Every file is written to a temporary file and renamed. A writer that was
+ * stopped or killed resumes after the last full shard or the last {@link #flush} when it is opened
+ * again with the same source and options; the final bytes are the same as without the interruption.
  * <!-- assumes: Path dir, ActivationSource source, ShardWriter.Options options -->
  *
  * <pre>{@code
@@ -31,10 +31,10 @@ import java.util.TreeMap;
  * }
  * }</pre>
  *
- * <p><b>Memory</b>: one shard. <b>Threads</b>: one. <b>Closed by</b> who opened it.
+ * <p><b>Memory</b>: one shard. <b>Threads</b>: one. <b>Closed by</b> whoever opened it.
  */
 public final class ShardWriter implements AutoCloseable {
-  /** Bytes of float32 that are read at a time. */
+  /** Size of one read, in bytes of float32. */
   private static final int CHUNK_BYTES = 1 << 20;
 
   private static final long MAX_SHARD_BYTES = 1L << 30;
@@ -53,14 +53,14 @@ public final class ShardWriter implements AutoCloseable {
   private ShardIndex index;
 
   /**
-   * What is written.
+   * What to write.
    *
    * @param precision of the activations
-   * @param shardBytes most bytes of a shard, at most 1 GiB, since one is held in memory
-   * @param maxBytes most bytes in all; checked before anything is computed, as far as the source
-   *     can say how many rows it has
-   * @param maxRows rows after which writing ends though the source has more
-   * @param metadata kept in the index: what the rows are (model, hook, hashes)
+   * @param shardBytes largest size of a shard, at most 1 GiB, since one is held in memory
+   * @param maxBytes largest total size; checked before anything is computed if the source knows how
+   *     many rows it has
+   * @param maxRows the most rows to write
+   * @param metadata stored in the index: what the rows are (model, hook, hashes)
    */
   public record Options(
       Precision precision,
@@ -68,19 +68,19 @@ public final class ShardWriter implements AutoCloseable {
       long maxBytes,
       long maxRows,
       Map<String, String> metadata) {
-    /** float32, shards of 256 MiB, as many as the disk holds. */
+    /** float32 and shards of 256 MiB, with no other limits. */
     public static final Options DEFAULT =
         new Options(Precision.FP32, 256L << 20, Long.MAX_VALUE, Long.MAX_VALUE, Map.of());
 
     /**
      * Checks the bounds.
      *
-     * @throws IllegalArgumentException if one is below 1, or a shard larger than 1 GiB
+     * @throws IllegalArgumentException if one is below 1, or {@code shardBytes} is above 1 GiB
      */
     public Options {
       if (shardBytes < 1 || shardBytes > MAX_SHARD_BYTES || maxBytes < 1 || maxRows < 1) {
         throw new IllegalArgumentException(
-            "expected 1 to %d bytes a shard and limits of at least 1, got %d bytes a shard, %d in all, %d rows; change that value"
+            "expected 1 to %d bytes per shard and limits of at least 1, got %d bytes per shard, %d in all, %d rows; change that value"
                 .formatted(MAX_SHARD_BYTES, shardBytes, maxBytes, maxRows));
       }
       metadata = Map.copyOf(metadata);
@@ -117,14 +117,14 @@ public final class ShardWriter implements AutoCloseable {
   }
 
   /**
-   * Begins, or resumes what the folder holds.
+   * Starts writing, or resumes from what the folder holds.
    *
-   * @param dir is made if need be
-   * @throws IllegalArgumentException if the rows would need more bytes than allowed
+   * @param dir created if it does not exist
+   * @throws IllegalArgumentException if the rows would need more than {@code maxBytes}
    * @throws SaeFormatException if the folder holds something else, or shards of another source or
    *     of other options
-   * @throws IOException if there is not enough room on the disk, or another writer has the folder;
-   *     the message says who
+   * @throws IOException if there is not enough room on the disk, or another writer has locked the
+   *     folder; the message names it
    */
   public static ShardWriter open(Path dir, ActivationSource source, Options options)
       throws IOException {
@@ -170,7 +170,7 @@ public final class ShardWriter implements AutoCloseable {
   }
 
   /**
-   * Writes a little more: some rows are read, and each full shard goes to the disk.
+   * Reads some rows and, once the shard is full, writes it to disk.
    *
    * @return false once everything is written
    */
@@ -194,7 +194,7 @@ public final class ShardWriter implements AutoCloseable {
       throw new IOException(
           "expected rows from "
               + source.description()
-              + ", got none; check the data and what is left out of it");
+              + ", got none; check the data and the filter");
     }
     if (ended || shard.free() == 0) {
       finishShard(ended);
@@ -203,8 +203,8 @@ public final class ShardWriter implements AutoCloseable {
   }
 
   /**
-   * Puts the rows that do not fill a shard yet on the disk, too, in a file of their own that goes
-   * once the shard is full: before a pause, and now and then where a shard takes long.
+   * Writes the rows of the unfinished shard to a partial file, which is deleted once the shard is
+   * full. Call it before a pause, and from time to time if a shard takes long.
    */
   public void flush() throws IOException {
     if (!index.complete() && rows() > index.rows()) {
@@ -221,7 +221,7 @@ public final class ShardWriter implements AutoCloseable {
     }
   }
 
-  /** Writes the rows in memory, then the index with them; a file is never written over. */
+  /** Writes the rows in memory, then the index that includes them; never overwrites a file. */
   private void put(String name, boolean complete) throws IOException {
     List<ShardIndex.Shard> shards = new ArrayList<>(whole);
     long rows = rows();
@@ -251,17 +251,17 @@ public final class ShardWriter implements AutoCloseable {
     }
   }
 
-  /** Rows so far, with those of the shard in memory. */
+  /** Rows so far, including the shard in memory. */
   public long rows() {
     return whole.stream().mapToLong(ShardIndex.Shard::rows).sum() + shard.rows();
   }
 
-  /** Rows at the end, at most; empty if the source does not know. */
+  /** Upper bound on the final number of rows; empty if the source does not know. */
   public OptionalLong rowsAtMost() {
     return rowsAtMost;
   }
 
-  /** What is on the disk. */
+  /** Index of what is on disk. */
   public ShardIndex index() {
     return index;
   }

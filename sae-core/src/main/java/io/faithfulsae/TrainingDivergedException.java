@@ -1,8 +1,8 @@
 package io.faithfulsae;
 
 /**
- * Training left the range of float32: the loss, the weights or what they give became NaN or
- * infinite. Nothing is saved from there; a checkpoint from before is kept.
+ * Training diverged: the loss, the weights or their outputs became NaN or infinite in float32.
+ * Nothing is saved after that; an earlier checkpoint is kept.
  */
 public class TrainingDivergedException extends RuntimeException {
   private static final long serialVersionUID = 1L;
@@ -13,20 +13,20 @@ public class TrainingDivergedException extends RuntimeException {
   /**
    * The loss of a step is not finite.
    *
-   * @param step steps begun, this one counted
-   * @param loss what it was
+   * @param step number of the step, from 1
+   * @param loss its loss
    */
   public TrainingDivergedException(long step, double loss) {
     this(step, loss, "a finite loss at step " + step, Double.toString(loss));
   }
 
   /**
-   * What the update of a step left is not finite.
+   * The result of a step's update is not finite.
    *
-   * @param step steps done
+   * @param step number of steps completed
    * @param loss of the last one, before its update
-   * @param expected what should be
-   * @param got what is
+   * @param expected what was expected
+   * @param got what was found
    */
   public TrainingDivergedException(long step, double loss, String expected, String got) {
     super(
@@ -39,7 +39,7 @@ public class TrainingDivergedException extends RuntimeException {
     this.loss = loss;
   }
 
-  /** The step, counted from 1, whose loss or update it was. */
+  /** The step whose loss or update was not finite, counted from 1. */
   public long step() {
     return step;
   }

@@ -107,8 +107,8 @@ class ActivationSourcesTest {
 
   @Test
   void readsAModelAndLeavesOutWhatTheFilterSays() throws IOException {
-    // Sequences of different lengths, three to a forward pass; token 9 is to be left out, token 7
-    // has a huge norm.
+    // Sequences of different lengths, three per forward pass; token 9 is excluded, token 7 has a
+    // huge norm.
     int[][] text = {{1, 2, 3}, {1, 9, 4, 5}, {1}, {1, 7, 6}, {1, 2, 9, 9, 8}};
     ActivationFilter filter = new ActivationFilter(1, Set.of(9), 1000);
     ActivationSource source =
@@ -199,7 +199,7 @@ class ActivationSourcesTest {
     for (float x : rows) {
       norms += x * x;
     }
-    // Three of fifty nearly orthogonal unit vectors a row: the mean square norm is near 3.
+    // Three of fifty nearly orthogonal unit vectors per row: the mean square norm is near 3.
     assertEquals(3, norms / 4000, 0.3);
     assertResumesAnywhere(
         SyntheticFeatures.superposition(50, 20, 3, Magnitude.HALF_NORMAL, 0.1, 30, 1), 7);
@@ -221,7 +221,7 @@ class ActivationSourcesTest {
     assertNotEquals(rows[0], otherSeed[0]);
   }
 
-  /** Reading on from any position gives the rows that reading through gives, bit for bit. */
+  /** Resuming from any position gives the same rows as one complete pass, bit for bit. */
   private void assertResumesAnywhere(ActivationSource source, int capacity) throws IOException {
     float[] all = readAll(source, capacity);
     int d = source.dIn();

@@ -21,7 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Which providers are found, from threads with whatever class loader. */
+/** Which providers are found from threads with various class loaders. */
 class BackendsClassLoaderTest {
   private static final ClassLoader SYSTEM = ClassLoader.getSystemClassLoader();
   private static final String REGISTRY = "META-INF/services/io.faithfulsae.spi.BackendProvider";
@@ -33,7 +33,7 @@ class BackendsClassLoaderTest {
     register(Provider.class.getName());
   }
 
-  /** As Spring Boot's launcher does: all of it in one loader, which pool threads do not have. */
+  /** Like Spring Boot's launcher: everything in one loader, which pool threads do not have. */
   @ParameterizedTest
   @ValueSource(strings = {"none", "platform", "system", "its own"})
   void aFatJarsProvidersAreFoundOnceInAPool(String context) throws Exception {
@@ -59,7 +59,7 @@ class BackendsClassLoaderTest {
     assertEquals(List.of(), names(inPool(SYSTEM, Backends::probe)));
   }
 
-  /** A provider of another copy of the library is not broken; it is none of ours. */
+  /** A provider for another copy of the library is ignored, not reported as broken. */
   @Test
   void providersForAnotherCopyArePassedOver() throws Exception {
     try (URLClassLoader other = fatJar()) {
@@ -95,7 +95,7 @@ class BackendsClassLoaderTest {
     }
   }
 
-  /** The library and its tests, and nothing of the class path. */
+  /** The library and its tests, and nothing else from the class path. */
   private URLClassLoader fatJar() throws MalformedURLException {
     return new URLClassLoader(
         new URL[] {place(Backends.class), place(Provider.class), url(registered)},
@@ -116,7 +116,7 @@ class BackendsClassLoaderTest {
     return folder.toUri().toURL();
   }
 
-  /** Registered by these tests alone. */
+  /** Registered by these tests only. */
   public static final class Provider implements BackendProvider {
     @Override
     public String name() {

@@ -28,7 +28,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** An SAE whose files were changed is the one that was saved, or none. */
+/** Loading an SAE with modified files gives the one that was saved, or fails. */
 class DamagedSaeTest {
   private static final SaeConfig CONFIG =
       new SaeConfig(4, 6, 2, false, Normalization.CONSTANT_NORM_RESCALE);
@@ -125,7 +125,7 @@ class DamagedSaeTest {
     assertTrue(said.contains("W_enc, scaled and transposed: expected finite weights"), said);
   }
 
-  /** Weights as another program writes them, and a configuration that was edited. */
+  /** Weights as other programs write them, and an edited configuration. */
   private void foreign(float scale, String changed, int at, float value) throws IOException {
     List<Tensor> tensors = new ArrayList<>();
     long[][] shapes = {{4, 6}, {6, 4}, {6}, {4}};

@@ -20,7 +20,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A folder of shards that was changed gives the rows that were written, or none. */
+/** Reading a modified folder of shards gives the rows that were written, or fails. */
 class DamagedShardsTest {
   private static final int[][] TEXT = {{1, 2, 3}, {1, 9, 4, 5}, {1}, {1, 7, 6}, {1, 2, 9, 9, 8}};
   private static final Options OPTIONS =
@@ -76,7 +76,7 @@ class DamagedShardsTest {
 
   @Test
   void shardsThatChangedPlacesAreFound(@TempDir Path even) throws IOException {
-    // Of two rows each, so that only the checksums differ.
+    // Two rows each, so that only the checksums differ.
     Options small =
         new Options(Precision.FP32, 1024 + 2 * 28, Long.MAX_VALUE, Long.MAX_VALUE, Map.of());
     try (ShardWriter writer = ShardWriter.open(even, model(), small)) {

@@ -35,7 +35,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Over 400 lines: one fixture of small folders for all cases. */
 class ShardWriterTest {
-  /** Sequences of different lengths, of which three make a forward pass; token 9 is left out. */
+  /** Sequences of different lengths, three per forward pass; token 9 is excluded. */
   private static final int[][] TEXT = {
     {1, 2, 3}, {1, 9, 4, 5}, {1}, {1, 7, 6}, {1, 2, 9, 9, 8}, {1, 4, 4, 4, 4, 4, 4}, {1, 5, 3, 2}
   };
@@ -43,7 +43,7 @@ class ShardWriterTest {
   private static final ActivationFilter FILTER = new ActivationFilter(1, Set.of(9), 1000);
   private static final int ROWS = 16;
 
-  /** Three rows a shard: 28 bytes each in float32, 20 in bfloat16, and the header. */
+  /** Three rows per shard: 28 bytes each in float32, 20 in bfloat16, and the header. */
   private static final int SMALL = 1024 + 3 * 28;
 
   @TempDir Path folder;
@@ -110,7 +110,7 @@ class ShardWriterTest {
     }
     assertEquals(ROWS, row);
     assertEquals(ROWS, origins.size());
-    // Another program finds them in the file by their names.
+    // Other programs find them in the file by name.
     Path second = dir.resolve(index.shards().get(1).file());
     try (Safetensors shard = Safetensors.open(second)) {
       int rows = index.shards().get(1).rows();
@@ -138,7 +138,7 @@ class ShardWriterTest {
               writer.advance();
             }
           }
-          // What a kill may leave: a file beside, a shard that the index does not have yet.
+          // After a kill there may be a temporary file, and a shard missing from the index.
           Files.writeString(dir.resolve(".shard-00001.safetensors.1f.tmp"), "half");
           Files.writeString(
               dir.resolve("shard-%05d.safetensors".formatted(ShardIndex.read(dir).shards().size())),
@@ -152,7 +152,7 @@ class ShardWriterTest {
     }
   }
 
-  /** Rows of a shard that is not full are kept as well, wherever the writer is stopped. */
+  /** Rows of a partial shard are kept too, wherever the writer is stopped. */
   @Test
   void aFlushedWriterLosesNoRowAndGoesOnToTheSameBytes() throws IOException {
     for (Precision precision : Precision.values()) {
@@ -178,8 +178,8 @@ class ShardWriterTest {
           }
           if (more) {
             parts += String.valueOf(ShardIndex.read(dir).shards()).contains(".part") ? 1 : 0;
-            assertReaderSays(dir, "complete: expected shards that are all written");
-            // What a kill may leave: the file before, and one that the index does not have yet.
+            assertReaderSays(dir, "complete: expected a complete folder of shards");
+            // After a kill there may be the previous file, and one missing from the index.
             Files.writeString(dir.resolve("shard-00000-0.part"), "old");
             Files.writeString(dir.resolve(".shard-00000-9.part.1f.tmp"), "half");
             Files.writeString(dir.resolve("shard-00000-99.part"), "new");
@@ -223,7 +223,7 @@ class ShardWriterTest {
       }
     }
     assertFalse(Files.exists(dir.resolve(".lock")));
-    // A folder that is refused is free again.
+    // The lock on a rejected folder is released.
     assertSays(dir, small(Precision.BF16), "precision");
     assertSays(dir, small(Precision.BF16), "precision");
   }
@@ -300,7 +300,7 @@ class ShardWriterTest {
         assertThrows(
                 IOException.class, () -> ShardWriter.open(dir, neverRun, small(Precision.FP32)))
             .getMessage();
-    assertTrue(disk.contains("expected room for") && disk.contains("free the disk"), disk);
+    assertTrue(disk.contains("expected room for") && disk.contains("free disk space"), disk);
     assertFalse(ShardIndex.isIn(dir));
     assertThrows(
         IllegalArgumentException.class,
@@ -380,11 +380,11 @@ class ShardWriterTest {
         writer.advance();
       }
     }
-    assertReaderSays(dir, "complete: expected shards that are all written, got the first 6 rows");
+    assertReaderSays(dir, "complete: expected a complete folder of shards, got the first 6 rows");
     write(dir, model(), small(Precision.FP32));
     Path first = dir.resolve("shard-00000.safetensors");
     Files.copy(first, dir.resolve("shard-00099.safetensors"));
-    assertReaderSays(dir, "shard-00099.safetensors]; put the files back");
+    assertReaderSays(dir, "shard-00099.safetensors]; restore missing files");
     Files.delete(dir.resolve("shard-00099.safetensors"));
     Files.copy(
         dir.resolve("shard-00005.safetensors"),

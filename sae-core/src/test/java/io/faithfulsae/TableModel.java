@@ -58,7 +58,7 @@ final class TableModel implements LanguageModel {
         }
       }
       for (int i = sequence.length * D; i < length * D; i++) {
-        target.put(Float.NaN); // behind the end of a sequence, which no reader may look at
+        target.put(Float.NaN); // after the end of a sequence, which no reader may use
       }
     }
     assertEquals(0, target.remaining());

@@ -8,7 +8,7 @@ import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
 import java.util.OptionalLong;
 
-/** Rows that lie in memory; a position is a row number. */
+/** Rows in memory; a position is a row index. */
 public final class ArraySource implements ActivationSource {
   private final float[] rows;
   private final int dIn;

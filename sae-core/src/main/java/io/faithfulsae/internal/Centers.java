@@ -1,6 +1,6 @@
 package io.faithfulsae.internal;
 
-/** Centres of a cloud of rows, for the initial decoder bias. */
+/** Centers of a set of rows, for the initial decoder bias. */
 public final class Centers {
   private static final int MAX_ITERATIONS = 200;
   private static final double TOLERANCE = 1e-7;
@@ -20,10 +20,7 @@ public final class Centers {
     return mean;
   }
 
-  /**
-   * The point with the least sum of distances to rows {@code [n, dIn]}, by Weiszfeld's iteration
-   * from the mean.
-   */
+  /** The geometric median of rows {@code [n, dIn]}, by Weiszfeld's iteration from the mean. */
   public static double[] geometricMedian(float[] rows, int dIn) {
     double[] median = mean(rows, dIn);
     for (int iteration = 0; iteration < MAX_ITERATIONS; iteration++) {

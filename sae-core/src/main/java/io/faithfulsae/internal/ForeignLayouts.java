@@ -10,16 +10,16 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** SAE folders that other libraries write, told by their files so that they are refused by name. */
+/** Detects SAE folders written by other libraries, so that the error can name the library. */
 final class ForeignLayouts {
   private static final JsonMapper JSON = new JsonMapper();
 
   private ForeignLayouts() {}
 
   /**
-   * Passes a folder that is SAELens', or nobody's that is known here.
+   * Accepts a folder in SAELens format or in an unknown one.
    *
-   * @throws SaeFormatException if it is in another library's layout
+   * @throws SaeFormatException if it is in another library's format
    */
   static void refuse(Path dir) throws IOException {
     if (has(dir, SaeFolder.WEIGHTS_FILE)) {
@@ -80,7 +80,7 @@ final class ForeignLayouts {
     }
   }
 
-  /** What is not JSON is for the reader of SAELens' file to refuse. */
+  /** Invalid JSON is left for the reader of SAELens' file to reject. */
   private static JsonNode json(Path file) throws IOException {
     if (!Files.isRegularFile(file)) {
       return JSON.missingNode();

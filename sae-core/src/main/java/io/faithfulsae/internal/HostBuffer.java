@@ -5,7 +5,7 @@ import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
-/** Memory of the Java process, for rows that no backend computes on; freed by the collector. */
+/** Host memory for rows that no backend computes on; freed by the garbage collector. */
 public final class HostBuffer implements DeviceBuffer {
   private final ByteBuffer memory;
 

@@ -18,7 +18,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Forward passes over token sequences in aligned batches: sequence i is always in batch {@code i /
- * size}, so that a reader that starts later gets the same bits.
+ * size}, so that a reader that starts at a later position gets the same bits.
  */
 final class ModelBatches implements AutoCloseable {
   private final LanguageModel model;
@@ -57,7 +57,7 @@ final class ModelBatches implements AutoCloseable {
     }
     if (length > 0) {
       closeDevice();
-      synchronized (model) { // a model takes one call at a time, and several readers may share it
+      synchronized (model) { // a model allows one call at a time, and several readers may share it
         onDevice = model.deviceActivations(hook, tokens).orElse(null);
         if (onDevice == null) {
           reserve((long) tokens.length * length * model.dModel());
@@ -68,14 +68,14 @@ final class ModelBatches implements AutoCloseable {
     return true;
   }
 
-  /** Sequences of this batch, as the source gave them. */
+  /** The sequences of this batch, as read from the source. */
   int[][] tokens() {
     return tokens;
   }
 
   /**
-   * Copies a row behind those that a batch holds. It may not be there before {@link #flush}, which
-   * the same batch must see before the next forward pass.
+   * Appends a row to a batch. The copy may be deferred until {@link #flush}, which must be called
+   * for the same batch before the next forward pass.
    */
   void append(int sequence, int position, ActivationBatch into) {
     int row = sequence * length + position;
@@ -93,7 +93,7 @@ final class ModelBatches implements AutoCloseable {
     }
   }
 
-  /** Copies the rows that wait, all at once, since a device would take as long for one. */
+  /** Copies the deferred rows in one call, since on a device one row takes as long as many. */
   void flush(ActivationBatch into) {
     if (waiting > 0 && onDevice != null) {
       synchronized (model) {
@@ -139,7 +139,7 @@ final class ModelBatches implements AutoCloseable {
               + length
               + ", "
               + model.dModel()
-              + "]; take fewer sequences a batch");
+              + "]; use fewer sequences per batch");
     }
     if (activations.capacity() < floats) {
       activations = DirectBuffers.floats(floats);

@@ -17,7 +17,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Activations of a language model on text. A position is {@code batch << 32 | kept rows of that
- * batch already read}: going on inside a batch runs the whole batch again.
+ * batch already read}: resuming inside a batch runs the whole batch again.
  */
 public final class ModelSource implements ActivationSource {
   private final LanguageModel model;
@@ -26,7 +26,7 @@ public final class ModelSource implements ActivationSource {
   private final ActivationFilter filter;
   private final int batchSequences;
 
-  /** A recipe; nothing runs before it is opened. */
+  /** Creates the source; nothing runs before it is opened. */
   public ModelSource(
       LanguageModel model,
       HookPoint hook,
@@ -38,7 +38,7 @@ public final class ModelSource implements ActivationSource {
       throw new IllegalArgumentException(
           "expected batchSequences >= 1, got "
               + batchSequences
-              + "; run at least one sequence at a time");
+              + "; use at least one sequence per batch");
     }
     this.model = model;
     this.hook = hook;
@@ -169,8 +169,8 @@ public final class ModelSource implements ActivationSource {
     }
 
     /**
-     * Moves to the next row of this batch that passes the filter, counting what does not; false at
-     * its end.
+     * Moves to the next row of this batch that passes the filter, counting rows that do not; false
+     * at the end of the batch.
      */
     private boolean advanceToKept() {
       int[][] sequences = batches.tokens();
@@ -198,7 +198,7 @@ public final class ModelSource implements ActivationSource {
       }
       double norm = batches.norm(sequence, place);
       if (norm > filter.maxNorm()
-          && Double.isFinite(norm)) { // infinity is an error later on, never left out in silence
+          && Double.isFinite(norm)) { // never silently drop infinity: it is an error later
         byNorm++;
         return false;
       }

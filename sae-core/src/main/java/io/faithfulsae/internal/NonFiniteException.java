@@ -3,7 +3,7 @@ package io.faithfulsae.internal;
 import io.faithfulsae.io.Finite;
 import java.nio.FloatBuffer;
 
-/** A tensor that is to be written holds NaN or infinity. */
+/** A tensor to be written contains NaN or infinity. */
 public final class NonFiniteException extends IllegalStateException {
   private static final long serialVersionUID = 1L;
 
@@ -22,9 +22,9 @@ public final class NonFiniteException extends IllegalStateException {
   }
 
   /**
-   * Checks values between position and limit, which stay.
+   * Checks the values between position and limit; changes neither.
    *
-   * @param tensor whose values they are
+   * @param tensor the tensor's name
    */
   public static void check(String tensor, FloatBuffer values) {
     int at = Finite.firstOther(values);
@@ -33,12 +33,12 @@ public final class NonFiniteException extends IllegalStateException {
     }
   }
 
-  /** Its name. */
+  /** The tensor's name. */
   public String tensor() {
     return tensor;
   }
 
-  /** What stands in it. */
+  /** The value found. */
   public float value() {
     return value;
   }

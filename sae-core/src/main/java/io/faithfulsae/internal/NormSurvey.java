@@ -15,16 +15,16 @@ public final class NormSurvey {
   private final List<Double> sums = new ArrayList<>();
   private final List<Integer> counts = new ArrayList<>();
 
-  /** Which rows count. */
+  /** Which rows to keep. */
   public interface Rule {
     /** Whether a row is kept. */
     boolean keeps(int position, int token, double norm);
   }
 
   /**
-   * What was found.
+   * The result.
    *
-   * @param kept rows that the rule kept
+   * @param kept number of rows kept
    * @param median of the norms of those rows
    * @param meanByPosition mean norm at each position, over all rows
    */
@@ -32,7 +32,7 @@ public final class NormSurvey {
 
   private NormSurvey() {}
 
-  /** Looks at the first sequences of a text. */
+  /** Measures the first sequences of a text. */
   public static Result run(
       Rule rule,
       LanguageModel model,
@@ -76,7 +76,7 @@ public final class NormSurvey {
       throw new IllegalArgumentException(
           "expected rows that the filter keeps in "
               + tokens.description()
-              + ", got none; leave out less");
+              + ", got none; use a less strict filter");
     }
     double[] sorted = Arrays.copyOf(kept, keptCount);
     Arrays.sort(sorted);

@@ -13,10 +13,10 @@ import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The rows that are shuffled among each other: filled from a source that starts over at its end,
- * handed out in an order that depends on a seed and the number of the fill alone. So the place in
- * the stream before a fill is all that a resumed run needs: filling again gives the same rows in
- * the same order. The rows lie in the host's memory, or in the device's where the source fills it.
+ * The shuffle buffer. It is filled from a source, which is reopened when exhausted, and shuffled in
+ * an order that depends only on the seed and the number of the fill. So a resumed run only needs
+ * the position in the stream before the fill: filling again gives the same rows in the same order.
+ * Rows are in host memory, or in device memory if the source can write to it.
  */
 public final class RowBuffer implements AutoCloseable {
   private static final int CHECK_FLOATS = 1 << 16;
@@ -33,13 +33,13 @@ public final class RowBuffer implements AutoCloseable {
   private @Nullable ActivationReader reader;
 
   /**
-   * A place between two fills.
+   * A position between two fills.
    *
    * @param fill number of the next fill
-   * @param position of the source's next row
-   * @param epoch passes over the source that are complete
-   * @param rowOfEpoch number of the next row in this pass
-   * @param counts what the source's filter kept and left out so far
+   * @param position position of the source's next row
+   * @param epoch completed passes over the source
+   * @param rowOfEpoch index of the next row in this pass
+   * @param counts rows that the source's filter kept and dropped so far
    */
   public record Mark(long fill, long position, long epoch, long rowOfEpoch, Counts counts) {
     /** Before anything was read. */
@@ -47,10 +47,10 @@ public final class RowBuffer implements AutoCloseable {
   }
 
   /**
-   * An empty buffer of {@code capacity} rows that continues at {@code start}. The source is not
-   * opened yet.
+   * An empty buffer of {@code capacity} rows that continues at {@code start}. Does not open the
+   * source yet.
    *
-   * @param onDevice whether the rows stay on the device; the source must fill it
+   * @param onDevice whether the rows stay on the device; the source must be able to write there
    */
   public RowBuffer(
       ActivationSource source, Backend on, boolean onDevice, int capacity, Mark start) {
@@ -68,7 +68,7 @@ public final class RowBuffer implements AutoCloseable {
     this.closedReaders = start.counts();
   }
 
-  /** Replaces all rows by the next ones of the source. */
+  /** Replaces all rows with the next ones of the source. */
   public void fill() throws IOException {
     before = now();
     rows.rows(0);
@@ -79,7 +79,7 @@ public final class RowBuffer implements AutoCloseable {
       if (count < 0) {
         startOver();
       } else {
-        if (!onDevice()) { // the device looks for itself, at every step
+        if (!onDevice()) { // on the device, every step checks its rows
           checkFinite(first, count);
         }
         rowOfEpoch += count;
@@ -88,12 +88,12 @@ public final class RowBuffer implements AutoCloseable {
     fill++;
   }
 
-  /** The place before the current fill. */
+  /** The position before the current fill. */
   public Mark beforeFill() {
     return before;
   }
 
-  /** The place behind the current fill. */
+  /** The position after the current fill. */
   public Mark now() {
     ActivationReader open = reader;
     return open == null
@@ -101,12 +101,12 @@ public final class RowBuffer implements AutoCloseable {
         : new Mark(fill, open.position(), epoch, rowOfEpoch, closedReaders.plus(open.counts()));
   }
 
-  /** Rows of the current fill. */
+  /** Number of rows of the current fill. */
   public int rows() {
     return rows.rows();
   }
 
-  /** Whether the rows are where only the device can address them. */
+  /** Whether the rows are in device memory. */
   public boolean onDevice() {
     return rows.buffer().onDevice();
   }
@@ -137,7 +137,7 @@ public final class RowBuffer implements AutoCloseable {
     }
   }
 
-  /** The order in which the rows of the current fill are handed out under a seed. */
+  /** The shuffled order of the rows of the current fill for a seed. */
   public int[] order(long seed) {
     return new Rng(Purpose.SHUFFLE, seed, before.fill()).permutation(rows.rows());
   }
@@ -163,7 +163,7 @@ public final class RowBuffer implements AutoCloseable {
       throw new IOException(
           "expected rows from "
               + source.description()
-              + ", got none; check the data and what is left out of it");
+              + ", got none; check the data and the filter");
     }
     Mark end = now();
     closedReaders = end.counts();
@@ -198,7 +198,7 @@ public final class RowBuffer implements AutoCloseable {
                   + (at + i) % dIn
                   + " (both from 0) of "
                   + source.description()
-                  + "; repair the data or leave that row out");
+                  + "; repair the data or drop that row");
         }
       }
     }

@@ -3,19 +3,19 @@ package io.faithfulsae.internal;
 import io.faithfulsae.SaeConfig.Normalization;
 import java.nio.FloatBuffer;
 
-/** What is done to each row before it is encoded, and undone after it is decoded. */
+/** Normalizes each row before it is encoded, and undoes that after it is decoded. */
 public final class RowNormalizer {
   private static final double EPS = 1e-5;
 
   private RowNormalizer() {}
 
-  /** The shift and scale of each row; identity until a normalisation fills it. */
+  /** The shift and scale of each row; the identity until rows are normalized. */
   public static final class Undo {
     private float[] shift = new float[0];
     private float[] scale = new float[0];
     private boolean identity = true;
 
-    /** Undoes the normalisation on decoded rows: {@code x · scale + shift}. */
+    /** Undoes the normalization on decoded rows: {@code x · scale + shift}. */
     public void apply(FloatBuffer data, int rows, int dIn) {
       if (identity) {
         return;
@@ -30,12 +30,12 @@ public final class RowNormalizer {
       }
     }
 
-    /** Forgets the rows: nothing is undone. */
+    /** Resets to the identity. */
     public void reset() {
       identity = true;
     }
 
-    /** Remembers the same rows as another. */
+    /** Copies another one's shifts and scales. */
     public void copy(Undo other) {
       identity = other.identity;
       if (!identity) {
@@ -44,7 +44,7 @@ public final class RowNormalizer {
       }
     }
 
-    /** What row r is multiplied by. */
+    /** The factor for row r. */
     public double scale(int r) {
       return identity ? 1 : scale[r];
     }
@@ -59,11 +59,11 @@ public final class RowNormalizer {
   }
 
   /**
-   * Normalises rows. A row of zeros stays as it is under {@code CONSTANT_NORM_RESCALE}.
+   * Normalizes rows. {@code CONSTANT_NORM_RESCALE} leaves rows of zeros unchanged.
    *
    * @param from <b>Shape</b> {@code [rows, dIn]} from index 0. Not modified.
    * @param into <b>Shape</b> {@code [rows, dIn]} from index 0; may be {@code from}. Modified.
-   * @param undo filled with what undoes it. Modified.
+   * @param undo receives what undoes it. Modified.
    */
   public static void apply(
       Normalization how, FloatBuffer from, FloatBuffer into, int rows, int dIn, Undo undo) {

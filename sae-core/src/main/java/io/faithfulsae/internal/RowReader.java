@@ -4,7 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import java.io.IOException;
 
-/** A reader of rows that are numbered: a position is the number of the next row. */
+/** A reader of indexed rows: a position is the index of the next row. */
 public abstract class RowReader implements ActivationReader {
   private final long end;
   private long next;
@@ -23,7 +23,7 @@ public abstract class RowReader implements ActivationReader {
     this.next = position;
   }
 
-  /** Copies {@code count} rows behind those that {@code into} holds. */
+  /** Appends {@code count} rows to {@code into}. */
   protected abstract void copy(long first, int count, ActivationBatch into) throws IOException;
 
   @Override

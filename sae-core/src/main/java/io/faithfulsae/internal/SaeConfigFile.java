@@ -20,17 +20,15 @@ import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
- * {@code cfg.json} of SAELens: read in its version 6 form and in the flat form before, written in
- * the former.
+ * {@code cfg.json} of SAELens: reads the version 6 format and the older flat one, writes the
+ * former.
  *
  * @param config the SAE's shape
- * @param metadata what else the file says, values that are not text in JSON
- * @param foldDecoderNorm whether {@code rescale_acts_by_decoder_norm} is to be folded into the
- *     weights
- * @param activationScale factor on the activations that is to be folded into the weights; 1 for
- *     none
- * @param weightsChecksum CRC-32C of the weights' file; null if the file is not ours, or was edited
- *     on purpose
+ * @param metadata the other entries of the file; values that are not strings as JSON
+ * @param foldDecoderNorm whether to fold {@code rescale_acts_by_decoder_norm} into the weights
+ * @param activationScale factor on the activations to fold into the weights; 1 for none
+ * @param weightsChecksum CRC-32C of the weights file; null if another program wrote the folder, or
+ *     the checksum was removed for an edit
  */
 record SaeConfigFile(
     SaeConfig config,
@@ -38,10 +36,10 @@ record SaeConfigFile(
     boolean foldDecoderNorm,
     double activationScale,
     @Nullable String weightsChecksum) {
-  /** Beside the file's own checksum: that of the weights. SAELens reads past both. */
+  /** Checksum of the weights, in addition to the file's own. SAELens ignores both. */
   private static final String WEIGHTS_CHECKSUM = "weights_crc32c";
 
-  /** The version of SAELens' layout that is written. */
+  /** The version of SAELens' format that is written. */
   private static final String LAYOUT_VERSION = "6.0.0";
 
   private static final JsonMapper JSON = new JsonMapper();
@@ -101,7 +99,7 @@ record SaeConfigFile(
         JSON.writerWithDefaultPrettyPrinter().writeValueAsString(json) + "\n");
   }
 
-  /** Integers, booleans, objects and arrays are written as such, everything else as text. */
+  /** Integers, booleans, objects and arrays are written as such, everything else as strings. */
   private static JsonNode toJson(String value) {
     if (value.matches("-?\\d{1,18}|true|false|\\{.*}|\\[.*]")) {
       try {
@@ -184,8 +182,8 @@ record SaeConfigFile(
     }
 
     /**
-     * SAELens folds the factor when it saves for inference; a training checkpoint has it in a file
-     * of its own.
+     * SAELens folds the factor when it saves for inference; a training checkpoint has it in a
+     * separate file.
      */
     private double scalingFactor() throws IOException {
       Path beside = dir.resolve("activation_scaler.json");

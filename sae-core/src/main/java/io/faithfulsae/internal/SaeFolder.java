@@ -18,15 +18,15 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * An SAE on disk in SAELens' layout. Its {@code W_enc} is {@code [d_in, d_sae]}, backends hold
- * {@code [d_sae, d_in]}: the transposition is made here, in blocks, so that no whole matrix is held
- * beside the backend's.
+ * An SAE on disk in SAELens format. Its {@code W_enc} is {@code [d_in, d_sae]}, a backend's is
+ * {@code [d_sae, d_in]}: it is transposed here, in blocks, so that no second copy of the matrix is
+ * in memory.
  */
 public final class SaeFolder {
-  /** The configuration's file. */
+  /** Name of the configuration file. */
   public static final String CONFIG_FILE = "cfg.json";
 
-  /** The weights' file. */
+  /** Name of the weights file. */
   public static final String WEIGHTS_FILE = "sae_weights.safetensors";
 
   private static final int BLOCK_FLOATS = 4 << 20;
@@ -43,7 +43,7 @@ public final class SaeFolder {
   /**
    * Reads the configuration of a folder, and compares it with the header of the weights.
    *
-   * @throws SaeFormatException if they do not belong together
+   * @throws SaeFormatException if they do not match
    */
   public static SaeFolder open(Path dir) throws IOException {
     SaeFolder folder = new SaeFolder(dir.resolve(WEIGHTS_FILE), SaeConfigFile.read(dir));
@@ -58,7 +58,7 @@ public final class SaeFolder {
     return file.config();
   }
 
-  /** The metadata, values that are not text in JSON. */
+  /** The metadata; values that are not strings as JSON. */
   public Map<String, String> metadata() {
     return file.metadata();
   }
@@ -69,9 +69,7 @@ public final class SaeFolder {
     for (String name : tensors.entries().keySet()) {
       if (!TENSORS.contains(name) && !isUnitScalingFactor(tensors, name)) {
         throw new SaeFormatException(
-            weights,
-            name,
-            "expected the tensors " + TENSORS + " only; this tensor cannot be honoured");
+            weights, name, "expected the tensors " + TENSORS + " only; remove this one");
       }
     }
     checkShape(tensors, "W_enc", d, f);
@@ -83,7 +81,7 @@ public final class SaeFolder {
   /**
    * Reads the weights into an SAE of this configuration.
    *
-   * @throws SaeFormatException if one is not finite, or the file is not as it was written
+   * @throws SaeFormatException if one is not finite, or the file is damaged
    */
   public void readWeights(BackendSae into) throws IOException {
     try (Safetensors tensors = Safetensors.open(weights)) {
@@ -105,7 +103,7 @@ public final class SaeFolder {
     requireFinite(into, name, first);
   }
 
-  /** A latent of NaN would never fire, and nobody would hear of it. */
+  /** A latent with NaN weights would silently never fire. */
   private void requireFinite(FloatBuffer values, String name, long first) throws IOException {
     int at = Finite.firstOther(values);
     if (at >= 0) {
@@ -121,9 +119,9 @@ public final class SaeFolder {
   }
 
   /**
-   * Writes a folder; each file beside and renamed, the configuration last.
+   * Writes a folder; each file to a temporary file that is renamed, the configuration last.
    *
-   * @throws NonFiniteException if a weight is NaN or infinite; the folder stays as it was
+   * @throws NonFiniteException if a weight is NaN or infinite; the folder is left unchanged
    */
   public static void write(
       Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from)
@@ -132,10 +130,10 @@ public final class SaeFolder {
   }
 
   /**
-   * Writes a folder of an SAE that was trained on activations times {@code activationScale}, which
-   * is folded into the weights: the SAE on disk takes the activations as they are.
+   * Writes an SAE that was trained on activations times {@code activationScale}. The factor is
+   * folded into the weights, so that the saved SAE takes unscaled activations.
    *
-   * @throws NonFiniteException if a weight is NaN or infinite; the folder stays as it was
+   * @throws NonFiniteException if a weight is NaN or infinite; the folder is left unchanged
    */
   public static void write(
       Path dir,
@@ -246,8 +244,8 @@ public final class SaeFolder {
   }
 
   /**
-   * Makes decoder rows unit rows and gives their norm to the encoder; a row of zeros silences its
-   * latent.
+   * Normalizes decoder rows and multiplies the encoder by their norms; with a row of zeros the
+   * latent never fires.
    */
   private static void foldDecoderNorm(
       FloatBuffer encoder, FloatBuffer decoder, FloatBuffer bias, int count, int d) {

@@ -19,7 +19,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/** The rows of one shard before it is written, as they will lie in the file. */
+/** The rows of one shard before it is written, in the format of the file. */
 public final class ShardBuffer {
   static final String ACTIVATIONS = "activations";
   static final String SEQUENCE = "sequence";
@@ -35,7 +35,7 @@ public final class ShardBuffer {
   private final IntBuffer tokens;
   private int rows;
 
-  /** An empty one. */
+  /** Creates an empty buffer. */
   public ShardBuffer(Precision precision, int capacity, int dIn) {
     this.precision = precision;
     this.capacity = capacity;
@@ -47,29 +47,27 @@ public final class ShardBuffer {
     this.tokens = IntBuffer.allocate(capacity);
   }
 
-  /** Bytes of a row in a file, with where it comes from. */
+  /** Bytes per row in a file, including its origin. */
   public static long rowBytes(Precision precision, int dIn) {
     return (long) dIn * precision.bytes() + 3 * Integer.BYTES;
   }
 
-  /** How a file has a precision. */
+  /** The data type of a precision in a file. */
   static DType type(Precision precision) {
     return precision == Precision.FP32 ? DType.F32 : DType.BF16;
   }
 
-  /** Rows in it. */
+  /** Number of rows. */
   public int rows() {
     return rows;
   }
 
-  /** Rows that it has room for. */
+  /** Number of rows that can still be added. */
   public int free() {
     return capacity - rows;
   }
 
-  /**
-   * The largest magnitude that a precision holds; what is beyond it would be stored as infinity.
-   */
+  /** The largest magnitude that a precision can store; larger values would become infinity. */
   static float largest(Precision precision) {
     return precision == Precision.FP32 ? Float.MAX_VALUE : Float.intBitsToFloat(0x7f7f7fff);
   }
@@ -78,7 +76,7 @@ public final class ShardBuffer {
    * Appends rows.
    *
    * @param values <b>Shape</b> {@code [n, dIn]}
-   * @param origins of the n rows, or empty; the same of these always
+   * @param origins of the n rows, or empty, in every call alike
    */
   public void add(FloatBuffer values, RowOrigins origins) {
     int count = values.remaining() / dIn;
@@ -99,10 +97,10 @@ public final class ShardBuffer {
   }
 
   /**
-   * Takes the rows of a file that {@link #write} wrote, bit for bit, into an empty buffer.
+   * Reads a file that {@link #write} wrote into an empty buffer, bit for bit.
    *
    * @param checksum of the file, as the index has it
-   * @throws SaeFormatException if it is damaged, or holds other rows than so many of this width
+   * @throws SaeFormatException if it is damaged, or does not hold this many rows of this width
    */
   public void read(Path file, int count, String checksum) throws IOException {
     Checksum.check(file, checksum, "the index");
@@ -130,7 +128,7 @@ public final class ShardBuffer {
   }
 
   /**
-   * Writes the rows as a file, beside and renamed.
+   * Writes the rows to a temporary file and renames it.
    *
    * @return the file's {@link Checksum}
    */
@@ -152,7 +150,7 @@ public final class ShardBuffer {
     return Safetensors.write(file, Map.of(), tensors);
   }
 
-  /** Forgets the rows. */
+  /** Removes all rows. */
   public void clear() {
     rows = 0;
     sequences.clear();

@@ -18,9 +18,9 @@ import java.util.OptionalLong;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** A folder that a writer of shards begins or resumes. */
+/** A folder in which a writer of shards starts or resumes. */
 public record ShardFolder(Path dir) {
-  /** More than the header of a shard takes. */
+  /** Upper bound on the size of a shard's header. */
   public static final int HEADER_BYTES = 1024;
 
   /** The name of a shard. */
@@ -33,13 +33,13 @@ public record ShardFolder(Path dir) {
     return String.format(Locale.ROOT, "shard-%05d-%d.part", number, rows);
   }
 
-  /** Whether a shard is not full yet. */
+  /** Whether a shard is partial. */
   public static boolean isPart(ShardIndex.Shard shard) {
     return shard.file().endsWith(".part");
   }
 
   /**
-   * The index to resume from: the one in the folder if it is of the same source and options.
+   * The index to resume from: the one in the folder if it has the same source and options.
    *
    * @param wanted an index without shards
    * @throws SaeFormatException if the folder holds something else
@@ -62,9 +62,7 @@ public record ShardFolder(Path dir) {
         Files.delete(file);
       } else if (name.endsWith(".safetensors") && !shards.contains(name)) {
         throw new SaeFormatException(
-            dir,
-            name,
-            "expected a folder for shards alone, got another file; name an empty folder");
+            dir, name, "expected a folder with shards only, got another file; use an empty folder");
       }
     }
     for (ShardIndex.Shard shard : index.shards()) {
@@ -74,8 +72,8 @@ public record ShardFolder(Path dir) {
   }
 
   /**
-   * Checks that a shard is there and holds as many rows as the index says. Whether they are the
-   * rows that were written, its checksum tells who reads them.
+   * Checks that a shard exists and has the number of rows in the index. Readers verify the contents
+   * by the checksum.
    *
    * @throws SaeFormatException if it is another file
    */
@@ -104,7 +102,7 @@ public record ShardFolder(Path dir) {
     }
   }
 
-  /** What a writer that was killed had not renamed, or not put into the index yet. */
+  /** Files that a killed writer had not yet renamed or added to the index. */
   private static boolean isLeftOver(String name, List<String> shards) {
     String shard = "shard-\\d+(\\.safetensors|-\\d+\\.part)";
     return name.matches("\\.(" + shard + "|index\\.json)\\.[0-9a-f]+\\.tmp")
@@ -121,14 +119,14 @@ public record ShardFolder(Path dir) {
               + wanted
               + " as the shards to be written have it, got "
               + found
-              + "; name another folder, or delete this one");
+              + "; use another folder, or delete this one");
     }
   }
 
   /**
    * Checks rows before they are written.
    *
-   * @param first number of the first
+   * @param first index of the first row
    * @param values <b>Shape</b> {@code [n, dIn]}
    * @param origins of the rows, or empty
    * @throws IllegalArgumentException naming the source and the row that is not finite, or too large
@@ -142,7 +140,7 @@ public record ShardFolder(Path dir) {
       for (int column = 0; column < row.length; column++) {
         if (!(Math.abs(row[column]) <= largest)) {
           throw new IllegalArgumentException(
-              "expected activations that %s can hold, got %s in row %d%s, column %d (all from 0) of %s; repair the data, or leave that row out"
+              "expected activations that %s can hold, got %s in row %d%s, column %d (all from 0) of %s; repair the data, or drop that row"
                   .formatted(
                       index.precision(),
                       row[column],
@@ -165,10 +163,10 @@ public record ShardFolder(Path dir) {
   }
 
   /**
-   * Checks that what is missing has room, in the bytes that are allowed and on the disk.
+   * Checks that the missing rows fit into the byte limit and onto the disk.
    *
-   * @return the rows at the end, at most
-   * @throws IllegalArgumentException if more bytes are needed than allowed
+   * @return upper bound on the final number of rows
+   * @throws IllegalArgumentException if they need more than the byte limit
    */
   public OptionalLong checkRoom(
       ShardIndex index, ActivationSource source, long maxBytes, long maxRows) throws IOException {
@@ -176,7 +174,7 @@ public record ShardFolder(Path dir) {
     long free = Files.getFileStore(dir).getUsableSpace();
     long written = bytes(index, index.rows());
     long allowed = Math.min(maxBytes, free > Long.MAX_VALUE - written ? free : free + written);
-    // Counting a text ends where it is clear that it is too long, or long enough.
+    // Stop counting the text once it is known to be too long, or long enough.
     OptionalLong counted = source.rowsAtMost(Math.min(maxRows, allowed / rowBytes + 1));
     OptionalLong rows =
         maxRows == Long.MAX_VALUE
@@ -188,7 +186,7 @@ public record ShardFolder(Path dir) {
       throw new IOException(
           String.format(
               Locale.ROOT,
-              "expected room for %,d bytes of shards in %s, got %,d; free the disk, take"
+              "expected room for %,d bytes of shards in %s, got %,d; free disk space, use"
                   + " fewer rows, or bfloat16",
               needed - written,
               dir,
@@ -198,9 +196,9 @@ public record ShardFolder(Path dir) {
   }
 
   /**
-   * Checks that rows are not too many.
+   * Checks that the rows fit into the byte limit.
    *
-   * @throws IllegalArgumentException if they need more bytes than allowed
+   * @throws IllegalArgumentException if they need more than the byte limit
    */
   public static void requireWithin(long maxBytes, ShardIndex index, long rows) {
     long needed = bytes(index, rows);
@@ -209,7 +207,7 @@ public record ShardFolder(Path dir) {
           String.format(
               Locale.ROOT,
               "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d;"
-                  + " allow more, take fewer rows, or bfloat16",
+                  + " raise the limit, use fewer rows, or bfloat16",
               maxBytes,
               needed,
               rows,

@@ -28,14 +28,14 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Rows in safetensors files, mapped and never held in memory as a whole; a position is a row number
- * over all files.
+ * Rows in safetensors files, memory-mapped, never loaded as a whole; a position is a row index
+ * across all files.
  */
 public final class ShardSource implements ActivationSource {
   private static final String TENSOR = ShardBuffer.ACTIVATIONS;
   private static final int SAMPLE_BYTES = 1 << 16;
 
-  /** Read ahead by another thread, twice: mapped pages come from the disk too few at a time. */
+  /** Size of a block to read ahead, two at a time: mapped pages load too few at a time. */
   private static final long AHEAD_BYTES = 16L << 20;
 
   private static final ExecutorService READ_AHEAD =
@@ -50,14 +50,14 @@ public final class ShardSource implements ActivationSource {
 
   private final List<Shard> shards = new ArrayList<>();
 
-  /** Of the shards that are not verified yet. */
+  /** Checksums of the shards that are not verified yet. */
   private final Map<Path, String> checksums = new ConcurrentHashMap<>();
 
   private final int dIn;
   private final long rows;
   private final String description;
 
-  /** Checks every {@code *.safetensors} file of a folder, in the order of their names. */
+  /** Checks every {@code *.safetensors} file of a folder, in order of name. */
   public ShardSource(Path dir) throws IOException {
     List<Path> files;
     try (Stream<Path> entries = Files.list(dir)) {
@@ -100,7 +100,7 @@ public final class ShardSource implements ActivationSource {
       throw new IOException(
           "expected *.safetensors files with a tensor \"activations\" [n, d_in] in "
               + dir
-              + ", got none; give another folder");
+              + ", got none; use another folder");
     }
     this.dIn = Math.toIntExact(width);
     this.rows = total;
@@ -115,16 +115,16 @@ public final class ShardSource implements ActivationSource {
             + fingerprint.hex();
   }
 
-  /** The files must be those of the index, and all of them. */
+  /** Checks that the files are exactly those of the index. */
   private void checkIndex(Path dir, List<Path> files) throws IOException {
     ShardIndex index = ShardIndex.read(dir);
     if (!index.complete()) {
       throw new SaeFormatException(
           dir.resolve(ShardIndex.FILE),
           "complete",
-          "expected shards that are all written, got the first "
+          "expected a complete folder of shards, got the first "
               + index.rows()
-              + " rows; let the command that writes them go on");
+              + " rows; resume writing them");
     }
     List<String> listed = index.shards().stream().map(ShardIndex.Shard::file).toList();
     List<String> found = files.stream().map(file -> file.getFileName().toString()).toList();
@@ -132,7 +132,7 @@ public final class ShardSource implements ActivationSource {
       throw new SaeFormatException(
           dir.resolve(ShardIndex.FILE),
           "shards",
-          "expected " + listed + ", got " + found + "; put the files back, or delete others");
+          "expected " + listed + ", got " + found + "; restore missing files and delete others");
     }
     for (ShardIndex.Shard shard : index.shards()) {
       new ShardFolder(dir).checkShape(index, shard);
@@ -141,8 +141,8 @@ public final class ShardSource implements ActivationSource {
   }
 
   /**
-   * Compares a shard with the checksum of the index, the first time that it is opened: it is read
-   * once from the disk, and lies in memory when its rows are wanted next.
+   * Verifies a shard's checksum when it is first opened. This reads it from disk once, so that it
+   * is cached when its rows are read next.
    */
   private void verify(Path file) throws IOException {
     String expected = checksums.get(file);
@@ -153,7 +153,7 @@ public final class ShardSource implements ActivationSource {
     checksums.remove(file);
   }
 
-  /** Both ends of the data; all of it could take minutes. */
+  /** Hashes both ends of the data; all of it could take minutes. */
   private static void sample(Safetensors tensors, Entry entry, Fingerprint fingerprint)
       throws IOException {
     ByteBuffer sample = ByteBuffer.allocate((int) Math.min(SAMPLE_BYTES, entry.bytes()));

@@ -1,13 +1,13 @@
 package io.faithfulsae.spi;
 
 /**
- * A device on which SAEs live and run. Operations are whole SAE operations, so that an
- * implementation may fuse them.
+ * A device that stores SAEs and runs them. Operations are complete SAE operations, so that
+ * implementations can fuse kernels.
  *
  * <p><b>Threads</b>: a backend may be used from any thread, one call at a time (implementations
- * lock). Closing it waits for the call that runs and closes everything made from it, newest first.
- * Use after close throws {@link IllegalStateException}, so work that goes on in another thread ends
- * with one. Errors of the device are {@link io.faithfulsae.spi.BackendException}.
+ * lock). Closing it waits for the call in progress and closes everything created from it, newest
+ * first. Use after close throws {@link IllegalStateException}, also in threads that are still
+ * working with it. Device errors throw {@link io.faithfulsae.spi.BackendException}.
  */
 public interface Backend extends AutoCloseable {
 
@@ -15,8 +15,8 @@ public interface Backend extends AutoCloseable {
    * What a backend runs on, recorded with every result.
    *
    * @param name the backend's name, such as {@code "cpu"} or {@code "cuda"}
-   * @param device the hardware's own name
-   * @param details further facts as one line of JSON (instruction set, threads, libraries)
+   * @param device the name of the hardware
+   * @param details further details as one line of JSON (instruction set, threads, libraries)
    */
   record Info(String name, String device, String details) {}
 
@@ -32,8 +32,8 @@ public interface Backend extends AutoCloseable {
   DeviceBuffer allocate(long bytes);
 
   /**
-   * Allocates zeroed memory next to the device, which every operation takes without moving it; the
-   * host may be unable to address it ({@link DeviceBuffer#onDevice()}).
+   * Allocates zeroed device memory, which operations use without copying; the host may be unable to
+   * address it ({@link DeviceBuffer#onDevice()}).
    *
    * @param bytes size, at least 1
    * @throws IllegalArgumentException if {@code bytes < 1}
@@ -43,19 +43,19 @@ public interface Backend extends AutoCloseable {
   }
 
   /**
-   * Address of the stream that operations are queued on, for other code that works on the same
-   * memory; 0 where an operation is done when its call returns.
+   * Address of the stream on which operations are queued, for other code that uses the same memory;
+   * 0 if operations are synchronous.
    */
   default long stream() {
     return 0;
   }
 
   /**
-   * Makes the parameters of one SAE, all zero.
+   * Creates the parameters of one SAE, all zero.
    *
    * @param dIn width of the activations, at least 1
    * @param dSae number of latents, at least 1
-   * @param subtractDecoderBias whether {@code b_dec} is taken from the input before encoding
+   * @param subtractDecoderBias whether {@code b_dec} is subtracted from the input before encoding
    *     ({@code apply_b_dec_to_input})
    */
   BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias);
@@ -70,14 +70,13 @@ public interface Backend extends AutoCloseable {
   void matmulTransposed(DeviceBuffer a, int m, DeviceBuffer b, int n, int inner, DeviceBuffer c);
 
   /**
-   * Copies rows: {@code into[i] = factor · from[rows[first + i]]} in float32, the product in
-   * double. A row whose number is outside {@code [0, fromRows)} becomes NaN, which later operations
-   * refuse.
+   * Copies rows: {@code into[i] = factor · from[rows[first + i]]} in float32, multiplied in double.
+   * A row whose index is outside {@code [0, fromRows)} becomes NaN, which later operations reject.
    *
    * @param from <b>Shape</b> {@code [fromRows, columns]}. Not modified.
-   * @param rows row numbers, int32, at least {@code first + count}. Not modified.
-   * @param first place in {@code rows} of the first number, at least 0
-   * @param count rows to copy, at least 1
+   * @param rows row indices, int32, at least {@code first + count} of them. Not modified.
+   * @param first offset in {@code rows} of the first index, at least 0
+   * @param count number of rows to copy, at least 1
    * @param into <b>Shape</b> {@code [count, columns]}. Modified.
    */
   void gatherRows(
@@ -90,10 +89,10 @@ public interface Backend extends AutoCloseable {
       double factor,
       DeviceBuffer into);
 
-  /** Waits until all operations so far are done and their results visible to the host. */
+  /** Waits until all operations so far are complete and their results are visible to the host. */
   void synchronize();
 
-  /** Native bytes held by what was made from this backend and is not closed yet. */
+  /** Native bytes held by objects created from this backend that are not closed yet. */
   long liveBytes();
 
   @Override

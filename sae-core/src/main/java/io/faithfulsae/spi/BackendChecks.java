@@ -6,13 +6,13 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 
 /**
- * Argument checks that every backend makes before it touches memory, so that all of them say the
- * same.
+ * Argument checks that every backend makes before it touches memory, so that all give the same
+ * messages.
  */
 public final class BackendChecks {
   private BackendChecks() {}
 
-  /** Checks the size of a buffer to be made. */
+  /** Checks the size of a buffer to allocate. */
   public static void bytes(long bytes) {
     if (bytes < 1) {
       throw new IllegalArgumentException(
@@ -41,9 +41,9 @@ public final class BackendChecks {
   }
 
   /**
-   * Bytes of a block of 4-byte elements, at most 2 GiB.
+   * Size in bytes of a block of 4-byte elements, at most 2 GiB.
    *
-   * @param widthName what the caller calls the width
+   * @param widthName the caller's name for the width
    */
   public static long blockBytes(int capacity, String widthName, int width) {
     long bytes = (long) capacity * width * Float.BYTES;
@@ -91,7 +91,7 @@ public final class BackendChecks {
     atLeastOne("rows", rows);
   }
 
-  /** Checks which rows of a block are a part of a batch. */
+  /** Checks the range of rows that forms a part of a batch. */
   public static void part(int first, int rows) {
     rows(rows);
     if (first < 0 || first > Integer.MAX_VALUE - rows) {
@@ -104,7 +104,7 @@ public final class BackendChecks {
     }
   }
 
-  /** Checks one extent of a matrix. */
+  /** Checks one dimension of a matrix. */
   public static void atLeastOne(String name, int extent) {
     if (extent < 1) {
       throw new IllegalArgumentException(
@@ -115,7 +115,7 @@ public final class BackendChecks {
   /**
    * Checks a value of a training configuration.
    *
-   * @param expected what holds for a good one
+   * @param expected the valid values
    */
   public static void setting(boolean holds, String expected, Object got) {
     if (!holds) {
@@ -154,7 +154,7 @@ public final class BackendChecks {
     }
   }
 
-  /** Checks that what is written is none of what is read or written beside it. */
+  /** Checks that an output buffer is not also another argument of the same call. */
   public static void distinct(String name, DeviceBuffer output, DeviceBuffer... others) {
     for (DeviceBuffer other : others) {
       if (output.equals(other)) {
@@ -175,7 +175,7 @@ public final class BackendChecks {
     };
   }
 
-  /** Elements of a tensor of the optimiser. */
+  /** Elements of a tensor of the optimizer. */
   public static long elements(BackendTrainer.State state, int dIn, int dSae) {
     return switch (state) {
       case M_W_ENC, M_W_DEC, V_W_ENC, V_W_DEC -> (long) dIn * dSae;
@@ -185,7 +185,7 @@ public final class BackendChecks {
     };
   }
 
-  /** Bytes of one element of a tensor of the optimiser. */
+  /** Bytes per element of a tensor of the optimizer. */
   public static int elementBytes(BackendTrainer.State state) {
     return switch (state) {
       case IDLE_BATCHES, IDLE_ROWS, STEPS -> Long.BYTES;
@@ -200,7 +200,7 @@ public final class BackendChecks {
     range(tensor.name(), elements(tensor, dIn, dSae), first, host.remaining());
   }
 
-  /** Checks a transfer of optimiser state. */
+  /** Checks a transfer of optimizer state. */
   public static void transfer(
       BackendTrainer.State state, int dIn, int dSae, long first, ByteBuffer host) {
     direct(state.name(), host, host.order());
@@ -218,7 +218,7 @@ public final class BackendChecks {
     range(state.name(), elements(state, dIn, dSae), first, host.remaining() / size);
   }
 
-  /** Checks that bytes can be copied to or from a buffer of the caller's. */
+  /** Checks that bytes can be copied to or from the caller's buffer. */
   public static void direct(ByteBuffer host) {
     direct("the copy", host, ByteOrder.nativeOrder());
   }

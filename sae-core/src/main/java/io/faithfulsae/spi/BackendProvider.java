@@ -7,7 +7,7 @@ package io.faithfulsae.spi;
 public interface BackendProvider {
 
   /**
-   * Whether a backend can be opened on this machine, and why (not).
+   * Whether a backend can be opened on this machine, and why or why not.
    *
    * @param name the backend's name
    * @param usable whether {@link BackendProvider#open()} is expected to work
@@ -15,13 +15,13 @@ public interface BackendProvider {
    */
   record Availability(String name, boolean usable, String reason) {}
 
-  /** The name by which {@code -Dsae.backend=NAME} and {@code Backends.open(NAME)} ask for it. */
+  /** The name used in {@code -Dsae.backend=NAME} and {@code Backends.open(NAME)}. */
   String name();
 
-  /** Among usable backends the highest priority is taken: CPU 0, GPUs 100. */
+  /** The usable backend with the highest priority is preferred: CPU 0, GPUs 100. */
   int priority();
 
-  /** Says whether the backend can run here. Never throws. */
+  /** Reports whether the backend can run here. Must not throw. */
   Availability probe();
 
   /**
@@ -32,10 +32,11 @@ public interface BackendProvider {
   Backend open();
 
   /**
-   * Opens the backend with options of its own, such as which device. <b>Closed by</b> the caller.
+   * Opens the backend with options, such as which device to use. <b>Closed by</b> the caller.
    *
-   * @param options as the backend takes them; empty: none
-   * @throws io.faithfulsae.spi.BackendUnavailableException if it cannot run so here, or takes none
+   * @param options in the backend's own syntax; empty for none
+   * @throws io.faithfulsae.spi.BackendUnavailableException if it cannot run here with these
+   *     options, or accepts none
    */
   default Backend open(String options) {
     if (options.isEmpty()) {

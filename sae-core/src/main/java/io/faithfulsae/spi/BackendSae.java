@@ -5,18 +5,19 @@ import java.nio.FloatBuffer;
 /**
  * The parameters of one SAE on a {@link Backend}, and the operations on them.
  *
- * <p>Rows of activations are float32 {@code [rows, dIn]}, row-major. <b>Closed by</b> who made it.
+ * <p>Rows of activations are float32 {@code [rows, dIn]}, row-major. <b>Closed by</b> whoever
+ * created it.
  */
 public interface BackendSae extends AutoCloseable {
 
   /**
-   * The float32 tensors of an SAE as backends store them; ordinals are those of {@code SAE_W_ENC}…
-   * in sae_abi.h.
+   * The float32 tensors of an SAE as backends store them; ordinals match {@code SAE_W_ENC}… in
+   * sae_abi.h.
    */
   enum Tensor {
     /**
-     * {@code [dSae, dIn]}: row j is latent j's encoder direction (the transpose of the field's
-     * {@code W_enc}).
+     * {@code [dSae, dIn]}: row j is latent j's encoder direction (the transpose of the usual {@code
+     * W_enc}).
      */
     W_ENC,
     /** {@code [dSae]}. */
@@ -35,27 +36,28 @@ public interface BackendSae extends AutoCloseable {
 
   /**
    * Writes elements {@code [first, first + from.remaining())} of a tensor. {@code from} must be a
-   * direct buffer in native order; its position is not changed.
+   * direct buffer in native order; its position does not change.
    */
   void write(Tensor tensor, long first, FloatBuffer from);
 
   /**
    * Reads elements {@code [first, first + into.remaining())} of a tensor into a direct buffer;
-   * waits for operations.
+   * waits for pending operations.
    */
   void read(Tensor tensor, long first, FloatBuffer into);
 
   /**
    * Encodes rows: the k largest of {@code ReLU((x - b_dec) W_enc + b_enc)}.
    *
-   * <p><b>Order and ties</b>: value descending, then lower latent index. A row with fewer than k
-   * positive pre-activations is filled up with value 0 at the lowest latent indices not taken.
+   * <p><b>Order and ties</b>: by value, descending, then by latent index, ascending. A row with
+   * fewer than k positive pre-activations is padded with value 0 at the lowest unused latent
+   * indices.
    *
    * @param x <b>Shape</b> {@code [rows, dIn]} float32. Not modified.
    * @param indices <b>Shape</b> {@code [rows, k]} int32. Modified.
    * @param values <b>Shape</b> {@code [rows, k]} float32. Modified.
    * @throws IllegalArgumentException if k is not in [1, dSae], a buffer is too small or passed
-   *     twice, or a row of {@code x} holds NaN or infinity (the message names the row)
+   *     twice, or a row of {@code x} contains NaN or infinity (the message names the row)
    */
   void encodeTopK(DeviceBuffer x, int rows, int k, DeviceBuffer indices, DeviceBuffer values);
 
@@ -67,20 +69,20 @@ public interface BackendSae extends AutoCloseable {
   void decode(DeviceBuffer indices, DeviceBuffer values, int rows, int k, DeviceBuffer out);
 
   /**
-   * Makes a trainer of these parameters with fresh optimiser state, for whole steps. <b>Closed
+   * Creates a trainer for these parameters with new optimizer state, for whole steps. <b>Closed
    * by</b> the caller, before this.
    *
    * @param k active latents per row
-   * @param config the loss, the auxiliary loss and the optimiser
+   * @param config the loss, the auxiliary loss and the optimizer
    */
   default BackendTrainer trainer(int k, StepConfig config) {
     return trainer(k, config, BackendTrainer.Gradients.NONE);
   }
 
   /**
-   * The same, for steps in parts too, or for parts alone.
+   * Creates a trainer that can also compute steps in parts, or only parts.
    *
-   * @param gradients what is kept between calls
+   * @param gradients which gradients are kept between calls
    */
   BackendTrainer trainer(int k, StepConfig config, BackendTrainer.Gradients gradients);
 

@@ -3,27 +3,26 @@ package io.faithfulsae.spi;
 import java.nio.ByteBuffer;
 
 /**
- * Optimiser state of one SAE on a backend, and the training step, whole or in parts. <b>Closed
- * by</b> who made it.
+ * Optimizer state of one SAE on a backend, and the training step, whole or in parts. <b>Closed
+ * by</b> whoever created it.
  *
- * <p>A step in parts is {@link #accumulate} for each part of the batch, then {@link #apply}. Parts
- * may be computed by several trainers on several backends: {@link #add} brings their sums together,
- * {@link #copy} gives parameters back. What is accumulated between two updates is no part of the
- * state: checkpoints are taken between steps.
+ * <p>A step in parts calls {@link #accumulate} for each part of the batch, then {@link #apply}.
+ * Parts may be computed by several trainers on several backends: {@link #add} combines their sums,
+ * and {@link #copy} distributes the updated parameters. Gradients accumulated between two updates
+ * are not part of the state: write checkpoints between steps.
  */
 public interface BackendTrainer extends AutoCloseable {
 
   /**
-   * The tensors of the optimiser, for checkpoints. Ordinals are those of {@code SAE_STATE_*} in
-   * sae_abi.h.
+   * The tensors of the optimizer, for checkpoints. Ordinals match {@code SAE_STATE_*} in sae_abi.h.
    */
   enum State {
-    /** First moments, float32, shaped as the parameter. */
+    /** First moments, float32, with the parameter's shape. */
     M_W_ENC,
     M_B_ENC,
     M_W_DEC,
     M_B_DEC,
-    /** Second moments, float32, shaped as the parameter. */
+    /** Second moments, float32, with the parameter's shape. */
     V_W_ENC,
     V_B_ENC,
     V_W_DEC,
@@ -32,33 +31,33 @@ public interface BackendTrainer extends AutoCloseable {
     IDLE_BATCHES,
     /** Rows since the batch in which the latent last fired, int64 {@code [dSae]}. */
     IDLE_ROWS,
-    /** Steps done, int64 {@code [1]}. */
+    /** Steps completed, int64 {@code [1]}. */
     STEPS
   }
 
   /** Whether a trainer keeps gradients, which {@link #accumulate} adds to. */
   enum Gradients {
-    /** It keeps none: whole steps alone. */
+    /** None: whole steps only. */
     NONE,
-    /** Four bytes a parameter more: steps, whole or in parts. */
+    /** Kept, at four more bytes per parameter: steps, whole or in parts. */
     KEPT,
     /**
-     * Gradients and no moments: parts for another trainer's update. {@link #step}, {@link #apply}
-     * and the moments' states are refused.
+     * Gradients without moments: parts for another trainer's update. {@link #step}, {@link #apply}
+     * and access to the moments fail.
      */
     ONLY
   }
 
   /**
-   * What one step saw, before its update. Of a step in parts: losses are means weighted by rows,
-   * {@code fvu} is over the variance about each part's own mean.
+   * Statistics of one step, before its update. For a step in parts, losses are means weighted by
+   * rows, and {@code fvu} uses the variance about each part's own mean.
    *
-   * @param steps steps done so far, this one counted
+   * @param steps steps so far, including this one
    * @param loss total loss
    * @param reconstruction reconstruction term of the loss
-   * @param aux auxiliary term, coefficient included
-   * @param l0 mean over rows of the number of latents that fired
-   * @param dead dead latents, this batch counted
+   * @param aux auxiliary term, including its coefficient
+   * @param l0 mean number of active latents per row
+   * @param dead number of dead latents, after this batch
    * @param fvu fraction of variance unexplained of this batch
    * @param gradientNorm global L2 norm before clipping; 0 when clipping is off
    */
@@ -73,54 +72,54 @@ public interface BackendTrainer extends AutoCloseable {
       double gradientNorm) {}
 
   /**
-   * One training step. May return before the device is done; {@link #stats()} waits.
+   * Runs one training step. May return before the device has finished; {@link #stats()} waits.
    *
    * @param x <b>Shape</b> {@code [rows, dIn]} float32. Not modified; may be reused after {@link
    *     #stats()} or {@link Backend#synchronize()}.
    * @param lr learning rate of this step
-   * @throws IllegalArgumentException if a row holds NaN or infinity (the message names it); nothing
-   *     was updated
+   * @throws IllegalArgumentException if a row contains NaN or infinity (the message names it);
+   *     nothing is updated
    */
   void step(DeviceBuffer x, int rows, double lr);
 
   /**
-   * Forward and backward on a part of a step's batch; nothing changes but what is accumulated. The
-   * part's losses are over its own rows, ratios over its own variance. A latent counts as dead in
-   * it when it has not fired in this step up to this part included, and would be dead if the batch
-   * ended here. May return before the device is done.
+   * Runs the forward and backward pass on a part of a step's batch and adds to the accumulated
+   * gradients; changes nothing else. Losses are over the part's own rows, ratios over its own
+   * variance. A latent counts as dead in the part if it has not fired in this step so far, this
+   * part included, and would be dead if the batch ended here. May return before the device has
+   * finished.
    *
    * @param x rows {@code [first, first + rows)} of it, {@code [.., dIn]} float32. Not modified; may
    *     be reused after {@link #stats()} or {@link Backend#synchronize()}.
-   * @throws IllegalArgumentException if this keeps no gradients, or a row holds NaN or infinity
-   *     (the message has its number within the part; a device may say so from {@link #stats()}):
-   *     all that is accumulated is dropped, and nothing was updated
+   * @throws IllegalArgumentException if this trainer keeps no gradients, or a row contains NaN or
+   *     infinity (the message gives its index within the part; a device may throw it from {@link
+   *     #stats()} instead). All accumulated gradients are then discarded, and nothing is updated
    */
   void accumulate(DeviceBuffer x, int first, int rows);
 
   /**
-   * The update of a step from the mean, weighted by rows, of all gradients since the last one. The
-   * batch counts as one of all the rows. With a loss that is a mean over rows and no auxiliary loss
-   * that is the step on the whole batch, up to rounding.
+   * Updates the parameters with the mean, weighted by rows, of all gradients since the last update.
+   * All those rows count as one batch. For a loss that is a mean over rows, and without auxiliary
+   * loss, this equals the step on the whole batch up to rounding.
    *
    * @param lr learning rate of this step
-   * @throws IllegalArgumentException if nothing is accumulated, or this has no moments
+   * @throws IllegalArgumentException if nothing is accumulated, or this trainer has no moments
    */
   void apply(double lr);
 
   /**
-   * Adds what another trainer has accumulated, as if this had done so, and clears it there. Waits
-   * for nothing.
+   * Moves the gradients that another trainer has accumulated into this one. Does not wait.
    *
-   * @param from of the same shape and configuration, on this backend or another of its kind
-   * @throws IllegalArgumentException if it differs, or has nothing accumulated
+   * @param from has the same shape and configuration, on this backend or another of its kind
+   * @throws IllegalArgumentException if it does not, or has nothing accumulated
    */
   void add(BackendTrainer from);
 
   /**
-   * Takes over another trainer's parameters and idle counters; not its moments. Waits for nothing.
+   * Copies another trainer's parameters and idle counters, but not its moments. Does not wait.
    *
-   * @param from of the same shape and configuration, on this backend or another of its kind
-   * @throws IllegalArgumentException if it differs, or this has something accumulated
+   * @param from has the same shape and configuration, on this backend or another of its kind
+   * @throws IllegalArgumentException if it does not, or this trainer has accumulated gradients
    */
   void copy(BackendTrainer from);
 

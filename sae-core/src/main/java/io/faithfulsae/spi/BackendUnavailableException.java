@@ -1,12 +1,12 @@
 package io.faithfulsae.spi;
 
 /**
- * No backend, or not the one asked for, can run here; the message holds every provider's reason.
+ * No backend, or not the requested one, can run here; the message gives every provider's reason.
  */
 public class BackendUnavailableException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
-  /** Makes the exception. */
+  /** Creates the exception. */
   public BackendUnavailableException(String message) {
     super(message);
   }

@@ -5,11 +5,11 @@ import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 
 /**
- * A block of memory that a {@link Backend} can read and write: 64-byte aligned, zeroed when made,
- * addressable by the host (pinned where the device is elsewhere).
+ * A block of memory that a {@link Backend} can read and write: 64-byte aligned, initially zero,
+ * addressable by the host (pinned for a separate device).
  *
- * <p><b>Closed by</b> who allocated it, or by closing the backend. Use after close throws {@link
- * IllegalStateException}.
+ * <p><b>Closed by</b> whoever allocated it, or by closing the backend. Use after close throws
+ * {@link IllegalStateException}.
  */
 public interface DeviceBuffer extends AutoCloseable {
 
@@ -17,22 +17,23 @@ public interface DeviceBuffer extends AutoCloseable {
   long bytes();
 
   /**
-   * The whole block as the host sees it, in native byte order; at most 2 GiB of it, from the start.
-   * What an operation wrote is visible after {@link Backend#synchronize()}.
+   * A host view of the block, in native byte order; at most the first 2 GiB. Results of operations
+   * are visible after {@link Backend#synchronize()}.
    *
-   * <p>A view that is kept beyond {@link #close()} may be used without harm: it shows the memory as
-   * it was left, and what is written there reaches nobody. Memory that a view may still show is
-   * freed when the collector finds no view left; it does not count among {@link
-   * Backend#liveBytes()}. Code that is done with a view before it returns should {@link #lend()}.
+   * <p>Views are safe to use after {@link #close()}: they show the last contents, and writes to
+   * them have no effect. Memory with views is freed once the garbage collector finds no view
+   * reachable; {@link Backend#liveBytes()} does not include it. Code that needs a view only until
+   * it returns should use {@link #lend()}.
    *
-   * @throws UnsupportedOperationException where {@link #onDevice()}
+   * @throws UnsupportedOperationException if {@link #onDevice()}
    */
   ByteBuffer host();
 
   /**
-   * The memory for a while. It stays where it is until the loan ends, also when the buffer, or its
-   * backend, is closed meanwhile; nobody waits. Other than after {@link #host()}, closing the
-   * buffer frees the memory with no need for the collector. <b>Closed by</b> the caller, soon.
+   * Borrows the memory for a short time. It stays valid until the loan ends, even if the buffer or
+   * its backend is closed meanwhile; closing does not wait. Unlike with {@link #host()}, closing
+   * the buffer then frees the memory without the garbage collector. <b>Closed by</b> the caller,
+   * soon.
    */
   default Loan lend() {
     return new Loan() {
@@ -51,13 +52,13 @@ public interface DeviceBuffer extends AutoCloseable {
     };
   }
 
-  /** Memory of a buffer that stays where it is until this is closed. */
+  /** A buffer's memory, which stays valid until this is closed. */
   interface Loan extends AutoCloseable {
 
     /**
-     * As {@link DeviceBuffer#host()}; no view of it may be used once the loan has ended.
+     * Like {@link DeviceBuffer#host()}; its views must not be used after the loan has ended.
      *
-     * @throws UnsupportedOperationException if it is memory of the device itself
+     * @throws UnsupportedOperationException if it is device memory
      */
     ByteBuffer bytes();
 
@@ -71,7 +72,7 @@ public interface DeviceBuffer extends AutoCloseable {
       return bytes().asIntBuffer();
     }
 
-    /** As {@link DeviceBuffer#address()}. */
+    /** Like {@link DeviceBuffer#address()}. */
     long address();
 
     /** Ends the loan. Further calls do nothing. */
@@ -80,21 +81,20 @@ public interface DeviceBuffer extends AutoCloseable {
   }
 
   /**
-   * Starts to bring the first {@code bytes} to the device, beside the operations that run.
-   * Operations from now on that read no more than those read them as they are now, any number of
-   * times, until the next upload. The host may not write to the memory until they are done. Does
-   * nothing where the device reads the host's memory; an operation that finds nothing uploaded
-   * copies by itself.
+   * Starts copying the first {@code bytes} to the device, in parallel with running operations.
+   * Until the next upload, later operations that read no more than those bytes use this copy. The
+   * host must not write to the memory until they are complete. Does nothing if the device reads
+   * host memory directly. An operation without an upload copies the data itself.
    *
-   * @param bytes in [0, bytes()]; 0 ends the effect of an earlier upload
+   * @param bytes in [0, bytes()]; 0 discards an earlier upload
    */
   default void upload(long bytes) {}
 
   /**
-   * Where the memory starts, for other native code that shares it: in the host's address space, or
-   * in the device's where {@link #onDevice()}. Valid until {@link #close()}.
+   * Start address of the memory, for other native code that shares it: in the host's address space,
+   * or in the device's if {@link #onDevice()}. Valid until {@link #close()}.
    *
-   * @throws UnsupportedOperationException if the backend does not say
+   * @throws UnsupportedOperationException if the backend does not provide it
    */
   default long address() {
     throw new UnsupportedOperationException(
@@ -103,7 +103,7 @@ public interface DeviceBuffer extends AutoCloseable {
             + "; allocate it on the cpu or cuda backend");
   }
 
-  /** Whether it is memory of the device itself, where {@link #host()} throws. */
+  /** Whether it is device memory, for which {@link #host()} throws. */
   default boolean onDevice() {
     return false;
   }

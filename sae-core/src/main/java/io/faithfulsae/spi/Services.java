@@ -11,17 +11,17 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Finds implementations of an interface of ours: first with the class loader of the interface,
- * which in a fat jar is not the one of every thread; then with the thread's own, which in an
- * application server sees more.
+ * Finds implementations of one of this library's interfaces, first with the interface's class
+ * loader, then with the thread's context class loader: in a fat jar they can differ, and in an
+ * application server the second one sees more.
  */
 public final class Services {
   private Services() {}
 
   /**
-   * One of each class, in the order in which they are found.
+   * Loads one instance of each class, in the order found.
    *
-   * @throws ServiceConfigurationError if one is registered and cannot be loaded
+   * @throws ServiceConfigurationError if one is registered but cannot be loaded
    */
   public static <S> List<S> load(Class<S> service) {
     return load(
@@ -32,9 +32,9 @@ public final class Services {
   }
 
   /**
-   * As {@link #load(Class)}, past those that cannot be loaded.
+   * Like {@link #load(Class)}, but skips those that cannot be loaded.
    *
-   * @param broken told of each that is registered and cannot be loaded
+   * @param broken called for each that is registered but cannot be loaded
    */
   public static <S> List<S> load(Class<S> service, Consumer<ServiceConfigurationError> broken) {
     List<S> found = new ArrayList<>();
@@ -47,7 +47,10 @@ public final class Services {
     return found;
   }
 
-  /** Whether it sees this very interface: what implements another copy of it is not for us. */
+  /**
+   * Whether the loader resolves to this same interface; implementations of another copy of it are
+   * unusable.
+   */
   private static boolean knows(@Nullable ClassLoader loader, Class<?> service) {
     if (loader == null) {
       return false;

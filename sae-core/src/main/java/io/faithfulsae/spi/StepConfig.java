@@ -4,10 +4,10 @@ import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
 
 /**
- * What one training step computes: the loss, the dead-latent term, the optimizer and what holds for
- * the weights. Where libraries of the field differ, each choice is one value here.
+ * What one training step computes: the loss, the dead-latent term, the optimizer and constraints on
+ * the weights. Where other libraries differ, each choice is an option here.
  *
- * <p>In JSON all values lie side by side under the names of {@link Options}'s methods.
+ * <p>In JSON, all values are at the same level, named after the methods of {@link Options}.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
@@ -15,7 +15,7 @@ import com.fasterxml.jackson.annotation.JsonUnwrapped;
  * @param aux the dead-latent term
  * @param dead which latents are dead
  * @param adam the optimizer
- * @param weights which weights are trained, and what holds for them
+ * @param weights which weights are trained, and their constraints
  */
 public record StepConfig(
     Loss loss,
@@ -59,12 +59,13 @@ public record StepConfig(
   }
 
   /**
-   * The dead-latent term: dead latents reconstruct what the others leave.
+   * The dead-latent term: dead latents reconstruct the residual of the others.
    *
    * @param coefficient its weight; 0 turns it off
-   * @param k most dead latents per row
+   * @param k largest number of dead latents per row
    * @param norm how it is scaled
-   * @param detach whether the residual is a constant (the study's code lets the gradient through)
+   * @param detach whether the residual is treated as a constant (in the study's code gradients flow
+   *     through it)
    * @param scaleByDead whether it is multiplied by min(1, dead / k)
    */
   public record Auxiliary(
@@ -74,9 +75,9 @@ public record StepConfig(
       @JsonProperty("auxDetach") boolean detach,
       @JsonProperty("auxScaleByDead") boolean scaleByDead) {
     /**
-     * Checks the numbers.
+     * Checks the ranges.
      *
-     * @throws IllegalArgumentException naming the value, what was expected and what came
+     * @throws IllegalArgumentException naming the option, the expected range and the value
      */
     public Auxiliary {
       BackendChecks.setting(k >= 1, "auxK >= 1", k);
@@ -88,18 +89,18 @@ public record StepConfig(
   }
 
   /**
-   * When a latent is dead: by either rule.
+   * When a latent is dead: if either rule applies.
    *
-   * @param afterBatches batches without firing, this one counted; 0 turns the rule off
+   * @param afterBatches batches without firing, including the current one; 0 turns the rule off
    * @param afterRows rows without firing; 0 turns the rule off
    */
   public record Dead(
       @JsonProperty("deadAfterBatches") int afterBatches,
       @JsonProperty("deadAfterRows") long afterRows) {
     /**
-     * Checks the numbers.
+     * Checks the ranges.
      *
-     * @throws IllegalArgumentException naming the value, what was expected and what came
+     * @throws IllegalArgumentException naming the option, the expected range and the value
      */
     public Dead {
       BackendChecks.setting(afterBatches >= 0, "deadAfterBatches >= 0", afterBatches);
@@ -112,14 +113,14 @@ public record StepConfig(
    *
    * @param beta1 decay of the first moment
    * @param beta2 decay of the second moment
-   * @param eps added to the root of the second moment
+   * @param eps added to the square root of the second moment
    * @param clipNorm bound on the global gradient norm; 0 turns clipping off
    */
   public record Adam(double beta1, double beta2, double eps, double clipNorm) {
     /**
-     * Checks the numbers.
+     * Checks the ranges.
      *
-     * @throws IllegalArgumentException naming the value, what was expected and what came
+     * @throws IllegalArgumentException naming the option, the expected range and the value
      */
     public Adam {
       BackendChecks.setting(beta1 >= 0 && beta1 < 1, "beta1 in [0, 1)", beta1);
@@ -131,12 +132,12 @@ public record StepConfig(
   }
 
   /**
-   * Which weights are trained, and what holds for them.
+   * Which weights are trained, and their constraints.
    *
    * @param decoderNorm when decoder rows are scaled to unit norm
    * @param projectGradient whether the part of the decoder gradient parallel to its row is removed
    * @param trainEncoderBias whether b_enc is trained (the study's TopK leaves it at zero)
-   * @param freezeDecoder whether W_dec stays as it is and the encoder alone (with b_dec) is trained
+   * @param freezeDecoder whether W_dec is fixed, so that only the encoder and b_dec are trained
    */
   public record Weights(
       DecoderNorm decoderNorm,
@@ -164,7 +165,7 @@ public record StepConfig(
     }
 
     /**
-     * Makes the configuration.
+     * Builds the configuration.
      *
      * @throws IllegalArgumentException if a value is out of range
      */
@@ -203,7 +204,7 @@ public record StepConfig(
     protected abstract B self();
 
     /**
-     * Makes the step's part of the configuration.
+     * Builds the step's part of the configuration.
      *
      * @throws IllegalArgumentException if a value is out of range
      */
@@ -216,7 +217,7 @@ public record StepConfig(
           new Weights(decoderNorm, projectGradient, trainEncoderBias, freezeDecoder));
     }
 
-    /** All options of a step at once. */
+    /** Sets all options of a step. */
     public B step(StepConfig all) {
       loss = all.loss;
       auxCoefficient = all.aux.coefficient;
@@ -249,7 +250,7 @@ public record StepConfig(
       return self();
     }
 
-    /** Most dead latents per row in the dead-latent term. */
+    /** Largest number of dead latents per row in the dead-latent term. */
     public B auxK(int value) {
       auxK = value;
       return self();
@@ -261,7 +262,7 @@ public record StepConfig(
       return self();
     }
 
-    /** Whether the residual in the dead-latent term is a constant. */
+    /** Whether the residual in the dead-latent term is treated as a constant. */
     public B auxDetach(boolean value) {
       auxDetach = value;
       return self();
@@ -273,13 +274,15 @@ public record StepConfig(
       return self();
     }
 
-    /** Batches without firing after which a latent is dead, this one counted; 0: no such rule. */
+    /**
+     * Batches without firing, including the current one, after which a latent is dead; 0 for off.
+     */
     public B deadAfterBatches(int value) {
       deadAfterBatches = value;
       return self();
     }
 
-    /** Rows without firing after which a latent is dead; 0: no such rule. */
+    /** Rows without firing after which a latent is dead; 0 for off. */
     public B deadAfterRows(long value) {
       deadAfterRows = value;
       return self();
@@ -327,7 +330,7 @@ public record StepConfig(
       return self();
     }
 
-    /** Whether W_dec stays as it is and the encoder alone (with b_dec) is trained. */
+    /** Whether W_dec is fixed, so that only the encoder and b_dec are trained. */
     public B freezeDecoder(boolean value) {
       freezeDecoder = value;
       return self();

@@ -12,16 +12,16 @@ import java.util.stream.IntStream;
  * A number for each feature, such as its firing probability or its scale.
  *
  * <p><b>Source</b>: the distributions of SAELens' {@code sae_lens.synthetic} (firing_probabilities,
- * firing_magnitudes), whose parameters these are.
+ * firing_magnitudes), with the same parameters.
  *
- * @param shape how the numbers run over the features
+ * @param shape how the numbers depend on the feature's index
  * @param numbers parameters of the shape, in the order of its factory method
  */
 public record PerFeature(Shape shape, List<Double> numbers) {
 
-  /** How numbers run over features 0 … n − 1. */
+  /** How numbers depend on the index of features 0 … n − 1. */
   public enum Shape {
-    /** One for all. */
+    /** The same value for all features. */
     CONSTANT,
     /** Each as given. */
     GIVEN,
@@ -40,7 +40,7 @@ public record PerFeature(Shape shape, List<Double> numbers) {
   /**
    * Copies the list.
    *
-   * @throws IllegalArgumentException if a number is not finite, or not one that the shape allows
+   * @throws IllegalArgumentException if a number is not finite or not valid for the shape
    */
   public PerFeature {
     numbers = List.copyOf(numbers);
@@ -67,12 +67,12 @@ public record PerFeature(Shape shape, List<Double> numbers) {
     };
   }
 
-  /** The same for all. */
+  /** The same value for all features. */
   public static PerFeature constant(double value) {
     return new PerFeature(Shape.CONSTANT, List.of(value));
   }
 
-  /** Each as given: as many as there will be features. */
+  /** The given values, one per feature. */
   public static PerFeature given(double... values) {
     return new PerFeature(
         Shape.GIVEN, Arrays.stream(values).boxed().collect(Collectors.toUnmodifiableList()));
@@ -89,8 +89,8 @@ public record PerFeature(Shape shape, List<Double> numbers) {
   }
 
   /**
-   * A few large, most small: {@code (i + 1)^−exponent}, shifted and scaled so that feature 0 has
-   * {@code most} and feature n − 1 has {@code least}.
+   * A few large values, most small: {@code (i + 1)^−exponent}, shifted and scaled so that feature 0
+   * has {@code most} and feature n − 1 has {@code least}.
    */
   public static PerFeature zipf(double exponent, double most, double least) {
     return new PerFeature(Shape.ZIPF, List.of(exponent, most, least));
@@ -101,7 +101,7 @@ public record PerFeature(Shape shape, List<Double> numbers) {
     return new PerFeature(Shape.UNIFORM, List.of(least, most));
   }
 
-  /** Drawn as the absolute value of a normal number. */
+  /** Drawn as the absolute value of a normal variable. */
   public static PerFeature foldedNormal(double mean, double std) {
     return new PerFeature(Shape.FOLDED_NORMAL, List.of(mean, std));
   }
@@ -109,8 +109,8 @@ public record PerFeature(Shape shape, List<Double> numbers) {
   /**
    * The numbers of features 0 … n − 1. With one feature, the first of a range.
    *
-   * @param seed decides what is drawn
-   * @throws IllegalArgumentException if the numbers were given and are not as many
+   * @param seed random seed of drawn values
+   * @throws IllegalArgumentException if the number of given values differs from {@code features}
    */
   public double[] values(int features, long seed) {
     if (shape == Shape.GIVEN && numbers.size() != features) {
@@ -119,13 +119,13 @@ public record PerFeature(Shape shape, List<Double> numbers) {
               + features
               + " features, got "
               + numbers.size()
-              + "; give as many");
+              + "; give one per feature");
     }
     Rng rng = new Rng(Purpose.SYNTHETIC_FEATURES, seed);
     return IntStream.range(0, features).mapToDouble(i -> value(i, features, rng)).toArray();
   }
 
-  /** For provenance: the shape and its parameters, many given numbers by their hash. */
+  /** For provenance: the shape and its parameters; long lists are replaced by their hash. */
   @Override
   public String toString() {
     String text = numbers.toString();

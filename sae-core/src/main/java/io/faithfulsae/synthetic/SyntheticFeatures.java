@@ -5,33 +5,32 @@ import io.faithfulsae.synthetic.internal.SyntheticSource;
 import java.util.Optional;
 
 /**
- * Known features, and how often, how strongly and with which others they fire. A row is {@code x =
- * Σ_f c_f · direction_f + bias + noise}, with {@code c_f = max(0, scale_f · m + deviation_f · N(0,
- * 1))} where feature f fires (m is drawn anew from the {@link Magnitude}) and 0 where it does not.
- * A feature whose coefficient comes out as 0 did not fire.
+ * Known features: how often, how strongly and with which others they fire. A row is {@code x = Σ_f
+ * c_f · direction_f + bias + noise}, with {@code c_f = max(0, scale_f · m + deviation_f · N(0, 1))}
+ * if feature f fires (m is drawn from the {@link Magnitude} each time) and 0 if it does not. A
+ * feature with coefficient 0 did not fire.
  *
- * <p><b>Source</b>: toy models of superposition (Elhage et al., 2022), with what SAELens' {@code
- * sae_lens.synthetic} offers: its magnitudes are {@link Magnitude#ONE} with a scale (its mean) and
+ * <p><b>Source</b>: toy models of superposition (Elhage et al., 2022), with the options of SAELens'
+ * {@code sae_lens.synthetic}: its magnitudes are {@link Magnitude#ONE} with a scale (its mean) and
  * a deviation (its std) for each feature.
  *
  * @param features number of directions, at least 1
  * @param dIn width of a row, at least 1
- * @param layout how the directions lie
+ * @param layout how the directions are arranged
  * @param firing firing probability of each feature, in [0, 1]; 0 for one that never fires, so that
- *     two recipes can share directions and differ in which of them occur
+ *     two recipes can share directions but differ in which of them occur
  * @param magnitude distribution of a coefficient in units of its scale
  * @param scale of each feature's coefficients, at least 0
- * @param deviation standard deviation of what is added to a coefficient of each feature
- * @param correlationRank number of hidden causes that features share; 0 for features that fire
- *     independently
- * @param correlationScale strength of the causes: feature f would fire where a Gaussian {@code Σ_r
- *     A_fr ε_r + √(1 − Σ_r A_fr²) η_f} exceeds the threshold of its probability; A is drawn from
- *     N(0, scale²), and a row of it that is longer than √0.99 is shortened to that. Keep rank ·
- *     scale² below 1.
- * @param hierarchy which features need which, if any
- * @param bias length of a constant vector of random direction that is added to each row
+ * @param deviation standard deviation of the noise added to each feature's coefficients
+ * @param correlationRank number of shared latent factors; 0 for features that fire independently
+ * @param correlationScale strength of the factors: feature f fires if a Gaussian {@code Σ_r A_fr
+ *     ε_r + √(1 − Σ_r A_fr²) η_f} exceeds the threshold of its probability; A is drawn from N(0,
+ *     scale²), and rows longer than √0.99 are scaled to that length. Keep rank · scale² below 1.
+ * @param hierarchy which features require which, if any
+ * @param bias length of a constant vector, in a random direction, added to each row
  * @param noise standard deviation of Gaussian noise on each element; 0 for none
- * @param seed decides the directions and all that is drawn once; rows have a seed of their own
+ * @param seed random seed of the directions and everything else drawn once; rows have a separate
+ *     seed
  */
 public record SyntheticFeatures(
     int features,
@@ -75,21 +74,21 @@ public record SyntheticFeatures(
     void coefficients(long row, float[] into);
   }
 
-  /** How directions lie. */
+  /** How directions are arranged. */
   public enum Layout {
     /** Each drawn uniformly from the unit sphere. */
     RANDOM,
     /**
-     * As evenly as d_in allows: random ones, moved until the sum of their squared cosines is the
-     * least possible, that is until they are orthogonal, or with more of them than dimensions until
-     * each has squared cosines that sum to features / d_in (a tight frame). Takes time of order
-     * features · d_in², some 50 times.
+     * As evenly as d_in allows: random directions, moved until the sum of their squared cosines is
+     * minimal. They are then orthogonal, or, with more directions than dimensions, the squared
+     * cosines of each sum to features / d_in (a tight frame). Takes about 50 rounds of features ·
+     * d_in² operations.
      */
     EVEN
   }
 
   /**
-   * Checks the numbers; those of each feature are checked when a source is made.
+   * Checks the ranges; values per feature are checked when a source is created.
    *
    * @throws IllegalArgumentException if one is out of range
    */
@@ -115,31 +114,30 @@ public record SyntheticFeatures(
   }
 
   /**
-   * Rows with these features. Sources of one recipe and different seeds have the same features and
-   * different rows: such are for training and for evaluation.
+   * Creates a source of rows with these features. Sources of one recipe with different seeds have
+   * the same features and different rows; use them for training and for evaluation.
    *
    * @param rows number of rows
-   * @param rowSeed decides the rows
-   * @throws IllegalArgumentException if there are no rows, or the numbers of a feature are out of
-   *     range
+   * @param rowSeed random seed of the rows
+   * @throws IllegalArgumentException if {@code rows < 1}, or a value per feature is out of range
    */
   public Superposition source(long rows, long rowSeed) {
     return new SyntheticSource(this, rows, rowSeed);
   }
 
   /**
-   * Rows in the manner of toy models of superposition: each is the sum of a few unit directions,
-   * each with a positive coefficient, and noise. Directions are random; {@link
-   * Superposition#directions()} has them. {@link #builder} has all choices.
+   * Rows as in toy models of superposition: each is a sum of a few unit directions with positive
+   * coefficients, plus noise. Directions are random; see {@link Superposition#directions()}. {@link
+   * #builder} has all options.
    *
    * @param features number of directions
    * @param dIn width of a row
-   * @param l0 mean number of directions in a row; each takes part on its own with probability
+   * @param l0 mean number of directions per row; each is active independently with probability
    *     {@code l0 / features}
    * @param magnitude distribution of the coefficients
    * @param noise standard deviation of Gaussian noise on each element; 0 for none
    * @param rows number of rows
-   * @param seed decides everything
+   * @param seed random seed of directions and rows
    */
   public static Superposition superposition(
       int features, int dIn, double l0, Magnitude magnitude, double noise, long rows, long seed) {
@@ -205,7 +203,7 @@ public record SyntheticFeatures(
       this.dIn = dIn;
     }
 
-    /** How the directions lie. */
+    /** How the directions are arranged. */
     public Builder layout(Layout value) {
       this.layout = value;
       return this;
@@ -229,17 +227,17 @@ public record SyntheticFeatures(
       return this;
     }
 
-    /** Standard deviations of what is added to the coefficients. */
+    /** Standard deviations of the noise added to the coefficients. */
     public Builder deviation(PerFeature value) {
       this.deviation = value;
       return this;
     }
 
     /**
-     * Lets features fire together, or not together, through hidden causes that they share.
+     * Correlates the firing of features, positively or negatively, through shared latent factors.
      *
-     * @param rank number of causes
-     * @param strength standard deviation of a feature's dependence on one; SAELens has 0.075
+     * @param rank number of factors
+     * @param strength standard deviation of a feature's loading on a factor; SAELens uses 0.075
      */
     public Builder correlated(int rank, double strength) {
       this.correlationRank = rank;
@@ -247,13 +245,13 @@ public record SyntheticFeatures(
       return this;
     }
 
-    /** Which features need which. */
+    /** Which features require which. */
     public Builder hierarchy(Hierarchy value) {
       this.hierarchy = Optional.of(value);
       return this;
     }
 
-    /** Length of a constant vector that is added to each row. */
+    /** Length of a constant vector added to each row. */
     public Builder bias(double length) {
       this.bias = length;
       return this;
@@ -265,7 +263,7 @@ public record SyntheticFeatures(
       return this;
     }
 
-    /** Decides the directions and all that is drawn once. */
+    /** Random seed of the directions and everything else drawn once. */
     public Builder seed(long value) {
       this.seed = value;
       return this;

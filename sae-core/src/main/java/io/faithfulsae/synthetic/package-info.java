@@ -1,4 +1,4 @@
-/** Recipes for activations whose features are known, to see whether SAEs find them. */
+/** Synthetic activations with known features, to test whether SAEs find them. */
 @NullMarked
 package io.faithfulsae.synthetic;
 

@@ -11,15 +11,15 @@ import java.util.Objects;
 import org.jspecify.annotations.Nullable;
 
 /**
- * The batches of those members of a {@link TrainingLoop} that see the same rows in the same order,
- * prepared the same way: each is gathered and uploaded once for all of them. Two buffers take
- * turns, so that the next batch is on its way while a step runs. Rows that lie on the device are
- * gathered there. With several backends a feed is for one of them, and hands out its share of each
- * batch.
+ * Prepares the batches of the {@link TrainingLoop} members that use the same rows in the same order
+ * with the same preprocessing: each batch is gathered and uploaded once for all of them. Two
+ * buffers alternate, so that the next batch is uploaded while a step runs. Rows in device memory
+ * are gathered on the device. With several backends, each has its own feed, which provides its
+ * share of each batch.
  */
 final class BatchFeed implements AutoCloseable {
 
-  /** What two members have in common when one feed serves both. */
+  /** The settings that members must share to use the same feed. */
   record Recipe(long seed, SaeConfig.Normalization normalization, double scale) {}
 
   private final Recipe recipe;
@@ -30,19 +30,19 @@ final class BatchFeed implements AutoCloseable {
   private final int rows;
   private final int dIn;
   private final @Nullable ActivationBatch[] batches = new ActivationBatch[2];
-  private @Nullable DeviceBuffer numbers; // of the rows in their order; on the device alone
+  private @Nullable DeviceBuffer numbers; // shuffled row indices; null if rows are on the host
   private final RowNormalizer.Undo unused = new RowNormalizer.Undo();
   private int[] order = new int[0];
   private int current;
 
   /**
-   * Allocates its memory.
+   * * Allocates the buffers.
    *
-   * @param backend whose memory they are in
-   * @param buffer whose rows it hands out; what is on the device is not normalised
-   * @param batch rows of a batch
-   * @param first of the share
-   * @param rows of the share
+   * @param backend allocates the batches
+   * @param buffer source of the rows; rows on the device are not normalized
+   * @param batch rows per batch
+   * @param first first row of the share
+   * @param rows number of rows in the share
    */
   BatchFeed(Recipe recipe, Backend backend, RowBuffer buffer, int batch, int first, int rows) {
     this.recipe = recipe;
@@ -76,7 +76,7 @@ final class BatchFeed implements AutoCloseable {
     return backend;
   }
 
-  /** Draws the order of a new fill. */
+  /** Shuffles the rows after a fill. */
   void shuffle() {
     order = buffer.order(recipe.seed());
     if (numbers != null) {
@@ -87,19 +87,20 @@ final class BatchFeed implements AutoCloseable {
     }
   }
 
-  /** The batch that was loaded last. Valid until the next but one is loaded. */
+  /** The batch loaded last. Valid until two more have been loaded. */
   ActivationBatch current() {
     return Objects.requireNonNull(batches[current]);
   }
 
-  /** The batch that was loaded before {@link #current}; valid as long. */
+  /** The batch loaded before {@link #current}. Valid until one more is loaded. */
   ActivationBatch before() {
     return Objects.requireNonNull(batches[1 - current]);
   }
 
   /**
-   * Gathers batch {@code number} of the fill into the buffer whose turn it is, and starts its
-   * upload. The step on that buffer's last batch must be done; one on the other may still run.
+   * Gathers batch {@code number} of the fill into the older of the two buffers and starts its
+   * upload. The step that used that buffer must be complete; a step on the other one may still be
+   * running.
    */
   void load(int number) {
     current = 1 - current;

@@ -35,9 +35,9 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 
 /**
- * All that a run needs to go on: parameters, optimiser state, the place in the stream of rows, and
- * what the run was asked to do. One safetensors file, {@code checkpoint-STEP.safetensors}, the
- * facts in its metadata.
+ * Everything needed to resume a run: parameters, optimizer state, position in the stream of rows,
+ * and the run's configuration. Stored as one safetensors file, {@code checkpoint-STEP.safetensors},
+ * with the fields of this record in its metadata.
  */
 record Checkpoint(
     long step,
@@ -47,7 +47,7 @@ record Checkpoint(
     String backend,
     double activationScale,
     Mark mark) {
-  /** Where a new run starts. */
+  /** Starting position of a new run. */
   static final Mark START = Mark.START;
 
   private static final String FORMAT = "faithfulsae-checkpoint-2";
@@ -55,7 +55,7 @@ record Checkpoint(
   private static final int CHUNK_BYTES = 16 << 20;
   private static final JsonMapper JSON = new JsonMapper();
 
-  /** The checkpoints of a folder, newest first. */
+  /** The checkpoints in a folder, newest first. */
   static List<Path> list(Path dir) throws IOException {
     try (Stream<Path> files = Files.list(dir)) {
       return files
@@ -68,7 +68,8 @@ record Checkpoint(
   static long stepOf(Path file) {
     Matcher matcher = NAME.matcher(file.getFileName().toString());
     if (!matcher.matches()) {
-      throw new IllegalArgumentException("expected a checkpoint, got " + file);
+      throw new IllegalArgumentException(
+          "expected a checkpoint, got " + file + "; use checkpoint-STEP.safetensors");
     }
     return Long.parseLong(matcher.group(1));
   }
@@ -77,7 +78,9 @@ record Checkpoint(
     return dir.resolve("checkpoint-" + step + ".safetensors");
   }
 
-  /** Deletes the checkpoints of a folder but one, and what a killed process left half written. */
+  /**
+   * Deletes all checkpoints in a folder except one, and temporary files left by a killed process.
+   */
   static void deleteOthers(Path dir, long keptStep) throws IOException {
     for (Path file : list(dir)) {
       if (stepOf(file) != keptStep) {
@@ -92,9 +95,9 @@ record Checkpoint(
   }
 
   /**
-   * Writes the file beside its place and renames it.
+   * Writes a temporary file and renames it.
    *
-   * @throws NonFiniteException if a weight or moment is NaN or infinite; no file is left
+   * @throws NonFiniteException if a weight or moment is NaN or infinite; no file is written
    */
   void write(Path dir, BackendSae parameters, BackendTrainer trainer) throws IOException {
     List<Safetensors.Tensor> tensors = new ArrayList<>();
@@ -131,27 +134,27 @@ record Checkpoint(
   }
 
   /**
-   * Refuses what was begun with other random numbers, which would go on with its rows in another
-   * order than it began.
+   * Rejects a run that used another random generator: its rows would be shuffled in a different
+   * order after resuming.
    *
-   * @param random the generator that a file names, empty if it names none
-   * @throws IllegalArgumentException if it is not this version's
+   * @param random the generator named in the file; empty if none
+   * @throws IllegalArgumentException if it is not the one used by this version
    */
   static void checkRandom(Path file, String random) {
     if (!random.equals(Rng.ALGORITHM)) {
       throw new IllegalArgumentException(
-          "expected %s to be of a run whose random numbers are %s, got %s; this version would shuffle its rows in another order: train again in another folder, or resume with the version that wrote it"
+          "expected %s to come from a run with random generator %s, got %s; train again in another folder, or resume with the version that wrote it"
               .formatted(
                   file,
                   Rng.ALGORITHM,
-                  random.isEmpty() ? "none named, as old versions do" : random));
+                  random.isEmpty() ? "none (written by an old version)" : random));
     }
   }
 
   /**
-   * Reads the facts of a checkpoint, and all of it, so that one that is damaged is found.
+   * Reads a checkpoint's metadata and verifies the whole file, so that damage is detected.
    *
-   * @throws IllegalArgumentException if it was written with another generator of random numbers
+   * @throws IllegalArgumentException if it was written with another random generator
    */
   static Checkpoint read(Path file) throws IOException {
     try (Safetensors tensors = Safetensors.open(file)) {
@@ -177,20 +180,22 @@ record Checkpoint(
         throw new SaeFormatException(
             file,
             "step",
-            "expected the one in the file's name, got " + checkpoint.step() + "; rename it back");
+            "expected the step in the file name, got "
+                + checkpoint.step()
+                + "; restore the original name");
       }
       return checkpoint;
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
           file,
           "checkpoint",
-          "expected its facts in JSON, got: " + e.getOriginalMessage() + "; the file is damaged");
+          "expected valid JSON metadata, got: " + e.getOriginalMessage() + "; the file is damaged");
     }
   }
 
   /**
-   * Refuses options that this version does not know, over which Jackson passes where values of
-   * several records lie side by side: the run would continue without them.
+   * Rejects options that this version does not know. Jackson ignores them in unwrapped records, so
+   * the run would silently continue without them.
    */
   static void requireKnown(JsonNode written, TrainingConfig read) throws JsonMappingException {
     JsonNode known = JSON.valueToTree(read);
@@ -202,7 +207,7 @@ record Checkpoint(
     }
   }
 
-  /** Writes a checkpoint's tensors back to the backend. */
+  /** Loads a checkpoint's tensors into the backend. */
   void restore(Path file, BackendSae parameters, BackendTrainer trainer) throws IOException {
     try (Safetensors tensors = Safetensors.open(file)) {
       for (Tensor tensor : Tensor.values()) {
@@ -221,7 +226,7 @@ record Checkpoint(
   }
 
   /**
-   * Refuses to resume under another configuration; how often checkpoints are written may change.
+   * Rejects resuming with another configuration; only the checkpoint interval may change.
    *
    * @throws IllegalArgumentException naming the first value that differs
    */

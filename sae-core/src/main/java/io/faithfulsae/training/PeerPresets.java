@@ -7,7 +7,8 @@ import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 
 /**
- * The values of other libraries' trainers; what differs from them is said where they are offered.
+ * Settings of other libraries' trainers; {@link TrainingConfig}'s factory methods document the
+ * remaining differences.
  */
 final class PeerPresets {
   private PeerPresets() {}

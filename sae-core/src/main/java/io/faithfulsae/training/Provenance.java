@@ -21,7 +21,7 @@ import java.time.Instant;
 import java.util.Objects;
 import java.util.Optional;
 
-/** {@code training.json}: how an SAE came about. */
+/** Reads and writes {@code training.json}, which records how an SAE was trained. */
 final class Provenance {
   private static final String FILE = "training.json";
   private static final JsonMapper JSON = new JsonMapper();
@@ -67,12 +67,12 @@ final class Provenance {
     into.set("details", JSON.readTree(info.details()));
   }
 
-  /** Reads the result of a complete run, after checking that it is the one that is asked for. */
+  /** Reads the result of a completed run, after checking that its configuration matches. */
   static TrainingResult read(Path dir, SaeTrainer settings, ActivationSource source)
       throws IOException {
     Path file = file(dir);
     try {
-      // Before the checksum, which older versions did not write.
+      // Checked before the checksum, which older versions did not write.
       ObjectNode json = CheckedJson.parse(file, "train again");
       Checkpoint.checkRandom(file, json.path("random").asText());
       CheckedJson.verify(file, json, "train again");
@@ -102,7 +102,7 @@ final class Provenance {
       throw new SaeFormatException(
           file,
           "JSON",
-          "expected what training wrote, got: " + e.getOriginalMessage() + "; train again");
+          "expected a valid training record, got: " + e.getOriginalMessage() + "; train again");
     }
   }
 

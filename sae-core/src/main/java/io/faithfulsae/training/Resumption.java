@@ -13,7 +13,7 @@ import java.util.Map;
 import java.util.NavigableMap;
 import java.util.TreeMap;
 
-/** Finds where runs can go on, and takes them there. */
+/** Finds the checkpoint from which runs can resume, and restores it. */
 final class Resumption {
   private static final System.Logger LOG = System.getLogger(Resumption.class.getName());
 
@@ -64,7 +64,9 @@ final class Resumption {
   private static void requireFolder(Path dir) throws IOException {
     if (!Files.isDirectory(dir)) {
       throw new IOException(
-          "expected the folder of a run, got " + dir + ", which is none; start a run there");
+          "expected the folder of a run, got "
+              + dir
+              + ", which is not a folder; start a run there");
     }
   }
 
@@ -85,7 +87,7 @@ final class Resumption {
       throw new IOException(
           "expected checkpoints of one step in all of "
               + dirs
-              + ", got none; resume those runs one by one");
+              + ", got none; resume each run separately");
     }
     long step = common.lastKey();
     List<TrainingMember> members = new ArrayList<>();
@@ -118,10 +120,7 @@ final class Resumption {
     }
   }
 
-  /**
-   * Checkpoints that can be read, by step; a damaged one is passed over as long as there is
-   * another.
-   */
+  /** Readable checkpoints, by step; damaged ones are skipped if there is another. */
   private static NavigableMap<Long, Checkpoint> readable(Path dir) throws IOException {
     NavigableMap<Long, Checkpoint> found = new TreeMap<>();
     SaeFormatException damage = null;
@@ -129,8 +128,7 @@ final class Resumption {
       try {
         found.put(Checkpoint.stepOf(file), Checkpoint.read(file));
       } catch (SaeFormatException e) {
-        LOG.log(
-            System.Logger.Level.WARNING, "passing over a damaged checkpoint: {0}", e.getMessage());
+        LOG.log(System.Logger.Level.WARNING, "skipping a damaged checkpoint: {0}", e.getMessage());
         damage = e;
       }
     }
@@ -138,8 +136,7 @@ final class Resumption {
       if (damage != null) {
         throw damage;
       }
-      throw new IOException(
-          "expected a checkpoint in " + dir + ", got none; start the run from its beginning");
+      throw new IOException("expected a checkpoint in " + dir + ", got none; start a new run");
     }
     return found;
   }

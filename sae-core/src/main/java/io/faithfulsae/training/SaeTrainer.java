@@ -18,12 +18,12 @@ import org.jspecify.annotations.Nullable;
 /**
  * Trains TopK SAEs on activations.
  *
- * <p>A run has a folder. While it runs, the folder holds its last checkpoint; when it is complete,
- * the SAE ({@code cfg.json}, {@code sae_weights.safetensors}) and {@code training.json}, which says
- * how it came about. A resumed run gives the same weights, bit for bit, as one that was never
- * stopped, on the same backend and machine.
+ * <p>Each run has a folder. During the run, the folder holds the last checkpoint; after it, the SAE
+ * ({@code cfg.json}, {@code sae_weights.safetensors}) and {@code training.json}, which records how
+ * it was trained. On the same backend and machine, a resumed run gives bit-identical weights to an
+ * uninterrupted one.
  *
- * <p>Immutable: every {@code with} method returns another trainer.
+ * <p>Immutable: every {@code with} method returns a new trainer.
  */
 public final class SaeTrainer {
   private final SaeConfig sae;
@@ -51,27 +51,27 @@ public final class SaeTrainer {
     this.listeners = List.copyOf(listeners);
   }
 
-  /** A trainer of SAEs of one shape under one configuration. */
+  /** Creates a trainer for one SAE shape and one configuration. */
   public static SaeTrainer of(SaeConfig sae, TrainingConfig training, Backend on) {
     return new SaeTrainer(sae, training, on, List.of(), null, Map.of(), List.of());
   }
 
   /**
-   * The same, with every batch shared equally with further backends of the same kind, such as the
-   * other GPUs of a machine. Each has the parameters and gradients; the update, and all other
-   * state, is on the first backend. A run's checkpoint can be resumed with any replicas, and gives
-   * the same weights, bit for bit, with as many.
+   * A copy that splits every batch equally across additional backends of the same kind, such as the
+   * other GPUs of a machine. Each backend holds parameters and gradients; the update and all other
+   * state stay on the first one. A run can be resumed with any number of replicas; with the same
+   * number, the weights are bit-identical.
    *
-   * @param others must be open while runs are. <b>Not closed</b>.
-   * @throws IllegalArgumentException if they and the configuration's parts do not divide the batch,
-   *     or a backend comes twice
+   * @param others must stay open during runs. <b>Not closed</b>.
+   * @throws IllegalArgumentException if the batch cannot be divided among the backends and the
+   *     configured parts, or a backend occurs twice
    */
   public SaeTrainer withReplicasOn(List<Backend> others) {
     List<Backend> all = new ArrayList<>(others);
     all.add(backend);
     if (all.stream().distinct().count() != all.size()) {
       throw new IllegalArgumentException(
-          "expected replicas on backends of their own, got one twice; open each with"
+          "expected a separate backend for each replica, got one twice; open each with"
               + " Backends.open");
     }
     int parts = all.size() * training.rows().accumulate();
@@ -84,7 +84,7 @@ public final class SaeTrainer {
   }
 
   /**
-   * The same, starting from given weights instead of random ones: for parity checks, fine-tuning
+   * A copy that starts from given weights instead of random ones: for parity checks, fine-tuning
    * and fixed decoders.
    *
    * @param weights copied when a run starts; must be open then. <b>Not closed</b>.
@@ -100,12 +100,12 @@ public final class SaeTrainer {
     return new SaeTrainer(sae, training, backend, replicas, weights, metadata, listeners);
   }
 
-  /** The same, with metadata to be kept with the SAE (see {@link Sae#metadata()}). */
+  /** A copy with metadata to store with the SAE (see {@link Sae#metadata()}). */
   public SaeTrainer withMetadata(Map<String, String> values) {
     return new SaeTrainer(sae, training, backend, replicas, initial, values, listeners);
   }
 
-  /** The same, with a listener that receives every step of its runs. */
+  /** A copy with a listener that receives the progress of every step. */
   public SaeTrainer withListener(Consumer<TrainingProgress> listener) {
     List<Consumer<TrainingProgress>> more = new ArrayList<>(listeners);
     more.add(listener);
@@ -115,11 +115,11 @@ public final class SaeTrainer {
   /**
    * Starts a run. <b>Closed by</b> the caller.
    *
-   * @param source must stay usable until the run ends; where it ends before the run does, it starts
-   *     over
-   * @param runDir made if need be. An SAE in it is replaced when the run completes.
+   * @param source must stay usable until the run ends; reopened from the start whenever it is
+   *     exhausted
+   * @param runDir created if it does not exist. An SAE in it is replaced when the run completes.
    * @throws IOException if the folder holds the checkpoint of an earlier run, cannot be written, or
-   *     is that of a run in progress, here or in another process
+   *     is in use by a run in progress, in this or another process
    * @throws IllegalArgumentException if the source has another width
    */
   public TrainingRun start(ActivationSource source, Path runDir) throws IOException {
@@ -127,27 +127,27 @@ public final class SaeTrainer {
   }
 
   /**
-   * Goes on with a run that was killed or cancelled, from its last complete checkpoint; a run that
-   * was complete is returned as such.
+   * Resumes a run that was killed or cancelled from its last complete checkpoint. If the run had
+   * completed, returns it as completed.
    *
-   * @param source the same as the run had
+   * @param source the source that the run was started with
    * @param runDir the run's folder
-   * @throws IOException if the folder holds no checkpoint, or only damaged ones, or is that of a
-   *     run in progress, here or in another process
-   * @throws IllegalArgumentException if the configuration or the source is not that of the run (the
-   *     message names what differs)
+   * @throws IOException if the folder holds no checkpoint, or only damaged ones, or is in use by a
+   *     run in progress, in this or another process
+   * @throws IllegalArgumentException if the configuration or the source differs from the run's (the
+   *     message names the difference)
    */
   public TrainingRun resume(ActivationSource source, Path runDir) throws IOException {
     return resumeTogether(List.of(this), source, List.of(runDir)).get(0);
   }
 
   /**
-   * Starts several runs that read the source once: each gives the same SAE as if it ran alone. They
-   * may differ in all but backends, tokens, batch, bufferRows and checkpointSteps.
+   * Starts several runs that share one pass over the source; each gives the same SAE as it would
+   * alone. They must have the same backends, tokens, batch, bufferRows and checkpointSteps.
    *
-   * @param runDirs one folder for each trainer
-   * @return one run for each trainer; cancelling or closing one ends all. One that diverges takes
-   *     no further part, and fails when the others end.
+   * @param runDirs one folder per trainer
+   * @return one run per trainer; cancelling or closing one ends all. One that diverges stops
+   *     training, and fails when the others end.
    */
   public static List<TrainingRun> startTogether(
       List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) throws IOException {
@@ -161,7 +161,7 @@ public final class SaeTrainer {
           throw new IOException(
               "expected a folder without checkpoints, got "
                   + found.get(0)
-                  + "; resume that run, or give another folder");
+                  + "; resume that run, or use another folder");
         }
       }
       for (int i = 0; i < trainers.size(); i++) {
@@ -177,7 +177,7 @@ public final class SaeTrainer {
     }
   }
 
-  /** Goes on with runs that were started together; otherwise as {@link #resume}. */
+  /** Resumes runs that were started together; otherwise like {@link #resume}. */
   public static List<TrainingRun> resumeTogether(
       List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) throws IOException {
     checkGroup(trainers, source, runDirs);
@@ -200,7 +200,7 @@ public final class SaeTrainer {
     return replicas;
   }
 
-  /** The backend of the update, then those of the replicas. */
+  /** The backend that computes updates, then those of the replicas. */
   List<Backend> backends() {
     List<Backend> all = new ArrayList<>();
     all.add(backend);
@@ -227,11 +227,11 @@ public final class SaeTrainer {
         || runDirs.stream().map(d -> d.toAbsolutePath().normalize()).distinct().count()
             != runDirs.size()) {
       throw new IllegalArgumentException(
-          "expected trainers and as many different folders, got "
+          "expected at least one trainer and a different folder for each, got "
               + trainers.size()
               + " and "
               + runDirs
-              + "; give each its own");
+              + "; use one folder per trainer");
     }
     SaeTrainer first = trainers.get(0);
     for (SaeTrainer trainer : trainers) {
@@ -254,7 +254,7 @@ public final class SaeTrainer {
           || a.checkpointSteps() != b.checkpointSteps()) {
         throw new IllegalArgumentException(
             "expected the same backends, tokens, batch, bufferRows and checkpointSteps for runs"
-                + " that are trained together, got several; start those runs on their own");
+                + " that are trained together, got different ones; start those runs separately");
       }
     }
   }

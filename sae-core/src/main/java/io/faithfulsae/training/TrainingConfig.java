@@ -5,22 +5,22 @@ import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.StepConfig;
 
 /**
- * Everything that decides a training run but the SAE's shape and the data. {@link #faithfulSae()}
- * has the values of the study; change single ones with {@link #toBuilder()}. Where libraries of the
- * field differ, each choice is one value here and one preset sets them all.
+ * All settings of a training run other than the SAE's shape and the data. {@link #faithfulSae()}
+ * has the study's values; change individual ones with {@link #toBuilder()}. Where other libraries
+ * differ, each choice is an option here, and a preset per library sets them all.
  *
- * <p>In JSON all values lie side by side under the names of the builder's methods.
+ * <p>In JSON, all values are at the same level, named after the builder's methods.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
- * @param rows how many rows are trained on, and how many at a time
+ * @param rows how many rows to train on, in total and per step
  * @param lr peak learning rate
- * @param seed decides initial weights and shuffling, and nothing else does
- * @param schedule how the learning rate changes
+ * @param seed random seed of the initial weights and shuffling
+ * @param schedule the learning rate schedule
  * @param step what one step computes
- * @param start where training starts
- * @param bufferRows rows of the shuffle buffer, at least a batch
- * @param checkpointSteps steps between checkpoints; 0: on cancel only
+ * @param start initial weights and input scale
+ * @param bufferRows rows in the shuffle buffer, at least {@code batch}
+ * @param checkpointSteps steps between checkpoints; 0 to write one only on cancellation
  */
 public record TrainingConfig(
     @JsonUnwrapped Rows rows,
@@ -33,19 +33,20 @@ public record TrainingConfig(
     long checkpointSteps) {
 
   /**
-   * How many rows are trained on, and how many at a time.
+   * How many rows to train on, in total and per step.
    *
    * @param tokens rows of activations to train on; steps = floor(tokens / batch)
    * @param batch rows per step
-   * @param accumulate equal parts in which a batch is computed, one after the other, before the one
-   *     update; 1: whole. For batches that do not fit at once: with more parts the gradients take 4
-   *     bytes per parameter. The auxiliary loss, and losses over a variance, are each part's own.
+   * @param accumulate number of equal parts of a batch whose gradients are computed in sequence and
+   *     accumulated before the update; 1 for the whole batch at once. For batches that do not fit
+   *     in memory; above 1, gradients take 4 bytes per parameter. The auxiliary loss, and losses
+   *     divided by a variance, are computed per part.
    */
   public record Rows(long tokens, int batch, int accumulate) {
     /**
-     * Checks the numbers.
+     * Checks the ranges.
      *
-     * @throws IllegalArgumentException naming the value, what was expected and what came
+     * @throws IllegalArgumentException naming the option, the expected range and the value
      */
     public Rows {
       BackendChecks.setting(batch >= 1, "batch >= 1", batch);
@@ -58,23 +59,23 @@ public record TrainingConfig(
   }
 
   /**
-   * How the learning rate changes: a linear rise, its peak, a linear fall.
+   * The learning rate schedule: linear warm-up, constant, linear decay.
    *
-   * @param warmupSteps steps over which it rises linearly from 0
-   * @param decaySteps last steps over which it falls linearly to 0
+   * @param warmupSteps steps over which it increases linearly from 0
+   * @param decaySteps last steps over which it decreases linearly to 0
    */
   public record Schedule(long warmupSteps, long decaySteps) {
     /**
-     * Checks the numbers.
+     * Checks the ranges.
      *
-     * @throws IllegalArgumentException naming the value, what was expected and what came
+     * @throws IllegalArgumentException naming the option, the expected range and the value
      */
     public Schedule {
       BackendChecks.setting(warmupSteps >= 0, "warmupSteps >= 0", warmupSteps);
       BackendChecks.setting(decaySteps >= 0, "decaySteps >= 0", decaySteps);
     }
 
-    /** Share of the peak in step {@code step} of {@code steps}, counted from 0. */
+    /** Fraction of the peak at step {@code step} of {@code steps}, counted from 0. */
     double factor(long step, long steps) {
       double factor = 1;
       if (step < warmupSteps) {
@@ -89,7 +90,7 @@ public record TrainingConfig(
   }
 
   /**
-   * Where training starts; {@link SaeTrainer#withInitial} gives weights in place of these.
+   * Initial weights and input scale; {@link SaeTrainer#withInitial} overrides the weights.
    *
    * @param encoderInit initial W_enc; W_dec starts as its transpose with unit rows
    * @param decoderBiasInit initial b_dec
@@ -111,16 +112,16 @@ public record TrainingConfig(
   public enum DecoderBiasInit {
     /** Zero (the study). */
     ZERO,
-    /** Mean of the first shuffle buffer, at most 32768 rows of it (sparsify). */
+    /** Mean of the first rows of the shuffle buffer, at most 32768 (sparsify). */
     MEAN,
     /** Geometric median of the same rows (OpenAI, dictionary_learning). */
     GEOMETRIC_MEDIAN
   }
 
   /**
-   * Checks what the parts have not checked.
+   * Checks what the component records do not.
    *
-   * @throws IllegalArgumentException naming the value, what was expected and what came
+   * @throws IllegalArgumentException naming the option, the expected range and the value
    */
   public TrainingConfig {
     BackendChecks.setting(bufferRows >= 1, "bufferRows >= 1", bufferRows);
@@ -130,12 +131,12 @@ public record TrainingConfig(
     BackendChecks.setting(checkpointSteps >= 0, "checkpointSteps >= 0", checkpointSteps);
   }
 
-  /** Steps of the run: floor(tokens / batch). */
+  /** Number of steps: floor(tokens / batch). */
   public long steps() {
     return rows.tokens / rows.batch;
   }
 
-  /** Learning rate of step {@code step}, counted from 0: warm-up, constant, then decay. */
+  /** Learning rate at step {@code step}, counted from 0: warm-up, constant, then decay. */
   public double lrAt(long step) {
     return lr * schedule.factor(step, steps());
   }
@@ -146,40 +147,42 @@ public record TrainingConfig(
   }
 
   /**
-   * SAELens' TopK trainer. Not expressed: its decoder rows start at norm 0.1 and are free, latents
-   * being ranked by activation times row norm; here they are unit rows, scaled after each step.
+   * SAELens' TopK trainer. Remaining difference: SAELens' decoder rows start at norm 0.1 and are
+   * unconstrained, and latents are ranked by activation times row norm; here rows are normalized to
+   * 1 after each step.
    *
    * <p><b>Source</b>: SAELens 6, {@code topk_sae.py} and {@code sae_trainer.py}.
    *
-   * @param dIn width of the activations, on which its dead-latent term depends
+   * @param dIn width of the activations; sets the size of the dead-latent term
    */
   public static TrainingConfig saeLens(int dIn) {
     return PeerPresets.saeLens(dIn);
   }
 
   /**
-   * dictionary_learning's TopK trainer. Not expressed: it clips after it projects the decoder's
-   * gradient (here before), starts the encoder from unit rows, keeps a threshold for inference, and
-   * normalises activations to mean square norm 1 only if it is asked to.
+   * dictionary_learning's TopK trainer. Remaining differences: it clips after projecting the
+   * decoder's gradient (here before), starts the encoder from unit rows, keeps a threshold for
+   * inference, and optionally normalizes activations to mean square norm 1.
    *
    * <p><b>Source</b>: dictionary_learning, {@code trainers/top_k.py}.
    *
-   * @param dIn width of the activations, on which its dead-latent term depends
-   * @param dSae number of latents, on which its learning rate depends
+   * @param dIn width of the activations; sets the size of the dead-latent term
+   * @param dSae number of latents; sets the learning rate
    */
   public static TrainingConfig dictionaryLearning(int dIn, int dSae) {
     return PeerPresets.dictionaryLearning(dIn, dSae);
   }
 
   /**
-   * sparsify with its Adam. Not expressed: 8-bit optimiser state, bf16, and that its dead-latent
-   * term (off by default, as here) gives the encoder no gradient and adds b_dec twice.
+   * sparsify's trainer with Adam. Remaining differences: it has 8-bit optimizer state and bf16, and
+   * its dead-latent term (off by default, as here) gives the encoder no gradient and adds b_dec
+   * twice.
    *
    * <p><b>Source</b>: sparsify, {@code sparse_coder.py} and {@code trainer.py}.
    *
-   * @param dIn width of the activations, on which its dead-latent term depends
-   * @param dSae number of latents, on which its learning rate depends
-   * @param tokens rows to train on: the learning rate falls to 0 over all of them
+   * @param dIn width of the activations; sets the size of the dead-latent term
+   * @param dSae number of latents; sets the learning rate
+   * @param tokens rows to train on; the learning rate decays to 0 over all of them
    * @param batch rows per step
    */
   public static TrainingConfig sparsifyAdam(int dIn, int dSae, long tokens, int batch) {
@@ -209,7 +212,7 @@ public record TrainingConfig(
     return b;
   }
 
-  /** Collects values, those of a step among them; {@link #build()} checks them. */
+  /** Collects values, including those of {@link StepConfig}; {@link #build()} checks them. */
   public static final class Builder extends StepConfig.Options<Builder> {
     static final int BUFFER_ROWS = 16384;
 
@@ -245,7 +248,7 @@ public record TrainingConfig(
       return this;
     }
 
-    /** Equal parts in which a batch is computed before the one update; 1: whole. */
+    /** Number of equal parts of a batch whose gradients are accumulated; 1 for the whole batch. */
     public Builder accumulate(int parts) {
       this.accumulate = parts;
       return this;
@@ -257,19 +260,19 @@ public record TrainingConfig(
       return this;
     }
 
-    /** Decides initial weights and shuffling, and nothing else does. */
+    /** Random seed of the initial weights and shuffling. */
     public Builder seed(long value) {
       this.seed = value;
       return this;
     }
 
-    /** Steps over which lr rises linearly from 0. */
+    /** Steps over which lr increases linearly from 0. */
     public Builder warmupSteps(long value) {
       this.warmupSteps = value;
       return this;
     }
 
-    /** Last steps over which lr falls linearly to 0. */
+    /** Last steps over which lr decreases linearly to 0. */
     public Builder decaySteps(long value) {
       this.decaySteps = value;
       return this;
@@ -296,20 +299,20 @@ public record TrainingConfig(
       return this;
     }
 
-    /** Rows of the shuffle buffer, at least batch. */
+    /** Rows in the shuffle buffer, at least batch. */
     public Builder bufferRows(int value) {
       this.bufferRows = value;
       return this;
     }
 
-    /** Steps between checkpoints; 0: on cancel only. */
+    /** Steps between checkpoints; 0 to write one only on cancellation. */
     public Builder checkpointSteps(long value) {
       this.checkpointSteps = value;
       return this;
     }
 
     /**
-     * Makes the configuration.
+     * Builds the configuration.
      *
      * @throws IllegalArgumentException if a value is out of range
      */

@@ -20,10 +20,10 @@ import java.util.Objects;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
-/** The thread behind one or more {@link TrainingRun}s that share a stream of rows. */
+/** The thread that runs one or more {@link TrainingRun}s on a shared stream of rows. */
 final class TrainingLoop implements Runnable {
   private final List<TrainingMember> members;
-  private final List<TrainingMember> going; // those that did not diverge
+  private final List<TrainingMember> going; // members that have not diverged
   private final Map<TrainingMember, TrainingDivergedException> diverged = new HashMap<>();
   private final ActivationSource source;
   private final long firstStep;
@@ -55,7 +55,10 @@ final class TrainingLoop implements Runnable {
     this.thread = new Thread(this, "sae-training");
   }
 
-  /** Takes over the members and the locks of their folders, which it closes at its end. */
+  /**
+   * Starts the thread. It owns the members and the locks of their folders, and closes them when it
+   * ends.
+   */
   static List<TrainingRun> start(
       List<TrainingMember> members,
       ActivationSource source,
@@ -91,7 +94,7 @@ final class TrainingLoop implements Runnable {
   public void run() {
     Map<TrainingMember, TrainingResult> results = Map.of();
     @Nullable Throwable problem =
-        null; // nothing may be lost on a thread of ours: whoever awaits a run gets it
+        null; // never lost on this thread: rethrown to whoever awaits a run
     Backend backend = members.get(0).settings.backend();
     try (RowBuffer buffer =
         new RowBuffer(
@@ -110,7 +113,7 @@ final class TrainingLoop implements Runnable {
     for (BatchFeed feed : feeds) {
       problem = close(feed::close, problem);
     }
-    // Before anybody hears of the end, who may then resume the run at once.
+    // Released before the runs complete, so that a caller can resume them immediately.
     locks.forEach(OutputLock::close);
     for (TrainingMember member : members) {
       Throwable own = diverged.containsKey(member) ? diverged.get(member) : problem;
@@ -123,7 +126,9 @@ final class TrainingLoop implements Runnable {
     }
   }
 
-  /** Says so where a problem is that a backend was closed under the run. */
+  /**
+   * Replaces a problem that was caused by closing a backend during the run with one that says so.
+   */
   private Throwable closedBackend(Throwable problem) {
     if (problem instanceof IllegalStateException) {
       for (Backend backend : members.get(0).settings.backends()) {
@@ -133,7 +138,7 @@ final class TrainingLoop implements Runnable {
           return new IllegalStateException(
               "expected backend "
                   + backend.info().name()
-                  + " to be open until the run ends, got it closed; await or close the run first,"
+                  + " to stay open until the run ends, got a closed one; await or close the run first,"
                   + " or resume it from its last checkpoint",
               problem);
         } catch (RuntimeException e) {
@@ -144,7 +149,7 @@ final class TrainingLoop implements Runnable {
     return problem;
   }
 
-  /** Ends the run of one member; its last checkpoint stays. The others go on. */
+  /** Ends the run of one member and keeps its last checkpoint. The others continue. */
   private void drop(TrainingMember member, TrainingDivergedException why) {
     going.remove(member);
     diverged.put(member, why);
@@ -152,8 +157,8 @@ final class TrainingLoop implements Runnable {
   }
 
   /**
-   * Whether rows go from the source to the steps without the host; normalising, and sharing with
-   * other devices, is done there.
+   * Whether rows can stay on the device from the source to the step. Normalization and splitting
+   * across devices need the host.
    */
   private boolean staysOnDevice(Backend backend) {
     return source.fillsOnDevice(backend)
@@ -227,7 +232,7 @@ final class TrainingLoop implements Runnable {
     void on(TrainingMember member) throws IOException;
   }
 
-  /** Does something with each member that did not diverge, and drops those that now have. */
+  /** Applies an action to each member that has not diverged, and drops those that do now. */
   private void each(Action action) throws IOException {
     for (TrainingMember member : List.copyOf(going)) {
       try {
@@ -238,7 +243,7 @@ final class TrainingLoop implements Runnable {
     }
   }
 
-  /** The rows of a member's last step; null: it did none. */
+  /** The rows of a member's last step; null if there was none. */
   private @Nullable ActivationBatch trained(TrainingMember member, boolean nextIsLoaded) {
     List<BatchFeed> own = feedsOf.get(member);
     if (own == null) {
@@ -247,7 +252,7 @@ final class TrainingLoop implements Runnable {
     return nextIsLoaded ? own.get(0).before() : own.get(0).current();
   }
 
-  /** One feed on each backend for all members whose batches are the same. */
+  /** Creates one feed per backend for all members with the same batches. */
   private void makeFeeds(RowBuffer buffer) {
     for (TrainingMember member : members) {
       if (feedsOf.containsKey(member)) {
@@ -289,7 +294,7 @@ final class TrainingLoop implements Runnable {
     return results(Reason.COMPLETED, end, step);
   }
 
-  /** All members' new checkpoints are complete before any old one goes. */
+  /** Writes all members' new checkpoints before deleting any old one. */
   private void checkpoint(RowBuffer buffer, long step, boolean filled, boolean loaded)
       throws IOException {
     boolean insideFill = filled && step % batchesOfFill != 0;

@@ -30,16 +30,18 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** One SAE of a {@link TrainingLoop}: its parameters, its optimiser and its folder. */
+/** One SAE of a {@link TrainingLoop}: its parameters, optimizer and folder. */
 final class TrainingMember implements AutoCloseable {
   private static final int BLOCK_FLOATS = 1 << 20;
 
-  /** Rows behind a data-dependent start: enough for a median, small enough to hold twice. */
+  /**
+   * Rows sampled for data-dependent initialization: enough for a median, few enough to hold twice.
+   */
   private static final int SAMPLE_ROWS = 32768;
 
   private static final int SAMPLE_FLOATS = 16 << 20;
 
-  /** Rows whose outputs are looked at before weights are written. */
+  /** Rows whose outputs are checked before weights are written. */
   private static final int CHECKED_ROWS = 64;
 
   final SaeTrainer settings;
@@ -51,7 +53,7 @@ final class TrainingMember implements AutoCloseable {
   private final BackendTrainer trainer;
   private final List<Replica> replicas = new ArrayList<>();
   private double activationScale = 1;
-  private double loss = Double.NaN; // of the last step; NaN: none was done yet
+  private double loss = Double.NaN; // of the last step; NaN before the first
   private @Nullable TrainingProgress last;
 
   TrainingMember(SaeTrainer settings, Path dir) {
@@ -106,7 +108,7 @@ final class TrainingMember implements AutoCloseable {
     return training.rows().accumulate() > 1 || !settings.replicas().isEmpty();
   }
 
-  /** Sets the initial weights: given ones, or random ones under the seed. */
+  /** Sets the initial weights: the given ones, or random ones from the seed. */
   void initialize() {
     Sae initial = settings.initial();
     if (initial == null) {
@@ -208,14 +210,14 @@ final class TrainingMember implements AutoCloseable {
     }
     if (sum == 0) {
       throw new IllegalArgumentException(
-          "expected activations that are not all zero, got zeros only; check the data or turn"
+          "expected activations that are not all zero, got only zeros; check the data or turn"
               + " scaleActivations off");
     }
     int count = rows.length / d;
     return sum / count;
   }
 
-  /** What its batches are made by; known once the data-dependent start is done. */
+  /** How its batches are prepared; valid after {@link #prepare}. */
   BatchFeed.Recipe recipe() {
     return new BatchFeed.Recipe(training.seed(), config.normalization(), activationScale);
   }
@@ -223,7 +225,7 @@ final class TrainingMember implements AutoCloseable {
   /**
    * Starts a step; {@link #stats} waits for it.
    *
-   * @param shares the rows of the batch, a share for each backend
+   * @param shares the rows of the batch, one share per backend
    */
   void step(List<ActivationBatch> shares, long step) {
     double lr = training.lrAt(step);
@@ -252,9 +254,9 @@ final class TrainingMember implements AutoCloseable {
   }
 
   /**
-   * What the step saw.
+   * Statistics of the last step.
    *
-   * @param step counted from 1, as the loss is told
+   * @param step the step's number, counted from 1, for the error message
    */
   StepStats stats(long step) {
     StepStats stats = trainer.stats();
@@ -266,10 +268,10 @@ final class TrainingMember implements AutoCloseable {
   }
 
   /**
-   * Does for the last update what the next step would do: looks whether rows that were trained on
-   * still give finite outputs.
+   * Checks that the last update still gives finite outputs on the rows it was trained on, as the
+   * next step would.
    *
-   * @param step steps done
+   * @param step number of steps completed
    */
   private void checkOutputs(long step, ActivationBatch trained) {
     int rows = Math.min(trained.rows(), CHECKED_ROWS);
@@ -299,9 +301,9 @@ final class TrainingMember implements AutoCloseable {
   }
 
   /**
-   * Writes weights of which none is NaN or infinite, and whose outputs are not.
+   * Writes weights after checking that they and their outputs are finite.
    *
-   * @param trained rows of the last step; null: none was done since the weights were checked
+   * @param trained rows of the last step; null if the weights were already checked
    */
   private void writeChecked(long step, @Nullable ActivationBatch trained, Writing writing)
       throws IOException {
@@ -322,7 +324,7 @@ final class TrainingMember implements AutoCloseable {
     }
   }
 
-  /** Tells the listeners. */
+  /** Notifies the listeners. */
   void tell(TrainingProgress progress) {
     last = progress;
     run.tell(progress);

@@ -3,17 +3,17 @@ package io.faithfulsae.training;
 import java.time.Duration;
 
 /**
- * What a run says after each step.
+ * Progress of a run after a step.
  *
- * @param step steps done
- * @param steps steps of the whole run
+ * @param step steps completed
+ * @param steps total steps of the run
  * @param tokens rows trained on so far
  * @param loss total loss of this step
  * @param fvu fraction of variance unexplained of this step's batch
- * @param l0 mean number of latents that fired
- * @param dead latents that are dead after this step
- * @param tokensPerSecond rows a second since the run was started or resumed
- * @param eta estimated time left
+ * @param l0 mean number of active latents per row
+ * @param dead number of dead latents after this step
+ * @param tokensPerSecond rows per second since the run was started or resumed
+ * @param eta estimated remaining time
  */
 public record TrainingProgress(
     long step,

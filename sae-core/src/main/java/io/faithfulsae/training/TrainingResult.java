@@ -10,11 +10,11 @@ import java.util.Optional;
  * @param reason why it ended
  * @param directory the run's folder: on {@link Reason#COMPLETED} it holds the SAE, on {@link
  *     Reason#CANCELLED} a checkpoint
- * @param steps steps done
+ * @param steps steps completed
  * @param tokens rows trained on
  * @param epochs complete passes over the source
- * @param counts what the source kept and left out on the way
- * @param last the last step's progress; empty if no step was done since the run was resumed
+ * @param counts rows that the source kept and dropped
+ * @param last the last step's progress; empty if no step has run since the run was resumed
  */
 public record TrainingResult(
     Reason reason,
@@ -27,7 +27,7 @@ public record TrainingResult(
 
   /** Why a run ended. */
   public enum Reason {
-    /** All steps are done and the SAE is written. */
+    /** All steps are complete and the SAE is saved. */
     COMPLETED,
     /** It was cancelled; it can be resumed. */
     CANCELLED

@@ -9,11 +9,10 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A training run on a thread of its own. Runs that were started together share that thread, and are
+ * A training run on its own thread. Runs that were started together share one thread and are
  * cancelled together.
  *
- * <p><b>Closed by</b> who started it, before its backend. <b>Threads</b>: safe for use from any
- * thread.
+ * <p><b>Closed by</b> whoever started it, before its backend. <b>Threads</b>: thread-safe.
  */
 public final class TrainingRun implements AutoCloseable {
   private final List<Consumer<TrainingProgress>> listeners;
@@ -24,7 +23,7 @@ public final class TrainingRun implements AutoCloseable {
     this.listeners = new CopyOnWriteArrayList<>(listeners);
   }
 
-  /** A run that ended before. */
+  /** A run that had already completed. */
   static TrainingRun completed(TrainingResult result) {
     TrainingRun run = new TrainingRun(List.of());
     run.result.complete(result);
@@ -32,15 +31,17 @@ public final class TrainingRun implements AutoCloseable {
   }
 
   /**
-   * Adds a listener, called after each step on the training thread from now on; it should be quick.
-   * If it throws, the run ends with that exception. To hear the first steps too, give it to {@link
-   * SaeTrainer#withListener}.
+   * Adds a listener that is called on the training thread after each step from now on; it should
+   * return quickly. If it throws, the run ends with that exception. To receive the first steps too,
+   * use {@link SaeTrainer#withListener}.
    */
   public void listen(Consumer<TrainingProgress> listener) {
     listeners.add(listener);
   }
 
-  /** Asks the run to end after the step it is in, with a checkpoint. Further calls do nothing. */
+  /**
+   * Asks the run to write a checkpoint and end after the current step. Further calls do nothing.
+   */
   public void cancel() {
     TrainingLoop running = loop;
     if (running != null) {
@@ -49,13 +50,14 @@ public final class TrainingRun implements AutoCloseable {
   }
 
   /**
-   * Waits for the end.
+   * * Waits for the run to end.
    *
-   * @throws IOException if the source cannot be read or a file not be written; the last checkpoint
-   *     is kept
-   * @throws io.faithfulsae.TrainingDivergedException if the loss, or what the last update left,
-   *     became NaN or infinite; no SAE is written, and the last checkpoint, from before, is kept
-   * @throws IllegalStateException if its backend was closed meanwhile; the last checkpoint is kept
+   * @throws IOException if the source cannot be read or a file cannot be written; the last
+   *     checkpoint is kept
+   * @throws io.faithfulsae.TrainingDivergedException if the loss or the weights became NaN or
+   *     infinite; no SAE is saved, and the last checkpoint from before is kept
+   * @throws IllegalStateException if its backend was closed during the run; the last checkpoint is
+   *     kept
    * @throws IllegalArgumentException if an activation is NaN or infinite (the message names the
    *     row)
    */
@@ -74,7 +76,7 @@ public final class TrainingRun implements AutoCloseable {
     }
   }
 
-  /** Cancels the run if it is not over, and waits until its thread has let go of everything. */
+  /** Cancels the run if it has not ended, and waits until its thread has released all resources. */
   @Override
   public void close() {
     cancel();

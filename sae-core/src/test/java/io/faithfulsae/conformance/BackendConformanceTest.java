@@ -3,8 +3,8 @@ package io.faithfulsae.conformance;
 import io.faithfulsae.spi.Backend;
 
 /**
- * What every {@link Backend} must do. Where numbers are compared with {@link ReferenceBackend}, the
- * tolerance stands next to its reason.
+ * The contract of every {@link Backend}. Each tolerance for comparing numbers with {@link
+ * ReferenceBackend} comes with its reason.
  */
 public abstract class BackendConformanceTest extends EncodeConformanceTest
     implements LifecycleCases, DecodeCases, TrainingCases, PartsCases, ResumeCases {

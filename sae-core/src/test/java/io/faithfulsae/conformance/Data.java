@@ -9,7 +9,7 @@ import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.util.Random;
 
-/** Numbers to test with, and their way to and from a backend. */
+/** Test data, and how to transfer it to and from a backend. */
 final class Data {
   /** Relative error of rounding to float32. */
   static final double EPS = 0x1p-24;
@@ -25,7 +25,7 @@ final class Data {
     return out;
   }
 
-  /** Small integers: products and sums of them are exact in float32 in any order, and tie often. */
+  /** Small integers: products and sums are exact in float32 in any order, with many ties. */
   static float[] integers(long seed, int n) {
     Random random = new Random(seed);
     float[] out = new float[n];
@@ -80,7 +80,7 @@ final class Data {
     return out;
   }
 
-  /** Weights of one SAE, to be put on several backends. */
+  /** Weights of one SAE, to load into several backends. */
   @SuppressWarnings("ArrayRecordComponent") // never compared as a whole
   record Weights(
       int dIn, int dSae, boolean subtract, float[] wEnc, float[] bEnc, float[] wDec, float[] bDec) {
@@ -134,7 +134,7 @@ final class Data {
     return values;
   }
 
-  /** What encode gives: {@code [rows, k]}. */
+  /** Result of encoding: {@code [rows, k]}. */
   @SuppressWarnings("ArrayRecordComponent") // never compared as a whole
   record Encoded(int[] indices, float[] values) {}
 

@@ -15,7 +15,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Decode and the product of matrices. */
+/** Decoding and matrix products. */
 interface DecodeCases extends ConformanceCases {
 
   @ParameterizedTest(name = "rows {0}, dIn {1}, dSae {2}, k {3}")
@@ -41,13 +41,13 @@ interface DecodeCases extends ConformanceCases {
           magnitude +=
               Math.abs(z.values()[slot] * weights.wDec()[z.indices()[slot] * dIn + at % dIn]);
         }
-        // A float32 sum of k products and a bias errs by at most k + 1 roundings of the magnitudes.
+        // The error of a float32 sum of k products and a bias is at most k + 1 roundings.
         assertEquals(expected[at], got[at], (k + 1) * Data.EPS * magnitude);
       }
     }
   }
 
-  /** Any index may come, also one twice in a row. */
+  /** Any index is valid, even twice in the same row. */
   private static int[] randomIndices(int n, int dSae) {
     Random random = new Random(n);
     return random.ints(n, 0, dSae).toArray();
@@ -140,7 +140,7 @@ interface DecodeCases extends ConformanceCases {
             sum += term;
             magnitude += Math.abs(term);
           }
-          // As for encode: a float32 dot product errs by at most inner roundings of the magnitudes.
+          // As for encode: the error of a float32 dot product is at most {@code inner} roundings.
           assertEquals(sum, c[i * n + j], inner * Data.EPS * magnitude);
         }
       }

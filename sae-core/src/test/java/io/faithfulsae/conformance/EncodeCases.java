@@ -19,7 +19,7 @@ import org.junit.jupiter.params.provider.CsvSource;
 interface EncodeCases extends ConformanceCases {
 
   /**
-   * Exact arithmetic, so that indices, order and every bit must agree; with k = 1, k = dSae, primes
+   * Exact arithmetic, so indices, order and every bit must match; with k = 1, k = dSae, prime sizes
    * and many tiles.
    */
   @ParameterizedTest(name = "rows {0}, dIn {1}, dSae {2}, k {3}")
@@ -50,8 +50,8 @@ interface EncodeCases extends ConformanceCases {
   }
 
   /**
-   * A backend may screen in a narrower format, if it settles what that leaves open: values that
-   * differ in their last bit only, from the smallest float32 to the largest, each a single exact
+   * A backend may preselect latents in a narrower format if the final choice is exact: values that
+   * differ only in the last bit, from the smallest float32 to the largest, each a single exact
    * product.
    */
   @ParameterizedTest(name = "k {0}, rows of length 2^{1} to 2^{2}")
@@ -75,7 +75,7 @@ interface EncodeCases extends ConformanceCases {
     }
     Encoded expected = reference(weights, x, rows, k);
     try (BackendSae sae = weights.on(backend())) {
-      for (int time = 0; time < 2; time++) { // the first call may prepare what the second uses
+      for (int time = 0; time < 2; time++) { // the first call may cache what the second uses
         Encoded got = Data.encode(backend(), sae, x, rows, k);
         assertArrayEquals(expected.values(), got.values());
         assertArrayEquals(expected.indices(), got.indices());
@@ -124,9 +124,9 @@ interface EncodeCases extends ConformanceCases {
   }
 
   /**
-   * However a float32 dot product of n terms is ordered or fused, its error is at most n·eps times
-   * the sum of the terms' magnitudes. Two terms more for the bias and the rounding of x − b_dec;
-   * b_dec may be multiplied out beforehand.
+   * In any order, fused or not, the error of a float32 dot product of n terms is at most n·eps
+   * times the sum of the terms' magnitudes. Two more terms account for the bias and the rounding of
+   * x − b_dec; b_dec may be folded into the bias beforehand.
    */
   private static double tolerance(Weights w, float[] x, int row, int latent) {
     double magnitude = Math.abs(w.bEnc()[latent]);
@@ -163,7 +163,7 @@ interface EncodeCases extends ConformanceCases {
 
   @Test
   default void tiesGoToTheLowerIndex() {
-    // Five latents alike among 300: pre-activation 2 at 299, 7, 131, 64, 8; 1 elsewhere.
+    // Five equal latents among 300: pre-activation 2 at 299, 7, 131, 64, 8; 1 elsewhere.
     int dSae = 300;
     float[] wEnc = new float[dSae];
     Arrays.fill(wEnc, 1);
@@ -184,7 +184,7 @@ interface EncodeCases extends ConformanceCases {
     try (BackendSae sae = oneInput(-1, 3, -0.0f, 0, -5, 1)) {
       Encoded z = Data.encode(backend(), sae, new float[] {1, -1, 0, -0.0f}, 4, 4);
       assertArrayEquals(new int[] {1, 5, 0, 2, 4, 0, 1, 2, 0, 1, 2, 3, 0, 1, 2, 3}, z.indices());
-      // assertArrayEquals on floats tells -0.0 from 0.0: what is kept without being positive is +0.
+      // assertArrayEquals on floats distinguishes -0.0 from 0.0: padding must be +0.
       assertArrayEquals(new float[] {3, 1, 0, 0, 5, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, z.values());
     }
   }

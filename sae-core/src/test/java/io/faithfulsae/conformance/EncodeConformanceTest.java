@@ -9,8 +9,8 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.TestInstance;
 
 /**
- * What every way to encode of a {@link Backend} must do. A subclass says which backend; each case
- * gets a fresh one and must leave no live bytes behind.
+ * The contract of every encode implementation of a {@link Backend}. A subclass opens the backend;
+ * each case gets a new one and must leave no live bytes.
  */
 @TestInstance(TestInstance.Lifecycle.PER_METHOD)
 public abstract class EncodeConformanceTest implements EncodeCases {

@@ -18,7 +18,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import org.junit.jupiter.api.Test;
 
-/** Memory: who owns it, what is counted, what is refused. */
+/** Memory: ownership, accounting and errors. */
 interface LifecycleCases extends ConformanceCases {
 
   /** Opens another backend of the same kind; the caller closes it. */
@@ -46,7 +46,7 @@ interface LifecycleCases extends ConformanceCases {
         for (int i = 0; i < bytes; i++) {
           assertEquals(0, host.get(i));
         }
-        host.put(bytes - 1, (byte) 7); // the next buffer may get this memory again
+        host.put(bytes - 1, (byte) 7); // the next buffer may reuse this memory
         assertEquals(7, buffer.host().get(bytes - 1), "views share memory");
       }
     }

@@ -26,7 +26,7 @@ import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Steps whose batch comes in parts, on one trainer or on several, against the reference. */
+/** Steps in parts, on one trainer or several, against the reference. */
 interface PartsCases extends ConformanceCases {
 
   /** Opens another backend of the same kind; the caller closes it. */
@@ -36,7 +36,7 @@ interface PartsCases extends ConformanceCases {
     return TrainingSetup.variants();
   }
 
-  /** Where a batch is cut into parts: of 5 rows, of 1, and the rest. */
+  /** How a batch is split: 5 rows, 1 row, and the rest. */
   static int[] cuts(int rows) {
     return new int[] {0, 5, 6, rows};
   }
@@ -56,8 +56,8 @@ interface PartsCases extends ConformanceCases {
   }
 
   /**
-   * Trains in parts: the first is the first member's, the others are the last member's; with two
-   * members their sums come together in the first.
+   * Trains in parts: the first member computes the first part, the last member the others; with two
+   * members, the first one adds up the sums.
    */
   private static Run run(List<Member> members) {
     Member main = members.get(0);
@@ -121,7 +121,7 @@ interface PartsCases extends ConformanceCases {
     }
   }
 
-  /** Variants whose loss is a mean over rows, so that a batch may be cut anywhere. */
+  /** Variants whose loss is a mean over rows, so that a batch may be split anywhere. */
   static List<Variant> means() {
     StepConfig mean =
         TrainingSetup.STUDY.config().toBuilder().auxCoefficient(0).deadAfterRows(50).build();
@@ -140,7 +140,7 @@ interface PartsCases extends ConformanceCases {
                 .build()));
   }
 
-  /** Sums in another order: as far apart as two backends are. */
+  /** Sums in another order: the tolerance is that between two backends. */
   @ParameterizedTest
   @MethodSource("means")
   default void partsOfAMeanAreTheWholeBatch(Variant variant) {
@@ -171,7 +171,7 @@ interface PartsCases extends ConformanceCases {
     }
   }
 
-  /** Where a part's result does not depend on those before it, it may come from elsewhere. */
+  /** A part that does not depend on the previous ones may be computed by another trainer. */
   @Test
   default void aPartThatIsAddedGivesTheBitsOfOneThatIsAccumulated() {
     for (Variant variant : means()) {
@@ -195,7 +195,7 @@ interface PartsCases extends ConformanceCases {
     }
   }
 
-  /** Also: what is added to nothing, and steps whole and in parts in turn. */
+  /** Also adds to an empty sum, and alternates whole steps with steps in parts. */
   @Test
   default void aReplicaComputesWholeBatchesForAnother() {
     Variant study = TrainingSetup.STUDY;
@@ -239,14 +239,14 @@ interface PartsCases extends ConformanceCases {
             Pattern.compile("\\brow 5\\b"),
             () -> {
               trainer.accumulate(bad, 0, 10);
-              trainer.accumulate(bad, 10, 8); // the row's number is within the part
+              trainer.accumulate(bad, 10, 8); // the row's index is within the part
               trainer.accumulate(bad, 18, 5);
               trainer.apply(1e-3);
-              trainer.stats(); // a device may say it only here
+              trainer.stats(); // a device may throw only here
             });
         assertRefused(Pattern.compile("accumulated"), () -> trainer.apply(1e-3));
         assertEquals(before, Snapshot.of(one.sae(), trainer));
-        trainer.accumulate(bad, 0, 10); // a device that has not been asked for more
+        trainer.accumulate(bad, 0, 10); // a device whose statistics were not read
         assertRefused(
             Pattern.compile("\\brow 5\\b"),
             () -> {
@@ -320,7 +320,7 @@ interface PartsCases extends ConformanceCases {
       assertRefused(moments, () -> only.trainer().read(State.M_B_DEC, 0, Data.directBytes(4)));
       assertRefused(Pattern.compile("expected .*options"), () -> trainer.add(differs.trainer()));
       assertRefused(Pattern.compile("expected .*two|another"), () -> trainer.add(trainer));
-      trainer.apply(1e-3); // nothing of this has dropped what was there
+      trainer.apply(1e-3); // none of this discarded the accumulated gradients
       assertEquals(1, trainer.stats().steps());
     }
   }

@@ -13,13 +13,13 @@ import java.util.List;
 
 /**
  * The readable definition of every operation of {@link Backend}: plain Java, sums in double
- * precision, float32 where the contract says that something is stored. For tests only: it is slow.
+ * precision, float32 wherever the contract stores a value. For tests only: it is slow.
  */
 public final class ReferenceBackend implements Backend {
   private final List<Resource> open = new ArrayList<>();
   private boolean closed;
 
-  /** Something made from this backend: counted while open, closed with it. */
+  /** An object created from this backend: counted while open, closed with it. */
   abstract static class Resource implements AutoCloseable {
     final ReferenceBackend backend;
     private final long bytes;
@@ -155,7 +155,9 @@ public final class ReferenceBackend implements Backend {
     closed = true;
   }
 
-  /** A buffer's host view, once it is known to be ours, open and large enough. */
+  /**
+   * A buffer's host view, after checking that it belongs to this backend, is open and large enough.
+   */
   ByteBuffer memory(String name, DeviceBuffer buffer, int rows, int columns) {
     if (!(buffer instanceof Memory memory) || memory.backend != this) {
       throw new IllegalArgumentException(

@@ -24,8 +24,8 @@ import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * The reference obeys the contract, and agrees with numbers worked out by hand and with differences
- * of its loss.
+ * The reference meets the contract, and agrees with values worked out by hand and with finite
+ * differences of its loss.
  */
 class ReferenceBackendTest extends BackendConformanceTest {
 
@@ -51,9 +51,9 @@ class ReferenceBackendTest extends BackendConformanceTest {
   }
 
   /**
-   * One step, one row, d_in = d_sae = 2, k = 1, latent 1 dead at once. By hand: x = (2, 1), W_enc =
-   * I, W_dec = I, biases 0: z = (2, 0), x̂ = (2, 0), e = (0, −1); the dead latent 1 has z = 1: r =
-   * (0, 1) + e = (0, 0).
+   * One step, one row, d_in = d_sae = 2, k = 1, latent 1 dead from the start. By hand: x = (2, 1),
+   * W_enc = I, W_dec = I, biases 0: z = (2, 0), x̂ = (2, 0), e = (0, −1); the dead latent 1 has z =
+   * 1: r = (0, 1) + e = (0, 0).
    */
   @Test
   void auxiliaryTermByHand() {
@@ -68,7 +68,7 @@ class ReferenceBackendTest extends BackendConformanceTest {
     try (BackendSae sae = identity();
         BackendTrainer trainer = sae.trainer(1, config);
         DeviceBuffer x = Data.upload(backend(), 2f, -1f)) {
-      trainer.step(x, 1, 0); // now the dead latent is silent: r = e, aux = 0.5 · mean e²
+      trainer.step(x, 1, 0); // now the dead latent does not fire: r = e, aux = 0.5 · mean e²
       assertEquals(new StepStats(1, 0.75, 0.5, 0.25, 1, 1, 0, 0), trainer.stats());
     }
   }
@@ -112,7 +112,8 @@ class ReferenceBackendTest extends BackendConformanceTest {
     for (AuxNorm norm : AuxNorm.values()) {
       if (norm
           != AuxNorm
-              .RESIDUAL_VARIANCE) { // its denominator is a constant to the gradient, not to the
+              .RESIDUAL_VARIANCE) { // its denominator is a constant for the gradient, but not for
+        // the
         // loss
         assertGradient(
             TrainingSetup.STUDY.config().toBuilder().loss(loss).auxNorm(norm).build(), true);

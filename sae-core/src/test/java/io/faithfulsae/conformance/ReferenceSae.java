@@ -10,7 +10,7 @@ import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import org.jspecify.annotations.Nullable;
 
-/** Parameters as float32 arrays, and what encode and decode mean. */
+/** Parameters as float32 arrays, and the definition of encode and decode. */
 final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae {
   final int dIn;
   final int dSae;
@@ -104,7 +104,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
     return p;
   }
 
-  /** What the encoder sees of element i of a row. */
+  /** The encoder's input for element i of a row. */
   double input(FloatBuffer x, int row, int i) {
     double value = x.get(row * dIn + i);
     return subtractDecoderBias ? value - bDec[i] : value;
@@ -112,9 +112,9 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
 
   /**
    * Fills {@code index} and {@code value} with the largest of {@code p}: value descending, then
-   * lower index. Since {@code p >= 0}, the order itself fills up with zeros at the lowest indices.
+   * lower index. Since {@code p >= 0}, this order also pads with zeros at the lowest indices.
    *
-   * @param among the candidates; null: all
+   * @param among the candidates; null for all
    */
   static void select(float[] p, boolean @Nullable [] among, int[] index, float[] value) {
     int taken = 0;
@@ -147,7 +147,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
                   + row
                   + " of "
                   + rows
-                  + "; leave that row out");
+                  + "; drop that row");
         }
       }
     }

@@ -12,11 +12,11 @@ import java.nio.FloatBuffer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What one training step means, from the loss to Adam. Gradients are double precision; parameters
- * and moments are rounded to float32 after each step, so that a state that was read and written
- * back continues bit-identically.
+ * The definition of a training step, from the loss to Adam. Gradients are in double precision;
+ * parameters and moments are rounded to float32 after each step, so that a state that is read and
+ * written back continues bit-identically.
  *
- * <p>Over 400 lines: the definition of one step, to be read from top to bottom.
+ * <p>Over 400 lines: the definition of one step, best read from top to bottom.
  */
 final class ReferenceTrainer extends ReferenceBackend.Resource implements BackendTrainer {
   private final ReferenceSae sae;
@@ -73,7 +73,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     final double[] bDec = new double[sae.dIn];
 
     /**
-     * Adds what flows through z = ReLU(z_pre) > 0 at one latent of one row, given dL/d(its term of
+     * Adds the gradients through z = ReLU(z_pre) > 0 of one latent and row, given dL/d(its term of
      * x̂).
      */
     void addLatent(FloatBuffer x, int row, int latent, double z, double[] dOut) {
@@ -111,7 +111,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       return new double[][] {wEnc, bEnc, wDec, bDec};
     }
 
-    /** The tensors that are trained, by ordinal; null where one is not. */
+    /** The trained tensors, by ordinal; null for one that is not trained. */
     double[] @Nullable [] trained() {
       return new double[] @Nullable [] {
         wEnc,
@@ -122,7 +122,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
   }
 
-  /** What the parts of a step add up to; gradients and losses weighted by rows. */
+  /** Sums over the parts of a step; gradients and losses weighted by rows. */
   private final class Parts {
     final Gradient gradient = new Gradient();
     final boolean[] fired = new boolean[sae.dSae];
@@ -147,7 +147,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
   }
 
-  /** A step is one with a single part. */
+  /** A whole step is a step with a single part. */
   @Override
   public void step(DeviceBuffer x, int rows, double lr) {
     synchronized (backend) {
@@ -275,11 +275,11 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     of.gradient.divide((double) of.rows);
     int dead = countIdle(of.fired, of.rows);
     double norm = clip(of.gradient);
-    normaliseAndProject(of.gradient);
+    normalizeAndProject(of.gradient);
     adam(of.gradient, lr);
     if (config.weights().decoderNorm() == DecoderNorm.AFTER_STEP
         && !config.weights().freezeDecoder()) {
-      normaliseDecoder();
+      normalizeDecoder();
     }
     stats =
         new StepStats(
@@ -293,7 +293,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
             norm);
   }
 
-  /** Adds a part, its losses and gradients times its rows; the rows are counted already. */
+  /** Adds a part: its losses and gradients times its rows, which are already counted. */
   private void forwardAndBackward(FloatBuffer x, int rows) {
     Gradient gradient = parts.gradient;
     int d = sae.dIn;
@@ -370,14 +370,14 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
   }
 
-  /** What multiplies Σ r²: coefficient, normaliser and share of dead latents. */
+  /** The factor of Σ r²: coefficient, normalizer and share of dead latents. */
   private double auxScale(int rows, int nDead, double variance, double[][] error) {
     double scale = config.aux().coefficient();
     if (config.aux().scaleByDead()) {
       scale *= Math.min(1.0, (double) nDead / config.aux().k());
     }
-    // Of u = x − x̂ = −e the squares about the mean are those of e. The denominator gets no
-    // gradient.
+    // u = x − x̂ = −e has the same squares about the mean as e. No gradient through the
+    // denominator.
     AuxNorm norm = config.aux().norm();
     return switch (norm) {
       case MEAN -> scale / ((double) rows * sae.dIn);
@@ -406,7 +406,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         || (config.dead().afterRows() > 0 && rows >= config.dead().afterRows());
   }
 
-  /** Advances the counters by the whole batch and says how many latents are dead. */
+  /** Advances the counters by the whole batch and returns the number of dead latents. */
   private int countIdle(boolean[] fired, long rows) {
     int dead = 0;
     for (int j = 0; j < sae.dSae; j++) {
@@ -418,8 +418,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   }
 
   /**
-   * torch.nn.utils.clip_grad_norm_ over what is trained; returns the norm before, 0 when clipping
-   * is off.
+   * torch.nn.utils.clip_grad_norm_ over the trained tensors; returns the norm before clipping, or 0
+   * if it is off.
    */
   private double clip(Gradient gradient) {
     if (config.adam().clipNorm() == 0) {
@@ -439,12 +439,12 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     return norm;
   }
 
-  private void normaliseAndProject(Gradient gradient) {
+  private void normalizeAndProject(Gradient gradient) {
     if (config.weights().freezeDecoder()) {
       return;
     }
     if (config.weights().decoderNorm() == DecoderNorm.BEFORE_STEP) {
-      normaliseDecoder();
+      normalizeDecoder();
     }
     if (!config.weights().projectGradient()) {
       return;
@@ -462,8 +462,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
   }
 
-  /** Rows of W_dec to unit norm; a row of zeros stays. */
-  private void normaliseDecoder() {
+  /** Normalizes the rows of W_dec; leaves a row of zeros unchanged. */
+  private void normalizeDecoder() {
     for (int j = 0; j < sae.dSae; j++) {
       double squares = 0;
       for (int at = j * sae.dIn; at < (j + 1) * sae.dIn; at++) {

@@ -16,7 +16,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Checkpoints: a state that was read and written elsewhere continues bit-identically. */
+/** Checkpoints: a state that is read and written to another trainer continues bit-identically. */
 interface ResumeCases extends ConformanceCases {
 
   static List<Variant> variants() {
@@ -46,7 +46,7 @@ interface ResumeCases extends ConformanceCases {
     }
   }
 
-  /** An evaluation in the middle of a run, or none, must not show in its weights. */
+  /** An evaluation in the middle of a run must not change its weights. */
   @Test
   default void encodingBetweenStepsChangesNothing() {
     Variant study = TrainingSetup.STUDY;

@@ -25,14 +25,15 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** The training step against the reference, for every option. */
 interface TrainingCases extends ConformanceCases {
   /**
-   * A loss is a mean of thousands of float32 terms: 1e-6 off. Adam turns rounding into steps of up
-   * to lr where a gradient is near 0, which adds up over the steps; an option that is ignored moves
-   * losses by far more (ReferenceBackendTest checks that).
+   * A loss is a mean of thousands of float32 terms, with an error near 1e-6. If a gradient is near
+   * 0, Adam turns rounding into steps of up to lr, which accumulate; ignoring an option changes
+   * losses far more (ReferenceBackendTest checks that).
    */
   double LOSS_TOLERANCE = 1e-4;
 
   /**
-   * Of the norm of a tensor: Adam's steps of lr where the sign of a gradient is lost in rounding.
+   * Relative to the norm of a tensor: Adam's steps of lr when rounding flips the sign of a
+   * gradient.
    */
   double WEIGHT_TOLERANCE = 1e-3;
 
@@ -123,7 +124,7 @@ interface TrainingCases extends ConformanceCases {
     }
   }
 
-  /** Shapes that are no multiple of any vector or tile, k = dSae and k = 1. */
+  /** Shapes that are not multiples of any vector or tile size, k = dSae and k = 1. */
   @Test
   default void oddShapesTrainAsTheReference() {
     int[][] shapes = {
@@ -182,7 +183,7 @@ interface TrainingCases extends ConformanceCases {
                 IllegalArgumentException.class,
                 () -> {
                   trainer.step(bad, TrainingSetup.rows(3), 1e-3);
-                  trainer.stats(); // a device may say it only here
+                  trainer.stats(); // a device may throw only here
                 });
         assertTrue(
             Pattern.compile("\\brow 5\\b").matcher(String.valueOf(e.getMessage())).find(),

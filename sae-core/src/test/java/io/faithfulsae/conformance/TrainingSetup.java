@@ -38,8 +38,8 @@ final class TrainingSetup {
   }
 
   /**
-   * The study's trainer with a dead rule that acts within a few steps and an auxiliary term that
-   * weighs something.
+   * The study's trainer with latents that die within a few steps and an auxiliary term that
+   * matters.
    */
   static final Variant STUDY =
       new Variant(
@@ -47,7 +47,7 @@ final class TrainingSetup {
           true,
           StepConfig.builder().deadAfterBatches(2).auxK(8).auxCoefficient(0.25).build());
 
-  /** Each option on its own, then combinations as other libraries have them. */
+  /** Each option on its own, then the combinations that other libraries use. */
   static List<Variant> variants() {
     List<Variant> all = new ArrayList<>();
     all.add(STUDY);
@@ -66,7 +66,7 @@ final class TrainingSetup {
     add(all, "dead by batches or rows", b -> b.deadAfterBatches(7).deadAfterRows(3 * ROWS));
     add(all, "nothing ever dead", b -> b.deadAfterBatches(0));
     add(all, "Adam's constants", b -> b.beta1(0.5).beta2(0.999).eps(1e-3));
-    // Adam divides a constant factor out again; eps makes the size of the gradient count.
+    // Adam cancels a constant factor; a large eps makes the gradient's scale matter.
     add(all, "clipping active", b -> b.clipNorm(0.01).eps(1e-3));
     add(all, "clipping off", b -> b.clipNorm(0));
     add(all, "decoder never normalised", b -> b.decoderNorm(DecoderNorm.NONE));
@@ -113,7 +113,10 @@ final class TrainingSetup {
     all.add(new Variant(name, true, change.apply(STUDY.config().toBuilder()).build()));
   }
 
-  /** Weights whose decoder rows are off unit norm, so that normalising and projecting show. */
+  /**
+   * Weights whose decoder rows are off unit norm, so that normalizing and projecting have an
+   * effect.
+   */
   static Weights weights(Variant variant) {
     Weights weights = Weights.gaussian(11, D_IN, D_SAE, variant.subtract());
     for (int at = 0; at < weights.wDec().length; at++) {
@@ -124,8 +127,8 @@ final class TrainingSetup {
   }
 
   /**
-   * The batch of a step: sparse sums of a few directions, a little noise; each step has its own
-   * number of rows.
+   * The batch of a step: sparse sums of a few directions, a little noise; the number of rows varies
+   * by step.
    */
   static float[] batch(int step) {
     int rows = rows(step);
@@ -156,7 +159,7 @@ final class TrainingSetup {
     return step % 4 == 3 ? ROWS - 9 : ROWS;
   }
 
-  /** Trains from step {@code from} up to {@code to}; the statistics of each step. */
+  /** Trains from step {@code from} to {@code to}; returns the statistics of each step. */
   static List<StepStats> train(Backend backend, BackendTrainer trainer, int from, int to) {
     List<StepStats> stats = new ArrayList<>();
     for (int step = from; step < to; step++) {
@@ -174,7 +177,7 @@ final class TrainingSetup {
     static Snapshot of(BackendSae sae, BackendTrainer trainer) {
       Map<Tensor, List<Float>> tensors = new EnumMap<>(Tensor.class);
       for (Tensor tensor : Tensor.values()) {
-        List<Float> boxed = new ArrayList<>(); // whose equality tells -0.0 from 0.0
+        List<Float> boxed = new ArrayList<>(); // whose equality distinguishes -0.0 from 0.0
         for (float value : Data.read(sae, tensor)) {
           boxed.add(value);
         }
@@ -221,7 +224,7 @@ final class TrainingSetup {
     }
   }
 
-  /** Statistics of every step, and what a checkpoint at the end would hold. */
+  /** Statistics of every step, and the contents of a checkpoint at the end. */
   record Run(List<StepStats> stats, Snapshot end) {}
 
   static Run run(Backend backend, Variant variant) {

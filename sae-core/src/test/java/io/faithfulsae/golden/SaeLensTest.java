@@ -32,9 +32,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** Folders that SAELens wrote (make_sae_goldens.py), and ours in its layout. */
+/** Folders written by SAELens (make_sae_goldens.py), and by this library in SAELens format. */
 class SaeLensTest {
-  /** float32 sums of six terms, in another order. */
+  /** Tolerance for float32 sums of six terms in another order. */
   private static final float TOLERANCE = 2e-5f;
 
   @TempDir Path folder;
@@ -87,7 +87,7 @@ class SaeLensTest {
   }
 
   /**
-   * The folders that {@code make_sae_goldens.py --check-ours} gives to SAELens are what this
+   * The folders that {@code make_sae_goldens.py --check-ours} loads into SAELens are what this
    * version writes.
    */
   @ParameterizedTest

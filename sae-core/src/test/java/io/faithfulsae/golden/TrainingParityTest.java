@@ -33,7 +33,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /**
  * 200 steps from the same weights on the same batches give the losses and weights of the authors'
- * trainer in PyTorch (make_training_goldens.py). A subclass says which backend.
+ * PyTorch trainer (make_training_goldens.py). A subclass opens the backend.
  */
 public abstract class TrainingParityTest {
   private static final int STEPS = 200;
@@ -43,8 +43,7 @@ public abstract class TrainingParityTest {
   private static final int K = 4;
 
   /**
-   * The bounds of the project's parity promise; both sides compute in float32 and sum in another
-   * order.
+   * The documented parity tolerances; both sides compute in float32 and sum in different orders.
    */
   private static final double LOSS_TOLERANCE = 1e-4;
 

@@ -15,11 +15,11 @@ class CentersTest {
 
   @Test
   void theMedianOfATriangleIsItsFermatPoint() {
-    // From the centre of an equilateral triangle all corners are seen 120 degrees apart.
+    // Seen from the center of an equilateral triangle, the corners are 120 degrees apart.
     float height = (float) Math.sqrt(3);
     float[] corners = {-1, 0, 1, 0, 0, height};
     assertArrayEquals(new double[] {0, height / 3}, Centers.geometricMedian(corners, 2), 1e-6);
-    // From this point of a right triangle too (computed from its definition).
+    // The same holds for this point of a right triangle (computed from the definition).
     float[] right = {0, 0, 1, 0, 0, 1};
     double fermat = (3 - Math.sqrt(3)) / 6;
     assertArrayEquals(new double[] {fermat, fermat}, Centers.geometricMedian(right, 2), 1e-6);

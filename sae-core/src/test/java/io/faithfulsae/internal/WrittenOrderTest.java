@@ -20,7 +20,9 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The order of a caller's map, which may differ between processes, does not reach a file. */
+/**
+ * The iteration order of a caller's map, which may differ between processes, does not affect files.
+ */
 class WrittenOrderTest {
   @TempDir Path dir;
 

@@ -122,7 +122,8 @@ class SyntheticFeaturesTest {
             .firing(PerFeature.constant(0.4))
             .magnitude(Magnitude.UNIFORM)
             .seed(2);
-    // 2 roots, 3 children each, 3 of each of those: features 2..7 and 8..25; the rest is alone.
+    // 2 roots, 3 children each, 3 of each of those: features 2..7 and 8..25; the rest are
+    // independent.
     List<float[]> rows =
         coefficients(plain.hierarchy(new Hierarchy(2, 3, 2, 0.5, false, false)).build());
     long[][] together = together(rows);
@@ -136,7 +137,7 @@ class SyntheticFeaturesTest {
       long pairs = together[first][first + 1] + together[first][first + 2];
       exclusiveParents += pairs == 0 ? 1 : 0;
       if (pairs == 0 && parent < 2) {
-        // Of rivals each is as likely to stay, 5 standard errors of a difference.
+        // Each rival is equally likely to fire, within 5 standard errors of the difference.
         double each = (double) together[first][first];
         assertEquals(each, (double) together[first + 2][first + 2], 5 * Math.sqrt(2 * each));
       }

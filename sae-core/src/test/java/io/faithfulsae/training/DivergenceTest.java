@@ -21,9 +21,9 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-/** Nothing is saved of a run that diverged, whichever update it was. A subclass says where. */
+/** A run that diverged saves nothing, at whichever update. A subclass opens the backend. */
 public abstract class DivergenceTest extends RunFixture {
-  /** One step, whose update no further loss looks at. */
+  /** One step, whose update is not followed by another loss. */
   private static TrainingConfig once(double lr) {
     return CONFIG.toBuilder()
         .tokens(16)
@@ -45,7 +45,7 @@ public abstract class DivergenceTest extends RunFixture {
   @Test
   void theLastUpdateIsCheckedToo() throws IOException {
     for (double lr :
-        new double[] {1e38, 1e30}) { // weights that overflow; outputs of weights that do not
+        new double[] {1e38, 1e30}) { // overflowing weights; finite weights with overflowing outputs
       Path dir = folder.resolve("run-" + lr);
       TrainingDivergedException e = diverges(trainer(once(lr)).start(SOURCE, dir), dir);
       assertEquals(1, e.step());
@@ -87,7 +87,7 @@ public abstract class DivergenceTest extends RunFixture {
     assertArrayEquals(before, weights(dir));
   }
 
-  /** 64 rows as they are, four steps; then some that are too large for the squares of gradients. */
+  /** 64 normal rows, four steps; then rows too large for squared gradients. */
   private static ActivationSource growing() {
     float[] rows = new float[128 * D_IN];
     for (int i = 0; i < rows.length; i++) {

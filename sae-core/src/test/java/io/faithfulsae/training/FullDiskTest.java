@@ -21,7 +21,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Runs on a disk that has room for one checkpoint and not for two. */
+/** Runs on a disk with room for one checkpoint but not for two. */
 class FullDiskTest {
   private static final ActivationSource SOURCE =
       SyntheticFeatures.superposition(12, 8, 2, Magnitude.UNIFORM, 0, 100, 5);

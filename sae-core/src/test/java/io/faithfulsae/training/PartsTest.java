@@ -14,9 +14,9 @@ import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-/** Runs whose batches come in parts or are shared. A subclass says on which backend. */
+/** Runs whose batches are split into parts or across backends. A subclass opens the backend. */
 public abstract class PartsTest extends RunFixture {
-  /** A mean over rows, which may be cut anywhere. */
+  /** A mean over rows, which may be split anywhere. */
   private static final TrainingConfig MEAN = CONFIG.toBuilder().auxCoefficient(0).build();
 
   private static TrainingConfig inParts(TrainingConfig config, int parts) {
@@ -30,7 +30,7 @@ public abstract class PartsTest extends RunFixture {
     return losses;
   }
 
-  /** Sums in another order, which Adam turns into small steps: see TrainingCases. */
+  /** Tolerance for sums in another order, which Adam turns into small steps: see TrainingCases. */
   private static void assertClose(List<Double> expected, List<Double> got) {
     assertEquals(STEPS, expected.size());
     for (int step = 0; step < STEPS; step++) {
@@ -112,7 +112,7 @@ public abstract class PartsTest extends RunFixture {
       assertMessage(
           IllegalArgumentException.class,
           () -> trainer(CONFIG).withReplicasOn(List.of(second, backend)),
-          "expected replicas on backends of their own");
+          "expected a separate backend for each replica");
     }
   }
 }

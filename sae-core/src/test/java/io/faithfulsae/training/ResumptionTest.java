@@ -25,7 +25,9 @@ import java.util.List;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
-/** A run that was stopped ends as one that was not. A subclass says on which backend. */
+/**
+ * An interrupted run gives the same result as an uninterrupted one. A subclass opens the backend.
+ */
 public abstract class ResumptionTest extends RunFixture {
   @Test
   void resumesToTheSameBits() throws IOException, InterruptedException {
@@ -150,7 +152,7 @@ public abstract class ResumptionTest extends RunFixture {
         "expected the folder of a run");
   }
 
-  /** Its rows would be shuffled otherwise from here on than they were before. */
+  /** After resuming, its rows would be shuffled in a different order than before. */
   @Test
   void refusesCheckpointsOfAnotherGeneratorOfRandomNumbers()
       throws IOException, InterruptedException {
@@ -161,11 +163,11 @@ public abstract class ResumptionTest extends RunFixture {
     String text = new String(whole, StandardCharsets.ISO_8859_1);
     String named = "\"random\":\"philox4x64-10\"";
     assertTrue(text.contains(named), text.substring(0, 500));
-    // Of the same length, so that the file is sound.
+    // The same length, so that the file stays valid.
     for (String[] other :
         new String[][] {
           {"\"random\":\"others-random\"", "got others-random"},
-          {"\"rendom\":\"philox4x64-10\"", "got none named"}
+          {"\"rendom\":\"philox4x64-10\"", "got none"}
         }) {
       Files.write(checkpoint, text.replace(named, other[0]).getBytes(StandardCharsets.ISO_8859_1));
       assertMessage(
@@ -177,7 +179,7 @@ public abstract class ResumptionTest extends RunFixture {
     }
     Files.write(checkpoint, whole);
     finish(trainer(CONFIG).resume(SOURCE, dir));
-    // A complete run is refused likewise.
+    // The same holds for a completed run.
     Path provenance = dir.resolve("training.json");
     String written = Files.readString(provenance);
     assertTrue(written.contains("\"random\" : \"philox4x64-10\""), written);
@@ -227,7 +229,7 @@ public abstract class ResumptionTest extends RunFixture {
     assertEquals(STEPS, finish(trainer(moreCheckpoints).resume(SOURCE, dir)).steps());
   }
 
-  /** What a later version wrote: to continue without its option would train something else. */
+  /** Written by a later version: continuing without its option would train something else. */
   @Test
   void refusesAnOptionThatItDoesNotKnow() throws IOException, InterruptedException {
     Path dir = run(CONFIG, "run");

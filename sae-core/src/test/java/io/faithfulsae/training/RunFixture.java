@@ -23,14 +23,14 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.function.Executable;
 import org.junit.jupiter.api.io.TempDir;
 
-/** A small training run and what tests do with it. */
+/** A small training run, with helpers for tests. */
 abstract class RunFixture {
   static final int D_IN = 8;
   static final int STEPS = 20;
 
   /**
-   * 100 rows, shuffled four batches of 16 at a time, for 320 tokens: fills cross the end of the
-   * source.
+   * 100 rows, shuffled four batches of 16 at a time, for 320 tokens: fills wrap around the end of
+   * the source.
    */
   static final ActivationSource SOURCE =
       SyntheticFeatures.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 100, 5);
@@ -163,7 +163,7 @@ abstract class RunFixture {
     return sum / count;
   }
 
-  /** The same rows from number {@code first} on, counting how often they are opened. */
+  /** The same rows from index {@code first} on; counts how often it is opened. */
   static ActivationSource counted(AtomicInteger opened, long first) {
     return new ActivationSource() {
       @Override

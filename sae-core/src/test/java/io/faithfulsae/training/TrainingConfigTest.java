@@ -59,8 +59,8 @@ class TrainingConfigTest {
   }
 
   /**
-   * As the first files were written: checkpoints, training.json and the keys of a study's steps
-   * hold a configuration in this form.
+   * The original format: checkpoints, training.json and the keys of a study's steps hold a
+   * configuration in this form.
    */
   @Test
   void itsJsonStaysAsItWas() throws JsonProcessingException {
@@ -93,7 +93,7 @@ class TrainingConfigTest {
     assertEquals(config, json.readValue(expected, TrainingConfig.class));
   }
 
-  /** Under the name that the builder has for it, so that a person finds it. */
+  /** Named as in the builder, so that users find it. */
   @Test
   void theJsonHasABuildersNames() {
     for (Iterator<String> names =

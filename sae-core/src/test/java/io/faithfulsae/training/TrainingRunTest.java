@@ -28,7 +28,7 @@ import java.util.Map;
 import java.util.concurrent.atomic.AtomicInteger;
 import org.junit.jupiter.api.Test;
 
-/** What a training run promises. A subclass says on which backend. */
+/** The contract of a training run. A subclass opens the backend. */
 public abstract class TrainingRunTest extends RunFixture {
   @Test
   void aFolderHasOneRunAtATime() throws IOException, InterruptedException {
@@ -59,7 +59,7 @@ public abstract class TrainingRunTest extends RunFixture {
     assertFalse(Files.exists(dir.resolve(".lock")), "a run that failed has let go");
     finish(trainer(CONFIG).start(SOURCE, dir));
     assertFalse(Files.exists(dir.resolve(".lock")));
-    // What is refused, or has nothing to do, lets go as well.
+    // Rejected runs, and runs with nothing to do, release their locks too.
     SaeTrainer another = trainer(CONFIG.toBuilder().seed(4).build());
     assertThrows(IllegalArgumentException.class, () -> another.resume(SOURCE, dir));
     finish(trainer(CONFIG).resume(SOURCE, dir));
@@ -134,7 +134,7 @@ public abstract class TrainingRunTest extends RunFixture {
     assertMessage(
         IllegalStateException.class,
         () -> finish(run),
-        "expected backend " + closing.info().name() + " to be open until the run ends",
+        "expected backend " + closing.info().name() + " to stay open until the run ends",
         "await or close the run first");
     assertEquals(List.of("checkpoint-10.safetensors"), files(dir));
     finish(trainer(CONFIG).resume(SOURCE, dir));
@@ -205,7 +205,7 @@ public abstract class TrainingRunTest extends RunFixture {
         SyntheticFeatures.superposition(12, D_IN, 2, Magnitude.UNIFORM, 0.01, 128, 5);
     TrainingConfig wholeFills = CONFIG.toBuilder().bufferRows(64).build();
     AtomicInteger fills = new AtomicInteger();
-    List<SaeTrainer> both = // two feeds: seeds shuffle each in its own way
+    List<SaeTrainer> both = // two feeds: each seed shuffles differently
         List.of(trainer(wholeFills), trainer(wholeFills.toBuilder().seed(4).build()));
     for (TrainingRun run :
         SaeTrainer.startTogether(
@@ -229,7 +229,7 @@ public abstract class TrainingRunTest extends RunFixture {
     }
   }
 
-  /** Fills memory of the device, whole batches at a time. */
+  /** Writes to device memory, whole batches at a time. */
   private record OnDevice(ActivationSource onHost, Backend backend, AtomicInteger fills)
       implements ActivationSource {
 

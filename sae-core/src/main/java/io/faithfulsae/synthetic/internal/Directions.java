@@ -2,11 +2,11 @@ package io.faithfulsae.synthetic.internal;
 
 import io.faithfulsae.random.Rng;
 
-/** Unit vectors: random ones, and such as lie as evenly as the dimension allows. */
+/** Unit vectors: random, or spread as evenly as the dimension allows. */
 public final class Directions {
   private static final int MOST_ROUNDS = 200;
 
-  /** How far a vector may still move in a round when that is called the end. */
+  /** Convergence threshold: the largest distance that a vector moves in a round. */
   private static final double SETTLED = 1e-7;
 
   private Directions() {}
@@ -24,15 +24,15 @@ public final class Directions {
   }
 
   /**
-   * Moves unit vectors until the sum of their squared cosines (the frame potential) is the least
-   * possible: max(count, count² / dIn), itself counted.
+   * Moves unit vectors until the sum of their squared cosines (the frame potential) is minimal:
+   * max(count, count² / dIn), including each vector with itself.
    *
-   * <p>With X the vectors as rows, each round takes {@code X − η X XᵀX}, a Newton-Schulz step
-   * towards equal singular values, and makes the rows unit vectors again.
+   * <p>With X the vectors as rows, each round computes {@code X − η X XᵀX}, a Newton-Schulz step
+   * towards equal singular values, and normalizes the rows.
    *
    * <p><b>Source</b>: alternating projection of Tropp, Dhillon, Heath, Strohmer, "Designing
    * structured tight frames via an alternating projection method", IEEE Trans. Inf. Theory 51
-   * (2005); that there are no worse local optima: Benedetto, Fickus, "Finite normalized tight
+   * (2005); on the absence of worse local optima: Benedetto, Fickus, "Finite normalized tight
    * frames" (2003).
    *
    * @param vectors unit rows. Modified.

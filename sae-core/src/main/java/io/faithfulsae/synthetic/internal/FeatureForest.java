@@ -6,15 +6,15 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
-/** The trees of a {@link Hierarchy}, and what they do to coefficients. */
+/** The trees of a {@link Hierarchy}, and their effect on coefficients. */
 public final class FeatureForest {
   private static final int NONE = -1;
 
   private final Hierarchy hierarchy;
-  private final int[] parents; // below the child's own number, or NONE
-  private final int[] firstChild; // children of a feature are neighbours
+  private final int[] parents; // lower than the child's index, or NONE
+  private final int[] firstChild; // children of a feature are consecutive
   private final int[] childCount;
-  private final boolean[] exclusive; // of each parent: its children exclude each other
+  private final boolean[] exclusive; // by parent: its children are mutually exclusive
 
   private FeatureForest(Hierarchy hierarchy, int features) {
     this.hierarchy = hierarchy;
@@ -25,9 +25,9 @@ public final class FeatureForest {
   }
 
   /**
-   * Grows the trees level by level until depth or features end.
+   * Builds the trees level by level until the depth or the number of features is reached.
    *
-   * @param rng chooses the parents whose children exclude each other
+   * @param rng draws the parents whose children are mutually exclusive
    */
   public static FeatureForest grow(Hierarchy hierarchy, int features, Rng rng) {
     FeatureForest forest = new FeatureForest(hierarchy, features);
@@ -64,7 +64,7 @@ public final class FeatureForest {
     }
   }
 
-  /** Firing probabilities under which features fire about as often as {@code wanted} says. */
+  /** Firing probabilities with which features fire about as often as in {@code wanted}. */
   public double[] compensated(double[] wanted) {
     double[] raised = wanted.clone();
     for (int f = 0; f < wanted.length; f++) {
@@ -83,11 +83,11 @@ public final class FeatureForest {
   }
 
   /**
-   * Silences features whose parents are silent, and rivals.
+   * Sets to 0 the features whose parents do not fire, and all but one of several rivals.
    *
    * @param coefficients of a row. Modified.
-   * @param means mean coefficient of each feature where it fires, for scaling by the parent's
-   * @param rng draws the one of several rivals that stays
+   * @param means mean coefficient of each feature when it fires, for scaling by the parent
+   * @param rng draws which of several rivals fires
    */
   public void apply(float[] coefficients, double[] means, Rng rng) {
     for (int f = 0; f < parents.length; f++) { // parents come before their children
@@ -126,7 +126,7 @@ public final class FeatureForest {
     return parents[feature];
   }
 
-  /** Whether the children of a feature exclude each other. */
+  /** Whether the children of a feature are mutually exclusive. */
   public boolean isExclusive(int feature) {
     return exclusive[feature];
   }

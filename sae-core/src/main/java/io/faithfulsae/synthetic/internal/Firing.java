@@ -5,14 +5,14 @@ import org.apache.commons.math3.distribution.NormalDistribution;
 
 /**
  * Which features fire in a row: a Gaussian copula whose correlations are {@code A Aᵀ} off the
- * diagonal, or independent features where A has no columns.
+ * diagonal, or independent features if A has no columns.
  *
- * <p>Given the shared causes ε, features are independent: f fires with the probability that a
- * standard normal number exceeds {@code (t_f − A_f · ε) / √(1 − |A_f|²)}. So one uniform number a
- * feature is enough, and few of them need the normal distribution at all.
+ * <p>Given the shared factors ε, features are independent: f fires with the probability that a
+ * standard normal number exceeds {@code (t_f − A_f · ε) / √(1 − |A_f|²)}. So one uniform number per
+ * feature is enough, and few of them need the normal distribution function.
  */
 public final class Firing {
-  /** The least share of a feature's variance that is its own, as in SAELens. */
+  /** The minimum share of a feature's variance that is independent, as in SAELens. */
   private static final double LEAST_OWN = 0.01;
 
   private final double[] probabilities;
@@ -21,10 +21,10 @@ public final class Firing {
   private final double[] own; // √(1 − |A_f|²)
 
   /**
-   * Features that fire through given causes.
+   * Features that fire through the given factors.
    *
-   * @param causes <b>Shape</b> {@code [features, rank]}; rank 0 for independence. Kept, and rows
-   *     that are too long are shortened in place.
+   * @param causes <b>Shape</b> {@code [features, rank]}; rank 0 for independence. Kept; rows that
+   *     are too long are scaled in place.
    */
   public Firing(double[] probabilities, double[][] causes) {
     this.probabilities = probabilities;
@@ -46,7 +46,7 @@ public final class Firing {
     }
   }
 
-  /** Draws causes with elements from N(0, scale²). */
+  /** Draws factor loadings from N(0, scale²). */
   static double[][] causes(int features, int rank, double scale, Rng rng) {
     double[][] causes = new double[features][rank];
     for (double[] row : causes) {
@@ -65,7 +65,7 @@ public final class Firing {
     return sum;
   }
 
-  /** Draws the shared causes of a row. */
+  /** Draws the shared factors of a row. */
   public double[] shared(Rng rng) {
     double[] shared = new double[causes[0].length];
     for (int r = 0; r < shared.length; r++) {
@@ -77,8 +77,8 @@ public final class Firing {
   /**
    * Whether a feature fires in a row.
    *
-   * @param shared the row's causes
-   * @param uniform a number from [0, 1), of this row and feature alone
+   * @param shared the row's factors
+   * @param uniform a number from [0, 1), drawn for this row and feature only
    */
   public boolean fires(int feature, double[] shared, double uniform) {
     if (shared.length == 0) {

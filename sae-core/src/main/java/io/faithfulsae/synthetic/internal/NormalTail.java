@@ -3,8 +3,8 @@ package io.faithfulsae.synthetic.internal;
 import org.apache.commons.math3.special.Erf;
 
 /**
- * Compares numbers with {@code Q(x) = P(N(0, 1) > x)}. Q falls, so that its values at the ends of a
- * short interval decide nearly all comparisons without the cost of an error function.
+ * Compares numbers with {@code Q(x) = P(N(0, 1) > x)}. Q is decreasing, so its values at the ends
+ * of a short interval decide nearly all comparisons without evaluating the error function.
  */
 final class NormalTail {
   private static final int PER_UNIT = 64;

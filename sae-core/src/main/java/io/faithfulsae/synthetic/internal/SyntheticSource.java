@@ -18,8 +18,8 @@ import java.util.function.DoublePredicate;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Rows made from known directions; row i depends on the recipe, the rows' seed and i alone. A
- * position is a row number.
+ * Rows generated from known directions; row i depends only on the recipe, the row seed and i. A
+ * position is a row index.
  */
 public final class SyntheticSource implements Superposition {
   // Streams of the recipe's seed.
@@ -42,10 +42,11 @@ public final class SyntheticSource implements Superposition {
   private final Firing firing;
   private final @Nullable FeatureForest forest;
 
-  /** Draws what is drawn once. */
+  /** Draws everything that all rows share. */
   public SyntheticSource(SyntheticFeatures recipe, long rows, long seed) {
     if (rows < 1) {
-      throw new IllegalArgumentException("expected rows >= 1, got " + rows + "; ask for some");
+      throw new IllegalArgumentException(
+          "expected rows >= 1, got " + rows + "; ask for at least one row");
     }
     this.recipe = recipe;
     this.rows = rows;

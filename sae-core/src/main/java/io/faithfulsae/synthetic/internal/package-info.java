@@ -1,4 +1,4 @@
-/** How synthetic rows are drawn: who fires, how strongly, in which directions. */
+/** How synthetic rows are drawn: which features fire, how strongly, in which directions. */
 @NullMarked
 package io.faithfulsae.synthetic.internal;
 

@@ -22,7 +22,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What rows are drawn from, beside what SAELens makes of the same numbers. */
+/** Compares the inputs of row generation with SAELens' results for the same parameters. */
 class SaeLensSyntheticTest {
   private static final int FEATURES = 50;
 
@@ -89,7 +89,7 @@ class SaeLensSyntheticTest {
       double[][] vectors = Directions.random(features, dIn, new Rng(Purpose.TRIALS, 3));
       assertTrue(offDiagonal(vectors) > one.get("offDiagonal").asDouble() + 1);
       Directions.spread(vectors);
-      // Neither can be better than Welch's bound, features² / dIn − features.
+      // Neither can beat the Welch bound, features² / dIn − features.
       assertEquals(one.get("offDiagonal").asDouble(), offDiagonal(vectors), 1e-5, one.toString());
       for (double[] vector : vectors) {
         assertEquals(1, dot(vector, vector), 1e-12);
@@ -152,7 +152,7 @@ class SaeLensSyntheticTest {
     Rng rng = new Rng(Purpose.TRIALS, 9);
     for (int i = 0; i < 200_000; i++) {
       double x = 16 * rng.nextDouble() - 8;
-      // Close to the tail, where the table cannot decide, every other time.
+      // Every other time close to the tail, where the table cannot decide.
       double value = i % 2 == 0 ? rng.nextDouble() : NormalTail.tail(x + 0.01 * rng.nextGaussian());
       assertEquals(value < NormalTail.tail(x), NormalTail.isBelow(value, x), value + " at " + x);
     }
