@@ -6,9 +6,14 @@ import java.util.function.LongConsumer;
 /**
  * Exact linear assignment on a dense matrix after Jonker and Volgenant, "A Shortest Augmenting Path
  * Algorithm for Dense and Sparse Linear Assignment Problems", Computing 38, 1987: augmenting row
- * reduction, then augmentation along shortest paths. Rows are read through {@link BestColumns}, so that few elements of the matrix are read more than once.
+ * reduction, then augmentation along shortest paths. Rows are read through {@link BestColumns}, so
+ * that few elements of the matrix are read more than once.
  *
- * <p>{@code price} holds the dual variables of the columns, 0 at first. Prices never fall, only assigned columns change price, and an assigned column stays assigned. With more columns than rows the free columns therefore keep price 0, which makes the result optimal in that case too. Jonker and Volgenant's column reduction would price every column and break this; on cosines between dictionaries (1,024 to 4,096 random rows) it also made the run three to six times slower.
+ * <p>{@code price} holds the dual variables of the columns, 0 at first. Prices never fall, only
+ * assigned columns change price, and an assigned column stays assigned. With more columns than rows
+ * the free columns therefore keep price 0, which makes the result optimal in that case too. Jonker
+ * and Volgenant's column reduction would price every column and break this; on cosines between
+ * dictionaries (1,024 to 4,096 random rows) it also made the run three to six times slower.
  */
 public final class Assignment {
   private static final int FREE = -1;
@@ -56,14 +61,16 @@ public final class Assignment {
   /**
    * Finds the assignment and reports progress.
    *
-   * @param onAssigned called from time to time with the number of rows whose assignment is final; an exception thrown by it ends the search
+   * @param onAssigned called from time to time with the number of rows whose assignment is final;
+   *     an exception thrown by it ends the search
    */
   public static int[] maximumSum(float[][] scores, LongConsumer onAssigned) {
     return solved(scores, onAssigned).columnOf;
   }
 
   /**
-   * Upper bound on how much any assignment could beat the one found, from the prices alone (linear programming duality): 0 up to rounding. Lets tests check optimality without a second solver.
+   * Upper bound on how much any assignment could beat the one found, from the prices alone (linear
+   * programming duality): 0 up to rounding. Lets tests check optimality without a second solver.
    */
   static double gap(float[][] scores) {
     Assignment solved = solved(scores, assigned -> {});

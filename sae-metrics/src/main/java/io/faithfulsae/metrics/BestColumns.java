@@ -3,7 +3,10 @@ package io.faithfulsae.metrics;
 import java.util.Arrays;
 
 /**
- * The most profitable columns of each row, at prices that only rise: a short list per row, and a bound on the profit of any column outside the list. A column's profit for a row is its score minus its price, so the bound stays valid while prices rise. A row is read again only when its list and bound cannot answer a query.
+ * The most profitable columns of each row, at prices that only rise: a short list per row, and a
+ * bound on the profit of any column outside the list. A column's profit for a row is its score
+ * minus its price, so the bound stays valid while prices rise. A row is read again only when its
+ * list and bound cannot answer a query.
  */
 final class BestColumns {
   /** Columns listed per row: enough that rows are seldom read again, short enough to scan. */
@@ -127,7 +130,9 @@ final class BestColumns {
     bounds[row] = floor;
   }
 
-  /** Moves the best {@code listed} candidates to the front; returns the best profit among the rest. */
+  /**
+   * Moves the best {@code listed} candidates to the front; returns the best profit among the rest.
+   */
   private double keepBest(int count) {
     int low = 0;
     int high = count - 1;

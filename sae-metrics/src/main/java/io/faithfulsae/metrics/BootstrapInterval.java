@@ -7,13 +7,17 @@ import io.faithfulsae.random.Rng.Purpose;
 /**
  * An estimate with its interval. Means have a BCa bootstrap interval (bias-corrected and
  * accelerated: Efron, 1987); ratios of sums over sequences a studentized one; shares of latents
- * above a threshold have Wilson's score interval, widened by the variance over resampled sequences; differences of such shares a normal interval with the standard deviation of resampled differences. All contain the estimate; BCa does unless more than (1 + level) / 2 of the resamples lie on one side of it.
+ * above a threshold have Wilson's score interval, widened by the variance over resampled sequences;
+ * differences of such shares a normal interval with the standard deviation of resampled
+ * differences. All contain the estimate; BCa does unless more than (1 + level) / 2 of the resamples
+ * lie on one side of it.
  *
  * @param estimate the statistic on the whole sample
  * @param low lower end of the interval
  * @param high upper end of the interval
  * @param level coverage, such as 0.95
- * @param resamples number of bootstrap resamples; 0 where a formula needed none, or where there was only one unit to resample and the interval has no width
+ * @param resamples number of bootstrap resamples; 0 where a formula needed none, or where there was
+ *     only one unit to resample and the interval has no width
  */
 public record BootstrapInterval(
     double estimate, double low, double high, double level, int resamples) {
@@ -40,7 +44,8 @@ public record BootstrapInterval(
    * @param first the statistic of the first group
    * @param second the statistic of the second group
    * @param difference first − second, with its interval
-   * @param pValue two-sided: the largest 1 − level at which the interval still contains 0, so that it is below 1 − level exactly when the interval excludes 0
+   * @param pValue two-sided: the largest 1 − level at which the interval still contains 0, so that
+   *     it is below 1 − level exactly when the interval excludes 0
    */
   public record Difference(
       double first, double second, BootstrapInterval difference, double pValue) {

@@ -10,14 +10,19 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Latents that fire on noise: a BOS followed by tokens drawn uniformly from the vocabulary, which the model cannot make sense of.
+ * Latents that fire on noise: a BOS followed by tokens drawn uniformly from the vocabulary, which
+ * the model cannot make sense of.
  *
  * <p>{@link Definition#TOKENS}: a latent fires at a token when z &gt; 1.0, and is fake when it
  * fires at more than 10 % of the tokens. {@link Definition#SEQUENCES}: a latent fires in a sequence
  * when the sum of z over its tokens is &gt; 1, and is fake when it fires in more than 5 % of the
- * sequences. All comparisons are strict; {@link Options} holds the thresholds, and a result records them. What an absolute threshold means depends on the scale of the activations, which is therefore reported too; an option makes the threshold relative to the latent's own mean on text.
+ * sequences. All comparisons are strict; {@link Options} holds the thresholds, and a result records
+ * them. What an absolute threshold means depends on the scale of the activations, which is
+ * therefore reported too; an option makes the threshold relative to the latent's own mean on text.
  *
- * <p>Both definitions look at noise alone, and {@code sequences} with its threshold of 1 counts nearly every latent where activations are large. {@link NoiseAgainstText}, measured when a text is given, compares noise with text.
+ * <p>Both definitions look at noise alone, and {@code sequences} with its threshold of 1 counts
+ * nearly every latent where activations are large. {@link NoiseAgainstText}, measured when a text
+ * is given, compares noise with text.
  *
  * <p>Noise of which the filter keeps nothing is rejected, so no input is empty. <b>Source</b>:
  * FaithfulSAE's {@code feat_match.py} (tokens) and its authors' notes (sequences).
@@ -35,7 +40,8 @@ import org.jspecify.annotations.Nullable;
  * @param fakeLatents the fake latents, ascending
  * @param noiseRates firing rate of each of them on noise: share of tokens or of sequences
  * @param textRates firing rate of each of them on text; empty when no text was given
- * @param firingOnTextToo how many of them also exceed that rate on text, and so are not specific to noise; 0 when no text was given
+ * @param firingOnTextToo how many of them also exceed that rate on text, and so are not specific to
+ *     noise; 0 when no text was given
  * @param noise the noise as the SAE saw it
  * @param text the text as the SAE saw it
  * @param resampledCounts number of fake latents in each bootstrap resample, for comparing groups;
@@ -74,11 +80,14 @@ public record FakeFeatures(
   /**
    * Compares two groups of SAEs, such as the seeds of two data sets, by their mean Fake Feature
    * Ratio. Noise sequences are resampled (the same ones for all SAEs that saw the same noise) and,
-   * within each resample, latents. The interval is normal, with the root mean square deviation of the resampled differences from the difference itself; it does not cover the variation over other seeds.
+   * within each resample, latents. The interval is normal, with the root mean square deviation of
+   * the resampled differences from the difference itself; it does not cover the variation over
+   * other seeds.
    *
    * @param first at least one result, all with the same number of resamples
    * @param second as {@code first}
-   * @throws IllegalArgumentException if a group is empty, the numbers of resamples differ, or the level is out of range
+   * @throws IllegalArgumentException if a group is empty, the numbers of resamples differ, or the
+   *     level is out of range
    */
   public static BootstrapInterval.Difference difference(
       List<Resamples> first, List<Resamples> second, double level, long seed) {
@@ -135,11 +144,15 @@ public record FakeFeatures(
    * What is counted as fake.
    *
    * @param definition what a firing is counted over
-   * @param contextLength tokens per noise sequence, BOS included; text sequences are cut to this length
+   * @param contextLength tokens per noise sequence, BOS included; text sequences are cut to this
+   *     length
    * @param noiseSequences number of noise sequences
-   * @param noiseTokens number of random tokens, BOS not included; the last sequence is shorter if they do not fill it. Rows of a source come in whole sequences instead
+   * @param noiseTokens number of random tokens, BOS not included; the last sequence is shorter if
+   *     they do not fill it. Rows of a source come in whole sequences instead
    * @param activationThreshold what z (or its sum over a sequence) must exceed
-   * @param relativeThreshold whether that threshold is in units of the latent's own mean z over its firings on text (the mean over all latents if it never fired there) instead of absolute; needs a text
+   * @param relativeThreshold whether that threshold is in units of the latent's own mean z over its
+   *     firings on text (the mean over all latents if it never fired there) instead of absolute;
+   *     needs a text
    * @param rateThreshold the share of tokens (or sequences) that a fake latent's firings exceed
    * @param filter positions that reach the SAE, in noise and text alike
    * @param seed of the noise and of the bootstrap
@@ -212,9 +225,11 @@ public record FakeFeatures(
     }
 
     /**
-     * Exactly what the authors' {@code feat_match.py} (at a98b2637) counts for their published numbers: 1,000,000 tokens, drawn uniformly from the whole vocabulary, in sequences of the
-     * SAE's context size that begin with BOS; only position 0 dropped, no bound on the norm; a latent fires where z &gt; 1.0 and is fake at more than 10 % of the tokens. The random
-     * numbers are ours.
+     * Exactly what the authors' {@code feat_match.py} (at a98b2637) counts for their published
+     * numbers: 1,000,000 tokens, drawn uniformly from the whole vocabulary, in sequences of the
+     * SAE's context size that begin with BOS; only position 0 dropped, no bound on the norm; a
+     * latent fires where z &gt; 1.0 and is fake at more than 10 % of the tokens. The random numbers
+     * are ours.
      *
      * @param contextLength the SAE's context size
      */
@@ -223,8 +238,8 @@ public record FakeFeatures(
     }
 
     /**
-     * Definition {@code sequences} as in the authors' notes: 1,000 sequences of noise and at
-     * most 1,000 of text, sums &gt; 1 in more than 5 %; the rest as {@link #tokens}.
+     * Definition {@code sequences} as in the authors' notes: 1,000 sequences of noise and at most
+     * 1,000 of text, sums &gt; 1 in more than 5 %; the rest as {@link #tokens}.
      */
     public static Builder sequences(int contextLength, TokenSource heldOut) {
       return new Builder(Definition.SEQUENCES, contextLength, 1.0, 0.05)
@@ -282,7 +297,8 @@ public record FakeFeatures(
       }
 
       /**
-       * What counts as more active on noise than on text, see {@link NoiseAgainstText}; 0.05 and 2 by default.
+       * What counts as more active on noise than on text, see {@link NoiseAgainstText}; 0.05 and 2
+       * by default.
        */
       public Builder againstText(double falseDiscovery, double leastRatio) {
         this.falseDiscoveryRate = falseDiscovery;

@@ -3,9 +3,12 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * How much of an SAE's quality a subset of its latents carries: the SAE is evaluated with only the best, and only the worst, n latents of a ranking. The others are silenced after the top-k ({@code Sae.only}), so that no other latent takes their place; b_dec stays, so n = 0 is b_dec alone.
+ * How much of an SAE's quality a subset of its latents carries: the SAE is evaluated with only the
+ * best, and only the worst, n latents of a ranking. The others are silenced after the top-k ({@code
+ * Sae.only}), so that no other latent takes their place; b_dec stays, so n = 0 is b_dec alone.
  *
- * <p>If n exceeds the number of ranked latents, all of them are kept. Only latents that fired when the ranking was made are ranked, so that the worst are not merely dead.
+ * <p>If n exceeds the number of ranked latents, all of them are kept. Only latents that fired when
+ * the ranking was made are ranked, so that the worst are not merely dead.
  *
  * @param ranked number of latents that were ranked
  * @param whole the SAE with all its latents
@@ -24,20 +27,23 @@ public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<S
    * The SAE with a subset of its latents.
    *
    * @param latents number of latents kept
-   * @param reconstruction of activations; its dead latents are those that fired on no row, silenced ones included
+   * @param reconstruction of activations; its dead latents are those that fired on no row, silenced
+   *     ones included
    * @param crossEntropy of the model with the reconstruction in place
    */
   public record Subset(int latents, Reconstruction reconstruction, CrossEntropy crossEntropy) {
 
     /**
-     * Ratio of this one's explained variance to that of another SAE (or subset): 1 if nothing is lost, below 0 if this one is worse than the mean.
+     * Ratio of this one's explained variance to that of another SAE (or subset): 1 if nothing is
+     * lost, below 0 if this one is worse than the mean.
      */
     public double explainedOf(Subset all) {
       return reconstruction.explainedVariance() / all.reconstruction.explainedVariance();
     }
 
     /**
-     * Ratio of the loss that this one recovers over zero ablation to the loss that another SAE (or subset) recovers: (CE_zero − CE) / (CE_zero − CE of the other).
+     * Ratio of the loss that this one recovers over zero ablation to the loss that another SAE (or
+     * subset) recovers: (CE_zero − CE) / (CE_zero − CE of the other).
      */
     public double recoveredOf(Subset all) {
       return (crossEntropy.zeroAblated() - crossEntropy.replaced())

@@ -3,16 +3,20 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * How well an SAE recovers known features. S[i][f] is the cosine between W_dec's row of
- * latent i and the true direction of feature f (0 for a direction of length 0).
+ * How well an SAE recovers known features. S[i][f] is the cosine between W_dec's row of latent i
+ * and the true direction of feature f (0 for a direction of length 0).
  *
- * <p>A latent's <i>own feature</i> is the f with the largest |S[i][f]|, the lower f on ties. As a classifier, the latent predicts "f fires in this row" where z &gt; 0, which is correct where f's coefficient is above 0: tp, fp, fn and tn count rows. A quotient 0 / 0 is 0, so that a dead
+ * <p>A latent's <i>own feature</i> is the f with the largest |S[i][f]|, the lower f on ties. As a
+ * classifier, the latent predicts "f fires in this row" where z &gt; 0, which is correct where f's
+ * coefficient is above 0: tp, fp, fn and tn count rows. A quotient 0 / 0 is 0, so that a dead
  * latent has precision, recall and F1 of 0.
  *
  * <p>There are always latents, features and rows, so no input is empty. <b>Source</b>: SAELens'
- * {@code sae_lens.synthetic.evals} for the matching, the classification and their names, which cites: mean correlation coefficient from arXiv 2505.20254; mean max cosine from Sharkey, Braun and Millidge (2022). SAELens' shrinkage, explained variance, L0
- * and dead latents are {@code l2Ratio}, {@code explainedVariance}, {@code l0} and {@code
- * deadLatents} of {@link #reconstruction}.
+ * {@code sae_lens.synthetic.evals} for the matching, the classification and their names, which
+ * cites: mean correlation coefficient from arXiv 2505.20254; mean max cosine from Sharkey, Braun
+ * and Millidge (2022). SAELens' shrinkage, explained variance, L0 and dead latents are {@code
+ * l2Ratio}, {@code explainedVariance}, {@code l0} and {@code deadLatents} of {@link
+ * #reconstruction}.
  *
  * @param threshold cosine above which (strictly) a latent stands for a feature
  * @param features number of true features
@@ -23,7 +27,8 @@ import java.util.List;
  * @param meanMaxCosineOfLatents mean over latents of the largest S with any feature, in [-1, 1]
  * @param meanCorrelation mean correlation coefficient: mean |S| over the min(dSae, features) pairs
  *     of the one-to-one matching with the largest Σ |S| (exact), in [0, 1]
- * @param uniqueness number of distinct features that are some latent's own feature, over dSae, in (0, 1]
+ * @param uniqueness number of distinct features that are some latent's own feature, over dSae, in
+ *     (0, 1]
  * @param precision mean over latents of tp / (tp + fp), in [0, 1]
  * @param recall mean over latents of tp / (tp + fn), in [0, 1]
  * @param f1 mean over latents of 2 · precision · recall / (precision + recall), in [0, 1]

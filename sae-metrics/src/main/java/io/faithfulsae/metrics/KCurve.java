@@ -5,9 +5,11 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One SAE evaluated at values of k other than the one it was trained with: how reconstruction, the cost to the model and the response to noise change with the number of active latents per row.
+ * One SAE evaluated at values of k other than the one it was trained with: how reconstruction, the
+ * cost to the model and the response to noise change with the number of active latents per row.
  *
- * <p>Only k changes: the k largest of ReLU(z_pre) are kept. With a larger k a row may have fewer than k positive values, so l0 stays below k.
+ * <p>Only k changes: the k largest of ReLU(z_pre) are kept. With a larger k a row may have fewer
+ * than k positive values, so l0 stays below k.
  *
  * @param ownK the k used in training
  * @param points in the order of {@link Options#ks}
@@ -36,7 +38,8 @@ public record KCurve(int ownK, List<Point> points) {
   /**
    * What to measure.
    *
-   * @param ks distinct values of k, 1 to dSae; the study uses multiples of the SAE's own k, up to 4 times
+   * @param ks distinct values of k, 1 to dSae; the study uses multiples of the SAE's own k, up to 4
+   *     times
    * @param batchSequences sequences per forward pass
    * @param rows maximum number of rows for the reconstruction
    * @param ceTokens predicted tokens for the cross entropy, as in {@code Metrics.crossEntropy}
@@ -50,8 +53,8 @@ public record KCurve(int ownK, List<Point> points) {
       Optional<FakeFeatures.Options> fakeFeatures) {
 
     /**
-     * The defaults of the command line: 32 sequences per forward pass, 100,000 rows, 20,000 tokens, no
-     * fake features.
+     * The defaults of the command line: 32 sequences per forward pass, 100,000 rows, 20,000 tokens,
+     * no fake features.
      *
      * @throws IllegalArgumentException if there is no k, one is below 1, or one is repeated
      */

@@ -3,13 +3,16 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * Which latents of two SAEs (a and b, or one SAE with itself) behave alike on the same rows: Pearson correlation of their z over all rows, and for some latents the partners themselves.
+ * Which latents of two SAEs (a and b, or one SAE with itself) behave alike on the same rows:
+ * Pearson correlation of their z over all rows, and for some latents the partners themselves.
  *
  * <p>Partners are latents that fire together on at least one row; within one SAE a latent is not
- * its own partner. A latent is alive when it fires on at least one row; other latents are left out of shares, means and histograms, and a live latent without a partner has best correlation 0.
+ * its own partner. A latent is alive when it fires on at least one row; other latents are left out
+ * of shares, means and histograms, and a live latent without a partner has best correlation 0.
  *
- * <p>The best correlation across seeds is the functional counterpart of the Shared Feature Ratio: two latents may behave alike with different directions. <b>Source</b>: Bricken et al. 2023, Towards
- * Monosemanticity (feature universality by activation correlation).
+ * <p>The best correlation across seeds is the functional counterpart of the Shared Feature Ratio:
+ * two latents may behave alike with different directions. <b>Source</b>: Bricken et al. 2023,
+ * Towards Monosemanticity (feature universality by activation correlation).
  *
  * @param source description of the rows
  * @param rows number of rows
@@ -51,7 +54,8 @@ public record LatentCorrelations(
    * Partners of one latent of a.
    *
    * @param latent its number in a
-   * @param correlated latents of b whose z correlates most with its own, largest first, ties by number
+   * @param correlated latents of b whose z correlates most with its own, largest first, ties by
+   *     number
    * @param nearest latents of b whose decoder directions have the largest cosine with its own
    */
   public record OfLatent(
@@ -76,7 +80,8 @@ public record LatentCorrelations(
   /**
    * How much to read and to keep.
    *
-   * @param maxRows maximum number of rows; every active latent of every row is kept in memory, 8 bytes each
+   * @param maxRows maximum number of rows; every active latent of every row is kept in memory, 8
+   *     bytes each
    * @param threshold correlation above which two latents behave alike
    * @param latents latents of a whose partners are listed
    * @param others number of partners to keep for each

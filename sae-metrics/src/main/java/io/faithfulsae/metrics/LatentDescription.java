@@ -3,7 +3,8 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * What one latent responds to: where it fires most, how often and how strongly, which latents are similar, and which next tokens it promotes.
+ * What one latent responds to: where it fires most, how often and how strongly, which latents are
+ * similar, and which next tokens it promotes.
  *
  * @param latent its number
  * @param rows number of positions read
@@ -13,8 +14,12 @@ import java.util.List;
  * @param logActivations log10 of z where it fires, in bins of width 0.1 from −4 to 4
  * @param examples sequences with its largest z, largest first, ties in the order of the text
  * @param nearest latents whose decoder directions have the largest cosine with its own
- * @param correlated latents whose z correlates most with its own over the rows (Pearson), among those that fire together with it at least once
- * @param raised tokens whose logit its decoder direction raises most: the direction, scaled to the norm {@code maxActivation}, replaces the residual stream at the model's last hook point, and the logits of a zero vector there are subtracted; the model's own final norm is therefore applied
+ * @param correlated latents whose z correlates most with its own over the rows (Pearson), among
+ *     those that fire together with it at least once
+ * @param raised tokens whose logit its decoder direction raises most: the direction, scaled to the
+ *     norm {@code maxActivation}, replaces the residual stream at the model's last hook point, and
+ *     the logits of a zero vector there are subtracted; the model's own final norm is therefore
+ *     applied
  * @param lowered tokens whose logit it lowers most
  */
 public record LatentDescription(
@@ -117,9 +122,12 @@ public record LatentDescription(
   }
 
   /**
-   * Random snippets of text in which a latent fires and in which it does not, for scoring an explanation by detection.
+   * Random snippets of text in which a latent fires and in which it does not, for scoring an
+   * explanation by detection.
    *
-   * <p>Sequences are cut into snippets of equal length from the beginning; a shorter remainder is not used. A snippet is firing when z &gt; 0 at one or more of its tokens. Of each kind the requested number is drawn uniformly, or all if there are fewer.
+   * <p>Sequences are cut into snippets of equal length from the beginning; a shorter remainder is
+   * not used. A snippet is firing when z &gt; 0 at one or more of its tokens. Of each kind the
+   * requested number is drawn uniformly, or all if there are fewer.
    *
    * @param latent its number
    * @param firing in the order of the text

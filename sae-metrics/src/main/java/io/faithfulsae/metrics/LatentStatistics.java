@@ -14,7 +14,8 @@ import java.util.stream.IntStream;
  * @param attribution of each latent, to the reconstruction loss: by how much Σ‖x − x̂‖² / rows
  *     would grow if only this latent were silenced (z = 0, no other takes its place). Exact, since
  *     the loss is quadratic in z: mean over rows of 2 z (x − x̂)·d + z² ‖d‖², d its decoder
- *     direction (times the row's scale if the SAE normalizes rows). Negative if the SAE would be better without it. In squared units of the activations
+ *     direction (times the row's scale if the SAE normalizes rows). Negative if the SAE would be
+ *     better without it. In squared units of the activations
  */
 public record LatentStatistics(
     String source,
