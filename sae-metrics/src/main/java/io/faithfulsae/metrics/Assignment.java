@@ -7,18 +7,18 @@ import java.util.function.LongConsumer;
  * Exact linear assignment on a dense matrix after Jonker and Volgenant, "A Shortest Augmenting Path
  * Algorithm for Dense and Sparse Linear Assignment Problems", Computing 38, 1987: augmenting row
  * reduction, then augmentation along shortest paths. Rows are read through {@link BestColumns}, so
- * that few of the matrix's elements are looked at more than once.
+ * that few elements of the matrix are read more than once.
  *
- * <p>{@code price} holds the dual variables of the columns, 0 at first. A price only rises, and
- * only where a column is assigned, and an assigned column stays so: with more columns than rows the
- * free ones keep price 0, which makes the result optimal there too. Jonker and Volgenant's column
- * reduction would price every column and so spoil that; on cosines between dictionaries (1,024 to
- * 4,096 random rows) it also made the whole take three to six times as long.
+ * <p>{@code price} holds the dual variables of the columns, 0 at first. Prices never fall, only
+ * assigned columns change price, and an assigned column stays assigned. With more columns than rows
+ * the free columns therefore keep price 0, which makes the result optimal in that case too. Jonker
+ * and Volgenant's column reduction would price every column and break this; on cosines between
+ * dictionaries (1,024 to 4,096 random rows) it also made the run three to six times slower.
  */
 public final class Assignment {
   private static final int FREE = -1;
 
-  /** Rows between two reports. */
+  /** Rows between two progress reports. */
   private static final int REPORT = 64;
 
   private final float[][] scores;
@@ -47,7 +47,7 @@ public final class Assignment {
   }
 
   /**
-   * Finds distinct columns, one for each row, with the largest sum of scores. Worst case O(rows² ·
+   * Finds a distinct column for each row, with the largest sum of scores. Worst case O(rows² ·
    * columns) time.
    *
    * @param scores <b>Shape</b> {@code [rows, columns]}, finite, rows &lt;= columns. Not modified.
@@ -59,18 +59,18 @@ public final class Assignment {
   }
 
   /**
-   * Finds the assignment as above.
+   * Finds the assignment and reports progress.
    *
-   * @param onAssigned hears now and then how many rows are assigned for good; an exception of its
-   *     ends the work
+   * @param onAssigned called from time to time with the number of rows whose assignment is final;
+   *     an exception thrown by it ends the search
    */
   public static int[] maximumSum(float[][] scores, LongConsumer onAssigned) {
     return solved(scores, onAssigned).columnOf;
   }
 
   /**
-   * Largest possible amount by which any assignment could beat the one found, from the prices alone
-   * (linear programming duality): 0 but for rounding. For tests, which so need no second solver.
+   * Upper bound on how much any assignment could beat the one found, from the prices alone (linear
+   * programming duality): 0 up to rounding. Lets tests check optimality without a second solver.
    */
   static double gap(float[][] scores) {
     Assignment solved = solved(scores, assigned -> {});
@@ -87,7 +87,7 @@ public final class Assignment {
     return bound + Arrays.stream(solved.price).sum() - sum;
   }
 
-  /** Heap beside the scores, in bytes. */
+  /** Heap needed in addition to the scores, in bytes. */
   public static long bytesNeeded(int rows, int columns) {
     return BestColumns.bytesNeeded(rows, columns) + 40L * (rows + columns);
   }
@@ -142,7 +142,7 @@ public final class Assignment {
   private void reduceRows() {
     int pending = freeCount;
     int next = 0;
-    long budget = (long) rows * 8; // rounding could let two rows outbid each other for ever
+    long budget = (long) rows * 8; // rounding could let two rows outbid each other forever
     freeCount = 0;
     while (next < pending) {
       int i = freeRows[next++];

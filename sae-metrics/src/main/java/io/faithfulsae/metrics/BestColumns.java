@@ -3,13 +3,13 @@ package io.faithfulsae.metrics;
 import java.util.Arrays;
 
 /**
- * The columns that are worth most to each row, at prices that only rise: a short list a row, and a
- * bound on what any column outside the list is worth. A column's worth to a row (its profit) is its
- * score less its price, so the bound stays true while prices rise; a question that the list cannot
- * answer by it reads the whole row again.
+ * The most profitable columns of each row, at prices that only rise: a short list per row, and a
+ * bound on the profit of any column outside the list. A column's profit for a row is its score
+ * minus its price, so the bound stays valid while prices rise. A row is read again only when its
+ * list and bound cannot answer a query.
  */
 final class BestColumns {
-  /** Columns listed a row: long enough that rows are seldom read again, short enough to scan. */
+  /** Columns listed per row: enough that rows are seldom read again, short enough to scan. */
   private static final int LISTED = 48;
 
   private final float[][] scores;
@@ -29,9 +29,9 @@ final class BestColumns {
   private double secondProfit;
 
   /**
-   * Lists nothing yet; rows are read when they are asked for.
+   * Creates empty lists; rows are read on first use.
    *
-   * @param price of each column; may rise, never fall, during the life of this object
+   * @param price of each column; may rise but never fall during the life of this object
    */
   BestColumns(float[][] scores, double[] price) {
     this.scores = scores;
@@ -47,7 +47,7 @@ final class BestColumns {
     return rows * (Math.min(LISTED, columns) * (long) Integer.BYTES + 16 + Double.BYTES);
   }
 
-  /** The listed columns of a row, in no order. */
+  /** The listed columns of a row, in no particular order. */
   int[] list(int row) {
     if (lists[row] == null) {
       read(row);
@@ -60,7 +60,7 @@ final class BestColumns {
     return bounds[row];
   }
 
-  /** Finds the best two columns of a row at today's prices; there are at least two. */
+  /** Finds the best two columns of a row at current prices; there are at least two. */
   void find(int row) {
     findListed(row);
     if (secondProfit < bounds[row]) {
@@ -105,11 +105,11 @@ final class BestColumns {
     }
   }
 
-  /** Lists a row's best columns at today's prices. */
+  /** Lists a row's best columns at current prices. */
   void read(int row) {
     float[] scoresOfRow = scores[row];
     int count = 0;
-    double floor = Double.NEGATIVE_INFINITY; // what has been left out is worth no more
+    double floor = Double.NEGATIVE_INFINITY; // no column left out has a larger profit
     for (int j = 0; j < scoresOfRow.length; j++) {
       double profit = scoresOfRow[j] - price[j];
       if (profit > floor) {
@@ -130,7 +130,9 @@ final class BestColumns {
     bounds[row] = floor;
   }
 
-  /** Moves the best {@code listed} candidates to the front; returns the best profit behind them. */
+  /**
+   * Moves the best {@code listed} candidates to the front; returns the best profit among the rest.
+   */
   private double keepBest(int count) {
     int low = 0;
     int high = count - 1;

@@ -6,16 +6,16 @@ import java.util.List;
  * What an SAE's reconstruction costs the language model: next-token cross entropy with the residual
  * stream at a hook point as it is (clean), replaced by x̂, set to zero, and set to its mean.
  *
- * <p>All means are over the predicted positions, which are all positions of a sequence but the last
- * one. Positions that the filter leaves out keep their own activations in all interventions, so
- * that all are of the same positions; what is predicted from them still counts. The mean is that of
- * x over the very positions that are replaced, in this text: BOS and massive activations that the
- * filter leaves out are not in it. Text without a predicted position is refused.
+ * <p>All means are over the predicted positions, which are all positions of a sequence except the
+ * last. Positions that the filter excludes keep their own activations in all interventions, so that
+ * all interventions change the same positions; predictions from excluded positions still count. The
+ * mean is that of x over exactly the replaced positions of this text: BOS and massive activations
+ * that the filter excludes are not in it. Text without a predicted position is rejected.
  *
- * <p>Zeros are far from what the model ever sees, so that recovery over zero ablation flatters; the
- * mean is the best constant. Intervals are studentized bootstrap intervals of 95 % from 10,000
- * resamples of sequences, the same for all SAEs on one text; their estimates are the numbers beside
- * them.
+ * <p>Zeros are far from anything the model sees, so recovery over zero ablation flatters the SAE;
+ * the mean is the best constant. Intervals are studentized bootstrap intervals of 95 % from 10,000
+ * resamples of sequences, the same for all SAEs on one text; the estimate of each is the field it
+ * belongs to.
  *
  * <p><b>Units</b>: nats. <b>Source</b>: FaithfulSAE's cross-data script (difference), SAELens and
  * Gao et al. 2024 (loss recovered); mean ablation as in dictionary_learning and Chan et al. 2022
@@ -23,28 +23,28 @@ import java.util.List;
  *
  * @param model name of the language model
  * @param hook the hook point
- * @param text what the text was
- * @param sequences sequences seen
+ * @param text description of the text
+ * @param sequences number of sequences
  * @param tokensPredicted predicted positions, over which the means are
  * @param positionsReplaced positions whose activations were replaced
- * @param positionsKept positions that the filter left as they were
+ * @param positionsKept positions that the filter excluded
  * @param clean cross entropy of the model itself, at least 0
  * @param replaced cross entropy with x̂ in place of x, at least 0
  * @param zeroAblated cross entropy with 0 in place of x, at least 0
- * @param meanAblated cross entropy with the mean of x in its place, at least 0
+ * @param meanAblated cross entropy with the mean of x in place of x, at least 0
  * @param difference replaced − clean
  * @param differenceInterval its interval
  * @param lossRecovered over zero ablation: (zeroAblated − replaced) / (zeroAblated − clean): 1 when
- *     nothing is lost, 0 when x̂ is no better than zeros, unbounded both ways; 0 where zeros cost
- *     nothing
+ *     nothing is lost, 0 when x̂ is no better than zeros, unbounded in both directions; 0 where
+ *     zeros cost nothing
  * @param lossRecoveredInterval its interval
  * @param lossRecoveredOverMean over mean ablation: (meanAblated − replaced) / (meanAblated −
  *     clean); 0 where the mean costs nothing
  * @param lossRecoveredOverMeanInterval its interval
  * @param klDivergence mean KL(clean ‖ replaced) of the next-token distributions, at least 0
  * @param klDivergenceInterval its interval
- * @param blocks sums over sequences, for further resampling: one each, or at most 512 blocks of as
- *     many neighbours
+ * @param blocks sums over sequences, for further resampling: one entry per sequence, or at most 512
+ *     blocks of neighboring sequences, equally many in each
  */
 public record CrossEntropy(
     String model,

@@ -3,22 +3,21 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * What a data set consists of, and how varied it is: a narrow one could look steady for the wrong
- * reason.
+ * Size and diversity of a data set: a narrow one could look stable for the wrong reason.
  *
  * @param sequences number of sequences
- * @param tokens number of tokens, BOS counted
- * @param distinctTokens number of different tokens
- * @param distinctFirstTokens number of different tokens at position 1, right after BOS
- * @param distinctSequences number of different sequences
- * @param meanLength tokens a sequence
+ * @param tokens number of tokens, BOS included
+ * @param distinctTokens number of distinct tokens
+ * @param distinctFirstTokens number of distinct tokens at position 1, right after BOS
+ * @param distinctSequences number of distinct sequences
+ * @param meanLength mean tokens per sequence
  * @param lengthDeviation standard deviation of the length (divided by n)
  * @param minLength shortest sequence
  * @param maxLength longest sequence
  * @param tokenEntropy entropy of the distribution of tokens, in nats
  * @param distinctNGrams share of different n-grams among all, for n = 1, 2, 3 and 4 ("distinct-n",
  *     Li et al., 2016, arXiv 1510.03055); n-grams do not cross sequences. 0 where there are none
- * @param growth different tokens among the first so many
+ * @param growth number of distinct tokens among the first {@code tokens}
  */
 public record DataSetStatistics(
     long sequences,
@@ -44,7 +43,7 @@ public record DataSetStatistics(
    * A point of the growth of the vocabulary.
    *
    * @param tokens a power of two, or all
-   * @param types different ones among the first so many
+   * @param types distinct tokens among the first {@code tokens}
    */
   public record Growth(long tokens, int types) {}
 }

@@ -10,38 +10,38 @@ import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Latents that answer to noise: text that the model cannot make sense of, tokens drawn uniformly
- * from its vocabulary behind a BOS.
+ * Latents that fire on noise: a BOS followed by tokens drawn uniformly from the vocabulary, which
+ * the model cannot make sense of.
  *
  * <p>{@link Definition#TOKENS}: a latent fires at a token when z &gt; 1.0, and is fake when it
  * fires at more than 10 % of the tokens. {@link Definition#SEQUENCES}: a latent fires in a sequence
  * when the sum of z over its tokens is &gt; 1, and is fake when it fires in more than 5 % of the
- * sequences. All comparisons are strict; {@link Options} holds the numbers, and a result says which
- * they were. An absolute threshold depends on the scale of the activations, so that it stands
- * beside each number; an option makes the threshold relative to the latent's own mean on text.
+ * sequences. All comparisons are strict; {@link Options} holds the thresholds, and a result records
+ * them. What an absolute threshold means depends on the scale of the activations, which is
+ * therefore reported too; an option makes the threshold relative to the latent's own mean on text.
  *
- * <p>Both look at noise alone, and {@code sequences} with its threshold of 1 counts nearly every
- * latent where activations are large: what separates noise from text is {@link NoiseAgainstText},
- * which is measured when a text is given.
+ * <p>Both definitions look at noise alone, and {@code sequences} with its threshold of 1 counts
+ * nearly every latent where activations are large. {@link NoiseAgainstText}, measured when a text
+ * is given, compares noise with text.
  *
- * <p>Noise of which the filter leaves nothing is refused, so no input is empty. <b>Source</b>:
+ * <p>Noise of which the filter keeps nothing is rejected, so no input is empty. <b>Source</b>:
  * FaithfulSAE's {@code feat_match.py} (tokens) and its authors' notes (sequences).
  *
- * @param options what was counted
- * @param model name of the language model; empty where activations were given
- * @param hook the hook point; empty where activations were given
+ * @param options what is counted as fake
+ * @param model name of the language model; empty if activations were given
+ * @param hook the hook point; empty if activations were given
  * @param dSae number of latents
  * @param noiseAgainstText how much more latents are active on noise than in distribution; null when
  *     no text was given
  * @param count number of fake latents
  * @param ratio Fake Feature Ratio, count / dSae, in [0, 1]
  * @param interval the ratio with an interval over latents and noise sequences: Wilson's for
- *     latents, widened by the spread of resampled sequences around the ratio
+ *     latents, widened by the variance over resampled sequences
  * @param fakeLatents the fake latents, ascending
  * @param noiseRates firing rate of each of them on noise: share of tokens or of sequences
  * @param textRates firing rate of each of them on text; empty when no text was given
- * @param firingOnTextToo how many of them fire on text above the same rate, so that they are not of
- *     noise but of everything; 0 when no text was given
+ * @param firingOnTextToo how many of them also exceed that rate on text, and so are not specific to
+ *     noise; 0 when no text was given
  * @param noise the noise as the SAE saw it
  * @param text the text as the SAE saw it
  * @param resampledCounts number of fake latents in each bootstrap resample, for comparing groups;
@@ -72,7 +72,7 @@ public record FakeFeatures(
     resampledCounts = List.copyOf(resampledCounts);
   }
 
-  /** What comparing groups of SAEs needs of this result, and what JSON keeps whole. */
+  /** The part of this result that comparing groups of SAEs needs. */
   public Resamples resamples() {
     return new Resamples(dSae, ratio, resampledCounts);
   }
@@ -80,12 +80,13 @@ public record FakeFeatures(
   /**
    * Compares two groups of SAEs, such as the seeds of two data sets, by their mean Fake Feature
    * Ratio. Noise sequences are resampled (the same ones for all SAEs that saw the same noise) and,
-   * within each resample, latents. The interval is a normal one with the spread of the resampled
-   * differences around the difference itself; what other seeds would give is not in it.
+   * within each resample, latents. The interval is normal, with the root mean square deviation of
+   * the resampled differences from the difference itself; it does not cover the variation over
+   * other seeds.
    *
-   * @param first at least one result, all of one number of resamples
+   * @param first at least one result, all with the same number of resamples
    * @param second as {@code first}
-   * @throws IllegalArgumentException if a group is empty, the numbers of resamples differ or the
+   * @throws IllegalArgumentException if a group is empty, the numbers of resamples differ, or the
    *     level is out of range
    */
   public static BootstrapInterval.Difference difference(
@@ -100,7 +101,7 @@ public record FakeFeatures(
   }
 
   /**
-   * A result as {@link FakeFeatures#difference} needs it.
+   * The part of a result that {@link FakeFeatures#difference} needs.
    *
    * @param dSae number of latents
    * @param ratio Fake Feature Ratio
@@ -115,18 +116,18 @@ public record FakeFeatures(
 
   /** What a firing is counted over. */
   public enum Definition {
-    /** Tokens: the authors' code, behind their published numbers. */
+    /** Tokens: the authors' code, which gave their published numbers. */
     TOKENS,
     /** Sequences: the authors' notes. */
     SEQUENCES
   }
 
   /**
-   * Sequences as the SAE saw them; all numbers are 0 when there were none.
+   * Sequences as the SAE saw them; all numbers are 0 if there were none.
    *
    * @param description what they are
-   * @param sequences number of sequences of which the filter left at least one position
-   * @param rows positions that the filter left
+   * @param sequences number of sequences of which the filter kept at least one position
+   * @param rows positions that the filter kept
    * @param meanNorm mean ‖x‖ over rows, the scale of the activations
    * @param meanActivation mean z over all (row, latent) with z &gt; 0, the scale of the latents
    * @param l0 mean number of latents with z &gt; 0 over rows
@@ -143,19 +144,21 @@ public record FakeFeatures(
    * What is counted as fake.
    *
    * @param definition what a firing is counted over
-   * @param contextLength tokens in a noise sequence, BOS counted; text is cut to as many
+   * @param contextLength tokens per noise sequence, BOS included; text sequences are cut to this
+   *     length
    * @param noiseSequences number of noise sequences
-   * @param noiseTokens number of random tokens, BOS not counted; the last sequence is shorter where
+   * @param noiseTokens number of random tokens, BOS not included; the last sequence is shorter if
    *     they do not fill it. Rows of a source come in whole sequences instead
    * @param activationThreshold what z (or its sum over a sequence) must exceed
-   * @param relativeThreshold whether that is in units of the latent's own mean z over its firings
-   *     on text (of all latents' where it never fired there) instead of absolute; needs a text
+   * @param relativeThreshold whether that threshold is in units of the latent's own mean z over its
+   *     firings on text (the mean over all latents if it never fired there) instead of absolute;
+   *     needs a text
    * @param rateThreshold the share of tokens (or sequences) that a fake latent's firings exceed
    * @param filter positions that reach the SAE, in noise and text alike
    * @param seed of the noise and of the bootstrap
    * @param resamples bootstrap resamples
    * @param level coverage of the interval
-   * @param textSequences the most sequences of the text that are read
+   * @param textSequences maximum number of text sequences to read
    * @param falseDiscoveryRate of {@link NoiseAgainstText}
    * @param minimumRatio of {@link NoiseAgainstText}
    * @param text ordinary text, for firing rates in distribution
@@ -216,17 +219,17 @@ public record FakeFeatures(
       return new Builder(Definition.TOKENS, contextLength, 1.0, 0.1).noiseTokens(1_000_000);
     }
 
-    /** The positions that the authors' {@code feat_match.py} counts: all but the first. */
+    /** The positions that the authors' {@code feat_match.py} counts: all except the first. */
     public static ActivationFilter authorsFilter() {
       return new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
     }
 
     /**
-     * Exactly what the authors' {@code feat_match.py} (at a98b2637) counts, behind their published
+     * Exactly what the authors' {@code feat_match.py} (at a98b2637) counts for their published
      * numbers: 1,000,000 tokens, drawn uniformly from the whole vocabulary, in sequences of the
-     * SAE's context size that begin with BOS; position 0 dropped and nothing else, no bound on the
-     * norm; a latent fires where z &gt; 1.0 and is fake at more than 10 % of the tokens. The random
-     * numbers are ours.
+     * SAE's context size that begin with BOS; only position 0 dropped, no bound on the norm; a
+     * latent fires where z &gt; 1.0 and is fake at more than 10 % of the tokens. The random numbers
+     * are ours.
      *
      * @param contextLength the SAE's context size
      */
@@ -235,8 +238,8 @@ public record FakeFeatures(
     }
 
     /**
-     * Definition {@code sequences} as the authors' notes have it: 1,000 sequences of noise and at
-     * most 1,000 of text, sums &gt; 1 in more than 5 %; the rest as {@link #tokens}.
+     * Definition {@code sequences} as in the authors' notes: 1,000 sequences of noise and at most
+     * 1,000 of text, sums &gt; 1 in more than 5 %; the rest as {@link #tokens}.
      */
     public static Builder sequences(int contextLength, TokenSource heldOut) {
       return new Builder(Definition.SEQUENCES, contextLength, 1.0, 0.05)
@@ -251,7 +254,7 @@ public record FakeFeatures(
       }
     }
 
-    /** Builds {@link Options}; each method returns this. */
+    /** Builds {@link Options}; each method returns this builder. */
     public static final class Builder {
       private final Definition definition;
       private final int contextLength;
@@ -277,7 +280,7 @@ public record FakeFeatures(
         this.rateThreshold = rate;
       }
 
-      /** As many random tokens, BOS not counted; the last sequence may be shorter. */
+      /** Number of random tokens, BOS not included; the last sequence may be shorter. */
       public Builder noiseTokens(long tokens) {
         long perSequence = contextLength - 1L;
         this.noiseSequences =
@@ -294,8 +297,8 @@ public record FakeFeatures(
       }
 
       /**
-       * What counts as more active on noise than on text, {@link NoiseAgainstText}; 0.05 and 2
-       * where this is not called.
+       * What counts as more active on noise than on text, see {@link NoiseAgainstText}; 0.05 and 2
+       * by default.
        */
       public Builder againstText(double falseDiscovery, double leastRatio) {
         this.falseDiscoveryRate = falseDiscovery;
@@ -347,7 +350,7 @@ public record FakeFeatures(
         return this;
       }
 
-      /** Ordinary text, of which at most {@code sequences} are read. */
+      /** Ordinary text; at most {@code sequences} sequences are read. */
       public Builder text(TokenSource ordinary, int sequences) {
         this.text = Optional.of(ordinary);
         this.textSequences = sequences;

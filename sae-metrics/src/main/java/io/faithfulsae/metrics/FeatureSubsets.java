@@ -3,17 +3,17 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * How much of an SAE's result some of its latents carry: it is evaluated with the best, and with
- * the worst, n latents of a ranking alone. The others are silenced after the top-k ({@code
- * Sae.only}), so that none takes the place of another; b_dec stays, so that n = 0 is b_dec alone.
+ * How much of an SAE's quality a subset of its latents carries: the SAE is evaluated with only the
+ * best, and only the worst, n latents of a ranking. The others are silenced after the top-k ({@code
+ * Sae.only}), so that no other latent takes their place; b_dec stays, so n = 0 is b_dec alone.
  *
- * <p>Where n exceeds the number of ranked latents, all of them are kept. Best and worst are of the
- * latents that fired where the ranking was made, so that the worst are not merely dead ones.
+ * <p>If n exceeds the number of ranked latents, all of them are kept. Only latents that fired when
+ * the ranking was made are ranked, so that the worst are not merely dead.
  *
  * @param ranked number of latents that were ranked
  * @param whole the SAE with all its latents
- * @param best with the first n of the ranking alone, in the order of {@link Options#sizes}
- * @param worst with the last n of the ranking alone, in the same order
+ * @param best with only the first n of the ranking, in the order of {@link Options#sizes}
+ * @param worst with only the last n of the ranking, in the same order
  */
 public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<Subset> worst) {
 
@@ -24,26 +24,26 @@ public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<S
   }
 
   /**
-   * The SAE with some of its latents.
+   * The SAE with a subset of its latents.
    *
-   * @param latents number of latents that were kept
-   * @param reconstruction of activations; its dead latents are those that fired on no row, the
-   *     silenced ones among them
+   * @param latents number of latents kept
+   * @param reconstruction of activations; its dead latents are those that fired on no row, silenced
+   *     ones included
    * @param crossEntropy of the model with the reconstruction in place
    */
   public record Subset(int latents, Reconstruction reconstruction, CrossEntropy crossEntropy) {
 
     /**
-     * The share of what another SAE (or subset) explains that this one explains: the ratio of
-     * explained variances. 1 where nothing is lost; below 0 where this is worse than the mean.
+     * Ratio of this one's explained variance to that of another SAE (or subset): 1 if nothing is
+     * lost, below 0 if this one is worse than the mean.
      */
     public double explainedOf(Subset all) {
       return reconstruction.explainedVariance() / all.reconstruction.explainedVariance();
     }
 
     /**
-     * The share of the loss that another SAE (or subset) recovers over zero ablation which this one
-     * recovers: (CE_zero − CE) / (CE_zero − CE of the other).
+     * Ratio of the loss that this one recovers over zero ablation to the loss that another SAE (or
+     * subset) recovers: (CE_zero − CE) / (CE_zero − CE of the other).
      */
     public double recoveredOf(Subset all) {
       return (crossEntropy.zeroAblated() - crossEntropy.replaced())
@@ -55,16 +55,16 @@ public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<S
    * What to measure.
    *
    * @param sizes numbers of latents, at least 0
-   * @param batchSequences sequences of a forward pass
-   * @param rows rows for the reconstruction, at most
+   * @param batchSequences sequences per forward pass
+   * @param rows maximum number of rows for the reconstruction
    * @param ceTokens predicted tokens for the cross entropy
    */
   public record Options(List<Integer> sizes, int batchSequences, long rows, long ceTokens) {
 
     /**
-     * As the command line measures: 32 sequences per forward pass, 100,000 rows, 20,000 tokens.
+     * The defaults of the command line: 32 sequences per forward pass, 100,000 rows, 20,000 tokens.
      *
-     * @throws IllegalArgumentException if there is no size or one is below 0
+     * @throws IllegalArgumentException if there are none or one is below 0
      */
     public static Options of(List<Integer> sizes) {
       return new Options(sizes, 32, 100_000, 20_000);

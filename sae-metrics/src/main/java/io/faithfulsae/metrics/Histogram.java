@@ -7,8 +7,8 @@ import java.util.List;
  * Counts of values in bins of equal width.
  *
  * <p>Bin i holds the values v with {@code low + i·w <= v < low + (i + 1)·w}, where w = (high − low)
- * / number of bins; the last bin also holds {@code high}. Values outside are counted in the first
- * or last bin, so that the counts add up to the number of values.
+ * / number of bins; the last bin also holds {@code high}. Values outside the range are counted in
+ * the first or last bin, so the counts add up to the number of values.
  *
  * @param low lower edge of the first bin
  * @param high upper edge of the last bin

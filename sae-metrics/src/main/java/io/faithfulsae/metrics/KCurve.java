@@ -5,13 +5,13 @@ import java.util.Optional;
 import org.jspecify.annotations.Nullable;
 
 /**
- * One SAE evaluated with other k than it was trained with: how reconstruction, the cost to the
- * model and the answer to noise move with the number of active latents a row.
+ * One SAE evaluated at values of k other than the one it was trained with: how reconstruction, the
+ * cost to the model and the response to noise change with the number of active latents per row.
  *
- * <p>Nothing but k changes: the k largest of ReLU(z_pre) are kept, whatever k the SAE was trained
- * with. With a larger k a row may have fewer than k positive ones, so that l0 stays below k.
+ * <p>Only k changes: the k largest of ReLU(z_pre) are kept. With a larger k a row may have fewer
+ * than k positive values, so l0 stays below k.
  *
- * @param ownK the k that the SAE was trained with
+ * @param ownK the k used in training
  * @param points in the order of {@link Options#ks}
  */
 public record KCurve(int ownK, List<Point> points) {
@@ -24,10 +24,10 @@ public record KCurve(int ownK, List<Point> points) {
   /**
    * The SAE with one k.
    *
-   * @param k active latents a row
+   * @param k active latents per row
    * @param reconstruction of activations
    * @param crossEntropy of the model with the reconstruction in place
-   * @param fakeFeatures latents that answer to noise; null unless asked for
+   * @param fakeFeatures latents that fire on noise; null unless requested
    */
   public record Point(
       int k,
@@ -38,11 +38,12 @@ public record KCurve(int ownK, List<Point> points) {
   /**
    * What to measure.
    *
-   * @param ks different values of k, 1 to dSae; the study's are 1 to 4 times the SAE's own
-   * @param batchSequences sequences of a forward pass
-   * @param rows rows for the reconstruction, at most
-   * @param ceTokens predicted tokens for the cross entropy, as {@code Metrics.crossEntropy} has it
-   * @param fakeFeatures how to count what answers to noise; empty: it is not counted
+   * @param ks distinct values of k, 1 to dSae; the study uses multiples of the SAE's own k, up to 4
+   *     times
+   * @param batchSequences sequences per forward pass
+   * @param rows maximum number of rows for the reconstruction
+   * @param ceTokens predicted tokens for the cross entropy, as in {@code Metrics.crossEntropy}
+   * @param fakeFeatures how to count latents that fire on noise; empty to skip this
    */
   public record Options(
       List<Integer> ks,
@@ -52,10 +53,10 @@ public record KCurve(int ownK, List<Point> points) {
       Optional<FakeFeatures.Options> fakeFeatures) {
 
     /**
-     * As the command line measures: 32 sequences per forward pass, 100,000 rows, 20,000 tokens, no
-     * fake features.
+     * The defaults of the command line: 32 sequences per forward pass, 100,000 rows, 20,000 tokens,
+     * no fake features.
      *
-     * @throws IllegalArgumentException if there is no k, one is below 1 or one stands there twice
+     * @throws IllegalArgumentException if there is no k, one is below 1, or one is repeated
      */
     public static Options of(List<Integer> ks) {
       return new Options(ks, 32, 100_000, 20_000, Optional.empty());
@@ -64,7 +65,7 @@ public record KCurve(int ownK, List<Point> points) {
     /**
      * Checks k.
      *
-     * @throws IllegalArgumentException if there is none, one is below 1 or one stands there twice
+     * @throws IllegalArgumentException if there is none, one is below 1, or one is repeated
      */
     public Options {
       ks = List.copyOf(ks);

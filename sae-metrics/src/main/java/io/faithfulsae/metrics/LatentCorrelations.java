@@ -3,31 +3,31 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * Which latents of two SAEs (a and b, or one SAE with itself) do the same on the same rows:
- * Pearson's correlation of their z over all rows, and for some latents the partners themselves.
+ * Which latents of two SAEs (a and b, or one SAE with itself) behave alike on the same rows:
+ * Pearson correlation of their z over all rows, and for some latents the partners themselves.
  *
  * <p>Partners are latents that fire together on at least one row; within one SAE a latent is not
- * its own partner. A latent is alive when it fires on at least one row; what is not alive is left
- * out of shares, means and histograms, and a live latent without a partner has best correlation 0.
+ * its own partner. A latent is alive when it fires on at least one row; other latents are left out
+ * of shares, means and histograms, and a live latent without a partner has best correlation 0.
  *
- * <p>The best correlation across seeds is the functional sister of the Shared Feature Ratio: two
- * latents may do the same with different directions. <b>Source</b>: Bricken et al. 2023, Towards
- * Monosemanticity (feature universality by activation correlation).
+ * <p>The best correlation across seeds is the functional counterpart of the Shared Feature Ratio:
+ * two latents may behave alike with different directions. <b>Source</b>: Bricken et al. 2023,
+ * Towards Monosemanticity (feature universality by activation correlation).
  *
- * @param source what the rows were
+ * @param source description of the rows
  * @param rows number of rows
  * @param dSaeA number of latents of a
  * @param dSaeB number of latents of b
  * @param liveA latents of a that fire
  * @param liveB latents of b that fire
- * @param threshold correlation above which two latents do the same
+ * @param threshold correlation above which two latents behave alike
  * @param shareAboveA share of a's live latents whose best correlation in b is above the threshold
  * @param shareAboveB the same for b's in a
  * @param meanBestA mean best correlation of a's live latents
  * @param meanBestB mean best correlation of b's live latents
  * @param bestA best correlations of a's live latents; 100 bins over [-1, 1]
  * @param bestB best correlations of b's live latents; 100 bins over [-1, 1]
- * @param latents partners of the latents of a that were asked for, in that order
+ * @param latents partners of the requested latents of a, in the order of the request
  */
 public record LatentCorrelations(
     String source,
@@ -54,7 +54,7 @@ public record LatentCorrelations(
    * Partners of one latent of a.
    *
    * @param latent its number in a
-   * @param correlated latents of b whose z correlates most with its own, largest first, equals by
+   * @param correlated latents of b whose z correlates most with its own, largest first, ties by
    *     number
    * @param nearest latents of b whose decoder directions have the largest cosine with its own
    */
@@ -72,18 +72,19 @@ public record LatentCorrelations(
    *
    * @param latent its number in b
    * @param correlation Pearson's, of z over all rows
-   * @param jaccard rows on which both fire, over those on which one does
-   * @param cosine of both decoder directions; 0 where one has length 0
+   * @param jaccard rows on which both fire, over rows on which at least one does
+   * @param cosine of the two decoder directions; 0 if one has length 0
    */
   public record Partner(int latent, double correlation, double jaccard, double cosine) {}
 
   /**
-   * How much to look at and to keep.
+   * How much to read and to keep.
    *
-   * @param maxRows at most so many rows; all that fires on them is held, 8 bytes each
-   * @param threshold correlation above which two latents do the same
+   * @param maxRows maximum number of rows; every active latent of every row is kept in memory, 8
+   *     bytes each
+   * @param threshold correlation above which two latents behave alike
    * @param latents latents of a whose partners are listed
-   * @param others partners of each to keep
+   * @param others number of partners to keep for each
    */
   public record Options(long maxRows, double threshold, List<Integer> latents, int others) {
     /** 100,000 rows and a threshold of 0.7; no latents are listed. */

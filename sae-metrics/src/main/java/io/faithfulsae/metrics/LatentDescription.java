@@ -3,22 +3,23 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * What one latent is about: where it fires most, how often and how strongly, which latents are like
- * it, and which next tokens it speaks for.
+ * What one latent responds to: where it fires most, how often and how strongly, which latents are
+ * similar, and which next tokens it promotes.
  *
  * @param latent its number
- * @param rows positions that were looked at
- * @param density share of them at which it fires, z &gt; 0
+ * @param rows number of positions read
+ * @param density share of positions at which it fires, z &gt; 0
  * @param meanActivation mean z where it fires; 0 if it never does
  * @param maxActivation the largest z; 0 if it never fires
- * @param logActivations log10 of z where it fires, in bins of a tenth from −4 to 4
- * @param examples sequences with its largest z, largest first, equals in the order of the text
+ * @param logActivations log10 of z where it fires, in bins of width 0.1 from −4 to 4
+ * @param examples sequences with its largest z, largest first, ties in the order of the text
  * @param nearest latents whose decoder directions have the largest cosine with its own
- * @param correlated latents whose z correlates most with its own over the rows (Pearson), of those
- *     that fire together with it at all
- * @param raised tokens whose logit its decoder direction raises most: the direction alone, of unit
- *     norm times {@code maxActivation}, stands at the model's last residual hook point, and what
- *     the model makes of a zero vector there is subtracted; so the model's own final norm is in it
+ * @param correlated latents whose z correlates most with its own over the rows (Pearson), among
+ *     those that fire together with it at least once
+ * @param raised tokens whose logit its decoder direction raises most: the direction, scaled to the
+ *     norm {@code maxActivation}, replaces the residual stream at the model's last hook point, and
+ *     the logits of a zero vector there are subtracted; the model's own final norm is therefore
+ *     applied
  * @param lowered tokens whose logit it lowers most
  */
 public record LatentDescription(
@@ -47,9 +48,9 @@ public record LatentDescription(
    * A sequence in which the latent fires.
    *
    * @param sequence its number among those of at least two tokens, from 0
-   * @param position where z is largest, the first of equals
+   * @param position where z is largest, the first on ties
    * @param tokens of the whole sequence
-   * @param activations z at each token; 0 where the filter leaves a position out
+   * @param activations z at each token; 0 at positions that the filter excludes
    */
   public record Example(
       long sequence, int position, List<Integer> tokens, List<Double> activations) {
@@ -70,7 +71,7 @@ public record LatentDescription(
    * Another latent.
    *
    * @param latent its number
-   * @param cosine of both decoder directions
+   * @param cosine of the two decoder directions
    */
   public record Other(int latent, double cosine) {}
 
@@ -78,8 +79,8 @@ public record LatentDescription(
    * Another latent that fires with it.
    *
    * @param latent its number
-   * @param correlation Pearson's, of z over all rows
-   * @param jaccard positions at which both fire, over those at which one does
+   * @param correlation Pearson correlation of z over all rows
+   * @param jaccard positions at which both fire, over positions at which at least one does
    */
   public record Correlated(int latent, double correlation, double jaccard) {}
 
@@ -92,9 +93,9 @@ public record LatentDescription(
   public record TokenEffect(int token, double logit) {}
 
   /**
-   * How much to look at and to keep.
+   * How much to read and to keep.
    *
-   * @param maxSequences at most so many sequences of the text
+   * @param maxSequences maximum number of sequences to read
    * @param examples examples to keep
    * @param others nearest and correlated latents to keep
    * @param tokens raised and lowered tokens to keep
@@ -121,12 +122,12 @@ public record LatentDescription(
   }
 
   /**
-   * Snippets of text in which a latent fires and in which it does not, drawn at random, for judging
-   * an explanation by detection.
+   * Random snippets of text in which a latent fires and in which it does not, for scoring an
+   * explanation by detection.
    *
-   * <p>Sequences are cut into snippets of equal length from their beginning, what is left over at
-   * the end is not used; a snippet is firing when z &gt; 0 at one of its tokens at least. From all
-   * of one kind as many as asked for are drawn without preference, or all if there are fewer.
+   * <p>Sequences are cut into snippets of equal length from the beginning; a shorter remainder is
+   * not used. A snippet is firing when z &gt; 0 at one or more of its tokens. Of each kind the
+   * requested number is drawn uniformly, or all if there are fewer.
    *
    * @param latent its number
    * @param firing in the order of the text
@@ -156,12 +157,12 @@ public record LatentDescription(
     }
 
     /**
-     * What is drawn.
+     * What to draw.
      *
-     * @param maxSequences at most so many sequences of the text
-     * @param length tokens a snippet
-     * @param perKind firing ones, and silent ones, of each latent
-     * @param seed of the drawing
+     * @param maxSequences maximum number of sequences to read
+     * @param length tokens per snippet
+     * @param perKind number of firing snippets, and of silent ones, per latent
+     * @param seed random seed
      */
     public record Options(int maxSequences, int length, int perKind, long seed) {
       /** 2,000 sequences in snippets of 32 tokens, 10 of each kind, seed 42. */

@@ -7,15 +7,15 @@ import java.util.stream.IntStream;
 /**
  * How much each latent of an SAE is used on some rows, and rankings of latents by it.
  *
- * @param source what the rows were
+ * @param source description of the rows
  * @param rows number of rows
  * @param frequency of each latent: share of rows with z &gt; 0, in [0, 1]
  * @param meanActivation of each latent: mean z over the rows on which it fires; 0 if it never does
  * @param attribution of each latent, to the reconstruction loss: by how much Σ‖x − x̂‖² / rows
- *     would grow if this latent alone were silent (z = 0, no other takes its place). Exact, since
+ *     would grow if only this latent were silenced (z = 0, no other takes its place). Exact, since
  *     the loss is quadratic in z: mean over rows of 2 z (x − x̂)·d + z² ‖d‖², d its decoder
- *     direction (times the row's scale where the SAE normalises rows). Negative where the SAE would
- *     be better without it. In squared units of the activations
+ *     direction (times the row's scale if the SAE normalizes rows). Negative if the SAE would be
+ *     better without it. In squared units of the activations
  */
 public record LatentStatistics(
     String source,
@@ -44,7 +44,7 @@ public record LatentStatistics(
   }
 
   /**
-   * The latents that fired at all, largest first; of equals the lower number first.
+   * The latents that fired at least once, largest first; ties by number.
    *
    * @throws IllegalArgumentException for {@link Criterion#PROBE_WEIGHT}, which needs weights
    */
@@ -56,20 +56,20 @@ public record LatentStatistics(
           case ATTRIBUTION -> attribution;
           case PROBE_WEIGHT ->
               throw new IllegalArgumentException(
-                  "expected a criterion that needs the rows alone, got PROBE_WEIGHT; give the weights to ranking(List)");
+                  "expected a criterion computed from the rows, got PROBE_WEIGHT; pass the weights to ranking(List)");
         });
   }
 
   /**
-   * The latents that fired at all, ranked by any scores; of equals the lower number first.
+   * The latents that fired at least once, ranked by any scores, largest first; ties by number.
    *
-   * @param scores one for each latent
-   * @throws IllegalArgumentException if there are not as many scores as latents
+   * @param scores one per latent
+   * @throws IllegalArgumentException if the number of scores is not the number of latents
    */
   public List<Integer> ranking(List<Double> scores) {
     if (scores.size() != frequency.size()) {
       throw new IllegalArgumentException(
-          "expected a score for each of %d latents, got %d; give them all"
+          "expected %d scores, one per latent, got %d; pass one per latent"
               .formatted(frequency.size(), scores.size()));
     }
     return IntStream.range(0, scores.size())

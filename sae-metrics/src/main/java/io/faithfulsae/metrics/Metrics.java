@@ -119,9 +119,9 @@ public final class Metrics {
   }
 
   /**
-   * Counts the latents of an SAE that answer to noise, and where a text is given compares how
-   * active they are on either. For that it holds, of each SAE, 8 bytes for each latent active at a
-   * position of the text, and 1 KiB a latent.
+   * Counts the latents of an SAE that fire on noise and, if a text is given, compares how active
+   * they are on noise and on text. For that it holds, of each SAE, 8 bytes for each latent active
+   * at a position of the text, and 1 KiB a latent.
    *
    * @throws IllegalArgumentException if the context length exceeds the model's, the SAE is not as
    *     wide as the model, or the filter leaves nothing
@@ -138,10 +138,10 @@ public final class Metrics {
   }
 
   /**
-   * Counts the latents of SAEs that answer to noise, one result each, on activations that are there
-   * already, such as those of a synthetic source. Instead of {@code contextLength − 1} tokens
-   * behind BOS, a sequence is as many neighbouring rows; filter and text of the options are not
-   * used, and model and hook of the results are empty.
+   * Counts the latents of SAEs that fire on noise, one result each, on existing activations, such
+   * as those of a synthetic source. Instead of {@code contextLength − 1} tokens behind BOS, a
+   * sequence is as many neighbouring rows; filter and text of the options are not used, and model
+   * and hook of the results are empty.
    *
    * @param noise rows to be held for noise, at least {@code noiseSequences} sequences of them
    * @param ordinary rows as they are in distribution, of which at most {@code textSequences}
@@ -172,7 +172,7 @@ public final class Metrics {
 
   /**
    * Counts how much each latent is used, by which latents can be ranked; one result for each SAE of
-   * one backend. Takes 4 bytes of heap an element of the decoder.
+   * one backend. Takes 4 bytes of heap per element of the decoder.
    *
    * @param maxRows rows to read at most
    */
@@ -206,7 +206,7 @@ public final class Metrics {
    * <p>Holds the pooled vectors of all examples: 4 bytes an element of x and x̂, 8 bytes an active
    * latent, and while a probe is fitted about 32 bytes an element of its training vectors.
    *
-   * @param onRead hears how many examples the model has read
+   * @param onRead called with the number of examples that the model has read
    * @throws IllegalArgumentException if an SAE is not as wide as the model, a text is longer than
    *     its context, or there are too few examples
    */
@@ -224,7 +224,7 @@ public final class Metrics {
    * of the summed squares of its weights over the classes, of the probe that {@link #probe} fits on
    * latents. For ranking latents by {@link LatentStatistics#ranking(List)}.
    *
-   * @param onRead hears how many examples the model has read
+   * @param onRead called with the number of examples that the model has read
    * @throws IllegalArgumentException as {@link #probe} says, or if the protocol is not the clean
    *     one
    */
@@ -238,7 +238,7 @@ public final class Metrics {
   }
 
   /**
-   * Says what latents are about: where they fire, how, with which others, and which tokens they
+   * Describes latents: where they fire, how strongly, with which others, and which tokens they
    * promote. Reads the text once for all of them.
    *
    * @param latents different ones, in the order of the results
@@ -300,9 +300,9 @@ public final class Metrics {
   }
 
   /**
-   * Counts what a data set consists of, and how varied it is. Takes 64 bytes of heap a token.
+   * Counts what a data set consists of, and how varied it is. Takes 64 bytes of heap per token.
    *
-   * @param data whole sequences or documents, each behind a BOS
+   * @param data whole sequences or documents, each starting with BOS
    * @param maxTokens whole sequences are read until at least as many tokens were seen
    * @throws IllegalArgumentException if there are no tokens
    */

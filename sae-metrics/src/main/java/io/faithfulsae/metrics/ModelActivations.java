@@ -8,8 +8,8 @@ import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
 
 /**
- * The activations of a language model at a hook point on a text: what an SAE is judged on. This is
- * a recipe: nothing runs, and the text is not opened, before a metric reads it.
+ * The activations of a language model at a hook point on a text: what an SAE is evaluated on. This
+ * is a recipe: nothing runs, and the text is not opened, before a metric reads it.
  *
  * <p><b>Shape</b>: each position of the text is a row {@code [dModel]} of float32 activations, of
  * which those that the filter keeps reach the SAE. <b>Units</b>: the model's own; lengths are in
@@ -17,7 +17,7 @@ import io.faithfulsae.TokenSource;
  * there is nothing else to close.
  *
  * @param on the model and its hook point
- * @param text sequences of tokens, each behind a BOS if the model wants one
+ * @param text sequences of tokens, each starting with BOS if the model expects one
  * @param filter positions that reach the SAE
  */
 public record ModelActivations(HookedModel on, TokenSource text, ActivationFilter filter) {

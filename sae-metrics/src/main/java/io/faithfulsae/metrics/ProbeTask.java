@@ -8,7 +8,7 @@ import java.util.List;
  * @param name of the task
  * @param classes names of the classes, at least two; a label is an index in this list
  * @param train examples to fit the probe on
- * @param test examples to judge it by; never used for fitting or for choosing settings
+ * @param test examples to evaluate it on; never used for fitting or for choosing settings
  */
 public record ProbeTask(
     String name, List<String> classes, List<Example> train, List<Example> test) {

@@ -26,8 +26,8 @@ import java.util.Set;
  *
  * @param task name of the task
  * @param options how it was measured
- * @param trainExamples examples fitted on
- * @param testExamples examples judged by
+ * @param trainExamples number of examples fitted on
+ * @param testExamples number of examples evaluated on
  * @param trainClassCounts training examples of each class
  * @param testClassCounts test examples of each class
  * @param baseline from x

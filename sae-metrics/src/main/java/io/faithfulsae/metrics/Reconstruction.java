@@ -4,7 +4,7 @@ import java.util.List;
 
 /**
  * How well an SAE reconstructs activations X {@code [rows, dIn]} as X̂. A source without rows is
- * refused, so nothing here is of an empty input.
+ * rejected, so no input is empty.
  *
  * <p><b>Source</b>: the first explained variance is that of FaithfulSAE's cross-data script; FVU is
  * that of sparsify, and 1 − FVU the explained variance of sparsify and SAELens.
@@ -12,7 +12,7 @@ import java.util.List;
  * @param source what the rows were, with what a filter left out of them
  * @param rows number of rows seen
  * @param dSae number of latents
- * @param k active latents a row
+ * @param k active latents per row
  * @param meanNorm mean ‖x‖, the scale of the activations
  * @param l2 mean over all elements of (x − x̂)², in squared units of the activations, at least 0
  * @param l2Ratio mean over rows of ‖x̂‖ / ‖x‖; rows with ‖x‖ = 0 are left out (0 if all are)

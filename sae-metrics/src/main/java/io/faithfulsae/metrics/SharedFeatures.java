@@ -11,8 +11,8 @@ import java.util.function.LongConsumer;
  * and latent j of the other (b), by the best partner of each and by the best one-to-one matching.
  *
  * <p>A pair is shared when its cosine is strictly above the threshold. A direction of length 0 has
- * cosine 0 with everything. Every SAE has at least one latent, so no input is empty. SAEs with
- * different numbers of latents are taken: the matching then leaves out some of the larger one.
+ * cosine 0 with everything. Every SAE has at least one latent, so no input is empty. SAEs may have
+ * different numbers of latents: the matching then leaves out some of the larger one.
  *
  * <p><b>Source</b>: FaithfulSAE's feature matching (top-1 ratio and SFR, decoder rows, 0.7); Paulo
  * and Belrose, arXiv 2501.16615.
@@ -93,8 +93,8 @@ public record SharedFeatures(
    *
    * @param directions whose cosines are taken
    * @param threshold cosine above which a pair is shared, in [-1, 1]; 0.7 in the study
-   * @param onMatched hears now and then how many latents of the smaller SAE are matched; an
-   *     exception of its ends the work
+   * @param onMatched called from time to time with the number of latents of the smaller SAE that
+   *     are matched; an exception thrown by it ends the search
    */
   public record Options(Directions directions, double threshold, LongConsumer onMatched) {
 
@@ -143,9 +143,9 @@ public record SharedFeatures(
    * what all latents write to it (a column of W_dec) or read from it (a row of W_enc), of length
    * dSae.
    *
-   * <p>The authors' plots show these beside the features'. The latents of two seeds stand in
-   * different order, and nothing puts them in one here, as nothing does in their code: the cosines
-   * say how far two SAEs agree latent by latent, which two seeds do not.
+   * <p>The authors' plots show these beside the features'. The latents of two seeds come in
+   * different orders, and, as in the authors' code, they are not aligned: the cosines say how far
+   * two SAEs agree latent by latent, which two seeds do not.
    *
    * <p><b>Source</b>: FaithfulSAE's {@code feat_match.py} (encoder and decoder neurons, top 4).
    *

@@ -58,7 +58,7 @@ public final class HookRows implements SequenceRows, AutoCloseable {
    */
   public static Backend backendOf(List<Sae> saes) {
     if (saes.isEmpty()) {
-      throw new IllegalArgumentException("expected at least one SAE, got none; give some");
+      throw new IllegalArgumentException("expected at least one SAE, got none; pass one or more");
     }
     Backend backend = saes.get(0).backend();
     for (Sae sae : saes) {
