@@ -141,7 +141,8 @@ final class StudyGridTest {
         ofSeeds.path("mean").asDouble(),
         1e-15);
     String report = Files.readString(outcome.report());
-    assertTrue(report.contains("Text tasks") && report.contains("Means over the seeds' SAEs"));
+    assertTrue(
+        report.contains("Text tasks") && report.contains("Means over the SAEs of all seeds"));
     assertEquals(0, run(yaml, out).stepsDone());
   }
 
