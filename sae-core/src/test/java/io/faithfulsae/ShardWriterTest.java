@@ -348,7 +348,7 @@ class ShardWriterTest {
         "metadata: expected {}");
     Path foreign = Files.createDirectories(folder.resolve("foreign"));
     Files.writeString(foreign.resolve("model.safetensors"), "");
-    assertSays(foreign, small(Precision.FP32), "model.safetensors: expected a folder for shards");
+    assertSays(foreign, small(Precision.FP32), "model.safetensors: expected a folder with shards");
   }
 
   @Test

@@ -173,7 +173,7 @@ public abstract class ResumptionTest extends RunFixture {
       assertMessage(
           IllegalArgumentException.class,
           () -> trainer(CONFIG).resume(SOURCE, dir),
-          "whose random numbers are philox4x64-10",
+          "random generator philox4x64-10",
           other[1],
           "train again in another folder");
     }
@@ -188,7 +188,7 @@ public abstract class ResumptionTest extends RunFixture {
     assertMessage(
         IllegalArgumentException.class,
         () -> trainer(CONFIG).resume(SOURCE, dir),
-        "whose random numbers are philox4x64-10",
+        "random generator philox4x64-10",
         "got splitmix64");
   }
 
