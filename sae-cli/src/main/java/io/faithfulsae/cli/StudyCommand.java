@@ -4,7 +4,6 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.Study;
 import io.faithfulsae.study.StudyFile;
-import io.faithfulsae.study.StudyListener;
 import io.faithfulsae.study.StudyPlan;
 import java.io.IOException;
 import java.nio.file.Path;
@@ -59,14 +58,12 @@ final class StudyCommand implements Callable<Integer> {
       settings = model == null ? StudyFile.defaults() : StudyFile.ofModel(model.toString());
     }
     try (Backend backend = Backends.best()) {
-      StudyPlan plan = Study.plan(settings, out, backend);
       if (planOnly) {
+        StudyPlan plan = Study.plan(settings, out, backend);
         common.print(plan, plan.table());
         return 0;
       }
-      StudyListener listener = common.listener();
-      listener.step(plan.table());
-      Study.Outcome outcome = Study.run(plan, backend, listener);
+      Study.Outcome outcome = Study.run(settings, out, backend, common.listener());
       common.print(
           outcome,
           outcome.stepsDone() + " steps done\nreport: " + outcome.report().toAbsolutePath());

@@ -74,12 +74,7 @@ final class ModelStudy implements AutoCloseable {
    * @param study folder of the whole study
    */
   static ModelStudy open(
-      String name,
-      Sharing sharing,
-      Path study,
-      Backend backend,
-      StepFolders folders,
-      StudyListener listener)
+      String name, Sharing sharing, Path study, Backend backend, StepFolders folders)
       throws IOException {
     StudyConfig config = sharing.config(name);
     String given = config.model();
@@ -103,8 +98,7 @@ final class ModelStudy implements AutoCloseable {
               tokenizer,
               ModelHash.of(folder),
               hook,
-              folders,
-              listener));
+              folders));
     } catch (IOException | RuntimeException e) {
       model.close();
       throw e;

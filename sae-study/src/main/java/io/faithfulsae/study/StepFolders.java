@@ -24,6 +24,11 @@ final class StepFolders {
     this.several = several;
   }
 
+  /** Follows the study. */
+  StudyListener listener() {
+    return listener;
+  }
+
   StepCache of(String entry) {
     return byEntry.computeIfAbsent(
         entry,

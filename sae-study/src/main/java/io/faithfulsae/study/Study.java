@@ -33,7 +33,27 @@ public final class Study {
   public record Outcome(Path report, Path results, int stepsDone, List<String> failures) {}
 
   /**
-   * Runs a study, or what is missing from it.
+   * Plans a study and runs it, or what is missing from it. A folder in which another process runs a
+   * study is rejected before anything is opened.
+   *
+   * @param out folder of the results; created if necessary
+   * @param listener told the plan before the first step; otherwise as in {@link #run(StudyPlan,
+   *     Backend, StudyListener)}, which also says what is thrown
+   */
+  public static Outcome run(StudyFile study, Path out, Backend backend, StudyListener listener)
+      throws IOException {
+    OutputLock lock = OutputLock.ofFolder(out);
+    try {
+      StudyPlan plan = plan(study, out, backend);
+      listener.planned(plan);
+      return runLocked(plan, backend, listener);
+    } finally {
+      lock.close();
+    }
+  }
+
+  /**
+   * Runs a study that was planned, or what is missing from it.
    *
    * @param backend on which SAEs are trained and run; not closed
    * @param listener follows the study and may stop it
@@ -45,16 +65,17 @@ public final class Study {
       throws IOException {
     OutputLock lock = OutputLock.ofFolder(plan.out());
     try {
-      plan.requireDisk();
-      return run(plan.study(), plan.out(), backend, listener);
+      return runLocked(plan, backend, listener);
     } finally {
       lock.close();
     }
   }
 
-  private static Outcome run(StudyFile study, Path out, Backend backend, StudyListener listener)
+  private static Outcome runLocked(StudyPlan plan, Backend backend, StudyListener listener)
       throws IOException {
-    Map<String, StudyConfig> models = study.models();
+    plan.requireDisk();
+    Path out = plan.out();
+    Map<String, StudyConfig> models = plan.study().models();
     Sharing sharing = new Sharing(models);
     StepFolders folders = new StepFolders(out, listener, models.size() > 1);
     boolean crossed =
@@ -63,14 +84,14 @@ public final class Study {
             .anyMatch(set -> set.from() != null);
     if (crossed) {
       for (String name : models.keySet()) {
-        try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders, listener)) {
+        try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders)) {
           model.generate();
         }
       }
     }
     List<ModelResults> results = new ArrayList<>();
     for (String name : models.keySet()) {
-      try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders, listener)) {
+      try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders)) {
         results.add(model.run());
       }
     }
@@ -95,8 +116,7 @@ public final class Study {
     Sharing sharing = new Sharing(study.models());
     for (String name : study.models().keySet()) {
       StepFolders folders = new StepFolders(out, StudyListener.NONE, true);
-      try (ModelStudy model =
-          ModelStudy.open(name, sharing, out, backend, folders, StudyListener.NONE)) {
+      try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders)) {
         plans.add(model.plan());
       }
     }

@@ -29,8 +29,7 @@ record StudyContext(
     Tokenizer tokenizer,
     String modelHash,
     HookPoint hook,
-    StepFolders folders,
-    StudyListener listener) {
+    StepFolders folders) {
 
   /** The entry's own steps. */
   StepCache steps() {
@@ -40,6 +39,11 @@ record StudyContext(
   /** The steps shared with the entries that are trained together with it. */
   StepCache common() {
     return folders.of(sharing.owner(name));
+  }
+
+  /** Follows the study. */
+  StudyListener listener() {
+    return folders.listener();
   }
 
   /** Tokens per sequence. */

@@ -7,6 +7,9 @@ public interface StudyListener extends WorkListener {
   /** Follows nothing and never stops. */
   StudyListener NONE = new StudyListener() {};
 
+  /** The study is planned and is about to begin. */
+  default void planned(StudyPlan plan) {}
+
   /**
    * Called when a step that no earlier run has done begins, or when a part has failed and the rest
    * continues.

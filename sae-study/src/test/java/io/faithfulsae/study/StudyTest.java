@@ -433,10 +433,7 @@ final class StudyTest {
   private Study.Outcome run(String yaml, Path out) throws IOException {
     Path file = Files.writeString(dir.resolve("study.yaml"), yaml);
     try (Backend backend = Backends.open("cpu")) {
-      return Study.run(
-          Study.plan(StudyFile.read(file), out, backend),
-          backend,
-          SmallStudy.listener(stepsDone::add));
+      return Study.run(StudyFile.read(file), out, backend, SmallStudy.listener(stepsDone::add));
     }
   }
 }

@@ -194,8 +194,7 @@ final class SweepTest {
     steps.clear();
     Path file = Files.writeString(dir.resolve("study.yaml"), yaml);
     try (Backend backend = Backends.open("cpu")) {
-      return Study.run(
-          Study.plan(StudyFile.read(file), out, backend), backend, SmallStudy.listener(steps::add));
+      return Study.run(StudyFile.read(file), out, backend, SmallStudy.listener(steps::add));
     }
   }
 }

@@ -1,6 +1,7 @@
 package io.faithfulsae.cli.console;
 
 import io.faithfulsae.study.StudyListener;
+import io.faithfulsae.study.StudyPlan;
 import io.faithfulsae.study.work.WorkProgress;
 import java.io.PrintWriter;
 
@@ -18,6 +19,11 @@ public final class ConsoleListener implements StudyListener {
   public ConsoleListener(PrintWriter err, String prefix) {
     this.err = err;
     this.prefix = prefix;
+  }
+
+  @Override
+  public void planned(StudyPlan plan) {
+    step(plan.table());
   }
 
   @Override
