@@ -3,11 +3,10 @@ package io.faithfulsae.metrics.internal;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.metrics.LatentDescription.Other;
 import io.faithfulsae.metrics.LatentDescription.TokenEffect;
 import io.faithfulsae.spi.BackendSae.Tensor;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -33,7 +32,7 @@ final class LatentDirections {
     this.chosen = chosen;
     this.dIn = sae.config().dIn();
     this.directions = new float[chosen.size()][];
-    FloatBuffer row = direct(dIn);
+    FloatBuffer row = DirectBuffers.floats(dIn);
     for (int c = 0; c < directions.length; c++) {
       sae.parameters().read(Tensor.W_DEC, (long) chosen.get(c) * dIn, row.clear());
       directions[c] = unit(row, 0);
@@ -69,7 +68,7 @@ final class LatentDirections {
   List<Other> nearest(int c, Sae among, int most) {
     int latents = among.config().dSae();
     double[] cosines = new double[latents];
-    FloatBuffer block = direct(ROWS * dIn);
+    FloatBuffer block = DirectBuffers.floats((long) ROWS * dIn);
     for (int first = 0; first < latents; first += ROWS) {
       int count = Math.min(ROWS, latents - first);
       among.readDecoder(first, block.clear().limit(count * dIn));
@@ -148,13 +147,13 @@ final class LatentDirections {
   /** Of sequences of one token each: a model may have to widen its unembedding for each call. */
   private float[][] logits(LanguageModel model, HookPoint at, float[][] rows, double[] sizes) {
     int vocabulary = model.vocabularySize();
-    FloatBuffer x = direct(rows.length * dIn);
+    FloatBuffer x = DirectBuffers.floats((long) rows.length * dIn);
     for (int row = 0; row < rows.length; row++) {
       for (int i = 0; i < dIn; i++) {
         x.put(row * dIn + i, (float) (rows[row][i] * sizes[row]));
       }
     }
-    FloatBuffer into = direct(rows.length * vocabulary);
+    FloatBuffer into = DirectBuffers.floats((long) rows.length * vocabulary);
     model.logitsFrom(at, x, rows.length, 1, into);
     float[][] logits = new float[rows.length][vocabulary];
     for (int row = 0; row < rows.length; row++) {
@@ -177,11 +176,5 @@ final class LatentDirections {
       }
     }
     return row;
-  }
-
-  private static FloatBuffer direct(int count) {
-    return ByteBuffer.allocateDirect(Math.multiplyExact(count, Float.BYTES))
-        .order(ByteOrder.nativeOrder())
-        .asFloatBuffer();
   }
 }
