@@ -44,7 +44,7 @@ status() {
         fi
     done
     if [ "$recorded" = 0 ]; then
-        echo "gpu-check: NOT RUN: these CUDA sources (${hash:0:16}) have not been run on a GPU; sae-native/gpu-check.sh --run DIR on a GPU machine"
+        echo "gpu-check: NOT RUN: these CUDA sources (${hash:0:16}) have not been run on a GPU; run sae-native/gpu-check.sh --run DIR on a GPU machine"
     fi
 }
 

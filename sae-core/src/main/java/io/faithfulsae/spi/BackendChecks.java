@@ -232,7 +232,7 @@ public final class BackendChecks {
               + host
               + " in "
               + order
-              + "; ByteBuffer.allocateDirect(n).order(ByteOrder.nativeOrder())");
+              + "; allocate it with ByteBuffer.allocateDirect(n).order(ByteOrder.nativeOrder())");
     }
   }
 
