@@ -9,10 +9,12 @@ import java.nio.file.Path;
 import java.util.Random;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A study that is repeatedly killed ends with the results of an uninterrupted one. */
+@Tag("slow")
 final class KilledStudyTest {
   private static final int KILLS = 10;
   private static final String STUDY =

@@ -20,10 +20,12 @@ import java.util.TreeMap;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** {@code sae activations --data} and training on its output. */
+@Tag("slow")
 final class ShardsCommandTest {
   private static final String HOOK = "blocks.1.hook_resid_pre";
 

@@ -9,6 +9,7 @@ import io.faithfulsae.metrics.internal.GroupDifference.Share;
 import java.util.Arrays;
 import java.util.List;
 import org.apache.commons.math3.random.RandomGenerator;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -16,6 +17,7 @@ import org.junit.jupiter.api.Test;
  * hold the truth in 92 to 97 % of them (three standard errors below, two above), and their own
  * estimate in all.
  */
+@Tag("slow")
 class CoverageTest {
   private static final int SAMPLES = 500;
   private static final int RESAMPLES = 600;

@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -22,6 +23,7 @@ import org.junit.jupiter.params.provider.CsvSource;
  * Checks that records are samples of the model's own distribution, computed here by forward passes
  * over whole sequences. If a backend's memory is shared, sampling runs there.
  */
+@Tag("slow")
 class RecordDistributionTest {
   /** BOS and EOS are the same token; many tokens are rare. */
   private static final String WIDE = "gpt2-tied";

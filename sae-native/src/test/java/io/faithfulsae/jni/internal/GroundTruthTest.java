@@ -30,6 +30,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.Random;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestReporter;
 import org.junit.jupiter.api.io.TempDir;
@@ -38,6 +39,7 @@ import org.junit.jupiter.api.io.TempDir;
  * The trainer recovers known directions, with and without a fixed decoder, and reconstructs as well
  * as its PyTorch counterpart.
  */
+@Tag("slow")
 class GroundTruthTest {
   private static final int HELD_OUT = 10_000;
 
