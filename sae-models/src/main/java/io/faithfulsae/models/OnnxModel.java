@@ -467,10 +467,8 @@ public final class OnnxModel implements LanguageModel {
             "sampling step " + topP + (steered == null ? "" : " steered at " + steered),
             Keeping.WEIGHTS,
             () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP, steered)),
-        kind.precision(),
-        steered,
-        rows,
-        maxLength);
+        new DecodedSequences(this, steered, rows, maxLength),
+        new DeviceCache(dimensions(), kind.precision(), rows, maxLength));
   }
 
   Dimensions dimensions() {
