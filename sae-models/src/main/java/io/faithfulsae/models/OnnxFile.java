@@ -5,6 +5,7 @@ import ai.onnx.proto.OnnxMl.ModelProto;
 import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import com.google.protobuf.InvalidProtocolBufferException;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.OnnxModel.Options;
 import io.faithfulsae.models.spi.ModelConfig;
@@ -101,15 +102,17 @@ public final class OnnxFile {
   }
 
   /** As {@link #tap(String, HookPoint)}, with the hook point {@code blocks.0.hook_tensor}. */
-  public OnnxTap tap(String tensor) throws IOException {
+  public LanguageModel tap(String tensor) throws IOException {
     return tap(tensor, new HookPoint(0, "hook_tensor"));
   }
 
   /**
    * A model whose activations at one hook point are a tensor of the file. Only what that tensor
-   * needs is run. These inputs are derived from the token ids: {@code input_ids}, {@code
-   * attention_mask}, {@code position_ids}, {@code token_type_ids}, {@code cache_position}, empty
-   * {@code past…} keys and values, {@code use_cache_branch}.
+   * needs is run. The model also computes logits; it cannot continue from activations put in place
+   * of its own, since it is unknown what else in the file would have to be recomputed. These inputs
+   * are derived from the token ids: {@code input_ids}, {@code attention_mask}, {@code
+   * position_ids}, {@code token_type_ids}, {@code cache_position}, empty {@code past…} keys and
+   * values, {@code use_cache_branch}.
    *
    * @param tensor must have shape {@code [batch, length, d]} or {@code [batch * length, d]} and be
    *     float32, float16 or bfloat16
@@ -118,7 +121,7 @@ public final class OnnxFile {
    * @throws IllegalArgumentException if there is no such tensor (the message lists similar names),
    *     its shape is different, or a required input cannot be derived from token ids
    */
-  public OnnxTap tap(String tensor, HookPoint hook) throws IOException {
+  public LanguageModel tap(String tensor, HookPoint hook) throws IOException {
     if (!tensors.contains(tensor)) {
       throw new IllegalArgumentException(
           "expected a tensor of "

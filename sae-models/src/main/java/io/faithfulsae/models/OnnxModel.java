@@ -7,9 +7,9 @@ import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
-import io.faithfulsae.models.runtime.OnnxRuntimes;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
+import io.faithfulsae.models.runtime.internal.OnnxRuntimes;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
 import io.faithfulsae.models.spi.Graph.Precision;
@@ -17,7 +17,6 @@ import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
 import io.faithfulsae.spi.Backend;
-import io.faithfulsae.spi.Services;
 import java.io.IOException;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -30,7 +29,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -50,9 +48,9 @@ import org.jspecify.annotations.Nullable;
  * measurements). Whole sequences need {@code 4 * batch * heads * length * length} bytes for
  * attention. Direct buffers in native order are used in place; others are copied.
  *
- * <p><b>Network</b>: none; ONNX Runtime's telemetry is turned off before it initializes, unless the
- * host program has initialized it earlier ({@link io.faithfulsae.models.runtime.OnnxRuntimes} says
- * what remains on in that case).
+ * <p><b>Network</b>: none; ONNX Runtime's telemetry is turned off before it initializes. If the
+ * host program has initialized it earlier, events about the runtime itself continue, unless the
+ * program's environment has {@code ORT_DISABLE_TELEMETRY=1}.
  *
  * <p>Over 400 lines: one class owns the sessions and the lock under which each call uses them;
  * graphs, sessions, token checks and decoding are in {@code Graphs}, {@code Sessions}, {@code
@@ -215,10 +213,7 @@ public final class OnnxModel implements LanguageModel {
   }
 
   private static ModelFamily family(ModelConfig config) throws IOException {
-    Map<String, ModelFamily> families = new TreeMap<>();
-    for (ModelFamily family : Services.load(ModelFamily.class)) {
-      families.put(family.modelType(), family);
-    }
+    Map<String, ModelFamily> families = ModelFamily.installed();
     ModelFamily family = families.get(config.text("model_type", ""));
     if (family == null) {
       throw config.problem("model_type", "one of the supported families " + families.keySet());

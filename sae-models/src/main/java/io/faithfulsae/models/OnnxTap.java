@@ -6,9 +6,9 @@ import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.models.OnnxModel.Options;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
-import io.faithfulsae.models.runtime.OnnxRuntimes;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
+import io.faithfulsae.models.runtime.internal.OnnxRuntimes;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.util.List;
@@ -17,7 +17,7 @@ import java.util.List;
  * A language model with one hook point, a tensor of an {@link OnnxFile}. It computes activations
  * and logits; it cannot continue from activations put in their place.
  */
-public final class OnnxTap implements LanguageModel {
+final class OnnxTap implements LanguageModel {
   /** All different, so that a tensor with other axes is recognized. */
   private static final int TRIAL_SEQUENCES = 3;
 

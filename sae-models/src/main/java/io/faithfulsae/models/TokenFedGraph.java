@@ -8,7 +8,7 @@ import ai.onnx.proto.OnnxMl.TensorProto;
 import ai.onnx.proto.OnnxMl.TensorShapeProto;
 import ai.onnx.proto.OnnxMl.TypeProto;
 import ai.onnx.proto.OnnxMl.ValueInfoProto;
-import io.faithfulsae.models.spi.Pruning;
+import io.faithfulsae.models.spi.internal.Pruning;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;

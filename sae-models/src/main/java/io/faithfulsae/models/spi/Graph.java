@@ -13,6 +13,7 @@ import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors.DType;
+import io.faithfulsae.models.spi.internal.Pruning;
 import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;

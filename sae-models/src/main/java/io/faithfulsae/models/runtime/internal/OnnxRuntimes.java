@@ -1,5 +1,7 @@
-package io.faithfulsae.models.runtime;
+package io.faithfulsae.models.runtime.internal;
 
+import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.RuntimeProvider;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.Services;
@@ -23,8 +25,7 @@ import org.jspecify.annotations.Nullable;
  * ORT_DISABLE_TELEMETRY=1} in its environment to stop all of it.
  */
 public final class OnnxRuntimes {
-  /** The system property that selects a runtime. */
-  public static final String PROPERTY = "sae.models.runtime";
+  private static final String PROPERTY = "sae.models.runtime";
 
   private static final String CPU = "cpu";
   private static @Nullable String loaded;

@@ -1,4 +1,4 @@
-package io.faithfulsae.models.runtime;
+package io.faithfulsae.models.runtime.internal;
 
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
