@@ -23,7 +23,7 @@ final class DecodedSequences {
   private final int maxLength;
   private final LongBuffer tokens;
   private final LongBuffer positions;
-  private final FloatBuffer inverseTemperature = OnnxModel.floats(1).put(0, 1f);
+  private final FloatBuffer inverseTemperature = FloatRows.allocate(1).put(0, 1f);
   private final int[] lengths;
   private int rows;
   private boolean closed;

@@ -36,8 +36,8 @@ public final class Decoder implements AutoCloseable {
     this.session = session;
     this.sequences = new DecodedSequences(model, steered, maxRows, maxLength);
     this.cache = new HostCache(model.dimensions(), maxRows, maxLength);
-    this.logits = OnnxModel.floats(maxRows, model.vocabularySize());
-    this.probabilities = OnnxModel.floats(maxRows, model.vocabularySize());
+    this.logits = FloatRows.allocate(maxRows, model.vocabularySize());
+    this.probabilities = FloatRows.allocate(maxRows, model.vocabularySize());
   }
 
   /**
@@ -87,7 +87,7 @@ public final class Decoder implements AutoCloseable {
   /**
    * Steers from the next step on: adds {@code coefficient * vector} to the activations of every row
    * at the hook point that the decoder was opened with. Tokens that were decoded before keep the
-   * keys and values they have. Not steered at first.
+   * keys and values they have. Initially not steered.
    *
    * @param vector steering vector, {@code [dModel]}, such as an SAE's {@code
    *     decoderDirection(latent)}. Not modified, not kept.

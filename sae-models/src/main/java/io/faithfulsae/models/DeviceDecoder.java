@@ -97,7 +97,7 @@ public final class DeviceDecoder implements AutoCloseable {
   /**
    * Steers from the next step on: adds {@code coefficient * vector} to the activations of every row
    * at the hook point that the decoder was opened with. Tokens that were decoded before keep the
-   * keys and values they have. Not steered at first.
+   * keys and values they have. Initially not steered.
    *
    * @param vector steering vector, {@code [dModel]}, such as an SAE's {@code
    *     decoderDirection(latent)}. Not modified, not kept.
@@ -116,7 +116,7 @@ public final class DeviceDecoder implements AutoCloseable {
    * @return {@code [rows, vocabularySize]}, filled by each step
    */
   FloatBuffer keep(String output) {
-    FloatBuffer kept = OnnxModel.floats(rows(), model.vocabularySize());
+    FloatBuffer kept = FloatRows.allocate(rows(), model.vocabularySize());
     binding.output(output, Tensor.of(kept, rows(), model.vocabularySize()));
     return kept;
   }

@@ -53,14 +53,14 @@ class OnnxFileTest {
           for (String batch : new String[] {"a", "b", "c"}) {
             int[][] tokens = GoldenModels.ints(expected, "tokens." + batch);
             int rows = tokens.length * tokens[0].length;
-            FloatBuffer direct = OnnxModel.floats(rows, tap.dModel());
+            FloatBuffer direct = FloatRows.allocate(rows, tap.dModel());
             tap.activations(hook, tokens, direct);
             float[] residual = GoldenModels.floats(expected, "residual." + batch + "." + layer);
             assertClose(residual, direct);
             FloatBuffer heap = FloatBuffer.allocate(rows * tap.dModel());
             tap.activations(hook, tokens, heap);
             assertEquals(direct, heap);
-            FloatBuffer logits = OnnxModel.floats(rows, tap.vocabularySize());
+            FloatBuffer logits = FloatRows.allocate(rows, tap.vocabularySize());
             tap.logits(tokens, logits);
             assertClose(GoldenModels.floats(expected, "logits." + batch), logits);
           }
@@ -167,7 +167,7 @@ class OnnxFileTest {
   }
 
   @Test
-  void refusesTokensAndHooksThatItDoesNotHave() throws IOException {
+  void rejectsTokensAndHooksThatItDoesNotHave() throws IOException {
     OnnxFile file = OnnxModel.of(GoldenModels.folder("onnx-fused").resolve("model.onnx"));
     LanguageModel tap = file.tap(expectedTensor("onnx-fused"));
     HookPoint hook = tap.hookPoints().get(0);

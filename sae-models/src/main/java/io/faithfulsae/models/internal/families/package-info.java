@@ -1,4 +1,4 @@
-/** The model families that the library brings along, found through the service loader. */
+/** The built-in model families, found through the service loader. */
 @NullMarked
 package io.faithfulsae.models.internal.families;
 
