@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 public interface Detector {
 
   /**
-   * Judges snippets.
+   * Labels snippets.
    *
    * @param explanation of a latent
    * @param snippets texts without marked tokens

@@ -1,5 +1,6 @@
 package io.faithfulsae.models.explain;
 
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 import java.net.URI;
 import java.time.Duration;
@@ -67,8 +68,10 @@ public interface Explainer {
       activations = List.copyOf(activations);
       if (tokens.size() != activations.size()) {
         throw new IllegalArgumentException(
-            "expected one activation per token, got %d for %d; pass both complete"
-                .formatted(activations.size(), tokens.size()));
+            Expected.message(
+                "one activation per token",
+                activations.size() + " for " + tokens.size(),
+                "pass both complete"));
       }
     }
   }
