@@ -2,7 +2,6 @@ package io.faithfulsae.examples;
 
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
-import io.faithfulsae.models.gpt2.Gpt2Family;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
@@ -35,7 +34,7 @@ public final class OwnFamily implements ModelFamily {
    */
   @Override
   public Architecture architecture(ModelConfig config, Weights weights) throws IOException {
-    return new Gpt2Family().architecture(config, weights);
+    return ModelFamily.named("gpt2").architecture(config, weights);
   }
 
   /**

@@ -8,8 +8,6 @@ import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.LatentDescription.Snippets;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.models.Tokenizer;
-import io.faithfulsae.models.explain.ChatDetector;
-import io.faithfulsae.models.explain.ChatExplainer;
 import io.faithfulsae.models.explain.DetectionScore;
 import io.faithfulsae.models.explain.Detector;
 import io.faithfulsae.models.explain.Explainer;
@@ -224,7 +222,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     }
     return common.fromOptions(
         () ->
-            new ChatExplainer(base, model, System.getenv(KEY), Duration.ofSeconds(explainTimeout)));
+            Explainer.ofChat(base, model, System.getenv(KEY), Duration.ofSeconds(explainTimeout)));
   }
 
   private static void explain(List<Shown> shown, Explainer explainer) throws IOException {
@@ -243,7 +241,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
       throws IOException {
     Path other = scoreData;
     Detector detector =
-        new ChatDetector(
+        Detector.ofChat(
             Objects.requireNonNull(explainWith),
             Objects.requireNonNull(explainModel),
             System.getenv(KEY),

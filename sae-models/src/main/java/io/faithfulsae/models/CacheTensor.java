@@ -20,8 +20,8 @@ final class CacheTensor {
     this.groups = groups;
     this.inner = inner;
     long width = (long) rows * groups * inner;
-    this.kept = OnnxModel.floats(slots, width);
-    this.fresh = OnnxModel.floats(1, width);
+    this.kept = FloatRows.allocate(slots, width);
+    this.fresh = FloatRows.allocate(1, width);
   }
 
   FloatBuffer kept() {

@@ -1,6 +1,8 @@
 package io.faithfulsae.models;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Finite;
+import io.faithfulsae.models.WholeSequences.Batch;
 import java.nio.FloatBuffer;
 
 /** Rejects NaN and infinity in a model's output before anything uses it. */
@@ -11,14 +13,14 @@ final class FiniteOutput {
    * Checks whole sequences.
    *
    * @param what was computed, such as a hook point
-   * @param values <b>Shape</b> {@code [sequences, length, width]} from the buffer's position
+   * @param values <b>Shape</b> {@code [batch, length, width]} from the buffer's position
    * @throws IllegalArgumentException naming the model, what was computed, and where
    */
-  static void require(
-      String model, String what, FloatBuffer values, int sequences, int length, int width) {
-    int at = Finite.firstOther(values.slice(values.position(), sequences * length * width));
+  static void require(String model, String what, FloatBuffer values, Batch batch, int width) {
+    int at = Finite.firstOther(values.slice(values.position(), batch.rows() * width));
     if (at >= 0) {
       int row = at / width;
+      int length = batch.length();
       throw problem(
           model,
           what,
@@ -43,7 +45,9 @@ final class FiniteOutput {
 
   static IllegalArgumentException problem(String model, String what, float got, String where) {
     return new IllegalArgumentException(
-        "expected finite %s from %s, got %s at %s (counted from 0); check its weights, or compute in float32"
-            .formatted(what, model, got, where));
+        Expected.message(
+            "finite " + what + " from " + model,
+            got + " at " + where + " (counted from 0)",
+            "check its weights, or compute in float32"));
   }
 }

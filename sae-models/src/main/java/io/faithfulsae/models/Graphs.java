@@ -141,14 +141,13 @@ final class Graphs {
             attendToCache(
                 graph,
                 dims,
-                layer,
-                query,
-                key,
-                value,
+                new Heads(query, key, value),
                 scores,
-                keys.get(layer),
-                values.get(layer),
-                seen(graph, scores.window(), positions, capacity));
+                new Cached(
+                    layer,
+                    keys.get(layer),
+                    values.get(layer),
+                    seen(graph, scores.window(), positions, capacity)));
     Value x = blocks(graph, model, dims.layers(), tokens, positions, attention);
     Value logits = model.unembed(graph, x);
     graph.output(LOGITS, logits, "rows", dims.vocabularySize());
@@ -161,29 +160,32 @@ final class Graphs {
     return graph.toBytes();
   }
 
+  /** Query, key and value of the same tokens. */
+  private record Heads(Value query, Value key, Value value) {}
+
+  /**
+   * A layer's keys and values of earlier tokens.
+   *
+   * @param mask what is added to the scores of the slots
+   */
+  private record Cached(int layer, Value keys, Value values, Value mask) {}
+
   private static Value attendToCache(
-      Graph graph,
-      Dimensions dims,
-      int layer,
-      Value query,
-      Value key,
-      Value value,
-      Scores scores,
-      Value keys,
-      Value values,
-      Value mask) {
+      Graph graph, Dimensions dims, Heads token, Scores scores, Cached cached) {
     long kv = dims.keyValueHeads();
     long headDim = dims.headDim();
     Value q =
         graph.scale(
-            graph.reshape(query, -1, kv, dims.heads() / kv, headDim),
+            graph.reshape(token.query(), -1, kv, dims.heads() / kv, headDim),
             graph.constant(scores.scale()));
-    Value k = graph.reshape(key, -1, kv, 1, headDim);
-    Value v = graph.reshape(value, -1, kv, 1, headDim);
-    graph.output(fresh("key", layer), k, "rows", kv, 1, headDim);
-    graph.output(fresh("value", layer), v, "rows", kv, 1, headDim);
+    Value k = graph.reshape(token.key(), -1, kv, 1, headDim);
+    Value v = graph.reshape(token.value(), -1, kv, 1, headDim);
+    graph.output(fresh("key", cached.layer()), k, "rows", kv, 1, headDim);
+    graph.output(fresh("value", cached.layer()), v, "rows", kv, 1, headDim);
     Value before =
-        graph.add(graph.softcap(graph.node("MatMul", List.of(q, keys)), scores.softcap()), mask);
+        graph.add(
+            graph.softcap(graph.node("MatMul", List.of(q, cached.keys())), scores.softcap()),
+            cached.mask());
     Value self =
         graph.softcap(
             graph.node("ReduceSum", List.of(graph.scale(q, k), graph.integers(-1))),
@@ -195,7 +197,9 @@ final class Graphs {
     Value weightSelf =
         graph.node("Slice", List.of(weights, last, graph.integers(Long.MAX_VALUE), last));
     Value mixed =
-        graph.add(graph.node("MatMul", List.of(weightsBefore, values)), graph.scale(weightSelf, v));
+        graph.add(
+            graph.node("MatMul", List.of(weightsBefore, cached.values())),
+            graph.scale(weightSelf, v));
     return graph.reshape(mixed, -1, dims.queryWidth());
   }
 
@@ -246,7 +250,7 @@ final class Graphs {
                   Attribute.of("q_num_heads", dims.heads()),
                   Attribute.of("kv_num_heads", dims.keyValueHeads()),
                   Attribute.of("scale", scores.scale()))
-              : attend(graph, dims, q, k, v, length, scores);
+              : attend(graph, dims, new Heads(q, k, v), length, scores);
       return graph.reshape(attended, -1, dims.queryWidth());
     };
   }
@@ -255,16 +259,18 @@ final class Graphs {
    * Attention from basic operators, for sliding windows and soft-capped scores: ONNX versions
    * differ in whether the Attention operator applies the cap or the mask first.
    *
-   * @param q {@code [sequences, length, heads * headDim]}; k and v likewise
+   * @param tokens the query {@code [sequences, length, heads * headDim]}; key and value likewise
    */
   private static Value attend(
-      Graph graph, Dimensions dims, Value q, Value k, Value v, Value length, Scores scores) {
+      Graph graph, Dimensions dims, Heads tokens, Value length, Scores scores) {
     long kv = dims.keyValueHeads();
     long group = dims.heads() / kv;
     long headDim = dims.headDim();
-    Value queries = graph.transpose(graph.reshape(q, 0, 0, kv, group, headDim), 0, 2, 3, 1, 4);
-    Value keys = graph.transpose(graph.reshape(k, 0, 0, kv, 1, headDim), 0, 2, 3, 4, 1);
-    Value values = graph.transpose(graph.reshape(v, 0, 0, kv, 1, headDim), 0, 2, 3, 1, 4);
+    Value queries =
+        graph.transpose(graph.reshape(tokens.query(), 0, 0, kv, group, headDim), 0, 2, 3, 1, 4);
+    Value keys = graph.transpose(graph.reshape(tokens.key(), 0, 0, kv, 1, headDim), 0, 2, 3, 4, 1);
+    Value values =
+        graph.transpose(graph.reshape(tokens.value(), 0, 0, kv, 1, headDim), 0, 2, 3, 1, 4);
     Value products =
         graph.node("MatMul", List.of(graph.scale(queries, graph.constant(scores.scale())), keys));
     Value masked =

@@ -5,6 +5,8 @@ import ai.onnx.proto.OnnxMl.ModelProto;
 import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import com.google.protobuf.InvalidProtocolBufferException;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.OnnxModel.Options;
 import io.faithfulsae.models.spi.ModelConfig;
@@ -20,8 +22,8 @@ import java.util.Set;
 
 /**
  * A decoder in an ONNX file written by another program, such as Optimum or PyTorch, with or without
- * ONNX Runtime's fusions: {@link #tap} makes a language model of it whose activations are one of
- * the file's tensors.
+ * ONNX Runtime's fusions: {@link #tap} returns a language model whose activations are one of the
+ * file's tensors.
  *
  * <p><b>Memory</b>: the file, including its weights unless they are external data; while a tap is
  * opened, a second copy of what the tap needs.
@@ -62,7 +64,8 @@ public final class OnnxFile {
   public static OnnxFile open(Path file, Options options) throws IOException {
     Path folder = file.toAbsolutePath().getParent();
     if (folder == null) {
-      throw new IllegalArgumentException("expected a file, got " + file + "; name one");
+      throw new IllegalArgumentException(
+          Expected.message("a file", file, "give the path of an .onnx file"));
     }
     byte[] bytes = Files.readAllBytes(file);
     ModelConfig config = ModelConfig.read(folder.resolve("config.json"));
@@ -70,12 +73,12 @@ public final class OnnxFile {
       ModelProto model = ModelProto.parseFrom(bytes);
       if (model.getGraph().getNodeCount() == 0) {
         throw new SaeFormatException(
-            file, "graph", "expected operators, got none; this is not an ONNX file");
+            file, "graph", Expected.message("operators", "none", "choose an ONNX file"));
       }
       return new OnnxFile(file, model, folder, config, options);
     } catch (InvalidProtocolBufferException e) {
       throw new SaeFormatException(
-          file, "file", "expected an ONNX model, got: " + e.getMessage() + "; export it again");
+          file, "file", Expected.message("an ONNX model", e.getMessage(), "export it again"));
     }
   }
 
@@ -101,33 +104,32 @@ public final class OnnxFile {
   }
 
   /** As {@link #tap(String, HookPoint)}, with the hook point {@code blocks.0.hook_tensor}. */
-  public OnnxTap tap(String tensor) throws IOException {
+  public LanguageModel tap(String tensor) throws IOException {
     return tap(tensor, new HookPoint(0, "hook_tensor"));
   }
 
   /**
    * A model whose activations at one hook point are a tensor of the file. Only what that tensor
-   * needs is run. These inputs are derived from the token ids: {@code input_ids}, {@code
-   * attention_mask}, {@code position_ids}, {@code token_type_ids}, {@code cache_position}, empty
-   * {@code past…} keys and values, {@code use_cache_branch}.
+   * needs is run. The model also computes logits; it cannot continue from activations put in place
+   * of its own, since it is unknown what else in the file would have to be recomputed. These inputs
+   * are derived from the token ids: {@code input_ids}, {@code attention_mask}, {@code
+   * position_ids}, {@code token_type_ids}, {@code cache_position}, empty {@code past…} keys and
+   * values, {@code use_cache_branch}.
    *
    * @param tensor must have shape {@code [batch, length, d]} or {@code [batch * length, d]} and be
    *     float32, float16 or bfloat16
-   * @param hook the hook point by which the tensor will be known
+   * @param hook the hook point that stands for the tensor
    * @return to be closed by the caller
    * @throws IllegalArgumentException if there is no such tensor (the message lists similar names),
    *     its shape is different, or a required input cannot be derived from token ids
    */
-  public OnnxTap tap(String tensor, HookPoint hook) throws IOException {
+  public LanguageModel tap(String tensor, HookPoint hook) throws IOException {
     if (!tensors.contains(tensor)) {
       throw new IllegalArgumentException(
-          "expected a tensor of "
-              + file.getFileName()
-              + ", such as "
-              + near(tensor)
-              + ", got "
-              + tensor
-              + "; OnnxFile.tensors() lists them all");
+          Expected.message(
+              "a tensor of " + file.getFileName() + ", such as " + near(tensor),
+              tensor,
+              "OnnxFile.tensors() lists them all"));
     }
     return new OnnxTap(this, tensor, hook, options);
   }

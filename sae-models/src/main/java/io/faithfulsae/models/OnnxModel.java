@@ -3,34 +3,22 @@ package io.faithfulsae.models;
 import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
-import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
+import io.faithfulsae.models.WholeSequences.Batch;
+import io.faithfulsae.models.WholeSequences.Output;
 import io.faithfulsae.models.runtime.Binding;
-import io.faithfulsae.models.runtime.OnnxRuntime;
-import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
-import io.faithfulsae.models.runtime.OnnxRuntimes;
 import io.faithfulsae.models.runtime.OnnxSession;
-import io.faithfulsae.models.runtime.Tensor;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
 import io.faithfulsae.models.spi.Graph.Precision;
-import io.faithfulsae.models.spi.ModelConfig;
-import io.faithfulsae.models.spi.ModelFamily;
-import io.faithfulsae.models.spi.Weights;
 import io.faithfulsae.spi.Backend;
-import io.faithfulsae.spi.Services;
 import java.io.IOException;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
-import java.nio.IntBuffer;
-import java.nio.LongBuffer;
-import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
-import java.util.Set;
-import java.util.TreeMap;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
@@ -50,30 +38,20 @@ import org.jspecify.annotations.Nullable;
  * measurements). Whole sequences need {@code 4 * batch * heads * length * length} bytes for
  * attention. Direct buffers in native order are used in place; others are copied.
  *
- * <p><b>Network</b>: none; ONNX Runtime's telemetry is turned off before it initializes, unless the
- * host program has initialized it earlier ({@link io.faithfulsae.models.runtime.OnnxRuntimes} says
- * what remains on in that case).
- *
- * <p>Over 400 lines: one class owns the sessions and the lock under which each call uses them;
- * graphs, sessions, token checks and decoding are in {@code Graphs}, {@code Sessions}, {@code
- * TokenIds} and the decoders.
+ * <p><b>Network</b>: none; ONNX Runtime's telemetry is turned off before it initializes. If the
+ * host program has initialized it earlier, events about the runtime itself continue, unless the
+ * program's environment has {@code ORT_DISABLE_TELEMETRY=1}.
  */
 public final class OnnxModel implements LanguageModel {
   private static final String LOGITS = "logits";
 
   private final String name;
-  private final Architecture architecture;
-  private final Weights weights;
+  private final Dimensions dimensions;
   private final SpecialTokens special;
-  private final Sessions sessions;
-  private final Keeping ofLogits;
+  private final ModelSessions sessions;
   private final List<HookPoint> hookPoints;
   private final TokenIds tokenIds;
-  private LongBuffer positions = DirectBuffers.longs(0);
-  private final LongBuffer lengths = DirectBuffers.longs(1);
-  private final LongBuffer queryShape = DirectBuffers.longs(3);
-  private final LongBuffer keyShape = DirectBuffers.longs(3);
-  private final Graphs.Kind kind;
+  private final WholeSequences wholeSequences;
   private final @Nullable Backend sharedBackend;
   private final TappedRows.Spare spare = new TappedRows.Spare();
   private final ReentrantReadWriteLock life =
@@ -95,10 +73,7 @@ public final class OnnxModel implements LanguageModel {
 
     /** Checks the options. */
     public Options {
-      if (threads < 1) {
-        throw new IllegalArgumentException(
-            "expected threads >= 1, got " + threads + "; ask for one thread");
-      }
+      Expected.atLeast("threads", threads, 1, "use one thread");
     }
 
     /** One thread per processor. */
@@ -107,33 +82,25 @@ public final class OnnxModel implements LanguageModel {
     }
   }
 
-  private OnnxModel(
+  /**
+   * @param sessions closed with this
+   */
+  OnnxModel(
       String name,
       Architecture architecture,
-      Weights weights,
       SpecialTokens special,
-      Options options,
+      ModelSessions sessions,
       @Nullable Backend backend) {
     this.name = name;
-    this.architecture = architecture;
-    this.weights = weights;
+    this.dimensions = architecture.dimensions();
     this.special = special;
+    this.sessions = sessions;
     this.sharedBackend = backend;
-    OnnxRuntime runtime = OnnxRuntimes.open(backend);
-    this.kind = new Graphs.Kind(options.precision(), runtime.computesOnDevice(), false);
     this.tokenIds =
-        new TokenIds(
-            architecture.dimensions().vocabularySize(),
-            architecture.dimensions().contextLength(),
-            special.eos());
-    boolean mapped = options.precision() == Precision.FLOAT32;
-    Keeping keeping = mapped ? Keeping.WORKSPACE : Keeping.WEIGHTS;
-    this.sessions =
-        new Sessions(runtime, new OnnxRuntime.Loading(weights.root(), options.threads(), keeping));
-    // The widened unembedding is by far the largest matrix, and each of these graphs has one.
-    this.ofLogits = mapped && !weights.allFloat32() ? Keeping.NOTHING : keeping;
+        new TokenIds(dimensions.vocabularySize(), dimensions.contextLength(), special.eos());
+    this.wholeSequences = new WholeSequences(dimensions);
     this.hookPoints =
-        IntStream.range(0, architecture.dimensions().layers())
+        IntStream.range(0, dimensions.layers())
             .boxed()
             .flatMap(layer -> architecture.sites().stream().map(site -> new HookPoint(layer, site)))
             .toList();
@@ -166,41 +133,7 @@ public final class OnnxModel implements LanguageModel {
    */
   public static OnnxModel open(Path folder, Options options, @Nullable Backend backend)
       throws IOException {
-    checkPrecision(options.precision(), backend);
-    Path config = folder.resolve("config.json");
-    if (!Files.exists(config)) {
-      throw new NoSuchFileException(config.toString(), null, "name a Hugging Face model folder");
-    }
-    ModelConfig read = ModelConfig.read(config);
-    ModelFamily family = family(read);
-    Weights weights = Weights.open(folder);
-    Architecture architecture = family.architecture(read, weights);
-    // Reports a missing or misshapen tensor now, not at its first use.
-    Graphs.logits(
-        architecture, weights, Set.of(), new Graphs.Kind(options.precision(), false, false));
-    SpecialTokens special = SpecialTokens.read(folder);
-    special.checkAgainst(config, architecture.dimensions().vocabularySize());
-    Path fileName = folder.toAbsolutePath().normalize().getFileName();
-    return new OnnxModel(
-        fileName == null ? family.modelType() : fileName.toString(),
-        architecture,
-        weights,
-        special,
-        options,
-        backend);
-  }
-
-  /** ONNX Runtime supports bfloat16 only on GPUs, and attention on GPUs only in 16 bits. */
-  private static void checkPrecision(Precision precision, @Nullable Backend backend) {
-    boolean onGpu = backend != null && backend.info().name().equals("cuda");
-    if (precision == (onGpu ? Precision.FLOAT32 : Precision.BFLOAT16)) {
-      throw new IllegalArgumentException(
-          "expected "
-              + (onGpu ? "FLOAT16 or BFLOAT16 on a GPU" : "FLOAT32 or FLOAT16 on the CPU")
-              + ", got "
-              + precision
-              + "; open the model with another precision in its options");
-    }
+    return ModelFolder.open(folder, options, backend);
   }
 
   /**
@@ -214,18 +147,6 @@ public final class OnnxModel implements LanguageModel {
     return OnnxFile.open(file, Options.defaults());
   }
 
-  private static ModelFamily family(ModelConfig config) throws IOException {
-    Map<String, ModelFamily> families = new TreeMap<>();
-    for (ModelFamily family : Services.load(ModelFamily.class)) {
-      families.put(family.modelType(), family);
-    }
-    ModelFamily family = families.get(config.text("model_type", ""));
-    if (family == null) {
-      throw config.problem("model_type", "one of the supported families " + families.keySet());
-    }
-    return family;
-  }
-
   @Override
   public String name() {
     return name;
@@ -233,17 +154,17 @@ public final class OnnxModel implements LanguageModel {
 
   @Override
   public int dModel() {
-    return dimensions().dModel();
+    return dimensions.dModel();
   }
 
   @Override
   public int vocabularySize() {
-    return dimensions().vocabularySize();
+    return dimensions.vocabularySize();
   }
 
   @Override
   public int contextLength() {
-    return dimensions().contextLength();
+    return dimensions.contextLength();
   }
 
   @Override
@@ -265,17 +186,16 @@ public final class OnnxModel implements LanguageModel {
   public synchronized void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
     checkOpen();
     hook.requireIn(this);
-    int length = tokenIds.fill(tokens);
-    OnnxSession session =
-        sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
-    run(session, true, Map.of(), tokens.length, length, Graphs.ACTIVATIONS, dModel(), into);
-    clearPadding(tokens, length, dModel(), into);
-    FiniteOutput.require(name, hook + " activations", into, tokens.length, length, dModel());
+    Batch batch = tokenIds.fill(tokens);
+    wholeSequences.run(
+        sessions.tap(hook), batch, Map.of(), new Output(Graphs.ACTIVATIONS, dModel(), into));
+    FloatRows.clearPadding(tokens, batch.length(), dModel(), into);
+    FiniteOutput.require(name, hook + " activations", into, batch, dModel());
   }
 
   @Override
   public boolean computesBeside(Backend backend) {
-    return kind.ownOperators() && sharedBackend == backend;
+    return sessions.onDevice() && sharedBackend == backend;
   }
 
   @Override
@@ -287,46 +207,22 @@ public final class OnnxModel implements LanguageModel {
     if (backend == null || !computesBeside(backend)) {
       return Optional.empty();
     }
-    int length = tokenIds.fill(tokens);
-    int rows = Math.multiplyExact(tokens.length, length);
-    OnnxSession tap =
-        sessions.get(
-            "tap with norms " + hook,
-            () -> Graphs.tap(architecture, weights, hook, kind.withNorms()));
-    OnnxSession gather = sessions.get("gather", () -> DeviceGraphs.gather(weights, dModel()));
-    TappedRows tapped = TappedRows.of(this, backend, gather, spare, rows);
+    Batch batch = tokenIds.fill(tokens);
+    OnnxSession tap = sessions.tapWithNorms(hook);
+    TappedRows tapped = TappedRows.of(this, backend, sessions.gather(), spare, batch.rows());
     boolean done = false;
     try {
-      fillPositions(tokens.length, length);
       try (Binding binding = tap.bind()) {
-        bind(binding, tap, Graphs.POSITIONS, Tensor.of(positions, rows));
-        bindLengths(binding, tap, tokens.length, length);
-        bind(binding, tap, Graphs.TOKENS, Tensor.of(tokenIds.ids(), rows));
+        wholeSequences.bind(binding, tap, batch);
         tapped.bindTo(binding);
         binding.run();
       }
-      requireFinite(hook, tapped, tokens, length);
+      tapped.requireFinite(name, hook, tokens, batch.length());
       done = true;
       return Optional.of(tapped);
     } finally {
       if (!done) {
         tapped.close();
-      }
-    }
-  }
-
-  /** For rows that stay on the device, the norms show whether they are finite. */
-  private void requireFinite(HookPoint hook, TappedRows rows, int[][] tokens, int length) {
-    for (int sequence = 0; sequence < tokens.length; sequence++) {
-      for (int at = 0; at < tokens[sequence].length; at++) {
-        double norm = rows.norm(sequence * length + at);
-        if (!Double.isFinite(norm)) {
-          throw FiniteOutput.problem(
-              name,
-              hook + " activations",
-              (float) norm,
-              "sequence %d, position %d, their norm".formatted(sequence, at));
-        }
       }
     }
   }
@@ -341,24 +237,20 @@ public final class OnnxModel implements LanguageModel {
       int[][] tokens, Map<HookPoint, FloatBuffer> replaced, FloatBuffer into) {
     checkOpen();
     replaced.keySet().forEach(hook -> hook.requireIn(this));
-    int length = tokenIds.fill(tokens);
-    run(
-        logitsSession(replaced),
-        true,
-        replaced,
-        tokens.length,
-        length,
-        Graphs.LOGITS,
-        vocabularySize(),
-        into);
-    clearPadding(tokens, length, vocabularySize(), into);
-    FiniteOutput.require(name, LOGITS, into, tokens.length, length, vocabularySize());
+    Batch batch = tokenIds.fill(tokens);
+    computeLogits(logitsSession(replaced), batch, replaced, into);
+    FloatRows.clearPadding(tokens, batch.length(), vocabularySize(), into);
+    FiniteOutput.require(name, LOGITS, into, batch, vocabularySize());
   }
 
   private OnnxSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
     List<HookPoint> hooks = hookPoints.stream().filter(replaced::containsKey).toList();
-    return sessions.get(
-        "logits " + hooks, ofLogits, () -> Graphs.logits(architecture, weights, hooks, kind));
+    return sessions.logits(hooks);
+  }
+
+  private void computeLogits(
+      OnnxSession session, Batch batch, Map<HookPoint, FloatBuffer> replaced, FloatBuffer into) {
+    wholeSequences.run(session, batch, replaced, new Output(Graphs.LOGITS, vocabularySize(), into));
   }
 
   @Override
@@ -371,15 +263,15 @@ public final class OnnxModel implements LanguageModel {
     OnnxSession session = logitsSession(replaced);
     if (session.inputs().contains(Graphs.TOKENS)) {
       throw new IllegalArgumentException(
-          "expected a hook point that the whole residual stream passes through, such as "
-              + HookPoint.residPre(hook.layer())
-              + ", got "
-              + hook
-              + ", which the residual stream bypasses; use logits(tokens, replaced,"
-              + " into)");
+          Expected.message(
+              "a hook point that the whole residual stream passes through, such as "
+                  + HookPoint.residPre(hook.layer()),
+              hook + ", which the residual stream bypasses",
+              "use logits(tokens, replaced, into)"));
     }
-    run(session, false, replaced, batch, length, Graphs.LOGITS, vocabularySize(), into);
-    FiniteOutput.require(name, LOGITS, into, batch, length, vocabularySize());
+    Batch sequences = new Batch(batch, length, null);
+    computeLogits(session, sequences, replaced, into);
+    FiniteOutput.require(name, LOGITS, into, sequences, vocabularySize());
   }
 
   /**
@@ -395,7 +287,7 @@ public final class OnnxModel implements LanguageModel {
 
   /**
    * As {@link #decoder(int, int)}, with a hook point at which {@link Decoder#steer} adds to the
-   * activations. The model keeps the weights of decoding once for each such hook point, 4 bytes a
+   * activations. The model keeps the weights of decoding once for each such hook point, 4 bytes per
    * parameter, until it is closed.
    *
    * @throws IllegalArgumentException if the model has no such hook point
@@ -408,20 +300,12 @@ public final class OnnxModel implements LanguageModel {
   private synchronized Decoder newDecoder(int rows, int maxLength, @Nullable HookPoint steered) {
     checkOpen();
     tokenIds.checkLength(rows, maxLength);
-    return new Decoder(
-        this,
-        sessions.get(
-            steered == null ? "step" : "step steered at " + steered,
-            Keeping.WEIGHTS,
-            () -> Graphs.step(architecture, weights, kind.precision(), steered)),
-        steered,
-        rows,
-        maxLength);
+    return new Decoder(this, sessions.step(steered), steered, rows, maxLength);
   }
 
   /** Whether the model runs in a backend's memory and offers a {@link #deviceDecoder}. */
   public boolean onDevice() {
-    return kind.ownOperators() && sharedBackend != null;
+    return sessions.onDevice() && sharedBackend != null;
   }
 
   /**
@@ -454,160 +338,28 @@ public final class OnnxModel implements LanguageModel {
     checkOpen();
     tokenIds.checkLength(rows, maxLength);
     Backend backend = sharedBackend;
-    if (!kind.ownOperators() || backend == null) {
+    if (!sessions.onDevice() || backend == null) {
       throw new IllegalStateException(
-          "expected a model opened with a backend, on a runtime that shares its memory, got one"
-              + " on the host; open it with OnnxModel.open(folder, options, backend) and"
-              + " sae-models-iobinding, or use decoder(rows, maxLength)");
+          Expected.message(
+              "a model opened with a backend, on a runtime that shares its memory",
+              "one on the host",
+              "open it with OnnxModel.open(folder, options, backend) and"
+                  + " sae-models-iobinding, or use decoder(rows, maxLength)"));
     }
     return new DeviceDecoder(
         this,
         backend,
-        sessions.get(
-            "sampling step " + topP + (steered == null ? "" : " steered at " + steered),
-            Keeping.WEIGHTS,
-            () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP, steered)),
-        kind.precision(),
-        steered,
-        rows,
-        maxLength);
+        sessions.samplingStep(topP, steered),
+        new DecodedSequences(this, steered, rows, maxLength),
+        new DeviceCache(dimensions, sessions.precision(), rows, maxLength));
   }
 
   Dimensions dimensions() {
-    return architecture.dimensions();
-  }
-
-  /**
-   * Runs whole sequences.
-   *
-   * @param fromTokens whether {@link #tokenIds} are filled
-   * @param hooks activations {@code [rows, dModel]} at the hook points that are inputs
-   */
-  private void run(
-      OnnxSession session,
-      boolean fromTokens,
-      Map<HookPoint, FloatBuffer> hooks,
-      int batch,
-      int length,
-      String output,
-      int width,
-      FloatBuffer into) {
-    int rows = Math.multiplyExact(batch, length);
-    checkRoom("into", into, rows, width);
-    hooks.forEach((hook, data) -> checkRoom(hook.toString(), data, rows, dModel()));
-    fillPositions(batch, length);
-    boolean direct = usable(into);
-    FloatBuffer result = direct ? into : floats(rows, width);
-    try (Binding binding = session.bind()) {
-      bind(binding, session, Graphs.POSITIONS, Tensor.of(positions, rows));
-      bindLengths(binding, session, batch, length);
-      if (fromTokens) {
-        bind(binding, session, Graphs.TOKENS, Tensor.of(tokenIds.ids(), rows));
-      }
-      hooks.forEach(
-          (hook, data) ->
-              bind(
-                  binding,
-                  session,
-                  hook.toString(),
-                  Tensor.of(readable(data, rows), rows, dModel())));
-      binding.output(output, Tensor.of(result, rows, width)).run();
-    }
-    if (!direct) {
-      into.put(into.position(), result, 0, rows * width);
-    }
-  }
-
-  private void bindLengths(Binding binding, OnnxSession session, int batch, int length) {
-    bind(binding, session, Graphs.LENGTH, Tensor.of(lengths.put(0, length), 1));
-    bind(
-        binding,
-        session,
-        DeviceGraphs.QUERY_SHAPE,
-        Tensor.of(
-            shape(
-                queryShape,
-                batch,
-                length,
-                dimensions().heads() * DeviceGraphs.headWidth(dimensions())),
-            3));
-    bind(
-        binding,
-        session,
-        DeviceGraphs.KEY_SHAPE,
-        Tensor.of(
-            shape(
-                keyShape,
-                batch,
-                length,
-                dimensions().keyValueHeads() * DeviceGraphs.headWidth(dimensions())),
-            3));
-    IntBuffer seen = DirectBuffers.ints(batch);
-    for (int i = 0; i < batch; i++) {
-      seen.put(i, length - 1);
-    }
-    bind(binding, session, DeviceGraphs.SEEN, Tensor.of(seen, batch));
-    bind(
-        binding, session, DeviceGraphs.LONGEST, Tensor.of(DirectBuffers.ints(1).put(0, length), 1));
-  }
-
-  private static LongBuffer shape(LongBuffer into, long... dims) {
-    return into.put(0, dims);
-  }
-
-  /** Binds an input if the graph has it: graphs have no unused inputs. */
-  private static void bind(Binding binding, OnnxSession session, String name, Tensor value) {
-    if (session.inputs().contains(name)) {
-      binding.input(name, value);
-    }
-  }
-
-  /** The buffer itself if ONNX Runtime can read it, else a copy. */
-  private FloatBuffer readable(FloatBuffer data, int rows) {
-    if (usable(data)) {
-      return data;
-    }
-    FloatBuffer copy = floats(rows, dModel());
-    return copy.put(0, data, data.position(), rows * dModel());
-  }
-
-  /** Sets the padding after shorter sequences to 0. */
-  static void clearPadding(int[][] tokens, int length, int width, FloatBuffer into) {
-    float[] zeros = new float[width];
-    for (int row = 0; row < tokens.length; row++) {
-      for (int at = tokens[row].length; at < length; at++) {
-        into.put(into.position() + (row * length + at) * width, zeros);
-      }
-    }
+    return dimensions;
   }
 
   void checkToken(int token, int row) {
     tokenIds.check(token, row);
-  }
-
-  static void checkRoom(String what, FloatBuffer buffer, int rows, int width) {
-    long needed = (long) rows * width;
-    if (buffer.remaining() < needed) {
-      throw new IllegalArgumentException(
-          "expected room in "
-              + what
-              + " for ["
-              + rows
-              + ", "
-              + width
-              + "] = "
-              + needed
-              + " floats, got "
-              + buffer.remaining()
-              + "; pass a larger buffer or fewer sequences");
-    }
-  }
-
-  private void fillPositions(int batch, int length) {
-    positions = ensure(positions, batch * length);
-    for (int i = 0; i < batch * length; i++) {
-      positions.put(i, i % length);
-    }
   }
 
   /**
@@ -628,29 +380,6 @@ public final class OnnxModel implements LanguageModel {
     if (closed) {
       throw new IllegalStateException(name + " is closed");
     }
-  }
-
-  static boolean usable(FloatBuffer buffer) {
-    return buffer.isDirect() && !buffer.isReadOnly() && buffer.order() == ByteOrder.nativeOrder();
-  }
-
-  static LongBuffer ensure(LongBuffer buffer, int size) {
-    return buffer.capacity() >= size ? buffer : DirectBuffers.longs(size);
-  }
-
-  static FloatBuffer floats(int size) {
-    return floats(1, size);
-  }
-
-  static FloatBuffer floats(long rows, long width) {
-    long bytes = Math.multiplyExact(rows * width, Float.BYTES);
-    if (bytes > Integer.MAX_VALUE) {
-      throw new IllegalArgumentException(
-          "expected buffers of at most 2 GiB, got one of "
-              + bytes
-              + " bytes; use fewer or shorter sequences");
-    }
-    return DirectBuffers.floats(rows * width);
   }
 
   /** Waits for running work, then closes the sessions; close decoders first. */

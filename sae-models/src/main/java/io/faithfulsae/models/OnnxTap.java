@@ -1,14 +1,18 @@
 package io.faithfulsae.models;
 
+import static java.util.Objects.requireNonNull;
+
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.models.OnnxModel.Options;
+import io.faithfulsae.models.WholeSequences.Batch;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxRuntime;
-import io.faithfulsae.models.runtime.OnnxRuntimes;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
+import io.faithfulsae.models.runtime.internal.OnnxRuntimes;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.util.List;
@@ -17,7 +21,7 @@ import java.util.List;
  * A language model with one hook point, a tensor of an {@link OnnxFile}. It computes activations
  * and logits; it cannot continue from activations put in their place.
  */
-public final class OnnxTap implements LanguageModel {
+final class OnnxTap implements LanguageModel {
   /** All different, so that a tensor with other axes is recognized. */
   private static final int TRIAL_SEQUENCES = 3;
 
@@ -40,8 +44,7 @@ public final class OnnxTap implements LanguageModel {
         new Sessions(
             OnnxRuntimes.open(null),
             new OnnxRuntime.Loading(
-                java.util.Objects.requireNonNull(file.file().toAbsolutePath().getParent()),
-                options.threads()));
+                requireNonNull(file.file().toAbsolutePath().getParent()), options.threads()));
     boolean made = false;
     try {
       this.dModel = width();
@@ -55,11 +58,11 @@ public final class OnnxTap implements LanguageModel {
 
   /** Runs a few tokens, since a file need not declare the shapes of its inner tensors. */
   private int width() {
-    tokenIds.fill(new int[TRIAL_SEQUENCES][TRIAL_TOKENS]);
+    Tensor trial = tensor(tokenIds.fill(new int[TRIAL_SEQUENCES][TRIAL_TOKENS]));
     LongBuffer facts = DirectBuffers.longs(3);
     try (Binding binding = session(tensor).bind()) {
       binding
-          .input(TokenFedGraph.TOKENS, Tensor.of(tokenIds.ids(), TRIAL_SEQUENCES, TRIAL_TOKENS))
+          .input(TokenFedGraph.TOKENS, trial)
           .output(TokenFedGraph.FACTS, Tensor.of(facts, 3))
           .run();
     }
@@ -68,21 +71,27 @@ public final class OnnxTap implements LanguageModel {
     long width = facts.get(2);
     if (facts.get(0) != rows * width || (first != TRIAL_SEQUENCES && first != rows)) {
       throw new IllegalArgumentException(
-          "expected a tensor [batch, length, d] or [batch * length, d], got "
-              + tensor
-              + " with "
-              + facts.get(0)
-              + " elements, "
-              + first
-              + " x … x "
-              + width
-              + ", for ["
-              + TRIAL_SEQUENCES
-              + ", "
-              + TRIAL_TOKENS
-              + "] tokens; name another tensor");
+          Expected.message(
+              "a tensor [batch, length, d] or [batch * length, d]",
+              tensor
+                  + " with "
+                  + facts.get(0)
+                  + " elements, "
+                  + first
+                  + " x … x "
+                  + width
+                  + ", for ["
+                  + TRIAL_SEQUENCES
+                  + ", "
+                  + TRIAL_TOKENS
+                  + "] tokens",
+              "name another tensor"));
     }
     return Math.toIntExact(width);
+  }
+
+  private static Tensor tensor(Batch batch) {
+    return Tensor.of(requireNonNull(batch.tokens()), batch.count(), batch.length());
   }
 
   private OnnxSession session(String of) {
@@ -146,31 +155,32 @@ public final class OnnxTap implements LanguageModel {
   public void logitsFrom(
       HookPoint at, FloatBuffer activations, int batch, int length, FloatBuffer into) {
     throw new UnsupportedOperationException(
-        "expected a model of a built-in family to continue from activations, got "
-            + name()
-            + "; open the Hugging Face folder with OnnxModel.open");
+        Expected.message(
+            "a model of a built-in family to continue from activations",
+            name(),
+            "open the Hugging Face folder with OnnxModel.open"));
   }
 
   private void run(String of, int width, int[][] tokens, FloatBuffer into, String what) {
     if (closed) {
       throw new IllegalStateException(name() + " is closed");
     }
-    int length = tokenIds.fill(tokens);
-    int rows = tokens.length * length;
-    OnnxModel.checkRoom("into", into, rows, width);
-    boolean direct = OnnxModel.usable(into);
-    FloatBuffer result = direct ? into : OnnxModel.floats(rows, width);
+    Batch batch = tokenIds.fill(tokens);
+    int rows = batch.rows();
+    FloatRows.requireRoom("into", into, rows, width);
+    boolean direct = FloatRows.isUsable(into);
+    FloatBuffer result = direct ? into : FloatRows.allocate(rows, width);
     try (Binding binding = session(of).bind()) {
       binding
-          .input(TokenFedGraph.TOKENS, Tensor.of(tokenIds.ids(), tokens.length, length))
+          .input(TokenFedGraph.TOKENS, tensor(batch))
           .output(TokenFedGraph.OUTPUT, Tensor.of(result, rows, width))
           .run();
     }
     if (!direct) {
       into.put(into.position(), result, 0, rows * width);
     }
-    OnnxModel.clearPadding(tokens, length, width, into);
-    FiniteOutput.require(name(), what, into, tokens.length, length, width);
+    FloatRows.clearPadding(tokens, batch.length(), width, into);
+    FiniteOutput.require(name(), what, into, batch, width);
   }
 
   @Override

@@ -1,6 +1,7 @@
 package io.faithfulsae.models;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.ModelConfig;
 import java.io.IOException;
@@ -21,7 +22,10 @@ record SpecialTokens(int bos, int eos) {
       throw new SaeFormatException(
           folder.resolve("config.json"),
           "eos_token_id",
-          "expected an id here or in generation_config.json, or a token name in tokenizer_config.json, got none; add one");
+          Expected.message(
+              "an id here or in generation_config.json, or a token name in tokenizer_config.json",
+              "none",
+              "add one"));
     }
     return new SpecialTokens(find(folder, "bos_token").orElse(eos.getAsInt()), eos.getAsInt());
   }
@@ -33,11 +37,10 @@ record SpecialTokens(int bos, int eos) {
         throw new SaeFormatException(
             config,
             token == bos ? "bos_token_id" : "eos_token_id",
-            "expected an id below vocab_size = "
-                + vocabularySize
-                + ", got "
-                + token
-                + "; use the configuration and the tokenizer of this checkpoint");
+            Expected.message(
+                "an id below vocab_size = " + vocabularySize,
+                token,
+                "use the configuration and the tokenizer of this checkpoint"));
       }
     }
   }

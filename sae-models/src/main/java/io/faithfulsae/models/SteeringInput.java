@@ -1,6 +1,7 @@
 package io.faithfulsae.models;
 
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.Tensor;
 import io.faithfulsae.models.spi.Graph;
@@ -19,7 +20,7 @@ final class SteeringInput {
    */
   SteeringInput(@Nullable HookPoint hook, int dModel) {
     this.dModel = dModel;
-    this.added = hook == null ? null : OnnxModel.floats(dModel); // zeros
+    this.added = hook == null ? null : FloatRows.allocate(dModel); // zeros
   }
 
   /** Gives a graph the input, before the model's blocks are built. */
@@ -39,29 +40,27 @@ final class SteeringInput {
     FloatBuffer into = added;
     if (into == null) {
       throw new IllegalStateException(
-          "expected a decoder that was opened with a hook point to steer at, got one without;"
-              + " pass the hook point when you open the decoder");
+          Expected.message(
+              "a decoder that was opened with a hook point to steer at",
+              "one without",
+              "pass the hook point when you open the decoder"));
     }
     if (vector.length != dModel) {
       throw new IllegalArgumentException(
-          "expected a steering vector of dModel = "
-              + dModel
-              + " numbers, got "
-              + vector.length
-              + "; use a direction of an SAE that was trained on this model");
+          Expected.message(
+              "a steering vector of dModel = " + dModel + " numbers",
+              vector.length,
+              "use a direction of an SAE that was trained on this model"));
     }
     float[] product = new float[dModel];
     for (int i = 0; i < dModel; i++) {
       product[i] = (float) (coefficient * vector[i]);
       if (!Float.isFinite(product[i])) {
         throw new IllegalArgumentException(
-            "expected coefficient * vector to be finite, got "
-                + coefficient
-                + " * "
-                + vector[i]
-                + " at index "
-                + i
-                + "; use a smaller coefficient");
+            Expected.message(
+                "a finite coefficient * vector",
+                coefficient + " * " + vector[i] + " at index " + i,
+                "use a smaller coefficient"));
       }
     }
     into.put(0, product);

@@ -2,7 +2,9 @@ package io.faithfulsae.models;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.DeviceActivations;
+import io.faithfulsae.HookPoint;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
@@ -64,7 +66,7 @@ final class TappedRows implements DeviceActivations {
     this.gather = gather;
     this.spare = spare;
     this.buffer = buffer;
-    this.norms = OnnxModel.floats(rows);
+    this.norms = FloatRows.allocate(rows);
     this.rows = rows;
     this.width = model.dModel();
   }
@@ -77,6 +79,22 @@ final class TappedRows implements DeviceActivations {
   void bindTo(Binding binding) {
     binding.output(Graphs.ACTIVATIONS, block());
     binding.output(DeviceGraphs.NORMS, Tensor.of(norms, rows));
+  }
+
+  /** The norms show whether rows are finite that stay on the device. */
+  void requireFinite(String model, HookPoint hook, int[][] tokens, int length) {
+    for (int sequence = 0; sequence < tokens.length; sequence++) {
+      for (int at = 0; at < tokens[sequence].length; at++) {
+        double norm = norm(sequence * length + at);
+        if (!Double.isFinite(norm)) {
+          throw FiniteOutput.problem(
+              model,
+              hook + " activations",
+              (float) norm,
+              "sequence %d, position %d, their norm".formatted(sequence, at));
+        }
+      }
+    }
   }
 
   private Tensor block() {
@@ -93,23 +111,16 @@ final class TappedRows implements DeviceActivations {
     checkOpen();
     if (into.dIn() != width || count < 1 || first < 0 || first + count > into.capacity()) {
       throw new IllegalArgumentException(
-          "expected room for rows of "
-              + width
-              + " in ["
-              + first
-              + ", "
-              + (first + count)
-              + "), got a batch of ["
-              + into.capacity()
-              + ", "
-              + into.dIn()
-              + "]; pass a larger batch or fewer rows");
+          Expected.message(
+              "room for rows of " + width + " in [" + first + ", " + (first + count) + ")",
+              "a batch of [" + into.capacity() + ", " + into.dIn() + "]",
+              "pass a larger batch or fewer rows"));
     }
     LongBuffer indices = DirectBuffers.longs(count);
     for (int i = 0; i < count; i++) {
       if (from[i] < 0 || from[i] >= rows) {
         throw new IllegalArgumentException(
-            "expected rows in [0, " + rows + "), got " + from[i] + "; count from 0");
+            Expected.message("a row in [0, " + rows + ")", from[i], "count from 0"));
       }
       indices.put(i, from[i]);
     }

@@ -8,7 +8,8 @@ import ai.onnx.proto.OnnxMl.TensorProto;
 import ai.onnx.proto.OnnxMl.TensorShapeProto;
 import ai.onnx.proto.OnnxMl.TypeProto;
 import ai.onnx.proto.OnnxMl.ValueInfoProto;
-import io.faithfulsae.models.spi.Pruning;
+import io.faithfulsae.io.Expected;
+import io.faithfulsae.models.spi.internal.Pruning;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -155,15 +156,13 @@ final class TokenFedGraph {
             .map(d -> d.hasDimValue() ? String.valueOf(d.getDimValue()) : d.getDimParam())
             .toList();
     return new IllegalArgumentException(
-        "expected inputs of "
-            + file
-            + " that can be made of token ids (input_ids, attention_mask, position_ids,"
-            + " token_type_ids, cache_position, past…, use_cache_branch), got "
-            + input.getName()
-            + " "
-            + TensorProto.DataType.forNumber(tensor.getElemType())
-            + shape
-            + "; export the model without it");
+        Expected.message(
+            "inputs of "
+                + file
+                + " that can be made of token ids (input_ids, attention_mask, position_ids,"
+                + " token_type_ids, cache_position, past…, use_cache_branch)",
+            input.getName() + " " + TensorProto.DataType.forNumber(tensor.getElemType()) + shape,
+            "export the model without it"));
   }
 
   private void add(String operator, List<String> inputs, String output) {

@@ -1,6 +1,8 @@
 package io.faithfulsae.models;
 
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
+import io.faithfulsae.models.WholeSequences.Batch;
 import java.nio.LongBuffer;
 import java.util.Arrays;
 
@@ -22,21 +24,16 @@ final class TokenIds {
     this.padding = padding;
   }
 
-  /** The result of {@link #fill}, <b>Shape</b> {@code [batch, length]}. */
-  LongBuffer ids() {
-    return ids;
-  }
-
   /**
-   * Sets the sequences and returns the length of the longest.
+   * Sets the sequences, padded to the length of the longest.
    *
    * @throws IllegalArgumentException if there are none, or one is too long or contains a token
    *     outside the vocabulary
    */
-  int fill(int[][] tokens) {
+  Batch fill(int[][] tokens) {
     int length = Arrays.stream(tokens).mapToInt(row -> row.length).max().orElse(0);
     checkLength(tokens.length, length);
-    ids = OnnxModel.ensure(ids, Math.multiplyExact(tokens.length, length));
+    ids = ensure(ids, Math.multiplyExact(tokens.length, length));
     int at = 0;
     for (int row = 0; row < tokens.length; row++) {
       for (int token : tokens[row]) {
@@ -47,32 +44,30 @@ final class TokenIds {
         ids.put(at++, padding);
       }
     }
-    return length;
+    return new Batch(tokens.length, length, ids);
+  }
+
+  static LongBuffer ensure(LongBuffer buffer, int size) {
+    return buffer.capacity() >= size ? buffer : DirectBuffers.longs(size);
   }
 
   void check(int token, int row) {
     if (token < 0 || token >= vocabularySize) {
       throw new IllegalArgumentException(
-          "expected tokens in [0, "
-              + vocabularySize
-              + "), got "
-              + token
-              + " in sequence "
-              + row
-              + "; use this model's tokenizer");
+          Expected.message(
+              "tokens in [0, " + vocabularySize + ")",
+              token + " in sequence " + row,
+              "use this model's tokenizer"));
     }
   }
 
   void checkLength(int batch, int length) {
     if (batch < 1 || length < 1 || length > contextLength) {
       throw new IllegalArgumentException(
-          "expected at least one sequence of 1 to "
-              + contextLength
-              + " tokens, got "
-              + batch
-              + " of "
-              + length
-              + "; cut longer ones");
+          Expected.message(
+              "at least one sequence of 1 to " + contextLength + " tokens",
+              batch + " of " + length,
+              "cut longer ones"));
     }
   }
 }

@@ -2,6 +2,7 @@ package io.faithfulsae.models;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import com.fasterxml.jackson.databind.JsonNode;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.ModelConfig;
 import java.io.IOException;
@@ -50,7 +51,7 @@ public final class Tokenizer implements AutoCloseable {
       throw new SaeFormatException(
           file,
           "file",
-          "expected a Hugging Face tokenizer, got: " + e.getMessage() + "; fetch it again");
+          Expected.message("a Hugging Face tokenizer", e.getMessage(), "fetch it again"));
     }
   }
 
@@ -77,15 +78,10 @@ public final class Tokenizer implements AutoCloseable {
       throw new SaeFormatException(
           file,
           "model.vocab",
-          "expected ids below vocab_size = "
-              + known
-              + " of "
-              + config
-              + ", got "
-              + highest
-              + " for "
-              + token
-              + "; use the tokenizer of this checkpoint");
+          Expected.message(
+              "ids below vocab_size = " + known + " of " + config,
+              highest + " for " + token,
+              "use the tokenizer of this checkpoint"));
     }
   }
 

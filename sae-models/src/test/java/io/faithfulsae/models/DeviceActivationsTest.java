@@ -101,12 +101,12 @@ class DeviceActivationsTest {
         var tapped = model.deviceActivations(HOOK, new int[][] {TEXT[0]}).orElseThrow()) {
       assertThrows(UnsupportedOperationException.class, batch::data);
       int width = model.dModel();
-      FloatBuffer plain = OnnxModel.floats(TEXT[0].length, width);
+      FloatBuffer plain = FloatRows.allocate(TEXT[0].length, width);
       model.activations(HOOK, new int[][] {TEXT[0]}, plain);
       tapped.copy(new int[] {4, 0, 2}, 3, batch, 1);
       batch.rows(4);
       // An SAE whose latents are the columns: a row's first latent is its largest element.
-      FloatBuffer identity = OnnxModel.floats(width, width);
+      FloatBuffer identity = FloatRows.allocate(width, width);
       for (int i = 0; i < width; i++) {
         identity.put(i * width + i, 1);
       }

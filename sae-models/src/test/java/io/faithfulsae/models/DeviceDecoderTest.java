@@ -113,7 +113,24 @@ class DeviceDecoderTest {
 
   @ParameterizedTest
   @MethodSource("io.faithfulsae.models.GoldenModels#all")
-  void refusesBadCalls(String name) throws Exception {
+  void aRejectedStepChangesNothing(String name) throws Exception {
+    SharedMemory.assume();
+    try (Backend backend = SharedMemory.backend();
+        OnnxModel model =
+            OnnxModel.open(GoldenModels.folder(name), SharedMemory.options(), backend);
+        DeviceDecoder decoder = model.deviceDecoder(2, 4, 1)) {
+      decoder.step(new int[] {1, 2}, new double[2], new int[2]);
+      int[] bad = {1, model.vocabularySize()};
+      assertThrows(
+          IllegalArgumentException.class, () -> decoder.step(bad, new double[2], new int[2]));
+      assertEquals(1, decoder.length(0));
+      assertEquals(1, decoder.length(1));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.models.GoldenModels#all")
+  void rejectsBadCalls(String name) throws Exception {
     SharedMemory.assume();
     try (Backend backend = SharedMemory.backend();
         OnnxModel model =

@@ -15,6 +15,7 @@ import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.LanguageModel;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
@@ -46,20 +47,20 @@ class OnnxFileTest {
       for (int layer = 0; layer < 3; layer++) {
         HookPoint hook = HookPoint.residPre(layer);
         String tensor = expected.metadata().get("tensor." + layer);
-        try (OnnxTap tap = file.tap(tensor, hook)) {
+        try (LanguageModel tap = file.tap(tensor, hook)) {
           assertEquals((int) expected.entry("residual.a.0").dim(2), tap.dModel());
           assertEquals("model.onnx:" + tensor, tap.name());
           for (String batch : new String[] {"a", "b", "c"}) {
             int[][] tokens = GoldenModels.ints(expected, "tokens." + batch);
             int rows = tokens.length * tokens[0].length;
-            FloatBuffer direct = OnnxModel.floats(rows, tap.dModel());
+            FloatBuffer direct = FloatRows.allocate(rows, tap.dModel());
             tap.activations(hook, tokens, direct);
             float[] residual = GoldenModels.floats(expected, "residual." + batch + "." + layer);
             assertClose(residual, direct);
             FloatBuffer heap = FloatBuffer.allocate(rows * tap.dModel());
             tap.activations(hook, tokens, heap);
             assertEquals(direct, heap);
-            FloatBuffer logits = OnnxModel.floats(rows, tap.vocabularySize());
+            FloatBuffer logits = FloatRows.allocate(rows, tap.vocabularySize());
             tap.logits(tokens, logits);
             assertClose(GoldenModels.floats(expected, "logits." + batch), logits);
           }
@@ -73,7 +74,7 @@ class OnnxFileTest {
     String name = "onnx-fused";
     OnnxFile file = OnnxModel.of(GoldenModels.folder(name).resolve("model.onnx"));
     try (Safetensors expected = expected(name);
-        OnnxTap tap = file.tap(expected.metadata().get("tensor.1"));
+        LanguageModel tap = file.tap(expected.metadata().get("tensor.1"));
         Backend backend = new ReferenceBackend()) {
       int[][] tokens = GoldenModels.ints(expected, "tokens.a");
       // The second sequence is shorter: it is padded at its end, where no token attends to it.
@@ -166,9 +167,9 @@ class OnnxFileTest {
   }
 
   @Test
-  void refusesTokensAndHooksThatItDoesNotHave() throws IOException {
+  void rejectsTokensAndHooksThatItDoesNotHave() throws IOException {
     OnnxFile file = OnnxModel.of(GoldenModels.folder("onnx-fused").resolve("model.onnx"));
-    OnnxTap tap = file.tap(expectedTensor("onnx-fused"));
+    LanguageModel tap = file.tap(expectedTensor("onnx-fused"));
     HookPoint hook = tap.hookPoints().get(0);
     FloatBuffer into = FloatBuffer.allocate(100);
     assertSays(() -> tap.activations(hook, new int[][] {{61}}, into), "tokens in [0, 61), got 61");

@@ -48,7 +48,7 @@ class OnnxModelTest {
   void heapAndDirectBuffersHoldTheSameAndPositionsAreKept() throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder("llama-tied-bias"), ONE_THREAD)) {
       int[][] tokens = {{1, 5, 9}, {1, 2, 3}};
-      FloatBuffer direct = OnnxModel.floats(6, model.dModel());
+      FloatBuffer direct = FloatRows.allocate(6, model.dModel());
       model.activations(HookPoint.residPre(2), tokens, direct);
       FloatBuffer heap = FloatBuffer.allocate(6 * model.dModel() + 4).position(3);
       model.activations(HookPoint.residPre(2), tokens, heap);
@@ -66,9 +66,9 @@ class OnnxModelTest {
   @Test
   void aReplacedResidualChangesTheLogits() throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder("gpt2-tied"), ONE_THREAD)) {
-      FloatBuffer residual = OnnxModel.floats(3, model.dModel());
-      FloatBuffer logits = OnnxModel.floats(3, model.vocabularySize());
-      FloatBuffer replaced = OnnxModel.floats(3, model.vocabularySize());
+      FloatBuffer residual = FloatRows.allocate(3, model.dModel());
+      FloatBuffer logits = FloatRows.allocate(3, model.vocabularySize());
+      FloatBuffer replaced = FloatRows.allocate(3, model.vocabularySize());
       int[][] tokens = {{0, 7, 8}};
       model.logits(tokens, logits);
       model.activations(HookPoint.residPre(1), tokens, residual);
@@ -138,8 +138,8 @@ class OnnxModelTest {
   private static void assertSameLogits(Path one, Path other) throws IOException {
     try (OnnxModel a = OnnxModel.open(one, ONE_THREAD);
         OnnxModel b = OnnxModel.open(other, ONE_THREAD)) {
-      FloatBuffer ofOne = OnnxModel.floats(2, a.vocabularySize());
-      FloatBuffer ofOther = OnnxModel.floats(2, b.vocabularySize());
+      FloatBuffer ofOne = FloatRows.allocate(2, a.vocabularySize());
+      FloatBuffer ofOther = FloatRows.allocate(2, b.vocabularySize());
       a.logits(new int[][] {{1, 2}}, ofOne);
       b.logits(new int[][] {{1, 2}}, ofOther);
       assertEquals(ofOther, ofOne);
@@ -212,7 +212,7 @@ class OnnxModelTest {
     try (OnnxModel model = OnnxModel.open(folder, ONE_THREAD);
         Decoder decoder = model.decoder(2, 90)) {
       int vocabulary = model.vocabularySize();
-      FloatBuffer whole = OnnxModel.floats(2 * 90, vocabulary);
+      FloatBuffer whole = FloatRows.allocate(2 * 90, vocabulary);
       model.logits(tokens, whole);
       for (int at = 0; at < 90; at++) {
         decoder.step(new int[] {tokens[0][at], tokens[1][at]});
@@ -231,9 +231,9 @@ class OnnxModelTest {
   }
 
   @Test
-  void refusesBadCalls() throws IOException {
+  void rejectsBadCalls() throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder("gpt2-untied-bf16"), ONE_THREAD)) {
-      FloatBuffer into = OnnxModel.floats(4000);
+      FloatBuffer into = FloatRows.allocate(4000);
       HookPoint first = HookPoint.residPre(0);
       assertSays(
           () -> model.activations(HookPoint.residPre(2), new int[][] {{1}}, into),
@@ -254,10 +254,10 @@ class OnnxModelTest {
       assertSays(() -> model.logits(new int[2][17], into), "1 to 16 tokens, got 2 of 17");
       assertSays(() -> model.logits(new int[0][], into), "at least one sequence");
       assertSays(
-          () -> model.logits(new int[][] {{1, 2}}, OnnxModel.floats(121)),
+          () -> model.logits(new int[][] {{1, 2}}, FloatRows.allocate(121)),
           "[2, 61] = 122 floats, got 121");
       assertSays(
-          () -> model.logitsFrom(first, OnnxModel.floats(11), 1, 1, into),
+          () -> model.logitsFrom(first, FloatRows.allocate(11), 1, 1, into),
           "room in blocks.0.hook_resid_pre for [1, 12]");
       assertSays(() -> model.decoder(1, 17), "1 to 16 tokens");
       assertSays(() -> model.decoder(Integer.MAX_VALUE / 100, 16), "buffers of at most 2 GiB");
@@ -266,7 +266,7 @@ class OnnxModelTest {
   }
 
   @Test
-  void refusesUseAfterClose() throws IOException {
+  void rejectsUseAfterClose() throws IOException {
     OnnxModel model = OnnxModel.open(GoldenModels.folder("gpt2-tied"), ONE_THREAD);
     Decoder decoder = model.decoder(1, 4);
     decoder.close();
@@ -275,7 +275,8 @@ class OnnxModelTest {
     model.close();
     model.close();
     assertThrows(
-        IllegalStateException.class, () -> model.logits(new int[][] {{1}}, OnnxModel.floats(300)));
+        IllegalStateException.class,
+        () -> model.logits(new int[][] {{1}}, FloatRows.allocate(300)));
   }
 
   @Test
@@ -403,7 +404,7 @@ class OnnxModelTest {
           gemma3-images-bf16 | "final_logit_softcapping": null | "final_logit_softcapping": 30.0 | text_config.final_logit_softcapping: expected null, got 30.0
           gemma3-images-bf16 | "text_config" | "text" | text_config: expected an object
           """)
-  void refusesWhatItCannotHonour(String model, String from, String to, String message)
+  void rejectsWhatItDoesNotSupport(String model, String from, String to, String message)
       throws IOException {
     Path folder = GoldenModels.copy(model, temp);
     GoldenModels.edit(folder.resolve("config.json"), from, to);
@@ -422,7 +423,7 @@ class OnnxModelTest {
     Path folder = GoldenModels.copy("gpt2-tied", temp);
     List<Path> before = list(folder);
     try (OnnxModel model = OnnxModel.open(folder, ONE_THREAD)) {
-      model.logits(new int[][] {{1}}, OnnxModel.floats(300));
+      model.logits(new int[][] {{1}}, FloatRows.allocate(300));
     }
     assertEquals(before, list(folder));
     assertFalse(before.isEmpty());

@@ -26,14 +26,14 @@ class ParityTest {
         int[][] tokens = GoldenModels.ints(expected, "tokens." + batch);
         int rows = tokens.length * tokens[0].length;
         float[] logits = GoldenModels.floats(expected, "logits." + batch);
-        FloatBuffer computed = OnnxModel.floats(rows, model.vocabularySize());
+        FloatBuffer computed = FloatRows.allocate(rows, model.vocabularySize());
         model.logits(tokens, computed);
         assertClose(logits, computed, name + " logits " + batch);
         for (int layer = 0; layer < model.hookPoints().size() / sites(model); layer++) {
           HookPoint hook = HookPoint.residPre(layer);
           float[] residual =
               GoldenModels.floats(expected, "residual." + batch + "." + hook.layer());
-          FloatBuffer activations = OnnxModel.floats(rows, model.dModel());
+          FloatBuffer activations = FloatRows.allocate(rows, model.dModel());
           model.activations(hook, tokens, activations);
           assertClose(residual, activations, name + " " + hook + " " + batch);
           computed.put(0, new float[computed.capacity()]);
@@ -56,12 +56,12 @@ class ParityTest {
       for (int row = 0, at = 0; row < lengths.length; at += lengths[row++]) {
         tokens[row] = Arrays.copyOfRange(flat, at, at + lengths[row]);
       }
-      FloatBuffer logits = OnnxModel.floats(lengths.length * 13L, model.vocabularySize());
+      FloatBuffer logits = FloatRows.allocate(lengths.length * 13L, model.vocabularySize());
       logits.put(0, nans(logits.capacity()));
       model.logits(tokens, logits);
       assertRows(GoldenModels.floats(expected, "logits"), logits, lengths, name + " logits");
       for (int layer = 0; layer < model.layers(); layer++) {
-        FloatBuffer residual = OnnxModel.floats(lengths.length * 13L, model.dModel());
+        FloatBuffer residual = FloatRows.allocate(lengths.length * 13L, model.dModel());
         residual.put(0, nans(residual.capacity()));
         model.activations(HookPoint.residPre(layer), tokens, residual);
         assertRows(
@@ -69,7 +69,7 @@ class ParityTest {
             residual,
             lengths,
             name + " residual " + layer);
-        FloatBuffer alone = OnnxModel.floats(lengths[0], model.dModel());
+        FloatBuffer alone = FloatRows.allocate(lengths[0], model.dModel());
         model.activations(HookPoint.residPre(layer), new int[][] {tokens[0]}, alone);
         for (int i = 0; i < alone.capacity(); i++) {
           assertEquals(alone.get(i), residual.get(i), TOLERANCE, name + " alone");
@@ -114,11 +114,11 @@ class ParityTest {
       int rows = tokens.length * tokens[0].length;
       float[] logits = GoldenModels.floats(expected, "logits.a");
       for (HookPoint hook : model.hookPoints()) {
-        FloatBuffer activations = OnnxModel.floats(rows, model.dModel());
+        FloatBuffer activations = FloatRows.allocate(rows, model.dModel());
         model.activations(hook, tokens, activations);
         assertClose(site(expected, hook), activations, name + " " + hook);
 
-        FloatBuffer computed = OnnxModel.floats(rows, model.vocabularySize());
+        FloatBuffer computed = FloatRows.allocate(rows, model.vocabularySize());
         model.logits(tokens, Map.of(hook, activations), computed);
         assertClose(logits, computed, name + " logits with " + hook + " put back");
         for (int i = 0; i < activations.capacity(); i++) {

@@ -30,13 +30,14 @@ class PrecisionTest {
 
   @Test
   void bfloat16IsForGpus() {
-    IllegalArgumentException refused =
+    IllegalArgumentException rejected =
         assertThrows(
             IllegalArgumentException.class,
             () ->
                 OnnxModel.open(
                     GoldenModels.folder("qwen2"), new OnnxModel.Options(1, Precision.BFLOAT16)));
-    assertTrue(refused.getMessage().contains("FLOAT32 or FLOAT16 on the CPU"), refused.toString());
+    assertTrue(
+        rejected.getMessage().contains("FLOAT32 or FLOAT16 on the CPU"), rejected.toString());
   }
 
   private static double worst(String name, Precision precision) throws Exception {
@@ -46,11 +47,11 @@ class PrecisionTest {
             Safetensors.open(GoldenModels.folder(name).resolve("expected.safetensors"))) {
       int[][] tokens = GoldenModels.ints(expected, "tokens.a");
       int rows = tokens.length * tokens[0].length;
-      FloatBuffer logits = OnnxModel.floats(rows, model.vocabularySize());
+      FloatBuffer logits = FloatRows.allocate(rows, model.vocabularySize());
       model.logits(tokens, logits);
       double worst = difference(GoldenModels.floats(expected, "logits.a"), logits);
       for (int layer = 0; layer < model.layers(); layer++) {
-        FloatBuffer residual = OnnxModel.floats(rows, model.dModel());
+        FloatBuffer residual = FloatRows.allocate(rows, model.dModel());
         model.activations(HookPoint.residPre(layer), tokens, residual);
         worst =
             Math.max(

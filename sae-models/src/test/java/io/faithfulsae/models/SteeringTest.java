@@ -150,7 +150,7 @@ class SteeringTest {
   }
 
   @Test
-  void refusesBadCalls() throws IOException {
+  void rejectsBadCalls() throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder("gpt2-tied"), ONE_THREAD);
         Decoder plain = model.decoder(1, LENGTH)) {
       Decoder steered = model.decoder(1, LENGTH, HookPoint.residPre(1));
@@ -163,7 +163,9 @@ class SteeringTest {
           () -> steered.steer(new float[12], 1),
           "a steering vector of dModel = 20 numbers, got 12; use a direction");
       float[] vector = direction(model);
-      assertSays(() -> steered.steer(vector, Double.NaN), "finite, got NaN * ");
+      assertSays(
+          () -> steered.steer(vector, Double.NaN),
+          "expected a finite coefficient * vector, got NaN * ");
       assertSays(() -> steered.steer(vector, 1e300), "at index 0; use a smaller coefficient");
       IllegalStateException without =
           assertThrows(IllegalStateException.class, () -> plain.steer(vector, 1));

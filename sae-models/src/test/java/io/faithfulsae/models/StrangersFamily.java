@@ -1,6 +1,5 @@
 package io.faithfulsae.models;
 
-import io.faithfulsae.models.gpt2.Gpt2Family;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
@@ -20,6 +19,6 @@ public final class StrangersFamily implements ModelFamily {
 
   @Override
   public Architecture architecture(ModelConfig config, Weights weights) throws IOException {
-    return new Gpt2Family().architecture(config, weights);
+    return ModelFamily.named("gpt2").architecture(config, weights);
   }
 }

@@ -84,7 +84,7 @@ class TokenizerTest {
   }
 
   @Test
-  void refusesWhatIsNoTokenizer() throws IOException {
+  void rejectsWhatIsNoTokenizer() throws IOException {
     String missing =
         assertThrows(NoSuchFileException.class, () -> Tokenizer.open(temp)).getMessage();
     assertTrue(missing.contains("tokenizer.json"), missing);

@@ -141,13 +141,13 @@ class WideningTest {
   }
 
   private static FloatBuffer activations(OnnxModel model, HookPoint hook) {
-    FloatBuffer into = OnnxModel.floats(ROWS, model.dModel());
+    FloatBuffer into = FloatRows.allocate(ROWS, model.dModel());
     model.activations(hook, TOKENS, into);
     return into;
   }
 
   private static FloatBuffer logits(OnnxModel model) {
-    FloatBuffer into = OnnxModel.floats(ROWS, model.vocabularySize());
+    FloatBuffer into = FloatRows.allocate(ROWS, model.vocabularySize());
     model.logits(TOKENS, into);
     return into;
   }
@@ -156,7 +156,7 @@ class WideningTest {
     try (Decoder decoder = model.decoder(2, 4)) {
       decoder.step(new int[] {1, 4});
       decoder.step(new int[] {2, 5});
-      return OnnxModel.floats(2, model.vocabularySize()).put(decoder.logits()).flip();
+      return FloatRows.allocate(2, model.vocabularySize()).put(decoder.logits()).flip();
     }
   }
 

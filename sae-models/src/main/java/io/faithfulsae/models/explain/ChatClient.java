@@ -3,6 +3,7 @@ package io.faithfulsae.models.explain;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 import java.net.URI;
 import java.net.http.HttpClient;
@@ -32,9 +33,8 @@ final class ChatClient {
     String scheme = String.valueOf(base.getScheme());
     if (!scheme.equals("http") && !scheme.equals("https")) {
       throw new IllegalArgumentException(
-          "expected an http or https address, got "
-              + base
-              + "; give one such as http://localhost:8000/v1");
+          Expected.message(
+              "an http or https address", base, "use one such as http://localhost:8000/v1"));
     }
     String text = base.toString();
     this.endpoint = URI.create((text.endsWith("/") ? text : text + "/") + "chat/completions");
@@ -73,12 +73,14 @@ final class ChatClient {
           client.send(request.build(), HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8));
     } catch (HttpTimeoutException e) {
       throw new IOException(
-          "expected an answer from %s within %d s, got none; use a longer timeout or a faster server"
-              .formatted(endpoint, timeout.toSeconds()),
+          Expected.message(
+              "an answer from " + endpoint + " within " + timeout.toSeconds() + " s",
+              "none",
+              "use a longer timeout or a faster server"),
           e);
     } catch (IOException e) {
       throw new IOException(
-          "expected an answer from " + endpoint + ", got: " + e + "; check the address", e);
+          Expected.message("an answer from " + endpoint, e, "check the address"), e);
     }
     return answer(response);
   }
@@ -92,8 +94,8 @@ final class ChatClient {
               ? "check the key"
               : "check the address and the model's name";
       throw new IOException(
-          "expected status 200 from %s, got %d: %s; %s"
-              .formatted(endpoint, response.statusCode(), shown, remedy));
+          Expected.message(
+              "status 200 from " + endpoint, response.statusCode() + ": " + shown, remedy));
     }
     try {
       JsonNode content =
@@ -105,7 +107,9 @@ final class ChatClient {
       // reported below, with the answer
     }
     throw new IOException(
-        "expected choices[0].message.content from %s, got: %s; ask a server that speaks OpenAI's chat protocol"
-            .formatted(endpoint, shown));
+        Expected.message(
+            "choices[0].message.content from " + endpoint,
+            shown,
+            "use a server that implements OpenAI's chat protocol"));
   }
 }

@@ -1,22 +1,12 @@
 package io.faithfulsae.models.explain;
 
 import java.io.IOException;
-import java.net.URI;
-import java.time.Duration;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.jspecify.annotations.Nullable;
 
-/**
- * Asks a chat model on any server that implements OpenAI's protocol ({@code POST
- * BASE/chat/completions}) in which snippets a latent should fire.
- *
- * <p>The model is asked for a list of 1s and 0s; the last such list in the answer counts, so the
- * model may think aloud first. An answer without a list, or with one of the wrong length, is
- * invalid.
- */
-public final class ChatDetector implements Detector {
+/** {@link Detector#ofChat}. */
+final class ChatDetector implements Detector {
   private static final int ANSWER_TOKENS = 400;
   private static final Pattern LIST = Pattern.compile("\\[\\s*[01](?:\\s*,\\s*[01])*\\s*]");
   private static final String TASK =
@@ -27,17 +17,8 @@ public final class ChatDetector implements Detector {
 
   private final ChatClient client;
 
-  /**
-   * Does not connect yet.
-   *
-   * @param base such as {@code http://localhost:8000/v1}
-   * @param model the model's name on that server
-   * @param key sent as a bearer token; null if the server needs none
-   * @param timeout per answer
-   * @throws IllegalArgumentException if the base is not an http or https address
-   */
-  public ChatDetector(URI base, String model, @Nullable String key, Duration timeout) {
-    this.client = new ChatClient(base, model, key, timeout);
+  ChatDetector(ChatClient client) {
+    this.client = client;
   }
 
   @Override

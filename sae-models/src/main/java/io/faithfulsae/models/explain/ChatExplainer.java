@@ -1,19 +1,9 @@
 package io.faithfulsae.models.explain;
 
 import java.io.IOException;
-import java.net.URI;
-import java.time.Duration;
-import org.jspecify.annotations.Nullable;
 
-/**
- * Asks a chat model on any server that implements OpenAI's protocol ({@code POST
- * BASE/chat/completions}).
- *
- * <p>In the prompt, tokens at which the latent exceeds half of its maximum are enclosed in {@code
- * <<} and {@code >>}, as is usual in automated interpretability (Bills et al. 2023; Paulo et al.
- * 2024, 2410.13928).
- */
-public final class ChatExplainer implements Explainer {
+/** {@link Explainer#ofChat}. */
+final class ChatExplainer implements Explainer {
   private static final int ANSWER_TOKENS = 80;
   private static final String TASK =
       """
@@ -23,17 +13,8 @@ public final class ChatExplainer implements Explainer {
 
   private final ChatClient client;
 
-  /**
-   * Does not connect yet.
-   *
-   * @param base such as {@code http://localhost:8000/v1}
-   * @param model the model's name on that server
-   * @param key sent as a bearer token; null if the server needs none
-   * @param timeout per answer
-   * @throws IllegalArgumentException if the base is not an http or https address
-   */
-  public ChatExplainer(URI base, String model, @Nullable String key, Duration timeout) {
-    this.client = new ChatClient(base, model, key, timeout);
+  ChatExplainer(ChatClient client) {
+    this.client = client;
   }
 
   @Override

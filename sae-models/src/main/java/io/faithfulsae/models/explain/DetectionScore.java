@@ -1,5 +1,6 @@
 package io.faithfulsae.models.explain;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import java.io.IOException;
@@ -7,17 +8,17 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * How good an explanation is, measured by detection: a judge who sees only the explanation says in
- * which snippets the latent fires.
+ * The quality of an explanation, measured by detection: a detector that sees only the explanation
+ * says in which snippets the latent fires.
  *
  * <p>Metrics are over the answered snippets; a ratio with denominator 0 is 0. <b>Source</b>: Paulo
  * et al. 2024, arXiv 2410.13928 (detection scoring); accuracy, balanced accuracy, precision, recall
  * and F1 as in scikit-learn.
  *
- * @param truePositives firing snippets judged as firing
- * @param falsePositives silent snippets judged as firing
- * @param trueNegatives silent snippets judged as silent
- * @param falseNegatives firing snippets judged as silent
+ * @param truePositives firing snippets labeled as firing
+ * @param falsePositives silent snippets labeled as firing
+ * @param trueNegatives silent snippets labeled as silent
+ * @param falseNegatives firing snippets labeled as silent
  * @param unanswered snippets without a valid answer
  */
 public record DetectionScore(
@@ -31,30 +32,28 @@ public record DetectionScore(
    *
    * @param firing snippets in which the latent fires
    * @param silent snippets in which it does not
-   * @param together snippets per question, at least 1
-   * @param seed of the order
-   * @throws IllegalArgumentException if {@code together} is below 1
+   * @param perQuestion snippets per question, at least 1
+   * @param seed random seed of the order
+   * @throws IllegalArgumentException if {@code perQuestion} is below 1
    */
   public static DetectionScore of(
       Detector detector,
       String explanation,
       List<String> firing,
       List<String> silent,
-      int together,
+      int perQuestion,
       long seed)
       throws IOException, InterruptedException {
-    if (together < 1) {
-      throw new IllegalArgumentException(
-          "expected at least 1 snippet per question, got " + together + "; 5 is usual");
-    }
+    Expected.atLeast("snippets per question", perQuestion, 1, "5 is usual");
     List<Question> questions = new ArrayList<>();
     firing.forEach(snippet -> questions.add(new Question(snippet, true)));
     silent.forEach(snippet -> questions.add(new Question(snippet, false)));
     new Rng(Purpose.QUESTIONS, seed).shuffle(questions);
     int[] counts = new int[4]; // index: 2 · fires + answer
     int unanswered = 0;
-    for (int first = 0; first < questions.size(); first += together) {
-      List<Question> some = questions.subList(first, Math.min(first + together, questions.size()));
+    for (int first = 0; first < questions.size(); first += perQuestion) {
+      List<Question> some =
+          questions.subList(first, Math.min(first + perQuestion, questions.size()));
       List<Boolean> said =
           detector.detect(explanation, some.stream().map(Question::snippet).toList());
       if (said.size() != some.size()) {
@@ -75,7 +74,7 @@ public record DetectionScore(
         truePositives + trueNegatives + falsePositives + falseNegatives);
   }
 
-  /** The mean of the shares of firing and of silent snippets judged correctly, in [0, 1]. */
+  /** The mean of the shares of firing and of silent snippets labeled correctly, in [0, 1]. */
   public double balancedAccuracy() {
     return (recall() + share(trueNegatives, trueNegatives + falsePositives)) / 2;
   }

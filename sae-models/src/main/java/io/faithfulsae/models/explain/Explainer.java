@@ -1,7 +1,11 @@
 package io.faithfulsae.models.explain;
 
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
+import java.net.URI;
+import java.time.Duration;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** Names a latent based on where it fires. Never called unless the user requests it. */
 public interface Explainer {
@@ -13,6 +17,24 @@ public interface Explainer {
    * @throws InterruptedException if the thread was interrupted while waiting
    */
   String explain(Evidence evidence) throws IOException, InterruptedException;
+
+  /**
+   * Asks a chat model on any server that implements OpenAI's protocol ({@code POST
+   * BASE/chat/completions}); does not connect yet.
+   *
+   * <p>In the prompt, tokens at which the latent exceeds half of its maximum are enclosed in {@code
+   * <<} and {@code >>}, as is usual in automated interpretability (Bills et al. 2023; Paulo et al.
+   * 2024, 2410.13928).
+   *
+   * @param base such as {@code http://localhost:8000/v1}
+   * @param model the model's name on that server
+   * @param key sent as a bearer token; null if the server needs none
+   * @param timeout per answer
+   * @throws IllegalArgumentException if the base is not an http or https address
+   */
+  static Explainer ofChat(URI base, String model, @Nullable String key, Duration timeout) {
+    return new ChatExplainer(new ChatClient(base, model, key, timeout));
+  }
 
   /**
    * What an explanation is based on.
@@ -46,8 +68,10 @@ public interface Explainer {
       activations = List.copyOf(activations);
       if (tokens.size() != activations.size()) {
         throw new IllegalArgumentException(
-            "expected one activation per token, got %d for %d; pass both complete"
-                .formatted(activations.size(), tokens.size()));
+            Expected.message(
+                "one activation per token",
+                activations.size() + " for " + tokens.size(),
+                "pass both complete"));
       }
     }
   }

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
@@ -94,13 +95,10 @@ public final class FaithfulDataset {
       throws IOException {
     if (config.maxLength() > model.contextLength()) {
       throw new IllegalArgumentException(
-          "expected maxLength <= "
-              + model.contextLength()
-              + ", the context length of "
-              + model.name()
-              + ", got "
-              + config.maxLength()
-              + "; use shorter records");
+          Expected.message(
+              "maxLength <= " + model.contextLength() + ", the context length of " + model.name(),
+              config.maxLength(),
+              "use shorter records"));
     }
     OutputLock lock = OutputLock.ofFile(file);
     try {
@@ -152,23 +150,15 @@ public final class FaithfulDataset {
       checkRandom(file, theirs.path("random").asText());
       if (!decisive(JSON.readTree(mine.toString())).equals(decisive(theirs))) {
         throw new IllegalArgumentException(
-            "expected "
-                + file
-                + " to use the settings "
-                + mine
-                + ", got "
-                + theirs
-                + " in "
-                + settings
-                + "; choose another file, or delete this one");
+            Expected.message(
+                file + " to use the settings " + mine,
+                theirs + " in " + settings,
+                "choose another file, or delete this one"));
       }
     } else if (begun) {
       throw new IllegalArgumentException(
-          "expected the settings of "
-              + file
-              + " in "
-              + settings
-              + ", got none; choose another file");
+          Expected.message(
+              "the settings of " + file + " in " + settings, "none", "choose another file"));
     } else {
       AtomicFile.writeString(settings, mine.toPrettyString() + "\n");
     }
@@ -181,11 +171,11 @@ public final class FaithfulDataset {
   private static void checkRandom(Path file, String random) {
     if (!random.equals(RecordSampler.RANDOM)) {
       throw new IllegalArgumentException(
-          "expected the records of %s to be drawn with %s, got %s; delete the file and write it again: records from the earlier generator are correlated and do not follow the model's distribution"
-              .formatted(
-                  file,
-                  RecordSampler.RANDOM,
-                  random.isEmpty() ? "no generator in its settings" : random));
+          Expected.message(
+              "the records of " + file + " to be drawn with " + RecordSampler.RANDOM,
+              random.isEmpty() ? "no generator in its settings" : random,
+              "delete the file and generate it again: records from the earlier generator are"
+                  + " correlated and do not follow the model's distribution"));
     }
   }
 

@@ -1,5 +1,7 @@
 package io.faithfulsae.models.generate;
 
+import io.faithfulsae.io.Expected;
+
 /**
  * How a faithful data set is sampled.
  *
@@ -13,15 +15,15 @@ package io.faithfulsae.models.generate;
  */
 public record GenerationConfig(
     long tokenBudget, int maxLength, double temperature, double topP, long seed, int batch) {
+  private static final String CHANGE = "change this setting";
 
   /** Checks the settings. */
   public GenerationConfig {
-    check(tokenBudget >= 1, "tokenBudget >= 1", tokenBudget);
-    check(maxLength >= 2, "maxLength >= 2", maxLength);
-    check(
-        temperature > 0 && temperature < Double.POSITIVE_INFINITY, "temperature > 0", temperature);
+    Expected.atLeast("tokenBudget", tokenBudget, 1L, CHANGE);
+    Expected.atLeast("maxLength", maxLength, 2, CHANGE);
+    check(temperature > 0 && Double.isFinite(temperature), "temperature > 0", temperature);
     check(topP > 0 && topP <= 1, "topP in (0, 1]", topP);
-    check(batch >= 1, "batch >= 1", batch);
+    Expected.atLeast("batch", batch, 1, CHANGE);
   }
 
   /** The study's settings: temperature 1, top-p 1, 64 records in parallel. */
@@ -29,10 +31,9 @@ public record GenerationConfig(
     return new GenerationConfig(tokenBudget, maxLength, 1, 1, seed, 64);
   }
 
-  private static void check(boolean good, String expected, Object got) {
+  private static void check(boolean good, String expected, double got) {
     if (!good) {
-      throw new IllegalArgumentException(
-          "expected " + expected + ", got " + got + "; change this setting");
+      throw new IllegalArgumentException(Expected.message(expected, got, CHANGE));
     }
   }
 }

@@ -1,5 +1,6 @@
 package io.faithfulsae.models.generate;
 
+import io.faithfulsae.io.Expected;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 
@@ -115,7 +116,8 @@ final class Sampler {
 
   private static IllegalStateException notProbabilities() {
     return new IllegalStateException(
-        "expected probabilities from the model, got NaN; check that its weights are finite");
+        Expected.message(
+            "probabilities from the model", "NaN", "check that its weights are finite"));
   }
 
   private static float probability(long candidate) {

@@ -1,5 +1,6 @@
 package io.faithfulsae.models.runtime;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.Buffer;
 import java.nio.ByteBuffer;
@@ -98,17 +99,17 @@ public final class Tensor {
     long bytes = Math.multiplyExact(product(shape), type.bytes());
     if (offset < 0 || offset + bytes > data.bytes()) {
       throw new IllegalArgumentException(
-          "expected room for "
-              + Arrays.toString(shape)
-              + " "
-              + type
-              + " = "
-              + bytes
-              + " bytes at offset "
-              + offset
-              + ", got a buffer of "
-              + data.bytes()
-              + "; allocate a larger one");
+          Expected.message(
+              "room for "
+                  + Arrays.toString(shape)
+                  + " "
+                  + type
+                  + " = "
+                  + bytes
+                  + " bytes at offset "
+                  + offset,
+              "a buffer of " + data.bytes(),
+              "allocate a larger one"));
     }
     return new Tensor(null, data, offset, type, shape.clone());
   }
@@ -121,13 +122,13 @@ public final class Tensor {
     long size = product(shape);
     if (!data.isDirect() || order != ByteOrder.nativeOrder() || data.remaining() < size) {
       throw new IllegalArgumentException(
-          "expected a direct buffer in native order with "
-              + size
-              + " elements for "
-              + Arrays.toString(shape)
-              + ", got "
-              + data
-              + "; allocate it with ByteBuffer.allocateDirect");
+          Expected.message(
+              "a direct buffer in native order with "
+                  + size
+                  + " elements for "
+                  + Arrays.toString(shape),
+              data,
+              "allocate it with ByteBuffer.allocateDirect"));
     }
     return (int) size;
   }
@@ -187,7 +188,8 @@ public final class Tensor {
 
   private DeviceBuffer buffer() {
     if (device == null) {
-      throw new IllegalStateException("expected backend memory, got a host buffer");
+      throw new IllegalStateException(
+          Expected.message("backend memory", "a host buffer", "check ofBackend() first"));
     }
     return device;
   }

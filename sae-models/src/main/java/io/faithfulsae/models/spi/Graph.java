@@ -2,19 +2,13 @@ package io.faithfulsae.models.spi;
 
 import ai.onnx.proto.OnnxMl.AttributeProto;
 import ai.onnx.proto.OnnxMl.GraphProto;
-import ai.onnx.proto.OnnxMl.ModelProto;
 import ai.onnx.proto.OnnxMl.NodeProto;
-import ai.onnx.proto.OnnxMl.OperatorSetIdProto;
-import ai.onnx.proto.OnnxMl.StringStringEntryProto;
 import ai.onnx.proto.OnnxMl.TensorProto;
-import ai.onnx.proto.OnnxMl.TensorShapeProto;
-import ai.onnx.proto.OnnxMl.TypeProto;
-import ai.onnx.proto.OnnxMl.ValueInfoProto;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors.DType;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -28,7 +22,7 @@ import java.util.function.Supplier;
  * the graph's go through a Cast, which a runtime may defer until just before the product that needs
  * it.
  *
- * <p>Over 400 lines: one short method per ONNX operator that the families use.
+ * <p>Over 400 lines: inputs, outputs and operators, one short method each.
  */
 public final class Graph {
   /** TransformerLens' site names in a block: the residual stream entering it. */
@@ -49,9 +43,7 @@ public final class Graph {
   /** Marks an omitted input. */
   public static final Value NOTHING = new Value("");
 
-  private static final String OWN_DOMAIN = "com.microsoft";
-  private static final int OPSET = 23;
-  private static final int IR_VERSION = 11;
+  static final String OWN_DOMAIN = "com.microsoft";
 
   private final Weights weights;
   private final Precision precision;
@@ -176,7 +168,7 @@ public final class Graph {
   }
 
   private Value input(String name, TensorProto.DataType type, Object... shape) {
-    graph.addInput(info(name, type, shape));
+    graph.addInput(Protos.info(name, type, shape));
     return new Value(name);
   }
 
@@ -209,25 +201,7 @@ public final class Graph {
       graph.addNode(
           NodeProto.newBuilder().setOpType("Identity").addInput(value.name()).addOutput(name));
     }
-    graph.addOutput(info(name, type, shape));
-  }
-
-  private static ValueInfoProto info(String name, TensorProto.DataType type, Object... shape) {
-    TensorShapeProto.Builder dims = TensorShapeProto.newBuilder();
-    for (Object dim : shape) {
-      if (dim instanceof Number number) {
-        dims.addDimBuilder().setDimValue(number.longValue());
-      } else {
-        dims.addDimBuilder().setDimParam(dim.toString());
-      }
-    }
-    return ValueInfoProto.newBuilder()
-        .setName(name)
-        .setType(
-            TypeProto.newBuilder()
-                .setTensorType(
-                    TypeProto.Tensor.newBuilder().setElemType(type.getNumber()).setShape(dims)))
-        .build();
+    graph.addOutput(Protos.info(name, type, shape));
   }
 
   /**
@@ -262,7 +236,10 @@ public final class Graph {
     Value value = sites.get(hook);
     if (value == null) {
       throw new IllegalStateException(
-          "expected the model's blocks to register " + hook + ", got only " + sites.keySet());
+          Expected.message(
+              "the model's blocks to register " + hook,
+              "only " + sites.keySet(),
+              "pass it to Graph.site in the family's block"));
     }
     return value;
   }
@@ -321,12 +298,7 @@ public final class Graph {
 
   /** Float32 constants of a shape. */
   public Value constant(float[] values, long... shape) {
-    TensorProto.Builder tensor =
-        TensorProto.newBuilder().setDataType(TensorProto.DataType.FLOAT.getNumber());
-    for (float value : values) {
-      tensor.addFloatData(value);
-    }
-    return initializer(tensor, shape);
+    return initializer(Protos.floats(values), shape);
   }
 
   /** One float in the graph's precision. */
@@ -343,28 +315,14 @@ public final class Graph {
   public Value doubles(double... values) {
     return once(
         "double." + Arrays.toString(values),
-        () -> {
-          TensorProto.Builder tensor =
-              TensorProto.newBuilder().setDataType(TensorProto.DataType.DOUBLE.getNumber());
-          for (double value : values) {
-            tensor.addDoubleData(value);
-          }
-          return initializer(tensor, values.length);
-        });
+        () -> initializer(Protos.doubles(values), values.length));
   }
 
   /** A list of int64. */
   public Value integers(long... values) {
     return once(
         "long." + Arrays.toString(values),
-        () -> {
-          TensorProto.Builder tensor =
-              TensorProto.newBuilder().setDataType(TensorProto.DataType.INT64.getNumber());
-          for (long value : values) {
-            tensor.addInt64Data(value);
-          }
-          return initializer(tensor, values.length);
-        });
+        () -> initializer(Protos.integers(values), values.length));
   }
 
   private Value initializer(TensorProto.Builder tensor, long... shape) {
@@ -433,26 +391,8 @@ public final class Graph {
   }
 
   private Value external(String name, Weights.Stored stored) {
-    TensorProto.DataType type =
-        switch (stored.entry().dtype()) {
-          case F16 -> TensorProto.DataType.FLOAT16;
-          case BF16 -> TensorProto.DataType.BFLOAT16;
-          default -> TensorProto.DataType.FLOAT;
-        };
-    graph.addInitializer(
-        TensorProto.newBuilder()
-            .setName(name)
-            .setDataType(type.getNumber())
-            .addAllDims(stored.entry().shape())
-            .setDataLocation(TensorProto.DataLocation.EXTERNAL)
-            .addExternalData(entry("location", weights.root().relativize(stored.file()).toString()))
-            .addExternalData(entry("offset", Long.toString(stored.entry().offset())))
-            .addExternalData(entry("length", Long.toString(stored.entry().bytes()))));
+    graph.addInitializer(Protos.external(name, stored, weights.root()));
     return new Value(name);
-  }
-
-  private static StringStringEntryProto entry(String key, String value) {
-    return StringStringEntryProto.newBuilder().setKey(key).setValue(value).build();
   }
 
   /** {@code x · w}, or {@code x · wᵀ} where a checkpoint stores {@code [out, in]}. */
@@ -494,42 +434,6 @@ public final class Graph {
 
   /** The graph as an ONNX model, without unused nodes, weights and inputs. */
   public byte[] toBytes() {
-    GraphProto built = graph.build();
-    GraphProto named =
-        built.toBuilder()
-            .clearNode()
-            .addAllNode(ordered(built.getNodeList()).stream().map(this::renamed).toList())
-            .build();
-    return ModelProto.newBuilder()
-        .setIrVersion(IR_VERSION)
-        .setProducerName("faithfulsae")
-        .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain("").setVersion(OPSET))
-        .addOpsetImport(OperatorSetIdProto.newBuilder().setDomain(OWN_DOMAIN).setVersion(1))
-        .setGraph(Pruning.prune(named))
-        .build()
-        .toByteArray();
-  }
-
-  /**
-   * Puts conversions of weights first and keeps the order of everything else: ONNX Runtime orders
-   * nodes from the outputs backwards, visiting the inputs that come last in the graph first. Each
-   * weight is thus converted just before its product, rather than all of them before the first one.
-   */
-  private List<NodeProto> ordered(List<NodeProto> nodes) {
-    return nodes.stream()
-        .sorted(Comparator.comparing(node -> !converted.contains(new Value(node.getOutput(0)))))
-        .toList();
-  }
-
-  /** Values that are outputs use the output's name, which saves a copy. */
-  private NodeProto renamed(NodeProto node) {
-    NodeProto.Builder renamed = node.toBuilder();
-    for (int i = 0; i < node.getInputCount(); i++) {
-      renamed.setInput(i, outputNames.getOrDefault(node.getInput(i), node.getInput(i)));
-    }
-    for (int i = 0; i < node.getOutputCount(); i++) {
-      renamed.setOutput(i, outputNames.getOrDefault(node.getOutput(i), node.getOutput(i)));
-    }
-    return renamed.build();
+    return FinishedGraph.toBytes(graph.build(), converted, outputNames);
   }
 }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -37,11 +38,11 @@ public final class ModelConfig {
       root = JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
-          file, "file", "expected JSON, got: " + e.getOriginalMessage() + "; fetch it again");
+          file, "file", Expected.message("JSON", e.getOriginalMessage(), "fetch it again"));
     }
     if (!root.isObject()) {
       throw new SaeFormatException(
-          file, "file", "expected a JSON object, got " + root.getNodeType() + "; fetch it again");
+          file, "file", Expected.message("a JSON object", root.getNodeType(), "fetch it again"));
     }
     return new ModelConfig(file, "", root);
   }
@@ -128,10 +129,9 @@ public final class ModelConfig {
     return new SaeFormatException(
         file,
         path + field,
-        "expected "
-            + expected
-            + ", got "
-            + (value.isMissingNode() ? "nothing" : value)
-            + "; use a model that this version supports");
+        Expected.message(
+            expected,
+            value.isMissingNode() ? "nothing" : value,
+            "use a model that this version supports"));
   }
 }

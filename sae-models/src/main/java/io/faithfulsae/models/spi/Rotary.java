@@ -92,8 +92,8 @@ public final class Rotary {
     double high = positive(config, field, options, "high_freq_factor");
     double context = positive(config, field, options, "original_max_position_embeddings");
     for (int i = 0; i < frequencies.length; i++) {
-      double turns = context * frequencies[i] / (2 * Math.PI);
-      double kept = Math.min(1, Math.max(0, (turns - low) / (high - low)));
+      double rotations = context * frequencies[i] / (2 * Math.PI);
+      double kept = Math.min(1, Math.max(0, (rotations - low) / (high - low)));
       frequencies[i] = (float) (((1 - kept) / factor + kept) * frequencies[i]);
     }
   }
@@ -120,13 +120,13 @@ public final class Rotary {
     long width = (long) heads * headDim;
     // All rows as one sequence, each with its own angles.
     Value sequence = graph.reshape(x, 1, -1, width);
-    int turned = 2 * frequencies.length;
+    int rotatedWidth = 2 * frequencies.length;
     Value rotated =
         graph.node(
             "RotaryEmbedding",
             List.of(sequence, cosines, sines),
             Attribute.of("num_heads", heads),
-            Attribute.of("rotary_embedding_dim", turned == headDim ? 0 : turned));
+            Attribute.of("rotary_embedding_dim", rotatedWidth == headDim ? 0 : rotatedWidth));
     return graph.reshape(rotated, -1, width);
   }
 

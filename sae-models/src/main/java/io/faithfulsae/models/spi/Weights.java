@@ -1,5 +1,6 @@
 package io.faithfulsae.models.spi;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.FiniteScan;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
@@ -102,14 +103,15 @@ public final class Weights {
           throw new SaeFormatException(
               file,
               name,
-              "expected this tensor, as " + INDEX + " says, got none; fetch the shard again");
+              Expected.message(
+                  "this tensor, as " + INDEX + " says", "none", "fetch the shard again"));
         }
         tensors.put(name, stored);
       }
     }
     if (files.isEmpty()) {
       throw new SaeFormatException(
-          index, "weight_map", "expected tensors, got none; fetch it again");
+          index, "weight_map", Expected.message("tensors", "none", "fetch it again"));
     }
     return new Weights(index, commonFolder(files), tensors);
   }
@@ -165,23 +167,22 @@ public final class Weights {
       throw new SaeFormatException(
           source,
           name,
-          "expected a tensor of shape "
-              + expected
-              + ", got none of this name among "
-              + tensors.size()
-              + " such as "
-              + new TreeSet<>(tensors.keySet()).stream().limit(3).toList()
-              + "; use a checkpoint of the family that config.json names");
+          Expected.message(
+              "a tensor of shape " + expected,
+              "none of this name among "
+                  + tensors.size()
+                  + " such as "
+                  + new TreeSet<>(tensors.keySet()).stream().limit(3).toList(),
+              "use a checkpoint of the family that config.json names"));
     }
     if (!stored.entry().shape().equals(expected)) {
       throw new SaeFormatException(
           stored.file(),
           name,
-          "expected shape "
-              + expected
-              + ", got "
-              + stored.entry().shape()
-              + "; config.json and weights differ");
+          Expected.message(
+              "shape " + expected,
+              stored.entry().shape(),
+              "use the weights that belong to this config.json"));
     }
     switch (stored.entry().dtype()) {
       case F32, F16, BF16 -> {
@@ -192,9 +193,8 @@ public final class Weights {
           throw new SaeFormatException(
               stored.file(),
               name,
-              "expected dtype F32, F16 or BF16, got "
-                  + stored.entry().dtype()
-                  + "; convert the checkpoint");
+              Expected.message(
+                  "dtype F32, F16 or BF16", stored.entry().dtype(), "convert the checkpoint"));
     }
   }
 
@@ -207,17 +207,20 @@ public final class Weights {
       at = FiniteScan.firstOther(stored.file(), stored.entry());
     } catch (IOException e) {
       throw new SaeFormatException(
-          stored.file(), name, "expected to read it, got: " + e + "; check the disk");
+          stored.file(), name, Expected.message("readable weights", e, "check the disk"));
     }
     if (at >= 0) {
       throw new SaeFormatException(
           stored.file(),
           name,
-          "expected finite weights, got NaN or infinity in element "
-              + at
-              + " of "
-              + stored.entry().shape()
-              + " (from 0, row-major); fetch the file again");
+          Expected.message(
+              "finite weights",
+              "NaN or infinity in element "
+                  + at
+                  + " of "
+                  + stored.entry().shape()
+                  + " (from 0, row-major)",
+              "fetch the file again"));
     }
     finite.add(name);
   }

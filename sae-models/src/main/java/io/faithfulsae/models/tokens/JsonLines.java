@@ -3,6 +3,7 @@ package io.faithfulsae.models.tokens;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -59,9 +60,9 @@ final class JsonLines {
         return encoder.document(text.textValue());
       }
     } catch (JsonProcessingException e) {
-      throw problem("got: " + e.getOriginalMessage());
+      throw problem(e.getOriginalMessage());
     }
-    throw problem(options.isDefaultColumn() ? "got neither" : "got none");
+    throw problem(options.isDefaultColumn() ? "neither" : "none");
   }
 
   private UncheckedIOException problem(String got) {
@@ -69,10 +70,10 @@ final class JsonLines {
         new SaeFormatException(
             file,
             "document " + number,
-            "expected a JSON object with "
-                + (options.isDefaultColumn() ? "token_ids or text" : options.column())
-                + ", "
-                + got
-                + "; write one object per line"));
+            Expected.message(
+                "a JSON object with "
+                    + (options.isDefaultColumn() ? "token_ids or text" : options.column()),
+                got,
+                "write one object per line")));
   }
 }

@@ -1,5 +1,6 @@
 package io.faithfulsae.models.tokens;
 
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -65,7 +66,8 @@ final class OneFileDatabase implements AutoCloseable {
       Class.forName("org.duckdb.DuckDBDriver");
     } catch (ClassNotFoundException e) {
       throw new IllegalStateException(
-          "expected DuckDB's JDBC driver, got none; add org.duckdb:duckdb_jdbc to the class path",
+          Expected.message(
+              "DuckDB's JDBC driver", "none", "add org.duckdb:duckdb_jdbc to the class path"),
           e);
     }
   }

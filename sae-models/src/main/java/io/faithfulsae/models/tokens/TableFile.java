@@ -1,5 +1,6 @@
 package io.faithfulsae.models.tokens;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -66,8 +67,10 @@ public final class TableFile {
       throw new SaeFormatException(
           file,
           "name",
-          "expected .csv, .tsv, .jsonl or .parquet, optionally followed by .gz or .zst;"
-              + " rename it so that it says its format");
+          Expected.message(
+              ".csv, .tsv, .jsonl or .parquet, optionally followed by .gz or .zst",
+              file.getFileName(),
+              "add the extension of its format"));
     }
     return new TableFile(file, header, format);
   }
@@ -127,7 +130,7 @@ public final class TableFile {
         throw new SaeFormatException(
             file,
             "column " + name,
-            "expected one of " + there + ", got " + name + "; choose one of these");
+            Expected.message("one of " + there, name, "choose one of these"));
       }
     }
     OneFileDatabase database = null;
@@ -193,7 +196,8 @@ public final class TableFile {
 
   private void requireFile() throws SaeFormatException {
     if (!Files.isRegularFile(file)) {
-      throw new SaeFormatException(file, "file", "expected a file, got none; correct the path");
+      throw new SaeFormatException(
+          file, "file", Expected.message("a file", "none", "correct the path"));
     }
   }
 
@@ -205,9 +209,7 @@ public final class TableFile {
             .orElse("")
             .replaceAll("(/[^/\"]*)*/" + OneFileDatabase.FOLDER + "\\w+/table", "table");
     return new SaeFormatException(
-        file,
-        "table",
-        "expected " + format.ending.substring(1) + ", got: " + message + "; check the file");
+        file, "table", Expected.message(format.ending.substring(1), message, "check the file"));
   }
 
   private final class Rows implements Iterator<List<String>> {

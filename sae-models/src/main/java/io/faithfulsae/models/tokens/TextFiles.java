@@ -1,6 +1,7 @@
 package io.faithfulsae.models.tokens;
 
 import com.github.luben.zstd.ZstdInputStream;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.BufferedInputStream;
 import java.io.BufferedReader;
@@ -28,8 +29,8 @@ final class TextFiles {
   private TextFiles() {}
 
   /**
-   * The files that a path means, sorted by name: the file itself; all matches, if the last part is
-   * a pattern such as {@code train-*.parquet} and not the name of a file; for a folder, all its
+   * The files that a path refers to, sorted by name: the file itself; all matches, if the last part
+   * is a pattern such as {@code train-*.parquet} and not the name of a file; for a folder, all its
    * files of one format, with tables taking precedence over plain text, so that a data set's
    * description is not read as its text.
    *
@@ -56,9 +57,8 @@ final class TextFiles {
         throw new SaeFormatException(
             path,
             "name",
-            "expected a file, or a pattern, got neither: "
-                + e.getDescription()
-                + "; correct the path");
+            Expected.message(
+                "a file, or a pattern", "neither: " + e.getDescription(), "correct the path"));
       }
       found.removeIf(each -> !Files.isRegularFile(each));
     }
@@ -83,10 +83,11 @@ final class TextFiles {
       throw new SaeFormatException(
           folder,
           "folder",
-          "expected files of one format, got "
-              + formats.stream().sorted().toList()
-              + "; choose some of them, such as "
-              + folder.resolve("*" + formats.stream().sorted().toList().get(0)));
+          Expected.message(
+              "files of one format",
+              formats.stream().sorted().toList(),
+              "choose one format, such as "
+                  + folder.resolve("*" + formats.stream().sorted().toList().get(0))));
     }
     List<Path> chosen =
         tables.isEmpty()
@@ -96,8 +97,10 @@ final class TextFiles {
       throw new SaeFormatException(
           folder,
           "folder",
-          "expected .parquet, .jsonl, .csv, .tsv or .txt files, perhaps .gz or .zst, got none;"
-              + " choose a file");
+          Expected.message(
+              ".parquet, .jsonl, .csv, .tsv or .txt files, optionally with .gz or .zst",
+              "none",
+              "choose a file"));
     }
     return chosen;
   }
@@ -144,7 +147,7 @@ final class TextFiles {
       return new ZstdInputStream(bytes);
     } catch (NoClassDefFoundError e) {
       throw new IllegalStateException(
-          "expected zstd-jni to read " + file + ", got none; add com.github.luben:zstd-jni", e);
+          Expected.message("zstd-jni to read " + file, "none", "add com.github.luben:zstd-jni"), e);
     }
   }
 
@@ -153,6 +156,6 @@ final class TextFiles {
     return new SaeFormatException(
         file,
         "text",
-        "expected UTF-8, compressed as the file name says, got: " + e + "; fetch it again");
+        Expected.message("UTF-8, compressed as the file name says", e, "fetch it again"));
   }
 }

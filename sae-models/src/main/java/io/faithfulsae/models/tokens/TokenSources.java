@@ -1,6 +1,7 @@
 package io.faithfulsae.models.tokens;
 
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.Tokenizer;
 import java.io.IOException;
@@ -194,10 +195,7 @@ public final class TokenSources {
         Tokenizer tokenizer,
         int contextLength)
         throws IOException {
-      if (contextLength < 2) {
-        throw new IllegalArgumentException(
-            "expected contextLength >= 2, got " + contextLength + "; predict at least one token");
-      }
+      Expected.atLeast("contextLength", contextLength, 2, "predict at least one token");
       this.documents = documents;
       this.contextLength = contextLength;
       this.newDocument = options.acrossDocuments() ? Chunks.NOTHING : tokenizer.bosToken();
@@ -229,12 +227,11 @@ public final class TokenSources {
           file,
           "text",
           tokens == 0
-              ? "expected text, got none; choose a file with text"
-              : "expected at least one sequence of "
-                  + contextLength
-                  + " tokens, got "
-                  + tokens
-                  + "; use a longer text or a shorter context");
+              ? Expected.message("text", "none", "choose a file with text")
+              : Expected.message(
+                  "at least one sequence of " + contextLength + " tokens",
+                  tokens,
+                  "use a longer text or a shorter context"));
     }
 
     @Override

@@ -87,7 +87,7 @@ class ChatExplainerTest {
 
   @Test
   void detectorReadsTheLastListOfTheAnswer() throws IOException, InterruptedException {
-    ChatDetector detector = detector();
+    Detector detector = detector();
     answer = content("The second, as in [1, 1]: so [0, 1,0]");
     assertEquals(
         List.of(false, true, false),
@@ -147,9 +147,9 @@ class ChatExplainerTest {
         .writeValueAsString(Map.of("choices", List.of(Map.of("message", Map.of("content", text)))));
   }
 
-  private ChatDetector detector() {
+  private Detector detector() {
     URI base = URI.create("http://127.0.0.1:" + server.getAddress().getPort() + "/v1");
-    return new ChatDetector(base, "some-model", null, Duration.ofSeconds(10));
+    return Detector.ofChat(base, "some-model", null, Duration.ofSeconds(10));
   }
 
   @Test
@@ -166,13 +166,13 @@ class ChatExplainerTest {
     assertTrue(late.getMessage().contains("got none"), late.getMessage());
     assertThrows(
         IllegalArgumentException.class,
-        () -> new ChatExplainer(URI.create("localhost"), "m", null, Duration.ofSeconds(1)));
+        () -> Explainer.ofChat(URI.create("localhost"), "m", null, Duration.ofSeconds(1)));
   }
 
   @Test
   void noServerIsSaid() {
-    ChatExplainer nobody =
-        new ChatExplainer(URI.create("http://127.0.0.1:1/v1"), "m", null, Duration.ofSeconds(5));
+    Explainer nobody =
+        Explainer.ofChat(URI.create("http://127.0.0.1:1/v1"), "m", null, Duration.ofSeconds(5));
     IOException none = assertThrows(IOException.class, () -> nobody.explain(EVIDENCE));
     assertTrue(none.getMessage().contains("check the address"), none.getMessage());
   }
@@ -185,8 +185,8 @@ class ChatExplainerTest {
     }
   }
 
-  private ChatExplainer explainer(Duration timeout) {
+  private Explainer explainer(Duration timeout) {
     URI base = URI.create("http://127.0.0.1:" + server.getAddress().getPort() + "/v1");
-    return new ChatExplainer(base, "some-model", "secret", timeout);
+    return Explainer.ofChat(base, "some-model", "secret", timeout);
   }
 }

@@ -184,7 +184,7 @@ class FaithfulDatasetTest {
 
   /** Records of Well19937c(seed, id) were correlated; a file must not mix them with others. */
   @Test
-  void refusesToGoOnWithRecordsOfAnotherGenerator() throws IOException {
+  void doesNotResumeRecordsOfAnotherGenerator() throws IOException {
     GenerationConfig config = new GenerationConfig(50, 16, 1, 1, 1, 8);
     write(config, "a.jsonl");
     Path settings = temp.resolve("a.jsonl.settings.json");
@@ -201,9 +201,9 @@ class FaithfulDatasetTest {
       for (long budget : new long[] {50, 500}) {
         GenerationConfig more = new GenerationConfig(budget, 16, 1, 1, 1, 8);
         Files.writeString(settings, old);
-        assertRefused(more, "got Well19937c(seed, id)");
+        assertRejected(more, "got Well19937c(seed, id)");
         Files.writeString(settings, none);
-        assertRefused(more, "got no generator in its settings");
+        assertRejected(more, "got no generator in its settings");
       }
       assertArrayEquals(before, Files.readAllBytes(temp.resolve(name)));
     }
@@ -211,11 +211,11 @@ class FaithfulDatasetTest {
     assertTrue(write(config, "a.jsonl").complete());
   }
 
-  private void assertRefused(GenerationConfig config, String got) {
+  private void assertRejected(GenerationConfig config, String got) {
     String message =
         assertThrows(IllegalArgumentException.class, () -> write(config, "a.jsonl")).getMessage();
     assertTrue(message.contains(got), message);
-    assertTrue(message.contains("delete the file and write it again"), message);
+    assertTrue(message.contains("delete the file and generate it again"), message);
     assertTrue(message.contains("do not follow the model's distribution"), message);
   }
 
@@ -256,7 +256,7 @@ class FaithfulDatasetTest {
   }
 
   @Test
-  void refusesToMixSettings() throws IOException {
+  void doesNotMixSettings() throws IOException {
     write(new GenerationConfig(50, 16, 1, 1, 1, 8), "a.jsonl");
     String message =
         assertThrows(

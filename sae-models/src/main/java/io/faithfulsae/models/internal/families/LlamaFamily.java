@@ -1,4 +1,4 @@
-package io.faithfulsae.models.llama;
+package io.faithfulsae.models.internal.families;
 
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.Architecture;

@@ -1,5 +1,8 @@
-package io.faithfulsae.models.runtime;
+package io.faithfulsae.models.runtime.internal;
 
+import io.faithfulsae.io.Expected;
+import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.RuntimeProvider;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.Services;
@@ -23,8 +26,7 @@ import org.jspecify.annotations.Nullable;
  * ORT_DISABLE_TELEMETRY=1} in its environment to stop all of it.
  */
 public final class OnnxRuntimes {
-  /** The system property that selects a runtime. */
-  public static final String PROPERTY = "sae.models.runtime";
+  private static final String PROPERTY = "sae.models.runtime";
 
   private static final String CPU = "cpu";
   private static @Nullable String loaded;
@@ -41,15 +43,15 @@ public final class OnnxRuntimes {
     Map<String, RuntimeProvider> known = known();
     String forced = System.getProperty(PROPERTY, "");
     String place = backend == null ? CPU : backend.info().name();
-    Map<String, String> refusals = new LinkedHashMap<>();
+    Map<String, String> reasons = new LinkedHashMap<>();
     for (RuntimeProvider provider : known.values()) {
       String name = provider.name();
       if (!forced.isEmpty() && !forced.equals(name)) {
-        refusals.put(name, "-D" + PROPERTY + "=" + forced + " selects another");
+        reasons.put(name, "-D" + PROPERTY + "=" + forced + " selects another");
       } else if (!provider.computesOn(place)) {
-        refusals.put(name, "it does not compute on " + place);
+        reasons.put(name, "it does not compute on " + place);
       } else if (loaded != null && !loaded.equals(name)) {
-        refusals.put(
+        reasons.put(
             name,
             "this process has loaded " + loaded + "; start it with -D" + PROPERTY + "=" + name);
       } else {
@@ -58,20 +60,19 @@ public final class OnnxRuntimes {
           loaded = name;
           return runtime;
         } catch (BackendUnavailableException e) {
-          refusals.put(name, String.valueOf(e.getMessage()));
+          reasons.put(name, String.valueOf(e.getMessage()));
         }
       }
     }
     if (!forced.isEmpty() && !known.containsKey(forced)) {
-      refusals.put(forced, "there is no runtime of this name on the class path");
+      reasons.put(forced, "there is no runtime of this name on the class path");
     }
     throw new BackendUnavailableException(
-        "expected a model runtime for "
-            + place
-            + ", got none of "
-            + refusals
-            + "; add io.faithfulsae:sae-models-iobinding and the natives of"
-            + " org.bytedeco:onnxruntime for a GPU, or run the model on the CPU");
+        Expected.message(
+            "a model runtime for " + place,
+            "none of " + reasons,
+            "add io.faithfulsae:sae-models-iobinding and the natives of"
+                + " org.bytedeco:onnxruntime for a GPU, or run the model on the CPU"));
   }
 
   /** By name, ONNX Runtime's own Java API first. */

@@ -1,4 +1,4 @@
-package io.faithfulsae.models.qwen;
+package io.faithfulsae.models.internal.families;
 
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.Architecture;
@@ -7,15 +7,15 @@ import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
 
-/** Qwen 3: Llama with query and key norms. */
-public final class Qwen3Family implements ModelFamily {
+/** Qwen 2 and 2.5: Llama with biases for query, key and value. */
+public final class Qwen2Family implements ModelFamily {
 
   /** For the service loader. */
-  public Qwen3Family() {}
+  public Qwen2Family() {}
 
   @Override
   public String modelType() {
-    return "qwen3";
+    return "qwen2";
   }
 
   @Override
@@ -23,7 +23,6 @@ public final class Qwen3Family implements ModelFamily {
     if (config.flag("use_sliding_window", false)) {
       throw config.problem("use_sliding_window", "false");
     }
-    boolean bias = config.flag("attention_bias", false);
-    return GatedTransformer.of(config, 128, false).biases(bias, bias, false).queryKeyNorms();
+    return GatedTransformer.of(config, 0, false).biases(true, false, false);
   }
 }

@@ -1,4 +1,4 @@
-package io.faithfulsae.models.spi;
+package io.faithfulsae.models.spi.internal;
 
 import ai.onnx.proto.OnnxMl.AttributeProto;
 import ai.onnx.proto.OnnxMl.GraphProto;

@@ -1,4 +1,4 @@
-package io.faithfulsae.models.gptneox;
+package io.faithfulsae.models.internal.families;
 
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.Activation;
@@ -44,9 +44,8 @@ public final class GptNeoxFamily implements ModelFamily {
             heads,
             heads,
             headDim),
-        config.number("intermediate_size"),
+        new Mlp(config.number("intermediate_size"), Activation.of(config, "hidden_act", "gelu")),
         (float) config.real("layer_norm_eps", 1e-5),
-        Activation.of(config, "hidden_act", "gelu"),
         rotary(config, headDim),
         config.flag("attention_bias", true),
         config.flag("use_parallel_residual", true),
@@ -66,11 +65,12 @@ public final class GptNeoxFamily implements ModelFamily {
             config.real("rotary_emb_base", 10_000));
   }
 
+  private record Mlp(int width, Activation activation) {}
+
   private record GptNeox(
       Dimensions dimensions,
-      int inner,
+      Mlp mlp,
       float epsilon,
-      Activation activation,
       Rotary rotary,
       boolean attentionBias,
       boolean parallel,
@@ -112,14 +112,14 @@ public final class GptNeoxFamily implements ModelFamily {
               norm(graph, parallel ? residual : middle, name + "post_attention_layernorm"),
               name + "mlp.dense_h_to_4h",
               dimensions.dModel(),
-              inner,
+              mlp.width(),
               true);
       Value added =
           linear(
               graph,
-              activation.apply(graph, hidden),
+              mlp.activation().apply(graph, hidden),
               name + "mlp.dense_4h_to_h",
-              inner,
+              mlp.width(),
               dimensions.dModel(),
               true);
       return graph.add(middle, graph.site(layer, Graph.MLP_OUT, added));

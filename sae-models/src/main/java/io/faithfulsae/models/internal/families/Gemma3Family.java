@@ -1,4 +1,4 @@
-package io.faithfulsae.models.gemma;
+package io.faithfulsae.models.internal.families;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.MissingNode;

@@ -1,8 +1,9 @@
-package io.faithfulsae.models.gpt2;
+package io.faithfulsae.models.internal.families;
 
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.Activation;
 import io.faithfulsae.models.spi.Architecture;
+import io.faithfulsae.models.spi.Architecture.Scores;
 import io.faithfulsae.models.spi.Graph;
 import io.faithfulsae.models.spi.Graph.Attribute;
 import io.faithfulsae.models.spi.Graph.Value;
@@ -10,6 +11,7 @@ import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
 import java.util.List;
+import java.util.function.IntFunction;
 
 /**
  * GPT-2: learned positions, layer norm before attention and MLP, a fused projection for query, key
@@ -47,10 +49,17 @@ public final class Gpt2Family implements ModelFamily {
         config.number("n_inner", 4 * width),
         (float) config.real("layer_norm_epsilon", 1e-5),
         Activation.of(config, "activation_function", "gelu_new"),
-        config.flag("scale_attn_weights", true),
-        config.flag("scale_attn_by_inverse_layer_idx", false),
+        scores(config, width / heads),
         config.flag("tie_word_embeddings", true),
         weights.has("transformer.wte.weight") ? "transformer." : "");
+  }
+
+  private static IntFunction<Scores> scores(ModelConfig config, int headDim)
+      throws SaeFormatException {
+    double scale = config.flag("scale_attn_weights", true) ? 1 / Math.sqrt(headDim) : 1;
+    return config.flag("scale_attn_by_inverse_layer_idx", false)
+        ? layer -> Scores.scaled(scale / (layer + 1))
+        : layer -> Scores.scaled(scale);
   }
 
   private record Gpt2(
@@ -58,8 +67,7 @@ public final class Gpt2Family implements ModelFamily {
       int inner,
       float epsilon,
       Activation activation,
-      boolean scaleByWidth,
-      boolean scaleByLayer,
+      IntFunction<Scores> scores,
       boolean tied,
       String prefix)
       implements Architecture {
@@ -85,8 +93,7 @@ public final class Gpt2Family implements ModelFamily {
               List.of(linear(graph, normed, name + "attn.c_attn", width, 3 * width)),
               Attribute.of("axis", 1),
               Attribute.of("num_outputs", 3));
-      Value mixed =
-          attention.apply(layer, qkv.get(0), qkv.get(1), qkv.get(2), attentionScale(layer));
+      Value mixed = attention.apply(layer, qkv.get(0), qkv.get(1), qkv.get(2), scores.apply(layer));
       Value attended = linear(graph, mixed, name + "attn.c_proj", width, width);
       Value middle =
           graph.site(
@@ -107,11 +114,6 @@ public final class Gpt2Family implements ModelFamily {
           norm(graph, residual, prefix + "ln_f"),
           graph.weight(head, dimensions.vocabularySize(), dimensions.dModel()),
           true);
-    }
-
-    private Scores attentionScale(int layer) {
-      double scale = scaleByWidth ? 1 / Math.sqrt(dimensions.headDim()) : 1;
-      return Scores.scaled(scaleByLayer ? scale / (layer + 1) : scale);
     }
 
     private Value norm(Graph graph, Value x, String name) throws SaeFormatException {

@@ -1,8 +1,9 @@
-package io.faithfulsae.models.runtime;
+package io.faithfulsae.models.runtime.internal;
 
 import com.sun.jna.Function;
 import com.sun.jna.NativeLibrary;
 import com.sun.jna.Platform;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.BackendUnavailableException;
 import java.util.function.Supplier;
 import org.jspecify.annotations.Nullable;
@@ -47,10 +48,10 @@ final class Telemetry {
     try {
       status = value == null ? call("unsetenv", VARIABLE) : call("setenv", VARIABLE, value, 1);
     } catch (LinkageError e) {
-      throw refused(e.toString());
+      throw failed(e.toString());
     }
     if (status != 0) {
-      throw refused("status " + status);
+      throw failed("status " + status);
     }
   }
 
@@ -59,14 +60,11 @@ final class Telemetry {
     return found.invokeInt(arguments);
   }
 
-  private static BackendUnavailableException refused(String got) {
+  private static BackendUnavailableException failed(String got) {
     return new BackendUnavailableException(
-        "expected to turn off ONNX Runtime's telemetry, got "
-            + got
-            + "; start the process with "
-            + VARIABLE
-            + "="
-            + OFF
-            + " in its environment");
+        Expected.message(
+            "ONNX Runtime's telemetry to be off",
+            got,
+            "start the process with " + VARIABLE + "=" + OFF + " in its environment"));
   }
 }

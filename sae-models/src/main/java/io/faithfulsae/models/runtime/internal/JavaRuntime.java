@@ -1,4 +1,4 @@
-package io.faithfulsae.models.runtime;
+package io.faithfulsae.models.runtime.internal;
 
 import ai.onnxruntime.OnnxJavaType;
 import ai.onnxruntime.OnnxTensor;
@@ -8,6 +8,10 @@ import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import ai.onnxruntime.OrtSession.RunOptions;
 import ai.onnxruntime.OrtSession.SessionOptions;
+import io.faithfulsae.models.runtime.Binding;
+import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.models.runtime.Tensor;
 import io.faithfulsae.spi.BackendException;
 import java.nio.ByteBuffer;
 import java.nio.DoubleBuffer;

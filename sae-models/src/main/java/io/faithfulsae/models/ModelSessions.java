@@ -1,0 +1,83 @@
+package io.faithfulsae.models;
+
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.models.OnnxModel.Options;
+import io.faithfulsae.models.runtime.OnnxRuntime;
+import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
+import io.faithfulsae.models.runtime.OnnxSession;
+import io.faithfulsae.models.spi.Architecture;
+import io.faithfulsae.models.spi.Graph.Precision;
+import io.faithfulsae.models.spi.Weights;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+
+/** The graphs of a model as sessions, each built and loaded when first needed. */
+final class ModelSessions implements AutoCloseable {
+  private final Architecture architecture;
+  private final Weights weights;
+  private final Graphs.Kind kind;
+  private final Sessions sessions;
+  private final Keeping ofLogits;
+
+  /**
+   * @param runtime closed with this
+   */
+  ModelSessions(Architecture architecture, Weights weights, Options options, OnnxRuntime runtime) {
+    this.architecture = architecture;
+    this.weights = weights;
+    this.kind = new Graphs.Kind(options.precision(), runtime.computesOnDevice(), false);
+    boolean mapped = options.precision() == Precision.FLOAT32;
+    Keeping keeping = mapped ? Keeping.WORKSPACE : Keeping.WEIGHTS;
+    this.sessions =
+        new Sessions(runtime, new OnnxRuntime.Loading(weights.root(), options.threads(), keeping));
+    // The widened unembedding is by far the largest matrix, and each of these graphs has one.
+    this.ofLogits = mapped && !weights.allFloat32() ? Keeping.NOTHING : keeping;
+  }
+
+  Precision precision() {
+    return kind.precision();
+  }
+
+  /** Whether the runtime computes in a backend's memory, with its own operators. */
+  boolean onDevice() {
+    return kind.ownOperators();
+  }
+
+  OnnxSession tap(HookPoint hook) {
+    return sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
+  }
+
+  OnnxSession tapWithNorms(HookPoint hook) {
+    return sessions.get(
+        "tap with norms " + hook, () -> Graphs.tap(architecture, weights, hook, kind.withNorms()));
+  }
+
+  OnnxSession gather() {
+    int width = architecture.dimensions().dModel();
+    return sessions.get("gather", () -> DeviceGraphs.gather(weights, width));
+  }
+
+  OnnxSession logits(List<HookPoint> replaced) {
+    return sessions.get(
+        "logits " + replaced, ofLogits, () -> Graphs.logits(architecture, weights, replaced, kind));
+  }
+
+  OnnxSession step(@Nullable HookPoint steered) {
+    return sessions.get(
+        steered == null ? "step" : "step steered at " + steered,
+        Keeping.WEIGHTS,
+        () -> Graphs.step(architecture, weights, kind.precision(), steered));
+  }
+
+  OnnxSession samplingStep(double topP, @Nullable HookPoint steered) {
+    return sessions.get(
+        "sampling step " + topP + (steered == null ? "" : " steered at " + steered),
+        Keeping.WEIGHTS,
+        () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP, steered));
+  }
+
+  @Override
+  public void close() {
+    sessions.close();
+  }
+}
