@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendProvider.Availability;
@@ -86,7 +87,7 @@ public final class Backends {
       logOnce(Level.INFO, "not using backend " + line(availability));
     }
     throw new BackendUnavailableException(
-        "expected a backend that can run here, got " + lines(refusals) + "; see each reason");
+        Expected.message("a backend that can run here", lines(refusals), "see each reason"));
   }
 
   static Backend open(List<BackendProvider> providers, String name) {
@@ -104,13 +105,10 @@ public final class Backends {
       }
     }
     throw new BackendUnavailableException(
-        "expected backend \""
-            + name
-            + "\", got "
-            + lines(probe(providers))
-            + "; see its reason, or ask for another with -D"
-            + PROPERTY
-            + "=NAME");
+        Expected.message(
+            "backend \"" + name + "\"",
+            lines(probe(providers)),
+            "see its reason, or ask for another with -D" + PROPERTY + "=NAME"));
   }
 
   static List<Availability> probe(List<BackendProvider> providers) {

@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import io.faithfulsae.internal.RowNormalizer;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -108,15 +109,10 @@ public final class Latents implements AutoCloseable {
   void copyFirst(Latents into) {
     if (into.k > k || into.capacity < rows) {
       throw new IllegalArgumentException(
-          "expected latents of k <= "
-              + k
-              + " and room for "
-              + rows
-              + " rows, got ["
-              + into.capacity
-              + ", "
-              + into.k
-              + "]; encode with a larger k, or allocate more rows");
+          Expected.message(
+              "latents of k <= " + k + " and room for " + rows + " rows",
+              "[" + into.capacity + ", " + into.k + "]",
+              "encode with a larger k, or allocate more rows"));
     }
     try (DeviceBuffer.Loan fromIndices = indices.lend();
         DeviceBuffer.Loan fromValues = values.lend();

@@ -4,6 +4,7 @@ import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.spi.Backend;
@@ -93,13 +94,14 @@ public final class Sae implements AutoCloseable {
       for (int latent = 0; latent < Math.max(config.dSae(), directions.length); latent++) {
         if (directions.length != config.dSae() || directions[latent].length != config.dIn()) {
           throw new IllegalArgumentException(
-              "expected %d directions of width %d, got %d and width %d in number %d; use the shape of the config"
-                  .formatted(
-                      config.dSae(),
-                      config.dIn(),
-                      directions.length,
-                      latent < directions.length ? directions[latent].length : 0,
-                      latent));
+              Expected.message(
+                  "%d directions of width %d".formatted(config.dSae(), config.dIn()),
+                  "%d and width %d in number %d"
+                      .formatted(
+                          directions.length,
+                          latent < directions.length ? directions[latent].length : 0,
+                          latent),
+                  "use the shape of the config"));
         }
         row.put(0, directions[latent]);
         sae.parameters.write(Tensor.W_ENC, (long) latent * config.dIn(), row);
@@ -228,15 +230,10 @@ public final class Sae implements AutoCloseable {
     checkWidth(x);
     if (into.k() > config.dSae() || into.capacity() < x.rows()) {
       throw new IllegalArgumentException(
-          "expected latents of k <= "
-              + config.dSae()
-              + " and room for "
-              + x.rows()
-              + " rows, got ["
-              + into.capacity()
-              + ", "
-              + into.k()
-              + "]; allocate other sizes");
+          Expected.message(
+              "latents of k <= " + config.dSae() + " and room for " + x.rows() + " rows",
+              "[" + into.capacity() + ", " + into.k() + "]",
+              "allocate other sizes"));
     }
     into.rows(x.rows());
     into.undo().reset();
@@ -339,9 +336,10 @@ public final class Sae implements AutoCloseable {
   public void save(Path dir) throws IOException {
     if (latentMask != null) {
       throw new IllegalStateException(
-          "expected an SAE with all its latents, got a view of "
-              + latentMask.cardinality()
-              + " of them; save the SAE that it is a view of");
+          Expected.message(
+              "an SAE with all its latents",
+              "a view of " + latentMask.cardinality() + " of them",
+              "save the SAE that it is a view of"));
     }
     OutputLock lock = OutputLock.ofFolder(dir);
     try {
@@ -392,11 +390,8 @@ public final class Sae implements AutoCloseable {
   private void requireLatent(int latent) {
     if (latent < 0 || latent >= config.dSae()) {
       throw new IllegalArgumentException(
-          "expected a latent in [0, "
-              + config.dSae()
-              + "), got "
-              + latent
-              + "; use a latent in that range");
+          Expected.message(
+              "a latent in [0, " + config.dSae() + ")", latent, "use a latent in that range"));
     }
   }
 
@@ -414,11 +409,10 @@ public final class Sae implements AutoCloseable {
   private void checkWidth(ActivationBatch batch) {
     if (batch.dIn() != config.dIn()) {
       throw new IllegalArgumentException(
-          "expected rows of width "
-              + config.dIn()
-              + ", got "
-              + batch.dIn()
-              + "; use activations of the hook that this SAE was trained on");
+          Expected.message(
+              "rows of width " + config.dIn(),
+              batch.dIn(),
+              "use activations of the hook that this SAE was trained on"));
     }
   }
 }

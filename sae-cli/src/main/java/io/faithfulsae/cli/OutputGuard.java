@@ -1,5 +1,6 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -49,9 +50,10 @@ final class OutputGuard {
   static void requireNone(Path file) throws IOException {
     if (Files.exists(file)) {
       throw new IOException(
-          "expected no result in "
-              + file
-              + " yet, got one; add --overwrite to replace it, or another --out");
+          Expected.message(
+              "no result in " + file + " yet",
+              "one",
+              "add --overwrite to replace it, or another --out"));
     }
   }
 

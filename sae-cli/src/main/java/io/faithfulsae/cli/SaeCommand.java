@@ -1,6 +1,7 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.cli.console.Interrupts;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.study.work.StoppedException;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -94,7 +95,7 @@ public final class SaeCommand {
     }
     if (!Double.isFinite(value)) {
       throw new CommandLine.TypeConversionException(
-          "expected a finite number, got " + text + "; use another");
+          Expected.message("a finite number", text, "use another"));
     }
     return value;
   }

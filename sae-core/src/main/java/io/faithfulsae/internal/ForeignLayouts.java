@@ -3,6 +3,7 @@ package io.faithfulsae.internal;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -57,14 +58,16 @@ final class ForeignLayouts {
     return new SaeFormatException(
         dir,
         "layout",
-        "expected a folder of SAELens (cfg.json with architecture topk, and"
-            + " sae_weights.safetensors), got one of "
-            + library
-            + " ("
-            + marks
-            + "), in which "
-            + alsoMissing
-            + " and sae_weights.safetensors are missing; convert it to SAELens' layout");
+        Expected.message(
+            "a folder of SAELens (cfg.json with architecture topk, and sae_weights.safetensors)",
+            "one of "
+                + library
+                + " ("
+                + marks
+                + "), in which "
+                + alsoMissing
+                + " and sae_weights.safetensors are missing",
+            "convert it to SAELens' layout"));
   }
 
   private static boolean has(Path dir, String file) {

@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.spi.Backend;
@@ -161,9 +162,8 @@ public final class RowBuffer implements AutoCloseable {
   private void startOver() throws IOException {
     if (rowOfEpoch == 0) {
       throw new IOException(
-          "expected rows from "
-              + source.description()
-              + ", got none; check the data and the filter");
+          Expected.message(
+              "rows from " + source.description(), "none", "check the data and the filter"));
     }
     Mark end = now();
     closedReaders = end.counts();
@@ -190,15 +190,16 @@ public final class RowBuffer implements AutoCloseable {
         if (!Float.isFinite(values[i])) {
           long row = rowOfEpoch + (at + i) / dIn - first;
           throw new IllegalArgumentException(
-              "expected finite activations, got "
-                  + values[i]
-                  + " in row "
-                  + row
-                  + ", column "
-                  + (at + i) % dIn
-                  + " (both from 0) of "
-                  + source.description()
-                  + "; repair the data or drop that row");
+              Expected.message(
+                  "finite activations",
+                  values[i]
+                      + " in row "
+                      + row
+                      + ", column "
+                      + (at + i) % dIn
+                      + " (both from 0) of "
+                      + source.description(),
+                  "repair the data or drop that row"));
         }
       }
     }

@@ -8,6 +8,7 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -243,11 +244,7 @@ record SaeConfigFile(
       return new SaeFormatException(
           file,
           key,
-          "expected "
-              + expected
-              + ", got "
-              + actual
-              + "; this library reads SAELens' topk SAEs only");
+          Expected.message(expected, actual, "this library reads SAELens' topk SAEs only"));
     }
   }
 }

@@ -6,6 +6,7 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
@@ -136,10 +137,10 @@ final class TrainingLoop implements Runnable {
           backend.synchronize();
         } catch (IllegalStateException e) {
           return new IllegalStateException(
-              "expected backend "
-                  + backend.info().name()
-                  + " to stay open until the run ends, got a closed one; await or close the run first,"
-                  + " or resume it from its last checkpoint",
+              Expected.message(
+                  "backend " + backend.info().name() + " to stay open until the run ends",
+                  "a closed one",
+                  "await or close the run first, or resume it from its last checkpoint"),
               problem);
         } catch (RuntimeException e) {
           problem.addSuppressed(e);

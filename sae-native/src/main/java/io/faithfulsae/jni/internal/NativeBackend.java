@@ -3,6 +3,7 @@ package io.faithfulsae.jni.internal;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendException;
@@ -69,7 +70,11 @@ final class NativeBackend implements Backend {
       return device.asText("unnamed");
     } catch (JsonProcessingException e) {
       throw new LinkageError(
-          "expected one JSON object from sae_context_describe, got " + details, e);
+          Expected.message(
+              "one JSON object from sae_context_describe",
+              details,
+              "keep only one version of sae-native on the class path"),
+          e);
     }
   }
 
@@ -231,11 +236,10 @@ final class NativeBackend implements Backend {
   Handle matrix(String name, DeviceBuffer buffer, int rows, int columns) {
     if (!(buffer instanceof NativeBuffer nativeBuffer) || !nativeBuffer.isOf(this)) {
       throw new IllegalArgumentException(
-          "expected "
-              + name
-              + " in a buffer of backend "
-              + info.name()
-              + ", got one of another backend; allocate it on this one");
+          Expected.message(
+              name + " in a buffer of backend " + info.name(),
+              "one of another backend",
+              "allocate it on this one"));
     }
     BackendChecks.holds(name, buffer, rows, columns);
     return nativeBuffer.handle();

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -63,9 +64,10 @@ final class NativeTrainer implements BackendTrainer {
       return own.handle;
     }
     throw new IllegalArgumentException(
-        "expected a trainer of sae-native, got one of class "
-            + trainer.getClass().getName()
-            + "; create both on backends of the same kind");
+        Expected.message(
+            "a trainer of sae-native",
+            "one of class " + trainer.getClass().getName(),
+            "create both on backends of the same kind"));
   }
 
   @Override
