@@ -65,6 +65,11 @@ public final class Latents implements AutoCloseable {
     this.rows = BackendChecks.filled(filled, capacity);
   }
 
+  /** Sets a number of filled rows that was checked against the capacity. */
+  void filled(int checked) {
+    this.rows = checked;
+  }
+
   /** The most rows it can hold. */
   public int capacity() {
     return capacity;
@@ -121,7 +126,7 @@ public final class Latents implements AutoCloseable {
       copyRows(fromIndices.ints(), toIndices.ints(), into.k);
       copyRows(fromValues.floats(), toValues.floats(), into.k);
     }
-    into.rows(rows);
+    into.filled(rows);
     into.undo.copy(undo);
   }
 

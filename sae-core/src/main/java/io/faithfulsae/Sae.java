@@ -27,8 +27,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>On disk it is a folder in SAELens format, {@code cfg.json} and {@code
  * sae_weights.safetensors}. <b>Closed by</b> whoever created or loaded it, before its backend.
- * <b>Threads</b>: may be used from any thread, one call at a time (an SAE and its views count as
- * one).
+ * <b>Threads</b>: may be used from any thread; the backend runs one call at a time. A batch or
+ * latents may take part in one call at a time.
  *
  * <p>Over 400 lines: the main class of the API, with a contract for each operation.
  */
@@ -39,7 +39,7 @@ public final class Sae implements AutoCloseable {
   private final BackendSae parameters;
   private final @Nullable Sae viewOf;
   private final @Nullable BitSet latentMask; // latents that may fire; null: all
-  private @Nullable ActivationBatch normalized;
+  private @Nullable ActivationBatch normalized; // of the origin, guarded by it
 
   private Sae(
       SaeConfig config, Map<String, String> metadata, Backend backend, BackendSae parameters) {
@@ -226,7 +226,7 @@ public final class Sae implements AutoCloseable {
    * @throws IllegalArgumentException if the sizes do not match, or a row of {@code x} holds NaN or
    *     infinity (the message names it)
    */
-  public synchronized void encode(ActivationBatch x, Latents into) {
+  public void encode(ActivationBatch x, Latents into) {
     checkWidth(x);
     if (into.k() > config.dSae() || into.capacity() < x.rows()) {
       throw new IllegalArgumentException(
@@ -235,16 +235,25 @@ public final class Sae implements AutoCloseable {
               "[" + into.capacity() + ", " + into.k() + "]",
               "allocate other sizes"));
     }
-    into.rows(x.rows());
+    into.filled(x.rows());
     into.undo().reset();
     if (x.rows() == 0) {
       return;
     }
-    ActivationBatch input = config.normalization() == Normalization.NONE ? x : normalize(x, into);
-    parameters.encodeTopK(
-        input.buffer(), x.rows(), into.k(), into.indexBuffer(), into.valueBuffer());
-    backend.synchronize();
+    if (config.normalization() == Normalization.NONE) {
+      run(x.buffer(), into);
+    } else {
+      Sae origin = origin();
+      synchronized (origin) { // until its scratch, which all views use, has been read
+        run(origin.normalize(x, into).buffer(), into);
+      }
+    }
     silence(into);
+  }
+
+  private void run(DeviceBuffer rows, Latents into) {
+    parameters.encodeTopK(rows, into.rows(), into.k(), into.indexBuffer(), into.valueBuffer());
+    backend.synchronize();
   }
 
   /**
@@ -285,7 +294,7 @@ public final class Sae implements AutoCloseable {
    * @param into receives as many rows. Modified.
    * @throws IllegalArgumentException if the sizes do not match or an index is not in [0, dSae)
    */
-  public synchronized void decode(Latents latents, ActivationBatch into) {
+  public void decode(Latents latents, ActivationBatch into) {
     checkWidth(into);
     into.rows(latents.rows());
     if (latents.rows() == 0) {
@@ -294,8 +303,10 @@ public final class Sae implements AutoCloseable {
     parameters.decode(
         latents.indexBuffer(), latents.valueBuffer(), latents.rows(), latents.k(), into.buffer());
     backend.synchronize();
-    try (DeviceBuffer.Loan loan = into.buffer().lend()) {
-      latents.undo().apply(loan.floats(), latents.rows(), config.dIn());
+    if (!latents.undo().isIdentity()) {
+      try (DeviceBuffer.Loan loan = into.buffer().lend()) {
+        latents.undo().apply(loan.floats(), latents.rows(), config.dIn());
+      }
     }
   }
 
@@ -360,10 +371,8 @@ public final class Sae implements AutoCloseable {
     }
   }
 
+  /** Normalizes rows into this origin's scratch, which it frees: a view may never be closed. */
   private ActivationBatch normalize(ActivationBatch x, Latents into) {
-    if (viewOf != null) {
-      return viewOf.normalize(x, into); // the origin frees its scratch; a view may never be closed
-    }
     ActivationBatch scratch = normalized;
     if (scratch == null || scratch.capacity() < x.rows()) {
       if (scratch != null) {

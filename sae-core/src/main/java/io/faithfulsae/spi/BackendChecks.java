@@ -7,8 +7,9 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 
 /**
- * Argument checks that every backend makes before it touches memory, so that all give the same
- * messages.
+ * Argument checks of every backend, so that all give the same messages. They are made before memory
+ * is touched; a backend whose native code checks its arguments itself calls them only to word its
+ * rejections.
  */
 public final class BackendChecks {
   private BackendChecks() {}

@@ -104,7 +104,11 @@ final class TrainingLoop implements Runnable {
             staysOnDevice(backend),
             batchesOfFill * config.rows().batch(),
             start)) {
-      results = train(buffer);
+      try {
+        results = train(buffer);
+      } catch (IllegalArgumentException e) {
+        throw buffer.explain(e);
+      }
     } catch (Throwable e) {
       problem = closedBackend(e);
     }
