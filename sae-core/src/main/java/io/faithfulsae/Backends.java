@@ -73,7 +73,7 @@ public final class Backends {
     if (forced != null && !forced.isBlank()) {
       return open(providers, forced.strip());
     }
-    List<Availability> refusals = new ArrayList<>();
+    List<Availability> unusable = new ArrayList<>();
     for (BackendProvider provider : byPriority(providers)) {
       Availability availability = probe(provider);
       if (availability.usable()) {
@@ -83,11 +83,11 @@ public final class Backends {
           availability = new Availability(provider.name(), false, String.valueOf(e.getMessage()));
         }
       }
-      refusals.add(availability);
+      unusable.add(availability);
       logOnce(Level.INFO, "not using backend " + line(availability));
     }
     throw new BackendUnavailableException(
-        Expected.message("a backend that can run here", lines(refusals), "see each reason"));
+        Expected.message("a backend that can run here", lines(unusable), "see each reason"));
   }
 
   static Backend open(List<BackendProvider> providers, String name) {

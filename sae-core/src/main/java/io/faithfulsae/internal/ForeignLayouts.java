@@ -22,7 +22,7 @@ final class ForeignLayouts {
    *
    * @throws SaeFormatException if it is in another library's format
    */
-  static void refuse(Path dir) throws IOException {
+  static void reject(Path dir) throws IOException {
     if (has(dir, SaeFolder.WEIGHTS_FILE)) {
       return;
     }
@@ -30,7 +30,7 @@ final class ForeignLayouts {
     if (has(dir, "sae.safetensors")
         || (!config.has("d_sae")
             && (config.has("num_latents") || config.has("expansion_factor")))) {
-      throw refusal(
+      throw rejection(
           dir,
           "sparsify",
           "sae.safetensors, and a cfg.json with expansion_factor and num_latents",
@@ -39,21 +39,21 @@ final class ForeignLayouts {
     List<Path> inside = folders(dir);
     if (!has(dir, SaeFolder.CONFIG_FILE)
         && inside.stream().anyMatch(folder -> has(folder, "sae.safetensors"))) {
-      throw refusal(
+      throw rejection(
           dir, "sparsify", "a folder for each hook point with sae.safetensors", "cfg.json");
     }
     if (has(dir, "ae.pt")) {
-      throw refusal(dir, "dictionary_learning", "ae.pt, with config.json", "cfg.json");
+      throw rejection(dir, "dictionary_learning", "ae.pt, with config.json", "cfg.json");
     }
     if (has(dir, "params.npz")) {
-      throw refusal(dir, "Gemma Scope", "params.npz", "cfg.json");
+      throw rejection(dir, "Gemma Scope", "params.npz", "cfg.json");
     }
     if (has(dir, "sae.pt")) {
-      throw refusal(dir, "BatchTopK", "sae.pt, with config.json", "cfg.json");
+      throw rejection(dir, "BatchTopK", "sae.pt, with config.json", "cfg.json");
     }
   }
 
-  private static SaeFormatException refusal(
+  private static SaeFormatException rejection(
       Path dir, String library, String marks, String alsoMissing) {
     return new SaeFormatException(
         dir,

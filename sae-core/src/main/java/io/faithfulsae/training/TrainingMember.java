@@ -328,9 +328,9 @@ final class TrainingMember implements AutoCloseable {
   }
 
   /** Notifies the listeners. */
-  void tell(TrainingProgress progress) {
+  void report(TrainingProgress progress) {
     last = progress;
-    run.tell(progress);
+    run.notifyListeners(progress);
   }
 
   @Nullable TrainingProgress last() {

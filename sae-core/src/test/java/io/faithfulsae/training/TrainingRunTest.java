@@ -34,7 +34,7 @@ public abstract class TrainingRunTest extends RunFixture {
   @Test
   void aFolderHasOneRunAtATime() throws IOException, InterruptedException {
     Path dir = folder.resolve("run");
-    AtomicInteger refused = new AtomicInteger();
+    AtomicInteger rejected = new AtomicInteger();
     SaeTrainer first =
         trainer(CONFIG)
             .withListener(
@@ -51,12 +51,12 @@ public abstract class TrainingRunTest extends RunFixture {
                     String said = String.valueOf(e.getMessage());
                     assertTrue(said.contains("process " + ProcessHandle.current().pid()), said);
                   }
-                  if (refused.incrementAndGet() == 3) {
+                  if (rejected.incrementAndGet() == 3) {
                     throw new IllegalStateException("stop here");
                   }
                 });
     assertThrows(IllegalStateException.class, () -> finish(first.start(SOURCE, dir)));
-    assertEquals(3, refused.get());
+    assertEquals(3, rejected.get());
     assertFalse(Files.exists(dir.resolve(".lock")), "a run that failed has let go");
     finish(trainer(CONFIG).start(SOURCE, dir));
     assertFalse(Files.exists(dir.resolve(".lock")));
