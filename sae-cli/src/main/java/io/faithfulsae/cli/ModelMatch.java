@@ -21,7 +21,7 @@ final class ModelMatch {
       names = "--any-model",
       description =
           "Apply the SAE even if it was trained on a model of another name, or does not name its"
-              + " model. Default: refuse.")
+              + " model. Default: fail.")
   boolean any;
 
   /**

@@ -43,7 +43,7 @@ final class OutputGuard {
   }
 
   /**
-   * Refuses to replace a finished result.
+   * Rejects a file that would replace a finished result.
    *
    * @throws IOException if the file exists
    */
@@ -58,7 +58,7 @@ final class OutputGuard {
   }
 
   /** A file next to {@code out}, with another extension. */
-  static Path beside(Path out, String ending, String other) {
+  static Path sibling(Path out, String ending, String other) {
     String name = String.valueOf(out.getFileName());
     String stem = name.endsWith(ending) ? name.substring(0, name.length() - ending.length()) : name;
     return out.resolveSibling(stem + other);

@@ -127,8 +127,8 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
   public List<Path> files() {
     return List.of(
         out,
-        OutputGuard.beside(out, ".json", ".details.json"),
-        OutputGuard.beside(out, ".json", ".png"));
+        OutputGuard.sibling(out, ".json", ".details.json"),
+        OutputGuard.sibling(out, ".json", ".png"));
   }
 
   @Override
@@ -256,8 +256,9 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
     for (int i = 0; i < opened.size(); i++) {
       details.put(saes.get(i).toString(), bySae.get(i));
     }
-    AtomicFile.writeString(OutputGuard.beside(out, ".json", ".details.json"), Json.pretty(details));
-    ProbingPlot.write(runs, OutputGuard.beside(out, ".json", ".png"));
+    AtomicFile.writeString(
+        OutputGuard.sibling(out, ".json", ".details.json"), Json.pretty(details));
+    ProbingPlot.write(runs, OutputGuard.sibling(out, ".json", ".png"));
     common.write(out, ResultFile.signed(runs), table(runs));
   }
 

@@ -18,7 +18,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
 @Command(
     name = "sae",
     description =
-        "Trains, runs and judges sparse autoencoders on the activations of language models.",
+        "Trains, runs and evaluates sparse autoencoders on the activations of language models.",
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
     synopsisSubcommandLabel = "COMMAND",

@@ -120,7 +120,7 @@ final class SaeModelOptions {
       ModelCheck check,
       Closer resources)
       implements AutoCloseable {
-    /** Refuses another SAE if it was trained on another model. */
+    /** Rejects another SAE if it was trained on another model. */
     void requireSameModel(Path folder, Sae other) throws IOException {
       check.require(folder, other);
     }
@@ -135,7 +135,7 @@ final class SaeModelOptions {
       return new HookedModel(model, hook);
     }
 
-    /** What the SAE is judged on: the activations that the filter keeps, on a text. */
+    /** What the SAE is evaluated on: the activations that the filter keeps, on a text. */
     ModelActivations activations(TokenSource text) {
       return new ModelActivations(hooked(), text, filter);
     }
