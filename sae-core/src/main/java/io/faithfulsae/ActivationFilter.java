@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import io.faithfulsae.internal.NormSurvey;
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 import java.util.Collections;
 import java.util.List;
@@ -32,11 +33,10 @@ public record ActivationFilter(int skipPositions, Set<Integer> excludedTokens, d
   public ActivationFilter {
     if (skipPositions < 0 || !(maxNorm > 0)) {
       throw new IllegalArgumentException(
-          "expected skipPositions >= 0 and maxNorm > 0, got "
-              + skipPositions
-              + " and "
-              + maxNorm
-              + "; see ActivationFilter.NONE");
+          Expected.message(
+              "skipPositions >= 0 and maxNorm > 0",
+              skipPositions + " and " + maxNorm,
+              "see ActivationFilter.NONE"));
     }
     // Sorted, so that the order is the same in every process: a resumed run is identified by it.
     excludedTokens = Collections.unmodifiableSet(new TreeSet<>(excludedTokens));

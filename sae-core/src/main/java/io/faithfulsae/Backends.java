@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendProvider.Availability;
@@ -72,7 +73,7 @@ public final class Backends {
     if (forced != null && !forced.isBlank()) {
       return open(providers, forced.strip());
     }
-    List<Availability> refusals = new ArrayList<>();
+    List<Availability> unusable = new ArrayList<>();
     for (BackendProvider provider : byPriority(providers)) {
       Availability availability = probe(provider);
       if (availability.usable()) {
@@ -82,11 +83,11 @@ public final class Backends {
           availability = new Availability(provider.name(), false, String.valueOf(e.getMessage()));
         }
       }
-      refusals.add(availability);
+      unusable.add(availability);
       logOnce(Level.INFO, "not using backend " + line(availability));
     }
     throw new BackendUnavailableException(
-        "expected a backend that can run here, got " + lines(refusals) + "; see each reason");
+        Expected.message("a backend that can run here", lines(unusable), "see each reason"));
   }
 
   static Backend open(List<BackendProvider> providers, String name) {
@@ -104,13 +105,10 @@ public final class Backends {
       }
     }
     throw new BackendUnavailableException(
-        "expected backend \""
-            + name
-            + "\", got "
-            + lines(probe(providers))
-            + "; see its reason, or ask for another with -D"
-            + PROPERTY
-            + "=NAME");
+        Expected.message(
+            "backend \"" + name + "\"",
+            lines(probe(providers)),
+            "see its reason, or ask for another with -D" + PROPERTY + "=NAME"));
   }
 
   static List<Availability> probe(List<BackendProvider> providers) {

@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.Expected;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -36,9 +37,10 @@ public record HookPoint(int layer, String site) {
     Matcher matcher = NAME.matcher(name);
     if (!matcher.matches()) {
       throw new IllegalArgumentException(
-          "expected a hook point such as blocks.8.hook_resid_pre, got \""
-              + name
-              + "\"; name the block and the site");
+          Expected.message(
+              "a hook point such as blocks.8.hook_resid_pre",
+              "\"" + name + "\"",
+              "name the block and the site"));
     }
     return new HookPoint(Integer.parseInt(matcher.group(1)), matcher.group(2));
   }
@@ -55,15 +57,15 @@ public record HookPoint(int layer, String site) {
     }
     List<String> sites = all.stream().map(HookPoint::site).distinct().toList();
     throw new IllegalArgumentException(
-        "expected a hook point of "
-            + model.name()
-            + ", blocks.L.SITE with L in [0, "
-            + model.layers()
-            + ") and SITE one of "
-            + sites
-            + ", got "
-            + this
-            + "; choose one of these");
+        Expected.message(
+            "a hook point of "
+                + model.name()
+                + ", blocks.L.SITE with L in [0, "
+                + model.layers()
+                + ") and SITE one of "
+                + sites,
+            this,
+            "choose one of these"));
   }
 
   /** The name, in the form that {@link #parse} reads. */

@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import java.nio.FloatBuffer;
 import java.util.List;
@@ -94,11 +95,8 @@ public interface LanguageModel extends AutoCloseable {
       logitsFrom(only.getKey(), only.getValue(), tokens.length, tokens[0].length, into);
     } else {
       throw new UnsupportedOperationException(
-          "expected one hook point, got "
-              + replaced.keySet()
-              + "; "
-              + name()
-              + " replaces one at a time");
+          Expected.message(
+              "one hook point", replaced.keySet(), name() + " replaces one at a time"));
     }
   }
 

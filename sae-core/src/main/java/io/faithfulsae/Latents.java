@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import io.faithfulsae.internal.RowNormalizer;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -64,6 +65,11 @@ public final class Latents implements AutoCloseable {
     this.rows = BackendChecks.filled(filled, capacity);
   }
 
+  /** Sets a number of filled rows that was checked against the capacity. */
+  void filled(int checked) {
+    this.rows = checked;
+  }
+
   /** The most rows it can hold. */
   public int capacity() {
     return capacity;
@@ -108,15 +114,10 @@ public final class Latents implements AutoCloseable {
   void copyFirst(Latents into) {
     if (into.k > k || into.capacity < rows) {
       throw new IllegalArgumentException(
-          "expected latents of k <= "
-              + k
-              + " and room for "
-              + rows
-              + " rows, got ["
-              + into.capacity
-              + ", "
-              + into.k
-              + "]; encode with a larger k, or allocate more rows");
+          Expected.message(
+              "latents of k <= " + k + " and room for " + rows + " rows",
+              "[" + into.capacity + ", " + into.k + "]",
+              "encode with a larger k, or allocate more rows"));
     }
     try (DeviceBuffer.Loan fromIndices = indices.lend();
         DeviceBuffer.Loan fromValues = values.lend();
@@ -125,7 +126,7 @@ public final class Latents implements AutoCloseable {
       copyRows(fromIndices.ints(), toIndices.ints(), into.k);
       copyRows(fromValues.floats(), toValues.floats(), into.k);
     }
-    into.rows(rows);
+    into.filled(rows);
     into.undo.copy(undo);
   }
 

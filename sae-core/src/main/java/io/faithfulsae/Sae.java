@@ -4,6 +4,7 @@ import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.spi.Backend;
@@ -26,8 +27,8 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>On disk it is a folder in SAELens format, {@code cfg.json} and {@code
  * sae_weights.safetensors}. <b>Closed by</b> whoever created or loaded it, before its backend.
- * <b>Threads</b>: may be used from any thread, one call at a time (an SAE and its views count as
- * one).
+ * <b>Threads</b>: may be used from any thread; the backend runs one call at a time. A batch or
+ * latents may take part in one call at a time.
  *
  * <p>Over 400 lines: the main class of the API, with a contract for each operation.
  */
@@ -38,7 +39,7 @@ public final class Sae implements AutoCloseable {
   private final BackendSae parameters;
   private final @Nullable Sae viewOf;
   private final @Nullable BitSet latentMask; // latents that may fire; null: all
-  private @Nullable ActivationBatch normalized;
+  private @Nullable ActivationBatch normalized; // of the origin, guarded by it
 
   private Sae(
       SaeConfig config, Map<String, String> metadata, Backend backend, BackendSae parameters) {
@@ -93,13 +94,14 @@ public final class Sae implements AutoCloseable {
       for (int latent = 0; latent < Math.max(config.dSae(), directions.length); latent++) {
         if (directions.length != config.dSae() || directions[latent].length != config.dIn()) {
           throw new IllegalArgumentException(
-              "expected %d directions of width %d, got %d and width %d in number %d; use the shape of the config"
-                  .formatted(
-                      config.dSae(),
-                      config.dIn(),
-                      directions.length,
-                      latent < directions.length ? directions[latent].length : 0,
-                      latent));
+              Expected.message(
+                  "%d directions of width %d".formatted(config.dSae(), config.dIn()),
+                  "%d and width %d in number %d"
+                      .formatted(
+                          directions.length,
+                          latent < directions.length ? directions[latent].length : 0,
+                          latent),
+                  "use the shape of the config"));
         }
         row.put(0, directions[latent]);
         sae.parameters.write(Tensor.W_ENC, (long) latent * config.dIn(), row);
@@ -224,30 +226,34 @@ public final class Sae implements AutoCloseable {
    * @throws IllegalArgumentException if the sizes do not match, or a row of {@code x} holds NaN or
    *     infinity (the message names it)
    */
-  public synchronized void encode(ActivationBatch x, Latents into) {
+  public void encode(ActivationBatch x, Latents into) {
     checkWidth(x);
     if (into.k() > config.dSae() || into.capacity() < x.rows()) {
       throw new IllegalArgumentException(
-          "expected latents of k <= "
-              + config.dSae()
-              + " and room for "
-              + x.rows()
-              + " rows, got ["
-              + into.capacity()
-              + ", "
-              + into.k()
-              + "]; allocate other sizes");
+          Expected.message(
+              "latents of k <= " + config.dSae() + " and room for " + x.rows() + " rows",
+              "[" + into.capacity() + ", " + into.k() + "]",
+              "allocate other sizes"));
     }
-    into.rows(x.rows());
+    into.filled(x.rows());
     into.undo().reset();
     if (x.rows() == 0) {
       return;
     }
-    ActivationBatch input = config.normalization() == Normalization.NONE ? x : normalize(x, into);
-    parameters.encodeTopK(
-        input.buffer(), x.rows(), into.k(), into.indexBuffer(), into.valueBuffer());
-    backend.synchronize();
+    if (config.normalization() == Normalization.NONE) {
+      run(x.buffer(), into);
+    } else {
+      Sae origin = origin();
+      synchronized (origin) { // until its scratch, which all views use, has been read
+        run(origin.normalize(x, into).buffer(), into);
+      }
+    }
     silence(into);
+  }
+
+  private void run(DeviceBuffer rows, Latents into) {
+    parameters.encodeTopK(rows, into.rows(), into.k(), into.indexBuffer(), into.valueBuffer());
+    backend.synchronize();
   }
 
   /**
@@ -288,7 +294,7 @@ public final class Sae implements AutoCloseable {
    * @param into receives as many rows. Modified.
    * @throws IllegalArgumentException if the sizes do not match or an index is not in [0, dSae)
    */
-  public synchronized void decode(Latents latents, ActivationBatch into) {
+  public void decode(Latents latents, ActivationBatch into) {
     checkWidth(into);
     into.rows(latents.rows());
     if (latents.rows() == 0) {
@@ -297,8 +303,10 @@ public final class Sae implements AutoCloseable {
     parameters.decode(
         latents.indexBuffer(), latents.valueBuffer(), latents.rows(), latents.k(), into.buffer());
     backend.synchronize();
-    try (DeviceBuffer.Loan loan = into.buffer().lend()) {
-      latents.undo().apply(loan.floats(), latents.rows(), config.dIn());
+    if (!latents.undo().isIdentity()) {
+      try (DeviceBuffer.Loan loan = into.buffer().lend()) {
+        latents.undo().apply(loan.floats(), latents.rows(), config.dIn());
+      }
     }
   }
 
@@ -339,9 +347,10 @@ public final class Sae implements AutoCloseable {
   public void save(Path dir) throws IOException {
     if (latentMask != null) {
       throw new IllegalStateException(
-          "expected an SAE with all its latents, got a view of "
-              + latentMask.cardinality()
-              + " of them; save the SAE that it is a view of");
+          Expected.message(
+              "an SAE with all its latents",
+              "a view of " + latentMask.cardinality() + " of them",
+              "save the SAE that it is a view of"));
     }
     OutputLock lock = OutputLock.ofFolder(dir);
     try {
@@ -362,10 +371,8 @@ public final class Sae implements AutoCloseable {
     }
   }
 
+  /** Normalizes rows into this origin's scratch, which it frees: a view may never be closed. */
   private ActivationBatch normalize(ActivationBatch x, Latents into) {
-    if (viewOf != null) {
-      return viewOf.normalize(x, into); // the origin frees its scratch; a view may never be closed
-    }
     ActivationBatch scratch = normalized;
     if (scratch == null || scratch.capacity() < x.rows()) {
       if (scratch != null) {
@@ -392,11 +399,8 @@ public final class Sae implements AutoCloseable {
   private void requireLatent(int latent) {
     if (latent < 0 || latent >= config.dSae()) {
       throw new IllegalArgumentException(
-          "expected a latent in [0, "
-              + config.dSae()
-              + "), got "
-              + latent
-              + "; use a latent in that range");
+          Expected.message(
+              "a latent in [0, " + config.dSae() + ")", latent, "use a latent in that range"));
     }
   }
 
@@ -414,11 +418,10 @@ public final class Sae implements AutoCloseable {
   private void checkWidth(ActivationBatch batch) {
     if (batch.dIn() != config.dIn()) {
       throw new IllegalArgumentException(
-          "expected rows of width "
-              + config.dIn()
-              + ", got "
-              + batch.dIn()
-              + "; use activations of the hook that this SAE was trained on");
+          Expected.message(
+              "rows of width " + config.dIn(),
+              batch.dIn(),
+              "use activations of the hook that this SAE was trained on"));
     }
   }
 }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -107,15 +108,13 @@ public record ShardIndex(
       throw new SaeFormatException(
           file,
           "JSON",
-          "expected an index of shards, got: "
-              + e.getOriginalMessage()
-              + "; write the shards again");
+          Expected.message("an index of shards", e.getOriginalMessage(), "write the shards again"));
     }
     if (index.version() != VERSION) {
       throw new SaeFormatException(
           file,
           "version",
-          "expected " + VERSION + ", got " + index.version() + "; use a later release");
+          Expected.message("version " + VERSION, index.version(), "use a later release"));
     }
     return index;
   }

@@ -4,6 +4,7 @@ import io.faithfulsae.ShardIndex.Precision;
 import io.faithfulsae.internal.HostBuffer;
 import io.faithfulsae.internal.ShardBuffer;
 import io.faithfulsae.internal.ShardFolder;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
@@ -80,8 +81,10 @@ public final class ShardWriter implements AutoCloseable {
     public Options {
       if (shardBytes < 1 || shardBytes > MAX_SHARD_BYTES || maxBytes < 1 || maxRows < 1) {
         throw new IllegalArgumentException(
-            "expected 1 to %d bytes per shard and limits of at least 1, got %d bytes per shard, %d in all, %d rows; change that value"
-                .formatted(MAX_SHARD_BYTES, shardBytes, maxBytes, maxRows));
+            Expected.message(
+                "1 to %d bytes per shard and limits of at least 1".formatted(MAX_SHARD_BYTES),
+                "%d bytes per shard, %d in all, %d rows".formatted(shardBytes, maxBytes, maxRows),
+                "change that value"));
       }
       metadata = Map.copyOf(metadata);
     }
@@ -192,9 +195,8 @@ public final class ShardWriter implements AutoCloseable {
     boolean ended = count < 0 || (limit != null && rows() == limit);
     if (ended && rows() == 0) {
       throw new IOException(
-          "expected rows from "
-              + source.description()
-              + ", got none; check the data and the filter");
+          Expected.message(
+              "rows from " + source.description(), "none", "check the data and the filter"));
     }
     if (ended || shard.free() == 0) {
       finishShard(ended);

@@ -1,5 +1,7 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.Expected;
+
 /**
  * Training diverged: the loss, the weights or their outputs became NaN or infinite in float32.
  * Nothing is saved after that; an earlier checkpoint is kept.
@@ -30,11 +32,9 @@ public class TrainingDivergedException extends RuntimeException {
    */
   public TrainingDivergedException(long step, double loss, String expected, String got) {
     super(
-        "training diverged: expected "
-            + expected
-            + ", got "
-            + got
-            + "; lower the learning rate or normalize the activations");
+        "training diverged: "
+            + Expected.message(
+                expected, got, "lower the learning rate or normalize the activations"));
     this.step = step;
     this.loss = loss;
   }

@@ -37,7 +37,7 @@ class BackendsTest {
         () -> backend);
   }
 
-  private static Fake refusing(String name, int priority, String reason) {
+  private static Fake unusable(String name, int priority, String reason) {
     return new Fake(
         name,
         priority,
@@ -54,32 +54,32 @@ class BackendsTest {
   void highestPriorityThatCanRunIsTaken() {
     BackendProvider cpu = usable("cpu", 0, slow);
     assertEquals(fast, Backends.best(List.of(cpu, usable("cuda", 100, fast)), null));
-    assertEquals(slow, Backends.best(List.of(refusing("cuda", 100, "no GPU"), cpu), null));
+    assertEquals(slow, Backends.best(List.of(unusable("cuda", 100, "no GPU"), cpu), null));
   }
 
   @Test
-  void optionsAreRefusedByABackendThatTakesNone() {
+  void optionsAreRejectedByABackendThatTakesNone() {
     BackendProvider cpu = usable("cpu", 0, slow);
     assertEquals(slow, cpu.open(""));
-    BackendUnavailableException refused =
+    BackendUnavailableException rejected =
         assertThrows(BackendUnavailableException.class, () -> cpu.open("device=1"));
     assertEquals(
         "expected no options for backend \"cpu\", got device=1; open it without",
-        refused.getMessage());
+        rejected.getMessage());
   }
 
   @Test
-  void forcedBackendIsTakenOrRefusedWithEveryReason() {
+  void forcedBackendIsTakenOrRejectedWithEveryReason() {
     List<BackendProvider> providers =
-        List.of(usable("cpu", 0, slow), refusing("cuda", 100, "no driver"));
+        List.of(usable("cpu", 0, slow), unusable("cuda", 100, "no driver"));
     assertEquals(
         slow, Backends.best(List.of(usable("cpu", 0, slow), usable("cuda", 100, fast)), "cpu"));
-    BackendUnavailableException refused =
+    BackendUnavailableException rejected =
         assertThrows(BackendUnavailableException.class, () -> Backends.best(providers, "cuda"));
     assertEquals(
         "expected backend \"cuda\", got cuda (no driver); cpu (usable: cpu device); see its"
             + " reason, or ask for another with -Dsae.backend=NAME",
-        refused.getMessage());
+        rejected.getMessage());
     BackendUnavailableException unknown =
         assertThrows(BackendUnavailableException.class, () -> Backends.open(providers, "tpu"));
     assertTrue(
@@ -90,7 +90,7 @@ class BackendsTest {
   @Test
   void noneUsableSaysWhyForEach() {
     List<BackendProvider> providers =
-        List.of(refusing("cpu", 0, "no library"), refusing("cuda", 100, "no driver"));
+        List.of(unusable("cpu", 0, "no library"), unusable("cuda", 100, "no driver"));
     BackendUnavailableException e =
         assertThrows(BackendUnavailableException.class, () -> Backends.best(providers, null));
     assertEquals(
@@ -108,7 +108,7 @@ class BackendsTest {
   }
 
   @Test
-  void providerThatThrowsIsARefusalNotACrash() {
+  void providerThatThrowsIsARejectionNotACrash() {
     BackendProvider broken =
         new Fake(
             "cuda",

@@ -48,8 +48,8 @@ class DamagedShardsTest {
 
   @Test
   void aDamagedIndexIsNotBelieved() throws IOException {
-    int refused = Mutations.check(index, 3000, 13, Integer.MAX_VALUE, this::rows);
-    assertTrue(refused > 2500, "refused " + refused);
+    int rejected = Mutations.check(index, 3000, 13, Integer.MAX_VALUE, this::rows);
+    assertTrue(rejected > 2500, "rejected " + rejected);
   }
 
   @Test

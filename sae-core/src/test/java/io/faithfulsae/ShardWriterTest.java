@@ -192,7 +192,7 @@ class ShardWriterTest {
   }
 
   @Test
-  void aPartThatIsNotTheIndexsIsRefused() throws IOException {
+  void aPartThatIsNotTheIndexsIsRejected() throws IOException {
     Path dir = folder.resolve("shards");
     Options large = new Options(Precision.FP32, 1 << 16, 1 << 20, Long.MAX_VALUE, Map.of());
     try (ShardWriter writer = ShardWriter.open(dir, model(), large)) {
@@ -334,7 +334,7 @@ class ShardWriterTest {
   }
 
   @Test
-  void refusesWhatIsNotItsOwn() throws IOException {
+  void rejectsWhatIsNotItsOwn() throws IOException {
     Path dir = folder.resolve("shards");
     write(dir, model(), small(Precision.FP32));
     assertSays(dir, small(Precision.BF16), "precision: expected BF16");

@@ -9,6 +9,7 @@ import io.faithfulsae.ShardIndex;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.cli.console.ShardSession;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
@@ -119,8 +120,10 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
     Path given = tokens;
     if (text != null && overwriting.allowed) {
       throw common.usage(
-          "expected --overwrite with --tokens, got it with --data; shards are resumed: for"
-              + " others name another folder");
+          Expected.message(
+              "--overwrite with --tokens only",
+              "--overwrite with --data",
+              "leave it out to resume writing the shards, or use another folder for new ones"));
     }
     if (text != null && given == null && !withLogits) {
       return writeShards(point, text);
@@ -129,9 +132,10 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
       return writeFile(point, read(given));
     }
     throw common.usage(
-        "expected --data, or --tokens with or without --logits, got "
-            + (text == null ? "neither" : given == null ? "--data with --logits" : "both")
-            + "; say what the model reads");
+        Expected.message(
+            "--data, or --tokens with or without --logits",
+            text == null ? "neither" : given == null ? "--data with --logits" : "both",
+            "say what the model reads"));
   }
 
   private int writeShards(HookPoint point, Path text) throws IOException {
@@ -232,9 +236,8 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
       throw new SaeFormatException(
           file,
           "tokens",
-          "expected an array of arrays of token ids, got: "
-              + e.getOriginalMessage()
-              + "; see --help");
+          Expected.message(
+              "an array of arrays of token ids", e.getOriginalMessage(), "see --help"));
     }
     if (sequences.length == 0
         || Arrays.stream(sequences)
@@ -242,9 +245,10 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
       throw new SaeFormatException(
           file,
           "tokens",
-          "expected at least one sequence, all of one length, got lengths "
-              + Arrays.stream(sequences).map(row -> row.length).distinct().toList()
-              + "; cut them to one length");
+          Expected.message(
+              "at least one sequence, all of one length",
+              "lengths " + Arrays.stream(sequences).map(row -> row.length).distinct().toList(),
+              "cut them to one length"));
     }
     return sequences;
   }

@@ -1,5 +1,6 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.io.Expected;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -15,7 +16,7 @@ final class ByteSize implements ITypeConverter<Long> {
     Matcher size = SIZE.matcher(value.toUpperCase(Locale.ROOT));
     if (!size.matches()) {
       throw new TypeConversionException(
-          "expected a size such as 256M or 20G, got " + value + "; write a whole number");
+          Expected.message("a size such as 256M or 20G", value, "write a whole number"));
     }
     int power = size.group(2).isEmpty() ? 0 : 1 + "KMGT".indexOf(size.group(2));
     return Math.multiplyExact(Long.parseLong(size.group(1)), 1L << (10 * power));

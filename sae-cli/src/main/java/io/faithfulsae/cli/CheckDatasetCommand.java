@@ -85,7 +85,7 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
 
   @Override
   public List<Path> files() {
-    return List.of(out, OutputGuard.beside(out, ".json", ".png"));
+    return List.of(out, OutputGuard.sibling(out, ".json", ".png"));
   }
 
   @Override
@@ -138,7 +138,11 @@ final class CheckDatasetCommand implements Callable<Integer>, WritesFiles {
     line(text, "token entropy", "%.3f nats", counts.tokenEntropy());
     line(text, "distinct-1 … 4", "%s", numbers(counts.distinctNGrams()));
     if (!checked.coverage().isEmpty()) {
-      line(text, "covers of other text", "%s (1-, 2-, 3-grams)", numbers(checked.coverage()));
+      line(
+          text,
+          "n-gram coverage",
+          "%s of the other text's (1-, 2-, 3-grams)",
+          numbers(checked.coverage()));
     }
     line(
         text, "first tokens", "%,d, %,d distinct", first.sequences(), counts.distinctFirstTokens());

@@ -77,7 +77,7 @@ final class CompareCommand implements Callable<Integer>, WritesFiles {
 
   @Override
   public List<Path> files() {
-    return List.of(out, OutputGuard.beside(out, ".json", ".png"));
+    return List.of(out, OutputGuard.sibling(out, ".json", ".png"));
   }
 
   @Override

@@ -3,6 +3,7 @@ package io.faithfulsae.cli;
 import io.faithfulsae.Sae;
 import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.LatentCorrelations;
 import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.LatentDescription.Snippets;
@@ -161,7 +162,8 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
   public Integer call() throws IOException {
     Explainer explainer = explainer();
     if (score > 0 && explainer == null) {
-      throw common.usage("expected --explain-with with --score; add it");
+      throw common.usage(
+          Expected.message("--explain-with with --score", "--score alone", "add --explain-with"));
     }
     try (SaeModelOptions.Opened on = place.open()) {
       List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
@@ -218,7 +220,9 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     }
     String model = explainModel;
     if (model == null) {
-      throw common.usage("expected --explain-model with --explain-with; name the model");
+      throw common.usage(
+          Expected.message(
+              "--explain-model with --explain-with", "--explain-with alone", "name the model"));
     }
     return common.fromOptions(
         () ->

@@ -6,6 +6,7 @@ import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.cli.console.Progress;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
@@ -159,8 +160,10 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
       throw new SaeFormatException(
           activations,
           INPUT,
-          "expected shape [n, %1$d] or [sequences, length, %1$d], got %2$s; use activations of the hook that this SAE was trained on"
-              .formatted(dIn, shape));
+          Expected.message(
+              "shape [n, %1$d] or [sequences, length, %1$d]".formatted(dIn),
+              shape,
+              "use activations of the hook that this SAE was trained on"));
     }
     return input.entry(INPUT).elements() / dIn;
   }

@@ -1,5 +1,6 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FeatureSubsets;
@@ -190,8 +191,10 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
             () -> new FeatureSubsets.Options(subsets, place.models.batchSequences, rows, ceTokens));
     if (rankBy == Criterion.PROBE_WEIGHT) {
       throw common.usage(
-          "expected FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION for --rank-by, got PROBE_WEIGHT;"
-              + " probe weights need a task, see Metrics.probeWeights");
+          Expected.message(
+              "FREQUENCY, MEAN_ACTIVATION or ATTRIBUTION for --rank-by",
+              "PROBE_WEIGHT",
+              "probe weights need a task, see Metrics.probeWeights"));
     }
     Path other = rankingData;
     ModelActivations ranked = other == null ? activations : on.activations(on.text(other));

@@ -2,6 +2,7 @@ package io.faithfulsae.cli;
 
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Definition;
 import io.faithfulsae.metrics.Metrics;
@@ -166,15 +167,21 @@ final class FakeFeaturesCommand implements Callable<Integer>, WritesFiles {
             || frequency != null
             || place.filters.given())) {
       throw common.usage(
-          "expected --preset AUTHORS without --definition, --tokens, --activation, --relative, --frequency and filter options, which it sets; leave out these or the preset");
+          Expected.message(
+              "--preset AUTHORS without --definition, --tokens, --activation, --relative, --frequency and filter options",
+              "an option that the preset sets",
+              "leave out that option, or the preset"));
     }
     if (activation != null && relative != null) {
-      throw common.usage("expected one of --activation and --relative, got both; leave one out");
+      throw common.usage(
+          Expected.message("one of --activation and --relative", "both", "leave one out"));
     }
     if (data == null && (relative != null || definition == Definition.SEQUENCES)) {
       throw common.usage(
-          "expected --data with %s, got none; add it"
-              .formatted(relative != null ? "--relative" : "--definition SEQUENCES"));
+          Expected.message(
+              "--data with " + (relative != null ? "--relative" : "--definition SEQUENCES"),
+              "none",
+              "add it"));
     }
   }
 

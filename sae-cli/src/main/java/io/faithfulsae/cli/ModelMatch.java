@@ -1,5 +1,6 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.study.provenance.ModelHash;
 import java.io.IOException;
@@ -20,7 +21,7 @@ final class ModelMatch {
       names = "--any-model",
       description =
           "Apply the SAE even if it was trained on a model of another name, or does not name its"
-              + " model. Default: refuse.")
+              + " model. Default: fail.")
   boolean any;
 
   /**
@@ -37,11 +38,10 @@ final class ModelMatch {
     }
     if (recorded == null) {
       throw new IllegalArgumentException(
-          "expected "
-              + sae
-              + " to say which model it was trained on, got nothing; give the model with --model,"
-              + " or --any-model to use "
-              + model.name());
+          Expected.message(
+              sae + " to say which model it was trained on",
+              "nothing",
+              "give the model with --model, or --any-model to use " + model.name()));
     }
     String hash = metadata.get(HASH);
     if (hash == null || !hash.equals(ModelHash.of(folder))) {
@@ -60,13 +60,9 @@ final class ModelMatch {
 
   private static IllegalArgumentException mismatch(Path sae, String recorded, String given) {
     return new IllegalArgumentException(
-        "expected the model "
-            + recorded
-            + " that "
-            + sae
-            + " was trained on, got "
-            + given
-            + "; choose that model's folder with --model, or add --any-model if both are the same under two"
-            + " names");
+        Expected.message(
+            "the model " + recorded + " that " + sae + " was trained on",
+            given,
+            "choose that model's folder with --model, or add --any-model if both are the same under two names"));
   }
 }

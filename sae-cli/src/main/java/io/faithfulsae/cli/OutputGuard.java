@@ -1,5 +1,6 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -42,21 +43,22 @@ final class OutputGuard {
   }
 
   /**
-   * Refuses to replace a finished result.
+   * Rejects a file that would replace a finished result.
    *
    * @throws IOException if the file exists
    */
   static void requireNone(Path file) throws IOException {
     if (Files.exists(file)) {
       throw new IOException(
-          "expected no result in "
-              + file
-              + " yet, got one; add --overwrite to replace it, or another --out");
+          Expected.message(
+              "no result in " + file + " yet",
+              "one",
+              "add --overwrite to replace it, or another --out"));
     }
   }
 
   /** A file next to {@code out}, with another extension. */
-  static Path beside(Path out, String ending, String other) {
+  static Path sibling(Path out, String ending, String other) {
     String name = String.valueOf(out.getFileName());
     String stem = name.endsWith(ending) ? name.substring(0, name.length() - ending.length()) : name;
     return out.resolveSibling(stem + other);

@@ -7,6 +7,7 @@ import io.faithfulsae.Sae;
 import io.faithfulsae.cli.console.Closer;
 import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.ProbeTask;
@@ -126,8 +127,8 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
   public List<Path> files() {
     return List.of(
         out,
-        OutputGuard.beside(out, ".json", ".details.json"),
-        OutputGuard.beside(out, ".json", ".png"));
+        OutputGuard.sibling(out, ".json", ".details.json"),
+        OutputGuard.sibling(out, ".json", ".png"));
   }
 
   @Override
@@ -141,7 +142,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
     List<String> names = chosen.isEmpty() ? files.present() : chosen;
     if (names.isEmpty()) {
       throw common.usage(
-          "expected the files of one of " + files.names() + ", got none; correct the path");
+          Expected.message("the files of one of " + files.names(), "none", "correct the path"));
     }
     try (Closer resources = new Closer()) {
       Backend backend = resources.add(Backends.best());
@@ -182,7 +183,10 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
     Path own = tasks;
     Path folder = data;
     if ((own == null) == (folder == null)) {
-      throw common.usage("expected one of --data and --tasks; add one");
+      throw common.usage(
+          own == null
+              ? Expected.message("--data or --tasks", "neither", "add one")
+              : Expected.message("one of --data and --tasks", "both", "leave one out"));
     }
     return own != null
         ? TaskFile.read(own)
@@ -197,7 +201,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
             .toList();
     if (hooks.size() != 1) {
       throw common.usage(
-          "expected SAEs for one hook point, got " + hooks + "; probe each hook point separately");
+          Expected.message("SAEs for one hook point", hooks, "probe each hook point separately"));
     }
     return HookPoint.parse(hooks.get(0));
   }
@@ -219,11 +223,8 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
     }
     throw new IllegalArgumentException(
         option
-            + ": expected one of "
-            + List.of(type.getEnumConstants())
-            + ", got "
-            + given
-            + "; choose one");
+            + ": "
+            + Expected.message("one of " + List.of(type.getEnumConstants()), given, "choose one"));
   }
 
   private static List<Probing> probe(
@@ -255,8 +256,9 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
     for (int i = 0; i < opened.size(); i++) {
       details.put(saes.get(i).toString(), bySae.get(i));
     }
-    AtomicFile.writeString(OutputGuard.beside(out, ".json", ".details.json"), Json.pretty(details));
-    ProbingPlot.write(runs, OutputGuard.beside(out, ".json", ".png"));
+    AtomicFile.writeString(
+        OutputGuard.sibling(out, ".json", ".details.json"), Json.pretty(details));
+    ProbingPlot.write(runs, OutputGuard.sibling(out, ".json", ".png"));
     common.write(out, ResultFile.signed(runs), table(runs));
   }
 

@@ -1,6 +1,7 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.cli.console.Interrupts;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.study.work.StoppedException;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -17,7 +18,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
 @Command(
     name = "sae",
     description =
-        "Trains, runs and judges sparse autoencoders on the activations of language models.",
+        "Trains, runs and evaluates sparse autoencoders on the activations of language models.",
     mixinStandardHelpOptions = true,
     versionProvider = Version.class,
     synopsisSubcommandLabel = "COMMAND",
@@ -94,7 +95,7 @@ public final class SaeCommand {
     }
     if (!Double.isFinite(value)) {
       throw new CommandLine.TypeConversionException(
-          "expected a finite number, got " + text + "; use another");
+          Expected.message("a finite number", text, "use another"));
     }
     return value;
   }

@@ -6,6 +6,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.cli.console.Closer;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.ModelActivations;
 import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.models.OnnxModel;
@@ -85,7 +86,7 @@ final class SaeModelOptions {
     String name = hook == null ? loaded.metadata().get("hook_name") : hook;
     if (name == null) {
       throw new IllegalArgumentException(
-          "expected a hook point, got none: " + sae + " does not name one; add --hook");
+          Expected.message("a hook point", "none: " + sae + " does not name one", "add --hook"));
     }
     return HookPoint.parse(name);
   }
@@ -119,7 +120,7 @@ final class SaeModelOptions {
       ModelCheck check,
       Closer resources)
       implements AutoCloseable {
-    /** Refuses another SAE if it was trained on another model. */
+    /** Rejects another SAE if it was trained on another model. */
     void requireSameModel(Path folder, Sae other) throws IOException {
       check.require(folder, other);
     }
@@ -134,7 +135,7 @@ final class SaeModelOptions {
       return new HookedModel(model, hook);
     }
 
-    /** What the SAE is judged on: the activations that the filter keeps, on a text. */
+    /** What the SAE is evaluated on: the activations that the filter keeps, on a text. */
     ModelActivations activations(TokenSource text) {
       return new ModelActivations(hooked(), text, filter);
     }

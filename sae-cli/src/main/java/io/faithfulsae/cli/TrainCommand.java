@@ -8,6 +8,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
@@ -198,8 +199,8 @@ final class TrainCommand implements Callable<Integer> {
     if (stored != null) {
       if (hook != null || data != null) {
         throw common.usage(
-            "expected --activations, or --model, --hook and --data, got both; leave out one"
-                + " of them");
+            Expected.message(
+                "--activations, or --model, --hook and --data", "both", "leave out one of them"));
       }
       // Shards from 'activations' record their model, hook and text, as training on these does.
       Map<String, String> metadata =
@@ -211,7 +212,11 @@ final class TrainCommand implements Callable<Integer> {
     String name = hook;
     Path text = data;
     if (name == null || text == null) {
-      throw common.usage("expected --hook and --data (with --model), or --activations; choose one");
+      throw common.usage(
+          Expected.message(
+              "--hook and --data (with --model), or --activations",
+              name == null && text == null ? "neither" : name == null ? "no --hook" : "no --data",
+              "add what is missing"));
     }
     HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
     Path folder = models.folder();

@@ -327,9 +327,9 @@ final class CommandsTest {
       List<Object> words =
           new ArrayList<>(List.of("fake-features", "--sae", trained, "--overwrite", "--out", out));
       words.addAll(Arrays.asList(wrong));
-      Tiny.Ran refused = sae(words.toArray());
-      assertEquals(2, refused.code(), refused.err());
-      assertTrue(refused.err().contains("expected "), refused.err());
+      Tiny.Ran rejected = sae(words.toArray());
+      assertEquals(2, rejected.code(), rejected.err());
+      assertTrue(rejected.err().contains("expected "), rejected.err());
     }
   }
 

@@ -63,8 +63,9 @@ final class CompareStudyTest {
     Path changed = dir.resolve("changed.json");
     String results = Files.readString(out.resolve("results.json"));
     Files.writeString(changed, results.replaceFirst("\"ratio\" : [0-9.]+", "\"ratio\" : 0.5"));
-    Tiny.Ran refused = Tiny.sae("compare", changed, "--out", dir.resolve("no.json"));
-    assertEquals(1, refused.code());
-    assertTrue(refused.err().contains("changed.json: checksum: expected checksum"), refused.err());
+    Tiny.Ran rejected = Tiny.sae("compare", changed, "--out", dir.resolve("no.json"));
+    assertEquals(1, rejected.code());
+    assertTrue(
+        rejected.err().contains("changed.json: checksum: expected checksum"), rejected.err());
   }
 }

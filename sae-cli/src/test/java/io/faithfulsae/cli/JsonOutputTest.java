@@ -215,15 +215,15 @@ final class JsonOutputTest {
     List<Object> args = new ArrayList<>(List.of(name.split("\\.")[0], "--json"));
     args.addAll(Arrays.asList(options));
     PrintStream out = System.out;
-    ByteArrayOutputStream beside = new ByteArrayOutputStream();
+    ByteArrayOutputStream other = new ByteArrayOutputStream();
     Tiny.Ran ran;
     try {
-      System.setOut(new PrintStream(beside, true, StandardCharsets.UTF_8));
+      System.setOut(new PrintStream(other, true, StandardCharsets.UTF_8));
       ran = Tiny.sae(args.toArray()).ok();
     } finally {
       System.setOut(out);
     }
-    assertEquals("", beside.toString(StandardCharsets.UTF_8), name);
+    assertEquals("", other.toString(StandardCharsets.UTF_8), name);
     assertEquals(1, ran.out().lines().count(), ran.out());
     JsonNode printed = new JsonMapper().readTree(ran.out());
     assertFalse(printed.isMissingNode(), name);

@@ -82,7 +82,7 @@ final class ModelMatchTest {
     return sae(args.toArray());
   }
 
-  private static void assertRefused(Tiny.Ran ran, String model) {
+  private static void assertRejected(Tiny.Ran ran, String model) {
     assertEquals(1, ran.code(), ran.out() + ran.err());
     String expected = "expected the model " + model + " that ";
     assertTrue(ran.err().contains(expected), ran.err());
@@ -98,19 +98,19 @@ final class ModelMatchTest {
   }
 
   @Test
-  void anotherModelsSaeIsRefusedByEveryCommand() throws IOException {
+  void anotherModelsSaeIsRejectedByEveryCommand() throws IOException {
     Path other = saying("other", "\"model_sha256\" : \"[0-9a-f]+\"", "\"model_sha256\" : \"00ff\"");
     Path tasks = Files.createDirectories(dir.resolve("tasks/sst2"));
     for (String part : new String[] {"train.tsv", "test.tsv"}) {
       Files.writeString(
           tasks.resolve(part), "sentence\tlabel\n" + "a cat\t1\na dog\t0\n".repeat(10));
     }
-    assertRefused(fake(other), "my-model");
-    assertRefused(run("evaluate", other, ".json", "--data", text), "my-model");
-    assertRefused(run("dashboard", other, ".html", "--data", text), "my-model");
-    assertRefused(run("probe", other, ".json", "--data", tasks.getParent()), "my-model");
-    assertRefused(fake(trained, "--second", other), "my-model");
-    assertRefused(
+    assertRejected(fake(other), "my-model");
+    assertRejected(run("evaluate", other, ".json", "--data", text), "my-model");
+    assertRejected(run("dashboard", other, ".html", "--data", text), "my-model");
+    assertRejected(run("probe", other, ".json", "--data", tasks.getParent()), "my-model");
+    assertRejected(fake(trained, "--second", other), "my-model");
+    assertRejected(
         run("dashboard", trained, ".html", "--data", text, "--random", 1, "--second", other),
         "my-model");
     fake(other, "--any-model").ok();
@@ -119,17 +119,17 @@ final class ModelMatchTest {
   @Test
   void withoutAHashTheNameDecides() throws IOException {
     Path named = saying("named", "model_sha256", "unknown");
-    assertRefused(fake(named), "my-model");
+    assertRejected(fake(named), "my-model");
     fake(named, "--model", dir.resolve("my-model")).ok();
   }
 
   @Test
   void anSaeThatDoesNotSayItsModelNeedsOne() throws IOException {
     Path silent = saying("silent", "model_(name|sha256)", "unknown_$1");
-    Tiny.Ran refused = fake(silent);
-    assertEquals(1, refused.code(), refused.out());
-    assertTrue(refused.err().contains("to say which model it was trained on"), refused.err());
-    assertTrue(refused.err().contains("--model"), refused.err());
+    Tiny.Ran rejected = fake(silent);
+    assertEquals(1, rejected.code(), rejected.out());
+    assertTrue(rejected.err().contains("to say which model it was trained on"), rejected.err());
+    assertTrue(rejected.err().contains("--model"), rejected.err());
     fake(silent, "--model", dir.resolve("my-model")).ok();
     fake(silent, "--any-model").ok();
   }
@@ -139,7 +139,7 @@ final class ModelMatchTest {
     Path rows = dir.resolve("rows.safetensors");
     Path tokens = Files.writeString(dir.resolve("t.json"), "[[0, 5, 9]]");
     sae("activations", "--hook", HOOK, "--tokens", tokens, "--out", rows).ok();
-    assertRefused(run("encode", trained, ".safetensors", "--activations", rows), "my-model");
+    assertRejected(run("encode", trained, ".safetensors", "--activations", rows), "my-model");
     run("encode", trained, ".safetensors", "--activations", rows, "--any-model").ok();
   }
 }

@@ -111,9 +111,9 @@ final class OutputCommandTest {
     Path out = dir.resolve("sae");
     sae(train(shards, out, "--tokens", 1_000, "--seed", 1)).ok();
     byte[] before = Files.readAllBytes(out.resolve("sae_weights.safetensors"));
-    Tiny.Ran refused = sae(train(shards, out, "--tokens", 1_000, "--seed", 2));
-    assertEquals(1, refused.code(), refused.out());
-    assertTrue(refused.err().contains("add --overwrite to replace it"), refused.err());
+    Tiny.Ran rejected = sae(train(shards, out, "--tokens", 1_000, "--seed", 2));
+    assertEquals(1, rejected.code(), rejected.out());
+    assertTrue(rejected.err().contains("add --overwrite to replace it"), rejected.err());
     sae(train(shards, out, "--tokens", 1_000, "--seed", 1, "--resume")).ok();
     assertArrayEquals(before, Files.readAllBytes(out.resolve("sae_weights.safetensors")));
     // An SAE from elsewhere is not a run to resume.
@@ -154,10 +154,10 @@ final class OutputCommandTest {
       assertTrue(command.files().contains(one[one.length - 1]), one[0].toString());
       for (Path file : command.files()) {
         Files.writeString(file, "before");
-        Tiny.Ran refused = sae(one);
-        assertEquals(1, refused.code(), one[0] + refused.err());
+        Tiny.Ran rejected = sae(one);
+        assertEquals(1, rejected.code(), one[0] + rejected.err());
         String expected = "expected no result in " + file + " yet, got one; add --overwrite";
-        assertTrue(refused.err().contains(expected), refused.err());
+        assertTrue(rejected.err().contains(expected), rejected.err());
         assertEquals("before", Files.readString(file));
         Object[] overwriting = Arrays.copyOf(one, one.length + 1);
         overwriting[one.length] = "--overwrite";
@@ -168,8 +168,8 @@ final class OutputCommandTest {
       }
       assertTrue(sae(one[0], "--help").ok().out().contains("--overwrite"));
     }
-    try (var left = Files.list(dir)) {
-      assertEquals(List.of(), left.toList(), "no lock file remains");
+    try (var remaining = Files.list(dir)) {
+      assertEquals(List.of(), remaining.toList(), "no lock file remains");
     }
   }
 

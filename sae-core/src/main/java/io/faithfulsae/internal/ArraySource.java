@@ -3,6 +3,7 @@ package io.faithfulsae.internal;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Fingerprint;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
@@ -18,11 +19,10 @@ public final class ArraySource implements ActivationSource {
   public ArraySource(float[] rows, int dIn) {
     if (dIn < 1 || rows.length == 0 || rows.length % dIn != 0) {
       throw new IllegalArgumentException(
-          "expected a multiple of d_in = "
-              + dIn
-              + " values and at least one row, got "
-              + rows.length
-              + "; check d_in");
+          Expected.message(
+              "a multiple of d_in = " + dIn + " values and at least one row",
+              rows.length,
+              "check d_in"));
     }
     this.rows = rows;
     this.dIn = dIn;

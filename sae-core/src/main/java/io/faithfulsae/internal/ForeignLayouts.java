@@ -3,6 +3,7 @@ package io.faithfulsae.internal;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -21,7 +22,7 @@ final class ForeignLayouts {
    *
    * @throws SaeFormatException if it is in another library's format
    */
-  static void refuse(Path dir) throws IOException {
+  static void reject(Path dir) throws IOException {
     if (has(dir, SaeFolder.WEIGHTS_FILE)) {
       return;
     }
@@ -29,7 +30,7 @@ final class ForeignLayouts {
     if (has(dir, "sae.safetensors")
         || (!config.has("d_sae")
             && (config.has("num_latents") || config.has("expansion_factor")))) {
-      throw refusal(
+      throw rejection(
           dir,
           "sparsify",
           "sae.safetensors, and a cfg.json with expansion_factor and num_latents",
@@ -38,33 +39,35 @@ final class ForeignLayouts {
     List<Path> inside = folders(dir);
     if (!has(dir, SaeFolder.CONFIG_FILE)
         && inside.stream().anyMatch(folder -> has(folder, "sae.safetensors"))) {
-      throw refusal(
+      throw rejection(
           dir, "sparsify", "a folder for each hook point with sae.safetensors", "cfg.json");
     }
     if (has(dir, "ae.pt")) {
-      throw refusal(dir, "dictionary_learning", "ae.pt, with config.json", "cfg.json");
+      throw rejection(dir, "dictionary_learning", "ae.pt, with config.json", "cfg.json");
     }
     if (has(dir, "params.npz")) {
-      throw refusal(dir, "Gemma Scope", "params.npz", "cfg.json");
+      throw rejection(dir, "Gemma Scope", "params.npz", "cfg.json");
     }
     if (has(dir, "sae.pt")) {
-      throw refusal(dir, "BatchTopK", "sae.pt, with config.json", "cfg.json");
+      throw rejection(dir, "BatchTopK", "sae.pt, with config.json", "cfg.json");
     }
   }
 
-  private static SaeFormatException refusal(
+  private static SaeFormatException rejection(
       Path dir, String library, String marks, String alsoMissing) {
     return new SaeFormatException(
         dir,
         "layout",
-        "expected a folder of SAELens (cfg.json with architecture topk, and"
-            + " sae_weights.safetensors), got one of "
-            + library
-            + " ("
-            + marks
-            + "), in which "
-            + alsoMissing
-            + " and sae_weights.safetensors are missing; convert it to SAELens' layout");
+        Expected.message(
+            "a folder of SAELens (cfg.json with architecture topk, and sae_weights.safetensors)",
+            "one of "
+                + library
+                + " ("
+                + marks
+                + "), in which "
+                + alsoMissing
+                + " and sae_weights.safetensors are missing",
+            "convert it to SAELens' layout"));
   }
 
   private static boolean has(Path dir, String file) {

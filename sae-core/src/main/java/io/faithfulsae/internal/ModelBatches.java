@@ -6,6 +6,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.FloatBuffer;
@@ -133,13 +134,10 @@ final class ModelBatches implements AutoCloseable {
   private void reserve(long floats) {
     if (floats * Float.BYTES > Integer.MAX_VALUE) {
       throw new IllegalArgumentException(
-          "expected a model batch of at most 2 GiB of activations, got ["
-              + tokens.length
-              + ", "
-              + length
-              + ", "
-              + model.dModel()
-              + "]; use fewer sequences per batch");
+          Expected.message(
+              "a model batch of at most 2 GiB of activations",
+              "[" + tokens.length + ", " + length + ", " + model.dModel() + "]",
+              "use fewer sequences per batch"));
     }
     if (activations.capacity() < floats) {
       activations = DirectBuffers.floats(floats);

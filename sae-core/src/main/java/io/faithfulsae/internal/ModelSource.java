@@ -8,6 +8,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.RowOrigins;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.Iterator;
@@ -34,12 +35,7 @@ public final class ModelSource implements ActivationSource {
       ActivationFilter filter,
       int batchSequences) {
     hook.requireIn(model);
-    if (batchSequences < 1) {
-      throw new IllegalArgumentException(
-          "expected batchSequences >= 1, got "
-              + batchSequences
-              + "; use at least one sequence per batch");
-    }
+    Expected.atLeast("batchSequences", batchSequences, 1, "use at least one sequence per batch");
     this.model = model;
     this.hook = hook;
     this.tokens = tokens;

@@ -1,5 +1,6 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Finite;
 import java.nio.FloatBuffer;
 
@@ -12,11 +13,10 @@ public final class NonFiniteException extends IllegalStateException {
 
   private NonFiniteException(String tensor, float value) {
     super(
-        "expected finite values in "
-            + tensor
-            + " to be saved, got "
-            + value
-            + "; load the SAE again, or train it with a lower learning rate");
+        Expected.message(
+            "finite values in " + tensor + " to be saved",
+            value,
+            "load the SAE again, or train it with a lower learning rate"));
     this.tensor = tensor;
     this.value = value;
   }

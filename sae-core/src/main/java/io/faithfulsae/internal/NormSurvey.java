@@ -3,6 +3,7 @@ package io.faithfulsae.internal;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -74,9 +75,10 @@ public final class NormSurvey {
   private Result result(TokenSource tokens) {
     if (keptCount == 0) {
       throw new IllegalArgumentException(
-          "expected rows that the filter keeps in "
-              + tokens.description()
-              + ", got none; use a less strict filter");
+          Expected.message(
+              "rows that the filter keeps in " + tokens.description(),
+              "none",
+              "use a less strict filter"));
     }
     double[] sorted = Arrays.copyOf(kept, keptCount);
     Arrays.sort(sorted);

@@ -4,12 +4,16 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.io.Expected;
+import io.faithfulsae.io.Finite;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
 import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -19,8 +23,6 @@ import org.jspecify.annotations.Nullable;
  * Rows are in host memory, or in device memory if the source can write to it.
  */
 public final class RowBuffer implements AutoCloseable {
-  private static final int CHECK_FLOATS = 1 << 16;
-
   private final ActivationSource source;
   private final Backend backend;
   private final ActivationBatch rows;
@@ -31,6 +33,7 @@ public final class RowBuffer implements AutoCloseable {
   private long rowOfEpoch;
   private Counts closedReaders;
   private @Nullable ActivationReader reader;
+  private final List<Integer> passStarts = new ArrayList<>(); // rows of the fill that start a pass
 
   /**
    * A position between two fills.
@@ -72,16 +75,12 @@ public final class RowBuffer implements AutoCloseable {
   public void fill() throws IOException {
     before = now();
     rows.rows(0);
+    passStarts.clear();
     while (rows.rows() < rows.capacity()) {
-      ActivationReader open = reader();
-      int first = rows.rows();
-      int count = open.read(rows);
+      int count = reader().read(rows);
       if (count < 0) {
         startOver();
       } else {
-        if (!onDevice()) { // on the device, every step checks its rows
-          checkFinite(first, count);
-        }
         rowOfEpoch += count;
       }
     }
@@ -116,8 +115,21 @@ public final class RowBuffer implements AutoCloseable {
     return rows;
   }
 
-  /** Copies the first rows of the current fill to the host, <b>Shape</b> {@code [count, dIn]}. */
+  /**
+   * Copies the first rows of the current fill to the host, <b>Shape</b> {@code [count, dIn]}.
+   *
+   * @throws IllegalArgumentException if one is not finite
+   */
   public FloatBuffer first(int count) {
+    FloatBuffer copy = copyFirst(count);
+    int at = Finite.firstOther(copy);
+    if (at >= 0) {
+      throw notFinite(copy.get(at), at);
+    }
+    return copy;
+  }
+
+  private FloatBuffer copyFirst(int count) {
     FloatBuffer copy = FloatBuffer.allocate(count * rows.dIn());
     if (!onDevice()) {
       try (DeviceBuffer.Loan loan = rows.buffer().lend()) {
@@ -161,9 +173,8 @@ public final class RowBuffer implements AutoCloseable {
   private void startOver() throws IOException {
     if (rowOfEpoch == 0) {
       throw new IOException(
-          "expected rows from "
-              + source.description()
-              + ", got none; check the data and the filter");
+          Expected.message(
+              "rows from " + source.description(), "none", "check the data and the filter"));
     }
     Mark end = now();
     closedReaders = end.counts();
@@ -172,35 +183,53 @@ public final class RowBuffer implements AutoCloseable {
     position = 0;
     rowOfEpoch = 0;
     epoch++;
+    passStarts.add(rows.rows());
   }
 
-  private void checkFinite(int first, int count) {
+  /**
+   * Words the problem of a step that rejected its rows: each step looks for NaN and infinity, so
+   * nothing else does, but only this knows which row of the source it was.
+   *
+   * @param problem as the step reported it
+   * @return the problem itself if all rows of the fill are finite, or are on the device
+   */
+  public IllegalArgumentException explain(IllegalArgumentException problem) {
+    if (onDevice()) {
+      return problem;
+    }
     try (DeviceBuffer.Loan loan = rows.buffer().lend()) {
-      checkFinite(loan.floats(), first, count);
+      FloatBuffer filled = loan.floats().limit(rows.rows() * rows.dIn());
+      int at = Finite.firstOther(filled);
+      if (at < 0) {
+        return problem;
+      }
+      IllegalArgumentException named = notFinite(filled.get(at), at);
+      named.initCause(problem);
+      return named;
+    } catch (IllegalStateException closed) {
+      problem.addSuppressed(closed);
+      return problem;
     }
   }
 
-  private void checkFinite(FloatBuffer data, int first, int count) {
-    int dIn = rows.dIn();
-    float[] values = new float[Math.max(1, CHECK_FLOATS / dIn) * dIn];
-    for (int at = first * dIn; at < (first + count) * dIn; at += values.length) {
-      int length = Math.min(values.length, (first + count) * dIn - at);
-      data.get(at, values, 0, length);
-      for (int i = 0; i < length; i++) {
-        if (!Float.isFinite(values[i])) {
-          long row = rowOfEpoch + (at + i) / dIn - first;
-          throw new IllegalArgumentException(
-              "expected finite activations, got "
-                  + values[i]
-                  + " in row "
-                  + row
-                  + ", column "
-                  + (at + i) % dIn
-                  + " (both from 0) of "
-                  + source.description()
-                  + "; repair the data or drop that row");
-        }
+  private IllegalArgumentException notFinite(float value, int at) {
+    int row = at / rows.dIn();
+    long number = before.rowOfEpoch() + row;
+    for (int start : passStarts) {
+      if (start <= row) {
+        number = (long) row - start;
       }
     }
+    return new IllegalArgumentException(
+        Expected.message(
+            "finite activations",
+            value
+                + " in row "
+                + number
+                + ", column "
+                + at % rows.dIn()
+                + " (both from 0) of "
+                + source.description(),
+            "repair the data or drop that row"));
   }
 }

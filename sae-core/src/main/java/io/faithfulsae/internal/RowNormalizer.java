@@ -30,6 +30,11 @@ public final class RowNormalizer {
       }
     }
 
+    /** Whether there is nothing to undo. */
+    public boolean isIdentity() {
+      return identity;
+    }
+
     /** Resets to the identity. */
     public void reset() {
       identity = true;

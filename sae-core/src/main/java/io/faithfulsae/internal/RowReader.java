@@ -2,6 +2,7 @@ package io.faithfulsae.internal;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 
 /** A reader of indexed rows: a position is the index of the next row. */
@@ -13,11 +14,8 @@ public abstract class RowReader implements ActivationReader {
   protected RowReader(long end, long position) {
     if (position < 0 || position > end) {
       throw new IllegalArgumentException(
-          "expected a position in [0, "
-              + end
-              + "], got "
-              + position
-              + "; use a position of this source");
+          Expected.message(
+              "a position in [0, " + end + "]", position, "use a position of this source"));
     }
     this.end = end;
     this.next = position;

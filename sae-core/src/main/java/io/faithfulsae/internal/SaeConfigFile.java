@@ -8,6 +8,7 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -56,7 +57,7 @@ record SaeConfigFile(
           "sae_lens_training_version");
 
   static SaeConfigFile read(Path dir) throws IOException {
-    ForeignLayouts.refuse(dir);
+    ForeignLayouts.reject(dir);
     Path file = dir.resolve(SaeFolder.CONFIG_FILE);
     ObjectNode json = CheckedJson.parse(file, "fetch it again");
     String weightsChecksum = null;
@@ -118,10 +119,10 @@ record SaeConfigFile(
       int k = checkTopK(flat);
       check("reshape_activations", json.path("reshape_activations").asText("none"), "none");
       if (json.path("finetuning_scaling_factor").asBoolean(false)) {
-        throw refuse("finetuning_scaling_factor", "false", "true");
+        throw unsupported("finetuning_scaling_factor", "false", "true");
       }
       if (flat && text("hook_name", "hook_point").contains("hook_z")) {
-        throw refuse(
+        throw unsupported(
             "hook_name", "a hook whose activations have one axis", text("hook_name", "hook_point"));
       }
       boolean subtract = json.path("apply_b_dec_to_input").asBoolean(true);
@@ -137,7 +138,7 @@ record SaeConfigFile(
                 .findFirst()
                 .orElseThrow(
                     () ->
-                        refuse(
+                        unsupported(
                             "normalize_activations",
                             "none, constant_norm_rescale, layer_norm or expected_average_only_in",
                             name));
@@ -186,9 +187,9 @@ record SaeConfigFile(
      * separate file.
      */
     private double scalingFactor() throws IOException {
-      Path beside = dir.resolve("activation_scaler.json");
-      if (Files.exists(beside)) {
-        JsonNode factor = CheckedJson.parse(beside, "fetch it again").path("scaling_factor");
+      Path scaler = dir.resolve("activation_scaler.json");
+      if (Files.exists(scaler)) {
+        JsonNode factor = CheckedJson.parse(scaler, "fetch it again").path("scaling_factor");
         double value = factor.asDouble();
         if (factor.isNumber() && value > 0 && Double.isFinite(1 / value) && value < 1e30) {
           return value;
@@ -227,7 +228,7 @@ record SaeConfigFile(
     private int size(String key) throws IOException {
       JsonNode node = json.path(key);
       if (!node.isInt() || node.asInt() < 1) {
-        throw refuse(
+        throw unsupported(
             key, "a whole number >= 1", node.isMissingNode() ? "nothing" : node.toString());
       }
       return node.asInt();
@@ -235,19 +236,15 @@ record SaeConfigFile(
 
     private void check(String key, String actual, String expected) throws IOException {
       if (!actual.equals(expected)) {
-        throw refuse(key, expected, actual);
+        throw unsupported(key, expected, actual);
       }
     }
 
-    private SaeFormatException refuse(String key, String expected, String actual) {
+    private SaeFormatException unsupported(String key, String expected, String actual) {
       return new SaeFormatException(
           file,
           key,
-          "expected "
-              + expected
-              + ", got "
-              + actual
-              + "; this library reads SAELens' topk SAEs only");
+          Expected.message(expected, actual, "this library reads SAELens' topk SAEs only"));
     }
   }
 }

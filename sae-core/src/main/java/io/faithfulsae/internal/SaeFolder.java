@@ -3,6 +3,7 @@ package io.faithfulsae.internal;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.Checksum;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Finite;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
@@ -69,7 +70,9 @@ public final class SaeFolder {
     for (String name : tensors.entries().keySet()) {
       if (!TENSORS.contains(name) && !isUnitScalingFactor(tensors, name)) {
         throw new SaeFormatException(
-            weights, name, "expected the tensors " + TENSORS + " only; remove this one");
+            weights,
+            name,
+            Expected.message("the tensors " + TENSORS + " only", "another one", "remove it"));
       }
     }
     checkShape(tensors, "W_enc", d, f);
@@ -110,11 +113,13 @@ public final class SaeFolder {
       throw new SaeFormatException(
           weights,
           name,
-          "expected finite weights, got "
-              + values.get(values.position() + at)
-              + " in element "
-              + (first + at)
-              + " (from 0, row-major); train again, or fetch the file again");
+          Expected.message(
+              "finite weights",
+              values.get(values.position() + at)
+                  + " in element "
+                  + (first + at)
+                  + " (from 0, row-major)",
+              "train again, or fetch the file again"));
     }
   }
 
@@ -284,13 +289,10 @@ public final class SaeFolder {
       throw new SaeFormatException(
           weights,
           name,
-          "expected shape "
-              + List.of(shape)
-              + " from "
-              + CONFIG_FILE
-              + ", got "
-              + actual
-              + "; the files do not belong together");
+          Expected.message(
+              "shape " + List.of(shape) + " from " + CONFIG_FILE,
+              actual,
+              "the files do not belong together"));
     }
   }
 

@@ -5,6 +5,7 @@ import io.faithfulsae.ShardIndex.Precision;
 import io.faithfulsae.io.BFloat16;
 import io.faithfulsae.io.Checksum;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
@@ -111,8 +112,10 @@ public final class ShardBuffer {
         throw new SaeFormatException(
             file,
             ACTIVATIONS,
-            "expected %s %s as the index has it, got %s %s; write the shards anew"
-                .formatted(type(precision), shape, entry.dtype(), entry.shape()));
+            Expected.message(
+                "%s %s as the index has it".formatted(type(precision), shape),
+                "%s %s".formatted(entry.dtype(), entry.shape()),
+                "write the shards anew"));
       }
       tensors.readBytes(ACTIVATIONS, 0, activations.slice(0, count * dIn * precision.bytes()));
       if (tensors.entries().containsKey(SEQUENCE)) {

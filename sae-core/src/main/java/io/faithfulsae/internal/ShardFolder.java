@@ -3,6 +3,7 @@ package io.faithfulsae.internal;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.RowOrigins;
 import io.faithfulsae.ShardIndex;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
@@ -62,7 +63,9 @@ public record ShardFolder(Path dir) {
         Files.delete(file);
       } else if (name.endsWith(".safetensors") && !shards.contains(name)) {
         throw new SaeFormatException(
-            dir, name, "expected a folder with shards only, got another file; use an empty folder");
+            dir,
+            name,
+            Expected.message("a folder with shards only", "another file", "use an empty folder"));
       }
     }
     for (ShardIndex.Shard shard : index.shards()) {
@@ -81,7 +84,9 @@ public record ShardFolder(Path dir) {
     Path file = dir.resolve(shard.file());
     if (!Files.exists(file)) {
       throw new SaeFormatException(
-          dir, shard.file(), "expected the shard, got none; put it back, or delete the folder");
+          dir,
+          shard.file(),
+          Expected.message("the shard", "none", "put it back, or delete the folder"));
     }
     try (Safetensors tensors = Safetensors.open(file)) {
       Entry entry = tensors.entry(ShardBuffer.ACTIVATIONS);
@@ -91,13 +96,10 @@ public record ShardFolder(Path dir) {
         throw new SaeFormatException(
             file,
             ShardBuffer.ACTIVATIONS,
-            "expected "
-                + type
-                + shape
-                + " as the index has it, got "
-                + entry.dtype()
-                + entry.shape()
-                + "; write the shards again");
+            Expected.message(
+                type.toString() + shape + " as the index has it",
+                entry.dtype().toString() + entry.shape(),
+                "write the shards again"));
       }
     }
   }
@@ -115,11 +117,10 @@ public record ShardFolder(Path dir) {
       throw new SaeFormatException(
           dir.resolve(ShardIndex.FILE),
           field,
-          "expected "
-              + wanted
-              + " as the shards to be written have it, got "
-              + found
-              + "; use another folder, or delete this one");
+          Expected.message(
+              wanted + " as the shards to be written have it",
+              found,
+              "use another folder, or delete this one"));
     }
   }
 
@@ -140,17 +141,19 @@ public record ShardFolder(Path dir) {
       for (int column = 0; column < row.length; column++) {
         if (!(Math.abs(row[column]) <= largest)) {
           throw new IllegalArgumentException(
-              "expected activations that %s can hold, got %s in row %d%s, column %d (all from 0) of %s; repair the data, or drop that row"
-                  .formatted(
-                      index.precision(),
-                      row[column],
-                      first + r,
-                      origins.size() == 0
-                          ? ""
-                          : " (sequence %d, position %d)"
-                              .formatted(origins.sequence(r), origins.position(r)),
-                      column,
-                      index.source()));
+              Expected.message(
+                  "activations that %s can hold".formatted(index.precision()),
+                  "%s in row %d%s, column %d (all from 0) of %s"
+                      .formatted(
+                          row[column],
+                          first + r,
+                          origins.size() == 0
+                              ? ""
+                              : " (sequence %d, position %d)"
+                                  .formatted(origins.sequence(r), origins.position(r)),
+                          column,
+                          index.source()),
+                  "repair the data, or drop that row"));
         }
       }
     }
@@ -184,13 +187,10 @@ public record ShardFolder(Path dir) {
     long needed = bytes(index, rows.orElse(0));
     if (needed > allowed) {
       throw new IOException(
-          String.format(
-              Locale.ROOT,
-              "expected room for %,d bytes of shards in %s, got %,d; free disk space, use"
-                  + " fewer rows, or bfloat16",
-              needed - written,
-              dir,
-              free));
+          Expected.message(
+              "room for " + count(needed - written) + " bytes of shards in " + dir,
+              count(free),
+              "free disk space, use fewer rows, or bfloat16"));
     }
     return rows;
   }
@@ -204,15 +204,15 @@ public record ShardFolder(Path dir) {
     long needed = bytes(index, rows);
     if (needed > maxBytes) {
       throw new IllegalArgumentException(
-          String.format(
-              Locale.ROOT,
-              "expected at most %,d bytes of shards, got at least %,d for %,d rows of %d;"
-                  + " raise the limit, use fewer rows, or bfloat16",
-              maxBytes,
-              needed,
-              rows,
-              index.dIn()));
+          Expected.message(
+              "at most " + count(maxBytes) + " bytes of shards",
+              "at least " + count(needed) + " for " + count(rows) + " rows of " + index.dIn(),
+              "raise the limit, use fewer rows, or bfloat16"));
     }
+  }
+
+  private static String count(long number) {
+    return String.format(Locale.ROOT, "%,d", number);
   }
 
   private static long bytes(ShardIndex index, long rows) {

@@ -6,6 +6,7 @@ import io.faithfulsae.ActivationSource;
 import io.faithfulsae.RowOrigins;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.io.Checksum;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Fingerprint;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
@@ -84,8 +85,11 @@ public final class ShardSource implements ActivationSource {
           throw new SaeFormatException(
               file,
               TENSOR,
-              "expected shape [n, %1$s] or [sequences, length, %1$s], got %2$s; reshape the tensor, or put it into a folder of its own"
-                  .formatted(width < 0 ? "d_in" : width, entry.shape()));
+              Expected.message(
+                  "shape [n, %1$s] or [sequences, length, %1$s]"
+                      .formatted(width < 0 ? "d_in" : width),
+                  entry.shape(),
+                  "reshape the tensor, or put it into a folder of its own"));
         }
         width = entry.dim(axes - 1);
         shards.add(new Shard(file, total, entry.elements() / width));
@@ -98,9 +102,10 @@ public final class ShardSource implements ActivationSource {
     }
     if (shards.isEmpty()) {
       throw new IOException(
-          "expected *.safetensors files with a tensor \"activations\" [n, d_in] in "
-              + dir
-              + ", got none; use another folder");
+          Expected.message(
+              "*.safetensors files with a tensor \"activations\" [n, d_in] in " + dir,
+              "none",
+              "use another folder"));
     }
     this.dIn = Math.toIntExact(width);
     this.rows = total;
@@ -122,9 +127,10 @@ public final class ShardSource implements ActivationSource {
       throw new SaeFormatException(
           dir.resolve(ShardIndex.FILE),
           "complete",
-          "expected a complete folder of shards, got the first "
-              + index.rows()
-              + " rows; resume writing them");
+          Expected.message(
+              "a complete folder of shards",
+              "the first " + index.rows() + " rows",
+              "resume writing them"));
     }
     List<String> listed = index.shards().stream().map(ShardIndex.Shard::file).toList();
     List<String> found = files.stream().map(file -> file.getFileName().toString()).toList();
@@ -132,7 +138,7 @@ public final class ShardSource implements ActivationSource {
       throw new SaeFormatException(
           dir.resolve(ShardIndex.FILE),
           "shards",
-          "expected " + listed + ", got " + found + "; restore missing files and delete others");
+          Expected.message(listed.toString(), found, "restore missing files and delete others"));
     }
     for (ShardIndex.Shard shard : index.shards()) {
       new ShardFolder(dir).checkShape(index, shard);

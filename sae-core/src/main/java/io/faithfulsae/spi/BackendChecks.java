@@ -1,13 +1,15 @@
 package io.faithfulsae.spi;
 
+import io.faithfulsae.io.Expected;
 import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 
 /**
- * Argument checks that every backend makes before it touches memory, so that all give the same
- * messages.
+ * Argument checks of every backend, so that all give the same messages. They are made before memory
+ * is touched; a backend whose native code checks its arguments itself calls them only to word its
+ * rejections.
  */
 public final class BackendChecks {
   private BackendChecks() {}
@@ -16,7 +18,7 @@ public final class BackendChecks {
   public static void bytes(long bytes) {
     if (bytes < 1) {
       throw new IllegalArgumentException(
-          "expected a buffer of at least 1 byte, got " + bytes + "; ask for at least one element");
+          Expected.message("a buffer of at least 1 byte", bytes, "ask for at least one element"));
     }
   }
 
@@ -24,11 +26,8 @@ public final class BackendChecks {
   public static void shape(int dIn, int dSae) {
     if (dIn < 1 || dSae < 1) {
       throw new IllegalArgumentException(
-          "expected d_in >= 1 and d_sae >= 1, got d_in = "
-              + dIn
-              + ", d_sae = "
-              + dSae
-              + "; give both");
+          Expected.message(
+              "d_in >= 1 and d_sae >= 1", "d_in = " + dIn + ", d_sae = " + dSae, "give both"));
     }
   }
 
@@ -36,7 +35,7 @@ public final class BackendChecks {
   public static void k(int k, int dSae) {
     if (k < 1 || k > dSae) {
       throw new IllegalArgumentException(
-          "expected k in [1, d_sae = " + dSae + "], got k = " + k + "; lower k or raise d_sae");
+          Expected.message("k in [1, d_sae = " + dSae + "]", "k = " + k, "lower k or raise d_sae"));
     }
   }
 
@@ -49,15 +48,10 @@ public final class BackendChecks {
     long bytes = (long) capacity * width * Float.BYTES;
     if (capacity < 1 || width < 1 || bytes > Integer.MAX_VALUE) {
       throw new IllegalArgumentException(
-          "expected capacity >= 1, "
-              + widthName
-              + " >= 1 and at most 2 GiB, got ["
-              + capacity
-              + ", "
-              + width
-              + "] = "
-              + bytes
-              + " bytes; use other sizes");
+          Expected.message(
+              "capacity >= 1, " + widthName + " >= 1 and at most 2 GiB",
+              "[" + capacity + ", " + width + "] = " + bytes + " bytes",
+              "use other sizes"));
     }
     return bytes;
   }
@@ -67,23 +61,12 @@ public final class BackendChecks {
     atLeastOne("fromRows", fromRows);
     atLeastOne("columns", columns);
     atLeastOne("count", count);
-    if (first < 0 || first > Integer.MAX_VALUE - count) {
-      throw new IllegalArgumentException(
-          "expected first in [0, "
-              + (Integer.MAX_VALUE - count)
-              + "], got "
-              + first
-              + "; count row numbers from 0");
-    }
+    Expected.inRange("first", first, 0, Integer.MAX_VALUE - count, "count row numbers from 0");
   }
 
   /** Checks how many rows of a block are filled. */
   public static int filled(int rows, int capacity) {
-    if (rows < 0 || rows > capacity) {
-      throw new IllegalArgumentException(
-          "expected rows in [0, " + capacity + "], got " + rows + "; allocate room for more rows");
-    }
-    return rows;
+    return Expected.inRange("rows", rows, 0, capacity, "allocate room for more rows");
   }
 
   /** Checks a number of rows. */
@@ -94,22 +77,12 @@ public final class BackendChecks {
   /** Checks the range of rows that forms a part of a batch. */
   public static void part(int first, int rows) {
     rows(rows);
-    if (first < 0 || first > Integer.MAX_VALUE - rows) {
-      throw new IllegalArgumentException(
-          "expected first in [0, "
-              + (Integer.MAX_VALUE - rows)
-              + "], got "
-              + first
-              + "; count rows from 0");
-    }
+    Expected.inRange("first", first, 0, Integer.MAX_VALUE - rows, "count rows from 0");
   }
 
   /** Checks one dimension of a matrix. */
   public static void atLeastOne(String name, int extent) {
-    if (extent < 1) {
-      throw new IllegalArgumentException(
-          "expected " + name + " >= 1, got " + extent + "; leave out empty batches");
-    }
+    Expected.atLeast(name, extent, 1, "leave out empty batches");
   }
 
   /**
@@ -120,11 +93,7 @@ public final class BackendChecks {
   public static void setting(boolean holds, String expected, Object got) {
     if (!holds) {
       throw new IllegalArgumentException(
-          "expected "
-              + expected
-              + ", got "
-              + got
-              + "; change that value of the training configuration");
+          Expected.message(expected, got, "change that value of the training configuration"));
     }
   }
 
@@ -132,7 +101,7 @@ public final class BackendChecks {
   public static void learningRate(double lr) {
     if (!(lr >= 0) || Double.isInfinite(lr)) {
       throw new IllegalArgumentException(
-          "expected a finite lr >= 0, got " + lr + "; lower the learning rate");
+          Expected.message("a finite lr >= 0", lr, "lower the learning rate"));
     }
   }
 
@@ -140,17 +109,17 @@ public final class BackendChecks {
   public static void holds(String name, DeviceBuffer buffer, long rows, long columns) {
     if (rows * columns > buffer.bytes() / Float.BYTES) {
       throw new IllegalArgumentException(
-          "expected "
-              + name
-              + " to hold ["
-              + rows
-              + ", "
-              + columns
-              + "] = "
-              + rows * columns * Float.BYTES
-              + " bytes, got a buffer of "
-              + buffer.bytes()
-              + " bytes; allocate a larger one");
+          Expected.message(
+              name
+                  + " to hold ["
+                  + rows
+                  + ", "
+                  + columns
+                  + "] = "
+                  + rows * columns * Float.BYTES
+                  + " bytes",
+              "a buffer of " + buffer.bytes() + " bytes",
+              "allocate a larger one"));
     }
   }
 
@@ -159,9 +128,8 @@ public final class BackendChecks {
     for (DeviceBuffer other : others) {
       if (output.equals(other)) {
         throw new IllegalArgumentException(
-            "expected "
-                + name
-                + " in a buffer of its own, got one that is passed twice; allocate another");
+            Expected.message(
+                name + " in a buffer of its own", "one that is passed twice", "allocate another"));
       }
     }
   }
@@ -207,13 +175,10 @@ public final class BackendChecks {
     int size = elementBytes(state);
     if (host.remaining() % size != 0) {
       throw new IllegalArgumentException(
-          "expected a multiple of "
-              + size
-              + " bytes for "
-              + state
-              + ", got "
-              + host.remaining()
-              + "; transfer whole elements");
+          Expected.message(
+              "a multiple of " + size + " bytes for " + state,
+              host.remaining(),
+              "transfer whole elements"));
     }
     range(state.name(), elements(state, dIn, dSae), first, host.remaining() / size);
   }
@@ -226,28 +191,20 @@ public final class BackendChecks {
   private static void direct(String name, Buffer host, ByteOrder order) {
     if (!host.isDirect() || order != ByteOrder.nativeOrder()) {
       throw new IllegalArgumentException(
-          "expected a direct buffer in native order for "
-              + name
-              + ", got "
-              + host
-              + " in "
-              + order
-              + "; allocate it with ByteBuffer.allocateDirect(n).order(ByteOrder.nativeOrder())");
+          Expected.message(
+              "a direct buffer in native order for " + name,
+              host + " in " + order,
+              "allocate it with ByteBuffer.allocateDirect(n).order(ByteOrder.nativeOrder())"));
     }
   }
 
   private static void range(String name, long elements, long first, long count) {
     if (first < 0 || count > elements - first) {
       throw new IllegalArgumentException(
-          "expected a range within [0, "
-              + elements
-              + ") of "
-              + name
-              + ", got ["
-              + first
-              + ", "
-              + (first + count)
-              + "); give the first element and a buffer that ends with the tensor");
+          Expected.message(
+              "a range within [0, " + elements + ") of " + name,
+              "[" + first + ", " + (first + count) + ")",
+              "give the first element and a buffer that ends with the tensor"));
     }
   }
 }

@@ -1,5 +1,7 @@
 package io.faithfulsae.spi;
 
+import io.faithfulsae.io.Expected;
+
 /**
  * Finds and opens one kind of {@link Backend}; registered as a {@link java.util.ServiceLoader}
  * service.
@@ -43,6 +45,6 @@ public interface BackendProvider {
       return open();
     }
     throw new BackendUnavailableException(
-        "expected no options for backend \"" + name() + "\", got " + options + "; open it without");
+        Expected.message("no options for backend \"" + name() + "\"", options, "open it without"));
   }
 }

@@ -1,5 +1,6 @@
 package io.faithfulsae.spi;
 
+import io.faithfulsae.io.Expected;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -98,9 +99,10 @@ public interface DeviceBuffer extends AutoCloseable {
    */
   default long address() {
     throw new UnsupportedOperationException(
-        "expected a buffer with an address, got one of "
-            + getClass().getName()
-            + "; allocate it on the cpu or cuda backend");
+        Expected.message(
+            "a buffer with an address",
+            "one of " + getClass().getName(),
+            "allocate it on the cpu or cuda backend"));
   }
 
   /** Whether it is device memory, for which {@link #host()} throws. */

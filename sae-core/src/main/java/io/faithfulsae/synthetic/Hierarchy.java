@@ -1,5 +1,7 @@
 package io.faithfulsae.synthetic;
 
+import io.faithfulsae.io.Expected;
+
 /**
  * A forest over features: a child fires only if its parent does. Features are numbered level by
  * level: first the roots, then the children of root 0, of root 1 and so on, then their children.
@@ -36,8 +38,10 @@ public record Hierarchy(
   public Hierarchy {
     if (roots < 1 || branching < 2 || depth < 1 || !(exclusiveShare >= 0 && exclusiveShare <= 1)) {
       throw new IllegalArgumentException(
-          "expected roots >= 1, branching >= 2, depth >= 1 and exclusiveShare in [0, 1], got %d, %d, %d and %s; change that value"
-              .formatted(roots, branching, depth, exclusiveShare));
+          Expected.message(
+              "roots >= 1, branching >= 2, depth >= 1 and exclusiveShare in [0, 1]",
+              "%d, %d, %d and %s".formatted(roots, branching, depth, exclusiveShare),
+              "change that value"));
     }
   }
 

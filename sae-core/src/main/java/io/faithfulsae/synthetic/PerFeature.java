@@ -1,5 +1,6 @@
 package io.faithfulsae.synthetic;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Fingerprint;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
@@ -47,11 +48,11 @@ public record PerFeature(Shape shape, List<Double> numbers) {
     boolean fits = numbers.stream().allMatch(Double::isFinite) && allows(shape, numbers);
     if (!fits) {
       throw new IllegalArgumentException(
-          "expected finite numbers that fit (EXPONENTIAL: above 0; ZIPF: an exponent above 0 and most > least;"
-              + " UNIFORM: least <= most; FOLDED_NORMAL: std > 0; GIVEN: one or more), got "
-              + shape
-              + numbers
-              + "; correct them");
+          Expected.message(
+              "finite numbers that fit (EXPONENTIAL: above 0; ZIPF: an exponent above 0 and most > least;"
+                  + " UNIFORM: least <= most; FOLDED_NORMAL: std > 0; GIVEN: one or more)",
+              shape + " of " + numbers,
+              "correct them"));
     }
   }
 
@@ -115,11 +116,10 @@ public record PerFeature(Shape shape, List<Double> numbers) {
   public double[] values(int features, long seed) {
     if (shape == Shape.GIVEN && numbers.size() != features) {
       throw new IllegalArgumentException(
-          "expected a number for each of "
-              + features
-              + " features, got "
-              + numbers.size()
-              + "; give one per feature");
+          Expected.message(
+              "a number for each of " + features + " features",
+              numbers.size(),
+              "give one per feature"));
     }
     Rng rng = new Rng(Purpose.SYNTHETIC_FEATURES, seed);
     return IntStream.range(0, features).mapToDouble(i -> value(i, features, rng)).toArray();

@@ -1,8 +1,17 @@
 package io.faithfulsae.synthetic;
 
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.io.Expected;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
+import io.faithfulsae.synthetic.internal.Coefficients;
+import io.faithfulsae.synthetic.internal.Directions;
+import io.faithfulsae.synthetic.internal.FeatureForest;
+import io.faithfulsae.synthetic.internal.Firing;
 import io.faithfulsae.synthetic.internal.SyntheticSource;
+import io.faithfulsae.synthetic.internal.TrueFeatures;
 import java.util.Optional;
+import java.util.function.DoublePredicate;
 
 /**
  * Known features: how often, how strongly and with which others they fire. A row is {@code x = Σ_f
@@ -56,7 +65,41 @@ public record SyntheticFeatures(
     /** |N(0, 1)|. */
     HALF_NORMAL,
     /** Exponential with mean 1. */
-    EXPONENTIAL
+    EXPONENTIAL;
+
+    private double mean() {
+      return switch (this) {
+        case ONE, EXPONENTIAL -> 1;
+        case UNIFORM -> 0.5;
+        case HALF_NORMAL -> Math.sqrt(2 / Math.PI);
+      };
+    }
+
+    private double draw(Rng rng) {
+      return switch (this) {
+        case ONE -> 1;
+        case UNIFORM -> rng.nextDouble();
+        case HALF_NORMAL -> Math.abs(rng.nextGaussian());
+        case EXPONENTIAL -> -StrictMath.log(1 - rng.nextDouble());
+      };
+    }
+  }
+
+  /** Streams of the recipe's seed. */
+  private enum Stream {
+    DIRECTIONS(1),
+    FIRING(2),
+    SCALES(3),
+    DEVIATIONS(4),
+    CAUSES(5),
+    FOREST(6),
+    BIAS(7);
+
+    private final long number;
+
+    Stream(long number) {
+      this.number = number;
+    }
   }
 
   /** A source whose true features are known; positions are row numbers. */
@@ -109,8 +152,7 @@ public record SyntheticFeatures(
   }
 
   private static IllegalArgumentException wrong(String expected, Object got) {
-    return new IllegalArgumentException(
-        "expected " + expected + ", got " + got + "; change that value");
+    return new IllegalArgumentException(Expected.message(expected, got, "change that value"));
   }
 
   /**
@@ -122,7 +164,63 @@ public record SyntheticFeatures(
    * @throws IllegalArgumentException if {@code rows < 1}, or a value per feature is out of range
    */
   public Superposition source(long rows, long rowSeed) {
-    return new SyntheticSource(this, rows, rowSeed);
+    Expected.atLeast("rows", rows, 1, "ask for at least one row");
+    double[] probabilities =
+        values(firing, Stream.FIRING, "firing probabilities in [0, 1]", p -> p >= 0 && p <= 1);
+    boolean scaledByParent = hierarchy.map(Hierarchy::scaleByParent).orElse(false);
+    double[] scales =
+        scaledByParent
+            ? values(
+                scale, Stream.SCALES, "scales > 0 to scale children by their parents", s -> s > 0)
+            : values(scale, Stream.SCALES, "scales >= 0", s -> s >= 0);
+    double[] deviations = values(deviation, Stream.DEVIATIONS, "deviations >= 0", s -> s >= 0);
+    FeatureForest forest =
+        hierarchy.map(h -> FeatureForest.grow(h, features, random(Stream.FOREST))).orElse(null);
+    if (forest != null && hierarchy.map(Hierarchy::compensate).orElse(false)) {
+      probabilities = forest.compensated(probabilities);
+    }
+    double[][] causes =
+        Firing.causes(features, correlationRank, correlationScale, random(Stream.CAUSES));
+    double[][] directions = Directions.random(features, dIn, random(Stream.DIRECTIONS));
+    if (layout == Layout.EVEN) {
+      Directions.spread(directions);
+    }
+    float[] constant = new float[dIn];
+    double[] towards = Directions.random(1, dIn, random(Stream.BIAS))[0];
+    for (int i = 0; i < dIn; i++) {
+      constant[i] = (float) (bias * towards[i]);
+    }
+    TrueFeatures drawn =
+        new TrueFeatures(
+            toString(),
+            Directions.rounded(directions),
+            constant,
+            new Firing(probabilities, causes),
+            new Coefficients(scales, deviations, magnitude::draw, magnitude.mean()),
+            forest,
+            noise);
+    return new Rows(drawn, rows, rowSeed);
+  }
+
+  private Rng random(Stream stream) {
+    return new Rng(Purpose.SYNTHETIC_RECIPE, seed, stream.number);
+  }
+
+  private double[] values(PerFeature given, Stream stream, String expected, DoublePredicate fits) {
+    double[] values = given.values(features, random(stream).nextLong());
+    for (int f = 0; f < values.length; f++) {
+      if (!fits.test(values[f])) {
+        throw new IllegalArgumentException(
+            Expected.message(expected, values[f] + " for feature " + f, "change the recipe"));
+      }
+    }
+    return values;
+  }
+
+  private static final class Rows extends SyntheticSource implements Superposition {
+    Rows(TrueFeatures features, long rows, long seed) {
+      super(features, rows, seed);
+    }
   }
 
   /**
@@ -143,7 +241,7 @@ public record SyntheticFeatures(
       int features, int dIn, double l0, Magnitude magnitude, double noise, long rows, long seed) {
     if (!(l0 > 0 && l0 <= features)) {
       throw new IllegalArgumentException(
-          "expected l0 in (0, features = " + features + "], got " + l0 + "; lower it");
+          Expected.message("l0 in (0, features = " + features + "]", l0, "lower it"));
     }
     return builder(features, dIn)
         .firing(PerFeature.constant(l0 / features))

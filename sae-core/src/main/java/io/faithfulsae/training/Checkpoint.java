@@ -8,6 +8,7 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.internal.NonFiniteException;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
@@ -69,7 +70,7 @@ record Checkpoint(
     Matcher matcher = NAME.matcher(file.getFileName().toString());
     if (!matcher.matches()) {
       throw new IllegalArgumentException(
-          "expected a checkpoint, got " + file + "; use checkpoint-STEP.safetensors");
+          Expected.message("a checkpoint", file, "use checkpoint-STEP.safetensors"));
     }
     return Long.parseLong(matcher.group(1));
   }
@@ -143,11 +144,10 @@ record Checkpoint(
   static void checkRandom(Path file, String random) {
     if (!random.equals(Rng.ALGORITHM)) {
       throw new IllegalArgumentException(
-          "expected %s to come from a run with random generator %s, got %s; train again in another folder, or resume with the version that wrote it"
-              .formatted(
-                  file,
-                  Rng.ALGORITHM,
-                  random.isEmpty() ? "none (written by an old version)" : random));
+          Expected.message(
+              "%s to come from a run with random generator %s".formatted(file, Rng.ALGORITHM),
+              random.isEmpty() ? "none (written by an old version)" : random,
+              "train again in another folder, or resume with the version that wrote it"));
     }
   }
 
@@ -161,9 +161,7 @@ record Checkpoint(
       String format = tensors.metadata().getOrDefault("format", "nothing");
       if (!format.equals(FORMAT)) {
         throw new SaeFormatException(
-            file,
-            "format",
-            "expected " + FORMAT + ", got " + format + "; use the version that wrote it");
+            file, "format", Expected.message(FORMAT, format, "use the version that wrote it"));
       }
       checkRandom(file, tensors.metadata().getOrDefault("random", ""));
       tensors.verify();
@@ -180,16 +178,15 @@ record Checkpoint(
         throw new SaeFormatException(
             file,
             "step",
-            "expected the step in the file name, got "
-                + checkpoint.step()
-                + "; restore the original name");
+            Expected.message(
+                "the step in the file name", checkpoint.step(), "restore the original name"));
       }
       return checkpoint;
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
           file,
           "checkpoint",
-          "expected valid JSON metadata, got: " + e.getOriginalMessage() + "; the file is damaged");
+          Expected.message("valid JSON metadata", e.getOriginalMessage(), "the file is damaged"));
     }
   }
 
@@ -238,13 +235,8 @@ record Checkpoint(
         JSON.valueToTree(otherTraining.toBuilder().checkpointSteps(0).build()));
     if (!source.equals(otherSource)) {
       throw new IllegalArgumentException(
-          "expected the source of "
-              + file
-              + ", "
-              + source
-              + ", got "
-              + otherSource
-              + "; resume with the same data");
+          Expected.message(
+              "the source of " + file + ", " + source, otherSource, "resume with the same data"));
     }
   }
 
@@ -256,8 +248,10 @@ record Checkpoint(
     for (String name : names) {
       if (!was.path(name).equals(is.path(name))) {
         throw new IllegalArgumentException(
-            "expected %s = %s as in %s, got %s; resume with the run's own configuration, or start another run"
-                .formatted(name, was.path(name).asText(), file, is.path(name).asText()));
+            Expected.message(
+                "%s = %s as in %s".formatted(name, was.path(name).asText(), file),
+                is.path(name).asText(),
+                "resume with the run's own configuration, or start another run"));
       }
     }
   }
@@ -268,13 +262,10 @@ record Checkpoint(
       throw new SaeFormatException(
           file,
           entry.name(),
-          "expected "
-              + dtype
-              + expected
-              + ", got "
-              + entry.dtype()
-              + entry.shape()
-              + "; the file is damaged");
+          Expected.message(
+              dtype.toString() + expected,
+              entry.dtype().toString() + entry.shape(),
+              "the file is damaged"));
     }
   }
 

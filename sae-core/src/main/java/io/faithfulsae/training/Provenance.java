@@ -10,6 +10,7 @@ import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.spi.Backend;
@@ -102,7 +103,7 @@ final class Provenance {
       throw new SaeFormatException(
           file,
           "JSON",
-          "expected a valid training record, got: " + e.getOriginalMessage() + "; train again");
+          Expected.message("a valid training record", e.getOriginalMessage(), "train again"));
     }
   }
 

@@ -1,6 +1,7 @@
 package io.faithfulsae.training;
 
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
@@ -64,9 +65,8 @@ final class Resumption {
   private static void requireFolder(Path dir) throws IOException {
     if (!Files.isDirectory(dir)) {
       throw new IOException(
-          "expected the folder of a run, got "
-              + dir
-              + ", which is not a folder; start a run there");
+          Expected.message(
+              "the folder of a run", dir + ", which is not a folder", "start a run there"));
     }
   }
 
@@ -85,9 +85,8 @@ final class Resumption {
     readable.forEach(one -> common.keySet().retainAll(one.keySet()));
     if (common.isEmpty()) {
       throw new IOException(
-          "expected checkpoints of one step in all of "
-              + dirs
-              + ", got none; resume each run separately");
+          Expected.message(
+              "checkpoints of one step in all of " + dirs, "none", "resume each run separately"));
     }
     long step = common.lastKey();
     List<TrainingMember> members = new ArrayList<>();
@@ -136,7 +135,7 @@ final class Resumption {
       if (damage != null) {
         throw damage;
       }
-      throw new IOException("expected a checkpoint in " + dir + ", got none; start a new run");
+      throw new IOException(Expected.message("a checkpoint in " + dir, "none", "start a new run"));
     }
     return found;
   }

@@ -3,6 +3,7 @@ package io.faithfulsae.training;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -71,14 +72,17 @@ public final class SaeTrainer {
     all.add(backend);
     if (all.stream().distinct().count() != all.size()) {
       throw new IllegalArgumentException(
-          "expected a separate backend for each replica, got one twice; open each with"
-              + " Backends.open");
+          Expected.message(
+              "a separate backend for each replica", "one twice", "open each with Backends.open"));
     }
     int parts = all.size() * training.rows().accumulate();
     if (training.rows().batch() % parts != 0) {
       throw new IllegalArgumentException(
-          "expected a batch that divides into %d parts (%d backends, accumulate = %d), got batch = %d; use a multiple"
-              .formatted(parts, all.size(), training.rows().accumulate(), training.rows().batch()));
+          Expected.message(
+              "a batch that divides into %d parts (%d backends, accumulate = %d)"
+                  .formatted(parts, all.size(), training.rows().accumulate()),
+              "batch = %d".formatted(training.rows().batch()),
+              "use a multiple"));
     }
     return new SaeTrainer(sae, training, backend, others, initial, metadata, listeners);
   }
@@ -94,8 +98,10 @@ public final class SaeTrainer {
     SaeConfig other = weights.config();
     if (other.dIn() != sae.dIn() || other.dSae() != sae.dSae()) {
       throw new IllegalArgumentException(
-          "expected initial weights of d_in = %d, d_sae = %d, got d_in = %d, d_sae = %d; use one shape"
-              .formatted(sae.dIn(), sae.dSae(), other.dIn(), other.dSae()));
+          Expected.message(
+              "initial weights of d_in = %d, d_sae = %d".formatted(sae.dIn(), sae.dSae()),
+              "d_in = %d, d_sae = %d".formatted(other.dIn(), other.dSae()),
+              "use one shape"));
     }
     return new SaeTrainer(sae, training, backend, replicas, weights, metadata, listeners);
   }
@@ -159,9 +165,10 @@ public final class SaeTrainer {
         List<Path> found = Checkpoint.list(dir);
         if (!found.isEmpty()) {
           throw new IOException(
-              "expected a folder without checkpoints, got "
-                  + found.get(0)
-                  + "; resume that run, or use another folder");
+              Expected.message(
+                  "a folder without checkpoints",
+                  found.get(0),
+                  "resume that run, or use another folder"));
         }
       }
       for (int i = 0; i < trainers.size(); i++) {
@@ -227,23 +234,19 @@ public final class SaeTrainer {
         || runDirs.stream().map(d -> d.toAbsolutePath().normalize()).distinct().count()
             != runDirs.size()) {
       throw new IllegalArgumentException(
-          "expected at least one trainer and a different folder for each, got "
-              + trainers.size()
-              + " and "
-              + runDirs
-              + "; use one folder per trainer");
+          Expected.message(
+              "at least one trainer and a different folder for each",
+              trainers.size() + " and " + runDirs,
+              "use one folder per trainer"));
     }
     SaeTrainer first = trainers.get(0);
     for (SaeTrainer trainer : trainers) {
       if (trainer.sae.dIn() != source.dIn()) {
         throw new IllegalArgumentException(
-            "expected activations of width d_in = "
-                + trainer.sae.dIn()
-                + ", got "
-                + source.dIn()
-                + " from "
-                + source.description()
-                + "; set d_in to the source's width");
+            Expected.message(
+                "activations of width d_in = " + trainer.sae.dIn(),
+                source.dIn() + " from " + source.description(),
+                "set d_in to the source's width"));
       }
       TrainingConfig a = first.training;
       TrainingConfig b = trainer.training;
@@ -253,8 +256,10 @@ public final class SaeTrainer {
           || a.bufferRows() != b.bufferRows()
           || a.checkpointSteps() != b.checkpointSteps()) {
         throw new IllegalArgumentException(
-            "expected the same backends, tokens, batch, bufferRows and checkpointSteps for runs"
-                + " that are trained together, got different ones; start those runs separately");
+            Expected.message(
+                "the same backends, tokens, batch, bufferRows and checkpointSteps for runs that are trained together",
+                "different ones",
+                "start those runs separately"));
       }
     }
   }

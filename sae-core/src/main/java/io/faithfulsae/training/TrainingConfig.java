@@ -81,9 +81,9 @@ public record TrainingConfig(
       if (step < warmupSteps) {
         factor = (step + 1.0) / warmupSteps;
       }
-      long left = steps - step;
-      if (left <= decaySteps) {
-        factor = Math.min(factor, (double) left / decaySteps);
+      long remaining = steps - step;
+      if (remaining <= decaySteps) {
+        factor = Math.min(factor, (double) remaining / decaySteps);
       }
       return factor;
     }

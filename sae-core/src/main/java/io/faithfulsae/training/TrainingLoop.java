@@ -6,6 +6,7 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowBuffer.Mark;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
@@ -23,7 +24,7 @@ import org.jspecify.annotations.Nullable;
 /** The thread that runs one or more {@link TrainingRun}s on a shared stream of rows. */
 final class TrainingLoop implements Runnable {
   private final List<TrainingMember> members;
-  private final List<TrainingMember> going; // members that have not diverged
+  private final List<TrainingMember> active; // members that have not diverged
   private final Map<TrainingMember, TrainingDivergedException> diverged = new HashMap<>();
   private final ActivationSource source;
   private final long firstStep;
@@ -44,7 +45,7 @@ final class TrainingLoop implements Runnable {
       Mark start,
       List<OutputLock> locks) {
     this.members = List.copyOf(members);
-    this.going = new ArrayList<>(members);
+    this.active = new ArrayList<>(members);
     this.source = source;
     this.firstStep = firstStep;
     this.start = start;
@@ -103,7 +104,11 @@ final class TrainingLoop implements Runnable {
             staysOnDevice(backend),
             batchesOfFill * config.rows().batch(),
             start)) {
-      results = train(buffer);
+      try {
+        results = train(buffer);
+      } catch (IllegalArgumentException e) {
+        throw buffer.explain(e);
+      }
     } catch (Throwable e) {
       problem = closedBackend(e);
     }
@@ -136,10 +141,10 @@ final class TrainingLoop implements Runnable {
           backend.synchronize();
         } catch (IllegalStateException e) {
           return new IllegalStateException(
-              "expected backend "
-                  + backend.info().name()
-                  + " to stay open until the run ends, got a closed one; await or close the run first,"
-                  + " or resume it from its last checkpoint",
+              Expected.message(
+                  "backend " + backend.info().name() + " to stay open until the run ends",
+                  "a closed one",
+                  "await or close the run first, or resume it from its last checkpoint"),
               problem);
         } catch (RuntimeException e) {
           problem.addSuppressed(e);
@@ -151,7 +156,7 @@ final class TrainingLoop implements Runnable {
 
   /** Ends the run of one member and keeps its last checkpoint. The others continue. */
   private void drop(TrainingMember member, TrainingDivergedException why) {
-    going.remove(member);
+    active.remove(member);
     diverged.put(member, why);
     member.close();
   }
@@ -191,7 +196,7 @@ final class TrainingLoop implements Runnable {
     boolean filled = false;
     boolean loaded = false; // whether the feeds have this step's batch
     long step = firstStep;
-    while (step < steps && !cancelled && !going.isEmpty()) {
+    while (step < steps && !cancelled && !active.isEmpty()) {
       int batch = (int) (step % batchesOfFill);
       if (batch == 0 || !filled) {
         buffer.fill();
@@ -206,7 +211,7 @@ final class TrainingLoop implements Runnable {
       if (!loaded) {
         feeds.forEach(feed -> feed.load(batch));
       }
-      for (TrainingMember member : going) {
+      for (TrainingMember member : active) {
         member.step(shares(member), step);
       }
       loaded = step + 1 < steps && batch + 1 < batchesOfFill;
@@ -215,7 +220,7 @@ final class TrainingLoop implements Runnable {
       }
       step++;
       long done = step;
-      each(member -> member.tell(progress(done, member.stats(done))));
+      each(member -> member.report(progress(done, member.stats(done))));
       if (config.checkpointSteps() > 0 && step % config.checkpointSteps() == 0 && step < steps) {
         checkpoint(buffer, step, filled, loaded);
       }
@@ -234,7 +239,7 @@ final class TrainingLoop implements Runnable {
 
   /** Applies an action to each member that has not diverged, and drops those that do now. */
   private void each(Action action) throws IOException {
-    for (TrainingMember member : List.copyOf(going)) {
+    for (TrainingMember member : List.copyOf(active)) {
       try {
         action.on(member);
       } catch (TrainingDivergedException e) {
@@ -318,7 +323,7 @@ final class TrainingLoop implements Runnable {
 
   private Map<TrainingMember, TrainingResult> results(Reason reason, Mark end, long step) {
     Map<TrainingMember, TrainingResult> results = new HashMap<>();
-    going.forEach(member -> results.put(member, result(member, reason, end, step)));
+    active.forEach(member -> results.put(member, result(member, reason, end, step)));
     return results;
   }
 

@@ -11,6 +11,7 @@ import io.faithfulsae.internal.RowBuffer;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Finite;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
@@ -210,8 +211,10 @@ final class TrainingMember implements AutoCloseable {
     }
     if (sum == 0) {
       throw new IllegalArgumentException(
-          "expected activations that are not all zero, got only zeros; check the data or turn"
-              + " scaleActivations off");
+          Expected.message(
+              "activations that are not all zero",
+              "only zeros",
+              "check the data or turn scaleActivations off"));
     }
     int count = rows.length / d;
     return sum / count;
@@ -325,9 +328,9 @@ final class TrainingMember implements AutoCloseable {
   }
 
   /** Notifies the listeners. */
-  void tell(TrainingProgress progress) {
+  void report(TrainingProgress progress) {
     last = progress;
-    run.tell(progress);
+    run.notifyListeners(progress);
   }
 
   @Nullable TrainingProgress last() {

@@ -90,7 +90,7 @@ public final class TrainingRun implements AutoCloseable {
     loop = to;
   }
 
-  void tell(TrainingProgress progress) {
+  void notifyListeners(TrainingProgress progress) {
     listeners.forEach(listener -> listener.accept(progress));
   }
 

@@ -7,7 +7,7 @@ import io.faithfulsae.spi.Backend;
  * ReferenceBackend} comes with its reason.
  */
 public abstract class BackendConformanceTest extends EncodeConformanceTest
-    implements LifecycleCases, DecodeCases, TrainingCases, PartsCases, ResumeCases {
+    implements LifecycleCases, SizeCases, DecodeCases, TrainingCases, PartsCases, ResumeCases {
 
   @Override
   public Backend openAnother() {

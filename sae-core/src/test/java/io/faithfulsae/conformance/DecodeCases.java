@@ -65,7 +65,7 @@ interface DecodeCases extends ConformanceCases {
 
   @ParameterizedTest
   @ValueSource(ints = {-1, 6, Integer.MIN_VALUE, Integer.MAX_VALUE})
-  default void indicesOutOfRangeAreRefused(int bad) {
+  default void indicesOutOfRangeAreRejected(int bad) {
     try (BackendSae sae = Weights.integers(1, 4, 6, true).on(backend())) {
       Encoded z = new Encoded(new int[] {0, 5, 3, bad}, new float[] {1, 1, 1, 1});
       IllegalArgumentException e =
@@ -77,7 +77,7 @@ interface DecodeCases extends ConformanceCases {
   }
 
   @Test
-  default void decodeIntoTooSmallABufferIsRefused() {
+  default void decodeIntoTooSmallABufferIsRejected() {
     try (BackendSae sae = backend().createSae(4, 6, true);
         DeviceBuffer z = backend().allocate(2 * 3 * 4);
         DeviceBuffer out = backend().allocate(2 * 4 * 4 - 1)) {

@@ -236,7 +236,7 @@ interface EncodeCases extends ConformanceCases {
   }
 
   @Test
-  default void shapesThatDoNotFitAreRefused() {
+  default void shapesThatDoNotFitAreRejected() {
     try (BackendSae sae = backend().createSae(4, 6, true);
         DeviceBuffer x = backend().allocate(2 * 4 * 4);
         DeviceBuffer indices = backend().allocate(2 * 3 * 4);

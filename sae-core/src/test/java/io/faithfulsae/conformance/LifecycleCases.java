@@ -54,7 +54,7 @@ interface LifecycleCases extends ConformanceCases {
   }
 
   @Test
-  default void sizesOutOfRangeAreRefused() {
+  default void sizesOutOfRangeAreRejected() {
     assertThrows(IllegalArgumentException.class, () -> backend().allocate(0));
     assertThrows(IllegalArgumentException.class, () -> backend().allocate(-1));
     assertThrows(IllegalArgumentException.class, () -> backend().createSae(0, 4, true));
@@ -86,7 +86,7 @@ interface LifecycleCases extends ConformanceCases {
   }
 
   @Test
-  default void transfersOutsideATensorAreRefused() {
+  default void transfersOutsideATensorAreRejected() {
     try (BackendSae sae = backend().createSae(5, 7, true);
         BackendTrainer trainer = sae.trainer(2, StepConfig.builder().build())) {
       FloatBuffer eight = Data.direct(new float[8]);
@@ -109,7 +109,7 @@ interface LifecycleCases extends ConformanceCases {
   }
 
   @Test
-  default void useAfterCloseIsRefusedAndClosingTwiceIsNot() {
+  default void useAfterCloseIsRejectedAndClosingTwiceIsNot() {
     DeviceBuffer open = backend().allocate(64);
     DeviceBuffer indices = backend().allocate(64);
     DeviceBuffer values = backend().allocate(64);
@@ -165,7 +165,7 @@ interface LifecycleCases extends ConformanceCases {
   }
 
   @Test
-  default void buffersOfAnotherBackendAreRefused() {
+  default void buffersOfAnotherBackendAreRejected() {
     try (Backend other = openAnother();
         DeviceBuffer foreign = other.allocate(64);
         DeviceBuffer own = backend().allocate(64);
@@ -179,7 +179,7 @@ interface LifecycleCases extends ConformanceCases {
   }
 
   @Test
-  default void anOutputThatIsAlsoAnotherArgumentIsRefused() {
+  default void anOutputThatIsAlsoAnotherArgumentIsRejected() {
     try (DeviceBuffer a = backend().allocate(64);
         DeviceBuffer b = backend().allocate(64);
         BackendSae sae = backend().createSae(2, 2, true)) {

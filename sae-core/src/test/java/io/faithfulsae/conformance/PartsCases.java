@@ -235,7 +235,7 @@ interface PartsCases extends ConformanceCases {
       float[] x = TrainingSetup.batch(3);
       x[(10 + 5) * TrainingSetup.D_IN + 2] = Float.NaN;
       try (DeviceBuffer bad = Data.upload(backend(), x)) {
-        assertRefused(
+        assertRejected(
             Pattern.compile("\\brow 5\\b"),
             () -> {
               trainer.accumulate(bad, 0, 10);
@@ -244,16 +244,16 @@ interface PartsCases extends ConformanceCases {
               trainer.apply(1e-3);
               trainer.stats(); // a device may throw only here
             });
-        assertRefused(Pattern.compile("accumulated"), () -> trainer.apply(1e-3));
+        assertRejected(Pattern.compile("accumulated"), () -> trainer.apply(1e-3));
         assertEquals(before, Snapshot.of(one.sae(), trainer));
         trainer.accumulate(bad, 0, 10); // a device whose statistics were not read
-        assertRefused(
+        assertRejected(
             Pattern.compile("\\brow 5\\b"),
             () -> {
               trainer.accumulate(bad, 10, 8);
               trainer.stats();
             });
-        assertRefused(Pattern.compile("accumulated"), () -> trainer.apply(1e-3));
+        assertRejected(Pattern.compile("accumulated"), () -> trainer.apply(1e-3));
       }
       TrainingSetup.train(backend(), trainer, 3, TrainingSetup.STEPS);
       assertEquals(
@@ -264,7 +264,7 @@ interface PartsCases extends ConformanceCases {
   }
 
   @Test
-  default void whatAReplicaCannotUseIsRefusedWhereTheUpdateIs() {
+  default void whatAReplicaCannotUseIsRejectedWhereTheUpdateIs() {
     Variant study = TrainingSetup.STUDY;
     float[] x = TrainingSetup.batch(0);
     x[7 * TrainingSetup.D_IN] = Float.POSITIVE_INFINITY;
@@ -274,7 +274,7 @@ interface PartsCases extends ConformanceCases {
         DeviceBuffer here = Data.upload(backend(), x);
         DeviceBuffer there = Data.upload(another, x)) {
       Snapshot before = Snapshot.of(main.sae(), main.trainer());
-      assertRefused(
+      assertRejected(
           Pattern.compile("\\brow 7\\b"),
           () -> {
             main.trainer().accumulate(here, 0, 7);
@@ -288,7 +288,7 @@ interface PartsCases extends ConformanceCases {
   }
 
   @Test
-  default void misuseIsRefused() {
+  default void misuseIsRejected() {
     Variant study = TrainingSetup.STUDY;
     Variant other = new Variant("other lr's", true, study.config().toBuilder().clipNorm(7).build());
     Pattern accumulated = Pattern.compile("expected .*accumulated");
@@ -298,28 +298,28 @@ interface PartsCases extends ConformanceCases {
         Member differs = Member.of(backend(), other, Gradients.KEPT);
         DeviceBuffer x = Data.upload(backend(), TrainingSetup.batch(0))) {
       BackendTrainer trainer = kept.trainer();
-      assertRefused(accumulated, () -> trainer.apply(1e-3));
-      assertRefused(accumulated, () -> trainer.add(only.trainer()));
+      assertRejected(accumulated, () -> trainer.apply(1e-3));
+      assertRejected(accumulated, () -> trainer.add(only.trainer()));
       trainer.accumulate(x, 0, 4);
-      assertRefused(accumulated, () -> trainer.step(x, 4, 1e-3));
-      assertRefused(accumulated, () -> trainer.copy(none.trainer()));
-      assertRefused(Pattern.compile("expected"), () -> trainer.apply(Double.NaN));
-      assertRefused(Pattern.compile("expected"), () -> trainer.accumulate(x, -1, 4));
-      assertRefused(Pattern.compile("expected"), () -> trainer.accumulate(x, 0, 0));
-      assertRefused(
+      assertRejected(accumulated, () -> trainer.step(x, 4, 1e-3));
+      assertRejected(accumulated, () -> trainer.copy(none.trainer()));
+      assertRejected(Pattern.compile("expected"), () -> trainer.apply(Double.NaN));
+      assertRejected(Pattern.compile("expected"), () -> trainer.accumulate(x, -1, 4));
+      assertRejected(Pattern.compile("expected"), () -> trainer.accumulate(x, 0, 0));
+      assertRejected(
           Pattern.compile("expected x to hold"),
           () -> trainer.accumulate(x, TrainingSetup.ROWS - 3, 4));
       Pattern gradients = Pattern.compile("expected .*gradients");
-      assertRefused(gradients, () -> none.trainer().accumulate(x, 0, 4));
-      assertRefused(gradients, () -> none.trainer().apply(1e-3));
-      assertRefused(gradients, () -> trainer.add(none.trainer()));
+      assertRejected(gradients, () -> none.trainer().accumulate(x, 0, 4));
+      assertRejected(gradients, () -> none.trainer().apply(1e-3));
+      assertRejected(gradients, () -> trainer.add(none.trainer()));
       Pattern moments = Pattern.compile("expected .*moments");
-      assertRefused(moments, () -> only.trainer().step(x, 4, 1e-3));
+      assertRejected(moments, () -> only.trainer().step(x, 4, 1e-3));
       only.trainer().accumulate(x, 0, 4);
-      assertRefused(moments, () -> only.trainer().apply(1e-3));
-      assertRefused(moments, () -> only.trainer().read(State.M_B_DEC, 0, Data.directBytes(4)));
-      assertRefused(Pattern.compile("expected .*options"), () -> trainer.add(differs.trainer()));
-      assertRefused(Pattern.compile("expected .*two|another"), () -> trainer.add(trainer));
+      assertRejected(moments, () -> only.trainer().apply(1e-3));
+      assertRejected(moments, () -> only.trainer().read(State.M_B_DEC, 0, Data.directBytes(4)));
+      assertRejected(Pattern.compile("expected .*options"), () -> trainer.add(differs.trainer()));
+      assertRejected(Pattern.compile("expected .*two|another"), () -> trainer.add(trainer));
       trainer.apply(1e-3); // none of this discarded the accumulated gradients
       assertEquals(1, trainer.stats().steps());
     }
@@ -346,7 +346,7 @@ interface PartsCases extends ConformanceCases {
     }
   }
 
-  private static void assertRefused(Pattern message, Executable action) {
+  private static void assertRejected(Pattern message, Executable action) {
     IllegalArgumentException e = assertThrows(IllegalArgumentException.class, action);
     assertTrue(message.matcher(String.valueOf(e.getMessage())).find(), e.getMessage());
   }

@@ -199,7 +199,7 @@ interface TrainingCases extends ConformanceCases {
   }
 
   @Test
-  default void badStepsAreRefused() {
+  default void badStepsAreRejected() {
     try (BackendSae sae = backend().createSae(4, 6, true);
         DeviceBuffer x = backend().allocate(2 * 4 * 4)) {
       StepConfig config = StepConfig.builder().build();

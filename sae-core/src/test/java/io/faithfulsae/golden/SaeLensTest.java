@@ -138,7 +138,7 @@ class SaeLensTest {
         "_activations\": \"none\", \"meta|_activations\": \"hook_z\", \"meta|reshape_activations: expected none, got hook_z",
         "{\"d_in\"|{{\"d_in\"|JSON: expected an object"
       })
-  void refusesByNameWhatItCannotHonour(String was, String becomes, String problem)
+  void rejectsByNameWhatItCannotHonour(String was, String becomes, String problem)
       throws IOException {
     Path dir = copyFolder("saelens_v6");
     Path config = dir.resolve("cfg.json");
@@ -151,7 +151,7 @@ class SaeLensTest {
   }
 
   @Test
-  void refusesATensorThatItDoesNotKnowAndMissingFiles() throws IOException {
+  void rejectsATensorThatItDoesNotKnowAndMissingFiles() throws IOException {
     Path dir = copyFolder("saelens_v6");
     Path weights = dir.resolve("sae_weights.safetensors");
     Safetensors.write(

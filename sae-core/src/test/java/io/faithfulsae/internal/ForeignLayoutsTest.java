@@ -32,15 +32,15 @@ class ForeignLayoutsTest {
   @Test
   void sparsifysFolderIsNamed() throws IOException {
     Path hook = sparsify(dir.resolve("run/layers.10"));
-    String said = refusal(hook);
+    String said = rejection(hook);
     assertTrue(said.contains("got one of sparsify"), said);
     assertTrue(
         said.contains("expected a folder of SAELens (cfg.json with architecture topk"), said);
     assertTrue(said.contains("sae_weights.safetensors are missing"), said);
     assertFalse(said.contains("standard"), said);
-    assertTrue(refusal(dir.resolve("run")).contains("got one of sparsify"));
+    assertTrue(rejection(dir.resolve("run")).contains("got one of sparsify"));
     Files.delete(hook.resolve("sae.safetensors"));
-    assertTrue(refusal(hook).contains("got one of sparsify"), "by its configuration alone");
+    assertTrue(rejection(hook).contains("got one of sparsify"), "by its configuration alone");
   }
 
   @Test
@@ -54,7 +54,7 @@ class ForeignLayoutsTest {
       Path folder = Files.createDirectories(dir.resolve(layout[2]));
       Files.writeString(folder.resolve(layout[0]), "");
       Files.writeString(folder.resolve(layout[1]), "{}");
-      String said = refusal(folder);
+      String said = rejection(folder);
       assertTrue(said.contains("got one of " + layout[2] + " (" + layout[0]), said);
       assertTrue(said.contains("convert it to SAELens' layout"), said);
     }
@@ -66,7 +66,7 @@ class ForeignLayoutsTest {
     assertThrows(NoSuchFileException.class, () -> load(folder));
     assertThrows(NoSuchFileException.class, () -> load(dir.resolve("nowhere")));
     Files.writeString(folder.resolve("cfg.json"), "{}");
-    assertFalse(refusal(folder).contains("got one of"));
+    assertFalse(rejection(folder).contains("got one of"));
   }
 
   private static Path sparsify(Path folder) throws IOException {
@@ -83,7 +83,7 @@ class ForeignLayoutsTest {
     return folder;
   }
 
-  private static String refusal(Path folder) {
+  private static String rejection(Path folder) {
     return String.valueOf(assertThrows(SaeFormatException.class, () -> load(folder)).getMessage());
   }
 

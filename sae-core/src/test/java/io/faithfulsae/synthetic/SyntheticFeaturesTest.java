@@ -184,22 +184,22 @@ class SyntheticFeaturesTest {
   @Test
   void saysWhatIsWrong() {
     SyntheticFeatures.Builder five = SyntheticFeatures.builder(5, 2);
-    assertRefused(
+    assertRejected(
         five.firing(PerFeature.given(0.1, 0.2)), "a number for each of 5 features, got 2");
-    assertRefused(five.firing(PerFeature.linear(0.5, 1.5)), "firing probabilities in [0, 1]");
+    assertRejected(five.firing(PerFeature.linear(0.5, 1.5)), "firing probabilities in [0, 1]");
     five.firing(PerFeature.constant(0.1));
-    assertRefused(five.scale(PerFeature.linear(1, -1)), "scales >= 0, got -0.5 for feature 3");
+    assertRejected(five.scale(PerFeature.linear(1, -1)), "scales >= 0, got -0.5 for feature 3");
     five.scale(PerFeature.linear(1, 0)).hierarchy(new Hierarchy(1, 2, 1, 0, false, true));
-    assertRefused(five, "scales > 0 to scale children");
-    assertRefused(five.noise(-1), "noise >= 0, got -1.0");
-    assertRefused(SyntheticFeatures.builder(0, 2), "features and d_in >= 1, got 0 and 2");
+    assertRejected(five, "scales > 0 to scale children");
+    assertRejected(five.noise(-1), "noise >= 0, got -1.0");
+    assertRejected(SyntheticFeatures.builder(0, 2), "features and d_in >= 1, got 0 and 2");
     assertThrows(IllegalArgumentException.class, () -> PerFeature.exponential(0, 1));
     assertThrows(IllegalArgumentException.class, () -> PerFeature.zipf(1, 0.1, 0.2));
     assertThrows(IllegalArgumentException.class, () -> PerFeature.constant(Double.NaN));
     assertThrows(IllegalArgumentException.class, () -> Hierarchy.of(1, 1, 1));
   }
 
-  private static void assertRefused(SyntheticFeatures.Builder recipe, String part) {
+  private static void assertRejected(SyntheticFeatures.Builder recipe, String part) {
     String message =
         assertThrows(IllegalArgumentException.class, () -> recipe.build().source(10, 1))
             .getMessage();

@@ -101,7 +101,7 @@ public abstract class PartsTest extends RunFixture {
   }
 
   @Test
-  void whatDoesNotDivideIsRefused() {
+  void whatDoesNotDivideIsRejected() {
     try (Backend second = open();
         Backend third = open()) {
       assertMessage(

@@ -84,7 +84,7 @@ public abstract class ResumptionTest extends RunFixture {
     crash(trainer(CONFIG), dir, 8);
     Path only = dir.resolve("checkpoint-5.safetensors");
     byte[] kept = Files.readAllBytes(only);
-    int refused =
+    int rejected =
         Mutations.check(
             only,
             300,
@@ -103,7 +103,7 @@ public abstract class ResumptionTest extends RunFixture {
                 Files.write(only, kept);
               }
             });
-    assertTrue(refused > 290, "refused " + refused);
+    assertTrue(rejected > 290, "rejected " + rejected);
     Files.move(only, dir.resolve("checkpoint-6.safetensors"));
     assertMessage(
         SaeFormatException.class, () -> trainer(CONFIG).resume(SOURCE, dir), "step: expected");
@@ -154,7 +154,7 @@ public abstract class ResumptionTest extends RunFixture {
 
   /** After resuming, its rows would be shuffled in a different order than before. */
   @Test
-  void refusesCheckpointsOfAnotherGeneratorOfRandomNumbers()
+  void rejectsCheckpointsOfAnotherGeneratorOfRandomNumbers()
       throws IOException, InterruptedException {
     Path dir = folder.resolve("run");
     finish(start(CONFIG, dir, 7));
@@ -193,7 +193,7 @@ public abstract class ResumptionTest extends RunFixture {
   }
 
   @Test
-  void refusesToMixRuns() throws IOException, InterruptedException {
+  void rejectsToMixRuns() throws IOException, InterruptedException {
     Path dir = folder.resolve("run");
     finish(start(CONFIG, dir, 7));
     TrainingConfig otherLr = CONFIG.toBuilder().lr(0.5).build();
@@ -231,7 +231,7 @@ public abstract class ResumptionTest extends RunFixture {
 
   /** Written by a later version: continuing without its option would train something else. */
   @Test
-  void refusesAnOptionThatItDoesNotKnow() throws IOException, InterruptedException {
+  void rejectsAnOptionThatItDoesNotKnow() throws IOException, InterruptedException {
     Path dir = run(CONFIG, "run");
     Path file = dir.resolve("training.json");
     ObjectNode json = CheckedJson.read(file, "train again");

@@ -108,22 +108,22 @@ class TrainingConfigTest {
   }
 
   @Test
-  void refusesByName() {
-    assertRefused("batch >= 1, got 0", b -> b.batch(0));
-    assertRefused("tokens >= batch = 4096, got 4095", b -> b.tokens(4095));
-    assertRefused("accumulate >= 1 that divides batch = 4096, got 0", b -> b.accumulate(0));
-    assertRefused("accumulate >= 1 that divides batch = 4096, got 3", b -> b.accumulate(3));
-    assertRefused("lr > 0, got -1.0", b -> b.lr(-1));
-    assertRefused("lr > 0, got NaN", b -> b.lr(Double.NaN));
-    assertRefused("lr > 0, got Infinity", b -> b.lr(Double.POSITIVE_INFINITY));
-    assertRefused("auxCoefficient >= 0, got Inf", b -> b.auxCoefficient(Double.POSITIVE_INFINITY));
-    assertRefused("eps > 0, got Infinity", b -> b.eps(Double.POSITIVE_INFINITY));
-    assertRefused("clipNorm >= 0, got Infinity", b -> b.clipNorm(Double.POSITIVE_INFINITY));
-    assertRefused("bufferRows >= batch = 4096, got 100", b -> b.bufferRows(100));
-    assertRefused("beta2 in [0, 1), got 1.0", b -> b.beta2(1));
+  void rejectsByName() {
+    assertRejected("batch >= 1, got 0", b -> b.batch(0));
+    assertRejected("tokens >= batch = 4096, got 4095", b -> b.tokens(4095));
+    assertRejected("accumulate >= 1 that divides batch = 4096, got 0", b -> b.accumulate(0));
+    assertRejected("accumulate >= 1 that divides batch = 4096, got 3", b -> b.accumulate(3));
+    assertRejected("lr > 0, got -1.0", b -> b.lr(-1));
+    assertRejected("lr > 0, got NaN", b -> b.lr(Double.NaN));
+    assertRejected("lr > 0, got Infinity", b -> b.lr(Double.POSITIVE_INFINITY));
+    assertRejected("auxCoefficient >= 0, got Inf", b -> b.auxCoefficient(Double.POSITIVE_INFINITY));
+    assertRejected("eps > 0, got Infinity", b -> b.eps(Double.POSITIVE_INFINITY));
+    assertRejected("clipNorm >= 0, got Infinity", b -> b.clipNorm(Double.POSITIVE_INFINITY));
+    assertRejected("bufferRows >= batch = 4096, got 100", b -> b.bufferRows(100));
+    assertRejected("beta2 in [0, 1), got 1.0", b -> b.beta2(1));
   }
 
-  private static void assertRefused(String problem, UnaryOperator<TrainingConfig.Builder> change) {
+  private static void assertRejected(String problem, UnaryOperator<TrainingConfig.Builder> change) {
     TrainingConfig.Builder builder = change.apply(TrainingConfig.builder());
     String message =
         String.valueOf(assertThrows(IllegalArgumentException.class, builder::build).getMessage());

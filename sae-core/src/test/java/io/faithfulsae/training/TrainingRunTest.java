@@ -13,6 +13,7 @@ import io.faithfulsae.ActivationSources;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.TrainingDivergedException;
+import io.faithfulsae.internal.RowReader;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.synthetic.SyntheticFeatures;
@@ -33,7 +34,7 @@ public abstract class TrainingRunTest extends RunFixture {
   @Test
   void aFolderHasOneRunAtATime() throws IOException, InterruptedException {
     Path dir = folder.resolve("run");
-    AtomicInteger refused = new AtomicInteger();
+    AtomicInteger rejected = new AtomicInteger();
     SaeTrainer first =
         trainer(CONFIG)
             .withListener(
@@ -50,12 +51,12 @@ public abstract class TrainingRunTest extends RunFixture {
                     String said = String.valueOf(e.getMessage());
                     assertTrue(said.contains("process " + ProcessHandle.current().pid()), said);
                   }
-                  if (refused.incrementAndGet() == 3) {
+                  if (rejected.incrementAndGet() == 3) {
                     throw new IllegalStateException("stop here");
                   }
                 });
     assertThrows(IllegalStateException.class, () -> finish(first.start(SOURCE, dir)));
-    assertEquals(3, refused.get());
+    assertEquals(3, rejected.get());
     assertFalse(Files.exists(dir.resolve(".lock")), "a run that failed has let go");
     finish(trainer(CONFIG).start(SOURCE, dir));
     assertFalse(Files.exists(dir.resolve(".lock")));
@@ -108,6 +109,49 @@ public abstract class TrainingRunTest extends RunFixture {
         IllegalArgumentException.class,
         () -> finish(run),
         "expected finite activations, got NaN in row 77, column 2");
+  }
+
+  @Test
+  void namesTheRowOfALaterPass() throws IOException {
+    ActivationSource source =
+        new ActivationSource() {
+          private int opened;
+
+          @Override
+          public int dIn() {
+            return D_IN;
+          }
+
+          @Override
+          public String description() {
+            return "bad from the second pass on";
+          }
+
+          @Override
+          public ActivationReader open(long position) {
+            float bad = opened++ == 0 ? 0.5f : Float.POSITIVE_INFINITY;
+            return new RowReader(100, position) {
+              @Override
+              protected void copy(long first, int count, ActivationBatch into) {
+                for (int r = 0; r < count; r++) {
+                  for (int i = 0; i < D_IN; i++) {
+                    float value = first + r == 10 && i == 3 ? bad : 0.5f + i;
+                    into.data().put((into.rows() + r) * D_IN + i, value);
+                  }
+                }
+              }
+            };
+          }
+        };
+    List<Long> steps = new ArrayList<>();
+    SaeTrainer trainer = trainer(CONFIG).withListener(p -> steps.add(p.step()));
+    TrainingRun run = trainer.start(source, folder.resolve("run"));
+    assertMessage(
+        IllegalArgumentException.class,
+        () -> finish(run),
+        "expected finite activations, got Infinity in row 10, column 3",
+        "of bad from the second pass on; repair the data");
+    assertTrue(steps.size() >= 4 && steps.size() < 8, "in the second fill: " + steps);
   }
 
   @Test

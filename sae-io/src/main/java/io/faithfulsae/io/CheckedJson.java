@@ -57,12 +57,10 @@ public final class CheckedJson {
       throw new SaeFormatException(
           file,
           FIELD,
-          "expected "
-              + found
-              + " for the file's values, got "
-              + (recorded == null ? "none" : recorded)
-              + "; the file was changed after it was written: "
-              + remedy);
+          Expected.message(
+              found + " for the file's values",
+              recorded == null ? "none" : recorded,
+              "the file was changed after it was written: " + remedy));
     }
     return object;
   }
@@ -85,7 +83,7 @@ public final class CheckedJson {
     } catch (CharConversionException e) {
       got = e.getMessage();
     }
-    throw new SaeFormatException(file, "JSON", "expected an object, got: " + got + "; " + remedy);
+    throw new SaeFormatException(file, "JSON", Expected.message("an object", got, remedy));
   }
 
   /** The checksum of an object's values, in their order. */

@@ -64,13 +64,10 @@ public final class Checksum {
       throw new SaeFormatException(
           file,
           CheckedJson.FIELD,
-          "expected "
-              + expected
-              + " as "
-              + where
-              + " says, got "
-              + found
-              + "; the file is damaged; write it again, or fetch it again");
+          Expected.message(
+              expected + " as " + where + " says",
+              found,
+              "the file is damaged; write it again, or fetch it again"));
     }
   }
 

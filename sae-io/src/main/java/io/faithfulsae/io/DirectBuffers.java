@@ -62,8 +62,10 @@ public final class DirectBuffers {
   private static ByteBuffer allocate(long count, int size) {
     if (count < 0 || count > Integer.MAX_VALUE / size) {
       throw new IllegalArgumentException(
-          "expected a buffer of 0 to %d elements of %d bytes, got %d; use smaller blocks"
-              .formatted(Integer.MAX_VALUE / size, size, count));
+          Expected.message(
+              "a buffer of 0 to %d elements of %d bytes".formatted(Integer.MAX_VALUE / size, size),
+              count,
+              "use smaller blocks"));
     }
     return ByteBuffer.allocateDirect((int) count * size).order(ByteOrder.nativeOrder());
   }

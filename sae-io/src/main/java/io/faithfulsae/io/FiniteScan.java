@@ -55,7 +55,9 @@ public final class FiniteScan {
           case F32 -> Kind.F32;
           case BF16 -> Kind.BF16;
           case F16 -> Kind.F16;
-          default -> throw new IllegalArgumentException("expected floats, got " + entry.dtype());
+          default ->
+              throw new IllegalArgumentException(
+                  Expected.message("floats", entry.dtype(), "scan tensors of floats only"));
         };
     try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
       for (long from = 0; from < entry.bytes(); from += Safetensors.WINDOW) {

@@ -180,11 +180,10 @@ public final class OutputLock implements AutoCloseable {
   private static IOException held(Path output, String text) {
     String holder = text.lines().findFirst().orElse("an unknown process");
     return new IOException(
-        "expected "
-            + output
-            + " to have no other writer, got "
-            + holder
-            + "; wait until it ends, stop it, or choose another output");
+        Expected.message(
+            output + " to have no other writer",
+            holder,
+            "wait until it ends, stop it, or choose another output"));
   }
 
   private static String describe() {

@@ -209,9 +209,10 @@ public final class Safetensors implements AutoCloseable {
       throw new SaeFormatException(
           file,
           name,
-          "expected a tensor of this name, got "
-              + header.entries().keySet()
-              + "; check which program wrote the file");
+          Expected.message(
+              "a tensor of this name",
+              header.entries().keySet(),
+              "check which program wrote the file"));
     }
     return entry;
   }
@@ -277,7 +278,7 @@ public final class Safetensors implements AutoCloseable {
   private int toInt(Entry entry, long value) throws SaeFormatException {
     if (value != (int) value) {
       throw new SaeFormatException(
-          file, entry.name(), "expected values of 32 bits, got " + value + "; use smaller ones");
+          file, entry.name(), Expected.message("values of 32 bits", value, "use smaller ones"));
     }
     return (int) value;
   }
@@ -290,8 +291,10 @@ public final class Safetensors implements AutoCloseable {
     Entry entry = entry(name);
     if (firstByte < 0 || firstByte + into.remaining() > entry.bytes()) {
       throw new IllegalArgumentException(
-          "expected bytes in [0, %d] of %s, got %d and %d"
-              .formatted(entry.bytes(), name, firstByte, into.remaining()));
+          Expected.message(
+              "bytes in [0, " + entry.bytes() + ") of " + name,
+              "[" + firstByte + ", " + (firstByte + into.remaining()) + ")",
+              "read within the tensor"));
     }
     ByteBuffer target = into.duplicate();
     Entry asBytes = new Entry(name, DType.U8, entry.shape(), entry.offset(), entry.bytes());
@@ -351,7 +354,8 @@ public final class Safetensors implements AutoCloseable {
 
   private synchronized MappedByteBuffer window(Entry entry, int number) throws IOException {
     if (closed) {
-      throw new IllegalStateException(file + " is closed");
+      throw new IllegalStateException(
+          Expected.message(file + " to be open", "it closed", "close it after the last read"));
     }
     int count = (int) ((entry.bytes() + WINDOW - 1) / WINDOW);
     MappedByteBuffer[] mapped =
@@ -367,15 +371,10 @@ public final class Safetensors implements AutoCloseable {
   private void checkRange(Entry entry, long first, long count) {
     if (first < 0 || first + count > entry.elements()) {
       throw new IllegalArgumentException(
-          "expected elements in [0, "
-              + entry.elements()
-              + ") of "
-              + entry.name()
-              + ", got ["
-              + first
-              + ", "
-              + (first + count)
-              + "); read within the tensor");
+          Expected.message(
+              "elements in [0, " + entry.elements() + ") of " + entry.name(),
+              "[" + first + ", " + (first + count) + ")",
+              "read within the tensor"));
     }
   }
 
@@ -383,6 +382,6 @@ public final class Safetensors implements AutoCloseable {
     return new SaeFormatException(
         file,
         entry.name(),
-        "expected dtype " + expected + ", got " + entry.dtype() + "; convert the tensor");
+        Expected.message("dtype " + expected, entry.dtype(), "convert the tensor"));
   }
 }

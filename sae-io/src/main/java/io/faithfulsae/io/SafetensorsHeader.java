@@ -33,28 +33,21 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
       throw new SaeFormatException(
           file,
           "header",
-          "expected at least 8 bytes, got " + size + "; the file is truncated, fetch it again");
+          Expected.message("at least 8 bytes", size, "the file is truncated, fetch it again"));
     }
     long length = readFully(channel, 0, 8).getLong();
     if (length < 2 || length > MAX_BYTES) {
       throw new SaeFormatException(
           file,
           "header",
-          "expected a length in [2, "
-              + MAX_BYTES
-              + "], got "
-              + length
-              + "; this is not a safetensors file");
+          Expected.message(
+              "a length in [2, " + MAX_BYTES + "]", length, "this is not a safetensors file"));
     }
     if (8 + length > size) {
       throw new SaeFormatException(
           file,
           "header",
-          "expected "
-              + (8 + length)
-              + " bytes, got "
-              + size
-              + "; the file is truncated, fetch it again");
+          Expected.message((8 + length) + " bytes", size, "the file is truncated, fetch it again"));
     }
     byte[] bytes = readFully(channel, 8, (int) length).array();
     JsonNode json;
@@ -62,18 +55,16 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
       json = JSON.readTree(bytes);
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
-          file,
-          "header",
-          "expected JSON, got: " + e.getOriginalMessage() + "; the file is damaged");
+          file, "header", Expected.message("JSON", e.getOriginalMessage(), "the file is damaged"));
     } catch (CharConversionException e) { // bytes that look like UTF-16 or UTF-32
       throw new SaeFormatException(
-          file, "header", "expected JSON, got: " + e.getMessage() + "; the file is damaged");
+          file, "header", Expected.message("JSON", e.getMessage(), "the file is damaged"));
     }
     if (!json.isObject()) {
       throw new SaeFormatException(
           file,
           "header",
-          "expected a JSON object, got " + json.getNodeType() + "; the file is damaged");
+          Expected.message("a JSON object", json.getNodeType(), "the file is damaged"));
     }
     return parse(file, json, 8 + length, size);
   }
@@ -105,12 +96,15 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
       throw new SaeFormatException(
           file,
           name,
-          "expected one of the dtypes " + List.of(DType.values()) + ", got " + json.path("dtype"));
+          Expected.message(
+              "one of the dtypes " + List.of(DType.values()),
+              json.path("dtype"),
+              "convert the tensor"));
     }
     JsonNode offsets = json.path("data_offsets");
     if (offsets.size() != 2 || !json.path("shape").isArray()) {
       throw new SaeFormatException(
-          file, name, "expected shape and two data_offsets, got " + json + "; the file is damaged");
+          file, name, Expected.message("shape and two data_offsets", json, "the file is damaged"));
     }
     List<Long> shape = new ArrayList<>();
     long begin = integer(offsets.get(0));
@@ -129,34 +123,25 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
       throw new SaeFormatException(
           file,
           name,
-          "expected a shape that fits 63 bits, got "
-              + json.path("shape")
-              + "; the file is damaged");
+          Expected.message("a shape that fits 63 bits", json.path("shape"), "the file is damaged"));
     }
     if (begin < 0 || end < begin || end - begin != bytes) {
       throw new SaeFormatException(
           file,
           name,
-          "expected "
-              + bytes
-              + " bytes for "
-              + dtype
-              + shape
-              + ", got data_offsets "
-              + offsets
-              + "; the file is damaged");
+          Expected.message(
+              bytes + " bytes for " + dtype + shape,
+              "data_offsets " + offsets,
+              "the file is damaged"));
     }
     if (end > fileSize - dataStart) {
       throw new SaeFormatException(
           file,
           name,
-          "expected "
-              + bytes
-              + " bytes from offset "
-              + (dataStart + begin)
-              + ", got "
-              + Math.max(0, fileSize - dataStart - begin)
-              + "; the file is truncated, fetch it again");
+          Expected.message(
+              bytes + " bytes from offset " + (dataStart + begin),
+              Math.max(0, fileSize - dataStart - begin),
+              "the file is truncated, fetch it again"));
     }
     return new Entry(name, dtype, List.copyOf(shape), dataStart + begin, bytes);
   }
@@ -180,12 +165,11 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
         throw new SaeFormatException(
             file,
             entry.name(),
-            "expected its data at offset "
-                + expected
-                + ", got "
-                + entry.offset()
-                + (entry.offset() < expected ? " (it overlaps another tensor)" : " (a hole)")
-                + "; the file is damaged");
+            Expected.message(
+                "its data at offset " + expected,
+                entry.offset()
+                    + (entry.offset() < expected ? " (it overlaps another tensor)" : " (a hole)"),
+                "the file is damaged"));
       }
       expected += entry.bytes();
     }
@@ -193,11 +177,10 @@ record SafetensorsHeader(Map<String, Entry> entries, Map<String, String> metadat
       throw new SaeFormatException(
           file,
           "data",
-          "expected "
-              + expected
-              + " bytes for the tensors of the header, got "
-              + fileSize
-              + "; the file is damaged, fetch it again");
+          Expected.message(
+              expected + " bytes for the tensors of the header",
+              fileSize,
+              "the file is damaged, fetch it again"));
     }
   }
 

@@ -72,9 +72,8 @@ final class SafetensorsWriter {
     for (Tensor tensor : tensors) {
       if (!names.add(tensor.name())) {
         throw new IllegalArgumentException(
-            "expected distinct, unreserved tensor names, got "
-                + tensor.name()
-                + "; rename the tensor");
+            Expected.message(
+                "distinct, unreserved tensor names", tensor.name(), "rename the tensor"));
       }
       ObjectNode node = root.putObject(tensor.name());
       node.put("dtype", tensor.dtype().name());

@@ -1,5 +1,6 @@
 package io.faithfulsae.random;
 
+import io.faithfulsae.io.Expected;
 import java.util.Collections;
 import java.util.List;
 import org.apache.commons.math3.random.AbstractRandomGenerator;
@@ -105,10 +106,7 @@ public final class Rng {
    * @throws IllegalArgumentException if {@code bound} is below 1
    */
   public int nextInt(int bound) {
-    if (bound < 1) {
-      throw new IllegalArgumentException(
-          "expected a bound >= 1, got " + bound + "; use the number of choices");
-    }
+    Expected.atLeast("bound", bound, 1, "use the number of choices");
     long random = nextLong() >>> 33;
     long value = random % bound;
     while (random - value + bound - 1 >= 1L << 31) {
@@ -148,7 +146,7 @@ public final class Rng {
       @Override
       public void setSeed(long seed) {
         throw new UnsupportedOperationException(
-            "expected no reseeding, got setSeed; create another Rng");
+            Expected.message("no reseeding", "setSeed", "create another Rng"));
       }
 
       @Override

@@ -24,7 +24,7 @@ class DirectBuffersTest {
   }
 
   @Test
-  void refusesWhatNoBufferHolds() {
+  void rejectsWhatNoBufferHolds() {
     String message =
         String.valueOf(
             assertThrows(IllegalArgumentException.class, () -> DirectBuffers.floats(1L << 29))

@@ -24,13 +24,13 @@ final class ExpectedTest {
   void rejectsTheRest() {
     assertEquals(
         "expected rows >= 1, got 0; add rows",
-        refusal(() -> Expected.atLeast("rows", 0, 1, "add rows")));
+        rejection(() -> Expected.atLeast("rows", 0, 1, "add rows")));
     assertEquals(
         "expected k in [1, 512], got 513; use a smaller k",
-        refusal(() -> Expected.inRange("k", 513, 1, 512, "use a smaller k")));
+        rejection(() -> Expected.inRange("k", 513, 1, 512, "use a smaller k")));
   }
 
-  private static String refusal(Runnable call) {
+  private static String rejection(Runnable call) {
     return String.valueOf(assertThrows(IllegalArgumentException.class, call::run).getMessage());
   }
 }

@@ -23,17 +23,17 @@ public final class Mutations {
   }
 
   /**
-   * Each damaged file must give the same value as before, or be refused with an error that names
+   * Each damaged file must give the same value as before, or be rejected with an error that names
    * it.
    *
    * @param head number of leading bytes to damage, for example the header
-   * @return how many were refused
+   * @return how many were rejected
    */
   public static int check(Path file, int count, long seed, int head, Reading reading)
       throws IOException {
     byte[] whole = Files.readAllBytes(file);
     Object expected = reading.read();
-    int refused = 0;
+    int rejected = 0;
     for (int i = 0; i < count; i++) {
       byte[] damaged = mutate(whole, Math.min(head, whole.length), new SplittableRandom(seed + i));
       Files.write(file, damaged);
@@ -43,8 +43,8 @@ public final class Mutations {
       } catch (IOException | IllegalArgumentException e) {
         assertTrue(
             String.valueOf(e.getMessage()).contains(file.getFileName().toString()),
-            what + " is refused without its name: " + e);
-        refused++;
+            what + " is rejected without its name: " + e);
+        rejected++;
       } catch (RuntimeException | Error e) {
         if (e instanceof AssertionError) {
           throw e;
@@ -54,7 +54,7 @@ public final class Mutations {
         Files.write(file, whole);
       }
     }
-    return refused;
+    return rejected;
   }
 
   private static byte[] mutate(byte[] whole, int head, SplittableRandom random) {

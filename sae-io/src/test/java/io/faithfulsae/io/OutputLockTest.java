@@ -73,7 +73,7 @@ class OutputLockTest {
     return process;
   }
 
-  private static String refusal(Path output) {
+  private static String rejection(Path output) {
     IOException e = assertThrows(IOException.class, () -> OutputLock.ofFolder(output).close());
     return String.valueOf(e.getMessage());
   }
@@ -83,7 +83,7 @@ class OutputLockTest {
     Path output = dir.resolve("out");
     Process process = holder(output);
     for (int attempt = 0; attempt < 2; attempt++) {
-      String said = refusal(output);
+      String said = rejection(output);
       assertTrue(said.contains("process " + process.pid() + " on "), said);
       assertTrue(said.matches(".*since \\d{4}-\\d\\d-\\d\\dT\\d\\d:\\d\\d:\\d\\dZ.*"), said);
       assertTrue(said.contains("OutputLockTest$Other hold"), said);
@@ -110,16 +110,16 @@ class OutputLockTest {
   }
 
   @Test
-  void aSecondWriterInOneProcessIsRefusedAndTakesNothingFromTheFirst()
+  void aSecondWriterInOneProcessIsRejectedAndTakesNothingFromTheFirst()
       throws IOException, ReflectiveOperationException {
     Path output = dir.resolve("out");
     Path alias = Files.createSymbolicLink(dir.resolve("alias"), Files.createDirectory(output));
     URL[] classes = {OutputLock.class.getProtectionDomain().getCodeSource().getLocation()};
     OutputLock lock = OutputLock.ofFolder(output);
     try (URLClassLoader apart = new URLClassLoader(classes, null)) {
-      assertTrue(refusal(output).contains("process " + ProcessHandle.current().pid()));
-      assertTrue(refusal(alias).contains("process " + ProcessHandle.current().pid()));
-      InvocationTargetException refused =
+      assertTrue(rejection(output).contains("process " + ProcessHandle.current().pid()));
+      assertTrue(rejection(alias).contains("process " + ProcessHandle.current().pid()));
+      InvocationTargetException rejected =
           assertThrows(
               InvocationTargetException.class,
               () ->
@@ -127,7 +127,7 @@ class OutputLockTest {
                       .loadClass(OutputLock.class.getName())
                       .getMethod("ofFolder", Path.class)
                       .invoke(null, output));
-      assertTrue(refused.getCause() instanceof IOException, String.valueOf(refused.getCause()));
+      assertTrue(rejected.getCause() instanceof IOException, String.valueOf(rejected.getCause()));
       Process second = start("hold", output);
       assertEquals(-1, second.inputReader().read(), "the first still has it");
     }

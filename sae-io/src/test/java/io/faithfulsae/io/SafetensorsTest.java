@@ -164,7 +164,7 @@ class SafetensorsTest {
   }
 
   @Test
-  void refusesADamagedHeader() throws IOException {
+  void rejectsADamagedHeader() throws IOException {
     assertProblem(raw("not json at all!", 0), "header: expected JSON");
     assertProblem(raw("[1, 2, 3]       ", 0), "header: expected a JSON object");
     assertProblem(raw(entry("a", "F31", "[2]", 0, 8), 8), "a: expected one of the dtypes");
@@ -181,7 +181,7 @@ class SafetensorsTest {
   }
 
   @Test
-  void refusesOverlapsAndHoles() throws IOException {
+  void rejectsOverlapsAndHoles() throws IOException {
     String first = entry("a", "F32", "[2]", 0, 8);
     String second = entry("b", "F32", "[2]", 4, 12);
     String joined = first.substring(0, first.length() - 1) + "," + second.substring(1);

@@ -34,12 +34,12 @@ public final class StreamBattery {
   private StreamBattery() {}
 
   /**
-   * Judges a family of streams.
+   * Tests a family of streams.
    *
    * @param stream returns stream 0, 1, 2, …, each at its start
    * @return a two-sided p-value for each test
    */
-  public static Map<String, Double> judge(IntFunction<LongSupplier> stream) {
+  public static Map<String, Double> pValues(IntFunction<LongSupplier> stream) {
     long[][] draws = new long[DRAWS][STREAMS];
     for (int i = 0; i < STREAMS; i++) {
       LongSupplier one = stream.apply(i);

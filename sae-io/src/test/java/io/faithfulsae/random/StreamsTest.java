@@ -65,14 +65,14 @@ class StreamsTest {
     families(purpose)
         .forEach(
             (name, family) -> {
-              Map<String, Double> judged =
-                  StreamBattery.judge(
+              Map<String, Double> pValues =
+                  StreamBattery.pValues(
                       i -> {
                         Rng rng = family.apply(i);
                         return rng::nextLong;
                       });
-              assertPasses(purpose + ", " + name, judged);
-              all.addAll(judged.values());
+              assertPasses(purpose + ", " + name, pValues);
+              all.addAll(pValues.values());
             });
     double small = all.stream().filter(p -> p < 0.01).count();
     double expected = 0.01 * all.size();
@@ -85,12 +85,12 @@ class StreamsTest {
   void purposesOfOneSeedLookIndependent() {
     assertPasses(
         "purposes in turn",
-        StreamBattery.judge(
+        StreamBattery.pValues(
             i -> new Rng(PURPOSES[i % PURPOSES.length], i / PURPOSES.length)::nextLong));
   }
 
-  private static void assertPasses(String family, Map<String, Double> judged) {
-    judged.forEach((test, p) -> assertTrue(p > LEAST, family + ", " + test + ": p = " + p));
+  private static void assertPasses(String family, Map<String, Double> pValues) {
+    pValues.forEach((test, p) -> assertTrue(p > LEAST, family + ", " + test + ": p = " + p));
   }
 
   /** Records were once seeded this way: the battery must detect it. */
@@ -111,7 +111,7 @@ class StreamsTest {
 
   private static void assertRejects(String family, IntFunction<LongSupplier> streams) {
     double least =
-        StreamBattery.judge(streams).values().stream()
+        StreamBattery.pValues(streams).values().stream()
             .mapToDouble(Double::doubleValue)
             .min()
             .orElseThrow();

@@ -132,7 +132,7 @@ class DeviceInteropTest {
     }
 
     @Test
-    void whatCannotBeSharedIsRefusedWithTheReason() {
+    void whatCannotBeSharedIsRejectedWithTheReason() {
       try (Backend backend = open();
           DeviceBuffer own = DeviceInterop.allocate(backend, 128)) {
         String notAligned =

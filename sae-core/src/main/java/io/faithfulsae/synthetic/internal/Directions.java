@@ -95,7 +95,7 @@ public final class Directions {
   }
 
   /** Rounds to float32. */
-  static float[][] rounded(double[][] vectors) {
+  public static float[][] rounded(double[][] vectors) {
     float[][] rounded = new float[vectors.length][vectors[0].length];
     for (int f = 0; f < rounded.length; f++) {
       for (int i = 0; i < rounded[f].length; i++) {

@@ -47,7 +47,7 @@ public final class Firing {
   }
 
   /** Draws factor loadings from N(0, scale²). */
-  static double[][] causes(int features, int rank, double scale, Rng rng) {
+  public static double[][] causes(int features, int rank, double scale, Rng rng) {
     double[][] causes = new double[features][rank];
     for (double[] row : causes) {
       for (int r = 0; r < rank; r++) {

@@ -26,11 +26,11 @@ final class NormalTail {
   /** Whether {@code value < Q(x)}. */
   static boolean isBelow(double value, double x) {
     if (x > -BOUND && x < BOUND) {
-      int left = (int) ((x + BOUND) * PER_UNIT);
-      if (value >= AT[left]) {
+      int cell = (int) ((x + BOUND) * PER_UNIT);
+      if (value >= AT[cell]) {
         return false;
       }
-      if (value < AT[left + 1]) {
+      if (value < AT[cell + 1]) {
         return true;
       }
     }

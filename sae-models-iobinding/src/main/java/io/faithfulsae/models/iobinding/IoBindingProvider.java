@@ -2,6 +2,7 @@ package io.faithfulsae.models.iobinding;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.RuntimeProvider;
 import io.faithfulsae.spi.Backend;
@@ -70,7 +71,10 @@ public final class IoBindingProvider implements RuntimeProvider {
       return JsonMapper.builder().build().readTree(info.details()).path("ordinal").asInt(0);
     } catch (JsonProcessingException e) {
       throw new BackendUnavailableException(
-          "expected the backend's details to be JSON, got " + info.details());
+          Expected.message(
+              "details of the backend in JSON",
+              info.details(),
+              "use the cpu or cuda backend of sae-native"));
     }
   }
 }

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendUnavailableException;
@@ -35,8 +36,10 @@ public final class CudaBackendProvider implements BackendProvider {
   }
 
   private static String notBuilt() {
-    return "expected libsae_cuda.so in the jar, got a jar built without nvcc; run"
-        + " sae-native/setup-nvcc.sh and build again, or pass -Dsae.cuda.library=PATH";
+    return Expected.message(
+        "libsae_cuda.so in the jar",
+        "a jar built without nvcc",
+        "run sae-native/setup-nvcc.sh and build again, or pass -Dsae.cuda.library=PATH");
   }
 
   @Override

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.io.Expected;
 import java.lang.System.Logger.Level;
 import java.lang.ref.Cleaner;
 import java.util.ArrayList;
@@ -140,11 +141,10 @@ final class Handle {
   IllegalStateException closedException() {
     Handle with = closedWith;
     return new IllegalStateException(
-        "expected the "
-            + what
-            + " to be open, got it closed"
-            + (with == null || with == this ? "" : " with the " + with.what)
-            + "; close it when nothing needs it",
+        Expected.message(
+            "the " + what + " to be open",
+            "it closed" + (with == null || with == this ? "" : " with the " + with.what),
+            "close it when nothing needs it"),
         closedAt);
   }
 
@@ -156,9 +156,10 @@ final class Handle {
   void close() {
     if (lock.isHeldByCurrentThread()) {
       throw new IllegalStateException(
-          "expected the "
-              + what
-              + " to be closed after a call on it, got close within; wait for the call to return",
+          Expected.message(
+              "the " + what + " to be closed after a call on it",
+              "close within",
+              "wait for the call to return"),
           opened);
     }
     lock.lock();

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.jni.internal.NativeBuffer.Place;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
@@ -16,7 +17,8 @@ public final class Interop {
   public static Backend openOn(int device, Pointer stream) {
     if (Pointer.isNull(stream)) {
       throw new IllegalArgumentException(
-          "expected a stream, got null; use Backends.open(\"cuda\"), which creates its own");
+          Expected.message(
+              "a stream", "null", "use Backends.open(\"cuda\"), which creates its own"));
     }
     return new CudaBackendProvider().open("device=" + device + ";stream=" + stream.address());
   }
@@ -83,9 +85,8 @@ public final class Interop {
       return own;
     }
     throw new IllegalArgumentException(
-        "expected a backend of sae-native, got "
-            + backend.info().name()
-            + "; open it with Backends.open");
+        Expected.message(
+            "a backend of sae-native", backend.info().name(), "open it with Backends.open"));
   }
 
   private static NativeBuffer of(DeviceBuffer buffer) {
@@ -93,9 +94,10 @@ public final class Interop {
       return own;
     }
     throw new IllegalArgumentException(
-        "expected a buffer of sae-native, got "
-            + buffer.getClass().getName()
-            + "; allocate it on a backend from Backends.open");
+        Expected.message(
+            "a buffer of sae-native",
+            buffer.getClass().getName(),
+            "allocate it on a backend from Backends.open"));
   }
 
   /** A bare address. */

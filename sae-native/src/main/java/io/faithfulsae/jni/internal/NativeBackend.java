@@ -3,6 +3,7 @@ package io.faithfulsae.jni.internal;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendException;
@@ -69,7 +70,11 @@ final class NativeBackend implements Backend {
       return device.asText("unnamed");
     } catch (JsonProcessingException e) {
       throw new LinkageError(
-          "expected one JSON object from sae_context_describe, got " + details, e);
+          Expected.message(
+              "one JSON object from sae_context_describe",
+              details,
+              "keep only one version of sae-native on the class path"),
+          e);
     }
   }
 
@@ -102,15 +107,17 @@ final class NativeBackend implements Backend {
 
   private NativeBuffer create(long bytes, NativeBuffer.Place place) {
     BufferMemory memory = new BufferMemory(bytes);
+    long[] address = new long[1];
     Handle buffer =
         make(
             "allocate",
             "buffer of " + bytes + " bytes",
             handle,
-            out -> SaeAbi.sae_buffer_create(handle.value(), bytes, place.ordinal(), out),
+            out -> {
+              int status = SaeAbi.sae_buffer_create(handle.value(), bytes, place.ordinal(), out);
+              return status == SaeAbi.SAE_OK ? SaeAbi.sae_buffer_address(out[0], address) : status;
+            },
             memory::close);
-    long[] address = new long[1];
-    call("allocate", () -> SaeAbi.sae_buffer_address(buffer.value(), address), buffer);
     return new NativeBuffer(this, buffer, memory, address[0], bytes, place, null);
   }
 
@@ -157,18 +164,23 @@ final class NativeBackend implements Backend {
   @Override
   public void matmulTransposed(
       DeviceBuffer a, int m, DeviceBuffer b, int n, int inner, DeviceBuffer c) {
-    BackendChecks.atLeastOne("m", m);
-    BackendChecks.atLeastOne("n", n);
-    BackendChecks.atLeastOne("inner", inner);
-    Handle left = matrix("a", a, m, inner);
-    Handle right = matrix("b", b, n, inner);
-    Handle out = matrix("c", c, m, n);
-    BackendChecks.distinct("c", c, a, b);
+    Handle left = handleOf("a", a);
+    Handle right = handleOf("b", b);
+    Handle out = handleOf("c", c);
     call(
         "matmulTransposed",
         () ->
             SaeAbi.sae_matmul_nt(
                 handle.value(), left.value(), m, right.value(), n, inner, out.value()),
+        () -> {
+          BackendChecks.atLeastOne("m", m);
+          BackendChecks.atLeastOne("n", n);
+          BackendChecks.atLeastOne("inner", inner);
+          BackendChecks.holds("a", a, m, inner);
+          BackendChecks.holds("b", b, n, inner);
+          BackendChecks.holds("c", c, m, n);
+          BackendChecks.distinct("c", c, a, b);
+        },
         handle,
         left,
         right,
@@ -185,11 +197,9 @@ final class NativeBackend implements Backend {
       int count,
       double factor,
       DeviceBuffer into) {
-    BackendChecks.gather(fromRows, columns, first, count);
-    Handle source = matrix("from", from, fromRows, columns);
-    Handle numbers = matrix("rows", rows, 1, first + count);
-    Handle target = matrix("into", into, count, columns);
-    BackendChecks.distinct("into", into, from, rows);
+    Handle source = handleOf("from", from);
+    Handle numbers = handleOf("rows", rows);
+    Handle target = handleOf("into", into);
     call(
         "gatherRows",
         () ->
@@ -203,6 +213,13 @@ final class NativeBackend implements Backend {
                 count,
                 factor,
                 target.value()),
+        () -> {
+          BackendChecks.gather(fromRows, columns, first, count);
+          BackendChecks.holds("from", from, fromRows, columns);
+          BackendChecks.holds("rows", rows, 1, first + count);
+          BackendChecks.holds("into", into, count, columns);
+          BackendChecks.distinct("into", into, from, rows);
+        },
         handle,
         source,
         numbers,
@@ -227,17 +244,15 @@ final class NativeBackend implements Backend {
     BufferMemory.collectIfNeeded();
   }
 
-  /** Checks that a buffer belongs to this backend and fits the matrix, and returns its handle. */
-  Handle matrix(String name, DeviceBuffer buffer, int rows, int columns) {
+  /** The handle of a buffer, which must belong to this backend. */
+  Handle handleOf(String name, DeviceBuffer buffer) {
     if (!(buffer instanceof NativeBuffer nativeBuffer) || !nativeBuffer.isOf(this)) {
       throw new IllegalArgumentException(
-          "expected "
-              + name
-              + " in a buffer of backend "
-              + info.name()
-              + ", got one of another backend; allocate it on this one");
+          Expected.message(
+              name + " in a buffer of backend " + info.name(),
+              "one of another backend",
+              "allocate it on this one"));
     }
-    BackendChecks.holds(name, buffer, rows, columns);
     return nativeBuffer.handle();
   }
 
@@ -265,6 +280,15 @@ final class NativeBackend implements Backend {
 
   /** Makes a native call on these handles; a status other than SAE_OK becomes an exception. */
   void call(String operation, IntSupplier nativeCall, Handle first, Handle... others) {
+    call(operation, nativeCall, () -> {}, first, others);
+  }
+
+  /**
+   * The same for a call with sizes. They are checked once, by sae_abi.h, which no caller can avoid;
+   * {@code checks} run only if it rejects an argument, to say which in the words of all backends.
+   */
+  void call(
+      String operation, IntSupplier nativeCall, Runnable checks, Handle first, Handle... others) {
     String[] error = {""};
     int status =
         Handle.call(
@@ -279,8 +303,11 @@ final class NativeBackend implements Backend {
             others);
     switch (status) {
       case SaeAbi.SAE_OK -> {}
-      case SaeAbi.SAE_INVALID_ARGUMENT, SaeAbi.SAE_NONFINITE ->
-          throw new IllegalArgumentException(error[0]);
+      case SaeAbi.SAE_INVALID_ARGUMENT -> {
+        checks.run();
+        throw new IllegalArgumentException(error[0]);
+      }
+      case SaeAbi.SAE_NONFINITE -> throw new IllegalArgumentException(error[0]);
       default -> throw new BackendException(operation, info.device(), error[0]);
     }
   }

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -92,9 +93,10 @@ final class NativeBuffer implements DeviceBuffer {
     private void requireNotEnded() {
       if (ended) {
         throw new IllegalStateException(
-            "expected a loan of "
-                + bytes
-                + " bytes that is still open, got one that has ended; lend the buffer again");
+            Expected.message(
+                "a loan of " + bytes + " bytes that is still open",
+                "one that has ended",
+                "lend the buffer again"));
       }
     }
 
@@ -172,9 +174,10 @@ final class NativeBuffer implements DeviceBuffer {
       return all.duplicate().order(ByteOrder.nativeOrder());
     }
     throw new UnsupportedOperationException(
-        "expected memory that the host can address, got "
-            + bytes
-            + " bytes of device memory; copy them with DeviceInterop.read and write");
+        Expected.message(
+            "memory that the host can address",
+            bytes + " bytes of device memory",
+            "copy them with DeviceInterop.read and write"));
   }
 
   @Override

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.io.Expected;
 import java.io.File;
 import java.io.IOException;
 import java.io.InputStream;
@@ -37,11 +38,10 @@ final class NativeLibrary {
     int version = SaeAbi.sae_abi_version();
     if (version != SaeAbi.SAE_ABI_VERSION) {
       throw new LinkageError(
-          "expected libsae.so of ABI version "
-              + SaeAbi.SAE_ABI_VERSION
-              + ", got "
-              + version
-              + "; keep only one version of sae-native on the class path");
+          Expected.message(
+              "libsae.so of ABI version " + SaeAbi.SAE_ABI_VERSION,
+              version,
+              "keep only one version of sae-native on the class path"));
     }
   }
 
@@ -97,7 +97,9 @@ final class NativeLibrary {
     } catch (IOException e) {
       throw new UncheckedIOException("unpacking " + url, e);
     } catch (URISyntaxException e) {
-      throw new IllegalArgumentException("expected a resource with a path, got " + url, e);
+      throw new IllegalArgumentException(
+          Expected.message("a resource with a path", url, "load sae-native from a jar or a folder"),
+          e);
     }
   }
 

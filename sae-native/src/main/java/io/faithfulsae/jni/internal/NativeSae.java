@@ -57,18 +57,23 @@ final class NativeSae implements BackendSae {
   @Override
   public void encodeTopK(
       DeviceBuffer x, int rows, int k, DeviceBuffer indices, DeviceBuffer values) {
-    BackendChecks.rows(rows);
-    BackendChecks.k(k, dSae);
-    Handle in = backend.matrix("x", x, rows, dIn);
-    Handle outIndices = backend.matrix("indices", indices, rows, k);
-    Handle outValues = backend.matrix("values", values, rows, k);
-    BackendChecks.distinct("indices", indices, x, values);
-    BackendChecks.distinct("values", values, x);
+    Handle in = backend.handleOf("x", x);
+    Handle outIndices = backend.handleOf("indices", indices);
+    Handle outValues = backend.handleOf("values", values);
     backend.call(
         "encodeTopK",
         () ->
             SaeAbi.sae_encode_topk(
                 handle.value(), in.value(), rows, k, outIndices.value(), outValues.value()),
+        () -> {
+          BackendChecks.rows(rows);
+          BackendChecks.k(k, dSae);
+          BackendChecks.holds("x", x, rows, dIn);
+          BackendChecks.holds("indices", indices, rows, k);
+          BackendChecks.holds("values", values, rows, k);
+          BackendChecks.distinct("indices", indices, x, values);
+          BackendChecks.distinct("values", values, x);
+        },
         handle,
         in,
         outIndices,
@@ -77,17 +82,23 @@ final class NativeSae implements BackendSae {
 
   @Override
   public void decode(DeviceBuffer indices, DeviceBuffer values, int rows, int k, DeviceBuffer out) {
-    BackendChecks.rows(rows);
-    BackendChecks.k(k, dSae);
-    Handle inIndices = backend.matrix("indices", indices, rows, k);
-    Handle inValues = backend.matrix("values", values, rows, k);
-    Handle xHat = backend.matrix("out", out, rows, dIn);
-    BackendChecks.distinct("out", out, indices, values);
+    Handle inIndices = backend.handleOf("indices", indices);
+    Handle inValues = backend.handleOf("values", values);
+    Handle xHat = backend.handleOf("out", out);
     backend.call(
         "decode",
-        () ->
-            SaeAbi.sae_decode(
-                handle.value(), inIndices.value(), inValues.value(), rows, k, xHat.value()),
+        () -> {
+          BackendChecks.k(k, dSae); // sae_decode takes any k: its indices may repeat
+          return SaeAbi.sae_decode(
+              handle.value(), inIndices.value(), inValues.value(), rows, k, xHat.value());
+        },
+        () -> {
+          BackendChecks.rows(rows);
+          BackendChecks.holds("indices", indices, rows, k);
+          BackendChecks.holds("values", values, rows, k);
+          BackendChecks.holds("out", out, rows, dIn);
+          BackendChecks.distinct("out", out, indices, values);
+        },
         handle,
         inIndices,
         inValues,

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -21,28 +22,40 @@ final class NativeTrainer implements BackendTrainer {
 
   @Override
   public void step(DeviceBuffer x, int rows, double lr) {
-    BackendChecks.rows(rows);
-    BackendChecks.learningRate(lr);
-    Handle in = backend.matrix("x", x, rows, sae.dIn());
+    Handle in = backend.handleOf("x", x);
     backend.call(
-        "step", () -> SaeAbi.sae_train_step(handle.value(), in.value(), rows, lr), handle, in);
+        "step",
+        () -> SaeAbi.sae_train_step(handle.value(), in.value(), rows, lr),
+        () -> {
+          BackendChecks.rows(rows);
+          BackendChecks.learningRate(lr);
+          BackendChecks.holds("x", x, rows, sae.dIn());
+        },
+        handle,
+        in);
   }
 
   @Override
   public void accumulate(DeviceBuffer x, int first, int rows) {
-    BackendChecks.part(first, rows);
-    Handle in = backend.matrix("x", x, first + rows, sae.dIn());
+    Handle in = backend.handleOf("x", x);
     backend.call(
         "accumulate",
         () -> SaeAbi.sae_train_accumulate(handle.value(), in.value(), first, rows),
+        () -> {
+          BackendChecks.part(first, rows);
+          BackendChecks.holds("x", x, first + rows, sae.dIn());
+        },
         handle,
         in);
   }
 
   @Override
   public void apply(double lr) {
-    BackendChecks.learningRate(lr);
-    backend.call("apply", () -> SaeAbi.sae_train_apply(handle.value(), lr), handle);
+    backend.call(
+        "apply",
+        () -> SaeAbi.sae_train_apply(handle.value(), lr),
+        () -> BackendChecks.learningRate(lr),
+        handle);
   }
 
   @Override
@@ -63,9 +76,10 @@ final class NativeTrainer implements BackendTrainer {
       return own.handle;
     }
     throw new IllegalArgumentException(
-        "expected a trainer of sae-native, got one of class "
-            + trainer.getClass().getName()
-            + "; create both on backends of the same kind");
+        Expected.message(
+            "a trainer of sae-native",
+            "one of class " + trainer.getClass().getName(),
+            "create both on backends of the same kind"));
   }
 
   @Override

@@ -94,7 +94,7 @@ class HandleTest {
   }
 
   @Test
-  void closingWithinACallIsRefused() {
+  void closingWithinACallIsRejected() {
     Handle root = handle(1, null);
     IllegalStateException e =
         assertThrows(

@@ -59,7 +59,7 @@ class NativeBackendTest {
   }
 
   @Test
-  void aCudaLibraryThatIsNotOneIsRefusedWithItsPath(@TempDir Path dir) throws IOException {
+  void aCudaLibraryThatIsNotOneIsRejectedWithItsPath(@TempDir Path dir) throws IOException {
     Path file = Files.writeString(dir.resolve("libsae_cuda.so"), "not a library");
     String before = System.getProperty("sae.cuda.library");
     System.setProperty("sae.cuda.library", file.toString());
