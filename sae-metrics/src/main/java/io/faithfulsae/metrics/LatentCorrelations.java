@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.io.Expected;
 import java.util.List;
 
 /**
@@ -99,11 +100,11 @@ public record LatentCorrelations(
      */
     public Options {
       latents = List.copyOf(latents);
-      if (!(threshold >= -1 && threshold <= 1) || others < 0) {
+      if (!(threshold >= -1 && threshold <= 1)) {
         throw new IllegalArgumentException(
-            "expected a threshold in [-1, 1] and others >= 0, got %s and %d; correct them"
-                .formatted(threshold, others));
+            Expected.message("threshold in [-1, 1]", threshold, "give a correlation, such as 0.7"));
       }
+      Expected.atLeast("others", others, 0, "0 keeps none");
     }
   }
 }
