@@ -126,7 +126,7 @@ public record FakeFeatures(
   /**
    * Sequences as the SAE saw them; all numbers are 0 if there were none.
    *
-   * @param description what they are
+   * @param description description of the sequences
    * @param sequences number of sequences of which the filter kept at least one position
    * @param rows positions that the filter kept
    * @param meanNorm mean ‖x‖ over rows, the scale of the activations

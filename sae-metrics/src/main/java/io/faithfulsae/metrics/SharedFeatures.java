@@ -12,7 +12,7 @@ import java.util.function.LongConsumer;
  *
  * <p>A pair is shared when its cosine is strictly above the threshold. A direction of length 0 has
  * cosine 0 with everything. Every SAE has at least one latent, so there is always input. The SAEs
- * may differ in the number of latents; the matching then leaves some of the larger SAE's unmatched.
+ * may differ in the number of latents; some latents of the larger one then stay unmatched.
  *
  * <p><b>Source</b>: FaithfulSAE's feature matching (top-1 ratio and SFR, decoder rows, 0.7); Paulo
  * and Belrose, arXiv 2501.16615.

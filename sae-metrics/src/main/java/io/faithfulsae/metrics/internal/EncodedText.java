@@ -43,7 +43,7 @@ final class EncodedText {
     /**
      * Called at the end of each sequence.
      *
-     * @param number of the sequence among those of at least two tokens, from 0
+     * @param number index of the sequence among those of at least two tokens, from 0
      * @param chosenZ <b>Shape</b> {@code [chosen, tokens]}: z of each chosen latent at each token;
      *     0 at positions that the filter excludes
      */
