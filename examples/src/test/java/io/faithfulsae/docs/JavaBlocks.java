@@ -44,6 +44,7 @@ final class JavaBlocks {
       Stream.of(
               "io.faithfulsae",
               "io.faithfulsae.interop",
+              "io.faithfulsae.io",
               "io.faithfulsae.metrics",
               "io.faithfulsae.models",
               "io.faithfulsae.models.generate",
