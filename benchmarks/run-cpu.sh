@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Times this project, sparsify and PyTorch in turn on this machine and writes RESULTS.md and results.json.
+# Times this project, sparsify and PyTorch alternately on this machine and writes RESULTS.md and results.json.
 #   run-cpu.sh            everything, about 15 minutes; keep the machine quiet
-#   THREADS=2 ROUNDS=3    how much of the machine, how often each side has its turn
-#   SECONDS_EACH=5        seconds of each measurement
+#   THREADS=2 ROUNDS=3    number of threads; how often each side is measured
+#   SECONDS_EACH=5        seconds per measurement
 #   PYTHON=python3        an interpreter that has peers/requirements.txt
 #   OUT=DIR               where the two files go (default: here; then the table in ../docs/performance.md is written too)
 set -euo pipefail
@@ -23,7 +23,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads MKL_NUM_THREADS=$threads
 
-# Both sides get the same processors: the first so many that this process may use.
+# Both sides get the same processors: the first $threads that this process may use.
 cpus=$("$python" -c "import os; print(','.join(map(str, sorted(os.sched_getaffinity(0))[:$threads])))")
 on_cpus() { taskset -c "$cpus" "$@"; }
 java=("${JAVA_HOME:+$JAVA_HOME/bin/}java" --enable-native-access=ALL-UNNAMED "-Dsae.cpu.options=threads=$threads")

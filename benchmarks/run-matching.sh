@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Times the exact matching of two SAEs' latents beside SciPy's linear_sum_assignment, in turn, on one matrix of cosines.
-#   run-matching.sh [D_SAE [D_IN [SHARED]]]      18432 2304 0.3; ROUNDS=3 PYTHON=python3; 5 GiB of memory, minutes a round
+# Times the exact matching of two SAEs' latents and SciPy's linear_sum_assignment alternately, on the same matrix of cosines.
+#   run-matching.sh [D_SAE [D_IN [SHARED]]]      18432 2304 0.3; ROUNDS=3 PYTHON=python3; 5 GiB of memory, minutes per round
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 d_sae=${1:-18432}

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Times this project and transformers in turn on a language model, fp32, the same threads: tokens a second of the residual
-# stream in the middle, and of sampling 32 texts of 128 tokens from BOS with a cache.
-# transformers runs in bf16 too, for what the processor would allow. Writes the section "language models" of RESULTS.md.
+# Times this project and transformers alternately on a language model, in fp32 with the same number of threads: tokens per
+# second of reading the residual stream in the middle, and of sampling 32 texts of 128 tokens from BOS with a cache.
+# transformers also runs in bf16, to show what the processor can do. Writes the section "language models" of RESULTS.md.
 #   run-models.sh MODEL_DIR NAME     THREADS=2 ROUNDS=3 SECONDS_EACH=10 PYTHON=python3 as in run-cpu.sh; quiet machine
-#                                    BF16=0 leaves bf16 out, which takes many minutes where the processor is slow at it
+#                                    BF16=0 skips bf16, which takes many minutes on processors that are slow at it
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 model=${1:?usage: run-models.sh MODEL_DIR NAME}

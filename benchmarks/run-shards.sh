@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Times writing and reading activation shards beside cat of the same files, first from the disk, then from memory.
-#   run-shards.sh DIR        MIB=2048   DIR lies on the disk that is measured; 2 * MIB are written there and deleted; quiet machine
+# Times writing and reading activation shards and compares with cat of the same files, first from disk, then from memory.
+#   run-shards.sh DIR        MIB=2048   DIR is on the disk to measure; 2 * MIB are written there and deleted; quiet machine
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 dir=${1:?usage: run-shards.sh DIR}
@@ -11,7 +11,7 @@ mkdir -p "$dir"
 work=$(mktemp -d "$dir/shards.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
-# The files leave the page cache; no root is needed for that.
+# Drops the files from the page cache, which needs no root.
 forget() { for file in "$1"/*.safetensors; do dd if="$file" iflag=nocache count=0 2>/dev/null; done; }
 ours() { "${JAVA_HOME:+$JAVA_HOME/bin/}java" -cp "$classpath" io.faithfulsae.benchmarks.ShardSpeed "$@"; }
 peer() {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Times others' SAEs on this GPU, as JSON lines beside gpu_bench's.
+"""Times other libraries' SAEs on this GPU and prints JSON lines like gpu_bench's.
 
     gpu_peers.py [--shape gpt2|1b|3b|8b|wide] [--rows B] [--peers NAME,...] [--openai FILE] [--device cuda]
 

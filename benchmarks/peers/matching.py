@@ -1,6 +1,6 @@
 """The matching of MatchingSpeed.java by SciPy.
 
-matching.py make D_SAE D_IN SHARED OUT.f32     cosines of two dictionaries, of which a share is found by both, with noise
+matching.py make D_SAE D_IN SHARED OUT.f32     cosines of two noisy dictionaries that share a fraction of their rows
 matching.py time D_SAE IN.f32 OUT.json         linear_sum_assignment on them
 matching.py report WORK ROUNDS D_SAE D_IN SHARED RESULTS.md
 """

@@ -1,4 +1,4 @@
-"""Tokens a second of transformers: models.py FOLDER THREADS SECONDS OUT.json [DTYPE [DEVICE]]. The same work as ModelSpeed.java."""
+"""Tokens per second of transformers: models.py FOLDER THREADS SECONDS OUT.json [DTYPE [DEVICE]]. The same work as ModelSpeed.java."""
 
 import json
 import resource

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Times EleutherAI's sparsify and plain PyTorch on what io.faithfulsae.benchmarks.PeerData wrote.
 
-    peers.py check DIR                      the losses of both recipes' first steps must be ours
-    peers.py time DIR OUT.json SHAPE...     milliseconds a call, median of the samples
+    peers.py check DIR                      stops unless the losses of both recipes' first steps match ours
+    peers.py time DIR OUT.json SHAPE...     milliseconds per call, median of the samples
 
 Threads come from OMP_NUM_THREADS. Every tensor is float32.
 """

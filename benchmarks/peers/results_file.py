@@ -1,4 +1,4 @@
-"""RESULTS.md: one section for each script that measures; this machine by its hardware, and the commit."""
+"""RESULTS.md with one section per measuring script, and descriptions of the machine and the commit."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def write_section(results: Path, lines: list[str]) -> None:
-    """Puts a section, whose first line is its heading ("# ..."), in place of the one of that heading, else at the end."""
+    """Replaces the section with the same heading (the first line, "# ..."), or appends it."""
     sections: dict[str, list[str]] = {}
     for line in results.read_text().splitlines() if results.exists() else []:
         if line.startswith("# "):
@@ -18,14 +18,14 @@ def write_section(results: Path, lines: list[str]) -> None:
 
 
 def commit() -> str:
-    """The commit of the sources that were measured, short; with "+changes" if tracked files differ from it, "unknown" outside a checkout."""
+    """The short commit of the measured sources; with "+changes" if tracked files differ from it, "unknown" outside a checkout."""
     here = Path(__file__).parent
     git = subprocess.run(["git", "describe", "--always", "--abbrev=7", "--dirty=+changes", "--exclude=*"], cwd=here, capture_output=True, text=True)
     return git.stdout.strip() or "unknown"
 
 
 def processor() -> str:
-    """Name and those of the vector instruction sets that matter here."""
+    """The processor's name and the vector instruction sets that matter here."""
     cpu = Path("/proc/cpuinfo").read_text()
     name = next((l.split(":", 1)[1].strip() for l in cpu.splitlines() if l.startswith("model name")), "unknown processor")
     flags = next((l for l in cpu.splitlines() if l.startswith("flags")), "").split()

@@ -9,11 +9,11 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/** Says that what is timed is right, before it is timed. */
+/** Checks results before they are timed. */
 final class Checks {
   private Checks() {}
 
-  /** Compares a few rows with a sum in double precision and a full sort. */
+  /** Compares a few rows with a double-precision product and a full sort. */
   static void latents(Workload w, Latents z) {
     float[] x = w.activations();
     float[] encoder = w.encoder();
@@ -34,12 +34,19 @@ final class Checks {
               .toList();
       for (int place = 0; place < w.k(); place++) {
         int at = row * w.k() + place;
-        // float32 sums may swap neighbours that differ by rounding: compare values, not indices.
-        double wanted = dense[best.get(place)];
+        // Rounding may swap latents of nearly equal value: compare values, not indices.
+        double expected = dense[best.get(place)];
         require(
-            Math.abs(values.get(at) - wanted) <= 1e-4 * Math.max(1, wanted)
-                && Math.abs(dense[indices.get(at)] - wanted) <= 1e-4 * Math.max(1, wanted),
-            "row " + row + ", place " + place + ": expected " + wanted + ", got " + values.get(at));
+            Math.abs(values.get(at) - expected) <= 1e-4 * Math.max(1, expected)
+                && Math.abs(dense[indices.get(at)] - expected) <= 1e-4 * Math.max(1, expected),
+            "row "
+                + row
+                + ", place "
+                + place
+                + ": expected "
+                + expected
+                + ", got "
+                + values.get(at));
       }
     }
   }
@@ -49,17 +56,22 @@ final class Checks {
     float[] decoder = w.decoder();
     int row = w.rows() - 1;
     for (int i = 0; i < w.dIn(); i++) {
-      double wanted = 0;
+      double expected = 0;
       for (int place = 0; place < w.k(); place++) {
         int at = row * w.k() + place;
-        wanted += (double) z.values().get(at) * decoder[z.indices().get(at) * w.dIn() + i];
+        expected += (double) z.values().get(at) * decoder[z.indices().get(at) * w.dIn() + i];
       }
       double got = out.data().get(row * w.dIn() + i);
-      require(Math.abs(got - wanted) <= 1e-4 * Math.max(1, Math.abs(wanted)), "column " + i);
+      require(
+          Math.abs(got - expected) <= 1e-4 * Math.max(1, Math.abs(expected)),
+          "row " + row + ", column " + i + ": expected " + expected + ", got " + got);
     }
   }
 
-  /** Training must have lowered the error and kept it finite; the auxiliary loss comes and goes. */
+  /**
+   * Checks that training lowered the error and kept the loss finite. The auxiliary loss, which
+   * comes and goes, is not compared.
+   */
   static void learned(StepStats first, StepStats last) {
     require(
         Double.isFinite(last.loss()) && last.reconstruction() < first.reconstruction(),

@@ -16,7 +16,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** Decoding of k latents a row. */
+/** Decoding with k latents per row. */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
@@ -44,7 +44,7 @@ public class DecodeBenchmark {
     Checks.reconstruction(workload, z, reconstruction);
   }
 
-  /** Frees what {@link #load} made. */
+  /** Frees what {@link #load} allocated. */
   @TearDown
   public void close() {
     loaded.close();

@@ -16,7 +16,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** Encoding with top-k, and the matrix product alone that it cannot do without. */
+/** Encoding with top-k, and the matrix product that it contains. */
 @State(Scope.Benchmark)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MILLISECONDS)
@@ -46,7 +46,7 @@ public class EncodeBenchmark {
     product = loaded.backend.allocate((long) workload.rows() * workload.dSae() * Float.BYTES);
   }
 
-  /** Frees what {@link #load} made. */
+  /** Frees what {@link #load} allocated. */
   @TearDown
   public void close() {
     loaded.close();
@@ -60,7 +60,7 @@ public class EncodeBenchmark {
     return z;
   }
 
-  /** x W_enc alone, written out: the sgemm of the shape. */
+  /** The product x W_enc alone, written to memory. */
   @Benchmark
   public DeviceBuffer sgemm() {
     Workload w = loaded.workload;

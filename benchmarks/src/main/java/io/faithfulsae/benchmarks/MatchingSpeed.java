@@ -12,14 +12,13 @@ import java.nio.file.Path;
 import java.util.Locale;
 
 /**
- * Seconds of the exact matching of two SAEs' latents, on a matrix of cosines; {@code
- * run-matching.sh} sets it beside SciPy. The first run in a JVM is the one that counts: that is
- * what a user waits for.
+ * Times the exact matching of two SAEs' latents on a matrix of cosines; {@code run-matching.sh}
+ * compares it with SciPy. It times the first run in a JVM, which is what a user waits for.
  */
 public final class MatchingSpeed {
   private MatchingSpeed() {}
 
-  /** Takes d_sae, a file of float32 {@code [d_sae, d_sae]}, and the file to write. */
+  /** Arguments: d_sae, a file of float32 {@code [d_sae, d_sae]}, and the file to write. */
   public static void main(String[] args) throws IOException {
     int latents = Integer.parseInt(args[0]);
     float[][] cosines = read(Path.of(args[1]), latents);

@@ -23,8 +23,8 @@ import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 
 /**
- * Tokens a second of a language model: reading the residual stream in the middle, and sampling from
- * BOS with a cache. {@code run-models.sh} sets it beside transformers.
+ * Measures a language model's tokens per second: reading the residual stream in the middle, and
+ * sampling from BOS with a cache. {@code run-models.sh} compares it with transformers.
  */
 public final class ModelSpeed {
   private static final int SEQUENCES = 8;
@@ -34,14 +34,14 @@ public final class ModelSpeed {
   private ModelSpeed() {}
 
   /**
-   * Takes the model's folder, threads, seconds of each measurement, and the file to write; and
-   * perhaps a backend, in whose memory the model then computes: on a GPU in bfloat16.
+   * Arguments: the model's folder, the number of threads, the seconds per measurement, the file to
+   * write, and optionally a backend in whose memory the model then runs, on a GPU in bfloat16.
    */
   public static void main(String[] args) throws IOException {
     int threads = Integer.parseInt(args[1]);
     double seconds = Double.parseDouble(args[2]);
     if (args.length > 4) {
-      besides(Path.of(args[0]), threads, seconds, Path.of(args[3]), args[4]);
+      measureOnBackend(Path.of(args[0]), threads, seconds, Path.of(args[3]), args[4]);
       return;
     }
     try (OnnxModel model = OnnxModel.open(Path.of(args[0]), new OnnxModel.Options(threads))) {
@@ -56,8 +56,8 @@ public final class ModelSpeed {
     }
   }
 
-  private static void besides(Path folder, int threads, double seconds, Path file, String name)
-      throws IOException {
+  private static void measureOnBackend(
+      Path folder, int threads, double seconds, Path file, String name) throws IOException {
     Precision precision = name.equals("cuda") ? Precision.BFLOAT16 : Precision.FLOAT32;
     try (Backend backend = Backends.open(name);
         OnnxModel model =
@@ -74,7 +74,7 @@ public final class ModelSpeed {
     }
   }
 
-  /** From tokens to rows in a batch of the backend's own memory. */
+  /** Reads activations into a batch in the backend's own memory. */
   private static double harvestOnDevice(OnnxModel model, Backend backend, double seconds) {
     int[][] tokens = tokens(model);
     int[] rows = IntStream.range(0, SEQUENCES * LENGTH).toArray();
@@ -102,7 +102,7 @@ public final class ModelSpeed {
     }
   }
 
-  /** Whole rounds, each of which says how many tokens it was. The caller has warmed up. */
+  /** Runs whole rounds, each of which returns its number of tokens. The caller has warmed up. */
   private static double perSecond(double seconds, LongSupplier round) {
     long start = System.nanoTime();
     long done = 0;
@@ -146,7 +146,7 @@ public final class ModelSpeed {
         });
   }
 
-  /** Whole rounds of {@code BATCH} texts of {@code LENGTH} tokens; EOS does not end them. */
+  /** Whole rounds of {@code BATCH} texts of {@code LENGTH} tokens each; EOS does not end a text. */
   private static double generate(OnnxModel model, double seconds) {
     Rng random = new Rng(Purpose.TRIALS, 2);
     try (Decoder decoder = model.decoder(BATCH, LENGTH)) {

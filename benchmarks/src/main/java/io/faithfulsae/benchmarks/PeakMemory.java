@@ -8,7 +8,7 @@ import java.nio.file.Path;
 final class PeakMemory {
   private PeakMemory() {}
 
-  /** In MiB, as Linux counts it; -1 elsewhere. */
+  /** In MiB, as reported by Linux; -1 on other systems. */
   static long mib() throws IOException {
     Path status = Path.of("/proc/self/status");
     if (!Files.exists(status)) {

@@ -1,6 +1,7 @@
 package io.faithfulsae.benchmarks;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
@@ -14,11 +15,11 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Writes what the other libraries are timed on, and what our backend makes of it, so that their
- * script can first check that both compute the same thing.
+ * Writes the data that the other libraries are timed on, and our backend's losses on it, so that
+ * their script can first check that both compute the same thing.
  *
  * <p>For each shape: {@code SHAPE.safetensors} with {@code activations}, {@code encoder} and {@code
- * decoder}; and {@code ours.json} with the device and the loss of the first steps of each recipe.
+ * decoder}; and {@code ours.json} with the device and the losses of the first steps of each recipe.
  */
 public final class PeerData {
   private static final int STEPS = 5;
@@ -33,7 +34,8 @@ public final class PeerData {
   public static void main(String[] args) throws IOException {
     if (args.length < 2) {
       throw new IllegalArgumentException(
-          "expected DIR SHAPE..., got " + args.length + " arguments");
+          Expected.message(
+              "DIR SHAPE...", args.length + " arguments", "name a folder and at least one shape"));
     }
     Path dir = Files.createDirectories(Path.of(args[0]));
     Map<String, Object> shapes = new LinkedHashMap<>();

@@ -8,8 +8,8 @@ import io.faithfulsae.spi.StepConfig.Loss;
 public enum Recipe {
   /**
    * sparsify's defaults with its Adam: FVU loss, encoder bias, no auxiliary loss, gradient
-   * projection, unit rows after the step (sparsify sets them before its next forward, the same
-   * thing).
+   * projection, unit rows after the step (sparsify normalizes them before its next forward pass,
+   * which is equivalent).
    */
   SPARSIFY,
   /**
@@ -17,7 +17,7 @@ public enum Recipe {
    */
   STUDY;
 
-  /** The options of its steps. */
+  /** The options of a training step. */
   public StepConfig config() {
     StepConfig.Builder builder = StepConfig.builder();
     if (this == STUDY) {
@@ -33,7 +33,7 @@ public enum Recipe {
         .build();
   }
 
-  /** sparsify's rule for Adam, and 3e-4 as the study trains GPT-2. */
+  /** sparsify's rule for Adam, or 3e-4, which the study uses for GPT-2. */
   public double learningRate(Workload workload) {
     return this == STUDY ? 3e-4 : 2e-4 / Math.sqrt(workload.dSae() / 16384.0);
   }

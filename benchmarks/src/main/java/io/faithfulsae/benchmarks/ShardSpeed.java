@@ -18,8 +18,8 @@ import java.util.Locale;
 import java.util.Map;
 
 /**
- * Rows a second of shards: writing them from memory, and reading them. {@code run-shards.sh} sets
- * it beside {@code cat}, with the files in memory and not.
+ * Measures rows per second of writing shards from memory and of reading them. {@code run-shards.sh}
+ * compares it with {@code cat}, with the files in the page cache and out of it.
  */
 public final class ShardSpeed {
   private static final int D_IN = 768;
@@ -27,7 +27,7 @@ public final class ShardSpeed {
 
   private ShardSpeed() {}
 
-  /** Takes {@code write DIR PRECISION MIB}, or {@code read DIR PASSES}. */
+  /** Arguments: {@code write DIR PRECISION MIB} or {@code read DIR PASSES}. */
   public static void main(String[] args) throws IOException {
     if (args[0].equals("write")) {
       write(Path.of(args[1]), Precision.valueOf(args[2]), Long.parseLong(args[3]) << 20);
@@ -80,7 +80,7 @@ public final class ShardSpeed {
         seconds);
   }
 
-  /** The same rows over and over, so that making them costs next to nothing. */
+  /** Repeats the same rows, so that generating them costs next to nothing. */
   private record Repeated(long rows) implements ActivationSource {
     @Override
     public int dIn() {

@@ -39,7 +39,7 @@ public class TrainStepBenchmark {
   private double learningRate;
   private StepStats first;
 
-  /** Loads the initial weights and makes the first step. */
+  /** Loads the initial weights and runs the first step. */
   @Setup
   public void load() {
     Workload workload = Workload.parse(shape);
@@ -49,7 +49,7 @@ public class TrainStepBenchmark {
     first = step();
   }
 
-  /** Checks that all those steps have trained, and frees what {@link #load} made. */
+  /** Checks that the steps reduced the loss, and frees what {@link #load} allocated. */
   @TearDown
   public void close() {
     Checks.learned(first, trainer.stats());
@@ -57,7 +57,7 @@ public class TrainStepBenchmark {
     loaded.close();
   }
 
-  /** One step on the same batch, its statistics read. */
+  /** One step, always on the same batch, including reading its statistics. */
   @Benchmark
   public StepStats step() {
     trainer.step(loaded.x.buffer(), loaded.workload.rows(), learningRate);

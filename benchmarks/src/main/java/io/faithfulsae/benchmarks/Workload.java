@@ -1,5 +1,6 @@
 package io.faithfulsae.benchmarks;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import java.util.Arrays;
@@ -8,30 +9,30 @@ import java.util.Arrays;
  * One shape with its activations and initial weights: the same numbers for every benchmark here
  * and, through {@link PeerData}, for the other libraries.
  *
- * <p>Rows are sums of sixteen directions out of {@code 4 dIn} with noise, so that latents fire
- * unevenly as on a language model; weights are drawn as {@code torch.nn.Linear} draws them.
+ * <p>Rows are sums of sixteen out of {@code 4 dIn} directions plus noise, so that latents fire
+ * unevenly, as on a language model; weights are initialized as in {@code torch.nn.Linear}.
  *
  * @param rows rows of a batch
  * @param dIn width of the activations
  * @param dSae number of latents
- * @param k active latents a row
+ * @param k active latents per row
  */
 public record Workload(int rows, int dIn, int dSae, int k) {
   private static final int ACTIVE_DIRECTIONS = 16;
   private static final double NOISE = 0.1;
 
-  /** The shapes that are reported, as the benchmarks' parameter spells them. */
+  /** A small model, in the format of the benchmarks' {@code shape} parameter. */
   public static final String GPT2_TINY = "2048x288x4608x32";
 
   /** GPT-2 small. */
   public static final String GPT2_SMALL = "1024x768x12288x16";
 
-  /** Reads {@code ROWSxD_INxD_SAExK}. */
+  /** Parses {@code ROWSxD_INxD_SAExK}. */
   public static Workload parse(String text) {
     int[] sizes = Arrays.stream(text.split("x", -1)).mapToInt(Integer::parseInt).toArray();
     if (sizes.length != 4) {
       throw new IllegalArgumentException(
-          "expected ROWSxD_INxD_SAExK, got \"" + text + "\"; " + GPT2_TINY + ", for example");
+          Expected.message("ROWSxD_INxD_SAExK", '"' + text + '"', "write it like " + GPT2_TINY));
     }
     return new Workload(sizes[0], sizes[1], sizes[2], sizes[3]);
   }
@@ -49,8 +50,7 @@ public record Workload(int rows, int dIn, int dSae, int k) {
     float[] x = new float[rows * dIn];
     for (int row = 0; row < rows; row++) {
       for (int a = 0; a < ACTIVE_DIRECTIONS; a++) {
-        // The square of a uniform number favours low indices: some directions are common, most
-        // rare.
+        // The square of a uniform number favors low indices: few directions are common, most rare.
         double u = rng.nextDouble();
         float[] direction = dictionary[(int) (u * u * directions)];
         float strength = (float) (1 + rng.nextDouble());

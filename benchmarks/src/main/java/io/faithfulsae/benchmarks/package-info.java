@@ -1,4 +1,4 @@
-/** Timings of whole SAE operations, and the data that other libraries are timed on beside them. */
+/** Benchmarks of whole SAE operations, and the data that other libraries are timed on. */
 @NullMarked
 package io.faithfulsae.benchmarks;
 

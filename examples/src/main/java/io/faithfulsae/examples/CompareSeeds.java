@@ -19,13 +19,13 @@ import java.util.List;
 import java.util.Set;
 import java.util.stream.IntStream;
 
-/** Trains two SAEs that differ in their seed alone, and prints which features both have found. */
+/** Trains two SAEs that differ only in their seed, and prints which features both found. */
 public final class CompareSeeds {
   private static final double SHARED = 0.7; // decoder cosine
 
   private CompareSeeds() {}
 
-  /** Takes the folder that {@link TrainOnModel} has filled, and perhaps the number of rows. */
+  /** Arguments: the folder that {@link TrainOnModel} wrote and, optionally, the number of rows. */
   public static void main(String[] args) throws IOException, InterruptedException {
     Path work = Path.of(args[0]);
     long rows = args.length > 1 ? Long.parseLong(args[1]) : 500_000;
@@ -43,7 +43,7 @@ public final class CompareSeeds {
           List.of(
               SaeTrainer.of(shape, training.seed(1).build(), backend),
               SaeTrainer.of(shape, training.seed(2).build(), backend));
-      // Together they run the model once for both.
+      // Trained together, they share one run of the model.
       var runs = SaeTrainer.startTogether(trainers, activations, folders);
       try (var first = runs.get(0);
           var second = runs.get(1)) {
@@ -52,12 +52,12 @@ public final class CompareSeeds {
       }
       try (Sae a = Sae.load(folders.get(0), backend);
           Sae b = Sae.load(folders.get(1), backend)) {
-        List<float[]> theirs =
+        List<float[]> directions =
             IntStream.range(0, shape.dSae()).mapToObj(b::decoderDirection).toList();
         for (int latent = 0; latent < shape.dSae(); latent++) {
           float[] direction = a.decoderDirection(latent);
           for (int other = 0; other < shape.dSae(); other++) {
-            double cosine = cosine(direction, theirs.get(other));
+            double cosine = cosine(direction, directions.get(other));
             if (cosine > SHARED) {
               System.out.printf("latent %d is %d, cosine %.2f%n", latent, other, cosine);
             }

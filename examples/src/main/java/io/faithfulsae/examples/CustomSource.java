@@ -19,7 +19,7 @@ import java.util.stream.Stream;
 public final class CustomSource {
   private CustomSource() {}
 
-  /** A recipe for reading the rows, any number of times; the file must not change. */
+  /** A recipe for reading the rows any number of times; the file must not change. */
   private record Csv(Path file, int dIn) implements ActivationSource {
     @Override
     public String description() {
@@ -27,7 +27,7 @@ public final class CustomSource {
     }
 
     @Override
-    @SuppressWarnings("StreamResourceLeak") // the reader closes it
+    @SuppressWarnings("StreamResourceLeak") // closed by the reader
     public ActivationReader open(long position) throws IOException {
       Stream<String> lines = Files.lines(file).skip(position);
       Iterator<String> rest = lines.iterator();
@@ -58,7 +58,7 @@ public final class CustomSource {
     }
   }
 
-  /** Writes a small file, trains an SAE on it and prints how much of the variance it explains. */
+  /** Writes a small file, trains an SAE on it and prints the explained variance. */
   public static void main(String[] args) throws IOException, InterruptedException {
     Path dir = Files.createTempDirectory("sae");
     StringBuilder rows = new StringBuilder(); // each lies along one of the three axes

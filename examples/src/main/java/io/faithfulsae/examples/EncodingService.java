@@ -21,9 +21,9 @@ public final class EncodingService implements AutoCloseable {
   private final ThreadPoolExecutor pool;
 
   EncodingService(Sae sae, int workers, int queued) {
-    this.sae = sae; // shared by all workers, not closed with the service
+    this.sae = sae; // shared by all workers; the caller closes it
     this.idle = new ArrayBlockingQueue<>(workers);
-    for (int i = 0; i < workers; i++) { // all the memory that it will ever need
+    for (int i = 0; i < workers; i++) { // all the memory it will ever use
       var x = ActivationBatch.allocate(sae.backend(), 1, sae.config().dIn());
       idle.add(new Worker(x, Latents.allocate(sae.backend(), 1, sae.config().k())));
     }
@@ -35,7 +35,7 @@ public final class EncodingService implements AutoCloseable {
   Future<int[]> encode(float[] row) {
     return pool.submit(
         () -> {
-          Worker worker = idle.take(); // never waits: there is one for each thread
+          Worker worker = idle.take(); // never blocks: there is one per thread
           try {
             worker.x().rows(1);
             worker.x().data().put(row);
@@ -49,7 +49,7 @@ public final class EncodingService implements AutoCloseable {
         });
   }
 
-  /** Answers what has been accepted, then frees the buffers. */
+  /** Finishes all accepted requests, then frees the buffers. */
   @Override
   public void close() {
     pool.shutdown();
@@ -62,17 +62,17 @@ public final class EncodingService implements AutoCloseable {
     idle.forEach(worker -> worker.z().close());
   }
 
-  /** Sends 1,000 rows to the SAE of a {@link TrainOnModel} folder, as fast as they are taken. */
+  /** Sends 1,000 rows to the SAE of {@link TrainOnModel}, as fast as they are accepted. */
   public static void main(String[] args) throws Exception {
     try (var backend = Backends.best();
         Sae sae = Sae.load(Path.of(args[0]).resolve("sae"), backend);
         EncodingService service = new EncodingService(sae, 2, 4)) {
-      var answers = new ArrayList<Future<int[]>>();
-      while (answers.size() < 1000) {
+      var results = new ArrayList<Future<int[]>>();
+      while (results.size() < 1000) {
         try {
-          answers.add(service.encode(sae.decoderDirection(answers.size() % sae.config().dSae())));
+          results.add(service.encode(sae.decoderDirection(results.size() % sae.config().dSae())));
         } catch (RejectedExecutionException full) {
-          Thread.sleep(1); // a server answers "503, try again later"
+          Thread.sleep(1); // a server would answer "503 Service Unavailable"
         }
       }
     }

@@ -27,7 +27,7 @@ public final class ExplainSentence {
   /**
    * Runs it.
    *
-   * @param args the folder that {@link TrainOnModel} has filled, then, if you like, a sentence
+   * @param args the folder that {@link TrainOnModel} wrote and, optionally, a sentence
    */
   public static void main(String[] args) throws IOException {
     Path modelFolder = Path.of(args[0]).resolve("model");
@@ -60,7 +60,7 @@ public final class ExplainSentence {
     printPromotedTokens(modelFolder, saeFolder, sentence, fired);
   }
 
-  /** Next tokens whose logits a latent's decoder direction raises most. */
+  /** Prints the next tokens whose logits each latent's decoder direction raises most. */
   private static void printPromotedTokens(
       Path modelFolder, Path saeFolder, String sentence, Set<Integer> latents) throws IOException {
     try (Backend backend = Backends.best();

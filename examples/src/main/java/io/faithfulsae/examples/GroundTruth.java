@@ -21,27 +21,27 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
- * The question of the study where the answer is known. A "model" has 192 features. Faithful rows
- * are made of these alone; shifted rows hold 16 planted directions besides, which noise excites.
- * The Fake Feature Ratio should count the planted ones in an SAE trained on shifted rows, and
- * nothing in one trained on faithful rows.
+ * The study's question with a known answer. A "model" has 192 features. Faithful rows consist of
+ * these features alone; shifted rows also contain 16 planted directions, which noise activates. The
+ * Fake Feature Ratio should count the planted ones in an SAE trained on shifted rows, and none in
+ * an SAE trained on faithful rows.
  */
 public final class GroundTruth {
   private static final int OWN = 192;
   private static final int PLANTED = 16;
   private static final int ROWS = 20_000;
   private static final double RATE = 2.0 / OWN; // two of the model's features per row on average
-  // The directions are the same for all three; what differs is how often each occurs.
+  // All three have the same directions; they differ in how often each occurs.
   private static final SyntheticFeatures FAITHFUL = features(0);
   private static final SyntheticFeatures NOISE =
       features(0.15).toBuilder().magnitude(ONE).scale(PerFeature.constant(2)).build();
 
   private GroundTruth() {}
 
-  /** For either kind of rows: own features found, fake latents, planted features among these. */
+  /** Prints own features found, fake latents and planted features found, for both kinds of rows. */
   public static void main(String[] args) throws IOException, InterruptedException {
-    judge("faithful", FAITHFUL);
-    judge("shifted", features(RATE));
+    evaluate("faithful", FAITHFUL);
+    evaluate("shifted", features(RATE));
   }
 
   private static SyntheticFeatures features(double planted) {
@@ -51,7 +51,7 @@ public final class GroundTruth {
     return recipe.firing(PerFeature.given(firing)).build();
   }
 
-  private static void judge(String name, SyntheticFeatures rows)
+  private static void evaluate(String name, SyntheticFeatures rows)
       throws IOException, InterruptedException {
     Path dir = Files.createTempDirectory("sae");
     var shape = SaeConfig.topK(64, 512, 4);
@@ -72,7 +72,7 @@ public final class GroundTruth {
     }
   }
 
-  /** How many features the latents stand for. */
+  /** Counts the features that the latents stand for. */
   private static long found(Stream<Latent> latents) {
     return latents.filter(l -> l.cosine() > 0.9).mapToInt(Latent::feature).distinct().count();
   }

@@ -19,7 +19,7 @@ import java.nio.file.Path;
  */
 public final class OwnFamily implements ModelFamily {
 
-  /** For the service loader. */
+  /** Called by the service loader. */
   public OwnFamily() {}
 
   @Override
@@ -28,9 +28,9 @@ public final class OwnFamily implements ModelFamily {
   }
 
   /**
-   * This one is GPT-2 by another name. One with RMSNorm, rotary positions and a gated MLP is a few
-   * calls on {@link io.faithfulsae.models.spi.GatedTransformer}; any other implements {@link
-   * Architecture} with the nodes of its blocks.
+   * This family is GPT-2 under another name. A family with RMSNorm, rotary positions and a gated
+   * MLP takes a few calls on {@link io.faithfulsae.models.spi.GatedTransformer}; any other
+   * implements {@link Architecture} with the nodes of its blocks.
    */
   @Override
   public Architecture architecture(ModelConfig config, Weights weights) throws IOException {

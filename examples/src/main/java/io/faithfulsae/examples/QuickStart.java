@@ -19,7 +19,7 @@ import java.nio.file.Path;
 public final class QuickStart {
   private QuickStart() {}
 
-  /** Runs it; the SAE is kept in the folder that the argument names, else in a temporary one. */
+  /** Argument, optional: the folder for the SAE, instead of a temporary one. */
   public static void main(String[] args) throws IOException, InterruptedException {
     run(args.length > 0 ? Path.of(args[0]) : Files.createTempDirectory("sae"));
   }

@@ -15,8 +15,8 @@ import java.util.Comparator;
 import java.util.stream.IntStream;
 
 /**
- * Steers a language model: while it writes, a multiple of a latent's decoder direction is added to
- * its residual stream.
+ * Steers a language model: adds a multiple of a latent's decoder direction to its residual stream
+ * while it generates text.
  */
 public final class SteerGeneration {
   private static final int LENGTH = 40;
@@ -26,8 +26,8 @@ public final class SteerGeneration {
   /**
    * Runs it.
    *
-   * @param args the folder that {@link TrainOnModel} has filled, a latent, of which {@link
-   *     ExplainSentence} prints some, and a coefficient, such as 10
+   * @param args the folder that {@link TrainOnModel} wrote, a latent, such as one printed by {@link
+   *     ExplainSentence}, and a coefficient, such as 10
    */
   public static void main(String[] args) throws IOException {
     Path folder = Path.of(args[0]).resolve("model");
@@ -47,7 +47,7 @@ public final class SteerGeneration {
     }
   }
 
-  /** Greedy decoding: the prompt, then always the likeliest token. */
+  /** Greedy decoding: after the prompt, always takes the most likely token. */
   private static int[] generate(Decoder decoder, int[] prompt) {
     decoder.start(1);
     int[] tokens = Arrays.copyOf(prompt, LENGTH);
@@ -55,8 +55,8 @@ public final class SteerGeneration {
       decoder.step(new int[] {tokens[at]});
       if (at + 1 >= prompt.length) {
         FloatBuffer logits = decoder.logits();
-        var likeliest = Comparator.comparing((Integer token) -> logits.get(token));
-        tokens[at + 1] = IntStream.range(0, logits.limit()).boxed().max(likeliest).orElseThrow();
+        var byLogit = Comparator.comparing((Integer token) -> logits.get(token));
+        tokens[at + 1] = IntStream.range(0, logits.limit()).boxed().max(byLogit).orElseThrow();
       }
     }
     return tokens;

@@ -15,8 +15,8 @@ import java.util.concurrent.CopyOnWriteArraySet;
 import java.util.concurrent.TimeUnit;
 
 /**
- * Runs a study from a program: says what it will do, shows its steps in its own way, and stops when
- * its time is up. The next start resumes it.
+ * Runs a study from a program: prints the plan, shows progress in its own way, and stops when the
+ * time is up. The next run resumes the study.
  */
 public final class StudyFromJava {
   private StudyFromJava() {}
@@ -24,7 +24,7 @@ public final class StudyFromJava {
   /**
    * Runs it.
    *
-   * @param args a YAML file of settings, a folder for the results, and the seconds it may take
+   * @param args a YAML file of settings, a folder for the results, and a time limit in seconds
    */
   public static void main(String[] args) throws IOException {
     long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(Long.parseLong(args[2]));
@@ -38,7 +38,7 @@ public final class StudyFromJava {
     }
   }
 
-  /** Prints steps and progress; stops what can be stopped after the deadline. */
+  /** Prints steps and progress, and stops the running work after the deadline. */
   private record Printing(long deadline, Set<Runnable> stops)
       implements StudyListener, WorkProgress {
     @Override

@@ -1,4 +1,4 @@
-/** Programs of one file each, at most 80 lines, that use the library as a stranger would. */
+/** One-file programs of at most 80 lines that use the library's public API. */
 @NullMarked
 package io.faithfulsae.examples;
 

@@ -10,6 +10,7 @@ import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.library.dependencies.SliceAssignment;
 import com.tngtech.archunit.library.dependencies.SliceIdentifier;
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -43,7 +44,7 @@ final class ArchitectureTest {
     }
   }
 
-  /** Else the other tests would hold for want of classes. */
+  /** Without classes, the other tests would pass trivially. */
   @Test
   void everyModuleIsRead() throws IOException {
     Set<String> declared = new TreeSet<>();
@@ -75,7 +76,7 @@ final class ArchitectureTest {
     assertEquals(Set.of(), found);
   }
 
-  /** A package and what is internal to it count as one. */
+  /** A package counts as one with its internal packages. */
   @Test
   void packagesHaveNoCycles() {
     SliceAssignment byPackage =
@@ -107,7 +108,10 @@ final class ArchitectureTest {
     Matcher module = MODULE.matcher(source);
     if (!module.find()) {
       throw new IllegalStateException(
-          "expected a class in MODULE/target/classes, got " + type.getName() + " in " + source);
+          Expected.message(
+              "classes in MODULE/target/classes",
+              type.getName() + " in " + source,
+              "compile all modules in place"));
     }
     return module.group(1);
   }

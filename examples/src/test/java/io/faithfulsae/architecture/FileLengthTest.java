@@ -11,7 +11,7 @@ import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** A file over 400 lines says near its top why it is not split: "Over 400 lines: REASON". */
+/** A file over 400 lines states near its top why it is not split: "Over 400 lines: REASON". */
 final class FileLengthTest {
   private static final Path ROOT = Path.of("").toAbsolutePath().getParent();
   private static final int LONGEST = 400;

@@ -1,4 +1,4 @@
-/** Tests of how modules and packages depend on each other. */
+/** Tests of the dependencies between modules and packages. */
 @NullMarked
 package io.faithfulsae.architecture;
 

@@ -19,7 +19,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import picocli.CommandLine.Command;
 
-/** The documents name what there is: commands, jars, examples, pages. */
+/** The documents match the tree: commands, jars, examples, pages. */
 final class DocumentationTest {
   private static final Path ROOT = Markdown.ROOT;
   private static final Path EXAMPLES =
@@ -122,7 +122,7 @@ final class DocumentationTest {
     assertEquals(real, documented);
   }
 
-  /** What a pattern's group finds in lines that begin as it says. */
+  /** What the group of a pattern matches at the start of any line. */
   private static Set<String> rows(String text, String pattern) {
     Matcher row = Pattern.compile("(?m)^" + pattern).matcher(text);
     Set<String> found = new TreeSet<>();

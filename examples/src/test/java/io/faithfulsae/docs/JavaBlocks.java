@@ -20,12 +20,12 @@ import javax.tools.SimpleJavaFileObject;
 import javax.tools.ToolProvider;
 
 /**
- * Java in fenced blocks of Markdown and in {@code pre} elements of Javadoc, made into classes and
+ * Java in fenced blocks of Markdown and in {@code pre} elements of Javadoc, wrapped in classes and
  * compiled together.
  *
- * <p>A block is the body of a method, or members of a class if it declares a type at its left edge;
- * imports may come first, and what users of the library import most is imported already. A comment
- * before a block declares what it takes for granted, as parameters of that method:
+ * <p>A block is the body of a method, or members of a class if it declares a type without
+ * indentation. It may start with imports; the library's main packages are imported already. A
+ * comment before a block declares the variables it assumes, as parameters of that method:
  *
  * <pre>
  * &lt;!-- assumes: Path dir, Backend backend --&gt;
@@ -44,6 +44,7 @@ final class JavaBlocks {
       Stream.of(
               "io.faithfulsae",
               "io.faithfulsae.interop",
+              "io.faithfulsae.io",
               "io.faithfulsae.metrics",
               "io.faithfulsae.models",
               "io.faithfulsae.models.generate",
@@ -100,7 +101,7 @@ final class JavaBlocks {
     return javadoc.replaceAll("(?m)^ *\\* ?", "");
   }
 
-  /** Compiles blocks against this test's class path and lists what the compiler objects to. */
+  /** Compiles blocks against this test's class path and lists the compiler's errors. */
   static List<String> errors(List<Block> blocks) {
     Map<String, Block> named = new HashMap<>();
     List<JavaFileObject> sources = new ArrayList<>();
@@ -113,7 +114,7 @@ final class JavaBlocks {
     DiagnosticCollector<JavaFileObject> diagnostics = new DiagnosticCollector<>();
     String classPath =
         System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
-    // It stops before it would write classes, for which there is no place.
+    // Stops before writing class files, for which there is no place.
     List<String> options = List.of("-proc:none", "-XDshould-stop.ifNoError=FLOW", "-cp", classPath);
     compiler.getTask(null, null, diagnostics, options, null, sources).call();
     return diagnostics.getDiagnostics().stream()
@@ -132,7 +133,7 @@ final class JavaBlocks {
     return place + ": " + error.getMessage(null);
   }
 
-  /** The code begins on the second line. */
+  /** Wraps a block in a class; the block starts on the second line. */
   private static String source(String name, Block block) {
     List<String> imports = block.code().lines().filter(line -> line.startsWith("import ")).toList();
     String code =

@@ -14,7 +14,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Java in documents compiles. */
+/** The Java in documents compiles. */
 final class JavaBlocksTest {
   @TempDir Path dir;
 

@@ -13,7 +13,7 @@ import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Relative links in Markdown lead to a file of the tree, and to a heading that is in it. */
+/** Relative links in Markdown lead to files of the tree, and to headings in them. */
 final class LinksTest {
   private static final Pattern NAMED_FILE =
       Pattern.compile(
@@ -32,7 +32,7 @@ final class LinksTest {
     assertEquals(List.of(), broken);
   }
 
-  /** A path in backticks may leave out its beginning, as {@code spi/Backend.java} does. */
+  /** A path in backticks may omit its first folders, as {@code spi/Backend.java} does. */
   @Test
   void filesNamedInTextExist() throws IOException {
     List<String> missing = new ArrayList<>();

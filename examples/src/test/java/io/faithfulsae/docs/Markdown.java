@@ -42,7 +42,7 @@ record Markdown(Path file, String text) {
     return found;
   }
 
-  /** Every file of the tree, in the order of their names. */
+  /** Every file of the tree, sorted by path. */
   static List<Path> sources() throws IOException {
     List<Path> found = new ArrayList<>();
     Files.walkFileTree(
@@ -67,7 +67,7 @@ record Markdown(Path file, String text) {
     return new Markdown(file, Files.readString(file));
   }
 
-  /** Not a build output, nor a tool's folder. */
+  /** Excludes build output and tools' folders. */
   private static boolean isSource(Path folder) {
     String name = folder.getFileName().toString();
     return folder.equals(ROOT)
@@ -79,12 +79,12 @@ record Markdown(Path file, String text) {
             || name.equals("study-out"));
   }
 
-  /** Where it lies, for messages. */
+  /** Its path in the tree, for messages. */
   String name() {
     return ROOT.relativize(file).toString();
   }
 
-  /** The contents of its code blocks of a language. */
+  /** The contents of its code blocks in a language. */
   List<String> fences(String language) {
     List<String> found = new ArrayList<>();
     Matcher fence = FENCE.matcher(text);
@@ -96,7 +96,7 @@ record Markdown(Path file, String text) {
     return found;
   }
 
-  /** Targets of its links and pictures, as written. */
+  /** Targets of its links and images, as written. */
   List<String> links() {
     String prose = CODE.matcher(prose()).replaceAll("``");
     List<String> found = new ArrayList<>();
@@ -112,8 +112,8 @@ record Markdown(Path file, String text) {
   }
 
   /**
-   * What a link may name behind {@code #}: each heading in lower case, without punctuation, with
-   * hyphens for spaces and a number from the second time on, as GitHub does it.
+   * The anchors that a link may use after {@code #}: each heading in lower case, without
+   * punctuation, with hyphens for spaces and a number from the second occurrence on, as on GitHub.
    */
   Set<String> anchors() {
     Set<String> anchors = new HashSet<>();

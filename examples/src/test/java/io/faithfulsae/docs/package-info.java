@@ -1,4 +1,4 @@
-/** Tests of what the documents say. */
+/** Tests of the documentation. */
 @NullMarked
 package io.faithfulsae.docs;
 

@@ -32,7 +32,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** The examples run and do what they say. */
+/** The examples run and do what they claim. */
 final class ExamplesTest {
   private final PrintStream console = System.out;
   private final ByteArrayOutputStream printed = new ByteArrayOutputStream();
@@ -56,13 +56,13 @@ final class ExamplesTest {
   }
 
   @Test
-  void customSourceIsReadAsAnyOther() throws IOException, InterruptedException {
+  void customSourceTrainsAnSae() throws IOException, InterruptedException {
     CustomSource.main(new String[0]);
     assertTrue(number("explained variance: ") > 0.9, printed());
   }
 
   @Test
-  void fakeFeaturesThatWerePlantedAreFound() throws IOException, InterruptedException {
+  void plantedFakeFeaturesAreFound() throws IOException, InterruptedException {
     GroundTruth.main(new String[0]);
     int[] faithful = counts("faithful: ");
     assertTrue(faithful[0] > 0.95 * 192 && faithful[1] <= 1, printed());
@@ -72,7 +72,7 @@ final class ExamplesTest {
     assertTrue(shifted[2] >= 12 && shifted[1] <= shifted[2] + 1, printed());
   }
 
-  /** In one test, since what follows reads what TrainOnModel has written. */
+  /** One test, because the later examples read what TrainOnModel wrote. */
   @Test
   void anSaeOfTheBundledModelIsTrainedExplainedComparedSteeredAndServed() throws Exception {
     String work = dir.toString();
@@ -118,35 +118,35 @@ final class ExamplesTest {
       EncodingService service = new EncodingService(sae, 3, 2);
       long serving = backend.liveBytes();
       assertTrue(serving > before);
-      AtomicInteger refused = new AtomicInteger();
+      AtomicInteger rejected = new AtomicInteger();
       ExecutorService clients = Executors.newFixedThreadPool(12);
       List<Future<List<Integer>>> answers = new ArrayList<>();
       for (int latent : latents) {
         float[] row = sae.decoderDirection(latent);
-        answers.add(clients.submit(() -> answer(service, row, refused)));
+        answers.add(clients.submit(() -> answer(service, row, rejected)));
       }
       for (int latent : latents) {
         assertEquals(direct(sae, latent), answers.get(latent).get(), "latent " + latent);
       }
-      assertTrue(refused.get() > 0, "12 clients, and room for 5 requests");
+      assertTrue(rejected.get() > 0, "12 clients, but capacity for only 5 requests");
       assertEquals(serving, backend.liveBytes());
       clients.shutdown();
 
       Future<int[]> last = service.encode(sae.decoderDirection(0));
       service.close();
-      assertTrue(last.isDone(), "what was accepted is answered");
+      assertTrue(last.isDone(), "accepted requests are completed");
       assertThrows(RejectedExecutionException.class, () -> service.encode(new float[1]));
       assertEquals(before, backend.liveBytes());
     }
   }
 
-  private static List<Integer> answer(EncodingService service, float[] row, AtomicInteger refused)
+  private static List<Integer> answer(EncodingService service, float[] row, AtomicInteger rejected)
       throws Exception {
     while (true) {
       try {
         return IntStream.of(service.encode(row).get()).boxed().toList();
       } catch (RejectedExecutionException full) {
-        refused.incrementAndGet();
+        rejected.incrementAndGet();
         Thread.sleep(1);
       }
     }
@@ -163,14 +163,14 @@ final class ExamplesTest {
   }
 
   @Test
-  void aFamilyOfTheProgramsOwnRunsItsModels() throws IOException {
+  void aCustomFamilyRunsItsModels() throws IOException {
     OwnFamily.main(new String[] {dir.toString()});
     assertEquals("once upon a time", printed().strip());
     assertTrue(Files.readString(dir.resolve("config.json")).contains("\"my_gpt\""));
   }
 
   @Test
-  void aStudyStopsWhenItsTimeIsUpAndGoesOnWithMore() throws IOException {
+  void aStudyStopsWhenItsTimeIsUpAndResumesLater() throws IOException {
     Path settings =
         Files.writeString(
             dir.resolve("study.yaml"),
@@ -204,7 +204,7 @@ final class ExamplesTest {
   }
 
   @Test
-  void everyExampleIsOneScreenfulAndRunHere() throws IOException {
+  void everyExampleIsShortAndRunHere() throws IOException {
     Path sources = Path.of("src/main/java/io/faithfulsae/examples");
     String tests =
         Files.readString(Path.of("src/test/java/io/faithfulsae/examples/ExamplesTest.java"));
@@ -213,7 +213,7 @@ final class ExamplesTest {
         int lines = Files.readAllLines(file).size();
         assertTrue(lines <= 80, "expected at most 80 lines, got " + lines + " in " + file);
         String name = file.getFileName().toString().replace(".java", "");
-        assertTrue(tests.contains(name + ".main("), name + " is run by no test");
+        assertTrue(tests.contains(name + ".main("), name + " is not run by any test");
       }
     }
   }
@@ -228,7 +228,7 @@ final class ExamplesTest {
     return printed().substring(before);
   }
 
-  /** The text without and the text with steering. */
+  /** The text without steering and the text with it. */
   private static String[] texts(String printed) {
     return printed
         .lines()
@@ -236,7 +236,7 @@ final class ExamplesTest {
         .toArray(String[]::new);
   }
 
-  /** The numbers of the line that begins with a label. */
+  /** The numbers in the line that starts with a label. */
   private int[] counts(String label) {
     String line =
         printed().lines().filter(each -> each.startsWith(label)).findFirst().orElseThrow();

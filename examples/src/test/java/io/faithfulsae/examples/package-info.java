@@ -1,4 +1,4 @@
-/** Tests. */
+/** Tests of the examples. */
 @NullMarked
 package io.faithfulsae.examples;
 

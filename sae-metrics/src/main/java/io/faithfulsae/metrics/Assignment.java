@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.io.Expected;
 import java.util.Arrays;
 import java.util.function.LongConsumer;
 
@@ -61,8 +62,8 @@ public final class Assignment {
   /**
    * Finds the assignment and reports progress.
    *
-   * @param onAssigned called from time to time with the number of rows whose assignment is final;
-   *     an exception thrown by it ends the search
+   * @param onAssigned called occasionally with the number of rows assigned for good; an exception
+   *     thrown by it ends the search
    */
   public static int[] maximumSum(float[][] scores, LongConsumer onAssigned) {
     return solved(scores, onAssigned).columnOf;
@@ -103,18 +104,15 @@ public final class Assignment {
     for (int i = 0; i < scores.length; i++) {
       if (scores[i].length != scores[0].length || scores[i].length < scores.length) {
         throw new IllegalArgumentException(
-            "expected rows of one length, at least as many columns as rows, got row "
-                + i
-                + " of "
-                + scores[i].length
-                + " in "
-                + scores.length
-                + " rows; transpose");
+            Expected.message(
+                "rows of equal length and at least as many columns as rows",
+                scores.length + " rows, row " + i + " with " + scores[i].length + " columns",
+                "transpose the matrix"));
       }
       for (float score : scores[i]) {
         if (!Float.isFinite(score)) {
           throw new IllegalArgumentException(
-              "expected finite scores, got " + score + " in row " + i + "; replace it");
+              Expected.message("finite scores", score + " in row " + i, "replace it"));
         }
       }
     }

@@ -13,9 +13,9 @@ import java.util.List;
  * that the filter excludes are not in it. Text without a predicted position is rejected.
  *
  * <p>Zeros are far from anything the model sees, so recovery over zero ablation flatters the SAE;
- * the mean is the best constant. Intervals are studentized bootstrap intervals of 95 % from 10,000
- * resamples of sequences, the same for all SAEs on one text; the estimate of each is the field it
- * belongs to.
+ * the mean is the best constant. Intervals are 95 % studentized bootstrap intervals from 10,000
+ * resamples of sequences, the same resamples for all SAEs on one text; the estimate of each is the
+ * field it belongs to.
  *
  * <p><b>Units</b>: nats. <b>Source</b>: FaithfulSAE's cross-data script (difference), SAELens and
  * Gao et al. 2024 (loss recovered); mean ablation as in dictionary_learning and Chan et al. 2022
@@ -25,7 +25,7 @@ import java.util.List;
  * @param hook the hook point
  * @param text description of the text
  * @param sequences number of sequences
- * @param tokensPredicted predicted positions, over which the means are
+ * @param tokensPredicted predicted positions, over which the means are taken
  * @param positionsReplaced positions whose activations were replaced
  * @param positionsKept positions that the filter excluded
  * @param clean cross entropy of the model itself, at least 0
@@ -44,7 +44,7 @@ import java.util.List;
  * @param klDivergence mean KL(clean ‖ replaced) of the next-token distributions, at least 0
  * @param klDivergenceInterval its interval
  * @param blocks sums over sequences, for further resampling: one entry per sequence, or at most 512
- *     blocks of neighboring sequences, equally many in each
+ *     blocks of consecutive sequences, all of one size except perhaps the last
  */
 public record CrossEntropy(
     String model,

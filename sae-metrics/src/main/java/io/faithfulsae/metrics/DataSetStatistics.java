@@ -15,8 +15,9 @@ import java.util.List;
  * @param minLength shortest sequence
  * @param maxLength longest sequence
  * @param tokenEntropy entropy of the distribution of tokens, in nats
- * @param distinctNGrams share of different n-grams among all, for n = 1, 2, 3 and 4 ("distinct-n",
- *     Li et al., 2016, arXiv 1510.03055); n-grams do not cross sequences. 0 where there are none
+ * @param distinctNGrams share of distinct n-grams among all, for n = 1, 2, 3 and 4 ("distinct-n",
+ *     Li et al., 2016, arXiv 1510.03055); n-grams do not cross sequence boundaries. 0 if there are
+ *     none
  * @param growth number of distinct tokens among the first {@code tokens}
  */
 public record DataSetStatistics(
@@ -40,7 +41,7 @@ public record DataSetStatistics(
   }
 
   /**
-   * A point of the growth of the vocabulary.
+   * A point on the vocabulary growth curve.
    *
    * @param tokens a power of two, or all
    * @param types distinct tokens among the first {@code tokens}

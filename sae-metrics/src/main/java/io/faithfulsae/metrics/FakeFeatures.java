@@ -3,6 +3,7 @@ package io.faithfulsae.metrics;
 import com.fasterxml.jackson.annotation.JsonIgnore;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.internal.GroupDifference;
 import java.util.List;
 import java.util.Optional;
@@ -24,15 +25,15 @@ import org.jspecify.annotations.Nullable;
  * nearly every latent where activations are large. {@link NoiseAgainstText}, measured when a text
  * is given, compares noise with text.
  *
- * <p>Noise of which the filter keeps nothing is rejected, so no input is empty. <b>Source</b>:
+ * <p>Noise of which the filter keeps nothing is rejected, so there is always input. <b>Source</b>:
  * FaithfulSAE's {@code feat_match.py} (tokens) and its authors' notes (sequences).
  *
  * @param options what is counted as fake
  * @param model name of the language model; empty if activations were given
  * @param hook the hook point; empty if activations were given
  * @param dSae number of latents
- * @param noiseAgainstText how much more latents are active on noise than in distribution; null when
- *     no text was given
+ * @param noiseAgainstText how active the latents are on noise compared with text; null when no text
+ *     was given
  * @param count number of fake latents
  * @param ratio Fake Feature Ratio, count / dSae, in [0, 1]
  * @param interval the ratio with an interval over latents and noise sequences: Wilson's for
@@ -125,7 +126,7 @@ public record FakeFeatures(
   /**
    * Sequences as the SAE saw them; all numbers are 0 if there were none.
    *
-   * @param description what they are
+   * @param description description of the sequences
    * @param sequences number of sequences of which the filter kept at least one position
    * @param rows positions that the filter kept
    * @param meanNorm mean ‖x‖ over rows, the scale of the activations
@@ -152,16 +153,16 @@ public record FakeFeatures(
    * @param activationThreshold what z (or its sum over a sequence) must exceed
    * @param relativeThreshold whether that threshold is in units of the latent's own mean z over its
    *     firings on text (the mean over all latents if it never fired there) instead of absolute;
-   *     needs a text
+   *     requires a text
    * @param rateThreshold the share of tokens (or sequences) that a fake latent's firings exceed
-   * @param filter positions that reach the SAE, in noise and text alike
-   * @param seed of the noise and of the bootstrap
+   * @param filter selects the positions that reach the SAE, in noise and text alike
+   * @param seed random seed of the noise and the bootstrap
    * @param resamples bootstrap resamples
    * @param level coverage of the interval
    * @param textSequences maximum number of text sequences to read
    * @param falseDiscoveryRate of {@link NoiseAgainstText}
    * @param minimumRatio of {@link NoiseAgainstText}
-   * @param text ordinary text, for firing rates in distribution
+   * @param text ordinary text, for in-distribution firing rates
    */
   public record Options(
       Definition definition,
@@ -180,7 +181,7 @@ public record FakeFeatures(
       double minimumRatio,
       @JsonIgnore Optional<TokenSource> text) {
 
-    private static final int MOST_TOKENS = 1 << 30;
+    private static final int MAX_TOKENS = 1 << 30;
 
     /**
      * Checks the numbers.
@@ -191,13 +192,13 @@ public record FakeFeatures(
       require(contextLength >= 2, "contextLength >= 2", contextLength);
       require(noiseSequences >= 1, "noiseSequences >= 1", noiseSequences);
       require(
-          (long) noiseSequences * contextLength <= MOST_TOKENS,
-          "at most " + MOST_TOKENS + " tokens of noise",
+          (long) noiseSequences * contextLength <= MAX_TOKENS,
+          "at most " + MAX_TOKENS + " tokens of noise",
           noiseSequences + " sequences of " + contextLength);
       require(
           noiseTokens > (noiseSequences - 1L) * (contextLength - 1)
               && noiseTokens <= (long) noiseSequences * (contextLength - 1),
-          "as many noiseTokens as fill noiseSequences, the last one at least in part",
+          "noiseTokens that fill all noiseSequences, the last at least in part",
           noiseTokens);
       require(activationThreshold >= 0, "activationThreshold >= 0", activationThreshold);
       require(rateThreshold >= 0 && rateThreshold < 1, "rateThreshold in [0, 1)", rateThreshold);
@@ -213,13 +214,15 @@ public record FakeFeatures(
 
     /**
      * Definition {@code tokens} with the authors' numbers: 1,000,000 tokens, z &gt; 1.0 at more
-     * than 10 %, position 0 left out; seed 42, 10,000 resamples, 95 %, no text.
+     * than 10 %, position 0 excluded; seed 42, 10,000 resamples, 95 %, no text.
      */
     public static Builder tokens(int contextLength) {
       return new Builder(Definition.TOKENS, contextLength, 1.0, 0.1).noiseTokens(1_000_000);
     }
 
-    /** The positions that the authors' {@code feat_match.py} counts: all except the first. */
+    /**
+     * Selects the positions that the authors' {@code feat_match.py} counts: all except the first.
+     */
     public static ActivationFilter authorsFilter() {
       return new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
     }
@@ -239,7 +242,7 @@ public record FakeFeatures(
 
     /**
      * Definition {@code sequences} as in the authors' notes: 1,000 sequences of noise and at most
-     * 1,000 of text, sums &gt; 1 in more than 5 %; the rest as {@link #tokens}.
+     * 1,000 of text, sums &gt; 1 in more than 5 %; otherwise like {@link #tokens}.
      */
     public static Builder sequences(int contextLength, TokenSource heldOut) {
       return new Builder(Definition.SEQUENCES, contextLength, 1.0, 0.05)
@@ -249,8 +252,7 @@ public record FakeFeatures(
 
     private static void require(boolean holds, String expected, Object got) {
       if (!holds) {
-        throw new IllegalArgumentException(
-            "expected " + expected + ", got " + got + "; correct this option");
+        throw new IllegalArgumentException(Expected.message(expected, got, "correct this option"));
       }
     }
 
@@ -300,9 +302,9 @@ public record FakeFeatures(
        * What counts as more active on noise than on text, see {@link NoiseAgainstText}; 0.05 and 2
        * by default.
        */
-      public Builder againstText(double falseDiscovery, double leastRatio) {
+      public Builder againstText(double falseDiscovery, double minRatio) {
         this.falseDiscoveryRate = falseDiscovery;
-        this.minimumRatio = leastRatio;
+        this.minimumRatio = minRatio;
         return this;
       }
 
@@ -326,13 +328,16 @@ public record FakeFeatures(
         return this;
       }
 
-      /** Positions that reach the SAE; the default leaves out position 0. */
+      /** Selects the positions that reach the SAE; all except position 0 by default. */
       public Builder filter(ActivationFilter chosen) {
         this.filter = chosen;
         return this;
       }
 
-      /** Seed of the noise and the bootstrap. Equal seeds give equal noise for one model. */
+      /**
+       * Random seed of the noise and the bootstrap. Equal seeds give equal noise for the same
+       * model.
+       */
       public Builder seed(long chosen) {
         this.seed = chosen;
         return this;

@@ -1,11 +1,12 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.io.Expected;
 import java.util.List;
 
 /**
  * How much of an SAE's quality a subset of its latents carries: the SAE is evaluated with only the
  * best, and only the worst, n latents of a ranking. The others are silenced after the top-k ({@code
- * Sae.only}), so that no other latent takes their place; b_dec stays, so n = 0 is b_dec alone.
+ * Sae.only}), so that no other latent takes their place; b_dec stays, so n = 0 leaves b_dec alone.
  *
  * <p>If n exceeds the number of ranked latents, all of them are kept. Only latents that fired when
  * the ranking was made are ranked, so that the worst are not merely dead.
@@ -34,16 +35,16 @@ public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<S
   public record Subset(int latents, Reconstruction reconstruction, CrossEntropy crossEntropy) {
 
     /**
-     * Ratio of this one's explained variance to that of another SAE (or subset): 1 if nothing is
-     * lost, below 0 if this one is worse than the mean.
+     * Ratio of this subset's explained variance to that of another SAE (or subset): 1 if nothing is
+     * lost, below 0 if this subset is worse than predicting the mean.
      */
     public double explainedOf(Subset all) {
       return reconstruction.explainedVariance() / all.reconstruction.explainedVariance();
     }
 
     /**
-     * Ratio of the loss that this one recovers over zero ablation to the loss that another SAE (or
-     * subset) recovers: (CE_zero − CE) / (CE_zero − CE of the other).
+     * Ratio of the loss that this subset recovers over zero ablation to the loss that another SAE
+     * (or subset) recovers: (CE_zero − CE) / (CE_zero − CE of the other).
      */
     public double recoveredOf(Subset all) {
       return (crossEntropy.zeroAblated() - crossEntropy.replaced())
@@ -64,7 +65,7 @@ public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<S
     /**
      * The defaults of the command line: 32 sequences per forward pass, 100,000 rows, 20,000 tokens.
      *
-     * @throws IllegalArgumentException if there are none or one is below 0
+     * @throws IllegalArgumentException if there are no sizes or one is below 0
      */
     public static Options of(List<Integer> sizes) {
       return new Options(sizes, 32, 100_000, 20_000);
@@ -73,13 +74,13 @@ public record FeatureSubsets(int ranked, Subset whole, List<Subset> best, List<S
     /**
      * Checks the sizes.
      *
-     * @throws IllegalArgumentException if there is none or one is below 0
+     * @throws IllegalArgumentException if there are no sizes or one is below 0
      */
     public Options {
       sizes = List.copyOf(sizes);
       if (sizes.isEmpty() || sizes.stream().anyMatch(n -> n < 0)) {
         throw new IllegalArgumentException(
-            "expected numbers of latents from 0 on, got " + sizes + "; correct them");
+            Expected.message("one or more sizes >= 0", sizes, "correct the list"));
       }
     }
   }

@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.io.Expected;
 import java.util.Arrays;
 import java.util.List;
 
@@ -24,13 +25,10 @@ public record Histogram(double low, double high, List<Long> counts) {
   public Histogram {
     if (!(low < high) || counts.isEmpty()) {
       throw new IllegalArgumentException(
-          "expected low < high and at least one bin, got ["
-              + low
-              + ", "
-              + high
-              + "] and "
-              + counts.size()
-              + " bins; give the range of the values");
+          Expected.message(
+              "low < high and at least one bin",
+              "[" + low + ", " + high + "] and " + counts.size() + " bins",
+              "pass the range of the values and the number of bins"));
     }
     counts = List.copyOf(counts);
   }

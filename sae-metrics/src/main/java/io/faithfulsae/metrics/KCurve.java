@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.io.Expected;
 import java.util.List;
 import java.util.Optional;
 import org.jspecify.annotations.Nullable;
@@ -63,7 +64,7 @@ public record KCurve(int ownK, List<Point> points) {
     }
 
     /**
-     * Checks k.
+     * Checks the values of k.
      *
      * @throws IllegalArgumentException if there is none, one is below 1, or one is repeated
      */
@@ -73,7 +74,7 @@ public record KCurve(int ownK, List<Point> points) {
           || ks.stream().anyMatch(k -> k < 1)
           || ks.stream().distinct().count() < ks.size()) {
         throw new IllegalArgumentException(
-            "expected different values of k from 1 on, got " + ks + "; correct them");
+            Expected.message("one or more distinct k >= 1", ks, "correct the list"));
       }
     }
   }

@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.io.Expected;
 import java.util.List;
 
 /**
@@ -7,8 +8,8 @@ import java.util.List;
  * Pearson correlation of their z over all rows, and for some latents the partners themselves.
  *
  * <p>Partners are latents that fire together on at least one row; within one SAE a latent is not
- * its own partner. A latent is alive when it fires on at least one row; other latents are left out
- * of shares, means and histograms, and a live latent without a partner has best correlation 0.
+ * its own partner. A latent is alive when it fires on at least one row; other latents are excluded
+ * from shares, means and histograms, and a live latent without a partner has best correlation 0.
  *
  * <p>The best correlation across seeds is the functional counterpart of the Shared Feature Ratio:
  * two latents may behave alike with different directions. <b>Source</b>: Bricken et al. 2023,
@@ -99,11 +100,11 @@ public record LatentCorrelations(
      */
     public Options {
       latents = List.copyOf(latents);
-      if (!(threshold >= -1 && threshold <= 1) || others < 0) {
+      if (!(threshold >= -1 && threshold <= 1)) {
         throw new IllegalArgumentException(
-            "expected a threshold in [-1, 1] and others >= 0, got %s and %d; correct them"
-                .formatted(threshold, others));
+            Expected.message("threshold in [-1, 1]", threshold, "give a correlation, such as 0.7"));
       }
+      Expected.atLeast("others", others, 0, "0 keeps none");
     }
   }
 }

@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.io.Expected;
 import java.util.List;
 
 /**
@@ -113,11 +114,10 @@ public record LatentDescription(
      * @throws IllegalArgumentException if one is out of range
      */
     public Options {
-      if (maxSequences < 1 || examples < 0 || others < 0 || tokens < 0) {
-        throw new IllegalArgumentException(
-            "expected maxSequences >= 1 and other numbers >= 0, got %d, %d, %d, %d; correct them"
-                .formatted(maxSequences, examples, others, tokens));
-      }
+      Expected.atLeast("maxSequences", maxSequences, 1, "read at least one sequence");
+      Expected.atLeast("examples", examples, 0, "0 keeps none");
+      Expected.atLeast("others", others, 0, "0 keeps none");
+      Expected.atLeast("tokens", tokens, 0, "0 keeps none");
     }
   }
 
@@ -176,11 +176,9 @@ public record LatentDescription(
        * @throws IllegalArgumentException if one is below 1
        */
       public Options {
-        if (maxSequences < 1 || length < 1 || perKind < 1) {
-          throw new IllegalArgumentException(
-              "expected maxSequences, length and perKind >= 1, got %d, %d, %d; correct them"
-                  .formatted(maxSequences, length, perKind));
-        }
+        Expected.atLeast("maxSequences", maxSequences, 1, "read at least one sequence");
+        Expected.atLeast("length", length, 1, "32 is common");
+        Expected.atLeast("perKind", perKind, 1, "draw at least one of each kind");
       }
     }
   }

@@ -1,21 +1,22 @@
 package io.faithfulsae.metrics;
 
+import io.faithfulsae.io.Expected;
 import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * How much each latent of an SAE is used on some rows, and rankings of latents by it.
+ * How much each latent of an SAE is used on a set of rows, and rankings of the latents by usage.
  *
  * @param source description of the rows
  * @param rows number of rows
  * @param frequency of each latent: share of rows with z &gt; 0, in [0, 1]
  * @param meanActivation of each latent: mean z over the rows on which it fires; 0 if it never does
  * @param attribution of each latent, to the reconstruction loss: by how much Σ‖x − x̂‖² / rows
- *     would grow if only this latent were silenced (z = 0, no other takes its place). Exact, since
- *     the loss is quadratic in z: mean over rows of 2 z (x − x̂)·d + z² ‖d‖², d its decoder
- *     direction (times the row's scale if the SAE normalizes rows). Negative if the SAE would be
- *     better without it. In squared units of the activations
+ *     would grow if only this latent were silenced (z = 0, no other takes its place). Exact,
+ *     because the loss is quadratic in z: the mean over rows of 2 z (x − x̂)·d + z² ‖d‖², where d
+ *     is its decoder direction (times the row's scale if the SAE normalizes rows). Negative if the
+ *     SAE would do better without the latent. In squared units of the activations
  */
 public record LatentStatistics(
     String source,
@@ -39,7 +40,7 @@ public record LatentStatistics(
     MEAN_ACTIVATION,
     /** {@link LatentStatistics#attribution}. */
     ATTRIBUTION,
-    /** The weights of a linear probe, as {@code Metrics.probeWeights} gives them. */
+    /** The weights of a linear probe, as returned by {@code Metrics.probeWeights}. */
     PROBE_WEIGHT
   }
 
@@ -56,7 +57,10 @@ public record LatentStatistics(
           case ATTRIBUTION -> attribution;
           case PROBE_WEIGHT ->
               throw new IllegalArgumentException(
-                  "expected a criterion computed from the rows, got PROBE_WEIGHT; pass the weights to ranking(List)");
+                  Expected.message(
+                      "a criterion computed from the rows",
+                      by,
+                      "pass the weights to ranking(List)"));
         });
   }
 
@@ -69,8 +73,10 @@ public record LatentStatistics(
   public List<Integer> ranking(List<Double> scores) {
     if (scores.size() != frequency.size()) {
       throw new IllegalArgumentException(
-          "expected %d scores, one per latent, got %d; pass one per latent"
-              .formatted(frequency.size(), scores.size()));
+          Expected.message(
+              frequency.size() + " scores, one per latent",
+              scores.size(),
+              "pass as many scores as the SAE has latents"));
     }
     return IntStream.range(0, scores.size())
         .filter(latent -> frequency.get(latent) > 0)

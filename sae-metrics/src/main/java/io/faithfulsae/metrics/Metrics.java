@@ -28,12 +28,11 @@ import java.util.List;
 import java.util.function.LongConsumer;
 
 /**
- * Measures SAEs. Each function reads its arguments, changes none of them, closes what it opened,
- * and returns a record whose documentation defines every number in it and which Jackson writes as
- * it is.
+ * Measures SAEs. No function modifies its arguments. Each closes what it opened and returns a
+ * record that documents every number in it and that Jackson can serialize as it is.
  *
- * <p>The same arguments give the same result on the same backend. <b>Threads</b>: as the SAE and
- * the model allow.
+ * <p>Results are deterministic on a given backend. <b>Threads</b>: as safe as the SAE and the model
+ * passed in.
  */
 public final class Metrics {
   private Metrics() {}
@@ -41,33 +40,36 @@ public final class Metrics {
   /**
    * Measures how well an SAE reconstructs activations, in one pass.
    *
-   * @param source rows as wide as the SAE; what its filter leaves out is not measured
-   * @param maxRows rows to read at most
-   * @throws IllegalArgumentException if there are no rows, their width differs or one holds NaN or
-   *     infinity
+   * @param source rows as wide as the SAE; rows that its filter excludes are not measured
+   * @param maxRows maximum number of rows to read
+   * @throws IllegalArgumentException if there are no rows, their width differs from the SAE's, or
+   *     one contains NaN or infinity
    */
   public static Reconstruction reconstruction(Sae sae, ActivationSource source, long maxRows)
       throws IOException {
     return reconstruction(List.of(sae), source, maxRows).get(0);
   }
 
-  /** Measures several SAEs of one backend as above, one result each; the source is read once. */
+  /** Measures several SAEs on one backend in a single pass over the source; one result each. */
   public static List<Reconstruction> reconstruction(
       List<Sae> saes, ActivationSource source, long maxRows) throws IOException {
     return Reconstructions.measure(saes, source, maxRows);
   }
 
   /**
-   * Measures what an SAE's reconstruction in place of the residual stream costs the language model.
+   * Measures what replacing the residual stream by an SAE's reconstruction costs the language
+   * model.
    *
-   * <p>Holds the logits of a batch twice: 256 MiB, or two sequences' where those are larger.
+   * <p>Keeps two copies of a batch's logits in memory: 256 MiB, or two sequences' logits if that is
+   * more.
    *
-   * @param activations those that are replaced. Sequences of fewer than two tokens are left out;
-   *     positions that the filter leaves out keep their own activations. The text is opened twice,
-   *     since the mean that is ablated with comes first
-   * @param maxTokens whole sequences are read until at least as many positions were predicted
-   * @throws IllegalArgumentException if there is no text, the SAE is not as wide as the model, or a
-   *     sequence is longer than the model's context
+   * @param activations the activations to replace. Sequences of fewer than two tokens are skipped;
+   *     positions that the filter excludes keep their own activations. The text is opened twice,
+   *     because mean ablation needs the mean first
+   * @param maxTokens whole sequences are read until at least this many positions have been
+   *     predicted
+   * @throws IllegalArgumentException if there is no text, the SAE and the model differ in width, or
+   *     a sequence is longer than the model's context
    */
   public static CrossEntropy crossEntropy(Sae sae, ModelActivations activations, long maxTokens)
       throws IOException {
@@ -75,8 +77,8 @@ public final class Metrics {
   }
 
   /**
-   * Measures several SAEs of one backend as above, one result each; what does not depend on the SAE
-   * is run once.
+   * Measures several SAEs on one backend, one result each; whatever does not depend on the SAE runs
+   * once.
    */
   public static List<CrossEntropy> crossEntropy(
       List<Sae> saes, ModelActivations activations, long maxTokens) throws IOException {
@@ -84,35 +86,36 @@ public final class Metrics {
   }
 
   /**
-   * Finds which latents two SAEs share, by their directions.
+   * Finds the latents that two SAEs share, by comparing their directions.
    *
-   * <p>Takes {@link SharedFeatures#bytesNeeded} of heap, which is logged before it starts, and up
-   * to O(d_sae³) time; seconds at d_sae = 18,432.
+   * <p>Needs {@link SharedFeatures#bytesNeeded} bytes of heap, logged before it starts, and
+   * O(d_sae³) time in the worst case; seconds in practice at d_sae = 18,432.
    *
-   * @throws IllegalArgumentException if the SAEs differ in width, the threshold is no cosine, or
-   *     the heap cannot hold the matrix
+   * @throws IllegalArgumentException if the SAEs differ in width, the threshold is outside [-1, 1],
+   *     or the matrix does not fit in the heap
    */
   public static SharedFeatures sharedFeatures(Sae a, Sae b, SharedFeatures.Options options) {
     return FeatureMatching.compare(a, b, options);
   }
 
   /**
-   * Measures how well an SAE found features that are known.
+   * Measures how well an SAE recovers known features.
    *
-   * <p>Takes {@link SharedFeatures#bytesNeeded} of heap for the cosines of latents and features.
+   * <p>Needs {@link SharedFeatures#bytesNeeded} bytes of heap for the cosines between latents and
+   * features.
    *
-   * @param truth rows and the features that they are made of
-   * @param maxRows rows to read at most, from the first on
-   * @param threshold cosine above which a latent stands for a feature, 0.9 is usual
-   * @throws IllegalArgumentException if the widths differ, the threshold is no cosine, a row holds
-   *     NaN or infinity, or the heap cannot hold the cosines
+   * @param truth rows and the features they are made of
+   * @param maxRows maximum number of rows to read, starting with the first
+   * @param threshold cosine above which a latent stands for a feature; 0.9 is common
+   * @throws IllegalArgumentException if the widths differ, the threshold is outside [-1, 1], a row
+   *     contains NaN or infinity, or the cosines do not fit in the heap
    */
   public static GroundTruth groundTruth(
       Sae sae, Superposition truth, long maxRows, double threshold) throws IOException {
     return groundTruth(List.of(sae), truth, maxRows, threshold).get(0);
   }
 
-  /** Measures several SAEs of one backend as above, one result each; the rows are drawn once. */
+  /** Measures several SAEs on one backend, one result each; the rows are drawn once. */
   public static List<GroundTruth> groundTruth(
       List<Sae> saes, Superposition truth, long maxRows, double threshold) throws IOException {
     return FeatureRecovery.measure(saes, truth, maxRows, threshold);
@@ -120,33 +123,33 @@ public final class Metrics {
 
   /**
    * Counts the latents of an SAE that fire on noise and, if a text is given, compares how active
-   * they are on noise and on text. For that it holds, of each SAE, 8 bytes for each latent active
-   * at a position of the text, and 1 KiB a latent.
+   * they are on noise and on text. The comparison keeps, per SAE, 8 bytes for each active latent at
+   * each position of the text, and 1 KiB per latent.
    *
-   * @throws IllegalArgumentException if the context length exceeds the model's, the SAE is not as
-   *     wide as the model, or the filter leaves nothing
+   * @throws IllegalArgumentException if the context length exceeds the model's, the SAE and the
+   *     model differ in width, or the filter keeps nothing
    */
   public static FakeFeatures fakeFeatures(Sae sae, HookedModel on, FakeFeatures.Options options)
       throws IOException {
     return fakeFeatures(List.of(sae), on, options).get(0);
   }
 
-  /** Counts in several SAEs of one backend as above, one result each; the model runs once. */
+  /** Measures several SAEs on one backend, one result each; the model runs once. */
   public static List<FakeFeatures> fakeFeatures(
       List<Sae> saes, HookedModel on, FakeFeatures.Options options) throws IOException {
     return NoiseResponse.measure(saes, on, options);
   }
 
   /**
-   * Counts the latents of SAEs that fire on noise, one result each, on existing activations, such
-   * as those of a synthetic source. Instead of {@code contextLength − 1} tokens behind BOS, a
-   * sequence is as many neighbouring rows; filter and text of the options are not used, and model
-   * and hook of the results are empty.
+   * Counts the latents of SAEs that fire on noise, using existing activations, such as those of a
+   * synthetic source; one result each. A sequence is {@code contextLength − 1} consecutive rows
+   * instead of that many tokens after BOS. The filter and text of the options are ignored, and the
+   * model and hook of the results are empty.
    *
-   * @param noise rows to be held for noise, at least {@code noiseSequences} sequences of them
-   * @param ordinary rows as they are in distribution, of which at most {@code textSequences}
-   *     sequences are read
-   * @throws IllegalArgumentException if there are too few rows, or their width is not the SAEs'
+   * @param noise rows that count as noise, at least {@code noiseSequences} sequences
+   * @param ordinary in-distribution rows; at most {@code textSequences} sequences are read
+   * @throws IllegalArgumentException if there are too few rows, or their width differs from the
+   *     SAEs'
    */
   public static List<FakeFeatures> fakeFeatures(
       List<Sae> saes,
@@ -158,12 +161,13 @@ public final class Metrics {
   }
 
   /**
-   * Evaluates SAEs of one backend with other k than they were trained with, one result each. Rows
-   * are encoded once, with the largest k: a smaller k is the beginning of the same latents.
+   * Evaluates SAEs on one backend with values of k other than the one used in training, one result
+   * each. Rows are encoded once, with the largest k; the latents of a smaller k are the first of
+   * those.
    *
    * @param activations on text that the SAEs were not trained on
-   * @throws IllegalArgumentException as {@link #reconstruction}, {@link #crossEntropy} and {@link
-   *     #fakeFeatures} say, or if a k exceeds dSae
+   * @throws IllegalArgumentException under the conditions of {@link #reconstruction}, {@link
+   *     #crossEntropy} and {@link #fakeFeatures}, or if a k exceeds dSae
    */
   public static List<KCurve> kCurves(
       List<Sae> saes, ModelActivations activations, KCurve.Options options) throws IOException {
@@ -171,10 +175,10 @@ public final class Metrics {
   }
 
   /**
-   * Counts how much each latent is used, by which latents can be ranked; one result for each SAE of
-   * one backend. Takes 4 bytes of heap per element of the decoder.
+   * Measures how much each latent is used, as a basis for ranking latents; one result per SAE, all
+   * on one backend. Needs 4 bytes of heap per element of the decoder.
    *
-   * @param maxRows rows to read at most
+   * @param maxRows maximum number of rows to read
    */
   public static List<LatentStatistics> latentStatistics(
       List<Sae> saes, ActivationSource source, long maxRows) throws IOException {
@@ -182,13 +186,13 @@ public final class Metrics {
   }
 
   /**
-   * Evaluates an SAE with the best and with the worst of its latents alone, one result for each
+   * Evaluates an SAE with only the best, and only the worst, of its latents; one result per
    * ranking. Rows are encoded once.
    *
-   * @param rankings latents, best first, as {@link LatentStatistics#ranking} gives them; made on
-   *     other text than that of the activations, or the best are the best by chance too
-   * @throws IllegalArgumentException as {@link #reconstruction} and {@link #crossEntropy} say, or
-   *     if a ranking names what is no latent
+   * @param rankings latents, best first, as returned by {@link LatentStatistics#ranking}; ranked on
+   *     different text from the activations', or selection bias flatters the best
+   * @throws IllegalArgumentException under the conditions of {@link #reconstruction} and {@link
+   *     #crossEntropy}, or if a ranking contains a number that is not a latent
    */
   public static List<FeatureSubsets> featureSubsets(
       Sae sae,
@@ -201,14 +205,15 @@ public final class Metrics {
 
   /**
    * Fits linear probes for a text task on activations, on the latents of SAEs and on their
-   * reconstructions, one result for each SAE; the model runs once for all.
+   * reconstructions, one result per SAE; the model runs once for all.
    *
-   * <p>Holds the pooled vectors of all examples: 4 bytes an element of x and x̂, 8 bytes an active
-   * latent, and while a probe is fitted about 32 bytes an element of its training vectors.
+   * <p>Keeps the pooled vectors of all examples in memory: 4 bytes per element of x and x̂, 8 bytes
+   * per active latent, and, while a probe is fitted, about 32 bytes per element of its training
+   * vectors.
    *
-   * @param onRead called with the number of examples that the model has read
-   * @throws IllegalArgumentException if an SAE is not as wide as the model, a text is longer than
-   *     its context, or there are too few examples
+   * @param onRead called with the number of examples that the model has processed so far
+   * @throws IllegalArgumentException if an SAE and the model differ in width, a text is longer than
+   *     the model's context, or there are too few examples
    */
   public static List<Probing> probe(
       List<Sae> saes,
@@ -220,13 +225,13 @@ public final class Metrics {
   }
 
   /**
-   * How much a linear probe for a text task leans on each latent, one list for each SAE: the root
-   * of the summed squares of its weights over the classes, of the probe that {@link #probe} fits on
-   * latents. For ranking latents by {@link LatentStatistics#ranking(List)}.
+   * Measures how much a linear probe for a text task relies on each latent, one list per SAE: the
+   * L2 norm, over the classes, of the latent's weights in the probe that {@link #probe} fits on
+   * latents. Intended for ranking latents with {@link LatentStatistics#ranking(List)}.
    *
-   * @param onRead called with the number of examples that the model has read
-   * @throws IllegalArgumentException as {@link #probe} says, or if the protocol is not the clean
-   *     one
+   * @param onRead called with the number of examples that the model has processed so far
+   * @throws IllegalArgumentException under the conditions of {@link #probe}, or if the protocol is
+   *     not {@link Probing.Protocol#CLEAN}
    */
   public static List<List<Double>> probeWeights(
       List<Sae> saes,
@@ -239,11 +244,11 @@ public final class Metrics {
 
   /**
    * Describes latents: where they fire, how strongly, with which others, and which tokens they
-   * promote. Reads the text once for all of them.
+   * promote. Reads the text once for all latents.
    *
-   * @param latents different ones, in the order of the results
-   * @throws IllegalArgumentException if a latent is not of the SAE, the SAE is not as wide as the
-   *     model, or there is no text
+   * @param latents distinct latents, in the order of the results
+   * @throws IllegalArgumentException if the SAE has no such latent, the SAE and the model differ in
+   *     width, or there is no text
    */
   public static List<LatentDescription> describe(
       Sae sae,
@@ -255,12 +260,12 @@ public final class Metrics {
   }
 
   /**
-   * Draws snippets of text in which latents fire and in which they do not, for judging explanations
-   * by detection. Reads the text once for all of them.
+   * Draws snippets of text in which latents fire, and in which they do not, for scoring
+   * explanations by detection. Reads the text once for all latents.
    *
-   * @param latents different ones, in the order of the results
-   * @throws IllegalArgumentException if a latent is not of the SAE, or the SAE is not as wide as
-   *     the model
+   * @param latents distinct latents, in the order of the results
+   * @throws IllegalArgumentException if the SAE has no such latent, or the SAE and the model differ
+   *     in width
    */
   public static List<Snippets> snippets(
       Sae sae, List<Integer> latents, ModelActivations activations, Snippets.Options options)
@@ -269,10 +274,11 @@ public final class Metrics {
   }
 
   /**
-   * Correlates what the latents of two SAEs of one backend do on the same rows; of one SAE where
-   * both are the same.
+   * Correlates the activations of the latents of two SAEs on one backend over the same rows. Pass
+   * the same SAE twice to correlate its latents with each other.
    *
-   * @throws IllegalArgumentException if there are no rows, a width differs, or a latent is not of a
+   * @throws IllegalArgumentException if there are no rows, the widths differ, or a requested latent
+   *     is not one of {@code a}'s
    */
   public static LatentCorrelations latentCorrelations(
       Sae a, Sae b, ActivationSource source, LatentCorrelations.Options options)
@@ -281,10 +287,11 @@ public final class Metrics {
   }
 
   /**
-   * Compares the neurons of two SAEs of one shape, as the authors do beside features.
+   * Compares the neurons of two SAEs of the same shape, as the authors do in addition to their
+   * features.
    *
-   * @param options whose threshold is the cosine above which neurons count in the shares; the
-   *     listener hears nothing
+   * @param options its threshold is the cosine above which a neuron counts in the shares; its
+   *     listener is never called
    * @throws IllegalArgumentException if the shapes differ
    */
   public static Neurons sharedNeurons(Sae a, Sae b, SharedFeatures.Options options) {
@@ -292,18 +299,18 @@ public final class Metrics {
   }
 
   /**
-   * Counts the latents that two SAEs share by decoder and encoder alike. Heap and time as {@link
-   * #sharedFeatures}, twice the time.
+   * Counts the latents that two SAEs share by decoder and encoder alike. Needs the same heap as
+   * {@link #sharedFeatures} and twice the time.
    */
   public static Agreement matchingAgreement(Sae a, Sae b, double threshold) {
     return BothMatchings.compare(a, b, threshold);
   }
 
   /**
-   * Counts what a data set consists of, and how varied it is. Takes 64 bytes of heap per token.
+   * Measures the size and diversity of a data set. Needs 64 bytes of heap per token.
    *
    * @param data whole sequences or documents, each starting with BOS
-   * @param maxTokens whole sequences are read until at least as many tokens were seen
+   * @param maxTokens whole sequences are read until at least this many tokens have been seen
    * @throws IllegalArgumentException if there are no tokens
    */
   public static DataSetStatistics dataSet(TokenSource data, long maxTokens) throws IOException {
@@ -311,9 +318,10 @@ public final class Metrics {
   }
 
   /**
-   * Compares the first tokens of a data set, right after BOS, with what the model puts there.
+   * Compares the first tokens of a data set, right after BOS, with the model's own distribution
+   * there.
    *
-   * @param data whole documents, each behind a BOS
+   * @param data whole documents, each starting with BOS
    * @throws IllegalArgumentException if no document has two tokens
    */
   public static FirstTokens firstTokens(TokenSource data, LanguageModel model, long maxTokens)
@@ -322,9 +330,9 @@ public final class Metrics {
   }
 
   /**
-   * The share of another set's different n-grams that a data set holds as well.
+   * Computes the share of another data set's distinct n-grams that also occur in this one.
    *
-   * @param n tokens an n-gram, 1 for the vocabulary
+   * @param n tokens per n-gram; 1 compares vocabularies
    * @throws IllegalArgumentException if either has none
    */
   public static double coverage(TokenSource data, TokenSource other, int n, long maxTokens)

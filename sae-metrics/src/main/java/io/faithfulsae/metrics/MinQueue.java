@@ -3,8 +3,8 @@ package io.faithfulsae.metrics;
 import java.util.Arrays;
 
 /**
- * A binary heap of entries by double keys, without boxes. An entry may be in it several times; of
- * equal keys any comes first, but always the same one.
+ * A binary min-heap of int entries with double keys, without boxing. An entry may occur several
+ * times. The order of equal keys is unspecified but deterministic.
  */
 final class MinQueue {
   private double[] keys = new double[256];
@@ -34,11 +34,12 @@ final class MinQueue {
     entries[at] = entry;
   }
 
-  /** The key of what {@link #remove} returns next; the queue must not be empty. */
+  /** The key of the entry that {@link #remove} returns next; the queue must not be empty. */
   double leastKey() {
     return keys[0];
   }
 
+  /** Removes an entry with the least key; the queue must not be empty. */
   int remove() {
     int least = entries[0];
     double key = keys[--size];

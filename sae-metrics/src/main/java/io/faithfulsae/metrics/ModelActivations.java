@@ -9,30 +9,31 @@ import io.faithfulsae.TokenSource;
 
 /**
  * The activations of a language model at a hook point on a text: what an SAE is evaluated on. This
- * is a recipe: nothing runs, and the text is not opened, before a metric reads it.
+ * is only a recipe: the model does not run, and the text is not opened, until a metric reads it.
  *
- * <p><b>Shape</b>: each position of the text is a row {@code [dModel]} of float32 activations, of
- * which those that the filter keeps reach the SAE. <b>Units</b>: the model's own; lengths are in
- * tokens. <b>Closed by</b>: whoever opened the model closes it, after the last metric has read;
- * there is nothing else to close.
+ * <p><b>Shape</b>: each position of the text is a row {@code [dModel]} of float32 activations; the
+ * rows that the filter keeps reach the SAE. <b>Units</b>: the model's own; lengths are in tokens.
+ * <b>Closed by</b>: whoever opened the model closes it, once no metric needs it any more; there is
+ * nothing else to close.
  *
  * @param on the model and its hook point
  * @param text sequences of tokens, each starting with BOS if the model expects one
- * @param filter positions that reach the SAE
+ * @param filter selects the positions that reach the SAE
  */
 public record ModelActivations(HookedModel on, TokenSource text, ActivationFilter filter) {
 
   /**
    * A model with the hook point at which its activations are read or replaced.
    *
-   * @param model open as long as this is used. <b>Closed by</b> whoever opened it.
+   * @param model must stay open while this is in use. <b>Closed by</b> whoever opened it.
    * @param hook a hook point of the model
    */
   public record HookedModel(LanguageModel model, HookPoint hook) {
     /**
      * Checks the hook point.
      *
-     * @throws IllegalArgumentException if the model lacks it; the message lists those it has
+     * @throws IllegalArgumentException if the model does not have it; the message lists those it
+     *     has
      */
     public HookedModel {
       hook.requireIn(model);
@@ -42,8 +43,8 @@ public record ModelActivations(HookedModel on, TokenSource text, ActivationFilte
   /**
    * The activations of a model at a hook point.
    *
-   * @throws IllegalArgumentException if the model lacks the hook point; the message lists those it
-   *     has
+   * @throws IllegalArgumentException if the model does not have the hook point; the message lists
+   *     those it has
    */
   public ModelActivations(
       LanguageModel model, HookPoint hook, TokenSource text, ActivationFilter filter) {

@@ -1,6 +1,7 @@
 package io.faithfulsae.metrics;
 
 import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.io.Expected;
 import java.util.List;
 import java.util.Set;
 
@@ -8,21 +9,21 @@ import java.util.Set;
  * Downstream probing: how well a linear classifier tells the classes of a text task from the
  * activations at a hook point, from an SAE's latents, and from its reconstructions.
  *
- * <p>Each text becomes one vector: the rows at its positions, of those that the filter leaves,
- * pooled to their mean, to their maximum, or to the last of them; a text of which nothing is left
- * is the zero vector. {@code baseline} pools x, {@code sae} pools z, {@code recon} pools x̂.
+ * <p>Each text becomes one vector: the rows that the filter keeps, pooled by mean, by maximum, or
+ * by taking the last one; a text of which the filter keeps nothing becomes the zero vector. {@code
+ * baseline} pools x, {@code sae} pools z, {@code recon} pools x̂.
  *
  * <p>{@link Protocol#CLEAN}: vectors are divided by the root mean square norm of the training
- * vectors (one number, so that what is sparse stays sparse and C means the same everywhere); L2
- * regularised logistic regression, one class against the rest, to convergence (liblinear's {@code
- * L2R_LR} with its regularised bias); C is the one of {@link Options#costs} with the best accuracy
- * on a held-out part of the training examples, the smaller at a tie; then fitted on all of them.
- * {@link Protocol#AUTHORS}: one linear layer on the vectors as they are, softmax cross entropy,
- * Adam with lr 1e-3, one epoch in batches of 4, no regularisation.
+ * vectors (a single number, so that sparse vectors stay sparse and C has the same meaning
+ * everywhere); L2-regularized logistic regression, one-vs-rest, run to convergence (liblinear's
+ * {@code L2R_LR} with its regularized bias); C is the value in {@link Options#costs} with the best
+ * accuracy on a held-out part of the training examples, the smaller one on ties; the final fit uses
+ * all of them. {@link Protocol#AUTHORS}: one linear layer on the unscaled vectors, softmax cross
+ * entropy, Adam with lr 1e-3, one epoch in batches of 4, no regularization.
  *
- * <p><b>Source</b>: FaithfulSAE's downstream evaluation, and spec names as in its {@code
- * probing.json}. Accuracy and macro F1 are scikit-learn's {@code accuracy_score} and {@code
- * f1_score(average="macro", zero_division=0)}.
+ * <p><b>Source</b>: FaithfulSAE's downstream evaluation; {@code baseline}, {@code sae} and {@code
+ * recon} are the names in its {@code probing.json}. Accuracy and macro F1 are scikit-learn's {@code
+ * accuracy_score} and {@code f1_score(average="macro", zero_division=0)}.
  *
  * @param task name of the task
  * @param options how it was measured
@@ -70,12 +71,12 @@ public record Probing(
   }
 
   /**
-   * What a probe reaches on the test examples.
+   * How a probe scores on the test examples.
    *
-   * @param accuracy share of right answers, with its bootstrap interval over test examples
-   * @param macroF1 mean F1 of the classes that occur among labels or answers, with its interval
+   * @param accuracy share of correct predictions, with its bootstrap interval over test examples
+   * @param macroF1 mean F1 of the classes that occur among labels or predictions, with its interval
    * @param cost the chosen C; 0 with {@link Protocol#AUTHORS}
-   * @param meanNonZeros mean number of elements other than 0 in a training vector
+   * @param meanNonZeros mean number of nonzero elements in a training vector
    */
   public record Scores(
       BootstrapInterval accuracy, BootstrapInterval macroF1, double cost, double meanNonZeros) {}
@@ -85,11 +86,11 @@ public record Probing(
    *
    * @param protocol how a probe is fitted
    * @param pooling how the rows of a text become one vector
-   * @param filter positions that are pooled
-   * @param maxExamples at most so many training and so many test examples, after shuffling
+   * @param filter selects the positions to pool
+   * @param maxExamples maximum number of training examples, and of test examples, after shuffling
    * @param heldOutShare share of the training examples on which C is chosen, in (0, 1)
    * @param costs values of C to choose from, each above 0
-   * @param seed of shuffling, of the softmax layer's initial weights and of the bootstrap
+   * @param seed random seed of the shuffling, the softmax layer's initial weights and the bootstrap
    * @param resamples bootstrap resamples
    * @param level coverage of the intervals
    */
@@ -119,9 +120,9 @@ public record Probing(
     }
 
     /**
-     * The clean protocol: mean over all positions but the first, at most 10,000 examples, a fifth
-     * of the training examples for choosing C from 0.1, 1, 10, 100 and 1,000, seed 42, 1,000
-     * resamples, 95 %.
+     * The clean protocol: mean over all positions except the first, at most 10,000 examples, a
+     * fifth of the training examples held out for choosing C from 0.1, 1, 10, 100 and 1,000, seed
+     * 42, 1,000 resamples, 95 %.
      */
     public static Options clean() {
       return new Options(
@@ -136,7 +137,7 @@ public record Probing(
           0.95);
     }
 
-    /** The authors' protocol: mean over all positions; the rest as {@link #clean}. */
+    /** The authors' protocol: mean over all positions; otherwise like {@link #clean}. */
     public static Options authors() {
       Options clean = clean();
       return new Options(
@@ -151,25 +152,25 @@ public record Probing(
           clean.level);
     }
 
-    /** The same with another pooling. */
+    /** Returns a copy with another pooling. */
     public Options withPooling(Pooling chosen) {
       return new Options(
           protocol, chosen, filter, maxExamples, heldOutShare, costs, seed, resamples, level);
     }
 
-    /** The same with another filter. */
+    /** Returns a copy with another filter. */
     public Options withFilter(ActivationFilter chosen) {
       return new Options(
           protocol, pooling, chosen, maxExamples, heldOutShare, costs, seed, resamples, level);
     }
 
-    /** The same with at most so many examples. */
-    public Options withMaxExamples(int most) {
+    /** Returns a copy with another maximum number of examples. */
+    public Options withMaxExamples(int max) {
       return new Options(
-          protocol, pooling, filter, most, heldOutShare, costs, seed, resamples, level);
+          protocol, pooling, filter, max, heldOutShare, costs, seed, resamples, level);
     }
 
-    /** The same with another seed. */
+    /** Returns a copy with another random seed. */
     public Options withSeed(long chosen) {
       return new Options(
           protocol, pooling, filter, maxExamples, heldOutShare, costs, chosen, resamples, level);
@@ -177,8 +178,7 @@ public record Probing(
 
     private static void require(boolean holds, String expected, Object got) {
       if (!holds) {
-        throw new IllegalArgumentException(
-            "expected " + expected + ", got " + got + "; correct this option");
+        throw new IllegalArgumentException(Expected.message(expected, got, "correct this option"));
       }
     }
   }

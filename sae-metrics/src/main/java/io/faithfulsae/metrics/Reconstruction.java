@@ -4,37 +4,36 @@ import java.util.List;
 
 /**
  * How well an SAE reconstructs activations X {@code [rows, dIn]} as X̂. A source without rows is
- * rejected, so no input is empty.
+ * rejected, so there is always input.
  *
  * <p><b>Source</b>: the first explained variance is that of FaithfulSAE's cross-data script; FVU is
- * that of sparsify, and 1 − FVU the explained variance of sparsify and SAELens.
+ * sparsify's, and 1 − FVU is the explained variance of sparsify and SAELens.
  *
- * @param source what the rows were, with what a filter left out of them
- * @param rows number of rows seen
+ * @param source description of the rows, including the filter applied to them
+ * @param rows number of rows
  * @param dSae number of latents
  * @param k active latents per row
  * @param meanNorm mean ‖x‖, the scale of the activations
  * @param l2 mean over all elements of (x − x̂)², in squared units of the activations, at least 0
- * @param l2Ratio mean over rows of ‖x̂‖ / ‖x‖; rows with ‖x‖ = 0 are left out (0 if all are)
- * @param cosine mean over rows of cos(x, x̂), in [-1, 1]; rows with ‖x‖ = 0 are left out (0 if all
- *     are), x̂ = 0 counts as 0
+ * @param l2Ratio mean over rows of ‖x̂‖ / ‖x‖; rows with ‖x‖ = 0 are excluded (0 if all are)
+ * @param cosine mean over rows of cos(x, x̂), in [-1, 1]; rows with ‖x‖ = 0 are excluded (0 if all
+ *     are); a row with x̂ = 0 counts as 0
  * @param scalarExplainedVariance 1 − var(X − X̂) / var(X) with one variance over all elements, at
- *     most 1; the authors' form, which credits the SAE with the spread of the columns' means
+ *     most 1; the authors' form, which credits the SAE with the differences between column means
  * @param fvu fraction of variance unexplained, Σ‖x − x̂‖² / Σ‖x − mean(X)‖² with the mean of each
- *     column over all rows seen, at least 0. Where X does not vary at all, both forms take 0 / 0 as
- *     0 unexplained and anything else / 0 as infinity.
+ *     column over all rows, at least 0. If X does not vary at all, both forms treat 0 / 0 as 0
+ *     unexplained and anything else / 0 as infinity
  * @param explainedVariance 1 − fvu, at most 1
- * @param explainedVarianceInterval its studentized bootstrap interval of 95 %, from 10,000
- *     resamples of {@code blocks}, the mean of each column held fixed (which changes it by less
- *     than 1 / blocks)
+ * @param explainedVarianceInterval its 95 % studentized bootstrap interval from 10,000 resamples of
+ *     {@code blocks}, with the column means held fixed (which changes it by less than 1 / blocks)
  * @param l0 mean over rows of the number of latents with z &gt; 0, in [0, k]
- * @param deadLatents latents that fired on no row seen; of few rows this says little
+ * @param deadLatents latents that fired on no row; not informative for few rows
  * @param deadShare deadLatents / dSae, in [0, 1]
  * @param logDensity log10 of the share of rows on which a latent fired, over the latents that fired
  *     at least once; 60 bins over [-6, 0]
- * @param blocks what the variance consists of, in at most 64 blocks of as many neighbouring rows
- *     each (the last may have fewer), so that a block has whole sequences but for its ends: rows of
- *     one sequence depend on each other. Of fewer than 64 rows each is a block
+ * @param blocks the terms of the variance in at most 64 blocks of consecutive rows, all of one size
+ *     except perhaps the last. Rows of one sequence depend on each other, and a large block keeps
+ *     most sequences whole. With up to 64 rows, each row is a block
  */
 public record Reconstruction(
     String source,
@@ -61,9 +60,9 @@ public record Reconstruction(
   }
 
   /**
-   * Some neighbouring rows.
+   * A block of consecutive rows.
    *
-   * @param rows how many
+   * @param rows number of rows
    * @param squaredError Σ‖x − x̂‖²
    * @param variance Σ‖x − mean(X)‖², with the mean over all rows
    */

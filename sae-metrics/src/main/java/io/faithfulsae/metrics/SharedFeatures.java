@@ -7,33 +7,33 @@ import java.util.List;
 import java.util.function.LongConsumer;
 
 /**
- * Which latents two SAEs share: the cosines S[i][j] between the directions of latent i of one (a)
- * and latent j of the other (b), by the best partner of each and by the best one-to-one matching.
+ * Which latents two SAEs, a and b, share: the cosines S[i][j] between the directions of a's latent
+ * i and b's latent j, summarized by best partner and by best one-to-one matching.
  *
  * <p>A pair is shared when its cosine is strictly above the threshold. A direction of length 0 has
- * cosine 0 with everything. Every SAE has at least one latent, so no input is empty. SAEs may have
- * different numbers of latents: the matching then leaves out some of the larger one.
+ * cosine 0 with everything. Every SAE has at least one latent, so there is always input. The SAEs
+ * may differ in the number of latents; some latents of the larger one then stay unmatched.
  *
  * <p><b>Source</b>: FaithfulSAE's feature matching (top-1 ratio and SFR, decoder rows, 0.7); Paulo
  * and Belrose, arXiv 2501.16615.
  *
- * @param directions whose cosines they are
+ * @param directions the directions compared
  * @param threshold cosine above which a pair is shared
  * @param dSaeA number of latents of a
  * @param dSaeB number of latents of b
  * @param topOneA share of a's latents whose best cosine in b is above the threshold, in [0, 1]
  * @param topOneB share of b's latents whose best cosine in a is above the threshold, in [0, 1]
- * @param matched Shared Feature Ratio: share of the pairs of the assignment that maximises Σ S
- *     (exact) above the threshold, in [0, 1]
- * @param matchedPairs pairs of that assignment, min(dSaeA, dSaeB)
+ * @param matched Shared Feature Ratio: share of the pairs whose cosine is above the threshold, in
+ *     the one-to-one assignment that maximizes Σ S (exact), in [0, 1]
+ * @param matchedPairs number of pairs in that assignment, min(dSaeA, dSaeB)
  * @param meanTopOneA mean best cosine of a's latents
  * @param meanTopOneB mean best cosine of b's latents
  * @param meanMatched mean cosine of the matched pairs
  * @param topOneCosinesA best cosines of a's latents; 100 bins over [-1, 1]
  * @param topOneCosinesB best cosines of b's latents; 100 bins over [-1, 1]
  * @param matchedCosines cosines of the matched pairs; 100 bins over [-1, 1]
- * @param ranksA cosines of a's latents with their best, second, third and fourth partner in b, as
- *     far as b has so many latents: is the best one alone, or one of several that are alike?
+ * @param ranksA cosines of a's latents with their best to fourth-best partners in b (fewer if b has
+ *     fewer latents): they show whether the best partner stands out or has close rivals
  * @param ranksB the same for b's latents in a
  */
 public record SharedFeatures(
@@ -61,8 +61,8 @@ public record SharedFeatures(
   }
 
   /**
-   * The Shared Feature Ratio with Wilson's interval, which takes matched pairs of latents for a
-   * sample of those that such training gives; the same formula whatever the seed.
+   * The Shared Feature Ratio with Wilson's interval, which treats the matched pairs as a sample
+   * from the pairs that this kind of training produces. A closed formula; no seed is involved.
    *
    * @param level coverage, such as 0.95
    * @throws IllegalArgumentException if the level is out of range
@@ -72,9 +72,9 @@ public record SharedFeatures(
   }
 
   /**
-   * Compares this pair of SAEs with another, such as the seeds of two data sets, by the Shared
-   * Feature Ratio: this one's minus the other's. Matched pairs of latents are resampled; the
-   * interval is a normal one with the spread of the resampled differences.
+   * Compares the Shared Feature Ratio of this pair of SAEs with that of another pair (this minus
+   * other), such as the seeds of two data sets. Matched pairs of latents are resampled; the
+   * interval is normal, with the standard deviation of the resampled differences.
    *
    * @throws IllegalArgumentException if a number is out of range
    */
@@ -91,31 +91,31 @@ public record SharedFeatures(
   /**
    * How to compare.
    *
-   * @param directions whose cosines are taken
+   * @param directions the directions to compare
    * @param threshold cosine above which a pair is shared, in [-1, 1]; 0.7 in the study
-   * @param onMatched called from time to time with the number of latents of the smaller SAE that
-   *     are matched; an exception thrown by it ends the search
+   * @param onMatched called occasionally with the number of latents of the smaller SAE matched so
+   *     far; an exception thrown by it ends the search
    */
   public record Options(Directions directions, double threshold, LongConsumer onMatched) {
 
-    /** Without a listener. */
+    /** Creates options without a listener. */
     public Options(Directions directions, double threshold) {
       this(directions, threshold, matched -> {});
     }
 
-    /** As the study compares: by decoder directions above 0.7. */
+    /** The study's options: decoder directions, threshold 0.7. */
     public static Options defaults() {
       return decoder(0.7);
     }
 
-    /** By decoder directions, above a threshold. */
+    /** Compares decoder directions with the given threshold. */
     public static Options decoder(double threshold) {
       return new Options(Directions.DECODER, threshold);
     }
   }
 
   /**
-   * The partners of one rank.
+   * The partners of one rank, such as all second-best partners.
    *
    * @param shareAbove share of the latents whose partner of this rank is above the threshold
    * @param mean mean cosine
@@ -126,15 +126,15 @@ public record SharedFeatures(
   /**
    * A stricter Shared Feature Ratio: latents of two SAEs are matched one to one by decoder
    * directions and again by encoder directions, each with the largest sum of cosines; a pair counts
-   * when both matchings have it.
+   * when it is in both matchings.
    *
    * <p><b>Source</b>: Paulo and Belrose, arXiv 2501.16615.
    *
-   * @param threshold cosine that a shared pair exceeds, in both matchings
-   * @param pairs pairs of a matching, the smaller number of latents
-   * @param agreeing share of the pairs that both matchings have, in [0, 1]
-   * @param sharedByBoth share of the pairs that both matchings have and whose cosines both exceed
-   *     the threshold, in [0, 1]; never above the Shared Feature Ratio
+   * @param threshold cosine that a shared pair must exceed in both matchings
+   * @param pairs number of pairs in a matching, the smaller of the two numbers of latents
+   * @param agreeing share of the pairs that are in both matchings, in [0, 1]
+   * @param sharedByBoth share of the pairs that are in both matchings with both cosines above the
+   *     threshold, in [0, 1]; never above the Shared Feature Ratio
    */
   public record Agreement(double threshold, int pairs, double agreeing, double sharedByBoth) {}
 
@@ -143,16 +143,16 @@ public record SharedFeatures(
    * what all latents write to it (a column of W_dec) or read from it (a row of W_enc), of length
    * dSae.
    *
-   * <p>The authors' plots show these beside the features'. The latents of two seeds come in
-   * different orders, and, as in the authors' code, they are not aligned: the cosines say how far
-   * two SAEs agree latent by latent, which two seeds do not.
+   * <p>The authors plot these along with the features. The latents of two seeds come in different
+   * orders and, as in the authors' code, are not aligned: the cosines measure agreement latent by
+   * latent, which two seeds do not have.
    *
    * <p><b>Source</b>: FaithfulSAE's {@code feat_match.py} (encoder and decoder neurons, top 4).
    *
-   * @param directions W_dec or W_enc
+   * @param directions DECODER for W_dec, ENCODER for W_enc
    * @param dIn number of neurons
-   * @param ranksA cosines of a's neurons with their best, second, third and fourth in b, as far as
-   *     there are so many
+   * @param ranksA cosines of a's neurons with their best to fourth-best partners in b (fewer if
+   *     there are fewer neurons)
    * @param ranksB the same for b's neurons in a
    */
   public record Neurons(Directions directions, int dIn, List<Rank> ranksA, List<Rank> ranksB) {
@@ -164,7 +164,7 @@ public record SharedFeatures(
     }
   }
 
-  /** The directions of a latent that are compared. */
+  /** Which of a latent's directions are compared. */
   public enum Directions {
     /** Rows of W_dec: what a latent writes. The definition of the Shared Feature Ratio. */
     DECODER,
@@ -173,9 +173,9 @@ public record SharedFeatures(
   }
 
   /**
-   * Heap that comparing two SAEs needs for the matrix of cosines, in bytes.
+   * Heap needed to compare two SAEs, mostly for the matrix of cosines, in bytes.
    *
-   * @param dSaeA number of latents of one
+   * @param dSaeA number of latents of one SAE
    * @param dSaeB number of latents of the other
    */
   public static long bytesNeeded(int dSaeA, int dSaeB) {

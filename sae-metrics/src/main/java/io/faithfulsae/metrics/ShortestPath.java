@@ -3,12 +3,12 @@ package io.faithfulsae.metrics;
 import java.util.Arrays;
 
 /**
- * Dijkstra's shortest path over reduced costs from a free row to a free column. Rows that the
- * search reaches offer their listed columns at once, and all others behind a bound: a row is read
- * whole only when the search gets as far as its bound.
+ * Dijkstra's shortest path over reduced costs from a free row to a free column. A row that the
+ * search reaches contributes its listed columns at once and all others behind a bound: the whole
+ * row is read only if the search gets as far as its bound.
  *
- * <p>A path's length is price less score of the column where it ends, plus score less price of each
- * assigned pair that it goes through.
+ * <p>The length of a path is price minus score of the column where it ends, plus score minus price
+ * of each assigned pair on the way.
  */
 final class ShortestPath {
   private static final int FREE = -1;
@@ -24,10 +24,15 @@ final class ShortestPath {
   private final int[] touched;
   private int touchedCount;
 
-  /** Entries {@code >= 0} are columns, others {@code ~row}: what the row does not list. */
+  /**
+   * Entries {@code >= 0} are columns; the others, {@code ~row}, stand for the columns that a row
+   * does not list.
+   */
   private final MinQueue queue;
 
-  /** What has to be added to price less score for the length of a path through a reached row. */
+  /**
+   * For each reached row, what to add to price minus score to get the length of a path through it.
+   */
   private final double[] offset;
 
   ShortestPath(float[][] scores, double[] price, int[] rowOf, BestColumns best) {
@@ -44,12 +49,12 @@ final class ShortestPath {
     Arrays.fill(distance, Double.POSITIVE_INFINITY);
   }
 
-  /** The row before a column on the path that was found. */
+  /** The row that precedes a column on the path found last. */
   int rowBefore(int column) {
     return rowBefore[column];
   }
 
-  /** Finds the free column at the end of the shortest path, and raises the prices accordingly. */
+  /** Returns the free column at the end of the shortest path and raises prices accordingly. */
   int find(int start) {
     reach(start, 0);
     while (true) {

@@ -32,7 +32,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Two SAEs compared, against NumPy and SciPy. */
+/** Comparisons of two SAEs, checked against NumPy and SciPy. */
 class AcrossSaesTest {
   private final Backend backend = new ReferenceBackend();
   @TempDir Path folder;
@@ -121,7 +121,7 @@ class AcrossSaesTest {
       assertTrue(of.correlated().stream().noneMatch(p -> p.latent() == of.latent()));
       assertTrue(of.nearest().stream().noneMatch(p -> p.latent() == of.latent()));
     }
-    // Another SAE with the same parameters has its twin.
+    // In another SAE with the same parameters it has a twin.
     try (Sae twin = Given.goldenSae(golden, backend)) {
       LatentCorrelations twins =
           Metrics.latentCorrelations(a, twin, rows, new Options(700, 0.999, some, 3));
@@ -133,7 +133,7 @@ class AcrossSaesTest {
   }
 
   @Test
-  void matchingsAgreeAsScipySays() {
+  void matchingAgreementAgreesWithSciPy() {
     JsonNode expected = curves.path("agreement");
     Agreement seen = Metrics.matchingAgreement(a, b, 0.7);
     assertEquals(expected.path("agreeing").doubleValue(), seen.agreeing(), 1e-12);
@@ -180,7 +180,7 @@ class AcrossSaesTest {
   }
 
   @Test
-  void badRequestsAreRefused() {
+  void invalidRequestsAreRejected() {
     assertThrows(
         IllegalArgumentException.class,
         () -> Metrics.latentCorrelations(a, b, rows, new Options(9, 0.5, List.of(40), 3)));

@@ -25,7 +25,7 @@ class AssignmentTest {
   @TempDir Path folder;
 
   @Test
-  void findsTheOptimumThatSciPyFinds() throws IOException {
+  void findsTheSameOptimumAsSciPy() throws IOException {
     JsonNode cases =
         new ObjectMapper()
             .readTree(Goldens.copy("metrics.json", folder).toFile())
@@ -53,7 +53,7 @@ class AssignmentTest {
   }
 
   @Test
-  void isNeverBeatenByAnyOtherAssignment() {
+  void isNoWorseThanAnyOtherAssignment() {
     Random random = new Random(11);
     for (int trial = 0; trial < 3000; trial++) {
       int rows = 1 + random.nextInt(6);
@@ -87,7 +87,7 @@ class AssignmentTest {
   }
 
   @Test
-  void endsWhereAllScoresAreEqualOrAlmost() {
+  void terminatesOnEqualOrNearlyEqualScores() {
     float[][] equal = new float[50][50];
     assertDistinct(Assignment.maximumSum(equal));
     for (int i = 0; i < 50; i++) {
@@ -99,7 +99,7 @@ class AssignmentTest {
   }
 
   @Test
-  void noAssignmentCanBeBetterByTheDualsWhereRowsMustBeReadAgain() {
+  void isOptimalByDualityWhenRowsAreReread() {
     Random random = new Random(13);
     for (int size : new int[] {60, 150, 400}) {
       float[][] hubs = new float[size][size + size % 4]; // all rows want the same columns
@@ -123,7 +123,7 @@ class AssignmentTest {
   }
 
   @Test
-  void saysHowFarItIsAndEndsWhenToldTo() {
+  void reportsProgressAndStopsWhenTheListenerThrows() {
     float[][] scores = new float[300][300];
     Random random = new Random(14);
     for (float[] row : scores) {
@@ -149,13 +149,13 @@ class AssignmentTest {
   }
 
   @Test
-  void refusesMoreRowsThanColumnsAndWhatIsNotFinite() {
-    assertRefused(new float[3][2], "at least as many columns as rows");
-    assertRefused(new float[][] {{1, 2}, {3, Float.NaN}}, "NaN in row 1");
+  void rejectsMoreRowsThanColumnsAndNonFiniteScores() {
+    assertRejected(new float[3][2], "at least as many columns as rows");
+    assertRejected(new float[][] {{1, 2}, {3, Float.NaN}}, "NaN in row 1");
     assertEquals(0, Assignment.maximumSum(new float[0][]).length);
   }
 
-  private static void assertRefused(float[][] scores, String part) {
+  private static void assertRejected(float[][] scores, String part) {
     String message =
         assertThrows(IllegalArgumentException.class, () -> Assignment.maximumSum(scores))
             .getMessage();

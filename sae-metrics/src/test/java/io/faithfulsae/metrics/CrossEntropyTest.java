@@ -83,9 +83,11 @@ class CrossEntropyTest {
     }
   }
 
-  /** The golden's filter leaves out position 0, a token and a norm; the mean is of what is left. */
+  /**
+   * The golden's filter excludes position 0, a token and large norms; the mean is over the rest.
+   */
   @Test
-  void ablatesWithTheMeanOfTheVeryRowsThatAreReplaced() throws IOException {
+  void meanAblationUsesTheMeanOfTheReplacedRows() throws IOException {
     ActivationFilter filter = new ActivationFilter(1, Set.of(3), Double.POSITIVE_INFINITY);
     int[][] tokens = {{0, 5, 3, 7, 2, 9, 1}, {0, 4, 4, 8, 3, 2, 6}, {0, 1, 9, 5, 5, 3, 7}};
     double[] sums = new double[12];
@@ -131,7 +133,7 @@ class CrossEntropyTest {
   }
 
   @Test
-  void saysHowUncertainItIs() throws IOException {
+  void hasTheExpectedIntervals() throws IOException {
     try (Sae sae = Given.goldenSae(golden, backend)) {
       CrossEntropy seen =
           Metrics.crossEntropy(sae, on(text(), ActivationFilter.NONE), Long.MAX_VALUE);
@@ -156,12 +158,12 @@ class CrossEntropyTest {
       assertEquals(
           one.differenceInterval().low(),
           one.differenceInterval().high(),
-          "one sequence says nothing of others");
+          "one sequence says nothing about others");
     }
   }
 
   @Test
-  void isNothingWhereTheReconstructionIsPerfect() throws IOException {
+  void costsNothingIfTheReconstructionIsPerfect() throws IOException {
     try (Sae sae = Given.perfect(backend, 12)) {
       CrossEntropy seen =
           Metrics.crossEntropy(sae, on(text(), ActivationFilter.NONE), Long.MAX_VALUE);
@@ -176,7 +178,7 @@ class CrossEntropyTest {
   }
 
   @Test
-  void isAllWhereTheReconstructionIsZero() throws IOException {
+  void costsAsMuchAsZeroAblationIfTheReconstructionIsZero() throws IOException {
     try (Sae nothing = Sae.create(SaeConfig.topK(12, 5, 2), backend)) {
       CrossEntropy seen = Metrics.crossEntropy(nothing, on(text(), ActivationFilter.NONE), 1000);
       assertEquals(seen.zeroAblated(), seen.replaced());
@@ -185,7 +187,7 @@ class CrossEntropyTest {
   }
 
   @Test
-  void leavesTheModelAloneWhereTheFilterLeavesNothing() throws IOException {
+  void changesNothingIfTheFilterKeepsNothing() throws IOException {
     ActivationFilter none = new ActivationFilter(1000, Set.of(), Double.POSITIVE_INFINITY);
     try (Sae sae = Given.goldenSae(golden, backend)) {
       CrossEntropy seen = Metrics.crossEntropy(sae, on(text(), none), Long.MAX_VALUE);
@@ -211,18 +213,18 @@ class CrossEntropyTest {
   }
 
   @Test
-  void refusesWhatItCannotMeasure() {
+  void rejectsInvalidInput() {
     try (Sae sae = Given.goldenSae(golden, backend);
         Sae narrow = Sae.create(SaeConfig.topK(7, 9, 2), backend)) {
-      assertRefused(sae, HOOK, Given.text(new int[] {4}), "at least one sequence of two tokens");
-      assertRefused(narrow, HOOK, text(), "d_in = 12, got 7");
-      assertRefused(sae, HookPoint.residPre(9), text(), "blocks.L.SITE with L in [0, 2)");
+      assertRejected(sae, HOOK, Given.text(new int[] {4}), "at least one sequence of two tokens");
+      assertRejected(narrow, HOOK, text(), "d_in = 12, the width of tiny, got 7");
+      assertRejected(sae, HookPoint.residPre(9), text(), "blocks.L.SITE with L in [0, 2)");
     } catch (IOException e) {
       throw new java.io.UncheckedIOException(e);
     }
   }
 
-  private void assertRefused(Sae sae, HookPoint hook, TokenSource text, String part) {
+  private void assertRejected(Sae sae, HookPoint hook, TokenSource text, String part) {
     String message =
         assertThrows(
                 IllegalArgumentException.class,

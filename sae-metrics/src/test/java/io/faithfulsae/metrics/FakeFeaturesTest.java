@@ -26,9 +26,10 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /**
- * A vocabulary of 16 tokens, of which each excites one of five latents: tokens 0 to 3 latent 0 with
- * 2, tokens 4 to 7 latent 1 with exactly 1, token 8 latent 2 with 5, tokens 9 to 15 latent 3 with
- * 1.5; latent 4 is never excited. So noise excites them at 4/16, 4/16, 1/16 and 7/16 of its tokens.
+ * A vocabulary of 16 tokens, each of which activates one of five latents: tokens 0 to 3 activate
+ * latent 0 with z = 2, tokens 4 to 7 latent 1 with exactly 1, token 8 latent 2 with 5, and tokens 9
+ * to 15 latent 3 with 1.5; latent 4 is never active. So on noise they are active at 4/16, 4/16,
+ * 1/16 and 7/16 of the tokens.
  */
 class FakeFeaturesTest {
   private static final HookPoint HOOK = HookPoint.residPre(0);
@@ -70,19 +71,19 @@ class FakeFeaturesTest {
   @Test
   void countsTokensAsTheAuthorsDo() throws IOException {
     FakeFeatures seen = measure(Options.tokens(LENGTH).noiseTokens(20_001));
-    // Latent 1 is excited as often as latent 0, but never above 1.0; latent 2 at 6 % only.
+    // Latent 1 is active as often as latent 0, but never above 1.0; latent 2 only at 6 %.
     assertEquals(List.of(0, 3), seen.fakeLatents());
     assertEquals(2, seen.count());
     assertEquals(0.4, seen.ratio(), 1e-15);
     assertEquals(4001, seen.noise().sequences());
     assertEquals(20_001, seen.noise().rows());
-    // Five standard errors of a share of 20,001. BOS, which excites latent 0, is not counted.
+    // Five standard errors of a share of 20,001. BOS, which activates latent 0, is not counted.
     assertEquals(4 / 16.0, seen.noiseRates().get(0), 0.0155);
     assertEquals(7 / 16.0, seen.noiseRates().get(1), 0.0176);
     assertEquals((4 * 2 + 4 + 5 + 7 * 1.5) / 16, seen.noise().meanNorm(), 0.04);
     assertEquals(seen.noise().meanNorm(), seen.noise().meanActivation(), 1e-9);
     assertEquals(1, seen.noise().l0());
-    // No resample changes a latent's side: Wilson's interval of 2 of 5 is left.
+    // No resample moves a latent across the threshold, which leaves Wilson's interval of 2 of 5.
     assertEquals(0.4, seen.interval().estimate());
     assertEquals(0.1176, seen.interval().low(), 1e-4);
     assertEquals(0.7693, seen.interval().high(), 1e-4);
@@ -93,7 +94,7 @@ class FakeFeaturesTest {
   }
 
   @Test
-  void authorsPresetIsWhatTheyCount() throws IOException {
+  void authorsPresetCountsTheSameTokens() throws IOException {
     Options authors = Options.authors(LENGTH).build();
     assertEquals(1_000_000, authors.noiseTokens());
     assertEquals(200_000, authors.noiseSequences());
@@ -101,8 +102,8 @@ class FakeFeaturesTest {
     assertFalse(authors.relativeThreshold());
     assertEquals(0.1, authors.rateThreshold());
     assertEquals(new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY), authors.filter());
-    // 1,000 tokens in sequences of 5 and one of 1: every token drawn counts, BOS at position 0 does
-    // not, and where it is drawn it does. Of the 16 tokens 4 excite latent 0, 7 latent 3.
+    // 1,000 tokens in sequences of 5 and one of 1: every drawn token counts, BOS included; the BOS
+    // at position 0 does not. Of the 16 tokens, 4 activate latent 0 and 7 latent 3.
     FakeFeatures seen = measure(Options.authors(LENGTH).noiseTokens(1_001));
     assertEquals(1_001, seen.noise().rows());
     assertEquals(201, seen.noise().sequences());
@@ -111,13 +112,13 @@ class FakeFeaturesTest {
         measure(Options.authors(LENGTH).noiseTokens(1_001).filter(ActivationFilter.NONE));
     long ofBos =
         Math.round(all.noiseRates().get(0) * 1_202) - Math.round(seen.noiseRates().get(0) * 1_001);
-    assertEquals(201, ofBos, "position 0 counts without the filter: each BOS excites latent 0");
+    assertEquals(201, ofBos, "position 0 counts without the filter: each BOS activates latent 0");
   }
 
   @Test
-  void saysWhatIsMoreActiveOnNoiseThanOnText() throws IOException {
-    // On text latents 0 and 1 are active at 1 of 5 rows each, 3 at 2 of 5 and 2 never; on noise at
-    // 4/16, 4/16, 7/16 and 1/16 of the rows. Only latent 2 is far from that.
+  void findsLatentsMoreActiveOnNoiseThanOnText() throws IOException {
+    // On text, latents 0 and 1 are active on 1 of 5 rows each, 3 on 2 of 5 and 2 never; on noise,
+    // on 4/16, 4/16, 7/16 and 1/16 of the rows. Only latent 2 differs much.
     int[][] text = new int[400][];
     for (int s = 0; s < text.length; s++) {
       text[s] = new int[] {0, s % 4, 4 + s % 4, 9, 10, s % 5 == 0 ? 4 : s % 5 == 1 ? 3 : 11};
@@ -136,15 +137,14 @@ class FakeFeaturesTest {
     assertEquals((20_000 * two.noiseRate() + 0.5) / 20_001 / (0.5 / 2_001), two.ratio(), 1e-9);
     assertEquals(0.5 + two.noiseRate() / 2, two.auc(), 1e-12);
     assertTrue(two.adjustedPValue() < 1e-10, two.toString());
-    // Latent 0: z is 2 wherever it is active, so that pairs are won, tied and lost by activity
-    // alone.
+    // Latent 0: z is 2 whenever it is active, so activity alone decides each pair.
     NoiseAgainstText.OfLatent zero = against.latents().get(0);
     assertEquals(0.5 + (zero.noiseRate() - zero.textRate()) / 2, zero.auc(), 1e-12);
     assertEquals(1, against.neverActive());
   }
 
   @Test
-  void countsTheFirstPositionWhereTheFilterLetsItThrough() throws IOException {
+  void countsTheFirstPositionIfTheFilterKeepsIt() throws IOException {
     FakeFeatures seen =
         measure(Options.tokens(LENGTH).noiseTokens(5_000).filter(ActivationFilter.NONE));
     assertEquals(6_000, seen.noise().rows());
@@ -155,7 +155,7 @@ class FakeFeaturesTest {
                 .noiseTokens(5_000)
                 .filter(new ActivationFilter(1, Set.of(9, 10, 11, 12, 13, 14, 15), 3)));
     assertEquals(List.of(0), without.fakeLatents());
-    // Of tokens 0 to 7 half excite latent 0: token 8 has norm 5, the others are excluded.
+    // Half of tokens 0 to 7 activate latent 0; token 8 has norm 5, and the others are excluded.
     assertEquals(0.5, without.noiseRates().get(0), 0.06);
   }
 
@@ -173,7 +173,7 @@ class FakeFeaturesTest {
                         new int[] {0, 4, 4, 4, 4, 0},
                         new int[] {0, 9, 9}),
                     3));
-    // The first is cut to 6 tokens, the second has none to count, the last is beyond the limit.
+    // The first is cut to 6 tokens, the second has no token to count, the last is beyond the limit.
     assertEquals(12, seen.text().rows());
     assertEquals(3, seen.text().sequences());
     assertEquals(List.of(1 / 12.0, 1 / 12.0), seen.textRates());
@@ -190,8 +190,8 @@ class FakeFeaturesTest {
   }
 
   @Test
-  void takesThresholdsRelativeToTheLatentsOwnMean() throws IOException {
-    // Means on this text: latent 0: 2; latent 1: 1; others never fire: (2 + 1 + 1) / 3.
+  void supportsThresholdsRelativeToTheLatentsOwnMean() throws IOException {
+    // Means on this text: latent 0: 2; latent 1: 1; the others never fire and get (2 + 1 + 1) / 3.
     Options.Builder options =
         Options.tokens(LENGTH).noiseTokens(20_000).text(Given.text(new int[] {0, 1, 4, 5}), 100);
     assertEquals(List.of(0, 1, 3), measure(options.relativeThreshold(0.9)).fakeLatents());
@@ -207,7 +207,7 @@ class FakeFeaturesTest {
             Options.sequences(
                     3, Given.text(new int[] {0, 4, 5}, new int[] {0, 4, 8}, new int[] {0, 9, 9}))
                 .noiseSequences(20_000));
-    // Two tokens a sequence: latent 1 needs both for a sum above 1.
+    // Two tokens per sequence: latent 1 needs both for a sum above 1.
     assertEquals(List.of(0, 1, 2, 3), seen.fakeLatents());
     assertEquals(1 - 144 / 256.0, seen.noiseRates().get(0), 0.018);
     assertEquals(16 / 256.0, seen.noiseRates().get(1), 0.009);
@@ -218,9 +218,10 @@ class FakeFeaturesTest {
   }
 
   @Test
-  void saysHowUncertainItIs() throws IOException {
-    // A quarter of the tokens excites latents 0 and (lowered threshold) 1: about half of the
-    // resamples lie above 0.25, and 0 and 1 move apart; latent 3 is above in all of them.
+  void hasTheExpectedIntervals() throws IOException {
+    // A quarter of the tokens activate latent 0, and a quarter latent 1 (threshold lowered): each
+    // is
+    // above 0.25 in about half of the resamples, latent 3 in all of them.
     FakeFeatures seen =
         measure(
             Options.tokens(LENGTH)
@@ -255,7 +256,7 @@ class FakeFeaturesTest {
     assertEquals(0.4, seen.first(), 1e-12);
     assertEquals(0.3, seen.second(), 1e-12);
     assertEquals(0.1, seen.difference().estimate(), 1e-12);
-    // Five latents are a small sample: with them resampled, the difference is nothing sure.
+    // Five latents are a small sample: with latents resampled, the difference is not significant.
     assertTrue(seen.difference().low() < 0 && seen.pValue() > 0.05, seen.toString());
     assertThrows(
         IllegalArgumentException.class,
@@ -277,27 +278,27 @@ class FakeFeaturesTest {
   }
 
   @Test
-  void refusesWhatItCannotCount() {
-    assertRefused(Options.tokens(65), "contextLength of at most 64");
-    assertRefused(
+  void rejectsInvalidOptions() {
+    assertRejected(Options.tokens(65), "expected contextLength <= 64");
+    assertRejected(
         Options.tokens(LENGTH)
             .noiseTokens(10)
             .filter(new ActivationFilter(6, Set.of(), Double.POSITIVE_INFINITY)),
-        "expected a filter that leaves some of the noise");
-    assertRefused(
+        "expected a filter that keeps some of the noise");
+    assertRejected(
         Options.tokens(LENGTH).noiseTokens(10).text(Given.text(new int[] {1}), 5),
-        "expected text of which the filter leaves some");
-    assertRefused(
+        "expected text with positions that the filter keeps");
+    assertRejected(
         Options.tokens(LENGTH).relativeThreshold(1), "expected a text for relativeThreshold");
-    assertRefused(Options.tokens(LENGTH).rateThreshold(5), "rateThreshold in [0, 1), got 5.0");
-    assertRefused(Options.tokens(LENGTH).noiseTokens(0), "noiseSequences >= 1");
-    assertRefused(
+    assertRejected(Options.tokens(LENGTH).rateThreshold(5), "rateThreshold in [0, 1), got 5.0");
+    assertRejected(Options.tokens(LENGTH).noiseTokens(0), "noiseSequences >= 1");
+    assertRejected(
         Options.tokens(64).noiseTokens(2_000_000_000), "at most 1073741824 tokens of noise");
   }
 
   @Test
-  void countsOnRowsThatAreGiven() throws IOException {
-    // Noise: latent 0 in every other row, latent 2 in one of eight. Ordinary: latent 0 always.
+  void countsOnGivenRows() throws IOException {
+    // Noise: latent 0 in every other row, latent 2 in one row of eight. Ordinary: latent 0 always.
     float[] noise = new float[8 * 100 * 5];
     float[] ordinary = new float[50 * 5];
     for (int row = 0; row < 800; row++) {
@@ -338,7 +339,7 @@ class FakeFeaturesTest {
         .get(0);
   }
 
-  private void assertRefused(Options.Builder options, String part) {
+  private void assertRejected(Options.Builder options, String part) {
     String message =
         assertThrows(
                 IllegalArgumentException.class,

@@ -18,13 +18,13 @@ import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 
-/** No two files of this module need each other, directly or through others. */
+/** The files of this module have no circular dependencies. */
 class FileCirclesTest {
   private static final Pattern PROSE =
       Pattern.compile("/\\*.*?\\*/|//[^\\n]*|\"(?:\\\\.|[^\"\\\\])*\"", Pattern.DOTALL);
   private static final Pattern NAME = Pattern.compile("\\b[A-Z]\\w*\\b");
 
-  /** By name of each class: the other classes of the module that its file names. */
+  /** For each class, the other classes of the module that its file mentions. */
   private static Map<String, Set<String>> dependencies() throws IOException {
     Map<String, Set<String>> named = new TreeMap<>();
     try (Stream<Path> files = Files.walk(Path.of("src/main/java"))) {
@@ -57,7 +57,7 @@ class FileCirclesTest {
   }
 
   @Test
-  void thereAreNone() throws IOException {
+  void filesHaveNoCycles() throws IOException {
     Map<String, Set<String>> dependencies = dependencies();
     assertTrue(reaches(dependencies, "Metrics", "BootstrapInterval"), dependencies.toString());
     List<String> inCircles =

@@ -18,21 +18,23 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** What the tests of the metrics measure. */
+/** Fixtures for the tests of the metrics. */
 final class Given {
   private Given() {}
 
-  /** What PyTorch and SciPy found. */
+  /** Expected values from PyTorch and SciPy. */
   static JsonNode expected(Path folder) throws IOException {
     return JsonMapper.builder().build().readTree(Goldens.copy("metrics.json", folder).toFile());
   }
 
-  /** What PyTorch, NumPy and SciPy found with other k, fewer latents and a second SAE. */
+  /**
+   * Expected values from PyTorch, NumPy and SciPy with another k, fewer latents and a second SAE.
+   */
   static JsonNode curves(Path folder) throws IOException {
     return JsonMapper.builder().build().readTree(Goldens.copy("curves.json", folder).toFile());
   }
 
-  /** The second SAE of those results. */
+  /** The second SAE of {@link #curves}. */
   static Sae secondSae(JsonNode curves, Safetensors golden, Backend on) throws IOException {
     JsonNode given = curves.path("other");
     Sae sae = Sae.create(SaeConfig.topK(12, 40, given.path("k").intValue()), on);
@@ -71,7 +73,7 @@ final class Given {
     return sae;
   }
 
-  /** An SAE whose encoder and decoder directions are these rows, without biases. */
+  /** An SAE with these rows as encoder and decoder directions, without biases. */
   static Sae sae(Backend on, int k, float[]... directions) {
     int dIn = directions[0].length;
     Sae sae = Sae.create(SaeConfig.topK(dIn, directions.length, k), on);

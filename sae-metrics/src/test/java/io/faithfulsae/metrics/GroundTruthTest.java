@@ -39,7 +39,7 @@ class GroundTruthTest {
   }
 
   @Test
-  void saysWhatSaeLensSays() throws IOException {
+  void agreesWithSaeLens() throws IOException {
     JsonNode expected =
         new ObjectMapper()
             .readTree(Goldens.copy("synthetic.json", folder).toFile())
@@ -75,8 +75,8 @@ class GroundTruthTest {
   }
 
   @Test
-  void isWhatIsWorkedOutByHand() throws IOException {
-    // Latent 0 is feature 0; latent 1 lies between features 0 and 1, nearer 1; latent 2 is the
+  void matchesHandComputedValues() throws IOException {
+    // Latent 0 is feature 0; latent 1 lies between features 0 and 1, closer to 1; latent 2 is the
     // opposite of feature 0 and never fires. Feature 2 has no latent.
     float[][] latents = {{1, 0, 0}, {0.6f, 0.8f, 0}, {-1, 0, 0}};
     float[][] coefficients = {{2, 0, 0}, {0, 1, 0}, {2, 3, 0}, {0, 0, 5}};
@@ -89,7 +89,7 @@ class GroundTruthTest {
       assertEquals((1 + 0.8 + 0) / 3, seen.meanCorrelation(), 1e-7);
       assertEquals(2 / 3.0, seen.uniqueness(), 1e-12);
       assertEquals(1.25, seen.trueL0(), 1e-12);
-      // One latent a row: 0 at row 0; 1 at rows 1 (0.8) and 2 (1.2 + 2.4 > 2); none at row 3.
+      // One latent per row: 0 at row 0; 1 at rows 1 (0.8) and 2 (1.2 + 2.4 > 2); none at row 3.
       assertEquals(new Latent(0, 1, 1, 0.5, 2 / 3.0, 0.75), seen.latents().get(0));
       assertEquals(1, seen.latents().get(1).feature());
       assertEquals(1, seen.latents().get(1).f1());
@@ -103,7 +103,7 @@ class GroundTruthTest {
   }
 
   @Test
-  void measuresSeveralAsEachAlone() throws IOException {
+  void resultsAreTheSameAsMeasuredAlone() throws IOException {
     Superposition truth =
         SyntheticFeatures.superposition(
             20, 6, 2, SyntheticFeatures.Magnitude.UNIFORM, 0.01, 3000, 1);
@@ -122,22 +122,23 @@ class GroundTruthTest {
   }
 
   @Test
-  void refusesWhatDoesNotFit() {
+  void rejectsMismatchedWidths() {
     try (Sae wide = Given.sae(backend, 1, new float[] {1, 0, 0, 0});
         Sae fits = Given.sae(backend, 1, AXES[0])) {
       Superposition truth = new Made(AXES, new float[][] {{1, 0, 0}});
-      assertRefused(() -> Metrics.groundTruth(wide, truth, 9, 0.9), "d_in = 4 and 3");
-      assertRefused(() -> Metrics.groundTruth(fits, truth, 9, 90), "expected a cosine in [-1, 1]");
-      assertRefused(
+      assertRejected(() -> Metrics.groundTruth(wide, truth, 9, 0.9), "d_in = 4 and 3");
+      assertRejected(
+          () -> Metrics.groundTruth(fits, truth, 9, 90), "expected threshold in [-1, 1]");
+      assertRejected(
           () -> Sae.ofDirections(SaeConfig.topK(3, 2, 1), AXES, backend),
           "expected 2 directions of width 3, got 3");
-      assertRefused(
+      assertRejected(
           () -> Sae.ofDirections(SaeConfig.topK(4, 3, 1), AXES, backend),
           "expected 3 directions of width 4, got 3 and width 3");
     }
   }
 
-  private static void assertRefused(org.junit.jupiter.api.function.Executable call, String part) {
+  private static void assertRejected(org.junit.jupiter.api.function.Executable call, String part) {
     String message = assertThrows(IllegalArgumentException.class, call).getMessage();
     assertTrue(message.contains(part), message);
   }

@@ -18,7 +18,9 @@ import java.util.stream.IntStream;
 import org.apache.commons.math3.stat.correlation.PearsonsCorrelation;
 import org.junit.jupiter.api.Test;
 
-/** A model without blocks whose embedding says what each latent sees, worked out by hand. */
+/**
+ * A model without blocks whose embedding determines each latent's activations; computed by hand.
+ */
 class LatentDescriptionTest {
   private static final HookPoint HOOK = HookPoint.residPre(0);
 
@@ -49,7 +51,7 @@ class LatentDescriptionTest {
       Given.text(new int[] {0, 1, 5, 2}, new int[] {0, 3, 4, 3}, new int[] {0, 7, 6, 1});
 
   @Test
-  void describesByHand() throws IOException {
+  void matchesHandComputedValues() throws IOException {
     try (Backend backend = new ReferenceBackend();
         Sae sae =
             Given.sae(backend, 2, Given.axis(3, 0, 1), Given.axis(3, 1, 1), Given.axis(3, 2, 1))) {
@@ -57,7 +59,7 @@ class LatentDescriptionTest {
       List<LatentDescription> both =
           Metrics.describe(sae, List.of(0, 2), on(BEHIND_FIRST), options);
       LatentDescription first = both.get(0);
-      // Positions behind BOS hold tokens 1 5 2, 3 4 3, 7 6 1.
+      // The tokens after BOS are 1 5 2, 3 4 3, 7 6 1.
       assertEquals(9, first.rows());
       assertEquals(5.0 / 9, first.density(), 1e-12);
       assertEquals((1 + 2 + 3 + 3 + 1) / 5.0, first.meanActivation(), 1e-6);
@@ -66,7 +68,7 @@ class LatentDescriptionTest {
       assertEquals(2, first.examples().size());
       LatentDescription.Example best = first.examples().get(0);
       assertEquals(1, best.sequence());
-      assertEquals(1, best.position(), "the first of equals");
+      assertEquals(1, best.position(), "the first on ties");
       assertEquals(List.of(0, 3, 4, 3), best.tokens());
       assertEquals(List.of(0.0, 3.0, 0.0, 3.0), best.activations());
       assertEquals(0, first.examples().get(1).sequence());
@@ -90,7 +92,7 @@ class LatentDescriptionTest {
   }
 
   @Test
-  void whatADirectionRaisesDoesNotDependOnTheOthers() throws IOException {
+  void tokenEffectsDoNotDependOnTheOtherLatents() throws IOException {
     float[][] directions = new float[20][];
     for (int c = 0; c < directions.length; c++) {
       directions[c] = new float[] {(float) Math.cos(c), (float) Math.sin(c), c % 3 - 1};
@@ -112,16 +114,16 @@ class LatentDescriptionTest {
   }
 
   @Test
-  void badLatentsAreRefused() {
+  void invalidLatentsAreRejected() {
     try (Backend backend = new ReferenceBackend();
         Sae sae = Given.perfect(backend, 3)) {
       Options options = new Options(10, 2, 2, 2);
       for (List<Integer> wrong : List.of(List.of(6), List.of(-1), List.of(1, 1))) {
-        Exception refused =
+        Exception rejected =
             assertThrows(
                 IllegalArgumentException.class,
                 () -> Metrics.describe(sae, wrong, on(ActivationFilter.NONE), options));
-        assertTrue(refused.getMessage().contains("latents"), refused.getMessage());
+        assertTrue(rejected.getMessage().contains("latents"), rejected.getMessage());
       }
     }
   }

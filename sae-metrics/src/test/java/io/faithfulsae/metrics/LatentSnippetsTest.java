@@ -49,8 +49,7 @@ class LatentSnippetsTest {
               List.of(0, 2),
               new ModelActivations(model(), HOOK, Given.text(text), BEHIND_BOS),
               new Options(10, 2, 9, 1));
-      // Snippets: 0 3 | 1 4 | 2 8 (5 is left over), and 3 1 | 6 2, whose first 3 the filter leaves
-      // out.
+      // Snippets: 0 3 | 1 4 | 2 8 (5 is left over), and 3 1 | 6 2, whose first 3 is filtered out.
       assertEquals(
           List.of(new Snippet(0, 0, List.of(0, 3), 3), new Snippet(1, 2, List.of(6, 2), 6)),
           seen.get(0).firing());
@@ -68,7 +67,7 @@ class LatentSnippetsTest {
   }
 
   @Test
-  void drawsEachWithTheSameChance() throws IOException {
+  void drawsUniformly() throws IOException {
     int[][] text = new int[40][];
     for (int s = 0; s < text.length; s++) {
       text[s] = new int[] {0, 3, 1, 4};
@@ -90,14 +89,14 @@ class LatentSnippetsTest {
         first = seen;
       }
     }
-    // 400 drawings of 10 of 40: mean 100, standard deviation 8.7
+    // 400 draws of 10 out of 40: mean 100, standard deviation 8.7
     for (int count : drawn) {
       assertTrue(count > 60 && count < 140, java.util.Arrays.toString(drawn));
     }
   }
 
   @Test
-  void badRequestsAreRefused() {
+  void invalidRequestsAreRejected() {
     assertThrows(IllegalArgumentException.class, () -> new Options(1, 0, 1, 1));
     try (Backend backend = new ReferenceBackend();
         Sae sae = sae(backend)) {

@@ -24,7 +24,7 @@ class ModelActivationsTest {
   private final TinyModel model = TinyModel.ofEmbedding(2, new float[] {0, 0, 1, 10, 2, 20, 3, 30});
 
   @Test
-  void aHookPointThatTheModelLacksIsRefusedAtOnce() {
+  void aHookPointThatTheModelDoesNotHaveIsRejectedAtOnce() {
     HookPoint lacking = HookPoint.residPre(7);
     String alone =
         assertThrows(IllegalArgumentException.class, () -> new HookedModel(model, lacking))
@@ -48,12 +48,12 @@ class ModelActivationsTest {
         ActivationBatch rows = ActivationBatch.allocate(backend, 9, 2);
         ActivationReader reader = activations.source(2).open(0)) {
       while (reader.read(rows) >= 0) {
-        // until it is at its end
+        // reads to the end
       }
       assertEquals(3, rows.rows());
       float[] seen = new float[6];
       rows.data().get(0, seen);
-      // Tokens 1 and 2 of the first sequence, and 1 of the second, of which 3 is left out.
+      // Tokens 1 and 2 of the first sequence, and 1 of the second; the filter excludes 3.
       assertArrayEquals(new float[] {1, 10, 2, 20, 1, 10}, seen);
     }
     assertThrows(IllegalArgumentException.class, () -> activations.source(0));

@@ -9,10 +9,10 @@ import java.util.List;
 import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
-/** What a metric does where nothing else is asked for: what the commands do by default. */
+/** The default options of a metric are the defaults of its command. */
 class OptionDefaultsTest {
   @Test
-  void areThoseOfTheCommands() {
+  void areTheDefaultsOfTheCommands() {
     assertEquals(
         new KCurve.Options(List.of(4, 8), 32, 100_000, 20_000, Optional.empty()),
         KCurve.Options.of(List.of(4, 8)));
@@ -30,7 +30,7 @@ class OptionDefaultsTest {
   }
 
   @Test
-  void areCheckedLikeOthers() {
+  void areChecked() {
     assertThrows(IllegalArgumentException.class, () -> KCurve.Options.of(List.of()));
     assertThrows(IllegalArgumentException.class, () -> FeatureSubsets.Options.of(List.of(-1)));
   }

@@ -18,7 +18,7 @@ import org.junit.jupiter.api.Test;
 
 /**
  * Tokens 0 to 4 excite axis 0 of the residual stream, 5 to 9 axis 1, and 10 to 14 axis 2. A text's
- * class is which of the first two it has more of; axis 2 says nothing.
+ * class is whichever of the first two groups is more frequent; axis 2 carries no information.
  */
 class ProbingTest {
   private static final HookedModel ON =
@@ -33,10 +33,10 @@ class ProbingTest {
   }
 
   @Test
-  void whatAnSaeDropsItsProbeCannotUse() {
+  void probeCannotUseWhatTheSaeDrops() {
     try (Backend backend = new ReferenceBackend();
         Sae all = Given.perfect(backend, 3);
-        // It sees axis 2 alone, which says nothing of the class.
+        // It sees only axis 2, which carries no information about the class.
         Sae blind = Given.sae(backend, 1, Given.axis(3, 2, 1))) {
       List<Long> read = new ArrayList<>();
       List<Probing> results =
@@ -62,7 +62,7 @@ class ProbingTest {
   }
 
   @Test
-  void latentsThatTheProbeLeansOnCarryIt() {
+  void latentsWithLargeProbeWeightsCarryTheTask() {
     try (Backend backend = new ReferenceBackend();
         Sae sae = Given.perfect(backend, 3)) {
       ProbeTask task = task(300, 200);
@@ -90,7 +90,7 @@ class ProbingTest {
   }
 
   @Test
-  void authorsProtocolLearnsTheSame() {
+  void authorsProtocolLearnsTheTaskToo() {
     try (Backend backend = new ReferenceBackend();
         Sae sae = Given.perfect(backend, 3)) {
       Probing result =
@@ -101,7 +101,7 @@ class ProbingTest {
   }
 
   @Test
-  void badTasksAreRefused() {
+  void invalidTasksAreRejected() {
     Example one = new Example(new int[] {15, 1}, 0);
     for (List<Example> train : List.of(List.<Example>of(), List.of(one))) {
       assertThrows(
@@ -109,11 +109,11 @@ class ProbingTest {
           () -> new ProbeTask("t", List.of("a", "b"), train, List.of(one)));
     }
     Example unknown = new Example(new int[] {15, 1}, 2);
-    Exception refused =
+    Exception rejected =
         assertThrows(
             IllegalArgumentException.class,
             () -> new ProbeTask("t", List.of("a", "b"), List.of(one, unknown), List.of(one)));
-    assertTrue(refused.getMessage().contains("label below 2"), refused.getMessage());
+    assertTrue(rejected.getMessage().contains("label in [0, 2)"), rejected.getMessage());
   }
 
   private static ProbeTask task(int train, int test) {

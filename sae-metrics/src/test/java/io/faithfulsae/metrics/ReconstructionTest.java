@@ -34,7 +34,7 @@ class ReconstructionTest {
   }
 
   @Test
-  void saysHowUncertainTheExplainedVarianceIs() throws IOException {
+  void explainedVarianceHasAnInterval() throws IOException {
     Random random = new Random(3);
     float[] rows = new float[300 * 2];
     for (int i = 0; i < rows.length; i++) {
@@ -43,7 +43,7 @@ class ReconstructionTest {
     try (Sae sae = Given.sae(backend, 1, Given.axis(2, 0, 1), Given.axis(2, 1, 1))) {
       ActivationSource source = ActivationSources.ofArray(rows, 2);
       Reconstruction seen = Metrics.reconstruction(sae, source, Long.MAX_VALUE);
-      // 1, 2, 4 and then 8 rows a block: 38 blocks, of which the last has 4.
+      // 1, 2, 4 and finally 8 rows per block: 38 blocks, the last with 4 rows.
       assertEquals(38, seen.blocks().size());
       assertEquals(8, seen.blocks().get(0).rows());
       assertEquals(4, seen.blocks().get(37).rows());
@@ -85,12 +85,12 @@ class ReconstructionTest {
       assertEquals(0.1, seen.deadShare(), 1e-15);
       assertEquals(40, seen.dSae());
       long fired = seen.logDensity().counts().stream().mapToLong(Long::longValue).sum();
-      assertEquals(36, fired, "each latent that fired is in the histogram once");
+      assertEquals(36, fired, "the histogram counts each latent that fired once");
     }
   }
 
   @Test
-  void isWhatIsWorkedOutByHand() throws IOException {
+  void matchesHandComputedValues() throws IOException {
     // Latent 0 reads and writes the first axis; the second axis is lost. Latent 1 is never alive.
     float[] rows = {2, 0, 4, 0, 0, 1, 2, 3, 0, 0};
     try (Sae sae = Given.sae(backend, 1, Given.axis(2, 0, 1), Given.axis(2, 1, 0))) {
@@ -114,7 +114,7 @@ class ReconstructionTest {
   }
 
   @Test
-  void readsNoMoreRowsThanAsked() throws IOException {
+  void readsNoMoreRowsThanRequested() throws IOException {
     float[] rows = {2, 0, 4, 0, 0, 1, 2, 3};
     try (Sae sae = Given.sae(backend, 1, Given.axis(2, 0, 1))) {
       Reconstruction two = Metrics.reconstruction(sae, ActivationSources.ofArray(rows, 2), 2);
@@ -141,7 +141,7 @@ class ReconstructionTest {
   }
 
   @Test
-  void refusesASourceWithoutRowsAndRowsWithNaN() throws IOException {
+  void rejectsASourceWithoutRowsAndRowsWithNaN() throws IOException {
     ActivationSource nan = ActivationSources.ofArray(new float[] {1, 2, Float.NaN, 3}, 2);
     try (Sae sae = Given.sae(backend, 1, Given.axis(2, 0, 1))) {
       String message =
@@ -158,7 +158,7 @@ class ReconstructionTest {
   }
 
   @Test
-  void takesRowsThatDoNotVary() throws IOException {
+  void handlesRowsThatDoNotVary() throws IOException {
     ActivationSource same = ActivationSources.ofArray(new float[] {3, 0, 3, 0}, 2);
     try (Sae keeps = Given.sae(backend, 1, Given.axis(2, 0, 1));
         Sae loses = Given.sae(backend, 1, Given.axis(2, 1, 1))) {
@@ -167,7 +167,7 @@ class ReconstructionTest {
     }
   }
 
-  /** Hands out at most 7 rows a time, and {@code most} altogether. */
+  /** Supplies at most 7 rows at a time, and {@code most} altogether. */
   private record Dribble(ActivationSource of, int most) implements ActivationSource {
     @Override
     public int dIn() {

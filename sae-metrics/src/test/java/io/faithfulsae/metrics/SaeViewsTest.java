@@ -37,7 +37,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** SAEs with other k and with silent latents, against PyTorch. */
+/** SAEs with another k or with silenced latents, compared with PyTorch. */
 class SaeViewsTest {
   private static final HookPoint HOOK = HookPoint.residPre(1);
   private static final ActivationFilter BEHIND_FIRST =
@@ -74,7 +74,7 @@ class SaeViewsTest {
   }
 
   @Test
-  void otherKAgreesWithPyTorch() throws IOException {
+  void anotherKAgreesWithPyTorch() throws IOException {
     List<Sae> views = new ArrayList<>();
     List<JsonNode> expected = new ArrayList<>();
     for (Map.Entry<String, JsonNode> k : curves.path("k").properties()) {
@@ -85,7 +85,7 @@ class SaeViewsTest {
   }
 
   @Test
-  void silentLatentsAgreeWithPyTorch() throws IOException {
+  void silencedLatentsAgreeWithPyTorch() throws IOException {
     List<Integer> ranking =
         Metrics.latentStatistics(List.of(sae), rows, 700).get(0).ranking(Criterion.ATTRIBUTION);
     List<Sae> views = new ArrayList<>();
@@ -120,7 +120,7 @@ class SaeViewsTest {
   }
 
   @Test
-  void latentsAreWorthWhatPyTorchSays() throws IOException {
+  void latentStatisticsAgreeWithPyTorch() throws IOException {
     LatentStatistics seen = Metrics.latentStatistics(List.of(sae), rows, 700).get(0);
     JsonNode expected = curves.path("latents");
     for (int latent = 0; latent < 40; latent++) {
@@ -144,7 +144,7 @@ class SaeViewsTest {
   }
 
   @Test
-  void attributionIsInTheUnitsOfTheInputWhereRowsAreNormalised() throws IOException {
+  void attributionIsInTheUnitsOfTheInputWhenRowsAreNormalized() throws IOException {
     // Rows (3, 4) · s become (3, 4) · sqrt(2) / 5: both axes are latents, k = 2, so x̂ = x.
     SaeConfig config =
         SaeConfig.topK(2, 2, 2).withNormalization(Normalization.CONSTANT_NORM_RESCALE);
@@ -155,14 +155,14 @@ class SaeViewsTest {
       LatentStatistics seen = Metrics.latentStatistics(List.of(scaled), two, 2).get(0);
       assertEquals((9 + 900) / 2.0, seen.attribution().get(0), 1e-3);
       assertEquals((16 + 1600) / 2.0, seen.attribution().get(1), 1e-3);
-      // A view undoes the normalisation of the rows that its origin encoded.
+      // A view undoes the normalization of the rows that its origin encoded.
       Reconstruction best = Metrics.reconstruction(List.of(scaled.withK(1)), two, 2).get(0);
       assertEquals((9 + 900) / 4.0, best.l2(), 1e-3);
     }
   }
 
   @Test
-  void viewsTogetherGiveWhatEachGivesAlone() throws IOException {
+  void viewsMeasuredTogetherEqualViewsMeasuredAlone() throws IOException {
     try (Sae other = Given.perfect(backend, 12)) {
       List<Sae> all =
           List.of(sae.withK(2), other, sae, sae.withK(9).only(List.of(1, 2, 3)), other.withK(3));
@@ -212,10 +212,10 @@ class SaeViewsTest {
     Sae view = sae.withK(3).only(List.of(4, 5));
     assertSame(sae, view.origin());
     assertSame(sae, sae.origin());
-    String refused =
+    String rejected =
         assertThrows(IllegalStateException.class, () -> view.save(folder.resolve("view")))
             .getMessage();
-    assertTrue(refused.contains("a view of 2"), refused);
+    assertTrue(rejected.contains("a view of 2"), rejected);
     view.close();
     assertEquals(12, sae.decoderDirection(0).length, "its parameters are still there");
     sae.withK(7).save(folder.resolve("seven"));
@@ -225,7 +225,7 @@ class SaeViewsTest {
   }
 
   @Test
-  void curvesAreTheMeasurementsOfTheViews() throws IOException {
+  void kCurvesMeasureTheViews() throws IOException {
     Options fake = Options.tokens(8).noiseTokens(300).filter(BEHIND_FIRST).resamples(50).build();
     KCurve.Options options = new KCurve.Options(List.of(1, 4, 16), 2, 40, 30, Optional.of(fake));
     KCurve curve = Metrics.kCurves(List.of(sae), activations, options).get(0);

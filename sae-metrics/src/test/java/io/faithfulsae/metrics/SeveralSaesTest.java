@@ -24,14 +24,16 @@ import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Measuring SAEs together gives what each gives alone, while the model runs once for all. */
+/**
+ * Measuring SAEs together gives the same results as measuring each alone, but the model runs once.
+ */
 class SeveralSaesTest {
   private static final HookPoint HOOK = HookPoint.residPre(1);
 
   @TempDir Path folder;
 
   @Test
-  void eachGetsWhatItGetsAlone() throws IOException {
+  void eachResultIsTheSameAsMeasuredAlone() throws IOException {
     try (Backend backend = new ReferenceBackend();
         Safetensors golden = Given.tensors(folder);
         Sae first = Given.goldenSae(golden, backend);
@@ -59,7 +61,7 @@ class SeveralSaesTest {
   }
 
   @Test
-  void modelRunsToTheHookTwiceForAll() throws IOException {
+  void modelRunsToTheHookTwiceForAllSaes() throws IOException {
     try (Backend backend = new ReferenceBackend();
         Safetensors golden = Given.tensors(folder);
         Sae sae = Given.goldenSae(golden, backend)) {
@@ -87,17 +89,17 @@ class SeveralSaesTest {
   }
 
   @Test
-  void saesOfSeveralBackendsAreRefused() throws IOException {
+  void saesOnDifferentBackendsAreRejected() throws IOException {
     try (Backend one = new ReferenceBackend();
         Backend other = new ReferenceBackend();
         Sae first = Given.perfect(one, 3);
         Sae second = Given.perfect(other, 3)) {
       ActivationSource rows = ActivationSources.ofArray(new float[] {1, 2, 3}, 3);
-      Exception refused =
+      Exception rejected =
           assertThrows(
               IllegalArgumentException.class,
               () -> Metrics.reconstruction(List.of(first, second), rows, 1));
-      assertTrue(refused.getMessage().contains("one backend"), refused.getMessage());
+      assertTrue(rejected.getMessage().contains("the same backend"), rejected.getMessage());
       assertThrows(
           IllegalArgumentException.class, () -> Metrics.reconstruction(List.of(), rows, 1));
     }

@@ -30,7 +30,7 @@ class SharedFeaturesTest {
   }
 
   @Test
-  void isWhatIsWorkedOutByHand() {
+  void matchesHandComputedValues() {
     // S = [1 0 .6; .8 .6 .96; 0 1 .8], rows of a (their lengths do not matter)
     try (Sae a =
             Given.sae(
@@ -51,7 +51,7 @@ class SharedFeaturesTest {
 
   @Test
   void matchesForTheLargestSumNotGreedily() {
-    // Both rows of a like b's first best: 0.96 + 0.28 < 0.8 + 0.6 + …
+    // Both rows of a prefer b's first: 0.96 + 0.28 < 0.8 + 0.6 + …
     float[] x = {1, 0};
     float[] y = {0.6f, 0.8f};
     float[] p = {0.8f, 0.6f};
@@ -92,7 +92,7 @@ class SharedFeaturesTest {
   }
 
   @Test
-  void countsOnlyWhatIsStrictlyAbove() {
+  void countsOnlyCosinesStrictlyAboveTheThreshold() {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0});
         Sae b = Given.sae(backend, 1, new float[] {0.8f, 0.6f})) {
       float cosine = (float) Metrics.sharedFeatures(a, b, Options.decoder(0)).meanMatched();
@@ -120,7 +120,7 @@ class SharedFeaturesTest {
   }
 
   @Test
-  void takesDifferentNumbersOfLatentsBothWays() {
+  void comparesDifferentNumbersOfLatentsInEitherOrder() {
     float[][] rows = gaussian(new Random(4), 30, 6);
     try (Sae few = Given.sae(backend, 1, Arrays.copyOfRange(rows, 5, 17));
         Sae many = Given.sae(backend, 1, rows)) {
@@ -151,7 +151,7 @@ class SharedFeaturesTest {
   }
 
   @Test
-  void givesADeadDirectionCosineZero() {
+  void aZeroDirectionHasCosineZero() {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0}, new float[] {0, 0});
         Sae b = Given.sae(backend, 1, new float[] {1, 0}, new float[] {-1, 0})) {
       SharedFeatures seen = Metrics.sharedFeatures(a, b, Options.decoder(0.5));
@@ -162,22 +162,22 @@ class SharedFeaturesTest {
   }
 
   @Test
-  void refusesWhatCannotBeCompared() {
+  void rejectsSaesThatCannotBeCompared() {
     try (Sae a = Given.sae(backend, 1, new float[] {1, 0});
         Sae wide = Given.sae(backend, 1, new float[] {1, 0, 0});
         Sae damaged = Given.sae(backend, 1, new float[] {Float.NaN, 0})) {
-      assertRefused(a, wide, 0.7, "d_in = 2 and 3");
-      assertRefused(a, a, 70, "expected a cosine in [-1, 1]");
-      assertRefused(a, damaged, 0.7, "NaN or infinity in latent 0");
+      assertRejected(a, wide, 0.7, "d_in = 2 and 3");
+      assertRejected(a, a, 70, "expected threshold in [-1, 1]");
+      assertRejected(a, damaged, 0.7, "NaN or infinity in latent 0");
     }
   }
 
   @Test
-  void refusesAMatrixThatTheHeapCannotHold() {
-    // 4 bytes a pair: the square of a number of latents that no test's heap can hold.
+  void rejectsAMatrixThatDoesNotFitInTheHeap() {
+    // 4 bytes per pair, which no test's heap can hold for this many latents.
     int dSae = (int) Math.sqrt(Runtime.getRuntime().maxMemory() / 4.0) + 1000;
     try (Sae a = Sae.create(io.faithfulsae.SaeConfig.topK(1, dSae, 1), backend)) {
-      assertRefused(a, a, 0.7, "larger -Xmx");
+      assertRejected(a, a, 0.7, "larger -Xmx");
       assertTrue(SharedFeatures.bytesNeeded(dSae, dSae) > 4L * dSae * dSae);
     }
   }
@@ -194,7 +194,7 @@ class SharedFeaturesTest {
     }
   }
 
-  private static void assertRefused(Sae a, Sae b, double threshold, String part) {
+  private static void assertRejected(Sae a, Sae b, double threshold, String part) {
     String message =
         assertThrows(
                 IllegalArgumentException.class,

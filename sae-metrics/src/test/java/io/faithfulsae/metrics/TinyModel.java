@@ -8,8 +8,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * A causal language model small enough to follow by hand: x_t = embedding of token t; each block
- * adds ReLU((mean of x_0 … x_t) W); logits = x U. The golden script has the same in PyTorch.
+ * A causal language model small enough to compute by hand: x_t = embedding of token t; each block
+ * adds ReLU((mean of x_0 … x_t) W); logits = x U. The golden script has the same model in PyTorch.
  */
 class TinyModel implements LanguageModel {
   private final int dModel;
@@ -26,7 +26,7 @@ class TinyModel implements LanguageModel {
     this.unembedding = unembedding;
   }
 
-  /** A model of one block that changes nothing, for what only reads embeddings. */
+  /** A model with a single no-op block, for tests that only need embeddings. */
   static TinyModel ofEmbedding(int dModel, float[] embedding) {
     float[] nothing = new float[dModel * dModel];
     return new TinyModel(dModel, embedding, List.of(nothing), new float[embedding.length]);

@@ -10,11 +10,11 @@ import org.apache.commons.math3.stat.descriptive.rank.Percentile.EstimationType;
  * 1987; Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, ch. 14), computed as
  * SciPy's {@code bootstrap} does.
  *
- * <p>Percentiles of the resamples alone leave out the estimate where resampling is biased. BCa
- * counts the share of resamples below the estimate and moves both percentiles by twice that, so
- * that it holds the estimate unless more than 97.5 % (of a 95 % interval) of the resamples lie on
- * one side of it. Shares above a threshold, where resampling can do that, have intervals of their
- * own: {@link ShareInterval}.
+ * <p>Plain percentiles of the resamples may exclude the estimate when resampling is biased. BCa
+ * measures the bias by the share of resamples below the estimate and shifts both percentiles by
+ * twice that, so that the interval contains the estimate unless more than 97.5 % of the resamples
+ * (for a 95 % interval) lie on one side of it. That can happen for shares above a threshold, which
+ * have intervals of their own: {@link ShareInterval}.
  */
 public final class Bca {
   private final double estimate;
@@ -22,9 +22,11 @@ public final class Bca {
   private final double acceleration;
 
   /**
-   * A statistic and what resampling makes of it.
+   * Creates the bootstrap of a statistic.
    *
-   * @param acceleration 0 corrects for the bias alone
+   * @param estimate the statistic on the whole sample
+   * @param resampled the statistic on each resample
+   * @param acceleration of the statistic; 0 corrects for bias alone
    */
   public Bca(double estimate, double[] resampled, double acceleration) {
     this.estimate = estimate;
@@ -32,13 +34,16 @@ public final class Bca {
     this.acceleration = acceleration;
   }
 
-  /** The mean of a sample. */
+  /** Bootstraps the mean of a sample. */
   public static Bca ofMean(double[] sample, int resamples, RandomGenerator random) {
     double[] means = Bootstrap.means(sample, resamples, random);
     return new Bca(Bootstrap.mean(sample), means, acceleration(influences(sample)));
   }
 
-  /** The difference of the means of two independent samples, each resampled by itself. */
+  /**
+   * Bootstraps the difference between the means of two independent samples, each resampled on its
+   * own.
+   */
   public static Bca ofDifference(
       double[] first, double[] second, int resamples, RandomGenerator random) {
     double[] differences = Bootstrap.means(first, resamples, random);
@@ -53,10 +58,10 @@ public final class Bca {
         acceleration(influences(first), negated));
   }
 
-  /** What each value of a sample adds to its mean: for {@link #acceleration}. */
+  /** The influence of each value on the mean of a sample, for {@link #acceleration}. */
   private static double[] influences(double[] sample) {
     double mean = Bootstrap.mean(sample);
-    // What rounding leaves of equal values would look like skewness.
+    // Rounding errors of equal values would look like skewness.
     double rounding = 1e-13 * Arrays.stream(sample).map(Math::abs).max().orElse(0);
     return Arrays.stream(sample)
         .map(value -> Math.abs(value - mean) > rounding ? value - mean : 0)
@@ -66,8 +71,9 @@ public final class Bca {
   /**
    * The acceleration of BCa: a sixth of the skewness of a statistic.
    *
-   * @param influences of each sample that the statistic is of, what each thing adds to it: (n − 1)
-   *     times what leaving it out takes away, around 0; of a difference, the second negated
+   * @param influences one array per sample, with the influence of each of its n values: (n − 1)
+   *     times the drop of the statistic when the value is left out, centered at 0. For a
+   *     difference, the second sample's are negated
    */
   public static double acceleration(double[]... influences) {
     double cubes = 0;
@@ -112,8 +118,8 @@ public final class Bca {
   }
 
   /**
-   * The largest 1 − level at which the interval would still hold 0: a two-sided p-value that is
-   * below 1 − level just when the interval leaves out 0.
+   * The largest 1 − level at which the interval still contains 0: a two-sided p-value that is below
+   * 1 − level exactly when the interval excludes 0.
    */
   public double pValue() {
     double bias = Bootstrap.normalQuantile(shareBelow(estimate));
@@ -122,13 +128,16 @@ public final class Bca {
     return Math.min(1, 2 * Bootstrap.normalProbability(-Math.abs(z)));
   }
 
-  /** With ties half below; never quite 0 or 1, which a finite number of resamples cannot show. */
+  /**
+   * The share of resamples below a value, ties counting half; clipped away from 0 and 1, which a
+   * finite number of resamples cannot establish.
+   */
   private double shareBelow(double value) {
     long twice = 0;
     for (double each : resampled) {
       twice += each < value ? 2 : each == value ? 1 : 0;
     }
-    double least = 1.0 / (resampled.length + 1);
-    return Math.max(least, Math.min(1 - least, 0.5 * twice / resampled.length));
+    double min = 1.0 / (resampled.length + 1);
+    return Math.max(min, Math.min(1 - min, 0.5 * twice / resampled.length));
   }
 }

@@ -5,13 +5,14 @@ import org.apache.commons.math3.random.RandomGenerator;
 
 /**
  * Bootstrap of the number of latents whose firing rate exceeds a threshold: blocks are drawn with
- * replacement, and a rate is the firings of the drawn blocks over their tokens (or sequences).
+ * replacement, and a rate is the number of firings in the drawn blocks over their tokens (or
+ * sequences).
  *
- * <p>A resampled rate lies between the least and the largest rate of a block, so that only latents
- * whose blocks lie on both sides of the threshold need counting; few do.
+ * <p>A resampled rate lies between the smallest and the largest rate of any block, so only latents
+ * with blocks on both sides of the threshold need counting, and those are few.
  */
 final class BlockResampler {
-  /** Resamples whose weights stay in cache while the latents' counts pass by. */
+  /** Resamples per tile: their weights stay in cache while all latents are counted. */
   private static final int TILE = 64;
 
   private final int[][] counts; // [blocks][latents]
@@ -22,7 +23,7 @@ final class BlockResampler {
     this.units = units;
   }
 
-  /** The number of latents above {@code rate} in each of the resamples. */
+  /** The number of latents above {@code rate} in each resample. */
   int[] countsAbove(double rate, int resamples, RandomGenerator random) {
     int latents = counts[0].length;
     int always = 0;
@@ -70,7 +71,9 @@ final class BlockResampler {
     return column;
   }
 
-  /** Draws as many blocks as there are; draws again in the rare case that none holds anything. */
+  /**
+   * Draws as many blocks as there are; redraws in the rare case that all drawn blocks are empty.
+   */
   private double draw(int[] weight, RandomGenerator random) {
     long total = 0;
     while (total == 0) {

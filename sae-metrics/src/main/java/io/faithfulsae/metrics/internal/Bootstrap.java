@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics.internal;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
 import java.util.Arrays;
@@ -9,7 +10,7 @@ import org.apache.commons.math3.distribution.BinomialDistribution;
 import org.apache.commons.math3.distribution.NormalDistribution;
 import org.apache.commons.math3.random.RandomGenerator;
 
-/** Resampling, with numbers that depend on the seed alone. */
+/** Bootstrap resampling; the random numbers depend on the seed alone. */
 public final class Bootstrap {
   private static final NormalDistribution NORMAL = new NormalDistribution(null, 0, 1);
 
@@ -20,7 +21,7 @@ public final class Bootstrap {
     return random(Purpose.BOOTSTRAP, seed);
   }
 
-  /** A generator whose numbers depend on the seed and are shared with no other purpose. */
+  /** A generator whose numbers depend on the seed alone and are independent of other purposes'. */
   public static RandomGenerator random(Purpose purpose, long seed) {
     return new Rng(purpose, seed).asRandomGenerator();
   }
@@ -29,11 +30,10 @@ public final class Bootstrap {
   public static double[] means(double[] sample, int resamples, RandomGenerator random) {
     if (sample.length == 0 || resamples < 1) {
       throw new IllegalArgumentException(
-          "expected at least one value and one resample, got "
-              + sample.length
-              + " and "
-              + resamples
-              + "; measure something first");
+          Expected.message(
+              "at least one value and one resample",
+              sample.length + " and " + resamples,
+              "pass a sample, and 1,000 resamples or more"));
     }
     double[] means = new double[resamples];
     for (int b = 0; b < resamples; b++) {
@@ -46,7 +46,7 @@ public final class Bootstrap {
     return means;
   }
 
-  /** The mean of a sample, in the same order of additions wherever it is needed. */
+  /** The mean of a sample, always added in the same order. */
   public static double mean(double[] sample) {
     double sum = 0;
     for (double value : sample) {
@@ -58,7 +58,7 @@ public final class Bootstrap {
   static void requireLevel(double level) {
     if (!(level > 0 && level < 1)) {
       throw new IllegalArgumentException(
-          "expected a level in (0, 1), got " + level + "; 0.95 is usual");
+          Expected.message("level in (0, 1)", level, "0.95 is common"));
     }
   }
 
@@ -71,21 +71,21 @@ public final class Bootstrap {
   }
 
   /**
-   * Draws how many of n things that are drawn with replacement from n, of which some are hits, are
-   * hits: binomial, so that resampling thousands of latents costs one search in a table.
+   * Resamples n items with replacement and counts the hits among them. The count is binomial, so
+   * resampling thousands of latents costs one table lookup.
    */
   public static final class Hits {
     private final int n;
     private final RandomGenerator random;
     private final Map<Integer, double[]> cumulative = new HashMap<>();
 
-    /** Draws from n things. */
+    /** Resamples n items. */
     public Hits(int n, RandomGenerator random) {
       this.n = n;
       this.random = random;
     }
 
-    /** Number of hits in a resample, where the sample has {@code hits} of them. */
+    /** Draws the number of hits in a resample of a sample that has {@code hits}. */
     public int draw(int hits) {
       double[] table = cumulative.computeIfAbsent(hits, this::table);
       double u = random.nextDouble() * table[n];

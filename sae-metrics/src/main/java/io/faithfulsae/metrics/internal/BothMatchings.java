@@ -5,14 +5,14 @@ import io.faithfulsae.metrics.Assignment;
 import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 
-/** The matchings by decoder and by encoder directions, compared. */
+/** Compares the matchings by decoder and by encoder directions. */
 public final class BothMatchings {
   private BothMatchings() {}
 
   @SuppressWarnings("ArrayRecordComponent") // passed on at once, never compared
   private record Matching(int[] partner, float[] cosine) {}
 
-  /** Matches twice, one matrix of cosines after the other. */
+  /** Matches twice, one after the other, so that only one matrix of cosines is in memory. */
   public static Agreement compare(Sae a, Sae b, double threshold) {
     FeatureMatching.check(a, b, threshold);
     if (a.config().dSae() > b.config().dSae()) {

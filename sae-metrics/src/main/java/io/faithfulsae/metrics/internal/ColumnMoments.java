@@ -3,10 +3,11 @@ package io.faithfulsae.metrics.internal;
 import java.util.Arrays;
 
 /**
- * Mean and sum of squared deviations of each column over batches of rows, in one pass: each batch's
- * own are exact to double precision and merged as in Chan, Golub and LeVeque, "Updating Formulae
- * and a Pairwise Algorithm for Computing Sample Variances", 1979. A sum of squares minus a squared
- * sum would lose everything where the mean is large, as residual streams have it.
+ * Mean and sum of squared deviations of each column over batches of rows, in one pass: the moments
+ * of each batch are computed in double precision and merged as in Chan, Golub and LeVeque,
+ * "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances", 1979. A sum of
+ * squares minus a squared sum would cancel catastrophically where the mean is large, as it is in
+ * residual streams.
  */
 public final class ColumnMoments {
   private final double[] mean;
@@ -15,7 +16,7 @@ public final class ColumnMoments {
   private final double[] batchSquares;
   private long count;
 
-  /** No rows yet. */
+  /** Starts without rows. */
   public ColumnMoments(int columns) {
     this.mean = new double[columns];
     this.squares = new double[columns];

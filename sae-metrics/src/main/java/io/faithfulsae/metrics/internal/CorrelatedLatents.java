@@ -19,8 +19,8 @@ import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 
 /**
- * Correlations between the latents of two SAEs. What fires is sparse, and so is what is kept of it:
- * no matrix of latents by latents is ever made.
+ * Correlations between the latents of two SAEs. Activations are stored sparsely, and no matrix of
+ * latents by latents is ever built.
  */
 public final class CorrelatedLatents {
   private static final int BINS = 100;
@@ -29,18 +29,18 @@ public final class CorrelatedLatents {
   private final Sae b;
   private final Options options;
   private final boolean within;
-  private final Fired ofA;
-  private final Fired ofB;
+  private final SparseLatents ofA;
+  private final SparseLatents ofB;
   private final double[] bestA; // NaN where no partner was seen
   private final double[] bestB;
 
-  // Of one latent of a with each of b, while it is looked at.
+  // The current latent of a against each latent of b.
   private final double[] products; // Σ z_i z_j
   private final int[] together; // rows on which both fire
-  private final int[] touched; // those of b that fire with it at all
+  private final int[] touched; // latents of b that fire with it at least once
 
-  /** What fired on the rows, row after row; row r's latents begin at {@code starts[r]}. */
-  private static final class Fired {
+  /** Active latents row by row (CSR); those of row r start at {@code starts[r]}. */
+  private static final class SparseLatents {
     private final long[] firings;
     private final double[] sums;
     private final double[] squares;
@@ -49,7 +49,7 @@ public final class CorrelatedLatents {
     private int[] latents = new int[1024];
     private float[] values = new float[1024];
 
-    Fired(int dSae) {
+    SparseLatents(int dSae) {
       this.firings = new long[dSae];
       this.sums = new double[dSae];
       this.squares = new double[dSae];
@@ -93,7 +93,10 @@ public final class CorrelatedLatents {
       return (int) Arrays.stream(firings).filter(count -> count > 0).count();
     }
 
-    /** Places in {@code latents} of each latent, one after the other, and where they begin. */
+    /**
+     * The transpose (CSC): start of each latent, then the row and the index in {@code values} of
+     * each entry.
+     */
     int[][] byLatent() {
       int[] begin = new int[firings.length + 1];
       for (int latent = 0; latent < firings.length; latent++) {
@@ -118,8 +121,8 @@ public final class CorrelatedLatents {
     this.b = b;
     this.options = options;
     this.within = a.origin() == b.origin();
-    this.ofA = new Fired(a.config().dSae());
-    this.ofB = new Fired(b.config().dSae());
+    this.ofA = new SparseLatents(a.config().dSae());
+    this.ofB = new SparseLatents(b.config().dSae());
     this.bestA = new double[a.config().dSae()];
     this.bestB = new double[b.config().dSae()];
     Arrays.fill(bestA, Double.NaN);
@@ -138,13 +141,13 @@ public final class CorrelatedLatents {
 
   private LatentCorrelations correlate(ActivationSource source) throws IOException {
     List<Sae> both = List.of(a, b);
-    List<Fired> fired = List.of(ofA, ofB);
+    List<SparseLatents> sparse = List.of(ofA, ofB);
     SharedEncoding encoding = new SharedEncoding(both);
     RowPasses.read(
         HookRows.backendOf(both),
         source,
         options.maxRows(),
-        (in, room) -> encoding.encode(in, (i, latents) -> fired.get(i).add(latents)));
+        (in, room) -> encoding.encode(in, (i, latents) -> sparse.get(i).add(latents)));
     List<List<Partner>> kept = new ArrayList<>();
     options.latents().forEach(latent -> kept.add(List.of()));
     int[][] columns = ofA.byLatent();
@@ -173,7 +176,7 @@ public final class CorrelatedLatents {
     return result(source.description(), kept);
   }
 
-  /** Σ z_i z_j and the rows on which both fire, for all j that fire with i. */
+  /** Computes Σ z_i z_j and the number of rows on which both fire, for all j that fire with i. */
   private int products(int i, int[][] columns) {
     int count = 0;
     for (int c = columns[0][i]; c < columns[0][i + 1]; c++) {
@@ -248,7 +251,7 @@ public final class CorrelatedLatents {
         latents);
   }
 
-  private static double[] live(double[] best, Fired fired) {
+  private static double[] live(double[] best, SparseLatents fired) {
     return IntStream.range(0, best.length)
         .filter(latent -> fired.firings[latent] > 0)
         .mapToDouble(latent -> Double.isNaN(best[latent]) ? 0 : best[latent])

@@ -12,7 +12,7 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 
-/** Views of SAEs, with other k or fewer latents, measured together. */
+/** Measures views of SAEs, with another k or fewer latents, together. */
 public final class Curves {
   private record Measured(List<Reconstruction> reconstructions, List<CrossEntropy> costs) {}
 
@@ -49,7 +49,7 @@ public final class Curves {
     return curves;
   }
 
-  /** Evaluates an SAE with the first and the last latents of each ranking alone. */
+  /** Evaluates an SAE with only the first, and only the last, latents of each ranking. */
   public static List<FeatureSubsets> bySubset(
       Sae sae,
       List<List<Integer>> rankings,

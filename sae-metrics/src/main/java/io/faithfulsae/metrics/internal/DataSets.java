@@ -2,6 +2,7 @@ package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.DataSetStatistics.Growth;
 import io.faithfulsae.metrics.FirstTokens;
@@ -22,7 +23,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.apache.commons.math3.stat.descriptive.SummaryStatistics;
 
-/** Counts what data sets hold. */
+/** Computes statistics of data sets. */
 public final class DataSets {
   private static final int LONGEST_N_GRAM = 4;
   private static final int TOP = 10;
@@ -30,7 +31,7 @@ public final class DataSets {
 
   private DataSets() {}
 
-  /** Counts whole sequences until at least {@code maxTokens} tokens were seen. */
+  /** Counts whole sequences until at least {@code maxTokens} tokens have been seen. */
   public static DataSetStatistics count(TokenSource data, long maxTokens) throws IOException {
     SummaryStatistics lengths = new SummaryStatistics();
     Map<Integer, Long> counts = new HashMap<>();
@@ -82,12 +83,10 @@ public final class DataSets {
     return p == 0 ? 0 : p * Math.log(p);
   }
 
-  /** Share of another set's different n-grams that this one holds as well. */
+  /** Share of another data set's distinct n-grams that also occur in this one. */
   public static double coverage(TokenSource data, TokenSource other, int n, long maxTokens)
       throws IOException {
-    if (n < 1) {
-      throw new IllegalArgumentException("expected n >= 1, got " + n + "; 1 for tokens");
-    }
+    Expected.atLeast("n", n, 1, "1 compares single tokens");
     NGrams own = new NGrams(n);
     NGrams others = new NGrams(n);
     forEach(data, maxTokens, own::add);
@@ -95,11 +94,10 @@ public final class DataSets {
     long[] wanted = others.distinct();
     if (wanted.length == 0) {
       throw new IllegalArgumentException(
-          "expected sequences of at least "
-              + n
-              + " tokens in "
-              + other.description()
-              + ", got none; name a longer text");
+          Expected.message(
+              "sequences of at least " + n + " tokens in " + other.description(),
+              "none",
+              "use a longer text"));
     }
     return (double) NGrams.common(wanted, own.distinct()) / wanted.length;
   }
@@ -118,11 +116,12 @@ public final class DataSets {
     }
     if (seen == 0) {
       throw new IllegalArgumentException(
-          "expected at least one token in " + data.description() + ", got none; name a data set");
+          Expected.message(
+              "at least one token in " + data.description(), "none", "use a data set with text"));
     }
   }
 
-  /** First tokens of a data set and of a model. */
+  /** Compares the first tokens of a data set with a model's distribution. */
   public static FirstTokens firstTokens(TokenSource data, LanguageModel model, long maxTokens)
       throws IOException {
     long[] counts = new long[model.vocabularySize()];
@@ -142,13 +141,15 @@ public final class DataSets {
     return compare(counts, without[0], logits);
   }
 
-  /** Compares counts of first tokens with logits, both by token. */
+  /** Compares counts of first tokens with logits, both indexed by token. */
   static FirstTokens compare(long[] counts, long without, float[] logits) {
     long total = Arrays.stream(counts).sum();
     if (total == 0) {
       throw new IllegalArgumentException(
-          "expected sequences of two tokens or more, got none; name a data set that begins"
-              + " each with BOS");
+          Expected.message(
+              "sequences of at least two tokens",
+              "none",
+              "use a data set whose documents start with BOS"));
     }
     double[] p = Arrays.stream(counts).mapToDouble(n -> (double) n / total).toArray();
     double[] q = softmax(logits);
@@ -164,8 +165,8 @@ public final class DataSets {
       double middle = (p[token] + q[token]) / 2;
       jensenShannon += (entropyTerm(p[token]) + entropyTerm(q[token])) / 2 - entropyTerm(middle);
     }
-    double[] sortedData = falling(Arrays.stream(p).filter(share -> share > 0));
-    double[] sortedModel = falling(Arrays.stream(q));
+    double[] sortedData = descending(Arrays.stream(p).filter(share -> share > 0));
+    double[] sortedModel = descending(Arrays.stream(q));
     return new FirstTokens(
         total,
         without,
@@ -189,7 +190,7 @@ public final class DataSets {
         .toList();
   }
 
-  private static double[] falling(DoubleStream values) {
+  private static double[] descending(DoubleStream values) {
     return values.map(value -> -value).sorted().map(value -> -value).toArray();
   }
 

@@ -1,6 +1,7 @@
 package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.Assignment;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.SharedFeatures;
@@ -13,7 +14,7 @@ import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
 
-/** Cosines between the directions of two SAEs, their best partners and their best matching. */
+/** Cosines between the directions of two SAEs, best partners and best one-to-one matching. */
 public final class FeatureMatching {
   private static final System.Logger LOG = System.getLogger(FeatureMatching.class.getName());
   private static final long BLOCK_BYTES = 64L << 20;
@@ -70,13 +71,13 @@ public final class FeatureMatching {
         ranks(ranksB, threshold));
   }
 
-  /** Puts a cosine among the largest of a latent, {@code ranks[0]} the largest. */
+  /** Inserts a cosine into a latent's largest ones; {@code ranks[0]} holds the largest. */
   private static void insert(double[][] ranks, int latent, double cosine) {
-    double falling = cosine;
-    for (int rank = 0; rank < ranks.length && falling > ranks[ranks.length - 1][latent]; rank++) {
+    double rest = cosine;
+    for (int rank = 0; rank < ranks.length && rest > ranks[ranks.length - 1][latent]; rank++) {
       double here = ranks[rank][latent];
-      ranks[rank][latent] = Math.max(here, falling);
-      falling = Math.min(here, falling);
+      ranks[rank][latent] = Math.max(here, rest);
+      rest = Math.min(here, rest);
     }
   }
 
@@ -94,15 +95,14 @@ public final class FeatureMatching {
   static void check(Sae a, Sae b, double threshold) {
     if (a.config().dIn() != b.config().dIn()) {
       throw new IllegalArgumentException(
-          "expected SAEs of one width, got d_in = "
-              + a.config().dIn()
-              + " and "
-              + b.config().dIn()
-              + "; compare SAEs of the same hook point");
+          Expected.message(
+              "SAEs of the same width",
+              "d_in = " + a.config().dIn() + " and " + b.config().dIn(),
+              "compare SAEs trained at the same hook point"));
     }
     if (!(threshold >= -1 && threshold <= 1)) {
       throw new IllegalArgumentException(
-          "expected a cosine in [-1, 1] as threshold, got " + threshold + "; 0.7 is usual");
+          Expected.message("threshold in [-1, 1]", threshold, "give a cosine, such as 0.7"));
     }
     checkHeap(a.config().dSae(), b.config().dSae());
   }
@@ -111,24 +111,20 @@ public final class FeatureMatching {
     long needed = SharedFeatures.bytesNeeded(rows, columns);
     LOG.log(
         needed >= NOTEWORTHY_BYTES ? System.Logger.Level.INFO : System.Logger.Level.DEBUG,
-        "comparing {0} with {1} latents takes {2} MiB of heap",
+        "comparing {0} with {1} latents needs {2} MiB of heap",
         rows,
         columns,
         needed >> 20);
     if (needed > freeHeap()) {
-      System.gc(); // the matrix of the comparison before may still count as used
+      System.gc(); // the matrix of an earlier comparison may still count as used
       long free = freeHeap();
       if (needed > free) {
         throw new IllegalArgumentException(
-            "expected "
-                + (needed >> 20)
-                + " MiB of free heap for the cosines of "
-                + rows
-                + " x "
-                + columns
-                + " latents, got "
-                + (free >> 20)
-                + " MiB; start java with a larger -Xmx");
+            Expected.message(
+                "%d MiB of free heap for the cosines of %d x %d latents"
+                    .formatted(needed >> 20, rows, columns),
+                (free >> 20) + " MiB",
+                "start java with a larger -Xmx"));
       }
     }
   }
@@ -163,7 +159,7 @@ public final class FeatureMatching {
         / cosines.length;
   }
 
-  /** Multiplies blocks of a's unit rows with all of b's, so that only the result is on the heap. */
+  /** Multiplies blocks of a's unit rows by all of b's, so that only the result is on the heap. */
   static float[][] cosines(Sae a, Sae b, Directions directions) {
     Backend backend = a.backend();
     int dIn = a.config().dIn();
@@ -206,9 +202,10 @@ public final class FeatureMatching {
       }
       if (!Double.isFinite(squares)) {
         throw new IllegalArgumentException(
-            "expected finite directions, got NaN or infinity in latent "
-                + (first + r)
-                + "; this SAE is damaged, train it again");
+            Expected.message(
+                "finite directions",
+                "NaN or infinity in latent " + (first + r),
+                "this SAE is damaged, train it again"));
       }
       double scale = squares == 0 ? 0 : 1 / Math.sqrt(squares);
       for (int i = 0; i < dIn; i++) {

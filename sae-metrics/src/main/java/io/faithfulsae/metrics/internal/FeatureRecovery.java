@@ -18,7 +18,7 @@ import java.util.List;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
 
-/** Matches the latents of an SAE with known features, and counts when both fire. */
+/** Matches the latents of an SAE with known features and counts the rows in which both fire. */
 public final class FeatureRecovery {
   private final int features;
   private final int dSae;
@@ -28,7 +28,7 @@ public final class FeatureRecovery {
   private final double[] ownCosine;
   private final double meanCorrelation;
   private final long[] fires; // rows in which a latent fires
-  private final long[] hits; // rows in which its own feature does so as well
+  private final long[] hits; // rows in which its own feature fires too
 
   private FeatureRecovery(Sae sae, Sae known) {
     this.features = known.config().dSae();
@@ -80,7 +80,7 @@ public final class FeatureRecovery {
 
   /** Finds the best partners and returns the mean |cosine| of the best one-to-one matching. */
   private double match(Sae sae, Sae known) {
-    boolean latentsAreRows = dSae <= features; // the matching wants no more rows than columns
+    boolean latentsAreRows = dSae <= features; // the matching needs rows <= columns
     float[][] cosines =
         latentsAreRows
             ? FeatureMatching.cosines(sae, known, Directions.DECODER)
@@ -144,8 +144,8 @@ public final class FeatureRecovery {
 
   private Latent latent(int latent, TrueFirings truth, long rows) {
     long positive = truth.rowsWith(own[latent]);
-    long missed = positive - hits[latent];
-    long wrong = fires[latent] - hits[latent];
+    long falseNegatives = positive - hits[latent];
+    long falsePositives = fires[latent] - hits[latent];
     double precision = quotient((double) hits[latent], (double) fires[latent]);
     double recall = quotient((double) hits[latent], (double) positive);
     return new Latent(
@@ -154,7 +154,7 @@ public final class FeatureRecovery {
         precision,
         recall,
         quotient(2 * precision * recall, precision + recall),
-        (double) (rows - missed - wrong) / rows);
+        (double) (rows - falseNegatives - falsePositives) / rows);
   }
 
   private static double quotient(double part, double whole) {
@@ -181,7 +181,7 @@ public final class FeatureRecovery {
 
     void draw(long firstRow, int rows) {
       if (firstRow + rows == next) {
-        return; // another SAE has asked already
+        return; // already drawn for another SAE
       }
       next = firstRow + rows;
       if (fires.length < rows) {

@@ -9,8 +9,8 @@ import java.util.Arrays;
 import org.jspecify.annotations.Nullable;
 
 /**
- * How often each latent fired, in blocks of neighbouring sequences, so that sequences can be
- * resampled afterwards without keeping what each of them did.
+ * Counts how often each latent fires, in blocks of consecutive sequences, so that sequences can be
+ * resampled later without storing each one's firings.
  */
 final class Firings {
   private final Definition definition;
@@ -29,23 +29,26 @@ final class Firings {
   private long rows;
   private double norms;
 
-  /** Hears what is active, sequence after sequence. */
+  /** Sees active latents, sequence by sequence. */
   interface Watcher {
-    /** A latent with z &gt; 0 at a row of the current sequence. */
+    /** Called for each row of the current sequence and each latent with z &gt; 0 there. */
     void active(int latent, float z);
 
-    /** A latent that was active on some of the rows of the current sequence. */
+    /**
+     * Called for each latent active in the current sequence: on {@code active} of {@code rows}
+     * rows.
+     */
     void sequence(int latent, int active, int rows);
 
-    /** The current sequence is over, which had so many rows, at least 1. */
+    /** Called at the end of the current sequence, which had {@code rows} rows, at least 1. */
     void sequenceEnds(int rows);
   }
 
   /**
-   * Counts nothing yet.
+   * Starts at 0.
    *
-   * @param thresholds what z, or its sum over a sequence, must exceed, of each latent
-   * @param expectedSequences sequences that will come, with or without rows
+   * @param thresholds what z, or its sum over a sequence, must exceed, for each latent
+   * @param expectedSequences number of sequences to come, with or without rows
    */
   Firings(
       Definition definition,
@@ -66,16 +69,14 @@ final class Firings {
     this.watcher = watcher;
   }
 
-  /** Adds a batch of sequences whose kept rows were encoded. */
+  /** Adds a batch of sequences whose kept rows have been encoded. */
   void add(SequenceRows kept, Latents latents, int sequences, int length) {
     norms += kept.norms();
     rows += kept.keptRows();
     int row = 0;
     for (int s = 0; s < sequences; s++) {
       int first = row;
-      while (row < kept.keptRows() && kept.position(row) / length == s) {
-        row++;
-      }
+      row = kept.end(first, s, length);
       if (row > first) {
         int block = (int) (sequencesSeen * units.length / expectedSequences);
         addSequence(latents, first, row, counts[block]);
@@ -124,7 +125,7 @@ final class Firings {
     }
   }
 
-  /** Share of tokens (or sequences) at which each latent fired; 0 where nothing was seen. */
+  /** Share of tokens (or sequences) at which each latent fired; 0 if there were none. */
   double[] rates() {
     long[] total = new long[thresholds.length];
     for (int[] block : counts) {
@@ -136,7 +137,7 @@ final class Firings {
     return Arrays.stream(total).mapToDouble(fired -> fired / all).toArray();
   }
 
-  /** Each latent's mean z where it is positive; the mean of all latents where it never is. */
+  /** Each latent's mean z where it is positive; the mean over all latents if it never is. */
   double[] means() {
     double overall = meanActivation();
     double[] means = new double[sums.length];
@@ -150,12 +151,12 @@ final class Firings {
     return Arrays.stream(sums).sum() / Math.max(1, Arrays.stream(positives).sum());
   }
 
-  /** Rows seen. */
+  /** Number of rows. */
   long rows() {
     return rows;
   }
 
-  /** The sequences in numbers. */
+  /** Summarizes the sequences. */
   Sample sample(String description) {
     double perRow = 1.0 / Math.max(1, rows);
     return new Sample(
@@ -167,7 +168,7 @@ final class Firings {
         Arrays.stream(positives).sum() * perRow);
   }
 
-  /** Firings by block, to resample. */
+  /** A resampler of the blocks. */
   BlockResampler resampler() {
     return new BlockResampler(counts, units);
   }

@@ -1,21 +1,19 @@
 package io.faithfulsae.metrics.internal;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.random.Rng.Purpose;
 import java.util.List;
 import org.apache.commons.math3.random.RandomGenerator;
 
-/**
- * Tests between two groups' shares of latents, or of matched pairs of them, by resampling what the
- * shares are of.
- */
+/** Compares shares of latents, or of matched pairs of latents, between two groups by resampling. */
 public final class GroupDifference {
   private GroupDifference() {}
 
   /**
-   * A share of some things.
+   * A share of a number of items.
    *
-   * @param of number of things
+   * @param of number of items
    */
   public record Share(double share, int of) {}
 
@@ -27,16 +25,15 @@ public final class GroupDifference {
    */
   public record Resampled(double share, int of, List<Integer> counts) {}
 
-  /** The mean share of the first group minus that of the second. */
+  /** The difference between the mean shares of two groups, first minus second. */
   public static BootstrapInterval.Difference ofMeans(
       List<Resampled> first, List<Resampled> second, double level, long seed) {
     if (first.isEmpty() || second.isEmpty()) {
       throw new IllegalArgumentException(
-          "expected at least one SAE in each group, got "
-              + first.size()
-              + " and "
-              + second.size()
-              + "; measure both");
+          Expected.message(
+              "at least one SAE in each group",
+              first.size() + " and " + second.size(),
+              "measure both groups"));
     }
     int resamples = first.get(0).counts().size();
     RandomGenerator random = Bootstrap.random(Purpose.FAKE_FEATURE_GROUPS, seed);
@@ -54,11 +51,10 @@ public final class GroupDifference {
       List<Integer> counts = sae.counts();
       if (counts.size() != resamples || resamples == 0) {
         throw new IllegalArgumentException(
-            "expected results of one number of resamples, got "
-                + resamples
-                + " and "
-                + counts.size()
-                + "; measure all with the same options");
+            Expected.message(
+                "results with the same number of resamples, at least 1",
+                resamples + " and " + counts.size(),
+                "measure all SAEs with the same options"));
       }
       Bootstrap.Hits hits = new Bootstrap.Hits(sae.of(), random);
       for (int b = 0; b < resamples; b++) {
@@ -68,13 +64,10 @@ public final class GroupDifference {
     return means;
   }
 
-  /** One share minus another. */
+  /** The difference between two shares, first minus second. */
   public static BootstrapInterval.Difference ofShares(
       Share first, Share second, int resamples, double level, long seed) {
-    if (resamples < 1) {
-      throw new IllegalArgumentException(
-          "expected at least one resample, got " + resamples + "; 10,000 are usual");
-    }
+    Expected.atLeast("resamples", resamples, 1, "10,000 is common");
     RandomGenerator random = Bootstrap.random(Purpose.SHARED_FEATURE_PAIRS, seed);
     return ShareInterval.difference(
         first.share(),

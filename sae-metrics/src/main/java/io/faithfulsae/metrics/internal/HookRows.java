@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -11,8 +12,8 @@ import java.nio.FloatBuffer;
 import java.util.List;
 
 /**
- * The activations of one batch of sequences at a hook point, and those of them that a filter lets
- * through to SAEs, however many read them. Memory is kept from batch to batch.
+ * The activations of one batch of sequences at a hook point, and the rows of them that a filter
+ * passes on to any number of SAEs. Memory is reused from batch to batch.
  */
 public final class HookRows implements SequenceRows, AutoCloseable {
   private final HookedModel on;
@@ -24,9 +25,9 @@ public final class HookRows implements SequenceRows, AutoCloseable {
   private double norms;
 
   /**
-   * Allocates room.
+   * Allocates the memory.
    *
-   * @param tokens the most tokens of a batch
+   * @param tokens maximum number of tokens per batch
    */
   public HookRows(Backend backend, HookedModel on, ActivationFilter filter, int tokens) {
     int dModel = on.model().dModel();
@@ -39,10 +40,10 @@ public final class HookRows implements SequenceRows, AutoCloseable {
   }
 
   /**
-   * The backend of SAEs that are to read the same rows.
+   * The backend of SAEs that will read the same rows.
    *
-   * @throws IllegalArgumentException if there are none, they are on several backends, or one is not
-   *     as wide as the model
+   * @throws IllegalArgumentException if there are none, they are on different backends, or one
+   *     differs from the model in width
    */
   public static Backend backendOf(List<Sae> saes, LanguageModel model) {
     for (Sae sae : saes) {
@@ -52,20 +53,23 @@ public final class HookRows implements SequenceRows, AutoCloseable {
   }
 
   /**
-   * The backend of SAEs that are to read the same rows.
+   * The backend of SAEs that will read the same rows.
    *
-   * @throws IllegalArgumentException if there are none, or they are on several backends
+   * @throws IllegalArgumentException if there are none, or they are on different backends
    */
   public static Backend backendOf(List<Sae> saes) {
     if (saes.isEmpty()) {
-      throw new IllegalArgumentException("expected at least one SAE, got none; pass one or more");
+      throw new IllegalArgumentException(
+          Expected.message("at least one SAE", "none", "pass one or more"));
     }
     Backend backend = saes.get(0).backend();
     for (Sae sae : saes) {
       if (sae.backend() != backend) {
         throw new IllegalArgumentException(
-            "expected SAEs that were loaded with one backend, got ones of %s and of %s; load all with the same Backend"
-                .formatted(backend.info().name(), sae.backend().info().name()));
+            Expected.message(
+                "SAEs on the same backend",
+                backend.info().name() + " and " + sae.backend().info().name(),
+                "load all of them with the same Backend object"));
       }
     }
     return backend;
@@ -74,13 +78,10 @@ public final class HookRows implements SequenceRows, AutoCloseable {
   private static void requireWidth(Sae sae, LanguageModel model) {
     if (sae.config().dIn() != model.dModel()) {
       throw new IllegalArgumentException(
-          "expected an SAE as wide as "
-              + model.name()
-              + ", d_in = "
-              + model.dModel()
-              + ", got "
-              + sae.config().dIn()
-              + "; use the model that the SAE was trained on");
+          Expected.message(
+              "an SAE with d_in = %d, the width of %s".formatted(model.dModel(), model.name()),
+              sae.config().dIn(),
+              "use the model that the SAE was trained on"));
     }
   }
 
@@ -98,7 +99,7 @@ public final class HookRows implements SequenceRows, AutoCloseable {
           int position = s * length + t;
           all.get(position * row.length, row);
           double norm = norm(row);
-          if (!(norm > filter.maxNorm())) { // NaN reaches the encoder, which refuses it
+          if (!(norm > filter.maxNorm())) { // NaN reaches the encoder, which rejects it
             into.put(rows * row.length, row);
             positions[rows++] = position;
             norms += norm;
@@ -126,20 +127,20 @@ public final class HookRows implements SequenceRows, AutoCloseable {
     return norms;
   }
 
-  /** Where a kept row stands, as sequence · length + position. */
+  /** The place of a kept row in the batch, as sequence · length + position. */
   @Override
   public int position(int keptRow) {
     return positions[keptRow];
   }
 
-  /** The rows that the filter kept, for SAEs to encode; not to be changed. */
+  /** The rows that the filter kept, for SAEs to encode; do not modify. */
   @Override
   public ActivationBatch kept() {
     return kept;
   }
 
-  /** Puts other rows, such as their reconstructions, in place of the kept ones. */
-  void replaceBy(ActivationBatch rows) {
+  /** Replaces the activations of the kept rows with other rows, such as their reconstructions. */
+  void replaceWith(ActivationBatch rows) {
     FloatBuffer all = activations.host().asFloatBuffer();
     FloatBuffer from = rows.data();
     for (int r = 0; r < kept.rows(); r++) {
@@ -148,8 +149,8 @@ public final class HookRows implements SequenceRows, AutoCloseable {
     }
   }
 
-  /** Puts one row in place of each of the kept ones. */
-  void replaceBy(float[] constant) {
+  /** Replaces the activations of each kept row with the same row. */
+  void replaceWith(float[] constant) {
     FloatBuffer all = activations.host().asFloatBuffer();
     for (int r = 0; r < kept.rows(); r++) {
       all.put(positions[r] * row.length, constant);

@@ -1,7 +1,6 @@
 package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.LanguageModel;
-import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.LatentDescription;
@@ -17,8 +16,8 @@ import java.util.Comparator;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/** One pass over text in which some latents are watched, and their directions looked at. */
-public final class LatentDescriptions {
+/** Describes latents from one pass over text and from their decoder directions. */
+public final class LatentDescriptions implements EncodedText.Visitor {
   private static final double LOG_LOW = -4;
   private static final double LOG_HIGH = 4;
   private static final int LOG_BINS = 80;
@@ -26,7 +25,6 @@ public final class LatentDescriptions {
   private final Sae sae;
   private final Options options;
   private final List<Integer> chosen;
-  private final int[] watchedAs; // place in chosen of each latent, or -1
   private final long[] firings;
   private final double[] sums;
   private final double[] squares;
@@ -35,16 +33,13 @@ public final class LatentDescriptions {
   private final double[] largest;
   private final long[][] logCounts;
   private final List<TopExamples> examples = new ArrayList<>();
-  private final float[] active; // z of each chosen latent in the current row
   private long rows;
-  private long sequences;
 
   private LatentDescriptions(Sae sae, List<Integer> chosen, Options options) {
     int latents = sae.config().dSae();
     this.sae = sae;
     this.options = options;
     this.chosen = chosen;
-    this.watchedAs = new int[latents];
     this.firings = new long[latents];
     this.sums = new double[latents];
     this.squares = new double[latents];
@@ -52,82 +47,53 @@ public final class LatentDescriptions {
     this.together = new long[chosen.size()][latents];
     this.largest = new double[chosen.size()];
     this.logCounts = new long[chosen.size()][LOG_BINS];
-    this.active = new float[chosen.size()];
-    Arrays.fill(watchedAs, -1);
-    for (int c = 0; c < chosen.size(); c++) {
-      watchedAs[chosen.get(c)] = c;
-      examples.add(new TopExamples(options.examples()));
-    }
+    chosen.forEach(latent -> examples.add(new TopExamples(options.examples())));
   }
 
   /** Describes latents, in the order given. */
   public static List<LatentDescription> of(
       Sae sae, List<Integer> chosen, ModelActivations activations, Options options)
       throws IOException {
-    LatentDirections.requireLatents(sae, chosen);
     LatentDescriptions seen = new LatentDescriptions(sae, chosen, options);
-    EncodedText.read(sae, activations, options.maxSequences(), seen::add);
+    EncodedText.read(sae, chosen, activations, options.maxSequences(), seen);
     if (seen.rows == 0) {
-      throw new IllegalArgumentException(
-          "expected text of which the filter leaves some, got none from "
-              + activations.text().description()
-              + "; give more text, or another filter");
+      throw EncodedText.nothingKept(activations.text());
     }
     return seen.results(new LatentDirections(sae, chosen), activations.model());
   }
 
-  private void add(int[][] tokens, HookRows hookRows, Latents latents) {
-    int length = tokens[0].length;
-    IntBuffer indices = latents.indices();
-    FloatBuffer values = latents.values();
-    float[][] bySequence = new float[chosen.size()][length];
-    int at = 0;
-    for (int s = 0; s < tokens.length; s++) {
-      int first = at;
-      for (float[] row : bySequence) {
-        Arrays.fill(row, 0);
-      }
-      for (; at < hookRows.keptRows() && hookRows.position(at) / length == s; at++) {
-        addRow(indices, values, latents.k(), at);
-        for (int c = 0; c < active.length; c++) {
-          bySequence[c][hookRows.position(at) % length] = active[c];
-        }
-      }
-      for (int c = 0; c < active.length && at > first; c++) {
-        examples.get(c).offer(sequences, tokens[s], bySequence[c]);
-      }
-      sequences++;
-    }
-  }
-
-  private void addRow(IntBuffer indices, FloatBuffer values, int k, int row) {
+  @Override
+  public void row(IntBuffer latents, FloatBuffer z, int from, int to, float[] chosenZ) {
     rows++;
-    Arrays.fill(active, 0);
-    for (int i = row * k; i < (row + 1) * k; i++) {
-      float z = values.get(i);
-      if (z > 0) {
-        int latent = indices.get(i);
+    for (int i = from; i < to; i++) {
+      float value = z.get(i);
+      if (value > 0) {
+        int latent = latents.get(i);
         firings[latent]++;
-        sums[latent] += z;
-        squares[latent] += (double) z * z;
-        if (watchedAs[latent] >= 0) {
-          active[watchedAs[latent]] = z;
-        }
+        sums[latent] += value;
+        squares[latent] += (double) value * value;
       }
     }
-    for (int c = 0; c < active.length; c++) {
-      if (active[c] > 0) {
-        largest[c] = Math.max(largest[c], active[c]);
-        double bin = (Math.log10(active[c]) - LOG_LOW) / (LOG_HIGH - LOG_LOW) * LOG_BINS;
+    for (int c = 0; c < chosenZ.length; c++) {
+      if (chosenZ[c] > 0) {
+        largest[c] = Math.max(largest[c], chosenZ[c]);
+        double bin = (Math.log10(chosenZ[c]) - LOG_LOW) / (LOG_HIGH - LOG_LOW) * LOG_BINS;
         logCounts[c][Math.max(0, Math.min(LOG_BINS - 1, (int) Math.floor(bin)))]++;
-        for (int i = row * k; i < (row + 1) * k; i++) {
-          float z = values.get(i);
-          if (z > 0) {
-            products[c][indices.get(i)] += (double) active[c] * z;
-            together[c][indices.get(i)]++;
+        for (int i = from; i < to; i++) {
+          float value = z.get(i);
+          if (value > 0) {
+            products[c][latents.get(i)] += (double) chosenZ[c] * value;
+            together[c][latents.get(i)]++;
           }
         }
       }
+    }
+  }
+
+  @Override
+  public void sequence(long number, int[] tokens, float[][] chosenZ) {
+    for (int c = 0; c < chosenZ.length; c++) {
+      examples.get(c).offer(number, tokens, chosenZ[c]);
     }
   }
 

@@ -4,23 +4,25 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.LatentDescription.Other;
 import io.faithfulsae.metrics.LatentDescription.TokenEffect;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.stream.IntStream;
 
-/** Decoder directions of some latents, beside all others and through the model's unembedding. */
+/** Decoder directions of some latents: their cosines with others and their effect on the logits. */
 final class LatentDirections {
   private static final int ROWS = 1024;
 
-  /** Directions whose logits are computed, and kept, together. */
-  private static final int TOGETHER = 16;
+  /** Number of directions whose logits are computed at once. */
+  private static final int BATCH = 16;
 
   private final Sae sae;
   private final List<Integer> chosen;
@@ -40,32 +42,25 @@ final class LatentDirections {
   }
 
   /**
-   * Checks numbers of latents.
+   * Checks a list of latents.
    *
-   * @throws IllegalArgumentException if one is not of the SAE, or stands there twice
+   * @throws IllegalArgumentException if the SAE has no such latent, or one is listed twice
    */
   static void requireLatents(Sae sae, List<Integer> chosen) {
     for (int latent : chosen) {
-      if (latent < 0 || latent >= sae.config().dSae()) {
-        throw new IllegalArgumentException(
-            "expected latents in [0, "
-                + sae.config().dSae()
-                + "), got "
-                + latent
-                + "; name latents of this SAE");
-      }
+      Expected.inRange("latent", latent, 0, sae.config().dSae() - 1, "choose latents of this SAE");
     }
     if (new HashSet<>(chosen).size() != chosen.size()) {
       throw new IllegalArgumentException(
-          "expected different latents, got " + chosen + "; name each once");
+          Expected.message("distinct latents", chosen, "list each latent once"));
     }
   }
 
   /**
-   * The latents of an SAE whose directions have the largest cosine with that of a chosen one, which
-   * is not among them itself.
+   * The latents of an SAE whose directions have the largest cosine with a chosen latent's, which
+   * itself is excluded.
    */
-  List<Other> nearest(int c, Sae among, int most) {
+  List<Other> nearest(int c, Sae among, int max) {
     int latents = among.config().dSae();
     double[] cosines = new double[latents];
     FloatBuffer block = DirectBuffers.floats((long) ROWS * dIn);
@@ -83,7 +78,7 @@ final class LatentDirections {
         .sorted(
             Comparator.comparingDouble((Other other) -> -other.cosine())
                 .thenComparingInt(Other::latent))
-        .limit(most)
+        .limit(max)
         .toList();
   }
 
@@ -104,11 +99,11 @@ final class LatentDirections {
   record Effects(List<TokenEffect> raised, List<TokenEffect> lowered) {}
 
   /**
-   * Reads each direction by the model's own final norm and unembedding.
+   * Passes each direction through the model's own final norm and unembedding.
    *
-   * @param sizes the length that each direction gets
+   * @param sizes the length to scale each direction to
    */
-  List<Effects> effects(LanguageModel model, double[] sizes, int most) {
+  List<Effects> effects(LanguageModel model, double[] sizes, int max) {
     HookPoint last =
         model.hookPoints().stream()
             .filter(HookPoint::isResidual)
@@ -118,8 +113,8 @@ final class LatentDirections {
     List<Effects> effects = new ArrayList<>();
     float[][] block = {};
     for (int c = 0; c < directions.length; c++) {
-      if (c % TOGETHER == 0) {
-        int end = Math.min(c + TOGETHER, directions.length);
+      if (c % BATCH == 0) {
+        int end = Math.min(c + BATCH, directions.length);
         block =
             logits(
                 model,
@@ -127,7 +122,7 @@ final class LatentDirections {
                 Arrays.copyOfRange(directions, c, end),
                 Arrays.copyOfRange(sizes, c, end));
       }
-      float[] with = block[c % TOGETHER];
+      float[] with = block[c % BATCH];
       List<TokenEffect> byLogit =
           IntStream.range(0, with.length)
               .mapToObj(token -> new TokenEffect(token, (double) with[token] - zero[token]))
@@ -135,16 +130,19 @@ final class LatentDirections {
                   Comparator.comparingDouble(TokenEffect::logit)
                       .thenComparingInt(TokenEffect::token))
               .toList();
-      int kept = sizes[c] > 0 ? Math.min(most, byLogit.size()) : 0;
+      int kept = sizes[c] > 0 ? Math.min(max, byLogit.size()) : 0;
       List<TokenEffect> raised =
           new ArrayList<>(byLogit.subList(byLogit.size() - kept, byLogit.size()));
-      java.util.Collections.reverse(raised);
+      Collections.reverse(raised);
       effects.add(new Effects(raised, byLogit.subList(0, kept)));
     }
     return effects;
   }
 
-  /** Of sequences of one token each: a model may have to widen its unembedding for each call. */
+  /**
+   * Logits of several rows in one call, as one-token sequences: a model may have to widen its
+   * unembedding on every call.
+   */
   private float[][] logits(LanguageModel model, HookPoint at, float[][] rows, double[] sizes) {
     int vocabulary = model.vocabularySize();
     FloatBuffer x = DirectBuffers.floats((long) rows.length * dIn);

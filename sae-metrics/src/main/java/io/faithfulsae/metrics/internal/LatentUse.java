@@ -13,14 +13,14 @@ import java.util.Arrays;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** One pass of SAEs over rows in which the use of each latent is counted. */
+/** Measures how much each latent is used, in one pass over rows. */
 public final class LatentUse {
   private final Sae sae;
   private final int dIn;
   private final long[] firings;
   private final double[] sums;
-  private final double[] losses; // Σ of the error's growth without the latent
-  private final float[] @Nullable [] directions; // read when a latent first fires
+  private final double[] losses; // Σ growth of the squared error without the latent
+  private final float[] @Nullable [] directions; // loaded when a latent first fires
   private long rows;
 
   private LatentUse(Sae sae) {

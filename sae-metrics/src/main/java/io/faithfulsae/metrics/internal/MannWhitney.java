@@ -5,24 +5,24 @@ import java.util.Comparator;
 import org.apache.commons.math3.special.Erf;
 
 /**
- * Mann-Whitney's test of two samples of ordered levels, with the normal approximation, corrected
- * for ties and continuity, two-sided; as SciPy's {@code mannwhitneyu(method='asymptotic')} has it.
+ * The two-sided Mann-Whitney test of two samples of ordered levels, with the normal approximation,
+ * corrected for ties and continuity, as in SciPy's {@code mannwhitneyu(method='asymptotic')}.
  *
  * <p><b>Source</b>: Mann and Whitney, "On a Test of Whether one of Two Random Variables is
  * Stochastically Larger than the Other", 1947; ties as in Hollander and Wolfe, "Nonparametric
  * Statistical Methods", ch. 4.
  *
- * @param auc share of the pairs in which the first is larger, ties half: U / (n₁ n₂); 0.5 where a
- *     sample is empty
- * @param pValue 1 where all are tied or a sample is empty
+ * @param auc share of the pairs in which the first is larger, ties counting half: U / (n₁ n₂); 0.5
+ *     if a sample is empty
+ * @param pValue 1 if all values are tied or a sample is empty
  */
 record MannWhitney(double auc, double pValue) {
 
   /**
    * Tests two samples.
    *
-   * @param first how many of the first sample are at each level, ascending
-   * @param second the same of the second sample
+   * @param first number of values of the first sample at each level, ascending
+   * @param second the same for the second sample
    */
   static MannWhitney test(long[] first, long[] second) {
     double n1 = 0;
@@ -53,7 +53,8 @@ record MannWhitney(double auc, double pValue) {
 
   /**
    * Benjamini and Hochberg's adjusted p-values ("Controlling the False Discovery Rate", 1995):
-   * those at most q, rejected together, are falsely so in a share of at most q on average.
+   * rejecting all hypotheses with an adjusted p-value of at most q keeps the expected share of
+   * false rejections at or below q.
    */
   static double[] adjusted(double[] pValues) {
     Integer[] order = new Integer[pValues.length];

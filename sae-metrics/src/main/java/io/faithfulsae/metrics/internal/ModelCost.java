@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.ModelActivations;
@@ -20,9 +21,9 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Runs a model on text with and without SAEs' reconstructions in its residual stream. However many
- * SAEs there are, the model runs twice to the hook (once for the mean of what is there), once as it
- * is, once on zeros and once on the mean.
+ * Runs a model on text with and without SAEs' reconstructions in its residual stream. Regardless of
+ * the number of SAEs, the model runs up to the hook twice (the first time for the mean), and from
+ * the hook once unchanged, once with zeros and once with the mean.
  */
 public final class ModelCost implements AutoCloseable {
   private static final long LOGIT_BYTES = 128L << 20;
@@ -31,7 +32,7 @@ public final class ModelCost implements AutoCloseable {
   private final ModelActivations activations;
   private final LanguageModel model;
   private final int batchTokens;
-  private @Nullable Room room;
+  private @Nullable Workspace workspace;
   private long sequences;
   private long replacedPositions;
   private long keptPositions;
@@ -40,7 +41,7 @@ public final class ModelCost implements AutoCloseable {
   private final List<OfSae> saes;
   private final SharedEncoding encoding;
 
-  /** What one SAE's reconstructions cost, as {@link CrossEntropy.Losses} has it. */
+  /** The cost of one SAE's reconstructions, in the columns of {@link CrossEntropy.Losses}. */
   private static final class OfSae {
     private final Sae sae;
     private final SequenceSums sums = new SequenceSums(6);
@@ -51,8 +52,8 @@ public final class ModelCost implements AutoCloseable {
     }
   }
 
-  /** Memory for a batch of at most so many tokens. */
-  private record Room(
+  /** Memory for a batch of limited size. */
+  private record Workspace(
       int tokens,
       HookRows rows,
       ActivationBatch reconstructions,
@@ -79,13 +80,10 @@ public final class ModelCost implements AutoCloseable {
         (int) Math.min(SequenceBatches.TOKENS, LOGIT_BYTES / Float.BYTES / model.vocabularySize());
   }
 
-  /** Measures whole sequences until at least {@code maxTokens} positions were predicted. */
+  /** Measures whole sequences until at least {@code maxTokens} positions have been predicted. */
   public static List<CrossEntropy> measure(
       List<Sae> saes, ModelActivations activations, long maxTokens) throws IOException {
-    if (maxTokens < 1) {
-      throw new IllegalArgumentException(
-          "expected maxTokens >= 1, got " + maxTokens + "; Long.MAX_VALUE takes all");
-    }
+    Expected.atLeast("maxTokens", maxTokens, 1, "use Long.MAX_VALUE to read all text");
     try (ModelCost cost = new ModelCost(saes, activations)) {
       cost.read(maxTokens, cost::addToMean);
       cost.setMean();
@@ -94,7 +92,9 @@ public final class ModelCost implements AutoCloseable {
     }
   }
 
-  /** Reads whole sequences and says how many positions they predict; the same ones each time. */
+  /**
+   * Reads whole sequences, the same ones each time, and returns the number of predicted positions.
+   */
   private long read(long maxTokens, Consumer<int[][]> use) throws IOException {
     long predicted = 0;
     try (Stream<int[]> sequences = activations.text().open(0)) {
@@ -107,15 +107,16 @@ public final class ModelCost implements AutoCloseable {
     }
     if (predicted == 0) {
       throw new IllegalArgumentException(
-          "expected text with at least one sequence of two tokens, got none from "
-              + activations.text().description()
-              + "; give more text");
+          Expected.message(
+              "text with at least one sequence of two tokens",
+              "none from " + activations.text().description(),
+              "provide more text"));
     }
     return predicted;
   }
 
   private void addToMean(int[][] tokens) {
-    HookRows rows = room(tokens.length * tokens[0].length).rows();
+    HookRows rows = workspace(tokens.length * tokens[0].length).rows();
     rows.read(tokens);
     FloatBuffer kept = rows.kept().data();
     for (int i = 0; i < rows.keptRows() * rowSums.length; i++) {
@@ -139,7 +140,7 @@ public final class ModelCost implements AutoCloseable {
 
   private void add(int[][] tokens) {
     int count = tokens.length * tokens[0].length;
-    Room memory = room(count);
+    Workspace memory = workspace(count);
     HookRows rows = memory.rows();
     rows.read(tokens);
     FloatBuffer before = run(tokens, rows, memory.clean());
@@ -148,12 +149,12 @@ public final class ModelCost implements AutoCloseable {
         (i, latents) -> {
           OfSae each = saes.get(i);
           each.sae.decode(latents, memory.reconstructions());
-          rows.replaceBy(memory.reconstructions());
+          rows.replaceWith(memory.reconstructions());
           each.batch = compare(tokens, before, run(tokens, rows, memory.changed()));
         });
-    rows.replaceBy(new float[model.dModel()]);
+    rows.replaceWith(new float[model.dModel()]);
     double[][] zero = losses(tokens, run(tokens, rows, memory.changed()));
-    rows.replaceBy(mean);
+    rows.replaceWith(mean);
     double[][] average = losses(tokens, run(tokens, rows, memory.changed()));
     double[][] own = losses(tokens, before);
     int positions = tokens[0].length - 1;
@@ -167,28 +168,27 @@ public final class ModelCost implements AutoCloseable {
     keptPositions += count - rows.keptRows();
   }
 
-  private Room room(int tokens) {
-    Room current = room;
+  private Workspace workspace(int tokens) {
+    Workspace current = workspace;
     if (current == null || current.tokens() < tokens) {
       close();
       int capacity = Math.max(tokens, batchTokens);
       long logitBytes = (long) capacity * model.vocabularySize() * Float.BYTES;
       if (logitBytes > Integer.MAX_VALUE) {
         throw new IllegalArgumentException(
-            "expected the logits of one sequence within 2 GiB, got ["
-                + tokens
-                + ", "
-                + model.vocabularySize()
-                + "]; use shorter sequences");
+            Expected.message(
+                "logits of one sequence within 2 GiB",
+                "[" + tokens + ", " + model.vocabularySize() + "]",
+                "use shorter sequences"));
       }
       current =
-          new Room(
+          new Workspace(
               capacity,
               new HookRows(backend, activations.on(), activations.filter(), capacity),
               ActivationBatch.allocate(backend, capacity, model.dModel()),
               backend.allocate(logitBytes),
               backend.allocate(logitBytes));
-      room = current;
+      workspace = current;
     }
     return current;
   }
@@ -206,7 +206,7 @@ public final class ModelCost implements AutoCloseable {
     return logits;
   }
 
-  /** Σ cross entropy after, and Σ KL(before ‖ after), of each sequence. */
+  /** For each sequence, Σ cross entropy after and Σ KL(before ‖ after). */
   private double[][] compare(int[][] tokens, FloatBuffer before, FloatBuffer after) {
     return sums(
         tokens,
@@ -224,23 +224,23 @@ public final class ModelCost implements AutoCloseable {
           }
           double logSumBefore = largest + Math.log(sum);
           losses[0] = logSumAfter - after.get(at + next);
-          // Σ p (log p − log q); rounding may leave it a little below 0.
+          // Σ p (log p − log q); rounding may put it slightly below 0.
           losses[1] = Math.max(0, weighted / sum - logSumBefore + logSumAfter);
         });
   }
 
-  /** Σ cross entropy of each sequence. */
+  /** For each sequence, Σ cross entropy. */
   private double[][] losses(int[][] tokens, FloatBuffer logits) {
     return sums(
         tokens, 1, (at, next, losses) -> losses[0] = logSumExp(logits, at) - logits.get(at + next));
   }
 
   private interface Losses {
-    /** Of the logits that begin at {@code at}, given the token that follows. */
+    /** Computes the losses at the logits starting at {@code at}, given the token that follows. */
     void compute(int at, int next, double[] losses);
   }
 
-  /** Computes losses on all cores, and adds them in order so that each run gives the same sums. */
+  /** Computes losses in parallel and adds them in order, so that every run gives the same sums. */
   private double[][] sums(int[][] tokens, int kinds, Losses losses) {
     int length = tokens[0].length;
     double[][] of = new double[tokens.length * (length - 1)][kinds];
@@ -311,16 +311,16 @@ public final class ModelCost implements AutoCloseable {
             .toList());
   }
 
-  /** Of the loss that an ablation costs. */
+  /** The share of an ablation's damage that is avoided. */
   private static double recovered(double clean, double replaced, double ablated) {
     return ablated == clean ? 0 : (ablated - replaced) / (ablated - clean);
   }
 
   @Override
   public void close() {
-    if (room != null) {
-      room.close();
-      room = null;
+    if (workspace != null) {
+      workspace.close();
+      workspace = null;
     }
   }
 }

@@ -2,13 +2,14 @@ package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.FakeFeatures.Options;
 import java.io.IOException;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.stream.Stream;
 
-/** What a language model makes of noise, or of text. */
+/** A language model's activations on noise, or on text. */
 abstract class ModelFeed implements SequenceFeed {
   private final HookRows rows;
 
@@ -16,12 +17,12 @@ abstract class ModelFeed implements SequenceFeed {
     this.rows = rows;
   }
 
-  final void run(Iterator<int[]> sequences, Taker taker) {
+  final void run(Iterator<int[]> sequences, BatchConsumer use) {
     SequenceBatches batches = new SequenceBatches(sequences, SequenceBatches.TOKENS);
     while (batches.hasNext()) {
       int[][] tokens = batches.next();
       rows.read(tokens);
-      taker.take(rows, tokens.length, tokens[0].length);
+      use.accept(rows, tokens.length, tokens[0].length);
     }
   }
 
@@ -39,7 +40,7 @@ abstract class ModelFeed implements SequenceFeed {
       }
 
       @Override
-      public void run(Taker taker) {
+      public void run(BatchConsumer use) {
         run(
             new NoiseSequences(
                 options.noiseTokens(),
@@ -47,15 +48,16 @@ abstract class ModelFeed implements SequenceFeed {
                 model.vocabularySize(),
                 model.bosToken(),
                 options.seed()),
-            taker);
+            use);
       }
 
       @Override
-      public IllegalArgumentException nothing() {
+      public IllegalArgumentException noRows() {
         return new IllegalArgumentException(
-            "expected a filter that leaves some of the noise, got "
-                + options.filter()
-                + "; let more through");
+            Expected.message(
+                "a filter that keeps some of the noise",
+                options.filter(),
+                "use a less strict filter"));
       }
     };
   }
@@ -74,7 +76,7 @@ abstract class ModelFeed implements SequenceFeed {
       }
 
       @Override
-      public void run(Taker taker) throws IOException {
+      public void run(BatchConsumer use) throws IOException {
         try (Stream<int[]> sequences = text.open(0)) {
           run(
               sequences
@@ -82,16 +84,13 @@ abstract class ModelFeed implements SequenceFeed {
                   .limit(sequences())
                   .map(s -> Arrays.copyOf(s, Math.min(s.length, options.contextLength())))
                   .iterator(),
-              taker);
+              use);
         }
       }
 
       @Override
-      public IllegalArgumentException nothing() {
-        return new IllegalArgumentException(
-            "expected text of which the filter leaves some, got none from "
-                + text.description()
-                + "; give more text, or another filter");
+      public IllegalArgumentException noRows() {
+        return EncodedText.nothingKept(text);
       }
     };
   }

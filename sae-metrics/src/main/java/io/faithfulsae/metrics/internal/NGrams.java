@@ -3,27 +3,27 @@ package io.faithfulsae.metrics.internal;
 import java.util.Arrays;
 
 /**
- * The n-grams of sequences, by 64-bit hashes: among a hundred million different ones two share a
- * hash with probability 3e-4.
+ * The n-grams of sequences, as 64-bit hashes: among a hundred million distinct n-grams, the
+ * probability of any collision is 3e-4.
  */
 public final class NGrams {
   private final int n;
   private long[] hashes = new long[1024];
   private int count;
 
-  /** Collects n-grams of this n. */
+  /** Collects n-grams of one length. */
   public NGrams(int n) {
     this.n = n;
   }
 
-  /** Adds those of a sequence. */
+  /** Adds all n-grams of a sequence. */
   public void add(int[] sequence) {
     for (int start = 0; start + n <= sequence.length; start++) {
       add(hash(sequence, start, n));
     }
   }
 
-  /** Adds one by its hash. */
+  /** Adds an n-gram by its hash. */
   void add(long hash) {
     if (count == hashes.length) {
       hashes = Arrays.copyOf(hashes, count + count / 2);
@@ -35,7 +35,7 @@ public final class NGrams {
   static long hash(int[] sequence, int start, int length) {
     long hash = length;
     for (int i = start; i < start + length; i++) {
-      // The finaliser of splitmix64 over a running sum (Steele et al., 2014).
+      // The finalizer of splitmix64 over a running sum (Steele et al., 2014).
       hash = (hash + sequence[i] + 1) * 0x9E3779B97F4A7C15L;
       hash = (hash ^ (hash >>> 30)) * 0xBF58476D1CE4E5B9L;
       hash = (hash ^ (hash >>> 27)) * 0x94D049BB133111EBL;
@@ -44,12 +44,12 @@ public final class NGrams {
     return hash;
   }
 
-  /** Number of n-grams, repeated ones counted each time. */
+  /** Number of n-grams, counting repetitions. */
   public int total() {
     return count;
   }
 
-  /** The different ones' hashes, ascending. */
+  /** Hashes of the distinct n-grams, ascending. */
   public long[] distinct() {
     long[] sorted = Arrays.copyOf(hashes, count);
     Arrays.sort(sorted);
@@ -62,7 +62,7 @@ public final class NGrams {
     return Arrays.copyOf(sorted, kept);
   }
 
-  /** How many of some ascending hashes are among others. */
+  /** Number of hashes in the first array that are also in the second, which is ascending. */
   public static int common(long[] some, long[] others) {
     int found = 0;
     for (long hash : some) {

@@ -1,6 +1,7 @@
 package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 import io.faithfulsae.metrics.SharedFeatures.Neurons;
@@ -21,17 +22,19 @@ public final class NeuronMatching {
 
   private NeuronMatching() {}
 
-  /** Latents, from the first on. */
+  /** A range of latents. */
   private record Block(int first, int count) {}
 
-  /** Compares; the SAEs are of one shape. */
+  /** Compares two SAEs of the same shape. */
   public static Neurons compare(Sae a, Sae b, Options options) {
     int dIn = a.config().dIn();
     int dSae = a.config().dSae();
     if (b.config().dIn() != dIn || b.config().dSae() != dSae) {
       throw new IllegalArgumentException(
-          "expected SAEs of one shape, got [%d, %d] and [%d, %d]; compare SAEs of the same d_in and d_sae"
-              .formatted(dIn, dSae, b.config().dIn(), b.config().dSae()));
+          Expected.message(
+              "SAEs of the same shape",
+              "[%d, %d] and [%d, %d]".formatted(dIn, dSae, b.config().dIn(), b.config().dSae()),
+              "compare SAEs with the same d_in and d_sae"));
     }
     HookRows.backendOf(List.of(a, b));
     double[][] products = new double[dIn][dIn];
@@ -68,7 +71,7 @@ public final class NeuronMatching {
         ranks(transposed(products), options.threshold()));
   }
 
-  /** Reads latents, and transposes them to rows of neurons: {@code [dIn, count]}. */
+  /** Reads latents and transposes them into rows of neurons, {@code [dIn, count]}. */
   private static void readNeurons(
       Sae sae, Directions directions, Block block, DeviceBuffer into, double[] norms) {
     int count = block.count();
@@ -89,13 +92,13 @@ public final class NeuronMatching {
   }
 
   private static double[][] transposed(double[][] matrix) {
-    double[][] other = new double[matrix.length][matrix.length];
+    double[][] result = new double[matrix.length][matrix.length];
     for (int i = 0; i < matrix.length; i++) {
       for (int j = 0; j < matrix.length; j++) {
-        other[j][i] = matrix[i][j];
+        result[j][i] = matrix[i][j];
       }
     }
-    return other;
+    return result;
   }
 
   private static List<Rank> ranks(double[][] cosines, double threshold) {

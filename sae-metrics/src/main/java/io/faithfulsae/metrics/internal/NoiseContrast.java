@@ -9,10 +9,10 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Compares how latents are active on noise and on text, of which the text is read first: its
- * activations are kept (8 bytes each while it is read, 4 afterwards), sorted by latent, so that
- * each one on noise is ranked among them exactly as it comes by. Rates of sequences are kept as
- * counts at levels, 1 KiB a latent.
+ * Compares the activity of latents on noise and on text. The text is read first: its activations
+ * are kept (8 bytes each while reading, 4 afterwards) and sorted by latent, so that each activation
+ * on noise can be ranked among them exactly as it arrives. Rates per sequence are kept as counts in
+ * bins ("levels"), 1 KiB per latent.
  */
 final class NoiseContrast {
   private static final int LEVELS = 121;
@@ -27,7 +27,7 @@ final class NoiseContrast {
   private float[] textValues = new float[1024];
   private int textCount;
   private int[] starts = {};
-  private final long[] wins; // of noise over text, ties half, times two; where z > 0 on noise
+  private final long[] wins; // twice the Mann-Whitney U of the rows with z > 0 on noise
 
   NoiseContrast(int dSae) {
     this.dSae = dSae;
@@ -36,10 +36,10 @@ final class NoiseContrast {
     this.wins = new long[dSae];
   }
 
-  /** What is counted of noise, and of text. */
+  /** The counts for noise, or for text. */
   private static final class Side {
     private final long[] firings;
-    private final int[] levels; // [dSae, LEVELS], sequences in which a latent is active at a level
+    private final int[] levels; // [dSae, LEVELS], sequences by a latent's rate
     private long rows;
     private long sequences;
 
@@ -58,7 +58,9 @@ final class NoiseContrast {
       sequences++;
     }
 
-    /** Sequences at each level, those without the latent first. */
+    /**
+     * Number of sequences at each level, starting with those in which the latent is never active.
+     */
     long[] byLevel(int latent) {
       long[] counts = new long[1 + LEVELS];
       counts[0] = sequences;
@@ -78,32 +80,32 @@ final class NoiseContrast {
     }
   }
 
-  /** Of a rate in (0, 1]; ascending. */
+  /** The level of a rate in (0, 1]; increases with the rate. */
   private static int level(double rate) {
     double octave = Math.log(rate) / Math.log(2) - LOWEST_OCTAVE;
     return Math.max(0, Math.min(LEVELS - 1, (int) Math.round(octave * STEPS_PER_OCTAVE)));
   }
 
-  /** Hears of text. */
+  /** Returns a watcher for the text. */
   Firings.Watcher onText() {
     return watcher(text, this::addText);
   }
 
-  /** Hears of noise, after all text. */
+  /** Returns a watcher for the noise; call once all text has been read. */
   Firings.Watcher onNoise() {
     sortText();
     return watcher(noise, this::addNoise);
   }
 
-  private interface Use {
-    void activation(int latent, float z);
+  private interface ActivationListener {
+    void active(int latent, float z);
   }
 
-  private static Firings.Watcher watcher(Side side, Use use) {
+  private static Firings.Watcher watcher(Side side, ActivationListener listener) {
     return new Firings.Watcher() {
       @Override
       public void active(int latent, float z) {
-        use.activation(latent, z);
+        listener.active(latent, z);
       }
 
       @Override
@@ -156,7 +158,7 @@ final class NoiseContrast {
     wins[latent] += 2 * (text.rows - (to - from)) + below + notAbove;
   }
 
-  /** The first place whose value is above z. */
+  /** The first index whose value is above z. */
   private int firstAbove(float z, int from, int to) {
     int low = from;
     int high = to;

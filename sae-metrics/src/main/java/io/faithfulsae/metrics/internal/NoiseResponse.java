@@ -3,6 +3,7 @@ package io.faithfulsae.metrics.internal;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FakeFeatures.Options;
 import io.faithfulsae.metrics.ModelActivations.HookedModel;
@@ -18,11 +19,11 @@ import java.util.Optional;
 import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
-/** Runs noise, and ordinary rows to compare with, through SAEs and counts who fires. */
+/** Runs noise, and ordinary rows for comparison, through SAEs and counts which latents fire. */
 public final class NoiseResponse {
 
-  /** Enough for the spread of an interval to be right within some 3 %, few enough to be cheap. */
-  private static final int MOST_BLOCKS = 512;
+  /** Enough to estimate a standard deviation to within about 3 %, few enough to be cheap. */
+  private static final int MAX_BLOCKS = 512;
 
   private final Options options;
   private final List<Sae> saes;
@@ -30,10 +31,10 @@ public final class NoiseResponse {
   private final Feeds feeds;
 
   /**
-   * What is read.
+   * The input.
    *
-   * @param model where it is from; empty where activations were given
-   * @param hook where in the model; empty where activations were given
+   * @param model name of the model; empty if activations were given
+   * @param hook the hook point; empty if activations were given
    */
   private record Feeds(
       String model, String hook, SequenceFeed noise, Optional<? extends SequenceFeed> ordinary) {}
@@ -52,13 +53,11 @@ public final class NoiseResponse {
     Backend backend = HookRows.backendOf(saes, model);
     if (options.contextLength() > model.contextLength()) {
       throw new IllegalArgumentException(
-          "expected a contextLength of at most "
-              + model.contextLength()
-              + ", that of "
-              + model.name()
-              + ", got "
-              + options.contextLength()
-              + "; lower it");
+          Expected.message(
+              "contextLength <= %d, the context length of %s"
+                  .formatted(model.contextLength(), model.name()),
+              options.contextLength(),
+              "use a smaller contextLength"));
     }
     int tokens = Math.max(SequenceBatches.TOKENS, options.contextLength());
     try (HookRows rows = new HookRows(backend, on, options.filter(), tokens)) {
@@ -74,7 +73,7 @@ public final class NoiseResponse {
     }
   }
 
-  /** Counts the fake latents of each SAE on rows that are there already. */
+  /** Counts the fake latents of each SAE on existing rows. */
   public static List<FakeFeatures> measure(
       List<Sae> saes, ActivationSource noise, ActivationSource ordinary, Options options)
       throws IOException {
@@ -98,7 +97,7 @@ public final class NoiseResponse {
     if (options.relativeThreshold()) {
       if (ordinary.isEmpty()) {
         throw new IllegalArgumentException(
-            "expected a text for relativeThreshold, got none; give one in the options");
+            Expected.message("a text for relativeThreshold", "none", "set one in the options"));
       }
       thresholds =
           run(ordinary.get(), thresholds, 1, List.of()).stream()
@@ -114,7 +113,7 @@ public final class NoiseResponse {
         run(
             feeds.noise(),
             thresholds,
-            MOST_BLOCKS,
+            MAX_BLOCKS,
             contrasts.stream().map(NoiseContrast::onNoise).toList());
     List<FakeFeatures> results = new ArrayList<>();
     for (int i = 0; i < saes.size(); i++) {
@@ -185,12 +184,12 @@ public final class NoiseResponse {
         ordinary.get(), thresholds, 1, contrasts.stream().map(NoiseContrast::onText).toList());
   }
 
-  /** Counts firings, one result for each SAE, of which those that are compared are watched. */
+  /** Counts firings, one result per SAE. Watchers, if any, are in the order of the SAEs. */
   private List<Firings> run(
-      SequenceFeed feed, List<double[]> thresholds, int mostBlocks, List<Watcher> watchers)
+      SequenceFeed feed, List<double[]> thresholds, int maxBlocks, List<Watcher> watchers)
       throws IOException {
     int sequences = feed.sequences();
-    int blocks = Math.min(sequences, mostBlocks);
+    int blocks = Math.min(sequences, maxBlocks);
     List<Firings> firings = new ArrayList<>();
     for (int i = 0; i < thresholds.size(); i++) {
       firings.add(
@@ -206,7 +205,7 @@ public final class NoiseResponse {
             encoding.encode(
                 rows.kept(), (i, latents) -> firings.get(i).add(rows, latents, count, length)));
     if (firings.get(0).rows() == 0) {
-      throw feed.nothing();
+      throw feed.noRows();
     }
     return firings;
   }

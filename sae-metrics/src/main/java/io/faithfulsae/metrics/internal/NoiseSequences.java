@@ -6,15 +6,15 @@ import java.util.Iterator;
 import java.util.NoSuchElementException;
 
 /**
- * Sequences of a BOS and tokens drawn uniformly from the whole vocabulary, so many in all; the last
- * sequence may be shorter.
+ * Sequences of BOS and tokens drawn uniformly from the whole vocabulary. The last sequence may be
+ * shorter, so that the number of random tokens is exactly the requested one.
  */
 final class NoiseSequences implements Iterator<int[]> {
   private final long seed;
   private final int vocabulary;
   private final int bos;
   private final int length;
-  private long left; // random tokens
+  private long left; // random tokens still to draw
   private int made;
 
   NoiseSequences(long tokens, int length, int vocabulary, int bos, long seed) {

@@ -14,7 +14,7 @@ import java.nio.IntBuffer;
 import java.util.Arrays;
 import java.util.List;
 
-/** One pass of SAEs over rows, from which {@link Reconstruction} is made for each. */
+/** Computes a {@link Reconstruction} for each SAE in one pass over rows. */
 public final class Reconstructions {
   private final Sae sae;
   private final int dIn;
@@ -42,12 +42,12 @@ public final class Reconstructions {
     this.residual = new float[batchRows * dIn];
   }
 
-  /** Hears what SAEs make of rows. */
+  /** Sees the latents of each batch. */
   interface LatentsListener {
     /**
-     * A batch was encoded.
+     * Called when a batch has been encoded.
      *
-     * @param sae its place in the list
+     * @param sae index of the SAE in the list
      * @param firstRow number of the batch's first row
      */
     void encoded(int sae, long firstRow, Latents latents);
@@ -59,7 +59,7 @@ public final class Reconstructions {
     return measure(saes, source, maxRows, (sae, firstRow, latents) -> {});
   }
 
-  /** Measures as above and lets a listener see the latents on the way. */
+  /** Measures as above and passes the latents of each batch to a listener. */
   static List<Reconstruction> measure(
       List<Sae> saes, ActivationSource source, long maxRows, LatentsListener listener)
       throws IOException {

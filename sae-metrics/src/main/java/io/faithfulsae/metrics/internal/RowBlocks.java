@@ -5,12 +5,12 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Squared errors and moments of neighbouring rows in blocks of one size, which doubles whenever
- * there would be too many: of many rows there are between 32 and 64 blocks, each of several
- * sequences.
+ * Squared errors and moments of consecutive rows, in blocks of equal size. The size doubles
+ * whenever there are too many blocks, so that many rows end up in 32 to 64 blocks of several
+ * sequences each.
  */
 final class RowBlocks {
-  private static final int MOST = 64;
+  private static final int MAX_BLOCKS = 64;
 
   private final int columns;
   private final List<Moments> blocks = new ArrayList<>();
@@ -54,11 +54,11 @@ final class RowBlocks {
     this.columns = columns;
   }
 
-  /** Adds the row that begins at a place of an array. */
+  /** Adds the row that starts at an index of an array. */
   void add(float[] x, int at, double squaredError) {
     if (blocks.isEmpty() || blocks.get(blocks.size() - 1).rows == perBlock) {
-      if (blocks.size() == MOST) {
-        for (int i = 0; i < MOST / 2; i++) {
+      if (blocks.size() == MAX_BLOCKS) {
+        for (int i = 0; i < MAX_BLOCKS / 2; i++) {
           Moments merged = blocks.get(i);
           merged.merge(blocks.remove(i + 1));
         }

@@ -3,6 +3,7 @@ package io.faithfulsae.metrics.internal;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 
@@ -12,34 +13,31 @@ final class RowPasses {
 
   private RowPasses() {}
 
-  /** What is done with a batch. */
-  interface Use {
+  /** Receives batches. */
+  interface BatchConsumer {
     /**
-     * Uses it.
+     * Receives a batch.
      *
-     * @param in filled
-     * @param room as large, for reconstructions
+     * @param in the rows
+     * @param scratch a batch of the same capacity, for reconstructions
      */
-    void accept(ActivationBatch in, ActivationBatch room);
+    void accept(ActivationBatch in, ActivationBatch scratch);
   }
 
   /**
-   * Reads at most so many rows.
+   * Reads at most {@code maxRows} rows.
    *
-   * @return how many
+   * @return the number of rows read
    * @throws IllegalArgumentException if there are none or {@code maxRows < 1}
    */
-  static long read(Backend backend, ActivationSource source, long maxRows, Use use)
+  static long read(Backend backend, ActivationSource source, long maxRows, BatchConsumer use)
       throws IOException {
-    if (maxRows < 1) {
-      throw new IllegalArgumentException(
-          "expected maxRows >= 1, got " + maxRows + "; Long.MAX_VALUE reads all rows");
-    }
+    Expected.atLeast("maxRows", maxRows, 1, "use Long.MAX_VALUE to read all rows");
     int capacity = capacity(maxRows);
     long rows = 0;
     try (ActivationReader reader = source.open(0);
         ActivationBatch in = ActivationBatch.allocate(backend, capacity, source.dIn());
-        ActivationBatch room = ActivationBatch.allocate(backend, capacity, source.dIn())) {
+        ActivationBatch scratch = ActivationBatch.allocate(backend, capacity, source.dIn())) {
       boolean more = true;
       while (more && rows < maxRows) {
         in.rows(0);
@@ -48,19 +46,20 @@ final class RowPasses {
         }
         in.rows((int) Math.min(in.rows(), maxRows - rows));
         rows += in.rows();
-        use.accept(in, room);
+        use.accept(in, scratch);
       }
     }
     if (rows == 0) {
       throw new IllegalArgumentException(
-          "expected at least one row of activations, got none from "
-              + source.description()
-              + "; give more data, or a filter that leaves some");
+          Expected.message(
+              "at least one row of activations",
+              "none from " + source.description(),
+              "provide more data or use a less strict filter"));
     }
     return rows;
   }
 
-  /** The most rows of a batch. */
+  /** Capacity of a batch, in rows. */
   static int capacity(long maxRows) {
     return (int) Math.min(BATCH_ROWS, maxRows);
   }

@@ -6,11 +6,12 @@ import java.util.List;
 import java.util.NoSuchElementException;
 
 /**
- * Puts neighbouring sequences of one length into batches, as a {@link io.faithfulsae.LanguageModel}
- * wants them. Sequences of fewer than two tokens are left out: nothing is predicted in them.
+ * Groups consecutive sequences of equal length into batches, as {@link
+ * io.faithfulsae.LanguageModel} requires. Sequences of fewer than two tokens are skipped: nothing
+ * is predicted in them.
  */
 public final class SequenceBatches implements Iterator<int[][]> {
-  /** Tokens per batch where nothing else limits them. */
+  /** Tokens per batch if there is no tighter limit. */
   public static final int TOKENS = 4096;
 
   private final Iterator<int[]> sequences;
@@ -20,7 +21,7 @@ public final class SequenceBatches implements Iterator<int[][]> {
   /**
    * Groups sequences.
    *
-   * @param batchTokens the most tokens in one batch; a longer sequence is a batch of its own
+   * @param batchTokens maximum number of tokens per batch; a longer sequence is a batch of its own
    */
   SequenceBatches(Iterator<int[]> sequences, int batchTokens) {
     this.sequences = sequences;
@@ -39,8 +40,8 @@ public final class SequenceBatches implements Iterator<int[][]> {
       throw new NoSuchElementException();
     }
     int length = pending.get(0).length;
-    int most = Math.max(1, batchTokens / length);
-    while (pending.size() < most && takeOne()) {
+    int max = Math.max(1, batchTokens / length);
+    while (pending.size() < max && takeOne()) {
       if (pending.get(pending.size() - 1).length != length) {
         int[] other = pending.remove(pending.size() - 1);
         int[][] batch = takeAll();

@@ -2,24 +2,30 @@ package io.faithfulsae.metrics.internal;
 
 import java.io.IOException;
 
-/** Sequences of activations, batch by batch, from wherever they come; may be run again. */
+/** A source of sequences of activations in batches; can be run repeatedly. */
 interface SequenceFeed {
 
-  /** Takes a batch. */
-  interface Taker {
-    /** {@code rows} are those of {@code sequences} sequences of {@code length} positions. */
-    void take(SequenceRows rows, int sequences, int length);
+  /** Receives batches. */
+  interface BatchConsumer {
+    /**
+     * Receives a batch.
+     *
+     * @param rows the rows of the batch; valid during the call
+     * @param sequences number of sequences
+     * @param length positions per sequence
+     */
+    void accept(SequenceRows rows, int sequences, int length);
   }
 
-  /** What they are. */
+  /** Describes the sequences. */
   String description();
 
-  /** The most sequences there can be. */
+  /** Maximum number of sequences. */
   int sequences();
 
-  /** Hands out all of them. */
-  void run(Taker taker) throws IOException;
+  /** Reads all sequences. */
+  void run(BatchConsumer use) throws IOException;
 
-  /** What to say when nothing was handed out. */
-  IllegalArgumentException nothing();
+  /** The exception to throw if there were no rows. */
+  IllegalArgumentException noRows();
 }

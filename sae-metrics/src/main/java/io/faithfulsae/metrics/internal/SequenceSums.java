@@ -12,23 +12,23 @@ import org.apache.commons.math3.stat.descriptive.rank.Percentile;
 import org.apache.commons.math3.stat.descriptive.rank.Percentile.EstimationType;
 
 /**
- * Sums over sequences, such as of losses and of tokens, for intervals of what is computed from
- * their totals: whole sequences are drawn with replacement, since tokens of one depend on each
- * other. Many sequences are kept as blocks of neighbours, so that memory does not grow with their
- * number.
+ * Per-sequence sums, such as of losses and of tokens, and intervals for statistics of their totals.
+ * Whole sequences are drawn with replacement, because the tokens of one sequence depend on each
+ * other. Many sequences are merged into blocks of consecutive ones, so that memory does not grow
+ * with their number.
  */
 final class SequenceSums {
-  /** 10,000 as the study has it. */
+  /** The study's number. */
   private static final int RESAMPLES = 10_000;
 
   private static final double LEVEL = 0.95;
   private static final int SEED = 42;
-  private static final int MOST_BLOCKS = 512;
+  private static final int MAX_BLOCKS = 512;
 
-  /** Fewer blocks than these are not resampled. */
+  /** With fewer blocks there is no resampling. */
   private static final int FEW = 10;
 
-  private final double[][] blocks = new double[MOST_BLOCKS][];
+  private final double[][] blocks = new double[MAX_BLOCKS][];
   private final int columns;
   private int used;
   private int perBlock = 1;
@@ -45,7 +45,7 @@ final class SequenceSums {
       inLast++;
       return;
     }
-    if (used == MOST_BLOCKS) {
+    if (used == MAX_BLOCKS) {
       for (int i = 0; i < used / 2; i++) {
         blocks[i] = blocks[2 * i];
         addTo(blocks[i], blocks[2 * i + 1]);
@@ -78,21 +78,20 @@ final class SequenceSums {
   }
 
   /**
-   * The studentized bootstrap interval (bootstrap-t; Efron and Tibshirani, "An Introduction to the
-   * Bootstrap", 1993, ch. 12) of statistics of the totals, all from the same resamples: of several
-   * SAEs on the same sequences, too, since the seed is always the same. Of ratios of sums over 60
-   * sequences it holds the truth in 94 % of cases, where BCa does in 92 %.
+   * Studentized bootstrap intervals (bootstrap-t; Efron and Tibshirani, "An Introduction to the
+   * Bootstrap", 1993, ch. 12) for statistics of the totals, all from the same resamples, which are
+   * also the same for several SAEs on the same sequences, because the seed is fixed. For ratios of
+   * sums over 60 sequences they contain the true value in 94 % of cases; BCa does in 92 %.
    *
-   * <p>With fewer than {@value #FEW} blocks, of which resamples say little, it is Student's
-   * interval with the same standard error, and says 0 resamples; with fewer than two it has no
-   * width.
+   * <p>With fewer than {@value #FEW} blocks, too few to resample, an interval is Student's with the
+   * same standard error and reports 0 resamples; with fewer than two it has no width.
    */
   @SafeVarargs
   final BootstrapInterval[] intervals(ToDoubleFunction<double[]>... statistics) {
     return intervals(RESAMPLES, statistics);
   }
 
-  /** The same from another number of resamples. */
+  /** Intervals from another number of resamples. */
   @SafeVarargs
   final BootstrapInterval[] intervals(int resamples, ToDoubleFunction<double[]>... statistics) {
     Moments all = new Moments(columns);
@@ -148,11 +147,12 @@ final class SequenceSums {
         .toList();
   }
 
-  /**
-   * Totals of blocks, and of the products of their columns: for the error of what depends on them.
-   */
+  /** Totals over blocks, and totals of the products of their columns, for standard errors. */
   private static final class Moments {
-    /** The share of a total over which a slope is taken: curvature and rounding both stay small. */
+    /**
+     * Relative step of the numerical derivatives, for which curvature and rounding errors both stay
+     * small.
+     */
     private static final double STEP = 1e-5;
 
     private final double[] totals;
@@ -174,7 +174,9 @@ final class SequenceSums {
       count++;
     }
 
-    /** By the delta method: the statistic as if it were linear in the totals. */
+    /**
+     * The standard error by the delta method, which treats the statistic as linear in the totals.
+     */
     double standardError(ToDoubleFunction<double[]> statistic) {
       double[] slopes = slopes(statistic);
       double variance = 0;

@@ -3,27 +3,27 @@ package io.faithfulsae.metrics.internal;
 import io.faithfulsae.metrics.BootstrapInterval;
 
 /**
- * Intervals of the share of latents above a threshold.
+ * Intervals for the share of latents above a threshold.
  *
- * <p>Resampling such a share is biased: latents near the threshold go over it more often than back,
- * or the other way, so that percentiles of resamples may leave out the estimate, and BCa cannot
- * help where all of them lie on one side. So resamples are only used for the spread that they show
- * around the estimate, their bias counted as spread.
+ * <p>Resampling such a share is biased: latents near the threshold cross it in one direction more
+ * often than in the other, so percentiles of the resamples may exclude the estimate, and BCa cannot
+ * help if all of them lie on one side of it. The resamples are therefore used only for their mean
+ * squared deviation from the estimate, which includes the bias.
  */
 public final class ShareInterval {
   private ShareInterval() {}
 
   /**
    * Wilson's score interval with an additional variance: all π with (share − π)² ≤ z² (π (1 − π) /
-   * latents + variance), within [0, 1]. It holds the share whatever that is, also where it is 0 or
-   * 1.
+   * latents + variance), within [0, 1]. It always contains the share, even a share of 0 or 1.
    *
    * <p><b>Source</b>: Wilson, "Probable Inference, the Law of Succession, and Statistical
-   * Inference", 1927; the additional term is ours, for what the latents have in common.
+   * Inference", 1927; the additional term is our own, for variation that the latents share.
    *
-   * @param latents that are a sample of those that such training gives
-   * @param variance of the share for these very latents, of the sequences that they were seen on
-   * @param resamples to be said beside it
+   * @param latents number of latents, a sample of those that this kind of training produces
+   * @param variance variance of the share of these particular latents, over the sequences they were
+   *     measured on
+   * @param resamples number to report in the result
    */
   public static BootstrapInterval wilson(
       double share, int latents, double variance, double level, int resamples) {
@@ -34,7 +34,7 @@ public final class ShareInterval {
     double b = 2 * share + perLatent;
     double c = share * share - z * z * variance;
     double root = Math.sqrt(Math.max(0, b * b - 4 * a * c));
-    // Rounding must not take the share out where it is an end of its own interval.
+    // Keeps rounding from excluding a share that is an end of its own interval.
     return new BootstrapInterval(
         share,
         Math.max(0, Math.min(share, (b - root) / (2 * a))),
@@ -43,7 +43,7 @@ public final class ShareInterval {
         resamples);
   }
 
-  /** Mean of the squared deviations of resamples from the estimate, bias included. */
+  /** Mean squared deviation of the resamples from the estimate, bias included. */
   static double spread(double estimate, double[] resampled) {
     double sum = 0;
     for (double each : resampled) {
@@ -53,8 +53,8 @@ public final class ShareInterval {
   }
 
   /**
-   * The difference of two shares (or means of shares) by the spread of its resamples around it: a
-   * normal interval and p-value.
+   * The difference of two shares (or means of shares), with a normal interval and p-value from the
+   * root mean square deviation of its resamples.
    */
   static BootstrapInterval.Difference difference(
       double first,

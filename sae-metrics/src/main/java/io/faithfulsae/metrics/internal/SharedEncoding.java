@@ -9,25 +9,25 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * Encodes rows with several SAEs of one backend. Those that are views of one SAE share its
- * encoding, with the largest k among them: what is left for each is a copy and its own decoding.
+ * Encodes rows with several SAEs on one backend. Views of the same SAE share one encoding, with the
+ * largest k among them; each view then only copies and decodes its part.
  */
 public final class SharedEncoding {
   private final List<Sae> saes;
-  private final Map<Sae, List<Integer>> byOrigin = new LinkedHashMap<>(); // places of its views
+  private final Map<Sae, List<Integer>> byOrigin = new LinkedHashMap<>(); // indices of its views
 
-  /** What is done with the latents of one SAE. */
-  public interface Use {
+  /** Receives the latents of each SAE. */
+  public interface LatentsConsumer {
     /**
-     * Uses them.
+     * Receives the latents of one SAE.
      *
-     * @param sae its place in the list
+     * @param sae index of the SAE in the list
      * @param latents valid during the call
      */
     void accept(int sae, Latents latents);
   }
 
-  /** Sorts SAEs by what they are views of. */
+  /** Groups SAEs by the SAE that they are views of. */
   public SharedEncoding(List<Sae> saes) {
     this.saes = saes;
     for (int i = 0; i < saes.size(); i++) {
@@ -35,18 +35,18 @@ public final class SharedEncoding {
     }
   }
 
-  /** Encodes rows; the SAEs come one after the other, views of one together. */
-  public void encode(ActivationBatch rows, Use use) {
+  /** Encodes rows, SAE by SAE; views of one SAE follow each other. */
+  public void encode(ActivationBatch rows, LatentsConsumer use) {
     int capacity = Math.max(1, rows.rows());
     for (Map.Entry<Sae, List<Integer>> group : byOrigin.entrySet()) {
       Sae origin = group.getKey();
       List<Integer> views = group.getValue();
-      int most = views.stream().mapToInt(i -> saes.get(i).config().k()).max().orElseThrow();
-      try (Latents whole = Latents.allocate(origin.backend(), capacity, most)) {
+      int maxK = views.stream().mapToInt(i -> saes.get(i).config().k()).max().orElseThrow();
+      try (Latents whole = Latents.allocate(origin.backend(), capacity, maxK)) {
         origin.encode(rows, whole);
         for (int i : views) {
           Sae sae = saes.get(i);
-          if (sae == origin && sae.config().k() == most) {
+          if (sae == origin && sae.config().k() == maxK) {
             use.accept(i, whole);
           } else {
             try (Latents own = Latents.allocate(origin.backend(), capacity, sae.config().k())) {

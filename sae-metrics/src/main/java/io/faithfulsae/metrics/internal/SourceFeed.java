@@ -3,30 +3,32 @@ package io.faithfulsae.metrics.internal;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 
-/** Rows of a source, so many neighbours a sequence. */
+/** Rows of a source, cut into sequences of equal length. */
 final class SourceFeed implements SequenceFeed {
   private final ActivationSource source;
   private final Backend backend;
   private final int length;
-  private final int least;
-  private final int most;
+  private final int minSequences;
+  private final int maxSequences;
 
   /**
-   * Whole sequences of a source.
+   * Reads whole sequences from a source.
    *
-   * @param length rows of a sequence
-   * @param least sequences that there must be
-   * @param most sequences that are read
+   * @param length rows per sequence
+   * @param minSequences minimum number of sequences; fewer are an error
+   * @param maxSequences maximum number of sequences to read
    */
-  SourceFeed(ActivationSource source, Backend backend, int length, int least, int most) {
+  SourceFeed(
+      ActivationSource source, Backend backend, int length, int minSequences, int maxSequences) {
     this.source = source;
     this.backend = backend;
     this.length = length;
-    this.least = least;
-    this.most = most;
+    this.minSequences = minSequences;
+    this.maxSequences = maxSequences;
   }
 
   @Override
@@ -36,47 +38,49 @@ final class SourceFeed implements SequenceFeed {
 
   @Override
   public int sequences() {
-    return most;
+    return maxSequences;
   }
 
   @Override
-  public void run(Taker taker) throws IOException {
-    int perBatch = Math.min(most, Math.max(1, SequenceBatches.TOKENS / length));
+  public void run(BatchConsumer use) throws IOException {
+    int perBatch = Math.min(maxSequences, Math.max(1, SequenceBatches.TOKENS / length));
     int seen = 0;
     try (ActivationReader reader = source.open(0);
         ActivationBatch batch =
             ActivationBatch.allocate(backend, perBatch * length, source.dIn())) {
       boolean more = true;
-      while (more && seen < most) {
+      while (more && seen < maxSequences) {
         batch.rows(0);
         while (more && batch.rows() < batch.capacity()) {
           more = reader.read(batch) >= 0;
         }
-        int sequences = Math.min(batch.rows() / length, most - seen);
+        int sequences = Math.min(batch.rows() / length, maxSequences - seen);
         batch.rows(sequences * length);
         if (sequences > 0) {
-          taker.take(new Whole(batch), sequences, length);
+          use.accept(new Whole(batch), sequences, length);
         }
         seen += sequences;
       }
     }
-    if (seen < least) {
+    if (seen < minSequences) {
       throw tooFew(seen);
     }
   }
 
   @Override
-  public IllegalArgumentException nothing() {
+  public IllegalArgumentException noRows() {
     return tooFew(0);
   }
 
   private IllegalArgumentException tooFew(int seen) {
     return new IllegalArgumentException(
-        "expected at least %d sequences of %d rows, got %d from %s; give more rows, or ask for fewer"
-            .formatted(least, length, seen, source.description()));
+        Expected.message(
+            "at least %d sequences of %d rows".formatted(minSequences, length),
+            "%d from %s".formatted(seen, source.description()),
+            "provide more rows or reduce the number of sequences"));
   }
 
-  /** All rows of a batch. */
+  /** A batch without excluded rows. */
   private record Whole(ActivationBatch kept) implements SequenceRows {
     @Override
     public int keptRows() {

@@ -8,31 +8,31 @@ import java.util.List;
 import java.util.PriorityQueue;
 import java.util.stream.IntStream;
 
-/** Keeps the sequences in which a latent fires most strongly. */
+/** Keeps the sequences in which a latent fires capacity strongly. */
 final class TopExamples {
   private static final Comparator<Kept> BEST_FIRST =
       Comparator.comparingDouble((Kept kept) -> -kept.max()).thenComparingLong(Kept::sequence);
 
-  private final int most;
+  private final int capacity;
   private final PriorityQueue<Kept> worstFirst = new PriorityQueue<>(BEST_FIRST.reversed());
 
   @SuppressWarnings("ArrayRecordComponent") // ordered by its numbers, never compared
   private record Kept(long sequence, double max, int position, int[] tokens, float[] activations) {}
 
-  TopExamples(int most) {
-    this.most = most;
+  TopExamples(int capacity) {
+    this.capacity = capacity;
   }
 
-  /** Offers a sequence; the arrays are copied if it is kept. */
+  /** Keeps a sequence if it is among the best so far; its arrays are then copied. */
   void offer(long sequence, int[] tokens, float[] activations) {
     int position = 0;
     for (int t = 1; t < activations.length; t++) {
       position = activations[t] > activations[position] ? t : position;
     }
     double max = activations[position];
-    boolean full = worstFirst.size() == most;
-    if (max <= 0 || most == 0 || (full && worstFirst.element().max() >= max)) {
-      return; // of equals, the first in the text is kept
+    boolean full = worstFirst.size() == capacity;
+    if (max <= 0 || capacity == 0 || (full && worstFirst.element().max() >= max)) {
+      return; // on ties, the first in the text stays
     }
     if (full) {
       worstFirst.remove();
@@ -40,7 +40,7 @@ final class TopExamples {
     worstFirst.add(new Kept(sequence, max, position, tokens.clone(), activations.clone()));
   }
 
-  /** Best first. */
+  /** The sequences kept, best first. */
   List<Example> list() {
     List<Kept> kept = new ArrayList<>(worstFirst);
     kept.sort(BEST_FIRST);

@@ -25,14 +25,14 @@ class BootstrapTest {
   @TempDir Path folder;
 
   @Test
-  void agreesWithSciPysBcaAndNumPysStudentizedInterval() throws IOException {
+  void agreesWithSciPyBcaAndNumPyStudentizedInterval() throws IOException {
     ObjectMapper json = new ObjectMapper();
     JsonNode golden = json.readTree(Goldens.copy("noise.json", folder).toFile()).get("bca");
     double[] first = json.convertValue(golden.get("first"), double[].class);
     double[] second = json.convertValue(golden.get("second"), double[].class);
     double[] share = json.convertValue(golden.get("share"), double[].class);
     assertInterval(golden.get("mean"), BootstrapInterval.ofMean(first, RESAMPLES, 0.95, 1));
-    // Means of a share come in steps of 1 / 120, of which each end may miss one.
+    // Means of a share come in steps of 1 / 120; each end may be off by one.
     BootstrapInterval ofShare = BootstrapInterval.ofMean(share, RESAMPLES, 0.95, 1);
     assertEquals(golden.get("meanOfShare").get(0).doubleValue(), ofShare.low(), 1.01 / 120);
     assertEquals(golden.get("meanOfShare").get(1).doubleValue(), ofShare.high(), 1.01 / 120);
@@ -55,7 +55,7 @@ class BootstrapTest {
   }
 
   @Test
-  void pValueIsBelowOneMinusLevelJustWhereTheIntervalLeavesOutZero() {
+  void pValueIsBelowOneMinusLevelExactlyIfTheIntervalExcludesZero() {
     RandomGenerator random = Bootstrap.random(12);
     int left = 0;
     for (int i = 0; i < 60; i++) {
@@ -71,11 +71,11 @@ class BootstrapTest {
         assertEquals(leavesOut, seen.pValue() < 0.1, seen.toString());
       }
     }
-    assertTrue(left > 5 && left < 55, left + " of 60 leave out 0");
+    assertTrue(left > 5 && left < 55, left + " of 60 exclude 0");
   }
 
   @Test
-  void findsADifferenceOnlyWhereThereIsOne() {
+  void findsADifferenceOnlyIfThereIsOne() {
     double[] high = new double[300];
     double[] low = new double[300];
     Arrays.fill(high, 0, 90, 1);
@@ -103,7 +103,7 @@ class BootstrapTest {
   }
 
   @Test
-  void refusesEmptySamplesAndLevelsOutOfRange() {
+  void rejectsEmptySamplesAndLevelsOutOfRange() {
     assertThrows(
         IllegalArgumentException.class, () -> BootstrapInterval.ofMean(new double[0], 10, 0.95, 1));
     assertThrows(
@@ -113,7 +113,7 @@ class BootstrapTest {
   }
 
   @Test
-  void drawsHitsAsTheBinomialDoes() {
+  void hitsAreBinomial() {
     RandomGenerator random = Bootstrap.random(9);
     Bootstrap.Hits hits = new Bootstrap.Hits(50, random);
     int[] seen = new int[51];
@@ -132,7 +132,7 @@ class BootstrapTest {
   }
 
   @Test
-  void resamplesBlocksAsAnyOtherWayOfCountingWould() {
+  void blockResamplesMatchDirectCounting() {
     RandomGenerator random = Bootstrap.random(4);
     int blocks = 7;
     int latents = 40;
@@ -141,7 +141,7 @@ class BootstrapTest {
     for (int block = 0; block < blocks; block++) {
       units[block] = block == 2 ? 0 : 20 + random.nextInt(10);
       for (int latent = 0; latent < latents; latent++) {
-        // Some never fire, some always do, most lie about the threshold.
+        // Some never fire, some always do, most are near the threshold.
         double p = latent < 5 ? 0 : latent > 35 ? 1 : latent / 60.0;
         counts[block][latent] = (int) (units[block] * p + random.nextInt(3)) / 2 * 2;
         counts[block][latent] = (int) Math.min(units[block], counts[block][latent]);

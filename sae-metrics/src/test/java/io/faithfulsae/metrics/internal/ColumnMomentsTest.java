@@ -10,7 +10,7 @@ class ColumnMomentsTest {
   private static final int COLUMNS = 3;
 
   @Test
-  void keepsASmallSpreadBesideALargeMeanOverManyBatches() {
+  void keepsASmallVarianceNextToALargeMean() {
     Random random = new Random(5);
     int rows = 20_000;
     float[] data = new float[rows * COLUMNS];
@@ -38,7 +38,7 @@ class ColumnMomentsTest {
   }
 
   @Test
-  void isZeroOfNothingAndOfOneRow() {
+  void isZeroForNoRowsAndForOneRow() {
     ColumnMoments moments = new ColumnMoments(2);
     moments.add(new float[0], 0);
     assertEquals(0, moments.aroundColumnMeans());

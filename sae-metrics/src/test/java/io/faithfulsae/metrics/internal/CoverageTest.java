@@ -13,9 +13,9 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
- * Each kind of interval that is reported, on 500 samples of something that is known: 95 % intervals
- * hold the truth in 92 to 97 % of them (three standard errors below, two above), and their own
- * estimate in all.
+ * Each kind of interval that is reported, on 500 samples with a known true value: 95 % intervals
+ * contain the true value for 92 to 97 % of the samples (three standard errors below, two above),
+ * and their own estimate always.
  */
 @Tag("slow")
 class CoverageTest {
@@ -42,7 +42,7 @@ class CoverageTest {
       covered += seen.low() <= truth && truth <= seen.high() ? 1 : 0;
     }
     double share = (double) covered / SAMPLES;
-    assertTrue(share >= 0.92 && share <= 0.97, share + " of the intervals hold " + truth);
+    assertTrue(share >= 0.92 && share <= 0.97, share + " of the intervals contain " + truth);
   }
 
   private double[] gamma(int n, double scale) {
@@ -66,7 +66,7 @@ class CoverageTest {
                 .difference());
   }
 
-  /** As CE difference, loss recovered and explained variance are: sums over sequences. */
+  /** Ratios of sums over sequences, like CE difference, loss recovered and explained variance. */
   @Test
   void ofARatioOfSumsOverSequences() {
     assertCovers(
@@ -112,7 +112,7 @@ class CoverageTest {
         });
   }
 
-  /** What each noise sequence does to all latents: they fire more or less together. */
+  /** Each noise sequence makes all latents fire more, or less, at once. */
   private double[] factors() {
     double[] factors = new double[SEQUENCES];
     Arrays.setAll(factors, s -> Math.exp(0.8 * random.nextGaussian() - 0.32));
@@ -172,11 +172,11 @@ class CoverageTest {
   }
 
   /**
-   * 97 of 100 latents lie barely above the threshold: nearly every resample of the sequences takes
-   * some of them below, and none can come up, so that percentiles leave out the ratio itself.
+   * 97 of 100 latents are barely above the threshold: nearly every resample of the sequences drops
+   * some of them below and can lift none above, so percentiles exclude the ratio itself.
    */
   @Test
-  void aFakeFeatureRatioIsWithinItsIntervalWherePercentilesLeaveItOut() {
+  void aFakeFeatureRatioIsWithinItsIntervalEvenIfPercentilesExcludeIt() {
     int[][] counts = new int[40][100];
     long[] units = new long[40];
     Arrays.fill(units, 1);

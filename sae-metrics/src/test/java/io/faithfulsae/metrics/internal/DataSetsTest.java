@@ -18,7 +18,7 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Against NumPy and SciPy: golden/make_dataset_goldens.py. */
+/** Compared with NumPy and SciPy: golden/make_dataset_goldens.py. */
 class DataSetsTest {
   private static final double TOLERANCE = 1e-9;
   private JsonNode golden;
@@ -31,7 +31,7 @@ class DataSetsTest {
   }
 
   @Test
-  void countsAreNumpys() throws IOException {
+  void countsAgreeWithNumPy() throws IOException {
     DataSetStatistics counted = Metrics.dataSet(sequences("data"), Long.MAX_VALUE);
     JsonNode computed = new JsonMapper().valueToTree(counted);
     golden
@@ -58,7 +58,7 @@ class DataSetsTest {
   }
 
   @Test
-  void coverageIsThatOfSets() throws IOException {
+  void coverageAgreesWithSets() throws IOException {
     for (int n = 1; n <= 3; n++) {
       assertEquals(
           golden.path("coverage").get(n - 1).asDouble(),
@@ -68,7 +68,7 @@ class DataSetsTest {
   }
 
   @Test
-  void firstTokensAreScipys() throws IOException {
+  void firstTokensAgreeWithSciPy() throws IOException {
     float[] logits = new float[golden.path("logits").size()];
     for (int i = 0; i < logits.length; i++) {
       logits[i] = (float) golden.path("logits").get(i).asDouble();
@@ -95,7 +95,7 @@ class DataSetsTest {
   }
 
   @Test
-  void aSetWithoutTokensIsRefused() {
+  void aDataSetWithoutTokensIsRejected() {
     TokenSource nothing = source("nothing", new int[0][]);
     String message =
         assertThrows(IllegalArgumentException.class, () -> Metrics.dataSet(nothing, 10))

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Against SciPy: golden/make_noise_golden.py. */
+/** Compared with SciPy: golden/make_noise_golden.py. */
 class NoiseContrastTest {
   @TempDir Path folder;
   private final ObjectMapper json = new ObjectMapper();
@@ -29,7 +29,7 @@ class NoiseContrastTest {
   }
 
   @Test
-  void testIsSciPysMannWhitneyWithTies() {
+  void mannWhitneyAgreesWithSciPyIncludingTies() {
     golden
         .path("mannWhitney")
         .properties()
@@ -50,7 +50,7 @@ class NoiseContrastTest {
   }
 
   @Test
-  void adjustedPValuesAreSciPys() {
+  void adjustedPValuesAgreeWithSciPy() {
     double[] p = json.convertValue(golden.path("p"), double[].class);
     double[] expected = json.convertValue(golden.path("adjusted"), double[].class);
     assertArrayEquals(expected, MannWhitney.adjusted(p), 1e-14);
@@ -82,7 +82,7 @@ class NoiseContrastTest {
     return (double) active / z.length;
   }
 
-  /** Rows of latent 1, so many a sequence. */
+  /** Feeds rows of latent 1, cut into sequences. */
   private static void feed(Firings.Watcher into, double[] z, int length) {
     for (int first = 0; first < z.length; first += length) {
       int active = 0;
@@ -101,11 +101,11 @@ class NoiseContrastTest {
   }
 
   /**
-   * Of 200 latents 60 are twice as likely on noise or more, 20 on text, and 120 are as likely on
-   * both, in sequences that make all of them more or less likely together.
+   * Of 200 latents, 60 are at least twice as likely on noise, 20 on text, and 120 are equally
+   * likely on both; each sequence makes all of them more, or less, likely at once.
    */
   @Test
-  void countsWhatDiffersAndLittleElse() {
+  void findsTheDifferencesAndLittleElse() {
     RandomGenerator random = Bootstrap.random(77);
     NoiseContrast contrast = new NoiseContrast(200);
     simulate(contrast.onText(), 150, random, latent -> latent < 60 ? 0.03 : 0.09);
@@ -120,7 +120,7 @@ class NoiseContrastTest {
       rightly += latent.verdict() == Verdict.NOISE && latent.latent() < 60 ? 1 : 0;
     }
     assertTrue(rightly >= 57, rightly + " of 60 found");
-    assertTrue(seen.moreOnNoise() - rightly <= 3, "5 % of those found, with room for chance");
+    assertTrue(seen.moreOnNoise() - rightly <= 3, "5 % of those found, with some slack");
     assertTrue(seen.moreOnText() >= 18 && seen.moreOnText() <= 22, seen.moreOnText() + " of 20");
     assertEquals(seen.moreOnNoise() / 200.0, seen.shareMoreOnNoise());
     assertEquals(seen.moreOnNoise(), seen.counted().latents().size());

@@ -1,53 +1,56 @@
 package io.faithfulsae.metrics.internal.probe;
 
-/** How often each class was answered for each: from which accuracy and macro F1 follow. */
+/** A confusion matrix, with accuracy and macro F1. */
 final class Confusion {
-  private final int[][] counts; // [label][answer]
+  private final int[][] counts; // [label][predicted]
 
   Confusion(int classes) {
     this.counts = new int[classes][classes];
   }
 
-  void add(int label, int answer) {
-    counts[label][answer]++;
+  void add(int label, int predicted) {
+    counts[label][predicted]++;
   }
 
-  /** A copy that has one of them less. */
-  Confusion without(int label, int answer) {
+  /** Returns a copy with one example removed. */
+  Confusion without(int label, int predicted) {
     Confusion rest = new Confusion(counts.length);
     for (int row = 0; row < counts.length; row++) {
       rest.counts[row] = counts[row].clone();
     }
-    rest.counts[label][answer]--;
+    rest.counts[label][predicted]--;
     return rest;
   }
 
   double accuracy() {
-    long right = 0;
+    long correct = 0;
     long all = 0;
     for (int label = 0; label < counts.length; label++) {
-      for (int answer = 0; answer < counts.length; answer++) {
-        all += counts[label][answer];
-        right += label == answer ? counts[label][answer] : 0;
+      for (int predicted = 0; predicted < counts.length; predicted++) {
+        all += counts[label][predicted];
+        correct += label == predicted ? counts[label][predicted] : 0;
       }
     }
-    return (double) right / all;
+    return (double) correct / all;
   }
 
-  /** Mean F1 of the classes that occur among labels or answers; 0 for one that is never right. */
+  /**
+   * Mean F1 over the classes that occur among labels or predictions; a class never predicted
+   * correctly has F1 0.
+   */
   double macroF1() {
     double sum = 0;
     int present = 0;
     for (int c = 0; c < counts.length; c++) {
-      long labelled = 0;
-      long answered = 0;
+      long labeled = 0;
+      long predicted = 0;
       for (int other = 0; other < counts.length; other++) {
-        labelled += counts[c][other];
-        answered += counts[other][c];
+        labeled += counts[c][other];
+        predicted += counts[other][c];
       }
-      if (labelled + answered > 0) {
+      if (labeled + predicted > 0) {
         present++;
-        sum += 2.0 * counts[c][c] / (labelled + answered);
+        sum += 2.0 * counts[c][c] / (labeled + predicted);
       }
     }
     return sum / present;

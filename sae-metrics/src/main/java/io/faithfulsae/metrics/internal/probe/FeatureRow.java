@@ -1,10 +1,10 @@
 package io.faithfulsae.metrics.internal.probe;
 
 /**
- * One text as a vector: its elements other than 0.
+ * One text as a sparse vector.
  *
- * @param indices ascending, from 0
- * @param values as many
+ * @param indices of the stored elements, ascending
+ * @param values of the same elements
  */
 @SuppressWarnings("ArrayRecordComponent") // a view of memory, never compared
 record FeatureRow(int[] indices, float[] values) {

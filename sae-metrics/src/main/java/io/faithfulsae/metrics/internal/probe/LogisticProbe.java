@@ -7,10 +7,11 @@ import de.bwaldvogel.liblinear.Model;
 import de.bwaldvogel.liblinear.Parameter;
 import de.bwaldvogel.liblinear.Problem;
 import de.bwaldvogel.liblinear.SolverType;
+import io.faithfulsae.io.Expected;
 import java.util.Arrays;
 import java.util.List;
 
-/** L2-regularised logistic regression by liblinear, with C chosen on held-out examples. */
+/** L2-regularized logistic regression with liblinear, C chosen on held-out examples. */
 final class LogisticProbe implements Probe {
   private static final double TOLERANCE = 1e-4;
   private static final int BIAS = 1;
@@ -19,10 +20,11 @@ final class LogisticProbe implements Probe {
   private final double heldOutShare;
 
   /**
-   * Chooses among costs.
+   * Creates a probe that chooses C from a list.
    *
-   * @param costs ascending
-   * @param heldOutShare last part of the training examples, which come shuffled
+   * @param costs values of C, ascending
+   * @param heldOutShare share of the training examples to choose on; the last ones, since they come
+   *     shuffled
    */
   LogisticProbe(List<Double> costs, double heldOutShare) {
     this.costs = costs;
@@ -30,7 +32,7 @@ final class LogisticProbe implements Probe {
   }
 
   @Override
-  public Answers fit(
+  public Predictions fit(
       List<FeatureRow> train, int[] labels, List<FeatureRow> test, int width, int classes) {
     double scale = 1 / rootMeanSquareNorm(train);
     Feature[][] rows = features(train, scale);
@@ -40,10 +42,10 @@ final class LogisticProbe implements Probe {
     for (int i = 0; i < predicted.length; i++) {
       predicted[i] = (int) Linear.predict(model, withBias(features(test.get(i), scale), width));
     }
-    return new Answers(predicted, best);
+    return new Predictions(predicted, best);
   }
 
-  /** Of each element, the root of the summed squares of its weights over the classes. */
+  /** The L2 norm over the classes of each element's weights. */
   double[] weights(List<FeatureRow> train, int[] labels, int width) {
     Feature[][] rows = features(train, 1 / rootMeanSquareNorm(train));
     return norms(train(rows, labels, width, choose(rows, labels, width), TOLERANCE), width);
@@ -72,29 +74,28 @@ final class LogisticProbe implements Probe {
     int[] fittedLabels = Arrays.copyOf(labels, fitted);
     if (heldOut == 0 || Arrays.stream(fittedLabels).distinct().count() < 2) {
       throw new IllegalArgumentException(
-          "expected training examples enough to choose C on a held-out "
-              + heldOutShare
-              + " of them, got "
-              + rows.length
-              + "; give more examples, or one value of C");
+          Expected.message(
+              "enough training examples to choose C on a held-out share of " + heldOutShare,
+              rows.length,
+              "add examples, or give a single value of C"));
     }
     double best = costs.get(0);
-    int most = -1;
+    int mostCorrect = -1;
     for (double cost : costs) {
       Model model = train(Arrays.copyOf(rows, fitted), fittedLabels, width, cost, TOLERANCE);
-      int right = 0;
+      int correct = 0;
       for (int i = fitted; i < rows.length; i++) {
-        right += (int) Linear.predict(model, withBias(rows[i], width)) == labels[i] ? 1 : 0;
+        correct += (int) Linear.predict(model, withBias(rows[i], width)) == labels[i] ? 1 : 0;
       }
-      if (right > most) {
-        most = right;
+      if (correct > mostCorrect) {
+        mostCorrect = correct;
         best = cost;
       }
     }
     return best;
   }
 
-  /** Fits on rows that are scaled already. */
+  /** Fits on rows that are already scaled. */
   static Model train(Feature[][] rows, int[] labels, int width, double cost, double tolerance) {
     Problem problem = new Problem();
     problem.l = rows.length;
@@ -109,7 +110,7 @@ final class LogisticProbe implements Probe {
     return Linear.train(problem, new Parameter(SolverType.L2R_LR, cost, tolerance));
   }
 
-  /** liblinear counts from 1 and has its bias as the last element. */
+  /** Appends the bias: liblinear's indices start at 1, and the bias comes last. */
   private static Feature[] withBias(Feature[] row, int width) {
     Feature[] longer = Arrays.copyOf(row, row.length + 1);
     longer[row.length] = new FeatureNode(width + 1, BIAS);

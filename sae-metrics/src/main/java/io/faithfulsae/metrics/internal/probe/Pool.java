@@ -4,7 +4,7 @@ import io.faithfulsae.metrics.Probing.Pooling;
 import java.util.Arrays;
 import java.util.stream.IntStream;
 
-/** Pools the rows of one text after the other to one vector each. */
+/** Pools the rows of each text into one vector, text by text. */
 final class Pool {
   private final Pooling pooling;
   private final float[] pooled;
@@ -14,7 +14,7 @@ final class Pool {
   private int touchedCount;
   private int rows;
 
-  /** Pools rows of a width. */
+  /** Creates a pool for rows of the given width. */
   Pool(Pooling pooling, int width) {
     this.pooling = pooling;
     this.pooled = new float[width];
@@ -23,7 +23,7 @@ final class Pool {
     this.all = IntStream.range(0, width).toArray();
   }
 
-  /** Begins the next row of the text. */
+  /** Starts the next row of the text. */
   void row() {
     rows++;
     if (pooling == Pooling.LAST) {
@@ -31,12 +31,12 @@ final class Pool {
     }
   }
 
-  /** Adds an element of the row that was begun; one that is not added is 0. */
+  /** Adds an element of the current row; elements not added are 0. */
   void add(int index, float value) {
     if (!seen[index]) {
       seen[index] = true;
       touched[touchedCount++] = index;
-      // In an earlier row that did not have it, it was 0.
+      // It was 0 in the earlier rows.
       pooled[index] = pooling == Pooling.MAX && rows > 1 ? Math.max(0, value) : value;
     } else {
       pooled[index] =
@@ -44,14 +44,14 @@ final class Pool {
     }
   }
 
-  /** Ends the text: its elements other than 0. Only for elements that are never negative. */
+  /** Ends the text and returns the elements that were added. Only for nonnegative elements. */
   FeatureRow sparse() {
     int[] indices = Arrays.copyOf(touched, touchedCount);
     Arrays.sort(indices);
     return end(indices);
   }
 
-  /** Ends the text: all elements. Each row must have given all. */
+  /** Ends the text and returns all elements. Every row must have added all of them. */
   FeatureRow dense() {
     return end(all);
   }

@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.ProbeTask.Example;
 import io.faithfulsae.metrics.Probing.Options;
@@ -20,7 +21,7 @@ import java.util.function.LongConsumer;
 import java.util.stream.IntStream;
 
 /**
- * Each text as a vector, in the order of the texts.
+ * Texts as vectors, in the order of the texts.
  *
  * @param baseline pooled x
  * @param latents pooled z of each SAE
@@ -31,7 +32,7 @@ record PooledTexts(
     List<List<FeatureRow>> latents,
     List<List<FeatureRow>> reconstructions) {
 
-  /** Runs the model on all texts, those of one length together: nothing needs padding. */
+  /** Runs the model on all texts, batched by length so that nothing needs padding. */
   static PooledTexts of(
       List<Sae> saes, HookedModel on, List<Example> texts, Options options, LongConsumer onRead) {
     FeatureRow[][] rows = new FeatureRow[1 + 2 * saes.size()][texts.size()];
@@ -44,13 +45,11 @@ record PooledTexts(
     int longest = texts.get(byLength.get(byLength.size() - 1)).tokens().length;
     if (longest > model.contextLength()) {
       throw new IllegalArgumentException(
-          "expected texts of at most "
-              + model.contextLength()
-              + " tokens, the context of "
-              + model.name()
-              + ", got one of "
-              + longest
-              + "; cut the texts");
+          Expected.message(
+              "texts of at most %d tokens, the context length of %s"
+                  .formatted(model.contextLength(), model.name()),
+              "one of " + longest,
+              "truncate the texts"));
     }
     Backend backend = HookRows.backendOf(saes, model);
     try (Reader reader =
@@ -62,10 +61,10 @@ record PooledTexts(
       int from = 0;
       while (from < byLength.size()) {
         int length = texts.get(byLength.get(from)).tokens().length;
-        int most = Math.max(1, SequenceBatches.TOKENS / length);
+        int max = Math.max(1, SequenceBatches.TOKENS / length);
         int to = from + 1;
         while (to < byLength.size()
-            && to - from < most
+            && to - from < max
             && texts.get(byLength.get(to)).tokens().length == length) {
           to++;
         }
@@ -79,7 +78,7 @@ record PooledTexts(
         all.get(0), all.subList(1, 1 + saes.size()), all.subList(1 + saes.size(), all.size()));
   }
 
-  /** Pools batch after batch into the places of the texts. */
+  /** Pools batches and stores each text's vector at the text's index. */
   private static final class Reader implements AutoCloseable {
     private final List<Sae> saes;
     private final SharedEncoding encoding;
@@ -121,7 +120,8 @@ record PooledTexts(
       FloatBuffer data = batch.data();
       int at = 0;
       for (int text = 0; text < places.size(); text++) {
-        for (; at < hookRows.keptRows() && hookRows.position(at) / length == text; at++) {
+        int end = hookRows.end(at, text, length);
+        for (; at < end; at++) {
           data.get(at * row.length, row);
           dense.row();
           for (int i = 0; i < row.length; i++) {
@@ -137,7 +137,8 @@ record PooledTexts(
       int k = latents.k();
       int at = 0;
       for (int text = 0; text < places.size(); text++) {
-        for (; at < hookRows.keptRows() && hookRows.position(at) / length == text; at++) {
+        int end = hookRows.end(at, text, length);
+        for (; at < end; at++) {
           pool.row();
           for (int i = at * k; i < (at + 1) * k; i++) {
             float value = latents.values().get(i);

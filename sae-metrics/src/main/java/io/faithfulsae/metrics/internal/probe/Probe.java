@@ -2,23 +2,24 @@ package io.faithfulsae.metrics.internal.probe;
 
 import java.util.List;
 
-/** A way to fit a linear classifier. */
+/** Fits a linear classifier and predicts with it. */
 interface Probe {
 
   /**
-   * Fits and answers.
+   * Fits on the training rows and predicts the test rows.
    *
-   * @param width elements of a vector
+   * @param width number of elements of a row, stored or not
    * @param classes number of classes
    */
-  Answers fit(List<FeatureRow> train, int[] labels, List<FeatureRow> test, int width, int classes);
+  Predictions fit(
+      List<FeatureRow> train, int[] labels, List<FeatureRow> test, int width, int classes);
 
   /**
-   * What the fitted classifier says.
+   * The predictions of a fitted classifier.
    *
    * @param predicted class of each test example
-   * @param cost the chosen C; 0 where there is none
+   * @param cost the chosen C; 0 if the probe has none
    */
   @SuppressWarnings("ArrayRecordComponent") // passed on at once, never compared
-  record Answers(int[] predicted, double cost) {}
+  record Predictions(int[] predicted, double cost) {}
 }

@@ -1,6 +1,7 @@
 package io.faithfulsae.metrics.internal.probe;
 
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.metrics.ProbeTask;
@@ -24,7 +25,7 @@ import org.apache.commons.math3.random.RandomGenerator;
 
 /** Fits probes on pooled activations, latents and reconstructions. */
 public final class Prober {
-  // Streams of the seed that choose examples.
+  // Random streams for shuffling the examples.
   private static final long TRAIN = 0;
   private static final long TEST = 1;
 
@@ -43,7 +44,7 @@ public final class Prober {
   /**
    * Probes several SAEs; the model runs once for all, and the baseline is fitted once.
    *
-   * @param onRead hears how many examples were read
+   * @param onRead called with the number of examples that the model has processed so far
    */
   public static List<Probing> probe(
       List<Sae> saes, HookedModel on, ProbeTask task, Options options, LongConsumer onRead) {
@@ -55,14 +56,15 @@ public final class Prober {
     return new Prober(task, options, train, test).results(saes, on.model().dModel(), pooled);
   }
 
-  /** The weights of the latents' probe, of each SAE. */
+  /** The weight norms of the probe on the latents, for each SAE. */
   public static List<List<Double>> weights(
       List<Sae> saes, HookedModel on, ProbeTask task, Options options, LongConsumer onRead) {
     if (options.protocol() != Protocol.CLEAN) {
       throw new IllegalArgumentException(
-          "expected protocol CLEAN, whose weights are those of a converged fit, got "
-              + options.protocol()
-              + "; use Probing.Options.clean()");
+          Expected.message(
+              "protocol CLEAN, whose weights come from a converged fit",
+              options.protocol(),
+              "use Probing.Options.clean()"));
     }
     List<Example> train = chosen(task.train(), options, TRAIN);
     int[] labels = train.stream().mapToInt(Example::label).toArray();
@@ -118,10 +120,10 @@ public final class Prober {
         options.protocol() == Protocol.CLEAN
             ? new LogisticProbe(options.costs(), options.heldOutShare())
             : new SoftmaxProbe(options.seed());
-    Probe.Answers answers = probe.fit(train, trainLabels, test, width, classes);
+    Probe.Predictions predictions = probe.fit(train, trainLabels, test, width, classes);
     Confusion confusion = new Confusion(classes);
     for (int i = 0; i < testLabels.length; i++) {
-      confusion.add(testLabels[i], answers.predicted()[i]);
+      confusion.add(testLabels[i], predictions.predicted()[i]);
     }
     double[] accuracies = new double[options.resamples()];
     double[] f1s = new double[options.resamples()];
@@ -130,16 +132,16 @@ public final class Prober {
       Confusion resampled = new Confusion(classes);
       for (int i = 0; i < testLabels.length; i++) {
         int drawn = random.nextInt(testLabels.length);
-        resampled.add(testLabels[drawn], answers.predicted()[drawn]);
+        resampled.add(testLabels[drawn], predictions.predicted()[drawn]);
       }
       accuracies[b] = resampled.accuracy();
       f1s[b] = resampled.macroF1();
     }
     BootstrapInterval accuracy =
-        interval(confusion, answers.predicted(), Confusion::accuracy, accuracies);
-    BootstrapInterval f1 = interval(confusion, answers.predicted(), Confusion::macroF1, f1s);
+        interval(confusion, predictions.predicted(), Confusion::accuracy, accuracies);
+    BootstrapInterval f1 = interval(confusion, predictions.predicted(), Confusion::macroF1, f1s);
     double nonZeros = train.stream().mapToLong(FeatureRow::nonZeros).average().orElse(0);
-    return new Scores(accuracy, f1, answers.cost(), nonZeros);
+    return new Scores(accuracy, f1, predictions.cost(), nonZeros);
   }
 
   private BootstrapInterval interval(
@@ -152,7 +154,10 @@ public final class Prober {
         statistic.estimate(), ends[0], ends[1], options.level(), resampled.length);
   }
 
-  /** From the score without each example; examples of one cell of the confusion give the same. */
+  /**
+   * From jackknife scores; leaving out any example of one cell of the confusion matrix gives the
+   * same score.
+   */
   private double acceleration(
       Confusion confusion, int[] predicted, ToDoubleFunction<Confusion> score) {
     int n = testLabels.length;

@@ -6,8 +6,8 @@ import java.util.List;
 
 /**
  * The authors' probe: one linear layer with bias, softmax cross entropy averaged over a batch of 4,
- * Adam (lr 1e-3, betas 0.9 and 0.999, eps 1e-8), one epoch in the order given. Weights begin
- * uniform in ±1/sqrt(width), as torch's Linear has it.
+ * Adam (lr 1e-3, betas 0.9 and 0.999, eps 1e-8), one epoch in the given order. Initial weights are
+ * uniform in ±1/sqrt(width), as in {@code torch.nn.Linear}.
  */
 final class SoftmaxProbe implements Probe {
   private static final int BATCH = 4;
@@ -23,7 +23,7 @@ final class SoftmaxProbe implements Probe {
   }
 
   @Override
-  public Answers fit(
+  public Predictions fit(
       List<FeatureRow> train, int[] labels, List<FeatureRow> test, int width, int classes) {
     double[] weights = initial(width, classes, seed); // [classes, width + 1], bias last
     fit(weights, train, labels, width, classes);
@@ -35,7 +35,7 @@ final class SoftmaxProbe implements Probe {
         predicted[i] = logits[c] > logits[predicted[i]] ? c : predicted[i];
       }
     }
-    return new Answers(predicted, 0);
+    return new Predictions(predicted, 0);
   }
 
   private static double[] initial(int width, int classes, long seed) {
@@ -48,7 +48,7 @@ final class SoftmaxProbe implements Probe {
     return weights;
   }
 
-  /** One epoch; the weights change in place. */
+  /** Trains for one epoch, updating the weights in place. */
   static void fit(double[] weights, List<FeatureRow> train, int[] labels, int width, int classes) {
     Layer layer = new Layer(weights, width, classes);
     double[] first = new double[weights.length];
@@ -72,9 +72,9 @@ final class SoftmaxProbe implements Probe {
     }
   }
 
-  /** The layer that weights make. */
+  /** The linear layer over a weight array. */
   private static final class Layer {
-    private final double[] weights; // [classes, width + 1], bias last; may change
+    private final double[] weights; // [classes, width + 1], bias last; updated by the caller
     private final int width;
     private final int classes;
 
@@ -84,7 +84,7 @@ final class SoftmaxProbe implements Probe {
       this.classes = classes;
     }
 
-    /** Adds the gradient of one row of a batch. */
+    /** Adds one row's share of a batch's gradient. */
     void addGradient(FeatureRow row, int label, int batch, double[] gradient) {
       double[] p = logits(row);
       double largest = java.util.Arrays.stream(p).max().orElseThrow();

@@ -16,7 +16,7 @@ import java.util.stream.IntStream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Against scikit-learn and PyTorch: golden/make_probing_goldens.py. */
+/** Compared with scikit-learn and PyTorch: golden/make_probing_goldens.py. */
 class ProbesTest {
   private static final int WIDTH = 8;
   private JsonNode golden;
@@ -29,7 +29,7 @@ class ProbesTest {
   }
 
   @Test
-  void logisticRegressionIsScikitLearns() {
+  void logisticRegressionAgreesWithScikitLearn() {
     for (JsonNode given : golden.path("logistic")) {
       List<FeatureRow> rows = rows(given.path("x"));
       int[] labels = ints(given.path("y"));
@@ -44,7 +44,7 @@ class ProbesTest {
           double expected = weights.get(c).get(i).asDouble();
           double found =
               weights.size() == 1
-                  // liblinear's one vector speaks for the label that it saw first
+                  // liblinear's single vector favors the label it saw first
                   ? model.getFeatureWeights()[i] * (order[0] == 1 ? 1 : -1)
                   : model.getFeatureWeights()[i * order.length + indexOf(order, c)];
           assertEquals(expected, found, 2e-5 * (1 + Math.abs(expected)), "class " + c + ", " + i);
@@ -78,14 +78,14 @@ class ProbesTest {
             .toList();
     LogisticProbe probe = new LogisticProbe(List.of(1.0, 100.0), 0.2);
     int[] labels = ints(given.path("y"));
-    Probe.Answers expected = probe.fit(rows, labels, rows, WIDTH, 3);
-    Probe.Answers found = probe.fit(larger, labels, larger, WIDTH, 3);
+    Probe.Predictions expected = probe.fit(rows, labels, rows, WIDTH, 3);
+    Probe.Predictions found = probe.fit(larger, labels, larger, WIDTH, 3);
     assertArrayEquals(expected.predicted(), found.predicted());
     assertEquals(expected.cost(), found.cost());
   }
 
   @Test
-  void softmaxLayerIsPyTorchs() {
+  void softmaxLayerAgreesWithPyTorch() {
     JsonNode given = golden.path("softmax");
     double[] weights = doubles(given.path("initial"));
     SoftmaxProbe.fit(weights, rows(given.path("x")), ints(given.path("y")), WIDTH, 3);
@@ -93,13 +93,13 @@ class ProbesTest {
   }
 
   @Test
-  void scoresAreScikitLearns() {
+  void scoresAgreeWithScikitLearn() {
     for (JsonNode given : golden.path("scores")) {
       Confusion confusion = new Confusion(given.path("classes").asInt());
       int[] labels = ints(given.path("labels"));
-      int[] answers = ints(given.path("answers"));
+      int[] predictions = ints(given.path("answers"));
       for (int i = 0; i < labels.length; i++) {
-        confusion.add(labels[i], answers[i]);
+        confusion.add(labels[i], predictions[i]);
       }
       assertEquals(given.path("accuracy").asDouble(), confusion.accuracy(), 1e-12);
       assertEquals(given.path("macroF1").asDouble(), confusion.macroF1(), 1e-12);
@@ -107,19 +107,20 @@ class ProbesTest {
   }
 
   @Test
-  void poolsByHand() {
+  void poolingMatchesHandComputedValues() {
     float[][] rows = {{1, -2, 0}, {3, -4, 0}, {-1, 0, 0}};
     assertArrayEquals(new float[] {1, -2, 0}, dense(Pooling.MEAN, rows), 1e-6f);
     assertArrayEquals(new float[] {3, 0, 0}, dense(Pooling.MAX, rows));
     assertArrayEquals(new float[] {-1, 0, 0}, dense(Pooling.LAST, rows));
-    assertArrayEquals(new float[3], dense(Pooling.MEAN), "a text of which nothing is left");
+    assertArrayEquals(
+        new float[3], dense(Pooling.MEAN), "a text of which the filter keeps nothing");
   }
 
   @Test
-  void poolsSparseRowsByHand() {
+  void sparsePoolingMatchesHandComputedValues() {
     for (Pooling pooling : Pooling.values()) {
       Pool pool = new Pool(pooling, 6);
-      for (int text = 0; text < 2; text++) { // the second finds nothing of the first
+      for (int text = 0; text < 2; text++) { // the first must leave no trace in the second
         pool.row();
         pool.add(4, 2);
         pool.add(1, 3);
