@@ -103,8 +103,8 @@ final class Sharing {
     return sampled(entry, set);
   }
 
-  /** The folder in a canonical form; the embedded model has none. */
-  private static Path folder(StudyConfig config) {
+  /** The model's folder in a canonical form; the embedded model has none. */
+  static Path folder(StudyConfig config) {
     @Nullable String folder = config.model();
     if (folder == null) {
       return Path.of("");

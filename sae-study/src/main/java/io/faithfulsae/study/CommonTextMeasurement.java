@@ -1,0 +1,29 @@
+package io.faithfulsae.study;
+
+import java.util.List;
+
+/** All SAEs on one text, the basis of the comparisons; the overview shows it. */
+final class CommonTextMeasurement implements Measurement {
+  @Override
+  public String name() {
+    return "common-text";
+  }
+
+  @Override
+  public List<Unit> units(StudyContext on) {
+    return on.config().dataSets().stream()
+        .map(
+            set ->
+                Unit.own(
+                    on,
+                    name() + "-" + set.name(),
+                    HeldOutEvaluation.cost(on),
+                    (found, step) -> {
+                      CommonTokens text = found.commonText();
+                      found.common.putAll(
+                          new HeldOutEvaluation(on, found.filter())
+                              .of(found.trained(set), text.keys(), text.tokens(), step));
+                    }))
+        .toList();
+  }
+}
