@@ -38,17 +38,11 @@ final class AgreementMeasurement implements Measurement {
     }
     long seeds = on.config().seeds().size();
     long pairs = on.grid().variants().size() * seeds * (seeds - 1) / 2;
-    return on.config().dataSets().stream()
-        .map(
-            set ->
-                Unit.own(
-                    on,
-                    name() + "-" + set.name(),
-                    Cost.ofModel(pairs * rows, 0),
-                    (found, step) ->
-                        found.agreements.addAll(
-                            measure(on, found.trained(set), found.filter(), step))))
-        .toList();
+    return Unit.ofSaes(
+        on,
+        name(),
+        Cost.ofModel(pairs * rows, 0),
+        (found, group, step) -> found.agreements.addAll(measure(on, group, found.filter(), step)));
   }
 
   private static List<SeedAgreement> measure(

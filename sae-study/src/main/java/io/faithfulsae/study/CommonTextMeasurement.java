@@ -11,19 +11,15 @@ final class CommonTextMeasurement implements Measurement {
 
   @Override
   public List<Unit> units(StudyContext on) {
-    return on.config().dataSets().stream()
-        .map(
-            set ->
-                Unit.own(
-                    on,
-                    name() + "-" + set.name(),
-                    HeldOutEvaluation.cost(on),
-                    (found, step) -> {
-                      CommonTokens text = found.commonText();
-                      found.common.putAll(
-                          new HeldOutEvaluation(on, found.filter())
-                              .of(found.trained(set), text.keys(), text.tokens(), step));
-                    }))
-        .toList();
+    return Unit.ofSaes(
+        on,
+        name(),
+        HeldOutEvaluation.cost(on),
+        (found, group, step) -> {
+          CommonTokens text = found.commonText();
+          found.common.putAll(
+              new HeldOutEvaluation(on, found.filter())
+                  .of(group, text.keys(), text.tokens(), step));
+        });
   }
 }

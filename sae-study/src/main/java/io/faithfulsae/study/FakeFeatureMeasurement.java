@@ -36,16 +36,11 @@ final class FakeFeatureMeasurement implements Measurement {
   public List<Unit> units(StudyContext on) {
     FakeSettings settings = on.config().fakeFeatures();
     long tokens = settings.tokens() + (long) settings.textSequences() * on.context();
-    return on.config().dataSets().stream()
-        .map(
-            set ->
-                Unit.own(
-                    on,
-                    name() + "-" + set.name(),
-                    Cost.ofModel(tokens, 0),
-                    (found, step) ->
-                        found.fakes.putAll(measure(on, found.trained(set), found.filter(), step))))
-        .toList();
+    return Unit.ofSaes(
+        on,
+        name(),
+        Cost.ofModel(tokens, 0),
+        (found, group, step) -> found.fakes.putAll(measure(on, group, found.filter(), step)));
   }
 
   private static Map<String, KeptFake> measure(

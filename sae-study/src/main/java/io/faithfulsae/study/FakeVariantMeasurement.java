@@ -37,17 +37,12 @@ final class FakeVariantMeasurement implements Measurement {
     }
     // Noise for both; text for both, and once more for each latent's own mean.
     Cost cost = Cost.ofModel(5L * sequences * on.context(), 0);
-    return on.config().dataSets().stream()
-        .map(
-            set ->
-                Unit.own(
-                    on,
-                    name() + "-" + set.name(),
-                    cost,
-                    (found, step) ->
-                        found.fakeVariants.putAll(
-                            measure(on, found.trained(set), found.filter(), step))))
-        .toList();
+    return Unit.ofSaes(
+        on,
+        name(),
+        cost,
+        (found, group, step) ->
+            found.fakeVariants.putAll(measure(on, group, found.filter(), step)));
   }
 
   private static Map<String, Map<String, Fake>> measure(

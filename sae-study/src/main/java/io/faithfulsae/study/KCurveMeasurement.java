@@ -41,16 +41,11 @@ final class KCurveMeasurement implements Measurement {
         Cost.ofModel(
             variants * (settings.rows() + 2 * settings.ceTokens() + settings.fakeTokens()),
             settings.ceTokens() * (3 * variants + views));
-    return on.config().dataSets().stream()
-        .map(
-            set ->
-                Unit.own(
-                    on,
-                    name() + "-" + set.name(),
-                    cost,
-                    (found, step) ->
-                        found.byK.putAll(measure(on, found.trained(set), found.filter(), step))))
-        .toList();
+    return Unit.ofSaes(
+        on,
+        name(),
+        cost,
+        (found, group, step) -> found.byK.putAll(measure(on, group, found.filter(), step)));
   }
 
   private static Map<String, List<AtK>> measure(

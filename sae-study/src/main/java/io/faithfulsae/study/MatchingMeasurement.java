@@ -27,15 +27,8 @@ final class MatchingMeasurement implements Measurement {
 
   @Override
   public List<Unit> units(StudyContext on) {
-    return on.config().dataSets().stream()
-        .map(
-            set ->
-                Unit.own(
-                    on,
-                    name() + "-" + set.name(),
-                    Cost.NONE,
-                    (found, step) -> found.pairs.addAll(match(on, found.trained(set), step))))
-        .toList();
+    return Unit.ofSaes(
+        on, name(), Cost.NONE, (found, group, step) -> found.pairs.addAll(match(on, group, step)));
   }
 
   private static List<SeedPair> match(StudyContext on, Trained group, Step step)

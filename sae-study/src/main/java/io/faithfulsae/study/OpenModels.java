@@ -46,6 +46,11 @@ final class OpenModels implements AutoCloseable {
     return file;
   }
 
+  /** What entries do once for all of them. */
+  Sharing sharing() {
+    return sharing;
+  }
+
   /** Folder of the whole study. */
   Path study() {
     return study;

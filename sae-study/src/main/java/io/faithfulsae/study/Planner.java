@@ -2,34 +2,41 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.study.StudyPlan.ModelPlan;
 import java.io.IOException;
-import java.util.LinkedHashSet;
-import java.util.Set;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
 
 /** Adds up what a study of a model will do. */
 final class Planner {
   private Planner() {}
 
   /**
-   * Makes the plan. What is done once for several entries is counted for the entry whose folder
-   * holds it.
+   * What is done in an entry's own folder. What is done once for several entries is planned for the
+   * entry whose folder holds it.
    */
-  static ModelPlan plan(StudyContext on) throws IOException {
-    Set<String> steps = new LinkedHashSet<>();
-    Cost cost = Cost.NONE;
+  static List<Unit> units(StudyContext on) throws IOException {
+    Map<String, Unit> byStep = new LinkedHashMap<>();
     for (Measurement measurement : Measurements.ALL) {
       for (Unit unit : measurement.units(on)) {
-        if (unit.entry().equals(on.name()) && steps.add(unit.step())) {
-          cost = cost.plus(unit.cost());
+        if (unit.entry().equals(on.name())) {
+          byStep.putIfAbsent(unit.step(), unit);
         }
       }
     }
+    return List.copyOf(byStep.values());
+  }
+
+  /** Makes the plan. */
+  static ModelPlan plan(StudyContext on) throws IOException {
+    List<Unit> units = units(on);
+    Cost cost = units.stream().map(Unit::cost).reduce(Cost.NONE, Cost::plus);
     StepCache cache = on.folders().of(on.name());
-    int kept = (int) steps.stream().filter(cache::isKept).count();
+    int kept = (int) units.stream().filter(unit -> cache.isKept(unit.step())).count();
     Grid grid = on.grid();
     int dIn = on.model().dModel();
     return new ModelPlan(
         on.name(),
-        steps.size(),
+        units.size(),
         kept,
         cost.trainedSaes(),
         on.config().dataSets().size() * grid.cells().size(),
@@ -43,6 +50,6 @@ final class Planner {
         cost.hookTokens(),
         cost.logitTokens(),
         cost.bytes(),
-        kept == steps.size() ? 0 : new MachineSpeed(on).seconds(cost, TrainStep.sizes(on)));
+        kept == units.size() ? 0 : new MachineSpeed(on).seconds(cost, TrainStep.sizes(on)));
   }
 }

@@ -91,6 +91,12 @@ final class Sharing {
     return new Source(entry, set);
   }
 
+  /** Whether an entry samples a data set in its own folder. */
+  boolean samples(String entry) {
+    return config(entry).dataSets().stream()
+        .anyMatch(set -> set.generate() != null && sampled(entry, set).entry().equals(entry));
+  }
+
   /** The same for a data set of another entry, given as {@code entry/data set}. */
   Source sampled(String from) {
     int slash = from.indexOf('/');

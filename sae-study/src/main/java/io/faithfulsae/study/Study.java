@@ -89,7 +89,9 @@ public final class Study {
             .anyMatch(set -> set.from() != null);
     if (crossed) {
       for (String name : entries.keySet()) {
-        new ModelStudy(models.entry(name, backend, folders)).generate();
+        if (models.sharing().samples(name)) {
+          new ModelStudy(models.entry(name, backend, folders)).generate();
+        }
       }
     }
     List<ModelResults> results = new ArrayList<>();

@@ -44,17 +44,11 @@ final class SubsetMeasurement implements Measurement {
         Cost.ofModel(
             settings.rankingRows() + saes * (settings.rows() + 2 * settings.ceTokens()),
             settings.ceTokens() * saes * passes);
-    return on.config().dataSets().stream()
-        .map(
-            set ->
-                Unit.own(
-                    on,
-                    name() + "-" + set.name(),
-                    cost,
-                    (found, step) ->
-                        found.subsets.putAll(
-                            measure(on, found.trained(set), found.filter(), step))))
-        .toList();
+    return Unit.ofSaes(
+        on,
+        name(),
+        cost,
+        (found, group, step) -> found.subsets.putAll(measure(on, group, found.filter(), step)));
   }
 
   private static Map<String, List<Subsets>> measure(

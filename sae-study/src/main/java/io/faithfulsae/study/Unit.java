@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import java.io.IOException;
+import java.util.List;
 
 /**
  * The smallest part of a study that can be planned, done, kept and fail: one step, with what it
@@ -23,6 +24,30 @@ record Unit(String entry, String step, Cost cost, Work work) {
      * @param step the unit's step, which is done here or not at all
      */
     void run(Findings found, StepCache.Step step) throws IOException;
+  }
+
+  /** The work of a unit on the SAEs of one data set. */
+  interface SaeWork {
+    /** As in {@link Work#run}. */
+    void run(Findings found, Trained group, StepCache.Step step) throws IOException;
+  }
+
+  /**
+   * A unit for each data set, on the SAEs that were trained on it.
+   *
+   * @param name of the steps, before the data set's
+   * @param cost of each
+   */
+  static List<Unit> ofSaes(StudyContext on, String name, Cost cost, SaeWork work) {
+    return on.config().dataSets().stream()
+        .map(
+            set ->
+                own(
+                    on,
+                    name + "-" + set.name(),
+                    cost,
+                    (found, step) -> work.run(found, found.trained(set), step)))
+        .toList();
   }
 
   /** A unit in the folder of the entry itself. */
