@@ -3,6 +3,7 @@ package io.faithfulsae.study;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.io.InputStream;
@@ -51,8 +52,10 @@ final class AuthorsPreset {
     throw new SaeFormatException(
         file,
         "preset",
-        "expected a model that the authors used (%s), got another; use one of these, or leave out the preset"
-            .formatted(String.join(", ", names)));
+        Expected.message(
+            "a model that the authors used (" + String.join(", ", names) + ")",
+            "another",
+            "use one of these, or leave out the preset"));
   }
 
   private static boolean matches(JsonNode expected, JsonNode config) {

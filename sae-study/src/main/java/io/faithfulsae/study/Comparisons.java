@@ -2,7 +2,7 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.FakeFeatures;
-import io.faithfulsae.study.EvaluationSteps.KeptFake;
+import io.faithfulsae.study.FakeFeatureMeasurement.KeptFake;
 import io.faithfulsae.study.ModelResults.Comparison;
 import io.faithfulsae.study.ModelResults.Evaluation;
 import io.faithfulsae.study.ModelResults.SeedPair;

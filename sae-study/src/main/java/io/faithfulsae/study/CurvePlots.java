@@ -30,7 +30,8 @@ final class CurvePlots {
     this.plots = plots;
   }
 
-  Map<String, Drawn> draw() {
+  /** Over k. */
+  Map<String, Drawn> byK() {
     Map<String, Drawn> drawn = new LinkedHashMap<>();
     if (results.saes().stream().anyMatch(sae -> !sae.byK().isEmpty())) {
       drawn.put(
@@ -53,6 +54,12 @@ final class CurvePlots {
             byK("Fake features with other k", "Fake Feature Ratio", AtK::fakeRatio));
       }
     }
+    return drawn;
+  }
+
+  /** Over the number of latents. */
+  Map<String, Drawn> bySubset() {
+    Map<String, Drawn> drawn = new LinkedHashMap<>();
     for (Criterion by : results.config().featureSubsets().rankBy()) {
       if (results.saes().stream()
           .flatMap(sae -> sae.subsets().stream())

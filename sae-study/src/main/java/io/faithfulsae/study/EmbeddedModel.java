@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.study.provenance.Json;
 import java.io.IOException;
 import java.io.InputStream;
@@ -80,7 +81,8 @@ public final class EmbeddedModel {
     try (InputStream in = EmbeddedModel.class.getResourceAsStream(path)) {
       if (in == null) {
         throw new IllegalStateException(
-            "expected the resource " + path + " in the jar, got none; rebuild the program");
+            Expected.message(
+                "the resource " + path + " in the jar", "none", "rebuild the program"));
       }
       return in.readAllBytes();
     }

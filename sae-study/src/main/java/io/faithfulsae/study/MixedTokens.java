@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.util.ArrayList;
@@ -56,8 +57,10 @@ record MixedTokens(String description, List<TokenSource> parts, List<Double> sha
               if (!each.get(part).hasNext()) {
                 throw new UncheckedIOException(
                     new IOException(
-                        "expected %d sequences of %s, got %d; delete that data set's steps to redo them"
-                            .formatted(count, description, i)));
+                        Expected.message(
+                            count + " sequences of " + description,
+                            i,
+                            "delete that data set's steps to redo them")));
               }
               return each.get(part).next();
             })

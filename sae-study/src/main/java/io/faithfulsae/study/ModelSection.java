@@ -45,15 +45,9 @@ final class ModelSection {
       summary();
       pictures();
       SweepSection.write(results, page);
-      crossData();
-      CostSection.write(results, page);
-      sharedFeatures();
-      FakeSection.write(results, page);
-      CurveSection.write(results, page);
-      ProbingSection.write(results, page);
+      Measurements.OF_SAES.forEach(measurement -> measurement.section(results, page));
     }
-    TextSection.write(results, page);
-    CheckSection.write(results, page);
+    Measurements.OF_TEXTS.forEach(measurement -> measurement.section(results, page));
     caveats();
   }
 
@@ -195,100 +189,6 @@ final class ModelSection {
                   Html.escape(plot.caption())));
     }
     page.markup("</div>");
-  }
-
-  private void crossData() {
-    page.subheading("Every SAE on every data set");
-    matrix(
-        "Explained variance (1 − FVU) on held-out text: higher is better.",
-        e -> e.reconstruction().explainedVariance(),
-        Format::percent,
-        true);
-    matrix(
-        "CE difference in nats: lower is better.",
-        e -> e.crossEntropy().difference(),
-        Format::number,
-        false);
-    matrix(
-        "Mean squared error over all elements: lower is better.",
-        e -> e.reconstruction().l2(),
-        Format::number,
-        false);
-  }
-
-  private void matrix(
-      String caption,
-      Function<ModelResults.Evaluation, Double> value,
-      Function<Double, String> format,
-      boolean higherIsBetter) {
-    double[] all =
-        results.saes().stream()
-            .flatMap(sae -> sae.on().values().stream())
-            .mapToDouble(value::apply)
-            .sorted()
-            .toArray();
-    if (all.length == 0) {
-      return;
-    }
-    double low = all[0];
-    double high = all[all.length - 1];
-    List<String> head = new ArrayList<>(List.of("SAE"));
-    results.dataSets().forEach(set -> head.add("on " + set.name()));
-    List<List<String>> rows = new ArrayList<>();
-    for (TrainedSae sae : results.saes()) {
-      List<String> row = new ArrayList<>(List.of(Html.escape(sae.name())));
-      for (DataSet set : results.dataSets()) {
-        Optional<Double> measured = sae.on(set.name()).map(value);
-        if (measured.isEmpty()) {
-          row.add(MISSING);
-          continue;
-        }
-        double v = measured.get();
-        double share = high > low ? (v - low) / (high - low) : 0.5;
-        double strength = 0.06 + 0.30 * (higherIsBetter ? share : 1 - share);
-        row.add(
-            "<td class=\"heat\" style=\"background: rgba(0, 114, 178, %.2f)\">%s</td>"
-                .formatted(strength, format.apply(v)));
-      }
-      rows.add(row);
-    }
-    page.table(caption, head, rows);
-  }
-
-  private void sharedFeatures() {
-    if (results.seedPairs().isEmpty()) {
-      return;
-    }
-    page.subheading("Features shared by two seeds");
-    List<List<String>> rows = new ArrayList<>();
-    for (SeedPair pair : results.seedPairs()) {
-      for (var shared : List.of(pair.decoder(), pair.encoder())) {
-        rows.add(
-            List.of(
-                Html.escape(pair.dataSet()),
-                Html.escape(pair.variant().isEmpty() ? "k = " + pair.k() : pair.variant()),
-                shared.directions().name().toLowerCase(java.util.Locale.ROOT),
-                Format.percent(shared.matched()),
-                Format.percent(shared.topOneA()),
-                Format.percent(shared.topOneB()),
-                Format.number(shared.meanMatched()),
-                Format.number((shared.meanTopOneA() + shared.meanTopOneB()) / 2)));
-      }
-    }
-    page.table(
-        "Cosine above "
-            + results.config().sharedFeatures().threshold()
-            + " counts as shared. The Shared Feature Ratio is the one of decoder directions.",
-        List.of(
-            "Trained on",
-            "SAE",
-            "Directions",
-            "Matched",
-            "Top-1, first in second",
-            "Top-1, second in first",
-            "Mean cosine, matched",
-            "Mean cosine, top-1"),
-        rows);
   }
 
   private void caveats() {

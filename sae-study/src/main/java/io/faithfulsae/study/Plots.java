@@ -99,7 +99,7 @@ final class Plots {
     }
     all.putAll(new HeatMaps(results).draw());
     all.put("norms", plots.norms());
-    all.putAll(new CurvePlots(results, plots).draw());
+    Measurements.OF_SAES.forEach(measurement -> all.putAll(measurement.plots(results, plots)));
     all.putAll(new SweepPlots(results, plots).draw());
     Map<String, Plot> written = new LinkedHashMap<>();
     for (Map.Entry<String, Drawn> entry : all.entrySet()) {

@@ -91,6 +91,12 @@ final class Sharing {
     return new Source(entry, set);
   }
 
+  /** Whether an entry samples a data set in its own folder. */
+  boolean samples(String entry) {
+    return config(entry).dataSets().stream()
+        .anyMatch(set -> set.generate() != null && sampled(entry, set).entry().equals(entry));
+  }
+
   /** The same for a data set of another entry, given as {@code entry/data set}. */
   Source sampled(String from) {
     int slash = from.indexOf('/');
@@ -103,8 +109,8 @@ final class Sharing {
     return sampled(entry, set);
   }
 
-  /** The folder in a canonical form; the embedded model has none. */
-  private static Path folder(StudyConfig config) {
+  /** The model's folder in a canonical form; the embedded model has none. */
+  static Path folder(StudyConfig config) {
     @Nullable String folder = config.model();
     if (folder == null) {
       return Path.of("");

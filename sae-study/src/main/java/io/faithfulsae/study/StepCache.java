@@ -59,13 +59,31 @@ final class StepCache {
     this.onStep = onStep;
   }
 
-  /**
-   * Runs a step unless it is done.
-   *
-   * @param name of the step and its folder
-   * @param inputs everything that the result depends on, as JSON
-   */
-  <T> Outcome<T> run(String name, Object inputs, Class<T> type, Work work) throws IOException {
+  /** A step by the name of its folder. */
+  Step step(String name) {
+    return new Step(name);
+  }
+
+  /** One step. */
+  final class Step {
+    private final String name;
+
+    private Step(String name) {
+      this.name = name;
+    }
+
+    /**
+     * Runs the step unless it is done.
+     *
+     * @param inputs everything that the result depends on, as JSON
+     */
+    <T> Outcome<T> run(Object inputs, Class<T> type, Work work) throws IOException {
+      return StepCache.this.run(name, inputs, type, work);
+    }
+  }
+
+  private <T> Outcome<T> run(String name, Object inputs, Class<T> type, Work work)
+      throws IOException {
     Path folder = dir.resolve(name);
     JsonNode tree = Json.tree(inputs);
     String key = Json.hash(Map.of("layout", LAYOUT, "random", Rng.ALGORITHM, name, tree));
@@ -84,14 +102,9 @@ final class StepCache {
     return new Outcome<>(Json.read(record.result(), type), key, folder);
   }
 
-  /** Steps completed in earlier runs, whether or not their inputs are still the same. */
-  int kept() throws IOException {
-    if (!Files.isDirectory(dir)) {
-      return 0;
-    }
-    try (Stream<Path> folders = Files.list(dir)) {
-      return (int) folders.filter(folder -> Files.exists(folder.resolve(DONE))).count();
-    }
+  /** Whether an earlier run did a step, even if its inputs have changed since. */
+  boolean isKept(String name) {
+    return Files.exists(dir.resolve(name).resolve(DONE));
   }
 
   /** Steps run since, not counting those already done. */

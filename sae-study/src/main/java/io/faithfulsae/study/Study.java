@@ -42,11 +42,17 @@ public final class Study {
    */
   public static Outcome run(StudyFile study, Path out, Backend backend, StudyListener listener)
       throws IOException {
-    OutputLock lock = OutputLock.ofFolder(out);
-    try {
-      StudyPlan plan = plan(study, out, backend);
+    return run(new OpenModels(study, out), backend, listener);
+  }
+
+  /** Closes the models. */
+  static Outcome run(OpenModels models, Backend backend, StudyListener listener)
+      throws IOException {
+    OutputLock lock = OutputLock.ofFolder(models.study());
+    try (models) {
+      StudyPlan plan = plan(models, backend);
       listener.planned(plan);
-      return runLocked(plan, backend, listener);
+      return run(plan, models, backend, listener);
     } finally {
       lock.close();
     }
@@ -64,41 +70,38 @@ public final class Study {
   public static Outcome run(StudyPlan plan, Backend backend, StudyListener listener)
       throws IOException {
     OutputLock lock = OutputLock.ofFolder(plan.out());
-    try {
-      return runLocked(plan, backend, listener);
+    try (OpenModels models = new OpenModels(plan.study(), plan.out())) {
+      return run(plan, models, backend, listener);
     } finally {
       lock.close();
     }
   }
 
-  private static Outcome runLocked(StudyPlan plan, Backend backend, StudyListener listener)
+  private static Outcome run(
+      StudyPlan plan, OpenModels models, Backend backend, StudyListener listener)
       throws IOException {
     plan.requireDisk();
-    Path out = plan.out();
-    Map<String, StudyConfig> models = plan.study().models();
-    Sharing sharing = new Sharing(models);
-    StepFolders folders = new StepFolders(out, listener, models.size() > 1);
+    Map<String, StudyConfig> entries = plan.study().models();
+    StepFolders folders = new StepFolders(plan.out(), listener, entries.size() > 1);
     boolean crossed =
-        models.values().stream()
-            .flatMap(model -> model.dataSets().stream())
+        entries.values().stream()
+            .flatMap(entry -> entry.dataSets().stream())
             .anyMatch(set -> set.from() != null);
     if (crossed) {
-      for (String name : models.keySet()) {
-        try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders)) {
-          model.generate();
+      for (String name : entries.keySet()) {
+        if (models.sharing().samples(name)) {
+          new ModelStudy(models.entry(name, backend, folders)).generate();
         }
       }
     }
     List<ModelResults> results = new ArrayList<>();
-    for (String name : models.keySet()) {
-      try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders)) {
-        results.add(model.run());
-      }
+    for (String name : entries.keySet()) {
+      results.add(new ModelStudy(models.entry(name, backend, folders)).run());
     }
     return report(
         new StudyResults(
             StudyResults.FORMAT, Provenance.of(backend), Comparisons.corrected(results), null),
-        out,
+        plan.out(),
         folders.seconds(),
         folders.done());
   }
@@ -111,16 +114,20 @@ public final class Study {
    * @throws IOException if a model cannot be opened
    */
   public static StudyPlan plan(StudyFile study, Path out, Backend backend) throws IOException {
-    Files.createDirectories(out);
-    List<StudyPlan.ModelPlan> plans = new ArrayList<>();
-    Sharing sharing = new Sharing(study.models());
-    for (String name : study.models().keySet()) {
-      StepFolders folders = new StepFolders(out, StudyListener.NONE, true);
-      try (ModelStudy model = ModelStudy.open(name, sharing, out, backend, folders)) {
-        plans.add(model.plan());
-      }
+    try (OpenModels models = new OpenModels(study, out)) {
+      return plan(models, backend);
     }
-    return new StudyPlan(study, out, plans, StudyPlan.freeBytes(out));
+  }
+
+  private static StudyPlan plan(OpenModels models, Backend backend) throws IOException {
+    Path out = models.study();
+    Files.createDirectories(out);
+    StepFolders folders = new StepFolders(out, StudyListener.NONE, true);
+    List<StudyPlan.ModelPlan> plans = new ArrayList<>();
+    for (String name : models.file().models().keySet()) {
+      plans.add(Planner.plan(models.entry(name, backend, folders)));
+    }
+    return new StudyPlan(models.file(), out, plans, StudyPlan.freeBytes(out));
   }
 
   private static Outcome report(

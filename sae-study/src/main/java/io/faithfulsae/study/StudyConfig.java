@@ -2,6 +2,7 @@ package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
 import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.study.tasks.TaskFile;
@@ -13,8 +14,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
-import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
@@ -305,10 +304,9 @@ public record StudyConfig(
    */
   public StudyConfig {
     dataSets = List.copyOf(dataSets);
-    seeds = List.copyOf(seeds);
+    seeds = different("seeds", seeds);
     require(!dataSets.isEmpty(), "dataSets", "at least one", dataSets);
     require(!seeds.isEmpty(), "seeds", "at least one", seeds);
-    require(new HashSet<>(seeds).size() == seeds.size(), "seeds", "distinct values", seeds);
     require(context >= 2, "context", "at least 2", context);
     require(batchSequences >= 1, "batchSequences", "at least 1", batchSequences);
     require(samples >= 0, "samples", "at least 0", samples);
@@ -328,8 +326,7 @@ public record StudyConfig(
       require(given == 1, at, "one of generate, file, from and mixture", Json.line(set));
       MixtureSettings.check(at + ".mixture", set, dataSets);
     }
-    Set<String> names = dataSets.stream().map(DataSet::name).collect(Collectors.toSet());
-    require(names.size() == dataSets.size(), "dataSets", "distinct names", names);
+    List<String> names = different("dataSets.name", dataSets.stream().map(DataSet::name).toList());
     String common = evaluation.common();
     require(
         common == null || names.contains(common),
@@ -350,11 +347,8 @@ public record StudyConfig(
     if (!holds) {
       throw new IllegalArgumentException(
           setting
-              + ": expected "
-              + expected
-              + ", got "
-              + got
-              + "; change it in the study's configuration");
+              + ": "
+              + Expected.message(expected, got, "change it in the study's configuration"));
     }
   }
 

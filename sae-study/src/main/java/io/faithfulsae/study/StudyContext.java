@@ -10,6 +10,7 @@ import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.spi.Backend;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Set;
 
 /**
@@ -30,16 +31,6 @@ record StudyContext(
     String modelHash,
     HookPoint hook,
     StepFolders folders) {
-
-  /** The entry's own steps. */
-  StepCache steps() {
-    return folders.of(name);
-  }
-
-  /** The steps shared with the entries that are trained together with it. */
-  StepCache common() {
-    return folders.of(sharing.owner(name));
-  }
 
   /** Follows the study. */
   StudyListener listener() {
@@ -69,6 +60,16 @@ record StudyContext(
   /** The rows of a text, in the batches of the settings. */
   ActivationSource source(TokenSource tokens, ActivationFilter filter) {
     return activations(tokens, filter).source(config.batchSequences());
+  }
+
+  /** Creates the data sets. */
+  StudyData data() {
+    return new StudyData(config, model, tokenizer, context());
+  }
+
+  /** What every closer look at the SAEs of a data set depends on, as part of a step's inputs. */
+  List<Object> inputs(Trained group, ActivationFilter filter) {
+    return List.of(group.key(), group.names(), filter.toString(), config.batchSequences());
   }
 
   /** A filter by position and token only. */

@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.TokenSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
@@ -256,8 +257,10 @@ final class StudyData {
       throw new SaeFormatException(
           file,
           "text",
-          "expected sequences for training and for evaluation, got %d of %d tokens; use more text"
-              .formatted(sequences, context));
+          Expected.message(
+              "sequences for training and for evaluation",
+              "%d of %d tokens".formatted(sequences, context),
+              "use more text"));
     }
     return new Prepared(
         String.valueOf(file.getFileName()),

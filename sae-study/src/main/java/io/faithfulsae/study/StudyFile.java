@@ -9,6 +9,7 @@ import com.fasterxml.jackson.databind.exc.InvalidFormatException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.study.StudyConfig.DataSet;
 import java.io.IOException;
@@ -115,7 +116,7 @@ public record StudyFile(Map<String, StudyConfig> models) {
         throw new SaeFormatException(
             file,
             "study",
-            "expected settings, got " + given.getNodeType() + "; see the default study");
+            Expected.message("settings", given.getNodeType(), "see the default study"));
       }
       requireFinite(changes, "");
       if (model != null) {
@@ -242,11 +243,11 @@ public record StudyFile(Map<String, StudyConfig> models) {
           Arrays.stream(wrong.getTargetType().getEnumConstants())
               .map(String::valueOf)
               .collect(Collectors.joining(", "));
-      return "expected one of " + names + ", got " + wrong.getValue();
+      return Expected.message("one of " + names, wrong.getValue(), "use one of these");
     }
     if (e instanceof MismatchedInputException missing
         && String.valueOf(missing.getOriginalMessage()).startsWith("Cannot map `null`")) {
-      return "expected a value, got null; write one, or leave the setting out";
+      return Expected.message("a value", null, "write one, or leave the setting out");
     }
     return e.getOriginalMessage();
   }

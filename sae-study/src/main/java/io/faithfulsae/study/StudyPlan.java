@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonIgnore;
+import io.faithfulsae.io.Expected;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -108,11 +109,10 @@ public record StudyPlan(
   void requireDisk() throws IOException {
     if (bytes() > freeBytes) {
       throw new IOException(
-          "expected "
-              + bytes(bytes())
-              + " of free disk for the study, got "
-              + bytes(freeBytes)
-              + "; free some, or train fewer or smaller SAEs");
+          Expected.message(
+              bytes(bytes()) + " of free disk for the study",
+              bytes(freeBytes),
+              "free some, or train fewer or smaller SAEs"));
     }
   }
 

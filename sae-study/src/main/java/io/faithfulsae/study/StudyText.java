@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.tokens.TextOptions;
 import io.faithfulsae.study.StudyConfig.DataSet;
@@ -115,7 +116,8 @@ record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
     }
     Path file = Path.of(String.valueOf(set.file()));
     if (!Files.isRegularFile(file)) {
-      throw new SaeFormatException(file, "file", "expected a text, got no file; correct the path");
+      throw new SaeFormatException(
+          file, "file", Expected.message("a text", "no file", "correct the path"));
     }
     return new BufferedReader(Files.newBufferedReader(file), BLOCK);
   }
@@ -129,7 +131,8 @@ record StudyText(DataSet set, @Nullable Path sampled, boolean lowerCase) {
     Path file = sampled;
     if (file == null || !Files.exists(file)) {
       throw new IOException(
-          "expected the text of " + from + " in " + file + ", got none; see why that step failed");
+          Expected.message(
+              "the text of " + from + " in " + file, "none", "see why that step failed"));
     }
     return file;
   }

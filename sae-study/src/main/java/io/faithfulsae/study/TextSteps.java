@@ -1,29 +1,28 @@
 package io.faithfulsae.study;
 
 import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.TokenSource;
-import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.models.generate.FaithfulDataset;
-import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.study.ModelResults.Norms;
+import io.faithfulsae.study.StepCache.Outcome;
+import io.faithfulsae.study.StepCache.Step;
 import io.faithfulsae.study.StudyConfig.DataSet;
+import io.faithfulsae.study.StudyConfig.Generate;
+import io.faithfulsae.study.StudyData.Prepared;
 import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.report.Html;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
-/** Steps that create the data sets and collect statistics before an SAE reads them. */
-final class TextSteps {
+/** Creates the data sets, each with the norms of its activations. */
+final class TextSteps implements Measurement {
   private static final int NORM_SEQUENCES = 256;
-
-  private final StudyContext on;
-  private final StudyData data;
 
   /**
    * A text that the model sampled.
@@ -35,87 +34,144 @@ final class TextSteps {
    */
   record Sampled(long records, long tokens, double retokenized, String random) {}
 
-  TextSteps(StudyContext on) {
-    this.on = on;
-    this.data = new StudyData(on.config(), on.model(), on.tokenizer(), on.context());
+  @Override
+  public String name() {
+    return "data";
   }
 
-  /** Name of the step that creates a data set. */
-  static String dataStep(String dataSet) {
+  @Override
+  public List<Unit> units(StudyContext on) throws IOException {
+    List<DataSet> sets = on.config().dataSets();
+    List<DataSet> mixturesLast =
+        Stream.concat(
+                sets.stream().filter(set -> set.mixture() == null),
+                sets.stream().filter(set -> set.mixture() != null))
+            .toList();
+    List<Unit> units = new ArrayList<>();
+    for (DataSet set : mixturesLast) {
+      if (set.generate() != null) {
+        units.add(sample(on, set));
+      }
+      units.add(
+          Unit.common(
+              on,
+              dataStep(set.name()),
+              Cost.ofText(tokens(on.config(), set)),
+              (found, step) -> found.made.put(set.name(), make(on, set, found, step))));
+      units.add(
+          Unit.common(
+              on,
+              "norms-" + set.name(),
+              Cost.NONE,
+              (found, step) ->
+                  found.norms.put(set.name(), norms(on, Findings.need(found.made, set), step))));
+    }
+    return units;
+  }
+
+  @Override
+  public void section(ModelResults results, Html page) {
+    TextSection.write(results, page);
+  }
+
+  /** The units that let the model sample, for the entries that read its texts. */
+  static List<Unit> sampling(StudyContext on) {
+    return on.config().dataSets().stream()
+        .filter(set -> set.generate() != null)
+        .map(set -> sample(on, set))
+        .toList();
+  }
+
+  /** The folder of the step that created a data set. */
+  static Path folder(StudyContext on, Texts text) {
+    return StepFolders.folder(on.study(), on.sharing().owner(on.name()))
+        .resolve(dataStep(text.name()));
+  }
+
+  private static String dataStep(String dataSet) {
     return "data-" + dataSet;
   }
 
-  /** Name of the step in which the model samples. */
-  static String sampleStep(String dataSet) {
+  private static String sampleStep(String dataSet) {
     return "sample-" + dataSet;
   }
 
-  /** Number of steps per data set that an entry does itself, besides sampling. */
-  static int count(StudyConfig config, DataSet set) {
-    return 2 + (isChecked(config, set) ? 1 : 0);
-  }
-
-  private static boolean isChecked(StudyConfig config, DataSet set) {
-    return config.checks().tokens() > 0 && set.mixture() == null;
-  }
-
-  /** Samples a data set, unless this or another entry has already done so. */
-  StepCache.Outcome<Sampled> sample(DataSet set) throws IOException {
+  /** Samples a data set, unless another entry does so. */
+  private static Unit sample(StudyContext on, DataSet set) {
     Sharing.Source source = on.sharing().sampled(on.name(), set);
-    StudyConfig.Generate settings = Objects.requireNonNull(source.set().generate());
-    return on.folders()
-        .of(source.entry())
-        .run(
-            sampleStep(source.set().name()),
-            List.of(on.modelHash(), settings),
-            Sampled.class,
-            folder -> {
-              FaithfulDataset.Result made =
-                  data.sample(source.set().name(), settings, folder, on.listener());
-              Path how = folder.resolve(StudyText.JSON_LINES + ".settings.json");
-              return new Sampled(
-                  made.records(),
-                  made.tokens(),
-                  made.retokenizedDifferently(),
-                  Json.mapper().readTree(Files.readAllBytes(how)).path("random").asText());
-            });
+    String name = source.set().name();
+    Generate settings = Objects.requireNonNull(source.set().generate());
+    return new Unit(
+        source.entry(),
+        sampleStep(name),
+        Cost.ofSampling(settings.tokens()),
+        (found, step) ->
+            found.sampled.put(
+                set.name(),
+                step.run(
+                    List.of(on.modelHash(), settings),
+                    Sampled.class,
+                    folder -> {
+                      FaithfulDataset.Result made =
+                          on.data().sample(name, settings, folder, on.listener());
+                      Path how = folder.resolve(StudyText.JSON_LINES + ".settings.json");
+                      return new Sampled(
+                          made.records(),
+                          made.tokens(),
+                          made.retokenizedDifferently(),
+                          Json.mapper().readTree(Files.readAllBytes(how)).path("random").asText());
+                    })));
   }
 
-  Texts texts(DataSet set) throws IOException {
-    StepCache.Outcome<StudyData.Prepared> step;
+  private static Texts make(StudyContext on, DataSet set, Findings found, Step step)
+      throws IOException {
+    StudyData data = on.data();
+    Outcome<Prepared> prepared;
     if (set.generate() != null) {
-      StepCache.Outcome<Sampled> sampled = sample(set);
+      Outcome<Sampled> sampled = Findings.need(found.sampled, set);
       Path file = sampled.folder().resolve(StudyText.JSON_LINES);
       String random = sampled.result().random();
-      step = prepare(set, sampled.key(), folder -> data.prepare(set, file, folder).drawnBy(random));
-    } else if (set.mixture() != null) {
-      List<Texts> parts = parts(set);
-      step =
+      prepared =
           prepare(
-              set, parts.stream().map(Texts::key).toList(), folder -> data.mix(set, parts, folder));
+              on,
+              set,
+              sampled.key(),
+              step,
+              folder -> data.prepare(set, file, folder).drawnBy(random));
+    } else if (set.mixture() != null) {
+      Map<String, Double> shares = set.mixture();
+      List<Texts> parts =
+          on.config().dataSets().stream()
+              .filter(part -> shares.containsKey(part.name()))
+              .map(part -> Findings.need(found.made, part))
+              .toList();
+      prepared =
+          prepare(
+              on,
+              set,
+              parts.stream().map(Texts::key).toList(),
+              step,
+              folder -> data.mix(set, parts, folder));
     } else {
-      StudyText text = data.given(set, sampled(set));
-      step = prepare(set, data.known(text), folder -> data.prepare(text, folder));
+      StudyText text = data.given(set, sampledBy(on, set));
+      prepared = prepare(on, set, data.known(text), step, folder -> data.prepare(text, folder));
     }
     return new Texts(
         set,
-        step.result(),
-        step.key(),
-        data.training(step.result(), step.folder()),
-        data.heldOut(step.result(), step.folder()));
+        prepared.result(),
+        prepared.key(),
+        data.training(prepared.result(), prepared.folder()),
+        data.heldOut(prepared.result(), prepared.folder()));
   }
 
-  private StepCache.Outcome<StudyData.Prepared> prepare(
-      DataSet set, Object known, StepCache.Work work) throws IOException {
-    return on.common()
-        .run(
-            dataStep(set.name()),
-            List.of(on.modelHash(), data.inputs(set, known)),
-            StudyData.Prepared.class,
-            work);
+  private static Outcome<Prepared> prepare(
+      StudyContext on, DataSet set, Object known, Step step, StepCache.Work work)
+      throws IOException {
+    return step.run(List.of(on.modelHash(), on.data().inputs(set, known)), Prepared.class, work);
   }
 
-  private @Nullable Path sampled(DataSet set) {
+  /** Where another entry's model wrote the text. */
+  private static @Nullable Path sampledBy(StudyContext on, DataSet set) {
     String from = set.from();
     if (from == null) {
       return null;
@@ -126,22 +182,10 @@ final class TextSteps {
         .resolve(StudyText.JSON_LINES);
   }
 
-  private List<Texts> parts(DataSet set) throws IOException {
-    List<Texts> parts = new ArrayList<>();
-    for (DataSet part : on.config().dataSets()) {
-      if (Objects.requireNonNull(set.mixture()).containsKey(part.name())) {
-        parts.add(texts(part));
-      }
-    }
-    return parts;
-  }
-
-  Norms norms(Texts text) throws IOException {
+  private static Norms norms(StudyContext on, Texts text, Step step) throws IOException {
     StudyConfig.Filter filter = on.config().filter();
     ActivationFilter unbounded = on.unbounded(filter);
-    return on.common()
-        .run(
-            "norms-" + text.name(),
+    return step.run(
             List.of(text.key(), on.hook().toString(), filter.skipPositions(), filter.skipBos()),
             Norms.class,
             folder -> {
@@ -157,55 +201,40 @@ final class TextSteps {
         .result();
   }
 
-  /** The checks of a data set; null if turned off, and for a mixture. */
-  @Nullable DataSetCheck check(Texts text, List<Texts> all) throws IOException {
-    StudyConfig.Checks settings = on.config().checks();
-    if (!isChecked(on.config(), text.settings())) {
-      return null;
+  /**
+   * Most tokens that a data set's own step stores. A mixture is at most as long as its parts
+   * together; sampled text is counted where it is sampled.
+   */
+  private static long tokens(StudyConfig config, DataSet set) throws IOException {
+    Long limit = set.tokens();
+    Map<String, Double> shares = set.mixture();
+    String file = set.file();
+    if (limit != null) {
+      return limit;
     }
-    List<Texts> outside = all.stream().filter(other -> other.settings().file() != null).toList();
-    return on.common()
-        .run(
-            "check-" + text.name(),
-            List.of(
-                text.key(),
-                settings,
-                outside.stream().map(other -> List.of(other.name(), other.key())).toList()),
-            DataSetCheck.class,
-            folder -> check(text, outside, settings.tokens()))
-        .result();
-  }
-
-  private DataSetCheck check(Texts text, List<Texts> outside, long most) throws IOException {
-    boolean own = text.settings().generate() != null;
-    if (!own && text.settings().from() == null) {
-      return new DataSetCheck(Metrics.dataSet(whole(text), most), null, null, Map.of());
-    }
-    // Another model's texts, without its token ids, which may not be valid for this one.
-    Path written = own ? sample(text.settings()).folder() : folder(text);
-    TokenSource documents =
-        TokenSources.documents(written.resolve(StudyText.JSON_LINES), on.tokenizer());
-    Map<String, List<Double>> coverage = new LinkedHashMap<>();
-    for (Texts other : outside) {
-      List<Double> shares = new ArrayList<>();
-      for (int n : on.config().checks().nGrams()) {
-        shares.add(Metrics.coverage(documents, whole(other), n, most));
+    if (shares != null) {
+      long tokens = 0;
+      for (DataSet part : config.dataSets()) {
+        if (shares.containsKey(part.name())) {
+          Generate generate = part.generate();
+          tokens += generate == null ? tokens(config, part) : generate.tokens();
+        }
       }
-      coverage.put(other.name(), shares);
+      return tokens;
     }
-    return new DataSetCheck(
-        Metrics.dataSet(documents, most),
-        Metrics.firstTokens(documents, on.model(), most),
-        own ? (Double) sample(text.settings()).result().retokenized() : null,
-        coverage);
+    if (file != null && !file.equals("embedded") && Files.exists(Path.of(file))) {
+      return bytes(Path.of(file)) / 3; // a token is a few letters
+    }
+    return 0;
   }
 
-  private TokenSource whole(Texts text) {
-    return data.open(text.prepared(), folder(text));
-  }
-
-  private Path folder(Texts text) {
-    return StepFolders.folder(on.study(), on.sharing().owner(on.name()))
-        .resolve(dataStep(text.name()));
+  private static long bytes(Path fileOrFolder) throws IOException {
+    long bytes = 0;
+    try (Stream<Path> files = Files.walk(fileOrFolder)) {
+      for (Path file : files.filter(Files::isRegularFile).toList()) {
+        bytes += Files.size(file);
+      }
+    }
+    return bytes;
   }
 }

@@ -2,6 +2,7 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.Expected;
 import java.io.BufferedInputStream;
 import java.io.DataInputStream;
 import java.io.EOFException;
@@ -65,11 +66,10 @@ record TokenFile(Path file, int length, String description) implements TokenSour
       }
     } catch (EOFException e) {
       throw new UncheckedIOException(
-          "expected whole sequences of "
-              + length
-              + " tokens in "
-              + file
-              + ", got a part; delete the step's folder to redo it",
+          Expected.message(
+              "whole sequences of " + length + " tokens in " + file,
+              "a part",
+              "delete the step's folder to redo it"),
           e);
     } catch (IOException e) {
       throw new UncheckedIOException(e);

@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.study.Grid.Cell;
+import io.faithfulsae.study.StepCache.Step;
 import io.faithfulsae.study.Trained.Curve;
 import io.faithfulsae.study.provenance.TrainedOn;
 import io.faithfulsae.study.work.TrainingSession;
@@ -20,8 +21,7 @@ import java.util.Map;
  * The step that trains all SAEs of a data set: every seed and variant, of every entry of the study
  * that reads the same rows, in parallel on one stream of activations.
  */
-final class TrainStep {
-  private final StudyContext on;
+final class TrainStep implements Measurement {
 
   /**
    * An SAE of any of the entries.
@@ -49,26 +49,59 @@ final class TrainStep {
   /** In member order. */
   private record Runs(List<Run> all) {}
 
-  TrainStep(StudyContext on) {
-    this.on = on;
+  @Override
+  public String name() {
+    return "train";
+  }
+
+  @Override
+  public List<Unit> units(StudyContext on) {
+    TrainingSettings training = on.config().training();
+    int dIn = on.model().dModel();
+    List<Integer> sizes = sizes(on);
+    // Weights and both moments in a checkpoint, of which the last two are kept, plus the SAE.
+    long saes =
+        sizes.stream().mapToLong(size -> parameters(dIn, size) * Float.BYTES * (1 + 2 * 3)).sum();
+    long buffer = 2L * training.bufferRows() * dIn * Float.BYTES;
+    Cost cost = Cost.ofTraining(training.tokens(), sizes.size(), saes + buffer);
+    return on.config().dataSets().stream()
+        .map(
+            set ->
+                Unit.common(
+                    on,
+                    name() + "-" + set.name(),
+                    cost,
+                    (found, step) ->
+                        found.trained.put(
+                            set.name(), train(on, found.text(set), found.filter(), step))))
+        .toList();
+  }
+
+  /** The number of latents of each SAE trained on an entry's stream. */
+  static List<Integer> sizes(StudyContext on) {
+    return members(on).stream().map(Member::dSae).toList();
+  }
+
+  /** Of an SAE with both biases. */
+  static long parameters(long dIn, long dSae) {
+    return 2 * dIn * dSae + dSae + dIn;
   }
 
   /** The SAEs of this entry on a data set; trains those of the other entries as well. */
-  Trained train(Texts text, ActivationFilter filter) throws IOException {
+  private static Trained train(StudyContext on, Texts text, ActivationFilter filter, Step step)
+      throws IOException {
     ActivationSource source = on.source(text.training(), filter);
-    List<Member> members = members(on.sharing(), on.name(), on.model().dModel());
-    StepCache.Outcome<Runs> step =
-        on.common()
-            .run(
-                "train-" + text.name(),
-                List.of(text.key(), source.description(), members, on.backend().info().name()),
-                Runs.class,
-                folder -> train(text, filter, source, members, folder));
+    List<Member> members = members(on);
+    StepCache.Outcome<Runs> trained =
+        step.run(
+            List.of(text.key(), source.description(), members, on.backend().info().name()),
+            Runs.class,
+            folder -> train(on, text, filter, source, members, folder));
     List<Curve> curves = new ArrayList<>();
     for (Cell cell : on.grid().cells()) {
       for (int i = 0; i < members.size(); i++) {
         if (members.get(i).is(cell)) {
-          Run run = step.result().all().get(i);
+          Run run = trained.result().all().get(i);
           curves.add(
               new Curve(
                   text.name() + "-" + cell.variant().cell(cell.seed()),
@@ -82,20 +115,16 @@ final class TrainStep {
         }
       }
     }
-    return new Trained(text, step.key(), step.folder(), curves);
-  }
-
-  /** The number of latents of each SAE trained on an entry's stream. */
-  static List<Integer> sizes(Sharing sharing, String entry, int dIn) {
-    return members(sharing, entry, dIn).stream().map(Member::dSae).toList();
+    return new Trained(text, trained.key(), trained.folder(), curves);
   }
 
   /** Each SAE once, even if two entries want it. */
-  private static List<Member> members(Sharing sharing, String of, int dIn) {
+  private static List<Member> members(StudyContext on) {
+    Sharing sharing = on.sharing();
     List<Member> members = new ArrayList<>();
-    for (String entry : sharing.trainedWith(of)) {
-      String prefix = entry.equals(sharing.owner(of)) ? "" : entry + ".";
-      Grid grid = Grid.of(sharing.config(entry), dIn);
+    for (String entry : sharing.trainedWith(on.name())) {
+      String prefix = entry.equals(sharing.owner(on.name())) ? "" : entry + ".";
+      Grid grid = Grid.of(sharing.config(entry), on.model().dModel());
       for (Cell cell : grid.cells()) {
         if (members.stream().noneMatch(member -> member.is(cell))) {
           members.add(
@@ -110,7 +139,8 @@ final class TrainStep {
     return members;
   }
 
-  private Runs train(
+  private static Runs train(
+      StudyContext on,
       Texts text,
       ActivationFilter filter,
       ActivationSource source,

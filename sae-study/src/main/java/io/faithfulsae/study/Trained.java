@@ -41,6 +41,11 @@ record Trained(Texts on, String key, Path folder, List<Curve> curves) {
     }
   }
 
+  /** Names of an entry's own SAEs, since a training may serve several entries. */
+  List<String> names() {
+    return curves.stream().map(Curve::name).toList();
+  }
+
   Path sae(Curve curve) {
     return folder.resolve(curve.folder());
   }

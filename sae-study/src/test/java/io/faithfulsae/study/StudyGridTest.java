@@ -74,10 +74,11 @@ final class StudyGridTest {
             dataSets:
               - {name: good, file: embedded, tokens: 1500}
               - {name: late, file: late.txt}
+              - {name: both, mixture: {good: 0.5, late: 0.5}}
             """;
     Path out = dir.resolve("out");
     Study.Outcome first = run(yaml, out);
-    assertEquals(1, first.failures().size(), first.failures().toString());
+    assertEquals(1, first.failures().size(), "the mixture has no failure of its own");
     assertTrue(first.failures().get(0).contains("late.txt"), first.failures().toString());
     JsonNode model = Json.mapper().readTree(first.results().toFile()).path("models").get(0);
     assertEquals(4, model.path("saes").size(), "the other data set's SAEs");
@@ -89,7 +90,7 @@ final class StudyGridTest {
     assertEquals(List.of(), second.failures());
     assertFalse(steps.contains("data-good"), steps.toString());
     assertEquals(
-        8,
+        12,
         Json.mapper()
             .readTree(second.results().toFile())
             .path("models")

@@ -427,7 +427,7 @@ final class StudyTest {
     assertTrue(
         name.getMessage().contains("expected one of FREQUENCY, MEAN_ACTIVATION, ATTRIBUTION"),
         name.getMessage());
-    assertTrue(name.getMessage().endsWith("got size"), name.getMessage());
+    assertTrue(name.getMessage().endsWith("got size; use one of these"), name.getMessage());
   }
 
   private Study.Outcome run(String yaml, Path out) throws IOException {

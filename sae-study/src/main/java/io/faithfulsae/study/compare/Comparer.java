@@ -1,5 +1,6 @@
 package io.faithfulsae.study.compare;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.study.compare.Comparison.Measure;
 import io.faithfulsae.study.compare.Comparison.Pair;
@@ -85,18 +86,15 @@ public final class Comparer {
                               .put(measure, value);
                       if (before != null && !before.equals(value)) {
                         throw new IllegalArgumentException(
-                            "expected one "
-                                + measure
-                                + " of "
-                                + run.model()
-                                + " on "
-                                + run.dataSet()
-                                + (task.isEmpty() ? "" : " for " + task)
-                                + ", got "
-                                + before
-                                + " and "
-                                + value
-                                + "; pass one of the runs alone");
+                            Expected.message(
+                                "one %s of %s on %s%s"
+                                    .formatted(
+                                        measure,
+                                        run.model(),
+                                        run.dataSet(),
+                                        task.isEmpty() ? "" : " for " + task),
+                                before + " and " + value,
+                                "pass one of the runs alone"));
                       }
                     }));
     ofModel.put(run.dataSet(), new Run(run.model(), run.dataSet(), merged));
@@ -108,11 +106,12 @@ public final class Comparer {
         byModelAndDataSet.keySet().stream().filter(model -> hasAll(model, dataSets)).toList();
     if (dataSets.size() < 2 || models.isEmpty()) {
       throw new IllegalArgumentException(
-          "expected a model with at least two data sets, got "
-              + byModelAndDataSet.entrySet().stream()
+          Expected.message(
+              "a model with at least two data sets",
+              byModelAndDataSet.entrySet().stream()
                   .map(entry -> entry.getKey() + " " + entry.getValue().keySet())
-                  .collect(Collectors.joining(", "))
-              + "; choose others with --datasets");
+                  .collect(Collectors.joining(", ")),
+              "choose others with --datasets"));
     }
     List<String> tasks = tasks(models, dataSets);
     List<Measure> uncorrected = new ArrayList<>();
@@ -131,11 +130,7 @@ public final class Comparer {
       for (String wanted : options.dataSets()) {
         if (!models.containsKey(wanted)) {
           throw new IllegalArgumentException(
-              "expected data sets among "
-                  + models.keySet()
-                  + ", got "
-                  + wanted
-                  + "; choose from these");
+              Expected.message("data sets among " + models.keySet(), wanted, "choose from these"));
         }
       }
       return options.dataSets();
@@ -208,11 +203,10 @@ public final class Comparer {
             : options.measures();
     if (wanted.isEmpty() || !common.keySet().containsAll(wanted)) {
       throw new IllegalArgumentException(
-          "expected measures that every run has, among "
-              + common.keySet()
-              + ", got "
-              + (wanted.isEmpty() ? USUAL : wanted)
-              + "; choose others with --measures");
+          Expected.message(
+              "measures that every run has, among " + common.keySet(),
+              wanted.isEmpty() ? USUAL : wanted,
+              "choose others with --measures"));
     }
     Map<String, List<String>> chosen = new LinkedHashMap<>();
     wanted.forEach(name -> chosen.put(name, common.getOrDefault(name, List.of())));

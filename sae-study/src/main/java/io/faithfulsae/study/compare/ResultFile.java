@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.study.provenance.Json;
 import java.io.CharConversionException;
@@ -84,15 +85,15 @@ public final class ResultFile {
     try {
       return JSON.readTree(Files.readAllBytes(file));
     } catch (JsonProcessingException e) {
-      throw problem(file, "file", "JSON, got: " + e.getOriginalMessage());
+      throw problem(file, "file", "JSON", e.getOriginalMessage());
     } catch (CharConversionException e) { // looks like UTF-16 or UTF-32
-      throw problem(file, "file", "JSON, got: " + e.getMessage());
+      throw problem(file, "file", "JSON", String.valueOf(e.getMessage()));
     }
   }
 
   private static List<Run> runs(Path file, JsonNode root) throws IOException {
     if (!root.isArray() || root.isEmpty()) {
-      throw problem(file, "file", LAYOUT + ", got " + root.getNodeType());
+      throw problem(file, "file", LAYOUT, root.getNodeType());
     }
     List<Run> runs = new ArrayList<>();
     for (int i = 0; i < root.size(); i++) {
@@ -124,12 +125,11 @@ public final class ResultFile {
         throw new SaeFormatException(
             file,
             place,
-            "expected checksum "
-                + found
-                + ", got "
-                + said
-                + "; it was changed after it was written: measure again, or delete the checksum if"
-                + " the change is intended");
+            Expected.message(
+                "checksum " + found,
+                said,
+                "it was changed after it was written: measure again, or delete the checksum if the"
+                    + " change is intended"));
       }
     }
   }
@@ -140,7 +140,7 @@ public final class ResultFile {
     String dataSet = entry.path("run").path("dataset").asText("");
     JsonNode result = entry.path("result");
     if (model.isEmpty() || dataSet.isEmpty() || !result.isObject() || result.isEmpty()) {
-      throw problem(file, place, LAYOUT + ", got " + shortened(entry));
+      throw problem(file, place, LAYOUT, shortened(entry));
     }
     Map<String, Map<String, Double>> results = new LinkedHashMap<>();
     for (Map.Entry<String, JsonNode> field : result.properties()) {
@@ -169,9 +169,7 @@ public final class ResultFile {
       throws SaeFormatException {
     if (!measure.getValue().isNumber() || !Double.isFinite(measure.getValue().doubleValue())) {
       throw problem(
-          file,
-          place,
-          "a finite number for " + measure.getKey() + ", got " + shortened(measure.getValue()));
+          file, place, "a finite number for " + measure.getKey(), shortened(measure.getValue()));
     }
     results
         .computeIfAbsent(task, t -> new LinkedHashMap<>())
@@ -183,12 +181,11 @@ public final class ResultFile {
     return text.length() <= 120 ? text : text.substring(0, 120) + " …";
   }
 
-  private static SaeFormatException problem(Path file, String place, String expected) {
+  private static SaeFormatException problem(Path file, String place, String expected, Object got) {
     return new SaeFormatException(
         file,
         place,
-        "expected "
-            + expected
-            + "; pass files that sae probe, sae fake-features or sae study wrote");
+        Expected.message(
+            expected, got, "pass files that sae probe, sae fake-features or sae study wrote"));
   }
 }

@@ -1,6 +1,7 @@
 package io.faithfulsae.study.compare;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -49,7 +50,7 @@ final class StudyRuns {
   void add(Path file, JsonNode root) throws SaeFormatException {
     if (!root.path("models").isArray() || root.path("models").isEmpty()) {
       throw new SaeFormatException(
-          file, "models", "expected a study's models, got none; run the study again");
+          file, "models", Expected.message("a study's models", "none", "run the study again"));
     }
     for (JsonNode model : root.path("models")) {
       Map<String, JsonNode> saes = new LinkedHashMap<>();
@@ -126,7 +127,7 @@ final class StudyRuns {
     }
     if (!value.isNumber()) {
       throw new SaeFormatException(
-          file, measure, "expected a number, got " + value + "; run the study again");
+          file, measure, Expected.message("a number", value, "run the study again"));
     }
     Double before =
         values
@@ -138,8 +139,10 @@ final class StudyRuns {
       throw new SaeFormatException(
           file,
           measure,
-          "expected one value for an SAE, got %s and %s for seed %s; pass one of the studies alone"
-              .formatted(before, value, seed));
+          Expected.message(
+              "one value for an SAE",
+              "%s and %s for seed %s".formatted(before, value, seed),
+              "pass one of the studies alone"));
     }
   }
 

@@ -1,6 +1,7 @@
 package io.faithfulsae.study.tasks;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.metrics.ProbeTask.Example;
 import io.faithfulsae.models.Tokenizer;
@@ -58,7 +59,7 @@ record LabelledFiles(
             throw new SaeFormatException(
                 file,
                 "row " + number,
-                "expected a label of " + classes + ", got " + name + "; list it in classes");
+                Expected.message("one of the labels " + classes, name, "list it in classes"));
           }
           examples.add(new Example(tokens(words, tokenizer, context), known));
         }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.annotation.JsonFormat;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.models.Tokenizer;
@@ -64,7 +65,7 @@ public final class TaskFile {
           throw new SaeFormatException(
               file,
               task.getKey(),
-              "expected classes, train and test, got " + task.getValue() + "; add them");
+              Expected.message("classes, train and test", task.getValue(), "add them"));
         }
       }
       return new TaskFile(tasks, file.toAbsolutePath().resolveSibling(""));
@@ -117,7 +118,7 @@ public final class TaskFile {
     Task task = tasks.get(name);
     if (task == null) {
       throw new IllegalArgumentException(
-          "expected a task of " + tasks.keySet() + ", got " + name + "; choose one of these");
+          Expected.message("one of the tasks " + tasks.keySet(), name, "choose one of these"));
     }
     return task;
   }
@@ -131,9 +132,10 @@ public final class TaskFile {
     throw new SaeFormatException(
         folder,
         "task " + name,
-        "expected the files of one of "
-            + alternatives.stream().map(LabelledFiles::files).toList()
-            + ", got none; add them");
+        Expected.message(
+            "the files of one of " + alternatives.stream().map(LabelledFiles::files).toList(),
+            "none",
+            "add them"));
   }
 
   private boolean isThere(LabelledFiles part) {

@@ -1,20 +1,104 @@
 package io.faithfulsae.study;
 
+import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.DataSetStatistics;
 import io.faithfulsae.metrics.FirstTokens;
+import io.faithfulsae.metrics.Metrics;
+import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.study.ModelResults.DataSet;
+import io.faithfulsae.study.StepCache.Outcome;
+import io.faithfulsae.study.StepCache.Step;
+import io.faithfulsae.study.TextSteps.Sampled;
 import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.report.Html;
+import java.io.IOException;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import org.jspecify.annotations.Nullable;
 
-/** The report's section on the data sets: are they the model's own, and how diverse are they? */
-final class CheckSection {
-  private CheckSection() {}
+/** Checks of the data sets: are they the model's own, and how diverse are they? */
+final class CheckMeasurement implements Measurement {
+  @Override
+  public String name() {
+    return "check";
+  }
 
-  static void write(ModelResults results, Html page) {
+  /** None for a mixture, which contains no other text. */
+  @Override
+  public List<Unit> units(StudyContext on) {
+    if (on.config().checks().tokens() == 0) {
+      return List.of();
+    }
+    return on.config().dataSets().stream()
+        .filter(set -> set.mixture() == null)
+        .map(
+            set ->
+                Unit.common(
+                    on,
+                    name() + "-" + set.name(),
+                    Cost.NONE,
+                    (found, step) ->
+                        found.checks.put(
+                            set.name(),
+                            check(
+                                on,
+                                found.text(set),
+                                found.texts(),
+                                set.generate() == null ? null : Findings.need(found.sampled, set),
+                                step))))
+        .toList();
+  }
+
+  private static DataSetCheck check(
+      StudyContext on, Texts text, List<Texts> all, @Nullable Outcome<Sampled> sampled, Step step)
+      throws IOException {
+    List<Texts> outside = all.stream().filter(other -> other.settings().file() != null).toList();
+    return step.run(
+            List.of(
+                text.key(),
+                on.config().checks(),
+                outside.stream().map(other -> List.of(other.name(), other.key())).toList()),
+            DataSetCheck.class,
+            folder -> check(on, text, outside, sampled))
+        .result();
+  }
+
+  private static DataSetCheck check(
+      StudyContext on, Texts text, List<Texts> outside, @Nullable Outcome<Sampled> sampled)
+      throws IOException {
+    long most = on.config().checks().tokens();
+    if (sampled == null && text.settings().from() == null) {
+      return new DataSetCheck(Metrics.dataSet(whole(on, text), most), null, null, Map.of());
+    }
+    // Another model's texts, without its token ids, which may not be valid for this one.
+    Path written = sampled == null ? TextSteps.folder(on, text) : sampled.folder();
+    TokenSource documents =
+        TokenSources.documents(written.resolve(StudyText.JSON_LINES), on.tokenizer());
+    Map<String, List<Double>> coverage = new LinkedHashMap<>();
+    for (Texts other : outside) {
+      List<Double> shares = new ArrayList<>();
+      for (int n : on.config().checks().nGrams()) {
+        shares.add(Metrics.coverage(documents, whole(on, other), n, most));
+      }
+      coverage.put(other.name(), shares);
+    }
+    return new DataSetCheck(
+        Metrics.dataSet(documents, most),
+        Metrics.firstTokens(documents, on.model(), most),
+        sampled == null ? null : (Double) sampled.result().retokenized(),
+        coverage);
+  }
+
+  private static TokenSource whole(StudyContext on, Texts text) {
+    return on.data().open(text.prepared(), TextSteps.folder(on, text));
+  }
+
+  @Override
+  public void section(ModelResults results, Html page) {
     if (results.dataSets().stream().allMatch(set -> set.check() == null)) {
       return;
     }

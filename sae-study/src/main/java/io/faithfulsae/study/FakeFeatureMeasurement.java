@@ -1,35 +1,102 @@
 package io.faithfulsae.study;
 
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.metrics.FakeFeatures;
+import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.NoiseAgainstText;
 import io.faithfulsae.study.ModelResults.Fake;
 import io.faithfulsae.study.ModelResults.TrainedSae;
+import io.faithfulsae.study.StepCache.Step;
+import io.faithfulsae.study.Trained.Opened;
 import io.faithfulsae.study.report.Format;
 import io.faithfulsae.study.report.Html;
+import java.io.IOException;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 
-/** The report's section on fake features: noise against text first, then each definition. */
-final class FakeSection {
-  private final ModelResults results;
-  private final Html page;
+/**
+ * The latents that fire on noise: the Fake Feature Ratio, and noise against text. The section shows
+ * the other definitions of {@link FakeVariantMeasurement} as well.
+ */
+final class FakeFeatureMeasurement implements Measurement {
 
-  private FakeSection(ModelResults results, Html page) {
-    this.results = results;
-    this.page = page;
+  /** With the resamples, which comparing data sets needs and results omit. */
+  record KeptFake(Fake fake, FakeFeatures.Resamples resamples) {}
+
+  private record Fakes(Map<String, KeptFake> bySae) {}
+
+  @Override
+  public String name() {
+    return "fake-features";
   }
 
-  /** Writes the section if there are results for it. */
-  static void write(ModelResults results, Html page) {
-    FakeSection section = new FakeSection(results, page);
+  @Override
+  public List<Unit> units(StudyContext on) {
+    FakeSettings settings = on.config().fakeFeatures();
+    long tokens = settings.tokens() + (long) settings.textSequences() * on.context();
+    return Unit.ofSaes(
+        on,
+        name(),
+        Cost.ofModel(tokens, 0),
+        (found, group, step) -> found.fakes.putAll(measure(on, group, found.filter(), step)));
+  }
+
+  private static Map<String, KeptFake> measure(
+      StudyContext on, Trained group, ActivationFilter filter, Step step) throws IOException {
+    ActivationFilter noise = on.config().fakeFeatures().filter(filter);
+    return step.run(
+            List.of(
+                group.key(),
+                group.names(),
+                noise.toString(),
+                on.config().fakeFeatures(),
+                on.config().bootstrap(),
+                on.context()),
+            Fakes.class,
+            folder -> {
+              try (Opened saes = group.open(on.backend())) {
+                List<FakeFeatures> found =
+                    Metrics.fakeFeatures(saes.all(), on.hooked(), options(on, group.on(), noise));
+                Map<String, KeptFake> bySae = new LinkedHashMap<>();
+                for (int i = 0; i < found.size(); i++) {
+                  bySae.put(
+                      group.names().get(i),
+                      new KeptFake(Fake.of(found.get(i)), found.get(i).resamples()));
+                }
+                return new Fakes(bySae);
+              }
+            })
+        .result()
+        .bySae();
+  }
+
+  private static FakeFeatures.Options options(StudyContext on, Texts text, ActivationFilter noise) {
+    FakeSettings fake = on.config().fakeFeatures();
+    return FakeFeatures.Options.tokens(on.context())
+        .noiseTokens(fake.tokens())
+        .activationThreshold(fake.activation())
+        .rateThreshold(fake.frequency())
+        .filter(noise)
+        .againstText(fake.falseDiscoveryRate(), fake.minimumRatio())
+        .seed(fake.seed())
+        .resamples(on.config().bootstrap().resamples())
+        .level(on.config().bootstrap().level())
+        .text(text.heldOut(), fake.textSequences())
+        .build();
+  }
+
+  @Override
+  public void section(ModelResults results, Html page) {
     if (results.saes().stream().anyMatch(sae -> sae.fake() != null)) {
       page.subheading("Fake features");
-      section.noiseAgainstText();
-      section.definitions();
+      noiseAgainstText(results, page);
+      definitions(results, page);
     }
   }
 
-  private void noiseAgainstText() {
+  private static void noiseAgainstText(ModelResults results, Html page) {
     List<List<String>> rows = new ArrayList<>();
     for (TrainedSae sae : results.saes()) {
       Fake fake = sae.fake();
@@ -72,7 +139,7 @@ final class FakeSection {
         "The test is Mann-Whitney's of the share of a sequence's tokens on which a latent is active, since tokens within a sequence are not independent. AUC: how likely z is larger at a random token than at one of text, ties half; 0.5 says nothing separates them. No threshold on z, so the scale of the activations does not matter.");
   }
 
-  private void definitions() {
+  private static void definitions(ModelResults results, Html page) {
     List<List<String>> rows = new ArrayList<>();
     for (TrainedSae sae : results.saes()) {
       Map<String, Fake> variants = sae.fakeVariants();
@@ -80,7 +147,7 @@ final class FakeSection {
       if (tokens != null) {
         row(rows, sae, "tokens, z > " + results.config().fakeFeatures().activation(), tokens);
       }
-      Fake sequences = variants.get(CurveSteps.SEQUENCES);
+      Fake sequences = variants.get(FakeVariantMeasurement.SEQUENCES);
       if (sequences != null) {
         row(
             rows,
@@ -88,7 +155,7 @@ final class FakeSection {
             "sequences, Σz > " + results.config().fakeVariants().activation(),
             sequences);
       }
-      Fake relative = variants.get(CurveSteps.RELATIVE);
+      Fake relative = variants.get(FakeVariantMeasurement.RELATIVE);
       if (relative != null) {
         row(
             rows,
