@@ -246,7 +246,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
           file,
           "tokens",
           Expected.message(
-              "at least one sequence, all of one length",
+              "at least one sequence, all of the same length",
               "lengths " + Arrays.stream(sequences).map(row -> row.length).distinct().toList(),
               "cut them to one length"));
     }

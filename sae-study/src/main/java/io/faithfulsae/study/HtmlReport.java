@@ -122,7 +122,7 @@ final class HtmlReport {
             "1 − var(X − X̂) / var(X) with one variance over all elements; it also credits the means of the columns, so it is higher.")
         .term(
             "Probe",
-            "L2-regularised logistic regression on one vector per text, C chosen on a held-out fifth of the training examples.")
+            "L2-regularized logistic regression on one vector per text, C chosen on a held-out fifth of the training examples.")
         .term("L2 ratio", "Mean ‖x̂‖ / ‖x‖.")
         .term("Cosine", "Mean cosine of x and x̂.")
         .term("L0", "Mean number of latents that fire on a token.")

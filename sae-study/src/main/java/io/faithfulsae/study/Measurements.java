@@ -14,9 +14,9 @@ final class Measurements {
           new CrossDataMeasurement(),
           new CommonTextMeasurement(),
           new MatchingMeasurement(),
+          new AgreementMeasurement(),
           new FakeFeatureMeasurement(),
           new FakeVariantMeasurement(),
-          new AgreementMeasurement(),
           new KCurveMeasurement(),
           new SubsetMeasurement(),
           new ProbingMeasurement());

@@ -81,7 +81,7 @@ final class Methods {
         results.saes().stream().flatMap(sae -> sae.probing().keySet().stream()).distinct().toList();
     if (!tasks.isEmpty()) {
       text.append(
-          "Probes: L2-regularised logistic regression (liblinear, one class against the rest) on means over tokens, at most %d training and %d test examples of %s, C of 0.1 to 1,000 chosen on a held-out fifth of the training examples. "
+          "Probes: L2-regularized logistic regression (liblinear, one-vs-rest) on means over tokens, at most %d training and %d test examples of %s, C of 0.1 to 1,000 chosen on a held-out fifth of the training examples. "
               .formatted(
                   config.probing().maxExamples(),
                   config.probing().maxExamples(),
