@@ -242,6 +242,6 @@ final class DashboardCommandTest {
             "--out",
             dir.resolve("x.html"));
     assertEquals(1, ran.code());
-    assertTrue(ran.err().contains("[0, 64)"), ran.err());
+    assertTrue(ran.err().contains("expected latent in [0, 63], got 64"), ran.err());
   }
 }
