@@ -68,7 +68,7 @@ public interface LanguageModel extends AutoCloseable {
    * Whether {@link #deviceActivations} returns activations that this backend can read on its
    * device.
    */
-  default boolean computesBeside(Backend backend) {
+  default boolean sharesDeviceWith(Backend backend) {
     return false;
   }
 

@@ -7,6 +7,9 @@ import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
 
 /**
  * The active latents of encoded rows, in a backend's memory: for each row, k pairs of latent index
@@ -17,6 +20,20 @@ import java.nio.IntBuffer;
  * whoever allocated it. <b>Threads</b>: one at a time.
  */
 public final class Latents implements AutoCloseable {
+  /**
+   * A latent that fires on a row.
+   *
+   * @param latent its index in [0, dSae)
+   * @param value its activation, above 0
+   */
+  public record Active(int latent, float value) {
+    /** As in {@code 312 (4.5)}. */
+    @Override
+    public String toString() {
+      return String.format(Locale.ROOT, "%d (%.1f)", latent, value);
+    }
+  }
+
   private final DeviceBuffer indices;
   private final DeviceBuffer values;
   private final int capacity;
@@ -98,6 +115,27 @@ public final class Latents implements AutoCloseable {
    */
   public FloatBuffer values() {
     return values.host().asFloatBuffer();
+  }
+
+  /**
+   * Copies the latents that fire on a row, the strongest first. For reading a few rows; for many,
+   * read {@link #indices()} and {@link #values()}.
+   *
+   * @throws IllegalArgumentException if the row is not in [0, {@link #rows()})
+   * @throws IllegalStateException after close
+   */
+  public List<Active> active(int row) {
+    if (row < 0 || row >= rows) {
+      throw new IllegalArgumentException(
+          Expected.message("a row in [0, " + rows + ")", row, "use a row that was encoded"));
+    }
+    IntBuffer index = indices();
+    FloatBuffer value = values();
+    List<Active> active = new ArrayList<>();
+    for (int at = row * k; at < (row + 1) * k && value.get(at) > 0; at++) {
+      active.add(new Active(index.get(at), value.get(at)));
+    }
+    return List.copyOf(active);
   }
 
   /** The backend's handle to {@link #indices()}. */

@@ -156,6 +156,23 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
+   * The hook point whose activations it was trained on, as its metadata say.
+   *
+   * @throws IllegalStateException if they do not say
+   */
+  public HookPoint hookPoint() {
+    String name = metadata.get("hook_name");
+    if (name == null) {
+      throw new IllegalStateException(
+          Expected.message(
+              "an SAE whose metadata name its hook point (hook_name)",
+              metadata.keySet(),
+              "pass the hook point yourself"));
+    }
+    return HookPoint.parse(name);
+  }
+
+  /**
    * The parameters themselves, for reading and writing whole tensors. <b>Closed by</b> this SAE.
    */
   public BackendSae parameters() {

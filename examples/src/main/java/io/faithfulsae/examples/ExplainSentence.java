@@ -1,16 +1,14 @@
 package io.faithfulsae.examples;
 
-import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.Backends;
-import io.faithfulsae.HookPoint;
-import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
 import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.ModelActivations;
 import io.faithfulsae.models.OnnxModel;
+import io.faithfulsae.models.TokenLatents;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
@@ -39,21 +37,9 @@ public final class ExplainSentence {
         OnnxModel model = OnnxModel.open(modelFolder);
         Tokenizer tokenizer = Tokenizer.open(modelFolder);
         Sae sae = Sae.load(saeFolder, backend)) {
-      HookPoint hook = HookPoint.parse(sae.metadata().getOrDefault("hook_name", "unknown"));
-      int[] tokens = tokenizer.encode(tokenizer.decode(model.bosToken()) + sentence);
-      try (var x = ActivationBatch.allocate(backend, tokens.length, model.dModel())) {
-        model.activations(hook, new int[][] {tokens}, x.data());
-        x.rows(tokens.length);
-        try (Latents z = sae.encode(x)) {
-          for (int i = 1; i < tokens.length; i++) { // row 0 is BOS
-            System.out.printf("%-10s", tokenizer.decode(tokens[i]));
-            for (int at = i * z.k(); at < (i + 1) * z.k(); at++) { // strongest first
-              System.out.printf(" %4d (%.1f)", z.indices().get(at), z.values().get(at));
-              fired.add(z.indices().get(at));
-            }
-            System.out.println();
-          }
-        }
+      for (TokenLatents token : TokenLatents.of(sae, model, tokenizer, sentence)) {
+        System.out.println(token.text() + " " + token.latents()); // strongest first
+        token.latents().forEach(active -> fired.add(active.latent()));
       }
     }
     // end explain
@@ -67,9 +53,8 @@ public final class ExplainSentence {
         OnnxModel model = OnnxModel.open(modelFolder);
         Tokenizer tokenizer = Tokenizer.open(modelFolder);
         Sae sae = Sae.load(saeFolder, backend)) {
-      HookPoint hook = HookPoint.parse(sae.metadata().getOrDefault("hook_name", "unknown"));
       TokenSource text = TokenSources.ofSequences("sentence", tokenizer.encode(sentence));
-      var rows = new ModelActivations(model, hook, text, ActivationFilter.NONE);
+      var rows = new ModelActivations(model, sae.hookPoint(), text, ActivationFilter.NONE);
       var options = new LatentDescription.Options(1, 0, 0, 5);
       for (var each : Metrics.describe(sae, List.copyOf(latents), rows, options)) {
         var top = each.raised().stream().map(e -> tokenizer.decode(e.token()).strip()).toList();

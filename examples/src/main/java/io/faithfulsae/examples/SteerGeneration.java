@@ -37,7 +37,7 @@ public final class SteerGeneration {
         OnnxModel model = OnnxModel.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder);
         Sae sae = Sae.load(Path.of(args[0]).resolve("sae"), backend)) {
-      HookPoint hook = HookPoint.parse(sae.metadata().getOrDefault("hook_name", "unknown"));
+      HookPoint hook = sae.hookPoint();
       int[] prompt = tokenizer.encode(tokenizer.decode(model.bosToken()) + "once upon a time");
       try (Decoder decoder = model.decoder(1, LENGTH, hook)) {
         System.out.println("without: " + tokenizer.decode(generate(decoder, prompt)));

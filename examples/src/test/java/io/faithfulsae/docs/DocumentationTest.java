@@ -28,7 +28,7 @@ final class DocumentationTest {
   @Test
   void firstJavaOfTheReadmeIsAnExample() throws IOException {
     List<String> lines = fences("java").get(0).lines().toList();
-    assertTrue(lines.size() <= 24, "the README's first Java has " + lines.size() + " lines");
+    assertTrue(lines.size() <= 10, "the README's first Java has " + lines.size() + " lines");
     String readme = withoutIndent(lines.stream());
     Path source = EXAMPLES.resolve("ExplainSentence.java");
     String example = withoutIndent(Files.readString(source).lines());

@@ -83,7 +83,7 @@ final class ExamplesTest {
     String explained = printedBy(() -> ExplainSentence.main(new String[] {work, "the dog ran"}));
     List<String> lines = explained.lines().toList();
     assertTrue(lines.get(1).startsWith(" dog "), explained);
-    String latent = lines.get(1).split("\\s+")[2];
+    String latent = lines.get(1).split("[\\s\\[]+")[2];
     assertTrue(explained.contains("latent " + latent + " promotes ["), explained);
 
     String[] steer = {work, latent, "0"};

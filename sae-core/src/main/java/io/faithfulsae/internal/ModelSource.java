@@ -78,7 +78,7 @@ public final class ModelSource implements ActivationSource {
 
   @Override
   public boolean fillsOnDevice(Backend backend) {
-    return model.computesBeside(backend);
+    return model.sharesDeviceWith(backend);
   }
 
   @Override

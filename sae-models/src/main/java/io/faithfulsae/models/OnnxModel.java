@@ -194,7 +194,7 @@ public final class OnnxModel implements LanguageModel {
   }
 
   @Override
-  public boolean computesBeside(Backend backend) {
+  public boolean sharesDeviceWith(Backend backend) {
     return sessions.onDevice() && sharedBackend == backend;
   }
 
@@ -204,7 +204,7 @@ public final class OnnxModel implements LanguageModel {
     checkOpen();
     hook.requireIn(this);
     Backend backend = sharedBackend;
-    if (backend == null || !computesBeside(backend)) {
+    if (backend == null || !sharesDeviceWith(backend)) {
       return Optional.empty();
     }
     Batch batch = tokenIds.fill(tokens);

@@ -10,7 +10,7 @@ final class ApiSurfaceTest {
 
   @Test
   void staysSmall() {
-    ApiSurface.assertAtMost(27, api);
+    ApiSurface.assertAtMost(28, api);
   }
 
   @Test
