@@ -53,7 +53,8 @@ class TokenLatentsTest {
       directions[d + i][i] = -1;
     }
     int[] tokens = tokenizer.encode(TEXT);
-    int[] withBos = IntStream.concat(IntStream.of(model.bosToken()), IntStream.of(tokens)).toArray();
+    int[] withBos =
+        IntStream.concat(IntStream.of(model.bosToken()), IntStream.of(tokens)).toArray();
     float[] x = new float[withBos.length * d];
     model.activations(HOOK, new int[][] {withBos}, FloatBuffer.wrap(x));
     try (Sae sae = Sae.ofDirections(SaeConfig.topK(d, 2 * d, 3), directions, backend)) {
@@ -63,8 +64,7 @@ class TokenLatentsTest {
         int first = (t + 1) * d;
         List<Active> largest =
             IntStream.range(0, d)
-                .mapToObj(
-                    i -> new Active(x[first + i] > 0 ? i : d + i, Math.abs(x[first + i])))
+                .mapToObj(i -> new Active(x[first + i] > 0 ? i : d + i, Math.abs(x[first + i])))
                 .sorted(Comparator.comparing(Active::value).reversed())
                 .limit(3)
                 .toList();
@@ -88,7 +88,8 @@ class TokenLatentsTest {
                   IllegalStateException.class,
                   () -> TokenLatents.of(homeless, model, tokenizer, TEXT))
               .getMessage()
-              .startsWith("expected an SAE whose metadata name its hook point (hook_name), got []"));
+              .startsWith(
+                  "expected an SAE whose metadata name its hook point (hook_name), got []"));
     }
   }
 
