@@ -149,7 +149,7 @@ build_stage() {
     if { "$dir/native/backend_check" 2>&1 || true; } | grep -q usage; then
         cp "$dir/native/backend_check" "$dir/build/"
     else
-        "${CXX:-g++}" -std=c++17 -O1 -Isrc/main/native/include -o "$dir/build/backend_check" src/test/native/cuda/backend_check.cpp -ldl
+        "${CXX:-g++}" -std=c++20 -O1 -Isrc/main/native/include -o "$dir/build/backend_check" src/test/native/cuda/backend_check.cpp -ldl
     fi
 }
 

@@ -79,7 +79,7 @@ pack() {
         --add-modules java.base,java.logging,java.management,java.net.http,java.sql,java.xml,jdk.unsupported
 
     # Native: a driver without Java, and if nvcc is available the library and its benchmark, to save compiling them there.
-    "${CXX:-g++}" -std=c++17 -O1 -static-libstdc++ -static-libgcc -Isrc/main/native/include \
+    "${CXX:-g++}" -std=c++20 -O1 -static-libstdc++ -static-libgcc -Isrc/main/native/include \
         -o "$dir/native/backend_check" src/test/native/cuda/backend_check.cpp -ldl
     ./build-cuda.sh --bench target/native/cuda
     for built in libsae_cuda.so gpu_bench; do

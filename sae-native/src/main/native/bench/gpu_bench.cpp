@@ -12,8 +12,8 @@
  *
  * An id is anchors, or SHAPE/PRECISION/ROW: gpt2/bf16/step, gpt2/bf16/step/phases. bench.h says how a time is taken.
  * Fields: median_us, p10_us, p90_us: launches alone. api_us: what a caller waits for encode and decode, which return
- * when they are done, and a loop's pace for a step, which does not. bytes, gb_per_s: named in the docs. floor_us: from
- * the anchors measured in the same run; `floor` has the formula.
+ * when they are done, and a loop's pace for a step, which does not. bytes: what has to move, at least. floor_us: from the
+ * anchors measured in the same run; `floor` has the formula.
  */
 #include <fnmatch.h>
 

@@ -143,7 +143,11 @@ namespace {
 
 const char *name_of(const void *function) {
     const char *name = nullptr;
-    return cudaFuncGetName(&name, function) == cudaSuccess ? name : "unknown";
+    if (cudaFuncGetName(&name, function) != cudaSuccess) {
+        cudaGetLastError(); // CUB asks for it after its launches
+        return "unknown";
+    }
+    return name;
 }
 
 } // namespace

@@ -9,6 +9,7 @@
  * and the distribution of scores stays that of the start.
  */
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <random>
 
@@ -70,6 +71,17 @@ std::vector<double> options_of(const Shape &shape, Step kind) {
     options[SAE_OPT_PROJECT_GRADIENT] = 1;
     options[SAE_OPT_GRADIENTS] = SAE_GRADIENTS_NONE;
     return options;
+}
+
+/* Fields of a step's statistics, the losses left out: inputs are random. */
+std::string statistics(const double (&stats)[SAE_STAT_COUNT]) {
+    constexpr std::array<const char *, 10> kNames = {"steps", "loss", "reconstruction", "aux",    "l0",
+                                                     "dead",  "fvu",  "gradient_norm",  "listed", "overflowed"};
+    std::string fields;
+    for (size_t i = SAE_STAT_L0; i < std::min<size_t>(kNames.size(), SAE_STAT_COUNT); i++) {
+        fields += field(kNames[i], stats[i]);
+    }
+    return fields;
 }
 
 void create_buffer(void *context, int64_t bytes, void **buffer) {
@@ -207,8 +219,7 @@ void Subject::step(const std::string &id, Step kind, const Anchors &anchors) {
     print_times(id, shape_, times, 24 * parameters + 16 * b * k * d, encode > 0 ? encode + decode + update : 0,
                 "(2 m + 10 dead) B d / bf16 product + max(2 B k d / L2, W_dec / HBM) + max(26 P / HBM, (4 B k d + 26 "
                 "P) / L2)",
-                field("api_us", api) + field("tokens_per_s", 1e6 * b / api) + field("dead", stats[SAE_STAT_DEAD]) +
-                    field("l0", stats[SAE_STAT_L0]) + field("gradient_norm", stats[SAE_STAT_GRADIENT_NORM]));
+                field("api_us", api) + field("tokens_per_s", 1e6 * b / api) + statistics(stats));
 }
 
 void Subject::step_phases(const std::string &id, Step kind) {
