@@ -4,7 +4,7 @@
 #                             and at most 64 with this tree
 #   gpu-check.sh --run DIR --out OUT [--resume FOLDER] [--seconds N] [--shapes "A B..."] [STAGE...]
 #                             there, in the same tree: the stages that have not been run on these sources yet, until N
-#                             seconds (420) are over; gpu-check-run.sh has them. What was measured is in OUT after every
+#                             seconds (420) are over; gpu-check/run.sh has them. What was measured is in OUT after every
 #                             row, so a call that is killed loses nothing, and the next one goes on where it ended.
 #                             --resume: an OUT of an earlier call, if it was another folder. STAGE: run these again.
 #                             Exits with 0 if all have passed, 1 if one has failed, 3 if there was no time for one
@@ -113,7 +113,7 @@ case "${1:-} $#" in
 "--pack 2") pack "$2" ;;
 "--run "*)
     shift
-    . ./gpu-check-run.sh
+    . gpu-check/run.sh
     run "$@"
     ;;
 "--hash 1") sources_hash ;;

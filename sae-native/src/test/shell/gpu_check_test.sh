@@ -28,7 +28,9 @@ fail() {
 # ---- stand-ins ----
 
 mkdir -p "$work/bin" "$work/programs" "$work/tree/sae-native" "$work/tree/benchmarks/peers"
-cp -r "$native/gpu-check.sh" "$native/gpu-check-run.sh" "$work/tree/sae-native/"
+cp "$native/gpu-check.sh" "$work/tree/sae-native/"
+mkdir "$work/tree/sae-native/gpu-check"
+cp "$native"/gpu-check/*.sh "$work/tree/sae-native/gpu-check/"
 mkdir -p "$work/tree/sae-native/src/main"
 cp -r "$native/src/main/native" "$work/tree/sae-native/src/main/"
 touch "$work/tree/benchmarks/peers/gpu_peers.py"
@@ -127,7 +129,7 @@ if [ -n "$emulated" ]; then
     longest=120 seconds=40 # before a kill, and of a short call
 else
     touch "$work/programs/libsae_cuda.so"
-    longest=8 seconds=20
+    longest=6 seconds=20
     stand_in "$work/programs/gpu_bench" <<'END'
 echo "gpu_bench $*" >&2
 results=/dev/null again= only=
@@ -188,7 +190,7 @@ expect_result() { expect "$1/emulated-gpu.txt" "result: $2"; }
 pack "$work/dir"
 out=$work/out
 kills=0
-while [ "$kills" -lt 4 ]; do
+while [ "$kills" -lt 3 ]; do
     cp "$out/results.jsonl" "$work/before" 2>/dev/null || : >"$work/before"
     PATH=$work/bin:$PATH setsid "$work/tree/sae-native/gpu-check.sh" --run "$work/dir" --out "$out" --shapes "$shapes" --seconds 10000 \
         >"$work/killed.text" 2>&1 &
@@ -238,6 +240,8 @@ fi
 check again "$work/fresh" --out "$work/out2" bench-tiny-bf16
 [ "$(rows "$work/out2/results.jsonl" | grep -cx tiny/bf16/step)" = 2 ] || fail "a stage that was named was not run again"
 
+shapes=tiny # from here on
+
 # ---- short of time ----
 
 check short "$work/dir" --out "$work/short" --seconds "$seconds"
@@ -256,7 +260,7 @@ for file in "$work/broken.text" "$work/broken/emulated-gpu.txt"; do
     expect "$file" "this is line 21 of the failure"
     ! grep -q "this is line 20 of" "$file" || fail "more than 40 lines of a failure in $file"
 done
-rows "$work/broken/results.jsonl" | grep -qx ragged/fp32/last || fail "a failed check ended the call"
+rows "$work/broken/results.jsonl" | grep -qx tiny/fp32/last || fail "a failed check ended the call"
 expect "$work/broken.text" "bench-tiny-bf16: FAILED with 1"
 rows "$work/broken/results.jsonl" | grep -qx tiny/bf16/step || fail "a failed row ended its stage"
 

@@ -1,50 +1,18 @@
-# gpu-check-run.sh: the GPU machine's part of gpu-check.sh, which reads this file and calls `run`.
+# run.sh: the GPU machine's part of gpu-check.sh, which reads this file and calls `run`.
 #
 # OUT holds results.jsonl (a line that says what is run and where; a line when a stage starts and one when it ends; a line
 # for each row of gpu_bench and gpu_peers.py), log.txt (everything else that was printed) and <gpu>.txt, the report, which
 # is also written to gpu-check/ here, to be committed. results.jsonl is only ever appended to, and says what is done.
+. gpu-check/results.sh
 
 begin=$SECONDS
 budget=420
 shapes="gpt2 8b 1b wide 3b" # the first two come first everywhere
-planned=()                  # every stage so far, whether it was run or not
-finished=                   # they are all
 waiting=0                   # stages there was no time for
 patience=${SAE_GPU_CHECK_PATIENCE:-100} # percent of the time limits of stages, for tests without a GPU
 
 say() { echo "gpu-check: $*"; }
 left() { echo $((budget - SECONDS + begin)); }
-
-record() { # STAGE VERDICT SECONDS
-    printf '{"stage":"%s","verdict":"%s","seconds":%d,"date":"%s"}\n' "$1" "$2" "$3" "$(date -u +%FT%TZ)" >>"$results"
-}
-
-verdicts() { # STAGE: all it has had
-    { grep -F "{\"stage\":\"$1\"," "$results" || true; } | sed 's/.*"verdict":"\([^"]*\)".*/\1/'
-}
-
-verdict() { verdicts "$1" | tail -n 1; }
-
-# What a stage printed the last time.
-printed() {
-    awk -v marker="==== $1 " '/^==== / { on = 0 } index($0, marker) == 1 { on = 1; n = 0 } on { lines[n++] = $0 }
-        END { for (i = 0; i < n; i++) print lines[i] }' "$log"
-}
-
-# A call that was killed can end in the middle of a line.
-end_line() { # FILE
-    if [ -s "$1" ] && [ "$(tail -c 1 "$1" | wc -l)" = 0 ]; then
-        echo >>"$1"
-    fi
-}
-
-# Keeps the beginning and the end of what has been printed since this offset.
-shorten() { # OFFSET
-    if [ $(($(stat -c %s "$log") - $1)) -gt 1000000 ]; then
-        { head -c $(($1 + 200000)) "$log"; echo; echo "[...]"; tail -c 500000 "$log"; } >"$log.part"
-        mv "$log.part" "$log"
-    fi
-}
 
 # stage NAME NEEDS LIMIT rows|text COMMAND...: runs it unless it has been, or less than NEEDS seconds are left; for at most
 # LIMIT seconds. rows: its standard output is rows for results.jsonl, and it leaves out those that are there.
@@ -99,26 +67,8 @@ stage() {
     report >/dev/null
 }
 
-failed() { [[ $(verdict "$1") == FAILED* ]]; }
-
 again() { # STAGE: the option to measure its rows again
     [ "$(verdict "$1")" != AGAIN ] || echo --again
-}
-
-skip() { # STAGE REASON
-    if [ "${planned[*]: -1}" != "$1" ]; then
-        planned+=("$1")
-    fi
-    if [ "$(verdict "$1")" != "SKIPPED: $2" ]; then
-        record "$1" "SKIPPED: $2" 0
-        say "$1: SKIPPED: $2"
-    fi
-}
-
-excuse() { # STAGE PATTERN REASON: its failure is the machine's
-    if failed "$1" && printed "$1" | grep -qE "$2"; then
-        skip "$1" "$3"
-    fi
 }
 
 unpack() {
@@ -299,57 +249,6 @@ stages() {
     done
 }
 
-# The report on standard output, and in its two places.
-report() {
-    local name result=passed verdict
-    local -A last=()
-    [ -n "$finished" ] || result=incomplete
-    while IFS=$'\t' read -r name verdict; do
-        last[$name]=$verdict
-    done < <(sed -n 's/^{"stage":"\([^"]*\)","verdict":"\([^"]*\)".*/\1\t\2/p' "$results")
-    {
-        echo "sources: $sources"
-        echo "gpu: $gpu, driver $driver"
-        echo "date: $(date -u +%Y-%m-%d)"
-        for name in "${planned[@]}"; do
-            verdict=${last[$name]:-}
-            case $verdict in
-            PASSED | SKIPPED*) echo "$verdict $name" ;;
-            FAILED*)
-                echo "$verdict $name"
-                result=failed
-                { printed "$name" | grep -A 4 -F '[X]' | head -n 200; printed "$name" | tail -n 40; } | sed 's/^/    /' || true
-                ;;
-            *)
-                echo "NOT RUN $name"
-                [ "$result" = failed ] || result=incomplete
-                ;;
-            esac
-        done
-        grep -h -e '^{"id":.*}$' -e '^{"row":.*}$' "$results" || true
-        echo "result: $result"
-    } >"$out/$file.part"
-    mv "$out/$file.part" "$out/$file"
-    cp "$out/$file" gpu-check/
-    cat "$out/$file"
-}
-
-# The rows as a table: microseconds of the launches alone and through the API, percent of the floor.
-summary() {
-    awk 'function field(name) {
-            return match($0, "\"" name "\":\"?[^,\"}]*") ? substr($0, RSTART + length(name) + 3, RLENGTH - length(name) - 3) : "-"
-        }
-        /^\{"id":.*"median_us"/ {
-            id = substr(field("id"), 2)
-            if (!(id in row)) order[n++] = id
-            row[id] = sprintf("%-36s %12s %12s %8s", id, field("median_us"), field("api_us"), field("percent_of_floor"))
-        }
-        END {
-            printf "%-36s %12s %12s %8s\n", "row", "us", "API us", "% floor"
-            for (i = 0; i < n; i++) print row[order[i]]
-        }' "$results"
-}
-
 take_options() {
     dir= out= resume= named=()
     [ $# -gt 0 ] && [ "${1#--}" = "$1" ] || usage
@@ -368,25 +267,6 @@ take_options() {
         shift
     done
     [ -n "$out" ] || usage
-}
-
-# Goes on with the results in OUT, or in the folder to resume from, if they are of these sources and this kind of GPU.
-open_results() {
-    local header
-    results=$out/results.jsonl
-    log=$out/log.txt
-    header=$(printf '{"run":"gpu-check","sources":"%s","gpu":"%s","driver":"%s"}' "$sources" "$gpu" "$driver")
-    if [ ! -s "$results" ] && [ -n "$resume" ]; then
-        cp "$resume/results.jsonl" "$resume/log.txt" "$out/"
-    fi
-    if [ -s "$results" ] && [ "$(head -n 1 "$results")" != "$header" ]; then
-        say "the results in $out are of other sources or of another GPU; they are now old-results.jsonl"
-        mv "$results" "$out/old-results.jsonl"
-    fi
-    touch "$results" "$log"
-    end_line "$results"
-    end_line "$log"
-    [ -s "$results" ] || echo "$header" >>"$results"
 }
 
 run() {
