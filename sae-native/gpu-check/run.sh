@@ -11,6 +11,12 @@ shapes="gpt2 8b 1b wide 3b" # the first two come first everywhere
 waiting=0                   # stages there was no time for
 patience=${SAE_GPU_CHECK_PATIENCE:-100} # percent of the time limits of stages, for tests without a GPU
 
+# A stage ends with this call, however that ends: it would write beside the next one.
+ending=()
+if setpriv --pdeathsig TERM true 2>/dev/null; then
+    ending=(setpriv --pdeathsig TERM)
+fi
+
 say() { echo "gpu-check: $*"; }
 left() { echo $((budget - SECONDS + begin)); }
 
@@ -42,9 +48,9 @@ stage() {
     offset=$(stat -c %s "$log")
     started=$SECONDS
     if [ "$kind" = rows ]; then
-        timeout -k 5 "$limit" "$@" >>"$results" 2>>"$log" || rc=$?
+        "${ending[@]}" timeout -k 5 "$limit" "$@" >>"$results" 2>>"$log" || rc=$?
     else
-        timeout -k 5 "$limit" "$@" >>"$log" 2>&1 || rc=$?
+        "${ending[@]}" timeout -k 5 "$limit" "$@" >>"$log" 2>&1 || rc=$?
     fi
     end_line "$results"
     end_line "$log"
