@@ -84,9 +84,13 @@ if [ ! -f "$library" ] || [ "${wanted[*]}" != "$(cat "$objects/linked" 2>/dev/nu
     mv "$library.part" "$library"
     echo "${wanted[*]}" >"$objects/linked"
 fi
-if [ -n "$bench" ] && { [ ! -f "$out/gpu_bench" ] || [ "$native/bench/gpu_bench.cu" -nt "$out/gpu_bench" ] || [ "$library" -nt "$out/gpu_bench" ]; }; then
-    "$nvcc" "${flags[@]}" -I"$native/include" -cudart static -L"$home/lib" -L"$home/lib64" \
-        -Xcompiler -static-libstdc++,-static-libgcc -o "$out/gpu_bench.part" "$native/bench/gpu_bench.cu" "${wanted[@]}" -ldl
+if [ -n "$bench" ] && { [ "$library" -nt "$out/gpu_bench" ] || [ -n "$(find "$native"/bench -newer "$out/gpu_bench" 2>&1)" ]; }; then
+    wraps=() # bench/hooks.cpp
+    for symbol in cudaLaunchKernelExC __cudaLaunchKernel cudaMemcpyAsync cudaStreamSynchronize; do
+        wraps+=(-Xlinker "--wrap=$symbol")
+    done
+    "$nvcc" "${flags[@]}" -I"$native/include" -cudart static -L"$home/lib" -L"$home/lib64" "${wraps[@]}" \
+        -Xcompiler -static-libstdc++,-static-libgcc -o "$out/gpu_bench.part" "$native"/bench/*.cpp "$native"/bench/*.cu "${wanted[@]}" -ldl
     mv "$out/gpu_bench.part" "$out/gpu_bench"
 fi
 for object in "$objects"/*.o; do # objects of older sources
