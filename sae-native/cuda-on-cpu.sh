@@ -26,9 +26,9 @@ if [ -n "$library_only" ]; then
 else
     mode=(-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 fi
-flags=("${mode[@]}" -std=c++17 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi
+flags=("${mode[@]}" -std=c++20 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi
     -DSAE_SCORE_BYTES=65536 -DSAE_DENSE_BYTES=2048 -DSAE_SUM_BLOCKS=3 -DSAE_STAGE_BYTES=4096)
-printf '%s\0' "$native"/cuda/*.cu "$shim"/cuda_on_cpu.cpp | xargs -0 -P "$(nproc)" -I{} \
+printf '%s\0' "$native"/cuda/{,*/}*.cu "$shim"/cuda_on_cpu.cpp | xargs -0 -P "$(nproc)" -I{} \
     sh -c 'object=$1/cuda-on-cpu-objects/$(basename "$2").o; shift; source=$1; shift
            exec "${CXX:-g++}" -x c++ "$@" -c "$source" -o "$object"' sh "$out" {} "${flags[@]}" -I"$shim" -I"$native/include"
 "${CXX:-g++}" "${mode[@]}" -shared -o "$out/libsae_cuda.so" "$out"/cuda-on-cpu-objects/*.o

@@ -3,7 +3,7 @@
 # instructions that the tensor core kernels rely on.
 #   inspect-sass.sh LIBRARY [PATTERN]   e.g. target/native/cuda/libsae_cuda.so row_update
 # PATTERN: an extended regular expression for kernel names; default preact_kernel. HGMMA: wgmma; UTMALDG: a copy of
-# TMA; HMMA: mma.sync; LDGSTS: cp.async; LDSM: ldmatrix. Store 0, 1, 2: set, added, transposed (screen.h).
+# TMA; HMMA: mma.sync; LDGSTS: cp.async; LDSM: ldmatrix. Store 0, 1, 2: set, added, transposed (preact.h).
 # Needs cuobjdump and nvdisasm, searched for like nvcc in build-cuda.sh; without them it says so and exits with 0.
 set -euo pipefail
 

@@ -30,7 +30,7 @@
 #include <vector>
 
 #include "../common/text.h"
-#include "../cuda/aux_scratch.h"
+#include "../cuda/dead/aux_scratch.h"
 #include "../cuda/operations.h"
 
 namespace {
