@@ -104,12 +104,17 @@ __device__ inline void arrive_and_expect(uint64_t *barrier, unsigned bytes) {
                  : "memory");
 }
 
-/* One arrival at the barrier with the same address in block `rank` of the cluster. */
+/* One arrival at the barrier with the same address in block `rank` of the cluster.
+ *
+ * Neither this nor wait_barrier names a scope, so both order only this block's own accesses. That is enough: what crosses
+ * blocks is data of the copy engine, which its bytes at the barrier make visible, and the reads of wgmma, which are over
+ * when its group has been waited for. With .release.cluster and .acquire.cluster ptxas puts a fence of the whole GPU
+ * (MEMBAR.ALL.GPU) and an invalidation of L1 (CCTL.IVALL) into every stage; inspect-sass.sh --check counts them. */
 __device__ inline void arrive_at(uint64_t *barrier, unsigned rank) {
     asm volatile("{\n"
                  ".reg .b32 remote;\n"
                  "mapa.shared::cluster.u32 remote, %0, %1;\n"
-                 "mbarrier.arrive.release.cluster.shared::cluster.b64 _, [remote];\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [remote];\n"
                  "}" ::"r"(shared_address(barrier)),
                  "r"(rank)
                  : "memory");
@@ -120,7 +125,7 @@ __device__ inline void wait_barrier(uint64_t *barrier, unsigned parity) {
     asm volatile("{\n"
                  ".reg .pred done;\n"
                  "again:\n"
-                 "mbarrier.try_wait.parity.acquire.cluster.shared::cta.b64 done, [%0], %1;\n"
+                 "mbarrier.try_wait.parity.shared::cta.b64 done, [%0], %1;\n"
                  "@done bra passed;\n"
                  "bra again;\n"
                  "passed:\n"

@@ -17,8 +17,9 @@
  * as 0.
  * Deterministic: each result is a fixed sequence of wgmma in the order of p.
  * ptxas 13.0: no spills, no serialised wgmma, 168 registers, with every epilogue. SASS (inspect-sass.sh): 12
- * HGMMA.64x256x16 on one set of registers in each kernel, 14 UTMALDG, no STL or LDL. Epilogues that kept z' + b instead
- * of z', or a 64-bit address per bias, spilled 670 to 850 bytes. Not measured yet.
+ * HGMMA.64x256x16 on one set of registers in each kernel, 14 UTMALDG, no STL or LDL, and neither a
+ * MEMBAR nor a CCTL in a loop (tensor_core.cuh). Epilogues that kept z' + b instead of z', or a 64-bit address per bias,
+ * spilled 670 to 850 bytes. Not measured yet.
  */
 #include <algorithm>
 
