@@ -157,9 +157,13 @@ sae_status context_describe(void *handle, char *text, int64_t capacity) {
         const std::string encoder = std::string("own, kernels=") + kKernels[static_cast<size_t>(context.kernels)] +
                                     " precision=" + kPrecisions[static_cast<size_t>(context.precision)] +
                                     " encode=" + kScorings[static_cast<size_t>(context.scoring)];
+        const std::string graph = !context.graph_failure.empty() ? "off: " + context.graph_failure
+                                  : context.graphs               ? "on"
+                                                                 : "off";
         copy_text("{\"backend\":\"cuda\",\"device\":" + json_string(properties.name) + ",\"isa\":" + json_string(isa) +
-                      ",\"ordinal\":" + std::to_string(context.device) + ",\"threads\":0,\"blas\":" +
-                      json_string(encoder) + ",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
+                      ",\"ordinal\":" + std::to_string(context.device) +
+                      ",\"threads\":0,\"blas\":" + json_string(encoder) + ",\"graph\":" + json_string(graph) +
+                      ",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
                       ",\"abi_version\":" + std::to_string(SAE_ABI_VERSION) + "}",
                   text, capacity);
     });

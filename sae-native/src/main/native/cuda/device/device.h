@@ -227,7 +227,8 @@ struct Context {
     bool owns_stream = true;
     cudaStream_t copies = nullptr; // uploads run here, in parallel with `stream`; created by the first one
     bool fused_step = true;        // option step
-    bool graphs = true;            // option graph
+    bool graphs = true;            // option graph; off after a failed capture
+    std::string graph_failure;     // why, for context_describe
     bool bf16_moments = false;     // option moments
     uint64_t asked_peers = 0;      // one bit per device that copies have come from (replicas.cu)
     Scratch scratch;

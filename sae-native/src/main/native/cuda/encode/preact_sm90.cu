@@ -166,6 +166,9 @@ __global__ void __launch_bounds__(kBlockThreads, 1)
     const unsigned rank = ptx::cluster_rank();
     const Columns columns{operands.bias, nullptr, operands.first, last_column(operands)};
     const Tiles tiles(operands, columns.last);
+    if (tiles.count == 0) {
+        return; // the same for every block: no dead latents, for example
+    }
     if (threadIdx.x == 0) {
         for (int stage = 0; stage < kStages; stage++) {
             ptx::init_barrier(&ring.full[stage], 1);

@@ -23,7 +23,7 @@ cudaError_t launch_weight_gradient(const SparseList &kept, const SparseList &aux
                                    cudaStream_t stream);
 template <typename Output> // double or float
 cudaError_t launch_decoder_bias_gradient(const Output *outputs, const double *through_encoder, int64_t d_in,
-                                         float *db_dec, cudaStream_t stream);
+                                         float *db_dec, cudaStream_t stream, const int *only_if = nullptr);
 
 } // namespace sae::cuda
 #endif

@@ -336,7 +336,7 @@ class FusedStep {
                                      only_if),
                   "differentiating the encoder's input");
         }
-        check(launch_decoder_bias_gradient(outputs, through_encoder, p_.d_in, s_.b_dec_gradient, stream_),
+        check(launch_decoder_bias_gradient(outputs, through_encoder, p_.d_in, s_.b_dec_gradient, stream_, only_if),
               "differentiating the decoder's bias");
     }
 

@@ -31,7 +31,14 @@ void StepGraphs::run(Context &context, const Key &key, const std::function<void(
         return;
     }
     if (entry->graph == nullptr) {
-        entry->graph = capture(context, enqueue);
+        try {
+            entry->graph = capture(context, enqueue);
+        } catch (const std::exception &error) { // if the launches themselves are at fault, they fail again
+            context.graphs = false;
+            context.graph_failure = error.what();
+            enqueue();
+            return;
+        }
     }
     entry->last_used = ++uses_;
     check(cudaGraphLaunch(entry->graph, context.stream), "launching a step");

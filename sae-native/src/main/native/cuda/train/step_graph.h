@@ -5,7 +5,8 @@
  * ones are one launch of the graph. A key seen only once, such as that of a short last batch, is never captured. What
  * changes from step to step (lr, the step number, the rows) is in device memory, so a graph stays valid while the
  * addresses do: its key is the address and number of the rows, and the address of the scratch. The last kGraphs keys
- * are kept, enough for two alternating buffers and a shorter last batch.
+ * are kept, enough for two alternating buffers and a shorter last batch. Where a capture fails, the context launches kernel
+ * by kernel from then on, and context_describe says why.
  */
 #ifndef SAE_CUDA_STEP_GRAPH_H
 #define SAE_CUDA_STEP_GRAPH_H
