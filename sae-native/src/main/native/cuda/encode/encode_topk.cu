@@ -8,8 +8,9 @@
  *   chunked         precision=fp32: a chunk of rows (<= 24 MiB of scores, which stay in L2) is screened in bf16,
  *                   candidates are settled in float32 (select.cu)
  *   fused           either precision: dense scores of the first latents only, enough for a threshold per row; then
- *                   rounds that list what passes it (epilogue.cuh), each round a multiple of the latents so far;
- *                   pre-activations never reach memory. Rows whose list overflows are recomputed from all latents.
+ *                   rounds that list what passes it (epilogue.cuh, rounds.h);
+ *                   pre-activations never reach memory. Rows whose list overflows are recomputed from all latents
+ *                   (recompute.cu).
  * In float32 precision the three possible methods differ in the order of a dot product's sums, never in the choice
  * among its values. Which method is fastest for which shape has not been measured yet.
  */
@@ -19,6 +20,8 @@
 #include "../operations.h"
 #include "preact.h"
 #include "prepare_rows.h"
+#include "recompute.h"
+#include "rounds.h"
 #include "select.h"
 #include "selection.h"
 #include "shadow.h"
@@ -28,35 +31,19 @@
 namespace sae::cuda {
 namespace {
 
-#ifndef SAE_SCORE_BYTES // tests on the CPU make it small
-#define SAE_SCORE_BYTES (24 << 20)
+#ifndef SAE_RECOMPUTE_BYTES // tests on the CPU make it small
+#define SAE_RECOMPUTE_BYTES (128 << 20)
 #endif
-constexpr int64_t kScores = SAE_SCORE_BYTES / static_cast<int64_t>(sizeof(float)); // scores that exist at a time
+constexpr int64_t kRecomputed = SAE_RECOMPUTE_BYTES / static_cast<int64_t>(sizeof(float)); // scores at a time
 constexpr int64_t kLeastRows = 128; // fewer rows would leave tiles of the matrix product empty
 constexpr int64_t kListedRows = 8192;
-constexpr int64_t kCapacityPerK = 24; // of a list; a round lists about k times the growth of the latents seen
-constexpr int64_t kLeastCapacity = 512;
-constexpr int64_t kMostCapacity = 4096;
 constexpr int64_t kLeastLatentsPerK = 16; // below this half the latents may be candidates
-
-int64_t list_capacity(int64_t k) {
-    int64_t capacity = kLeastCapacity;
-    while (capacity < kMostCapacity && capacity < kCapacityPerK * k) {
-        capacity *= 2;
-    }
-    return capacity;
-}
 
 /* Whether choosing k among all latents uses lists. */
 bool is_listed(const Params &params, int64_t k) {
     const bool bf16 = params.context->precision == Precision::kBf16;
     return has_shadow(params) && k <= kMostListed && params.d_sae >= kLeastLatentsPerK * k &&
            params.context->scoring != Scoring::kDense && (!bf16 || params.context->scoring == Scoring::kFused);
-}
-
-/* Latents of the first round: dense scores of this many fit. */
-int64_t first_round(int64_t rows, int64_t k) {
-    return std::max(kScores / rows / kLatentGroup * kLatentGroup, round_up(2 * k, kLatentGroup));
 }
 
 } // namespace
@@ -86,22 +73,26 @@ int read_bad_row(const Context &context, const int *bad_row) {
 
 Selection::Selection(Carver &carver, const Params &params, int64_t rows_, int64_t k_, int64_t widest)
     : rows(rows_), k(k_) {
-    chunk = std::min(rows, std::max(kScores / params.d_sae, kLeastRows));
+    chunk = std::min(rows, std::max(rounds::kScores / params.d_sae, kLeastRows));
     listed_rows = is_listed(params, k) ? std::min(rows, kListedRows) : 0;
-    capacity = list_capacity(k);
-    scored =
-        std::max(chunk * round_up(params.d_sae, 4),
-                 listed_rows * std::min(first_round(std::max<int64_t>(listed_rows, 1), k), round_up(params.d_sae, 4)));
+    capacity = rounds::list_capacity(k);
+    scored = std::max(
+        chunk * round_up(params.d_sae, 4),
+        listed_rows * std::min(rounds::first_round(std::max<int64_t>(listed_rows, 1), k), round_up(params.d_sae, 4)));
     scores = carver.take<float>(scored);
     keys = carver.take<uint64_t>(topk_scratch(chunk, widest));
     const bool shadow = has_shadow(params);
     rounded.rounded = shadow ? carver.take<uint16_t>(rows * round_up(params.d_in, kDepthStep)) : nullptr;
     rounded.bounds = shadow ? carver.take<RowBound>(rows) : nullptr;
-    list = carver.take<uint64_t>(listed_rows * capacity);
+    slots = listed_rows > 0 ? std::min(rows, std::max<int64_t>(kRecomputed / params.d_sae, 1)) : 0;
+    list = carver.take<uint64_t>(std::max(listed_rows * capacity, divide_up(slots * params.d_sae, 2)));
     count = carver.take<int>(listed_rows);
     threshold = carver.take<float>(listed_rows);
-    overflowed = carver.take<int>(listed_rows);
-    n_overflowed = carver.take<int>(1);
+    overflowed = carver.take<int>(listed_rows > 0 ? rows : 0);
+    const int64_t counters = slots == 0 ? 0 : divide_up(rows, slots) * divide_up(slots, kRecomputeRows);
+    cleared = static_cast<int64_t>(sizeof(SelectionCounts)) + counters * static_cast<int64_t>(sizeof(int));
+    counts = reinterpret_cast<SelectionCounts *>(carver.take<unsigned char>(cleared));
+    done = reinterpret_cast<int *>(counts + 1);
 }
 
 const float *prepare_rows(const Params &params, const Selection &selection, const float *x, int64_t rows,
@@ -169,13 +160,14 @@ class Encode {
     }
 
     void listed() {
-        const bool fused = c_.scoring == Scoring::kFused && p_.d_sae >= 2 * first_round(s_.listed_rows, s_.k);
+        const bool fused = c_.scoring == Scoring::kFused && p_.d_sae >= 2 * rounds::first_round(s_.listed_rows, s_.k);
         const int64_t step = fused ? s_.listed_rows : s_.chunk;
         for (int64_t first = 0; first < s_.rows; first += step) {
             const int64_t rows = std::min(step, s_.rows - first);
-            check(cudaMemsetAsync(s_.n_overflowed, 0, sizeof(int), c_.stream), "clearing a count");
-            listed_rows(first, rows, fused ? first_round(s_.listed_rows, s_.k) : p_.d_sae);
-            recompute(std::min(s_.scored / p_.d_sae, rows));
+            listed_rows(first, rows, fused ? rounds::first_round(s_.listed_rows, s_.k) : p_.d_sae);
+        }
+        for (int64_t chunk = 0; chunk * s_.slots < s_.rows; chunk++) {
+            recompute(chunk);
         }
     }
 
@@ -201,10 +193,9 @@ class Encode {
               "choosing the top k");
     }
 
-    /* Rounds over latents [0, width), then as many more as a list has room for. */
+    /* Rounds over latents [0, width), then as many more as a list has room for (rounds.h). */
     void listed_rows(int64_t first_row, int64_t rows, int64_t width) {
         const RowBound *bounds = bounded() ? s_.rounded.bounds + first_row : nullptr;
-        const int64_t growth = std::max<int64_t>(s_.capacity / s_.k / 2, 2);
         const int64_t stride = round_up(width, 4);
         check(launch_preactivations(c_, operands_of(first_row, rows, 0, width), ScoreTarget{s_.scores, stride}),
               "scoring the first latents");
@@ -229,12 +220,12 @@ class Encode {
         choice.indices = indices_ + first_row * s_.k;
         choice.values = values_ + first_row * s_.k;
         choice.overflowed = s_.overflowed;
-        choice.n_overflowed = s_.n_overflowed;
+        choice.counts = s_.counts;
         choice.first_row = first_row;
         check(launch_choose(choice, rows, c_.stream), "choosing candidates");
         choice.scores = nullptr;
         for (int64_t seen = width; seen < p_.d_sae;) {
-            const int64_t next = std::min(seen * growth, p_.d_sae);
+            const int64_t next = rounds::next_round(seen, p_.d_in, p_.d_sae, s_.k, bounded());
             check(
                 launch_preactivations(c_, operands_of(first_row, rows, seen, next),
                                       ListTarget{s_.list, s_.count, s_.threshold, s_.capacity, bounds, shadow_.groups}),
@@ -245,13 +236,27 @@ class Encode {
         }
     }
 
-    void recompute(int64_t slots) {
-        const bool float32 = bounded();
-        check(launch_recompute({s_.overflowed, s_.n_overflowed, input_, p_.tensor(SAE_W_ENC), p_.tensor(SAE_B_ENC),
-                                p_.d_in, float32 ? nullptr : s_.rounded.rounded, shadow_.rounded, shadow_.depth,
-                                p_.d_sae, s_.k, s_.scores, indices_, values_},
-                               std::min<int64_t>(slots, 2 * c_.properties.multiProcessorCount), c_.stream),
-              "recomputing rows");
+    void recompute(int64_t chunk) {
+        const Recompute job{
+            .overflowed = s_.overflowed,
+            .counts = s_.counts,
+            .first = chunk * s_.slots,
+            .slots = s_.slots,
+            .input = input_,
+            .w_enc = p_.tensor(SAE_W_ENC),
+            .b_enc = p_.tensor(SAE_B_ENC),
+            .d_in = p_.d_in,
+            .rounded = bounded() ? nullptr : s_.rounded.rounded,
+            .w = shadow_.rounded,
+            .depth = shadow_.depth,
+            .columns = p_.d_sae,
+            .k = s_.k,
+            .scores = reinterpret_cast<float *>(s_.list),
+            .done = s_.done + chunk * divide_up(s_.slots, kRecomputeRows),
+            .indices = indices_,
+            .values = values_,
+        };
+        check(launch_recompute(c_, job), "recomputing rows");
     }
 
     const Params &p_;
@@ -270,6 +275,10 @@ void select_latents(const Params &params, const Selection &selection, const floa
     refresh_shadow(params);
     Encode encode(params, selection, input, indices, values);
     const bool bf16 = params.context->precision == Precision::kBf16;
+    if (among == nullptr) {
+        check(cudaMemsetAsync(selection.counts, 0, static_cast<size_t>(selection.cleared), params.context->stream),
+              "clearing counts");
+    }
     if (among == nullptr && selection.listed_rows > 0) {
         encode.listed();
     } else if (bf16) {

@@ -9,6 +9,12 @@ namespace sae::cuda {
 constexpr int64_t kMostListed = 512; // the largest k that uses lists
 constexpr int kOverflowed = 1 << 30; // the count of a row whose list overflowed
 
+struct SelectionCounts {       // of an encode
+    unsigned long long listed; // entries of all lists, in all rounds
+    int overflowed;            // rows whose list overflowed
+    int unused;
+};
+
 struct Choice { // of the k largest of each row
     int64_t k;
     int64_t columns;  // all columns, ignoring n_active
@@ -31,32 +37,12 @@ struct Choice { // of the k largest of each row
     bool last;    // write indices and values; otherwise lists and thresholds
     int *indices; // [rows, k]
     float *values;
-    int *overflowed; // rows that overflowed, relative to first_row, and their number
-    int *n_overflowed;
+    int *overflowed; // rows that overflowed, relative to first_row
+    SelectionCounts *counts;
     int64_t first_row;
 };
 
 cudaError_t launch_choose(const Choice &choice, int64_t rows, cudaStream_t stream);
-
-/* Recomputes the rows in `overflowed` from every latent. scores [slots, columns] is scratch. `rounded` null: in
- * float32. */
-struct Recompute {
-    const int *overflowed;
-    const int *n_overflowed;
-    const float *input; // float32 [B, d_in]
-    const float *w_enc;
-    const float *b_enc;
-    int64_t d_in;
-    const uint16_t *rounded; // bf16 [B, depth] and [m, depth]
-    const uint16_t *w;
-    int64_t depth;
-    int64_t columns;
-    int64_t k;
-    float *scores;
-    int *indices; // [B, k]
-    float *values;
-};
-cudaError_t launch_recompute(const Recompute &recompute, int64_t slots, cudaStream_t stream);
 
 } // namespace sae::cuda
 #endif

@@ -2,7 +2,7 @@
 #ifndef SAE_CUDA_SELECTION_H
 #define SAE_CUDA_SELECTION_H
 
-#include "shadow.h"
+#include "select.h"
 
 namespace sae::cuda {
 
@@ -20,8 +20,11 @@ struct Selection {
     uint64_t *list;
     int *count;
     float *threshold;
-    int *overflowed;
-    int *n_overflowed;
+    int *overflowed;         // [rows]
+    SelectionCounts *counts; // cleared by each choice among all latents, which adds to them if it uses lists
+    int64_t slots;           // rows that are recomputed at a time, their scores in `list`
+    int *done;               // counters of recompute.cu
+    int64_t cleared;         // bytes from `counts` on that start at 0
 
     /* k: of the choice among all latents; widest: the largest k of any choice */
     Selection(Carver &carver, const Params &params, int64_t rows, int64_t k, int64_t widest);

@@ -101,12 +101,13 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-__global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead, bool first,
-                              StepSums *sums, StepStatus *status) {
+__global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead,
+                              const SelectionCounts *counts, bool first, StepSums *sums, StepStatus *status) {
     if (threadIdx.x == 0) {
         set_scales(options, rows, d_in, *n_dead, sums);
         sums->error_scale *= rows;
         sums->aux_scale *= rows;
+        set_counts(*counts, sums);
         status->parts = first ? totals(*sums) : status->parts + totals(*sums);
     }
 }
@@ -152,10 +153,11 @@ cudaError_t launch_count_active(const float *values, int64_t entries, double *to
     return launch(count_active_kernel, 1, stream, values, entries, total);
 }
 
-cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead, bool first,
-                          StepSums *sums, StepStatus *status, cudaStream_t stream) {
+cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead,
+                          const SelectionCounts *counts, bool first, StepSums *sums, StepStatus *status,
+                          cudaStream_t stream) {
     return launch(scales_kernel, 1, stream, options, static_cast<double>(rows), static_cast<double>(d_in), n_dead,
-                  first, sums, status);
+                  counts, first, sums, status);
 }
 
 cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t count, float *error, float *residual,

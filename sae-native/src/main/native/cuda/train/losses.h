@@ -2,6 +2,7 @@
 #ifndef SAE_CUDA_LOSSES_H
 #define SAE_CUDA_LOSSES_H
 
+#include "../encode/select.h"
 #include "step_state.h"
 
 namespace sae::cuda {
@@ -17,8 +18,9 @@ cudaError_t launch_squares_about(const float *a, const double *column_sums, int6
                                  double *squares, double *total, cudaStream_t stream);
 cudaError_t launch_count_active(const float *values, int64_t entries, double *total, cudaStream_t stream);
 /* for a part, weighted by its rows */
-cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead, bool first,
-                          StepSums *sums, StepStatus *status, cudaStream_t stream);
+cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead,
+                          const SelectionCounts *counts, bool first, StepSums *sums, StepStatus *status,
+                          cudaStream_t stream);
 cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t count, float *error, float *residual,
                                    cudaStream_t stream);
 

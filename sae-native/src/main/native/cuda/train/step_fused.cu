@@ -241,8 +241,8 @@ class FusedStep {
             .train_b_enc = t_.train_b_enc,
             .weight_squares = p_.weight_squares.as<double>(),
         };
-        check(launch_decide(s_.collected, s_.kept.offsets + p_.d_sae, s_.dead.counts, bound, t_.adam, s_.sums,
-                            t_.status(), stream_),
+        check(launch_decide(s_.collected, s_.kept.offsets + p_.d_sae, s_.selection.counts, s_.dead.counts, bound,
+                            t_.adam, s_.sums, t_.status(), stream_),
               "adding up the loss");
         if (t_.aux_k > 0 && t_.adam.clip_norm > 0.0) {
             check(launch_gate_dead(&s_.sums->needs_norm, s_.dead, stream_), "counting dead latents");

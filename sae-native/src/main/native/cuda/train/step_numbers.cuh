@@ -6,6 +6,7 @@
 #define SAE_CUDA_STEP_NUMBERS_CUH
 
 #include "../device/rounding_noise.cuh"
+#include "../encode/select.h"
 #include "step_state.h"
 
 namespace sae::cuda {
@@ -31,16 +32,35 @@ __device__ inline void set_scales(const LossOptions &options, double rows, doubl
     sums->aux_scale = 2.0 * aux;
 }
 
+/* What the encoder counted. */
+__device__ inline void set_counts(const SelectionCounts &counts, StepSums *sums) {
+    sums->listed = static_cast<double>(counts.listed);
+    sums->overflowed = counts.overflowed;
+}
+
 /* The losses carry the same extra factor as the scales. */
 __device__ inline StepTotals totals(const StepSums &sums) {
-    return {sums.error_scale / 2.0 * sums.squared_error,
-            sums.aux_scale == 0.0 ? 0.0 : sums.aux_scale / 2.0 * sums.squared_residual, sums.active, sums.squared_error,
-            sums.variance};
+    return {
+        .reconstruction = sums.error_scale / 2.0 * sums.squared_error,
+        .aux = sums.aux_scale == 0.0 ? 0.0 : sums.aux_scale / 2.0 * sums.squared_residual,
+        .active = sums.active,
+        .squared_error = sums.squared_error,
+        .variance = sums.variance,
+        .listed = sums.listed,
+        .overflowed = sums.overflowed,
+    };
 }
 
 __device__ inline StepTotals operator+(const StepTotals &a, const StepTotals &b) {
-    return {a.reconstruction + b.reconstruction, a.aux + b.aux, a.active + b.active, a.squared_error + b.squared_error,
-            a.variance + b.variance};
+    return {
+        .reconstruction = a.reconstruction + b.reconstruction,
+        .aux = a.aux + b.aux,
+        .active = a.active + b.active,
+        .squared_error = a.squared_error + b.squared_error,
+        .variance = a.variance + b.variance,
+        .listed = a.listed + b.listed,
+        .overflowed = a.overflowed + b.overflowed,
+    };
 }
 
 /* The step's statistics; a refused batch leaves those of the last accepted step. */
@@ -56,6 +76,8 @@ __device__ inline void set_statistics(const StepTotals &of, double weight, doubl
     stats[SAE_STAT_L0] = of.active / rows;
     stats[SAE_STAT_DEAD] = n_dead;
     stats[SAE_STAT_FVU] = of.squared_error * inverse(of.variance);
+    stats[SAE_STAT_LISTED] = of.listed / rows;
+    stats[SAE_STAT_OVERFLOWED] = of.overflowed;
 }
 
 __device__ inline double clip_factor(const AdamOptions &options, double norm) {

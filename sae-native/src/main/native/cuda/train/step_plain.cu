@@ -136,7 +136,8 @@ class Part {
             }
         }
         check(launch_count_active(s_.kept.values, rows_ * t_.k, &sums_->active, stream_), "counting kept values");
-        check(launch_scales(t_.loss, rows_, p_.d_in, s_.shared.dead.counts, pending_ == 0, sums_, t_.status(), stream_),
+        check(launch_scales(t_.loss, rows_, p_.d_in, s_.shared.dead.counts, s_.selection.counts, pending_ == 0, sums_,
+                            t_.status(), stream_),
               "adding up the loss");
         check(launch_output_gradient(sums_, t_.aux_detach, rows_ * p_.d_in, s_.error, s_.residual, stream_),
               "differentiating the loss");

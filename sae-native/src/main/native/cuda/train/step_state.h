@@ -16,6 +16,8 @@ struct StepTotals { // of a batch, or of several parts of one; losses times a we
     double active;
     double squared_error;
     double variance;
+    double listed;     // as SAE_STAT_LISTED, summed over rows
+    double overflowed; // SAE_STAT_OVERFLOWED
 };
 
 struct StepStatus {  // of a trainer
@@ -33,6 +35,8 @@ struct StepSums { // of one step
     double squared_residual;
     double residual_variance; // of e about its column means, summed over columns
     double active;
+    double listed;
+    double overflowed;
     double error_scale; // dL/dx_hat = error_scale e + aux_scale r
     double aux_scale;
     double clip;

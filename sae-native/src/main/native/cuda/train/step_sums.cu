@@ -96,8 +96,8 @@ __device__ inline double norm_bound(const Collected &squares, const StepSums &su
 }
 
 __global__ void __launch_bounds__(kThreads)
-    decide_kernel(const double *__restrict__ collected, const int64_t *active, const int *n_dead, ClipBound bound,
-                  AdamOptions options, StepSums *sums, StepStatus *status) {
+    decide_kernel(const double *__restrict__ collected, const int64_t *active, const SelectionCounts *counts,
+                  const int *n_dead, ClipBound bound, AdamOptions options, StepSums *sums, StepStatus *status) {
     double squares[kCollected];
     for (int which = 0; which < kCollected; which++) {
         squares[which] = sum_of(collected + which * kCollectBlocks, kCollectBlocks);
@@ -108,6 +108,7 @@ __global__ void __launch_bounds__(kThreads)
     sums->squared_error = squares[0];
     sums->squared_residual = squares[1];
     sums->active = static_cast<double>(*active);
+    set_counts(*counts, sums);
     set_statistics(totals(*sums), 1.0, bound.rows, *n_dead, status);
     sums->needs_norm = 0;
     if (!begin_update(options, sums, status)) {
@@ -171,9 +172,10 @@ cudaError_t launch_batch_scales(const LossOptions &options, const double *moment
     return launch(batch_scales_kernel, 1, stream, options, moments, static_cast<double>(rows), d_in, n_dead, sums);
 }
 
-cudaError_t launch_decide(const double *collected, const int64_t *active, const int *n_dead, const ClipBound &bound,
-                          const AdamOptions &options, StepSums *sums, StepStatus *status, cudaStream_t stream) {
-    return launch(decide_kernel, 1, stream, collected, active, n_dead, bound, options, sums, status);
+cudaError_t launch_decide(const double *collected, const int64_t *active, const SelectionCounts *counts,
+                          const int *n_dead, const ClipBound &bound, const AdamOptions &options, StepSums *sums,
+                          StepStatus *status, cudaStream_t stream) {
+    return launch(decide_kernel, 1, stream, collected, active, counts, n_dead, bound, options, sums, status);
 }
 
 cudaError_t launch_clip(const double *by_group, int64_t groups, const float *b_dec_gradient, int64_t d_in,
