@@ -31,6 +31,9 @@
 
 #include "../common/text.h"
 #include "../cuda/dead/aux_scratch.h"
+#include "../cuda/device/matmul_nt.h"
+#include "../cuda/encode/shadow_copies.h"
+#include "../cuda/encode/topk.h"
 #include "../cuda/operations.h"
 
 namespace {

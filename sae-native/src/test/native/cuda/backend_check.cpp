@@ -778,7 +778,7 @@ void check_counts(int64_t rows) {
             Trained trained(context, sae, of);
             const Memory<float> device_x(context, x, SAE_DEVICE);
             if (in_parts) {
-                ok(step_in_parts(trained, context, nullptr, nullptr, x, {rows / 4, rows}, 1e-3, SAE_DEVICE),
+                ok(step_in_parts(trained, context, nullptr, nullptr, x, {rows / 2, rows}, 1e-3, SAE_DEVICE),
                    "a step in parts");
             } else {
                 ok(table->train_step(trained.trainer, device_x.buffer, rows, 1e-3), "train_step");
