@@ -38,6 +38,7 @@ constexpr int64_t kRecomputed = SAE_RECOMPUTE_BYTES / static_cast<int64_t>(sizeo
 constexpr int64_t kLeastRows = 128; // fewer rows would leave tiles of the matrix product empty
 constexpr int64_t kListedRows = 8192;
 constexpr int64_t kLeastLatentsPerK = 16; // below this half the latents may be candidates
+static_assert(rounds::kGroup == kLatentGroup, "a round is whole groups of latents that share a bound");
 
 /* Whether choosing k among all latents uses lists. */
 bool is_listed(const Params &params, int64_t k) {

@@ -5,8 +5,8 @@
  * (epilogue.cuh) among the latents up to `next`. How many entries is that, if latents are in no particular order? k of
  * the seen ones are at or above their k-th value, and
  *
- *   above that value   k next / seen of all, in the mean. The number is negative binomial, its relative deviation at
- *                      most 1 / sqrt(k) beyond a few rounds' growth: 1 + kDeviations / sqrt(k) covers it.
+ *   above that value   k next / seen of all, in the mean; the number is negative hypergeometric, with a deviation of at
+ *                      most 1 / sqrt(k) of the mean, so that 1 + kDeviations / sqrt(k) times the mean covers it
  *   within the bound   a score may be M below its value, and the threshold another M (bf16.cuh), so what lies up to 2 M
  *                      below is listed too. M = r |x| |w|, r = 2 kRounding + a, and a row's scores have a deviation s of
  *                      |x| |w| / sqrt(d) even where directions have no structure at all: 2 M / s <= 2 r sqrt(d). Of a
