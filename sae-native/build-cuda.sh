@@ -38,7 +38,9 @@ if [ -z "$nvcc" ]; then
 fi
 home=$(cd "$(dirname "$nvcc")/.." && pwd)
 
-flags=(-O3 -std=c++17
+shopt -s nullglob
+
+flags=(-O3 -std=c++20
     -gencode arch=compute_80,code=sm_80
     -gencode arch=compute_90a,code=sm_90a
     -gencode arch=compute_90,code=compute_90
@@ -47,7 +49,7 @@ flags=(-O3 -std=c++17
 
 objects=$out/cuda-objects
 mkdir -p "$objects"
-common_hash=$({ "$nvcc" --version; cat build-cuda.sh "$native"/include/*.h "$native"/common/*.h "$native"/cuda/*.h "$native"/cuda/*.cuh; } | sha256sum)
+common_hash=$({ "$nvcc" --version; cat build-cuda.sh "$native"/include/*.h "$native"/common/*.h "$native"/cuda/{,*/}*.{h,cuh}; } | sha256sum)
 
 compile() { # SOURCE OBJECT
     "$nvcc" "${flags[@]}" -I"$native/include" -c -o "$2.part" "$1" && mv "$2.part" "$2"
@@ -55,7 +57,7 @@ compile() { # SOURCE OBJECT
 
 wanted=()
 running=()
-for source in "$native"/cuda/*.cu; do
+for source in "$native"/cuda/{,*/}*.cu; do
     hash=$({ echo "$common_hash"; cat "$source"; } | sha256sum | cut -c1-16)
     object=$objects/$(basename "$source" .cu)-$hash.o
     wanted+=("$object")

@@ -24,7 +24,7 @@ objects=$(cd "$out/objects-$mode" && pwd)
 cxx=${CXX:-g++}
 native=src/main/native
 
-flags=(-std=c++17 -O3 -g1 -fPIC -pthread -fvisibility=hidden -ffp-contract=off -fno-math-errno
+flags=(-std=c++20 -O3 -g1 -fPIC -pthread -fvisibility=hidden -ffp-contract=off -fno-math-errno
   -Wall -Wextra -Werror "-ffile-prefix-map=$PWD=." -I"$native/include" -I"$native/common")
 link=(-pthread -ldl)
 sources=("$native"/common/*.cpp "$native"/cpu/*.cpp)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda/on_cpu (CUDA's execution
-# model on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp), after a
-# test of the stochastic rounding noise (rounding_noise_check.cpp).
+# model on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp), after
+# tests of the stochastic rounding noise (rounding_noise_check.cpp) and of how often lists of candidates overflow at the
+# sizes of real SAEs (overflow_check.cpp).
 #   cuda-on-cpu.sh OUTDIR             build and check, with two thread orders
 #   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimised and without sanitizers, for other tests
 set -euo pipefail
@@ -26,9 +27,11 @@ if [ -n "$library_only" ]; then
 else
     mode=(-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 fi
-flags=("${mode[@]}" -std=c++17 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi
-    -DSAE_SCORE_BYTES=65536 -DSAE_DENSE_BYTES=2048 -DSAE_SUM_BLOCKS=3 -DSAE_STAGE_BYTES=4096)
-printf '%s\0' "$native"/cuda/*.cu "$shim"/cuda_on_cpu.cpp | xargs -0 -P "$(nproc)" -I{} \
+common=(-std=c++20 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi)
+flags=("${mode[@]}" "${common[@]}" -DSAE_SCORE_BYTES=65536 -DSAE_RECOMPUTE_BYTES=65536 -DSAE_DENSE_BYTES=2048
+    -DSAE_SUM_BLOCKS=3 -DSAE_STAGE_BYTES=4096)
+rm -f "$out"/cuda-on-cpu-objects/*.o # those of sources that are gone would be linked too
+printf '%s\0' "$native"/cuda/{,*/}*.cu "$shim"/cuda_on_cpu.cpp | xargs -0 -P "$(nproc)" -I{} \
     sh -c 'object=$1/cuda-on-cpu-objects/$(basename "$2").o; shift; source=$1; shift
            exec "${CXX:-g++}" -x c++ "$@" -c "$source" -o "$object"' sh "$out" {} "${flags[@]}" -I"$shim" -I"$native/include"
 "${CXX:-g++}" "${mode[@]}" -shared -o "$out/libsae_cuda.so" "$out"/cuda-on-cpu-objects/*.o
@@ -38,6 +41,9 @@ fi
 
 "${CXX:-g++}" "${flags[@]}" -I"$shim" -o "$out/rounding_noise_check" "$here/src/test/native/cuda/rounding_noise_check.cpp"
 "$out/rounding_noise_check"
+"${CXX:-g++}" -O2 "${common[@]}" -I"$shim" -I"$native/include" -o "$out/overflow_check" \
+    "$here/src/test/native/cuda/overflow_check.cpp" # the real constants
+"$out/overflow_check"
 "${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/cuda/backend_check.cpp" -ldl
 checks=()
 for seed in 1 2; do

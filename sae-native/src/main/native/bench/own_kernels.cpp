@@ -1,13 +1,9 @@
 /* own_kernels.cpp: two kernels of the backend on their own. The only file here that includes its headers. */
 #include <algorithm>
 
-#if __has_include("../cuda/encode/preact.h")
 #include "../cuda/encode/preact.h"
 #include "../cuda/encode/topk.h"
 #include "../cuda/operations.h"
-#else
-#include "../cuda/operations.h"
-#endif
 
 #include "bench.h"
 

@@ -94,7 +94,7 @@ std::string pending_text(int64_t rows) { return rows == 0 ? "none" : std::to_str
 /* A trainer that has gradients and moments as required. */
 Object &trainer_with(sae_handle trainer, const char *what, bool gradients, bool moments) {
     Object &object = registry().get(trainer, Kind::trainer, what);
-    const double kept = object.options[SAE_OPT_GRADIENTS];
+    const auto kept = static_cast<int>(object.options[SAE_OPT_GRADIENTS]);
     require(!gradients || kept != SAE_GRADIENTS_NONE,
             (std::string(what) + " to keep gradients (option GRADIENTS = SAE_GRADIENTS_KEPT)").c_str(),
             "one that keeps none");

@@ -157,9 +157,13 @@ sae_status context_describe(void *handle, char *text, int64_t capacity) {
         const std::string encoder = std::string("own, kernels=") + kKernels[static_cast<size_t>(context.kernels)] +
                                     " precision=" + kPrecisions[static_cast<size_t>(context.precision)] +
                                     " encode=" + kScorings[static_cast<size_t>(context.scoring)];
+        const std::string graph = !context.graph_failure.empty() ? "off: " + context.graph_failure
+                                  : context.graphs               ? "on"
+                                                                 : "off";
         copy_text("{\"backend\":\"cuda\",\"device\":" + json_string(properties.name) + ",\"isa\":" + json_string(isa) +
-                      ",\"ordinal\":" + std::to_string(context.device) + ",\"threads\":0,\"blas\":" +
-                      json_string(encoder) + ",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
+                      ",\"ordinal\":" + std::to_string(context.device) +
+                      ",\"threads\":0,\"blas\":" + json_string(encoder) + ",\"graph\":" + json_string(graph) +
+                      ",\"memory_bytes\":" + std::to_string(properties.totalGlobalMem) +
                       ",\"abi_version\":" + std::to_string(SAE_ABI_VERSION) + "}",
                   text, capacity);
     });
@@ -208,16 +212,43 @@ void context_close(void *handle) {
 namespace {
 
 constexpr sae_backend_table kTable = {
-    SAE_ABI_VERSION, "cuda",           last_error,          probe,
-    context_open,    context_describe, context_synchronize, context_stream,
-    context_order,   context_close,    buffer_create,       buffer_wrap,
-    buffer_address,  buffer_write,     buffer_read,         buffer_upload,
-    buffer_close,    buffer_detach,    memory_close,        params_create,
-    params_write,    params_read,      params_close,        encode_topk,
-    decode,          matmul_nt,        gather_rows,         trainer_create,
-    train_step,      train_accumulate, train_apply,         trainer_add,
-    trainer_copy,    trainer_stats,    trainer_write,       trainer_read,
-    trainer_close,
+    .abi_version = SAE_ABI_VERSION,
+    .name = "cuda",
+    .last_error = last_error,
+    .probe = probe,
+    .context_open = context_open,
+    .context_describe = context_describe,
+    .context_synchronize = context_synchronize,
+    .context_stream = context_stream,
+    .context_order = context_order,
+    .context_close = context_close,
+    .buffer_create = buffer_create,
+    .buffer_wrap = buffer_wrap,
+    .buffer_address = buffer_address,
+    .buffer_write = buffer_write,
+    .buffer_read = buffer_read,
+    .buffer_upload = buffer_upload,
+    .buffer_close = buffer_close,
+    .buffer_detach = buffer_detach,
+    .memory_close = memory_close,
+    .params_create = params_create,
+    .params_write = params_write,
+    .params_read = params_read,
+    .params_close = params_close,
+    .encode_topk = encode_topk,
+    .decode = decode,
+    .matmul_nt = matmul_nt,
+    .gather_rows = gather_rows,
+    .trainer_create = trainer_create,
+    .train_step = train_step,
+    .train_accumulate = train_accumulate,
+    .train_apply = train_apply,
+    .trainer_add = trainer_add,
+    .trainer_copy = trainer_copy,
+    .trainer_stats = trainer_stats,
+    .trainer_write = trainer_write,
+    .trainer_read = trainer_read,
+    .trainer_close = trainer_close,
 };
 
 } // namespace

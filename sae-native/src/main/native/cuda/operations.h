@@ -1,62 +1,13 @@
 /*
- * operations.h: the functions of the backend table (backend_table.h), one .cu file per group, and their shared helpers.
+ * operations.h: the functions of the backend table (backend_table.h), and their shared helpers.
  * abi.cpp has checked every argument before it calls one of these.
  */
 #ifndef SAE_CUDA_OPERATIONS_H
 #define SAE_CUDA_OPERATIONS_H
 
-#include "kernels.h"
-#include "screen.h"
+#include "device/device.h"
 
 namespace sae::cuda {
-
-/* Scratch of an encode: the pre-activations that exist at a time, and the lists taken from them. */
-struct Selection {
-    int64_t rows;
-    int64_t k;           // of the current choice
-    int64_t chunk;       // rows whose pre-activations are all stored at a time
-    int64_t listed_rows; // rows with a list at a time; 0: no lists
-    int64_t capacity;    // of a list
-    int64_t scored;      // elements of `scores`
-    float *scores;
-    uint64_t *keys;
-    RowsView rounded; // null without a shadow
-    uint64_t *list;
-    int *count;
-    float *threshold;
-    int *overflowed;
-    int *n_overflowed;
-
-    /* k: of the choice among all latents; widest: the largest k of any choice */
-    Selection(Carver &carver, const Params &params, int64_t rows, int64_t k, int64_t widest);
-};
-
-/* among and n_among: the list of latents to choose from and its length, on the device; null: all. */
-void select_latents(const Params &params, const Selection &selection, const float *input, const int *among,
-                    const int *n_among, int *indices, float *values);
-
-/* Rows the encoder reads: x itself, or x - b_dec in `centred`; and the screen's view of them, in `selection`.
- * Lowers bad_row to the first row that is not finite. */
-const float *prepare_rows(const Params &params, const Selection &selection, const float *x, int64_t rows,
-                          float *centred, int *bad_row);
-
-/* The same for rows that are already prepared, by whatever means. */
-void round_rows(const Params &params, const Selection &selection, const float *input, int64_t rows, int *bad_row);
-
-/* Bytes of the shadow: 0 if the context or the shape does not use one. */
-int64_t shadow_bytes(const Params &params);
-/* Bytes of W_dec in bf16: 0 without precision=bf16. */
-int64_t rounded_decoder_bytes(const Params &params);
-/* Allocates both. */
-void make_shadow(Params &params);
-ShadowView shadow_view(const Params &params);
-/* Rebuilds the shadow if the parameters have changed. select_latents does so too; call this before capturing a
- * graph. */
-void refresh_shadow(const Params &params);
-/* W_dec for the sparse products, up to date. */
-Gathered gathered_decoder(const Params &params);
-/* Marks the parameters as changed by something other than the fused step, which keeps the copies current. */
-void mark_changed(const Params &params);
 
 /* Refuses more rows than one call can take: row numbers and entries are 32-bit on the device. */
 void require_size(int64_t rows, int64_t k);

@@ -2,7 +2,8 @@
 #include <cstring>
 #include <memory>
 
-#include "memory_plan.h"
+#include "device/memory_plan.h"
+#include "encode/shadow_copies.h"
 #include "operations.h"
 
 namespace sae::cuda {

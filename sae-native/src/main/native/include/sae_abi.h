@@ -32,7 +32,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 6
+#define SAE_ABI_VERSION 7
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -78,7 +78,8 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *                   step, the output gradient and the auxiliary loss's products (default: fp32)
  *   encode=NAME     CUDA: dense | chunked | fused, what exists of the pre-activations at a time (default: fused) */
 sae_status sae_context_open(const char *library, const char *options, sae_handle *context);
-/* One JSON object: backend, device, isa, threads, blas, memory_bytes, abi_version. */
+/* One JSON object: backend, device, isa, threads, blas, memory_bytes, abi_version; CUDA: ordinal, and graph: on | off, with
+ * the reason where capturing a step failed and steps are launched kernel by kernel since. */
 sae_status sae_context_describe(sae_handle context, char *text, int64_t capacity);
 /* Bytes that live handles of this context hold (buffers, parameters, optimiser state). */
 sae_status sae_context_live_bytes(sae_handle context, int64_t *bytes);
@@ -266,7 +267,9 @@ enum { /* what sae_trainer_stats writes, of the last step */
     SAE_STAT_DEAD = 5,          /* dead latents, this batch counted */
     SAE_STAT_FVU = 6,
     SAE_STAT_GRADIENT_NORM = 7, /* before clipping; 0 when clipping is off */
-    SAE_STAT_COUNT = 8
+    SAE_STAT_LISTED = 8,        /* CUDA: entries of the lists that the encoder chose from, mean over rows; 0: it kept none */
+    SAE_STAT_OVERFLOWED = 9,    /* CUDA: rows whose list overflowed and that were computed again from all latents */
+    SAE_STAT_COUNT = 10
 };
 /* values: SAE_STAT_COUNT doubles. Waits for the step. */
 sae_status sae_trainer_stats(sae_handle trainer, double *values);

@@ -194,9 +194,10 @@ class Training {
         }
         const double elements = static_cast<double>(rows * s_.d);
         const double by_variance = inverse(squares_about_mean(target, rows, s_.d));
-        const double scale = o_[SAE_OPT_LOSS] == SAE_LOSS_MEAN       ? 1 / elements
-                             : o_[SAE_OPT_LOSS] == SAE_LOSS_SUM_MEAN ? 1.0 / static_cast<double>(rows)
-                                                                     : by_variance;
+        const auto loss = static_cast<int>(o_[SAE_OPT_LOSS]);
+        const double scale = loss == SAE_LOSS_MEAN       ? 1 / elements
+                             : loss == SAE_LOSS_SUM_MEAN ? 1.0 / static_cast<double>(rows)
+                                                         : by_variance;
         const int64_t most = o_[SAE_OPT_AUX_COEFFICIENT] > 0 ? static_cast<int64_t>(o_[SAE_OPT_AUX_K]) : 0;
         const int64_t aux_k = std::min<int64_t>(most, n_dead);
         Kept aux{aux_k, {}, {}};
@@ -209,7 +210,7 @@ class Training {
             for (size_t i = 0; i < residual.size(); i++) {
                 residual[i] += error[i] - s_.at(SAE_B_DEC, static_cast<int64_t>(i) % s_.d);
             }
-            const double norm = o_[SAE_OPT_AUX_NORM];
+            const auto norm = static_cast<int>(o_[SAE_OPT_AUX_NORM]);
             aux_scale = o_[SAE_OPT_AUX_COEFFICIENT] * (norm == SAE_AUX_MEAN       ? 1 / elements
                                                        : norm == SAE_AUX_SUM_MEAN ? 1.0 / static_cast<double>(rows)
                                                        : norm == SAE_AUX_TARGET_VARIANCE
@@ -262,7 +263,7 @@ class Training {
         clip();
         project();
         adam(lr);
-        if (o_[SAE_OPT_DECODER_NORM] == SAE_DECODER_NORM_AFTER_STEP && trains(SAE_W_DEC)) {
+        if (static_cast<int>(o_[SAE_OPT_DECODER_NORM]) == SAE_DECODER_NORM_AFTER_STEP && trains(SAE_W_DEC)) {
             normalise();
         }
         clear();
@@ -389,7 +390,7 @@ class Training {
         if (!trains(SAE_W_DEC)) {
             return;
         }
-        if (o_[SAE_OPT_DECODER_NORM] == SAE_DECODER_NORM_BEFORE_STEP) {
+        if (static_cast<int>(o_[SAE_OPT_DECODER_NORM]) == SAE_DECODER_NORM_BEFORE_STEP) {
             normalise();
         }
         const std::vector<float> &w = s_.tensors[SAE_W_DEC];

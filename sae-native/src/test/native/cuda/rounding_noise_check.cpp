@@ -8,7 +8,7 @@
 #include <unordered_set>
 #include <vector>
 
-#include "../../../main/native/cuda/rounding_noise.cuh"
+#include "../../../main/native/cuda/device/rounding_noise.cuh"
 
 namespace {
 

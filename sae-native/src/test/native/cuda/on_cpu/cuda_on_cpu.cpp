@@ -504,6 +504,11 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
 }
 
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *graph) {
+    if (std::getenv("CUDA_ON_CPU_FAIL_CAPTURE") != nullptr) { // as if something in the capture was not allowed
+        cudaGraphDestroy(std::exchange(capturing, nullptr));
+        *graph = nullptr;
+        return cudaErrorStreamCaptureInvalidated;
+    }
     *graph = std::exchange(capturing, nullptr);
     return cudaSuccess;
 }

@@ -48,6 +48,7 @@ enum cudaError_t {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
+    cudaErrorStreamCaptureInvalidated = 901,
     cudaErrorInvalidConfiguration = 9,
     cudaErrorInsufficientDriver = 35,
     cudaErrorPeerAccessAlreadyEnabled = 704
@@ -239,6 +240,12 @@ inline int atomicAdd(int *address, int value) {
     return old;
 }
 
+inline unsigned long long atomicAdd(unsigned long long *address, unsigned long long value) {
+    const unsigned long long old = *address;
+    *address += value;
+    return old;
+}
+
 inline int atomicMin(int *address, int value) {
     const int old = *address;
     *address = std::min(old, value);
@@ -293,6 +300,9 @@ inline unsigned __ballot_sync(unsigned, bool vote, const char *file = __builtin_
     }
     return result;
 }
+
+/* Threads of a kernel take turns here: every store is visible at once. */
+inline void __threadfence() {}
 
 inline void __syncwarp(const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
     __ballot_sync(0xFFFFFFFFu, false, file, line);

@@ -60,6 +60,10 @@ public interface BackendTrainer extends AutoCloseable {
    * @param dead number of dead latents, after this batch
    * @param fvu fraction of variance unexplained of this batch
    * @param gradientNorm global L2 norm before clipping; 0 when clipping is off
+   * @param listed candidates that the encoder listed to choose from, mean per row; 0 if it keeps no
+   *     lists
+   * @param overflowed rows whose list of candidates was too short; they were encoded again from all
+   *     latents, which is correct but slow
    */
   record StepStats(
       long steps,
@@ -69,7 +73,23 @@ public interface BackendTrainer extends AutoCloseable {
       double l0,
       long dead,
       double fvu,
-      double gradientNorm) {}
+      double gradientNorm,
+      double listed,
+      long overflowed) {
+
+    /** For an encoder that keeps no lists. */
+    public StepStats(
+        long steps,
+        double loss,
+        double reconstruction,
+        double aux,
+        double l0,
+        long dead,
+        double fvu,
+        double gradientNorm) {
+      this(steps, loss, reconstruction, aux, l0, dead, fvu, gradientNorm, 0, 0);
+    }
+  }
 
   /**
    * Runs one training step. May return before the device has finished; {@link #stats()} waits.

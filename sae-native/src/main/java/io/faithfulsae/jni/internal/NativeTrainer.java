@@ -94,7 +94,9 @@ final class NativeTrainer implements BackendTrainer {
         s[SaeAbi.SAE_STAT_L0],
         (long) s[SaeAbi.SAE_STAT_DEAD],
         s[SaeAbi.SAE_STAT_FVU],
-        s[SaeAbi.SAE_STAT_GRADIENT_NORM]);
+        s[SaeAbi.SAE_STAT_GRADIENT_NORM],
+        s[SaeAbi.SAE_STAT_LISTED],
+        (long) s[SaeAbi.SAE_STAT_OVERFLOWED]);
   }
 
   @Override

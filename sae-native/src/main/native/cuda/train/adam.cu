@@ -1,0 +1,173 @@
+/*
+ * adam.cu: gradient norm and clipping, decoder norm and projection, Adam.
+ *
+ *   G = sum over the batch's parts (or its only one) of rows gradient;  gradient = G / sum of rows
+ *   norm = sqrt(sum of squares of every trained gradient);  clip = min(1, clip_norm / (norm + 1e-6)), 1 when off
+ *   t = steps + 1;  g = clip gradient
+ *   decoder rows: w = w / |w| with SAE_DECODER_NORM_BEFORE_STEP; g = g - <g, w> w / |w|^2 with SAE_OPT_PROJECT_GRADIENT
+ *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
+ *   p = p - lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)         (torch.optim.Adam, no weight decay)
+ *   decoder rows: w = w / |w| with SAE_DECODER_NORM_AFTER_STEP. A row of zeros is left alone.
+ *
+ * in and out: parameters, G float32; moments float32 or bfloat16 (vectors.cuh); StepSums and StepStatus on the device.
+ * Nothing changes if the status has a bad row. Bytes: 28 per parameter (g, p, m, v read; p, m, v written); squares read
+ * 4 more.
+ * Launch: squares: kSquareBlocks blocks, strided; update: one thread per element; decoder: one block per latent (two or
+ * three passes over the row, from L1). At most 2 KiB shared memory.
+ * Deterministic: sums over a grid of fixed size, in double. Not yet run on a GPU.
+ */
+#include "adam.h"
+
+#include "../device/reduce.cuh"
+#include "../device/vectors.cuh"
+#include "step_numbers.cuh"
+#include "step_state.h"
+
+namespace sae::cuda {
+namespace {
+
+__global__ void __launch_bounds__(kThreads)
+    squares_kernel(const float *__restrict__ gradient, int64_t count, double *__restrict__ partials) {
+    double sum = 0.0;
+    for (int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x; i < count;
+         i += kSquareBlocks * kThreads) {
+        const double value = gradient[i];
+        sum += value * value;
+    }
+    sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        partials[blockIdx.x] = sum;
+    }
+}
+
+/* One block. partials holds the squares of every trained G; count 0: clipping is off. */
+__global__ void __launch_bounds__(kThreads)
+    prepare_update_kernel(const double *__restrict__ partials, int64_t count, double rows, const int *n_dead,
+                          AdamOptions options, StepSums *sums, StepStatus *status) {
+    double squares = 0.0;
+    for (int64_t i = threadIdx.x; i < count; i += kThreads) {
+        squares += partials[i];
+    }
+    squares = block_sum(squares);
+    if (threadIdx.x != 0) {
+        return;
+    }
+    set_statistics(status->parts, rows, rows, *n_dead, status);
+    if (begin_update(options, sums, status)) {
+        const double norm = sqrt(squares) / rows;
+        sums->clip = (count == 0 ? 1.0 : clip_factor(options, norm)) / rows;
+        status->stats[SAE_STAT_GRADIENT_NORM] = norm;
+    }
+}
+
+template <typename Moment>
+__device__ inline float adam_step(float parameter, double gradient, const AdamOptions &options, const StepSums &sums,
+                                  Moment *first, Moment *second, uint32_t seed, int64_t element) {
+    float old_m[1];
+    float old_v[1];
+    load(first + element, old_m);
+    load(second + element, old_v);
+    const double m = options.beta1 * old_m[0] + (1.0 - options.beta1) * gradient;
+    const double v = options.beta2 * old_v[0] + (1.0 - options.beta2) * gradient * gradient;
+    put_moments<1>(first + element, second + element, {static_cast<float>(m)}, {static_cast<float>(v)}, seed, element);
+    return static_cast<float>(parameter - sums.step_size * m / (sqrt(v) * sums.second_correction + options.eps));
+}
+
+template <typename Moment>
+__global__ void __launch_bounds__(kThreads)
+    update_kernel(const float *__restrict__ gradient, int64_t count, AdamOptions options,
+                  const StepSums *__restrict__ sums, const StepStatus *__restrict__ status,
+                  float *__restrict__ parameters, Moment *__restrict__ first, Moment *__restrict__ second) {
+    const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+    if (i < count && status->bad_row == kNoBadRow) {
+        parameters[i] =
+            adam_step(parameters[i], sums->clip * gradient[i], options, *sums, first, second, sums->encoder_seed, i);
+    }
+}
+
+/* 1 / |row|; 1 for a row of zeros. */
+__device__ inline double inverse_norm(const float *row, int64_t d_in) {
+    double squares = 0.0;
+    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+        squares += static_cast<double>(row[i]) * row[i];
+    }
+    squares = block_sum(squares);
+    return squares > 0.0 ? 1.0 / sqrt(squares) : 1.0;
+}
+
+/* Each thread reads and writes only its own columns of the row. */
+__device__ inline void scale_row(float *row, int64_t d_in, double factor) {
+    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+        row[i] = static_cast<float>(row[i] * factor);
+    }
+}
+
+template <typename Moment>
+__global__ void __launch_bounds__(kThreads)
+    update_decoder_kernel(const float *__restrict__ gradients, int64_t d_in, AdamOptions options,
+                          const StepSums *__restrict__ sums, const StepStatus *__restrict__ status,
+                          float *__restrict__ w_dec, Moment *__restrict__ first, Moment *__restrict__ second) {
+    if (status->bad_row != kNoBadRow) {
+        return;
+    }
+    const int64_t start = static_cast<int64_t>(blockIdx.x) * d_in;
+    const float *gradient = gradients + start;
+    float *row = w_dec + start;
+    if (options.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP) {
+        scale_row(row, d_in, inverse_norm(row, d_in));
+    }
+    double along = 0.0; // <g, w> / |w|^2
+    if (options.project_gradient) {
+        const double inverse = inverse_norm(row, d_in);
+        for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+            along += sums->clip * gradient[i] * row[i];
+        }
+        along = block_sum(along) * inverse * inverse;
+    }
+    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+        row[i] = adam_step(row[i], sums->clip * gradient[i] - along * row[i], options, *sums, first, second,
+                           sums->decoder_seed, start + i);
+    }
+    if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
+        scale_row(row, d_in, inverse_norm(row, d_in));
+    }
+}
+
+} // namespace
+
+cudaError_t launch_squares(const float *gradient, int64_t count, double *partials, cudaStream_t stream) {
+    return launch(squares_kernel, kSquareBlocks, stream, gradient, count, partials);
+}
+
+cudaError_t launch_prepare_update(const double *partials, int64_t count, int64_t rows, const int *n_dead,
+                                  const AdamOptions &options, StepSums *sums, StepStatus *status, cudaStream_t stream) {
+    return launch(prepare_update_kernel, 1, stream, partials, count, static_cast<double>(rows), n_dead, options, sums,
+                  status);
+}
+
+template <typename Moment>
+cudaError_t launch_update(const float *gradient, int64_t count, const AdamOptions &options, const StepSums *sums,
+                          const StepStatus *status, float *parameters, Moment *first, Moment *second,
+                          cudaStream_t stream) {
+    return launch(update_kernel<Moment>, divide_up(count, kThreads), stream, gradient, count, options, sums, status,
+                  parameters, first, second);
+}
+
+template <typename Moment>
+cudaError_t launch_update_decoder(const float *gradient, int64_t d_in, int64_t d_sae, const AdamOptions &options,
+                                  const StepSums *sums, const StepStatus *status, float *w_dec, Moment *first,
+                                  Moment *second, cudaStream_t stream) {
+    return launch(update_decoder_kernel<Moment>, d_sae, stream, gradient, d_in, options, sums, status, w_dec, first,
+                  second);
+}
+
+template cudaError_t launch_update(const float *, int64_t, const AdamOptions &, const StepSums *, const StepStatus *,
+                                   float *, float *, float *, cudaStream_t);
+template cudaError_t launch_update(const float *, int64_t, const AdamOptions &, const StepSums *, const StepStatus *,
+                                   float *, Bf16 *, Bf16 *, cudaStream_t);
+template cudaError_t launch_update_decoder(const float *, int64_t, int64_t, const AdamOptions &, const StepSums *,
+                                           const StepStatus *, float *, float *, float *, cudaStream_t);
+template cudaError_t launch_update_decoder(const float *, int64_t, int64_t, const AdamOptions &, const StepSums *,
+                                           const StepStatus *, float *, Bf16 *, Bf16 *, cudaStream_t);
+
+} // namespace sae::cuda

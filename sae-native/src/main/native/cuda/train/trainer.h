@@ -1,0 +1,190 @@
+/*
+ * trainer.h: optimiser state of one SAE, and its two kinds of step.
+ *
+ * The fused step (step_fused.cu) is the default. The plain step (step_plain.cu) has one kernel per formula and writes
+ * every gradient to memory: it is used where the fused one does not fit (rows too long for the registers of a block; an
+ * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several
+ * parts or devices are added up, and as the fused one's counterpart in tests (context option step=plain). Neither waits
+ * for the device.
+ */
+#ifndef SAE_CUDA_TRAINER_H
+#define SAE_CUDA_TRAINER_H
+
+#include <algorithm>
+
+#include "../dead/dead.h"
+#include "../device/memory_plan.h"
+#include "csc.h"
+#include "row_update.h"
+#include "step_graph.h"
+#include "step_state.h"
+
+namespace sae::cuda {
+
+constexpr int kTensors = SAE_B_DEC + 1;
+
+inline LossOptions loss_options(const double *options) {
+    return {
+        .loss = static_cast<int>(options[SAE_OPT_LOSS]),
+        .aux_norm = static_cast<int>(options[SAE_OPT_AUX_NORM]),
+        .aux_coefficient = options[SAE_OPT_AUX_COEFFICIENT],
+        .aux_k = options[SAE_OPT_AUX_K],
+        .aux_scale_by_dead = options[SAE_OPT_AUX_SCALE_BY_DEAD] != 0.0,
+    };
+}
+
+inline AdamOptions adam_options(const double *options) {
+    return {
+        .beta1 = options[SAE_OPT_ADAM_BETA1],
+        .beta2 = options[SAE_OPT_ADAM_BETA2],
+        .eps = options[SAE_OPT_ADAM_EPS],
+        .clip_norm = options[SAE_OPT_CLIP_NORM],
+        .decoder_norm = static_cast<int>(options[SAE_OPT_DECODER_NORM]),
+        .project_gradient = options[SAE_OPT_PROJECT_GRADIENT] != 0.0,
+    };
+}
+
+struct Trainer {
+    const Params &params;
+    const LossOptions loss;
+    const AdamOptions adam;
+    const int64_t k;
+    const int64_t aux_k; // 0: no auxiliary loss
+    const bool aux_detach;
+    const int64_t dead_after_batches;
+    const int64_t dead_after_rows;
+    const bool train_b_enc;
+    const bool freeze_decoder;
+    int64_t last_rows = 0; // of the last step, for the message about a refused row; 0: it came in parts
+
+    const bool fused;         // step_fused.cu, otherwise step_plain.cu
+    const bool has_moments;   // needed by an update
+    const bool has_gradients; // needed by the plain step and parts of a batch
+    /* Sums over the parts of a step, weighted by their rows; for b_dec without its gradient through the encoder. */
+    DeviceMemory gradients[kTensors];
+    DeviceMemory fired;           // uint8 [m]: whether a latent fired in the parts so far
+    DeviceMemory first[kTensors]; // float32; bfloat16 if narrow_moments
+    DeviceMemory second[kTensors];
+    DeviceMemory idle_batches; // int64 [m]
+    DeviceMemory idle_rows;    // int64 [m]
+    DeviceMemory status_memory;
+    StepGraphs graphs;
+
+    Trainer(const Params &of, const double *options)
+        : params(of), loss(loss_options(options)), adam(adam_options(options)),
+          k(static_cast<int64_t>(options[SAE_OPT_K])),
+          aux_k(loss.aux_coefficient > 0.0 ? std::min(static_cast<int64_t>(options[SAE_OPT_AUX_K]), of.d_sae) : 0),
+          aux_detach(options[SAE_OPT_AUX_DETACH] != 0.0),
+          dead_after_batches(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_BATCHES])),
+          dead_after_rows(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_ROWS])),
+          train_b_enc(options[SAE_OPT_TRAIN_B_ENC] != 0.0), freeze_decoder(options[SAE_OPT_FREEZE_DECODER] != 0.0),
+          fused(of.context->fused_step && row_update_fits(of.d_in) &&
+                (aux_k == 0 || loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE)),
+          has_moments(static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_ONLY),
+          has_gradients(!fused || static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_NONE) {
+        const cudaStream_t stream = params.context->stream;
+        const bool narrow = params.context->bf16_moments;
+        require_memory(
+            memory::trainer_bytes(params.d_in, params.d_sae, has_moments ? (narrow ? 2 : 4) : 0, has_gradients), 0,
+            std::string(has_gradients ? "the optimiser state and gradients" : "the optimiser state") +
+                " of an SAE with d_in " + std::to_string(params.d_in) + " and d_sae " + std::to_string(params.d_sae),
+            narrow || !has_moments ? "a smaller d_sae, or a device with more memory"
+                                   : "a smaller d_sae, or moments=bf16 in the options of the backend");
+        for (int32_t tensor = 0; tensor < kTensors; tensor++) {
+            if (has_moments) {
+                const int64_t bytes = params.elements(tensor) * moment_bytes(tensor);
+                first[tensor] = zeroed(bytes, stream);
+                second[tensor] = zeroed(bytes, stream);
+            }
+            if (has_gradients) {
+                gradients[tensor] = zeroed(params.elements(tensor) * static_cast<int64_t>(sizeof(float)), stream);
+            }
+        }
+        if (has_gradients) {
+            fired = zeroed(params.d_sae, stream);
+        }
+        idle_batches = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
+        idle_rows = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
+        status_memory = DeviceMemory(sizeof(StepStatus));
+        StepStatus fresh{};
+        fresh.bad_row = kNoBadRow;
+        fresh.refused_row = kNoBadRow;
+        write_status(fresh);
+    }
+
+    /* Only matrices: the biases are small. */
+    bool narrow_moments(int32_t tensor) const {
+        return params.context->bf16_moments && (tensor == SAE_W_ENC || tensor == SAE_W_DEC);
+    }
+    int64_t moment_bytes(int32_t tensor) const {
+        return static_cast<int64_t>(narrow_moments(tensor) ? sizeof(Bf16) : sizeof(float));
+    }
+
+    StepStatus *status() const { return status_memory.as<StepStatus>(); }
+    IdleCounters idle() const { return {idle_batches.as<int64_t>(), idle_rows.as<int64_t>()}; }
+
+    StepStatus read_status() const {
+        StepStatus copy;
+        check(cudaMemcpyAsync(&copy, status(), sizeof copy, cudaMemcpyDeviceToHost, params.context->stream),
+              "reading the step's result");
+        params.context->synchronize();
+        return copy;
+    }
+
+    void write_status(const StepStatus &value) const {
+        check(cudaMemcpyAsync(status(), &value, sizeof value, cudaMemcpyHostToDevice, params.context->stream),
+              "writing the trainer's status");
+        params.context->synchronize();
+    }
+
+    bool trains(int32_t tensor) const {
+        return tensor == SAE_B_ENC ? train_b_enc : tensor == SAE_W_DEC ? !freeze_decoder : true;
+    }
+
+    int64_t live_bytes() const {
+        int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + status_memory.bytes() + fired.bytes();
+        for (int32_t tensor = 0; tensor < kTensors; tensor++) {
+            bytes += gradients[tensor].bytes() + first[tensor].bytes() + second[tensor].bytes();
+        }
+        return bytes;
+    }
+};
+
+/* Kept values of a batch, listed by latent. */
+struct Kept {
+    int64_t k;
+    int *indices;     // [B, k]
+    float *values;    // [B, k]
+    uint32_t *order;  // [B k]
+    uint32_t *sorted; // [B k]
+    int64_t *offsets; // [m + 1]
+
+    Kept(Carver &carver, int64_t rows, int64_t k_, int64_t d_sae)
+        : k(k_), indices(carver.take<int>(rows * k)), values(carver.take<float>(rows * k)),
+          order(carver.take<uint32_t>(rows * k)), sorted(carver.take<uint32_t>(rows * k)),
+          offsets(carver.take<int64_t>(d_sae + 1)) {}
+};
+
+inline CscScratch csc_arrays(Carver &carver, int64_t entries, int64_t sort_bytes) {
+    CscScratch csc;
+    csc.keys_in = carver.take<uint32_t>(entries);
+    csc.entries_in = carver.take<uint32_t>(entries);
+    csc.sort = carver.take<unsigned char>(sort_bytes);
+    csc.sort_bytes = sort_bytes;
+    return csc;
+}
+
+/* Scratch for sorting rows * k entries; refuses more than the device's 32-bit numbers can count. */
+int64_t sort_bytes(int64_t rows, int64_t k, int64_t d_sae);
+
+/* One step on x, with this lr. */
+void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr);
+void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr);
+
+/* The two halves of the plain step: one per part of a batch, where pending rows are those before it; and one for the
+ * whole. */
+void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending);
+void apply(Trainer &trainer, int64_t pending, double lr);
+
+} // namespace sae::cuda
+#endif
