@@ -41,16 +41,19 @@ constexpr int kRows = 64 * kConsumers;       // of a block
 constexpr int kColumns = ptx::kWgmmaColumns; // of a cluster
 constexpr int kDepth = 64;
 constexpr int kStages = 4;
-constexpr int kChunks = kColumns / 8;
 constexpr int kXBytes = kRows * kDepth * 2;
 constexpr int kWBytes = kColumns * kDepth * 2;
 constexpr int kStageBytes = kXBytes + kWBytes;
 constexpr int kSharedBytes = kStages * kStageBytes + 2 * kStages * static_cast<int>(sizeof(uint64_t));
+static_assert(kDepth == kDepthStep && kDepth * 2 == ptx::kTileBytes, "a row of a stage is a row of a swizzled tile");
+static_assert(kColumns == kLatentGroup, "a tile's latents share their bound");
+
+#if SAE_HAS_SM90
+
+constexpr int kChunks = kColumns / 8;
 constexpr int kLoaderRegisters = 40;
 constexpr int kConsumerRegisters = 232;
 constexpr unsigned kReaders = kCluster * kConsumers * kGroupThreads / 32; // warps that free a stage
-static_assert(kDepth == kDepthStep && kDepth * 2 == ptx::kTileBytes, "a row of a stage is a row of a swizzled tile");
-static_assert(kColumns == kLatentGroup, "a tile's latents share their bound");
 
 /* Stage and phase of a ring. */
 struct PipelineState {
@@ -87,8 +90,6 @@ struct Tiles { // of clusters
     __device__ int64_t row(int64_t tile, unsigned rank) const { return (tile % row_tiles * kCluster + rank) * kRows; }
     __device__ int64_t column(int64_t tile) const { return tile / row_tiles * kColumns; }
 };
-
-#if SAE_HAS_SM90
 
 __device__ inline void load_tiles(const Operands &operands, const CUtensorMap &x_map, const CUtensorMap &w_map,
                                   const Tiles &tiles, const Ring &ring, unsigned rank) {
