@@ -58,7 +58,7 @@ constexpr std::array<const char *, 3> kKernels = {"plain", "sm80", "sm90"};     
 constexpr std::array<const char *, 2> kPrecisions = {"fp32", "bf16"};            // by Precision
 constexpr std::array<const char *, 3> kScorings = {"dense", "chunked", "fused"}; // by Scoring
 constexpr std::array<const char *, 2> kSteps = {"fused", "plain"};
-constexpr std::array<const char *, 2> kGraphs = {"on", "off"};
+constexpr std::array<const char *, 3> kGraphs = {"on", "off", "flat"};
 
 /* Index of `value` in `names`. */
 template <size_t count>
@@ -111,7 +111,9 @@ std::optional<Kernels> read_options(const char *options, Context &context) {
         } else if (key == "step") {
             context.fused_step = parse_name(key, value, kSteps) == 0;
         } else if (key == "graph") {
-            context.graphs = parse_name(key, value, kGraphs) == 0;
+            const int graph = parse_name(key, value, kGraphs);
+            context.graphs = graph != 1;
+            context.branches = graph == 0;
         } else if (key == "moments") {
             context.bf16_moments = parse_name(key, value, kPrecisions) == 1;
         } else {
@@ -157,9 +159,10 @@ sae_status context_describe(void *handle, char *text, int64_t capacity) {
         const std::string encoder = std::string("own, kernels=") + kKernels[static_cast<size_t>(context.kernels)] +
                                     " precision=" + kPrecisions[static_cast<size_t>(context.precision)] +
                                     " encode=" + kScorings[static_cast<size_t>(context.scoring)];
-        const std::string graph = !context.graph_failure.empty() ? "off: " + context.graph_failure
-                                  : context.graphs               ? "on"
-                                                                 : "off";
+        const std::string graph = std::string(!context.graphs    ? "off"
+                                              : context.branches ? "on"
+                                                                 : "flat") +
+                                  (context.graph_failure.empty() ? "" : ": " + context.graph_failure);
         copy_text("{\"backend\":\"cuda\",\"device\":" + json_string(properties.name) + ",\"isa\":" + json_string(isa) +
                       ",\"ordinal\":" + std::to_string(context.device) +
                       ",\"threads\":0,\"blas\":" + json_string(encoder) + ",\"graph\":" + json_string(graph) +

@@ -68,7 +68,8 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   moments=T   CUDA: fp32 | bf16, how Adam's moments of the weight matrices are stored (default fp32). bf16 is rounded
  *               stochastically, repeats bit by bit, and takes 8 bytes per parameter instead of 12
  *   step=NAME   CUDA: fused | plain: plain writes every gradient to memory (default fused where it fits)
- *   graph=on    CUDA: on | off: whether a training step is launched as one graph (default on)
+ *   graph=on    CUDA: on | off | flat: whether a training step is launched as one graph (default on); flat: without
+ *               branches, so that what a step turns out not to need is launched as well
  *   stream=N    CUDA: address of a cudaStream_t of that device to work on; it stays the caller's and must outlive the
  *               context (default: a stream of the context's own)
  *   kernels=NAME    CUDA: plain | sm80 | sm90, what computes pre-activations in bfloat16 (default: the best the device can)

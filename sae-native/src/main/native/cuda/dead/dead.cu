@@ -22,6 +22,7 @@
  */
 #include "dead.h"
 
+#include "../device/condition.cuh"
 #include "../device/reduce.cuh"
 #include "../train/step_state.h"
 
@@ -68,7 +69,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void __launch_bounds__(kThreads)
     list_dead_kernel(DeadRule rule, int64_t d_sae, IdleCounters counted, const int *__restrict__ in_block,
-                     int64_t blocks, DeadLatents out) {
+                     int64_t blocks, DeadLatents out, DeadBranches branches) {
     __shared__ int flags[kThreads];
     const int thread = static_cast<int>(threadIdx.x);
     const int64_t latent = static_cast<int64_t>(blockIdx.x) * kThreads + thread;
@@ -97,6 +98,8 @@ __global__ void __launch_bounds__(kThreads)
         }
         if (thread == 0) {
             out.counts[0] = all;
+            set_condition(branches.reconstruct, all > 0);
+            set_condition(branches.update, all > 0);
         }
     }
 }
@@ -111,12 +114,13 @@ __global__ void __launch_bounds__(kThreads) gate_dead_kernel(const int *only_if,
 
 cudaError_t launch_dead(const DeadRule &rule, const Firing &firing, int64_t rows, int64_t d_sae,
                         const StepStatus *status, const IdleCounters &idle, const IdleCounters &counted, int *in_block,
-                        const DeadLatents &out, cudaStream_t stream) {
+                        const DeadLatents &out, cudaStream_t stream, const DeadBranches &branches) {
     const int64_t blocks = divide_up(d_sae, kThreads);
     const cudaError_t error =
         launch(count_idle_kernel, blocks, stream, rule, firing, d_sae, rows, status, idle, counted, in_block);
-    return error != cudaSuccess ? error
-                                : launch(list_dead_kernel, blocks, stream, rule, d_sae, counted, in_block, blocks, out);
+    return error != cudaSuccess
+               ? error
+               : launch(list_dead_kernel, blocks, stream, rule, d_sae, counted, in_block, blocks, out, branches);
 }
 
 cudaError_t launch_gate_dead(const int *only_if, const DeadLatents &dead, cudaStream_t stream) {

@@ -26,10 +26,13 @@ struct DeadLatents {
     int64_t part; // dead latents in a part
     int64_t parts;
 };
+struct DeadBranches { // run if there are dead latents
+    Condition reconstruct, update;
+};
 /* in_block is scratch [divide_up(m, kThreads)]; `idle` is read and `counted` written; they may be the same */
 cudaError_t launch_dead(const DeadRule &rule, const Firing &firing, int64_t rows, int64_t d_sae,
                         const StepStatus *status, const IdleCounters &idle, const IdleCounters &counted, int *in_block,
-                        const DeadLatents &out, cudaStream_t stream);
+                        const DeadLatents &out, cudaStream_t stream, const DeadBranches &branches = {});
 /* the parts' counts again, for a pass that runs only if *only_if */
 cudaError_t launch_gate_dead(const int *only_if, const DeadLatents &dead, cudaStream_t stream);
 

@@ -48,6 +48,15 @@ struct Gathered {
     bool bf16;
 };
 
+/* Conditional nodes in graphs: from CUDA 12.4 on, but their calls look different before 13.0. */
+#define SAE_GRAPH_BRANCHES (CUDART_VERSION >= 13000)
+
+/* Whether a branch of a graph runs; a kernel decides (condition.cuh). */
+struct Condition {
+    unsigned long long handle = 0; // cudaGraphConditionalHandle
+    bool exists = false;           // false: there is no graph
+};
+
 struct Grid { // one-dimensional
     int64_t blocks;
     int threads;
@@ -228,6 +237,7 @@ struct Context {
     cudaStream_t copies = nullptr; // uploads run here, in parallel with `stream`; created by the first one
     bool fused_step = true;        // option step
     bool graphs = true;            // option graph; off after a failed capture
+    bool branches = true;          // option graph; off after a failed capture
     std::string graph_failure;     // why, for context_describe
     bool bf16_moments = false;     // option moments
     uint64_t asked_peers = 0;      // one bit per device that copies have come from (replicas.cu)

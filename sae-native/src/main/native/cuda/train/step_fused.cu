@@ -7,9 +7,10 @@
  *   4. aux:      the top aux_k among the dead, and their reconstruction          (aux_dense.cu, aux_bf16.cu)
  *   5. forward:  decode, error, losses, output gradient, dz                                    (forward.cu)
  *   6. decide:   statistics; whether clipping is ruled out                              (lists.cu, step_sums.cu)
- *   7. norm:     the rows' gradients for their norm only; exits at once if clipping is out    (row_update.cu)
+ *   7. norm:     the rows' gradients for their norm only, unless clipping is ruled out         (row_update.cu)
  *   8. update:   the rows' gradients (again), projection, Adam, norm, copies of the weights in bf16
  *   9. b_dec
+ * What 4, 7 and 8 launch for dead latents or for the norm are branches of the step's graph (step_graph.h).
  *
  * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the
  * parameters: 8 bytes per parameter of moments (4 with moments=bf16) and 16 m of counters. Scratch: about 4 B
@@ -21,7 +22,6 @@
  */
 #include "../dead/aux_bf16.h"
 #include "../dead/aux_dense.h"
-#include "../dead/aux_scratch.h"
 #include "../dead/dead.h"
 #include "../decode/forward.h"
 #include "../device/matmul_nt.h"
@@ -33,6 +33,7 @@
 #include "backward.h"
 #include "batch.h"
 #include "csc.h"
+#include "fused_scratch.h"
 #include "lists.h"
 #include "losses.h"
 #include "row_update.h"
@@ -43,118 +44,68 @@
 namespace sae::cuda {
 namespace {
 
-struct FusedScratch {
-    int64_t slices;
-    int64_t group;
-    int64_t groups;
-    Staged<float> x;
-    float *centred;             // [B, d]
-    float *gradient;            // [B, d]
-    uint16_t *rounded_gradient; // [B, depth], with precision=bf16
-    Kept kept;
-    CscScratch csc;
-    Selection selection;
-    AuxScratch aux;
-    DeadLatents dead;
-    int *in_block;
-    StepSums *sums;
-    double *batch_partials;
-    double *moments;   // [2, d]
-    float *dz_parts;   // [slices, B k]
-    double *squares;   // [3, slices B]; before the step: squares of the weights
-    double *collected; // [kCollected, kCollectBlocks]
-    LatentLists lists;
-    double *by_group;      // [3, groups]
-    float *through;        // [groups, d]
-    double *partials;      // column sums of up to max(B, groups) rows
-    double *columns;       // [2, d]
-    float *b_dec_gradient; // [d]
-
-    FusedScratch(Carver &carver, const Trainer &t, int64_t rows, int64_t bytes, const Buffer &buffer)
-        : slices(forward_slices(t.params.d_in, t.k)), group(row_update_group(t.params.d_sae)),
-          groups(divide_up(t.params.d_sae, group)), x(carver, buffer, rows * t.params.d_in),
-          centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
-          gradient(carver.take<float>(rows * t.params.d_in)),
-          rounded_gradient(rounded_decoder_bytes(t.params) > 0
-                               ? carver.take<uint16_t>(rows * round_up(t.params.d_in, kDepthStep))
-                               : nullptr),
-          kept(carver, rows, t.k, t.params.d_sae), csc(csc_arrays(carver, rows * t.k, bytes)),
-          selection(carver, t.params, rows, t.k, std::max(t.k, t.aux_k)), aux(carver, t.params, rows, t.aux_k),
-          dead(dead_arrays(carver, rows, t.params)), in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))),
-          sums(carver.take<StepSums>(1)), batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
-          moments(carver.take<double>(2 * t.params.d_in)), dz_parts(carver.take<float>(slices * rows * t.k)),
-          squares(carver.take<double>(std::max(3 * slices * rows, 2 * kSquareBlocks))),
-          collected(carver.take<double>(kCollected * kCollectBlocks)),
-          lists(list_arrays(carver, rows * t.k, t.params.d_in)), by_group(carver.take<double>(3 * groups)),
-          through(carver.take<float>(groups * t.params.d_in)),
-          partials(carver.take<double>(column_scratch(std::max(rows, groups), t.params.d_in))),
-          columns(carver.take<double>(2 * t.params.d_in)), b_dec_gradient(carver.take<float>(t.params.d_in)) {}
-
-  private:
-    static DeadLatents dead_arrays(Carver &carver, int64_t rows, const Params &params) {
-        const int64_t part = dead_part(rows, params);
-        const int64_t parts = divide_up(params.d_sae, part);
-        int *list = carver.take<int>(params.d_sae);
-        int *rank = carver.take<int>(params.d_sae);
-        return {list, rank, carver.take<int>(1 + 2 * parts), part, parts};
-    }
-
-    static LatentLists list_arrays(Carver &carver, int64_t entries, int64_t d_in) {
-        LatentLists lists;
-        lists.rows = carver.take<uint32_t>(entries);
-        lists.z = carver.take<float>(entries);
-        lists.dz = carver.take<float>(entries);
-        lists.by_z = carver.take<float>(entries / kStretch * d_in);
-        lists.by_dz = carver.take<float>(entries / kStretch * d_in);
-        lists.bias = carver.take<float>(entries / kStretch);
-        return lists;
-    }
-};
-
 /* One step: the phases in order, each a few launches on the context's stream. */
 class FusedStep {
   public:
-    FusedStep(Trainer &trainer, const FusedScratch &scratch, int64_t rows)
-        : t_(trainer), p_(trainer.params), s_(scratch), rows_(rows), stream_(trainer.params.context->stream),
-          x_(scratch.x.address), input_(p_.subtract_b_dec ? scratch.centred : x_),
-          n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr), decoder_(gathered_decoder(p_)),
-          dead_bf16_(scratch.aux.dead) {
+    FusedStep(Trainer &trainer, const FusedScratch &scratch, int64_t rows, const Branches &branches)
+        : t_(trainer), p_(trainer.params), s_(scratch), branches_(branches), rows_(rows), x_(scratch.x.address),
+          input_(p_.subtract_b_dec ? scratch.centred : x_), n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr),
+          decoder_(gathered_decoder(p_)), dead_bf16_(scratch.aux.dead) {
         dead_bf16_.n_dead = n_dead_;
         dead_bf16_.decoder = decoder_;
         dead_bf16_.input = scratch.selection.rounded.rounded;
     }
 
     void enqueue() {
-        encode();
-        reconstruct_dead();
-        forward();
-        if (t_.adam.clip_norm > 0.0) {
-            rows_pass(true);
-            b_dec_gradient(&s_.sums->needs_norm);
-            check(launch_clip(s_.by_group, s_.groups, s_.b_dec_gradient, p_.d_in, t_.adam, s_.sums, stream_),
-                  "clipping");
+        const bool aux = t_.aux_k > 0;
+        const bool clips = t_.adam.clip_norm > 0.0;
+        const DeadBranches dead = aux ? DeadBranches{branches_.condition(), branches_.condition()} : DeadBranches{};
+        const Condition norm = clips ? branches_.condition() : Condition{};
+        encode(dead);
+        if (aux) {
+            branches_.run(dead.reconstruct, [&] { reconstruct_dead(); });
         }
-        rows_pass(false);
-        update_b_dec();
+        forward(norm);
+        if (clips) {
+            branches_.run(norm, [&] { measure_norm(); });
+        }
+        update_live(false);
+        if (aux) {
+            branches_.run(dead.update, [&] { update_dead(false); });
+        }
+        finish_update();
     }
 
   private:
-    void encode() {
+    /* A branch has a stream of its own. */
+    cudaStream_t stream() const { return p_.context->stream; }
+
+    void measure_norm() const {
+        update_live(true);
+        if (t_.aux_k > 0) {
+            check(launch_gate_dead(&s_.sums->needs_norm, s_.dead, stream()), "counting dead latents");
+            update_dead(true);
+        }
+        b_dec_gradient(&s_.sums->needs_norm);
+        check(launch_clip(s_.by_group, s_.groups, s_.b_dec_gradient, p_.d_in, t_.adam, s_.sums, stream()), "clipping");
+    }
+
+    void encode(const DeadBranches &branches) {
         const float *b_dec = p_.subtract_b_dec ? p_.tensor(SAE_B_DEC) : nullptr;
         check(launch_prepare_batch(x_, b_dec, rows_, p_.d_in, p_.subtract_b_dec ? s_.centred : nullptr,
-                                   &t_.status()->bad_row, s_.batch_partials, s_.moments, stream_),
+                                   &t_.status()->bad_row, s_.batch_partials, s_.moments, stream()),
               "preparing rows");
         round_rows(p_, s_.selection, input_, rows_, &t_.status()->bad_row);
         Selection selection = s_.selection;
         selection.k = t_.k;
         select_latents(p_, selection, input_, nullptr, nullptr, s_.kept.indices, s_.kept.values);
         check(launch_csc(s_.kept.indices, s_.kept.values, rows_ * t_.k, p_.d_sae, s_.csc, s_.kept.order, s_.kept.sorted,
-                         s_.kept.offsets, stream_),
+                         s_.kept.offsets, stream()),
               "listing kept values by latent");
         check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, {s_.kept.offsets, nullptr, true}, rows_,
-                          p_.d_sae, t_.status(), t_.idle(), t_.idle(), s_.in_block, s_.dead, stream_),
+                          p_.d_sae, t_.status(), t_.idle(), t_.idle(), s_.in_block, s_.dead, stream(), branches),
               "counting dead latents");
-        check(launch_batch_scales(t_.loss, s_.moments, rows_, p_.d_in, s_.dead.counts, s_.sums, stream_),
+        check(launch_batch_scales(t_.loss, s_.moments, rows_, p_.d_in, s_.dead.counts, s_.sums, stream()),
               "scaling the loss");
     }
 
@@ -167,7 +118,7 @@ class FusedStep {
 
     void scatter(const DensePart &part) const {
         const auto scatter_to = [&](auto *z) {
-            return launch_scatter(part, s_.aux.indices, s_.aux.values, rows_, t_.aux_k, s_.dead.rank, z, stream_);
+            return launch_scatter(part, s_.aux.indices, s_.aux.values, rows_, t_.aux_k, s_.dead.rank, z, stream());
         };
         check(decoder_.bf16 ? scatter_to(dead_bf16_.z) : scatter_to(s_.aux.z), "scattering dead latents");
     }
@@ -175,13 +126,10 @@ class FusedStep {
     cudaError_t reconstruct(const DensePart &part) const {
         return decoder_.bf16 ? launch_reconstruct_dead(*p_.context, dead_bf16_, part, s_.aux.gradient)
                              : launch_reconstruct_dead(part, s_.aux.z, p_.tensor(SAE_W_DEC), rows_, p_.d_in,
-                                                       s_.aux.gradient, stream_);
+                                                       s_.aux.gradient, stream());
     }
 
     void reconstruct_dead() {
-        if (t_.aux_k == 0) {
-            return;
-        }
         Selection selection = s_.selection;
         selection.k = t_.aux_k;
         select_latents(p_, selection, input_, s_.dead.list, s_.dead.counts, s_.aux.indices, s_.aux.values);
@@ -191,7 +139,7 @@ class FusedStep {
         }
     }
 
-    void forward() {
+    void forward(const Condition &norm) {
         const ForwardInputs in{
             .rows = rows_,
             .k = t_.k,
@@ -213,9 +161,9 @@ class FusedStep {
             .dz_parts = s_.dz_parts,
             .squares = s_.squares,
         };
-        check(launch_forward(in, out, stream_), "reconstructing");
+        check(launch_forward(in, out, stream()), "reconstructing");
         if (t_.aux_k > 0 && decoder_.bf16) {
-            check(launch_transpose_batch(dead_bf16_, s_.aux.gradient, stream_), "rounding the auxiliary gradient");
+            check(launch_transpose_batch(dead_bf16_, s_.aux.gradient, stream()), "rounding the auxiliary gradient");
         }
         const ListInputs list{
             .entries = rows_ * t_.k,
@@ -230,10 +178,11 @@ class FusedStep {
             .aux_entries = rows_ * t_.aux_k,
             .n_dead = n_dead_,
         };
-        check(launch_collect(list, s_.squares, rows_ * s_.slices, s_.lists, s_.collected, stream_),
+        check(launch_collect(list, s_.squares, rows_ * s_.slices, s_.lists, s_.collected, stream()),
               "collecting the lists");
-        check(launch_stretches(s_.lists, s_.kept.sorted, rows_ * t_.k, p_.d_sae, gradient(), input(), p_.d_in, stream_),
-              "adding up long lists");
+        check(
+            launch_stretches(s_.lists, s_.kept.sorted, rows_ * t_.k, p_.d_sae, gradient(), input(), p_.d_in, stream()),
+            "adding up long lists");
         const ClipBound bound{
             .rows = static_cast<double>(rows_),
             .subtract_b_dec = p_.subtract_b_dec,
@@ -242,11 +191,8 @@ class FusedStep {
             .weight_squares = p_.weight_squares.as<double>(),
         };
         check(launch_decide(s_.collected, s_.kept.offsets + p_.d_sae, s_.selection.counts, s_.dead.counts, bound,
-                            t_.adam, s_.sums, t_.status(), stream_),
+                            t_.adam, s_.sums, t_.status(), norm, stream()),
               "adding up the loss");
-        if (t_.aux_k > 0 && t_.adam.clip_norm > 0.0) {
-            check(launch_gate_dead(&s_.sums->needs_norm, s_.dead, stream_), "counting dead latents");
-        }
     }
 
     /* What the weight gradients gather; bf16 with precision=bf16. */
@@ -263,9 +209,8 @@ class FusedStep {
         return {p_.tensor(tensor), t_.first[tensor].as<void>(), t_.second[tensor].as<void>()};
     }
 
-    /* The live latents, then the dead ones in parts. */
-    void rows_pass(bool norm_only) {
-        RowUpdate update{
+    RowUpdate row_update(bool norm_only) const {
+        return {
             .d_in = p_.d_in,
             .d_sae = p_.d_sae,
             .group = s_.group,
@@ -290,9 +235,17 @@ class FusedStep {
             .by_group = s_.by_group,
             .through = s_.through,
         };
-        const bool narrow = t_.narrow_moments(SAE_W_ENC);
-        check(launch_row_update(update, narrow, p_.d_sae, stream_), "updating weights");
-        for (int64_t number = 0; number < (t_.aux_k > 0 ? s_.dead.parts : 0); number++) {
+    }
+
+    void run(const RowUpdate &update, int64_t latents) const {
+        check(launch_row_update(update, t_.narrow_moments(SAE_W_ENC), latents, stream()), "updating weights");
+    }
+
+    void update_live(bool norm_only) const { run(row_update(norm_only), p_.d_sae); }
+
+    void update_dead(bool norm_only) const {
+        RowUpdate update = row_update(norm_only);
+        for (int64_t number = 0; number < s_.dead.parts; number++) {
             const DensePart dead = part(number, norm_only);
             if (s_.dead.parts > 1) { // with one part it is still there
                 scatter(dead);
@@ -305,10 +258,7 @@ class FusedStep {
                 .count = dead.count,
                 .latents = dead.latents,
             };
-            check(launch_row_update(update, narrow, dead.most, stream_), "updating dead latents");
-        }
-        if (!norm_only && update.shadow.rounded != nullptr) {
-            check(launch_group_bounds(update.shadow, stream_), "bounding groups of latents");
+            run(update, dead.most);
         }
     }
 
@@ -319,42 +269,46 @@ class FusedStep {
             return;
         }
         check(launch_matmul_nt(s_.aux.gradient, rows_, p_.tensor(SAE_W_DEC), dead.most, p_.d_in, dead.latents,
-                               dead.count, nullptr, s_.aux.dz, stream_),
+                               dead.count, nullptr, s_.aux.dz, stream()),
               "differentiating dead latents");
         check(launch_dense_gradients(dead, s_.aux.z, s_.aux.dz, s_.aux.gradient, input_, rows_, p_.d_in, s_.aux.by_z,
-                                     s_.aux.by_dz, s_.aux.bias, stream_),
+                                     s_.aux.by_dz, s_.aux.bias, stream()),
               "differentiating dead latents");
     }
 
-    void b_dec_gradient(const int *only_if) {
+    void b_dec_gradient(const int *only_if) const {
         double *outputs = s_.columns;
         double *through_encoder = p_.subtract_b_dec ? s_.columns + p_.d_in : nullptr;
-        check(launch_column_sums(s_.gradient, nullptr, rows_, p_.d_in, s_.partials, outputs, stream_, only_if),
+        check(launch_column_sums(s_.gradient, nullptr, rows_, p_.d_in, s_.partials, outputs, stream(), only_if),
               "differentiating the decoder's bias");
         if (through_encoder != nullptr) {
-            check(launch_column_sums(s_.through, nullptr, s_.groups, p_.d_in, s_.partials, through_encoder, stream_,
+            check(launch_column_sums(s_.through, nullptr, s_.groups, p_.d_in, s_.partials, through_encoder, stream(),
                                      only_if),
                   "differentiating the encoder's input");
         }
-        check(launch_decoder_bias_gradient(outputs, through_encoder, p_.d_in, s_.b_dec_gradient, stream_, only_if),
+        check(launch_decoder_bias_gradient(outputs, through_encoder, p_.d_in, s_.b_dec_gradient, stream(), only_if),
               "differentiating the decoder's bias");
     }
 
-    void update_b_dec() {
+    /* What is known once all latents are updated. */
+    void finish_update() {
+        if (const ShadowView shadow = shadow_view(p_); shadow.rounded != nullptr) {
+            check(launch_group_bounds(shadow, stream()), "bounding groups of latents");
+        }
         b_dec_gradient(nullptr);
         check(launch_finish_step(s_.by_group, s_.groups, s_.b_dec_gradient, p_.d_in, t_.adam, t_.trains(SAE_W_DEC),
-                                 p_.weight_squares.as<double>(), t_.status(), stream_),
+                                 p_.weight_squares.as<double>(), t_.status(), stream()),
               "finishing a step");
         check(launch_update(s_.b_dec_gradient, p_.d_in, t_.adam, s_.sums, t_.status(), p_.tensor(SAE_B_DEC),
-                            t_.first[SAE_B_DEC].as<float>(), t_.second[SAE_B_DEC].as<float>(), stream_),
+                            t_.first[SAE_B_DEC].as<float>(), t_.second[SAE_B_DEC].as<float>(), stream()),
               "updating the decoder's bias");
     }
 
     Trainer &t_;
     const Params &p_;
     const FusedScratch &s_;
+    const Branches &branches_;
     const int64_t rows_;
-    const cudaStream_t stream_;
     const float *x_;
     const float *input_; // the encoder's input: x or x - b_dec
     const int *n_dead_;  // null without the auxiliary loss
@@ -381,7 +335,7 @@ void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     gathered_decoder(params);
     check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "starting a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
-                       [&] { FusedStep(trainer, scratch, rows).enqueue(); });
+                       [&](const Branches &branches) { FusedStep(trainer, scratch, rows, branches).enqueue(); });
     x.mark_read();
 }
 

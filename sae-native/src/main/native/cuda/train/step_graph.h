@@ -5,8 +5,13 @@
  * ones are one launch of the graph. A key seen only once, such as that of a short last batch, is never captured. What
  * changes from step to step (lr, the step number, the rows) is in device memory, so a graph stays valid while the
  * addresses do: its key is the address and number of the rows, and the address of the scratch. The last kGraphs keys
- * are kept, enough for two alternating buffers and a shorter last batch. Where a capture fails, the context launches kernel
- * by kernel from then on, and context_describe says why.
+ * are kept, enough for two alternating buffers and a shorter last batch.
+ *
+ * What a step may turn out not to need, such as the auxiliary loss when nobody is dead, is a branch: a conditional node
+ * whose body runs only if a kernel before it says so. In separate launches it always runs, and each of its kernels finds
+ * out for itself that there is nothing to do, so results are the same bit for bit. Where a capture with branches fails,
+ * the context captures without them from then on; where that fails too, it launches kernel by kernel.
+ * context_describe says why.
  */
 #ifndef SAE_CUDA_STEP_GRAPH_H
 #define SAE_CUDA_STEP_GRAPH_H
@@ -17,6 +22,21 @@
 #include "../device/device.h"
 
 namespace sae::cuda {
+
+/* Branches of the step being enqueued on the context's stream. */
+class Branches {
+  public:
+    explicit Branches(Context &context, cudaStream_t body = nullptr) : context_(context), body_(body) {}
+
+    /* For one run() and for a kernel that is launched before it. */
+    Condition condition() const;
+    /* Calls `enqueue`; what that puts on the context's stream is the branch's. No branches within a branch. */
+    void run(const Condition &condition, const std::function<void()> &enqueue) const;
+
+  private:
+    Context &context_;
+    const cudaStream_t body_; // captures a branch; null: there is no graph
+};
 
 class StepGraphs {
   public:
@@ -30,6 +50,7 @@ class StepGraphs {
                    scratch_bytes == other.scratch_bytes;
         }
     };
+    using Enqueue = std::function<void(const Branches &)>;
 
     StepGraphs() = default;
     StepGraphs(const StepGraphs &) = delete;
@@ -37,17 +58,20 @@ class StepGraphs {
     ~StepGraphs();
 
     /* Runs the work that `enqueue` puts on the context's stream; with graphs off, just calls it. */
-    void run(Context &context, const Key &key, const std::function<void()> &enqueue);
+    void run(Context &context, const Key &key, const Enqueue &enqueue);
 
   private:
     struct Entry {
         Key key;
-        cudaGraphExec_t graph = nullptr; // null: seen once
-        int64_t last_used = 0;           // 0: never
+        cudaGraph_t graph = nullptr; // null: seen once
+        cudaGraphExec_t executable = nullptr;
+        int64_t last_used = 0; // 0: never
+
+        void close();
     };
     static constexpr int kGraphs = 4;
 
-    static cudaGraphExec_t capture(Context &context, const std::function<void()> &enqueue);
+    static void capture(Context &context, const Enqueue &enqueue, Entry &entry);
 
     std::array<Entry, kGraphs> entries_;
     int64_t uses_ = 0;

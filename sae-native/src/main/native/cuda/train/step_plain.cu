@@ -266,7 +266,7 @@ void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     const float *at = scratch.x.upload();
     refresh_shadow(trainer.params);
     check(launch_begin_step(lr, scratch.shared.sums, trainer.status(), context.stream), "starting a step");
-    trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()}, [&] {
+    trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()}, [&](const Branches &) {
         Part(trainer, scratch, rows, 0).enqueue();
         Update(trainer, scratch.shared, rows).enqueue();
     });

@@ -20,6 +20,7 @@
  */
 #include "step_sums.h"
 
+#include "../device/condition.cuh"
 #include "../device/reduce.cuh"
 #include "adam.h"
 #include "lists.h"
@@ -97,7 +98,8 @@ __device__ inline double norm_bound(const Collected &squares, const StepSums &su
 
 __global__ void __launch_bounds__(kThreads)
     decide_kernel(const double *__restrict__ collected, const int64_t *active, const SelectionCounts *counts,
-                  const int *n_dead, ClipBound bound, AdamOptions options, StepSums *sums, StepStatus *status) {
+                  const int *n_dead, ClipBound bound, AdamOptions options, StepSums *sums, StepStatus *status,
+                  Condition measure_norm) {
     double squares[kCollected];
     for (int which = 0; which < kCollected; which++) {
         squares[which] = sum_of(collected + which * kCollectBlocks, kCollectBlocks);
@@ -111,6 +113,7 @@ __global__ void __launch_bounds__(kThreads)
     set_counts(*counts, sums);
     set_statistics(totals(*sums), 1.0, bound.rows, *n_dead, status);
     sums->needs_norm = 0;
+    set_condition(measure_norm, false);
     if (!begin_update(options, sums, status)) {
         return;
     }
@@ -118,6 +121,7 @@ __global__ void __launch_bounds__(kThreads)
     const Collected of{squares[0], squares[1], squares[2], squares[3], squares[4], squares[5]};
     if (options.clip_norm > 0.0 && !(1.01 * norm_bound(of, *sums, bound) + 1e-6 <= options.clip_norm)) {
         sums->needs_norm = 1; // also if the bound is NaN
+        set_condition(measure_norm, true);
     }
 }
 
@@ -174,8 +178,9 @@ cudaError_t launch_batch_scales(const LossOptions &options, const double *moment
 
 cudaError_t launch_decide(const double *collected, const int64_t *active, const SelectionCounts *counts,
                           const int *n_dead, const ClipBound &bound, const AdamOptions &options, StepSums *sums,
-                          StepStatus *status, cudaStream_t stream) {
-    return launch(decide_kernel, 1, stream, collected, active, counts, n_dead, bound, options, sums, status);
+                          StepStatus *status, const Condition &measure_norm, cudaStream_t stream) {
+    return launch(decide_kernel, 1, stream, collected, active, counts, n_dead, bound, options, sums, status,
+                  measure_norm);
 }
 
 cudaError_t launch_clip(const double *by_group, int64_t groups, const float *b_dec_gradient, int64_t d_in,

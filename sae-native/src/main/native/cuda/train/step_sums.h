@@ -19,9 +19,10 @@ cudaError_t launch_weight_squares(const float *w_enc, const float *w_dec, int64_
                                   double *weight_squares, cudaStream_t stream);
 cudaError_t launch_batch_scales(const LossOptions &options, const double *moments, int64_t rows, int64_t d_in,
                                 const int *n_dead, StepSums *sums, cudaStream_t stream);
+/* measure_norm: the branch that runs if clipping is not ruled out */
 cudaError_t launch_decide(const double *collected, const int64_t *active, const SelectionCounts *counts,
                           const int *n_dead, const ClipBound &bound, const AdamOptions &options, StepSums *sums,
-                          StepStatus *status, cudaStream_t stream);
+                          StepStatus *status, const Condition &measure_norm, cudaStream_t stream);
 cudaError_t launch_clip(const double *by_group, int64_t groups, const float *b_dec_gradient, int64_t d_in,
                         const AdamOptions &options, StepSums *sums, cudaStream_t stream);
 cudaError_t launch_finish_step(const double *by_group, int64_t groups, const float *b_dec_gradient, int64_t d_in,

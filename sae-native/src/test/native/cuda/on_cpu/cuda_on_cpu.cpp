@@ -63,10 +63,15 @@ dim3 block_index;
 namespace {
 
 constexpr size_t kTotalBytes = size_t{1} << 30; // of device memory
+constexpr size_t kDryBytes = size_t{80} << 30;  // in a dry run
 thread_local int current_device = 0;
 
 /* The only stream of a device; nothing is asynchronous, so more would behave the same. */
 cudaStream_t stream_of(int device) { return reinterpret_cast<cudaStream_t>(static_cast<intptr_t>(device) + 1); }
+
+int64_t kernels_run = 0;
+bool dry = false;
+unsigned dry_branches = 0;
 
 constexpr size_t kStackBytes = 64 * 1024;
 constexpr size_t kSharedAlignment = 1024; // of dynamic shared memory
@@ -327,6 +332,10 @@ void run_grid(const Launch &launch, const std::function<void()> &kernel) {
         blocks % cluster != 0) {
         die("cuda_on_cpu: a launch of %u blocks of %u threads in clusters of %u", blocks, threads_per_block, cluster);
     }
+    kernels_run++;
+    if (dry) {
+        return;
+    }
     const DeviceScope scope;
     std::vector<unsigned> order(threads_per_block * cluster);
     if (fibers.size() < order.size()) {
@@ -354,12 +363,28 @@ void run_grid(const Launch &launch, const std::function<void()> &kernel) {
     }
 }
 
+bool begin_library_call(int64_t kernels) {
+    kernels_run += kernels;
+    return !dry;
+}
+
 } // namespace cuda_on_cpu
 
-/* A captured sequence of work. */
+/* A captured sequence of work. Each node depends on the one before it. */
 struct cuda_on_cpu_graph {
     std::vector<std::function<void()>> work;
-    unsigned owners = 1; // the graph and its instances
+    unsigned owners = 1;                // the graph and its instances; of a body: its node
+    cuda_on_cpu_graph *outer = nullptr; // of a body while it is captured: the graph being captured before it
+    cudaGraphNode_t last = nullptr;     // what the next captured node depends on
+    bool joined = true;                 // false: a node was added by hand, and the capture does not depend on it yet
+    std::vector<std::unique_ptr<cuda_on_cpu_node>> nodes;
+};
+
+/* A conditional node. */
+struct cuda_on_cpu_node {
+    cudaGraphConditionalHandle handle;
+    cuda_on_cpu_graph body;
+    cudaGraph_t body_address = &body;
 };
 
 namespace cuda_on_cpu {
@@ -367,20 +392,55 @@ namespace {
 
 cuda_on_cpu_graph *capturing = nullptr;
 
+struct Conditional {
+    cudaGraph_t graph; // that its node must be in
+    unsigned by_default, value;
+    bool has_node;
+};
+std::map<cudaGraphConditionalHandle, Conditional> conditionals;
+
+Conditional &conditional_of(cudaGraphConditionalHandle handle) {
+    const auto found = conditionals.find(handle);
+    if (found == conditionals.end()) {
+        die("cuda_on_cpu: a conditional handle that does not exist");
+    }
+    return found->second;
+}
+
 void require_no_capture(const char *what) {
     if (capturing != nullptr) {
         die("cuda_on_cpu: %s while a stream captures", what);
     }
 }
 
+void run_graph(const cuda_on_cpu_graph &graph) {
+    for (const std::function<void()> &work : graph.work) {
+        work();
+    }
+}
+
+void discard_capture() {
+    while (capturing != nullptr) {
+        cuda_on_cpu_graph *outer = std::exchange(capturing->outer, nullptr);
+        if (outer == nullptr) {
+            cudaGraphDestroy(capturing);
+        }
+        capturing = outer;
+    }
+}
+
 } // namespace
 
 void enqueue(std::function<void()> work) {
-    if (capturing != nullptr) {
-        capturing->work.push_back(std::move(work));
-    } else {
+    if (capturing == nullptr) {
         work();
+        return;
     }
+    if (!capturing->joined) {
+        die("cuda_on_cpu: captured work that does not wait for the conditional node before it");
+    }
+    capturing->work.push_back(std::move(work));
+    capturing->last = nullptr; // nodes of kernels have no address here
 }
 
 void require_current(cudaStream_t stream, const char *what) {
@@ -407,8 +467,23 @@ DeviceScope::~DeviceScope() {
 
 using namespace cuda_on_cpu;
 
+/* For launch_count_check.cpp. */
+#define SAE_EXPORT extern "C" __attribute__((visibility("default")))
+SAE_EXPORT int64_t cuda_on_cpu_kernels_run() { return kernels_run; }
+/* branches: bit n says whether the n-th conditional node of a graph runs its body. */
+SAE_EXPORT void cuda_on_cpu_dry_run(int on, unsigned branches) {
+    dry = on != 0;
+    dry_branches = branches;
+}
+
 cudaError_t cudaMalloc(void **address, size_t bytes) {
     require_no_capture("cudaMalloc");
+    if (dry) {
+        static uintptr_t next = uintptr_t{1} << 46; // where nothing is
+        *address = reinterpret_cast<void *>(next);
+        next += (bytes + 255) / 256 * 256;
+        return cudaSuccess;
+    }
     void *memory = nullptr;
     if (bytes == 0 || bytes > kTotalBytes || posix_memalign(&memory, 256, bytes) != 0) {
         return cudaErrorMemoryAllocation;
@@ -423,6 +498,9 @@ cudaError_t cudaMalloc(void **address, size_t bytes) {
 
 cudaError_t cudaFree(void *address) {
     require_no_capture("cudaFree");
+    if (dry) {
+        return cudaSuccess;
+    }
     const std::lock_guard<std::mutex> lock(device_mutex);
     const auto found = allocations.find(static_cast<unsigned char *>(address));
     if (found == allocations.end()) {
@@ -442,6 +520,9 @@ cudaError_t cudaFreeHost(void *address) { return std::free(address), cudaSuccess
 
 cudaError_t cudaMemsetAsync(void *address, int value, size_t bytes, cudaStream_t) {
     enqueue([=] {
+        if (dry) {
+            return;
+        }
         const DeviceScope scope;
         if (!on_device(address, bytes)) {
             die("cuda_on_cpu: a memset of %zu bytes outside device memory", bytes);
@@ -456,6 +537,9 @@ cudaError_t cudaMemcpyAsync(void *target, const void *source, size_t bytes, cuda
         return cudaSuccess;
     }
     enqueue([=] {
+        if (dry) {
+            return;
+        }
         const DeviceScope scope;
         if (on_device(target, bytes) != (kind != cudaMemcpyDeviceToHost) ||
             on_device(source, bytes) != (kind != cudaMemcpyHostToDevice)) {
@@ -505,11 +589,88 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode) {
 
 cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *graph) {
     if (std::getenv("CUDA_ON_CPU_FAIL_CAPTURE") != nullptr) { // as if something in the capture was not allowed
-        cudaGraphDestroy(std::exchange(capturing, nullptr));
+        discard_capture();
         *graph = nullptr;
         return cudaErrorStreamCaptureInvalidated;
     }
-    *graph = std::exchange(capturing, nullptr);
+    if (capturing == nullptr) {
+        *graph = nullptr;
+        return cudaErrorStreamCaptureInvalidated;
+    }
+    *graph = capturing;
+    capturing = std::exchange(capturing->outer, nullptr);
+    return cudaSuccess;
+}
+
+/* A second stream captures while the first does; here they are the same, so the inner capture ends first. */
+cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t, cudaGraph_t graph, const cudaGraphNode_t *,
+                                          const cudaGraphEdgeData *, size_t count, cudaStreamCaptureMode) {
+    if (count != 0 || graph->outer != nullptr || !graph->work.empty()) {
+        return cudaErrorInvalidValue;
+    }
+    graph->outer = std::exchange(capturing, graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t, cudaStreamCaptureStatus *status, unsigned long long *,
+                                     cudaGraph_t *graph, const cudaGraphNode_t **dependencies,
+                                     const cudaGraphEdgeData **edges, size_t *count) {
+    *status = capturing == nullptr ? cudaStreamCaptureStatusNone : cudaStreamCaptureStatusActive;
+    *graph = capturing;
+    *dependencies = capturing == nullptr ? nullptr : &capturing->last;
+    *edges = nullptr;
+    *count = capturing == nullptr || capturing->work.empty() ? 0 : 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t, cudaGraphNode_t *dependencies, const cudaGraphEdgeData *,
+                                                size_t count, unsigned flags) {
+    if (capturing == nullptr || flags != cudaStreamSetCaptureDependencies || count != 1 || capturing->joined ||
+        dependencies[0] != capturing->nodes.back().get()) {
+        return cudaErrorInvalidValue;
+    }
+    capturing->joined = true;
+    capturing->last = dependencies[0];
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *handle, cudaGraph_t graph,
+                                             unsigned default_value, unsigned flags) {
+    if (graph == nullptr || flags != cudaGraphCondAssignDefault) {
+        return cudaErrorInvalidValue;
+    }
+    *handle = 0x1000 + conditionals.size();
+    conditionals[*handle] = {graph, default_value, default_value, false};
+    graph->work.insert(graph->work.begin(), [at = *handle] { // at the start of every launch
+        conditional_of(at).value = conditional_of(at).by_default;
+    });
+    return cudaSuccess;
+}
+
+void cudaGraphSetConditional(cudaGraphConditionalHandle handle, unsigned value) {
+    conditional_of(handle).value = value;
+}
+
+cudaError_t cudaGraphAddNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *dependencies,
+                             const cudaGraphEdgeData *, size_t count, cudaGraphNodeParams *params) {
+    Conditional &condition = conditional_of(params->conditional.handle);
+    const bool after_all = graph->work.empty() ? count == 0 : count == 1 && dependencies == &graph->last;
+    if (params->type != cudaGraphNodeTypeConditional || params->conditional.type != cudaGraphCondTypeIf ||
+        params->conditional.size != 1 || condition.graph != graph || condition.has_node || !after_all) {
+        return cudaErrorInvalidValue;
+    }
+    condition.has_node = true;
+    graph->nodes.push_back(std::make_unique<cuda_on_cpu_node>());
+    *node = graph->nodes.back().get();
+    (*node)->handle = params->conditional.handle;
+    params->conditional.phGraph_out = &(*node)->body_address;
+    const size_t number = graph->nodes.size() - 1;
+    graph->work.push_back([at = *node, number] {
+        if (dry ? (dry_branches >> number & 1) != 0 : conditional_of(at->handle).value != 0) {
+            run_graph(at->body);
+        }
+    });
+    graph->joined = false;
     return cudaSuccess;
 }
 
@@ -520,9 +681,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph,
 }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
-    for (const std::function<void()> &work : executable->work) {
-        work();
-    }
+    run_graph(*executable);
     return cudaSuccess;
 }
 
@@ -541,8 +700,8 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes) {
     for (const auto &[address, bytes] : allocations) {
         used += bytes;
     }
-    *total_bytes = kTotalBytes;
-    *free_bytes = kTotalBytes - std::min(used, kTotalBytes);
+    *total_bytes = dry ? kDryBytes : kTotalBytes;
+    *free_bytes = *total_bytes - std::min(used, *total_bytes);
     return cudaSuccess;
 }
 

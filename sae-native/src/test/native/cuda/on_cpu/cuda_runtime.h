@@ -6,7 +6,9 @@
  * Blocks run one after the other, those of a cluster together. The threads of a block are fibers; at a wait
  * (a barrier, a warp function, a condition on shared memory) a fiber switches to the next one. Between two waits they
  * run in a shuffled order (seed: CUDA_ON_CPU_SEED), so that results that depend on the order differ. Work queued on a
- * stream during capture is kept, with its arguments at that time, and runs whenever the graph is launched.
+ * stream during capture is kept, with its arguments at that time, and runs whenever the graph is launched; a conditional
+ * node runs its body if a kernel of that launch has set its handle. The kernels
+ * that run are counted; in a dry run they are only counted, and device memory is addresses without memory.
  * Device and dynamic shared memory are filled with 0xFF (NaN). With AddressSanitizer device memory is poisoned outside
  * kernels and copies, so host code that touches it is caught, as are kernels that leave their arrays. A barrier that
  * only some threads reach, threads that wait for each other, a copy in the wrong direction and a launch that does not
@@ -29,6 +31,7 @@
 #include <type_traits>
 #include <vector>
 
+#define CUDART_VERSION 13000
 #define __global__
 #define __device__
 #define __host__
@@ -66,6 +69,23 @@ using cudaStream_t = struct cuda_on_cpu_stream *;
 using cudaEvent_t = struct cuda_on_cpu_event *;
 using cudaGraph_t = struct cuda_on_cpu_graph *;
 using cudaGraphExec_t = struct cuda_on_cpu_graph *;
+using cudaGraphNode_t = struct cuda_on_cpu_node *;
+using cudaGraphConditionalHandle = unsigned long long;
+struct cudaGraphEdgeData;
+enum cudaStreamCaptureStatus { cudaStreamCaptureStatusNone, cudaStreamCaptureStatusActive };
+enum { cudaStreamSetCaptureDependencies = 1 };
+enum { cudaGraphCondAssignDefault = 1 };
+enum cudaGraphNodeType { cudaGraphNodeTypeConditional = 13 };
+enum cudaGraphConditionalNodeType { cudaGraphCondTypeIf };
+struct cudaGraphNodeParams {
+    cudaGraphNodeType type;
+    struct {
+        cudaGraphConditionalHandle handle;
+        cudaGraphConditionalNodeType type;
+        unsigned size;
+        cudaGraph_t *phGraph_out;
+    } conditional;
+};
 
 struct alignas(8) float2 {
     float x, y;
@@ -144,6 +164,8 @@ struct Launch {
     unsigned cluster;    // blocks
 };
 void run_grid(const Launch &launch, const std::function<void()> &kernel);
+/* Counts kernels that a library launches by itself; false in a dry run, which leaves their work out. */
+bool begin_library_call(int64_t kernels);
 
 /* Runs the work now, or records it in the graph being captured. */
 void enqueue(std::function<void()> work);
@@ -183,6 +205,18 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaStreamBeginCaptureToGraph(cudaStream_t stream, cudaGraph_t graph, const cudaGraphNode_t *dependencies,
+                                          const cudaGraphEdgeData *edges, size_t count, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamGetCaptureInfo(cudaStream_t stream, cudaStreamCaptureStatus *status, unsigned long long *id,
+                                     cudaGraph_t *graph, const cudaGraphNode_t **dependencies,
+                                     const cudaGraphEdgeData **edges, size_t *count);
+cudaError_t cudaStreamUpdateCaptureDependencies(cudaStream_t stream, cudaGraphNode_t *dependencies,
+                                                const cudaGraphEdgeData *edges, size_t count, unsigned flags);
+cudaError_t cudaGraphAddNode(cudaGraphNode_t *node, cudaGraph_t graph, const cudaGraphNode_t *dependencies,
+                             const cudaGraphEdgeData *edges, size_t count, cudaGraphNodeParams *params);
+cudaError_t cudaGraphConditionalHandleCreate(cudaGraphConditionalHandle *handle, cudaGraph_t graph,
+                                             unsigned default_value, unsigned flags);
+void cudaGraphSetConditional(cudaGraphConditionalHandle handle, unsigned value); // in kernels
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *executable, cudaGraph_t graph, unsigned long long flags);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);

@@ -27,6 +27,9 @@ struct DeviceRadixSort {
     template <typename Key, typename Value, typename Count>
     static void sort(const Key *keys_in, Key *keys_out, const Value *values_in, Value *values_out, Count count,
                      int begin_bit, int end_bit) {
+        if (!cuda_on_cpu::begin_library_call(2 + (end_bit - begin_bit + 7) / 8)) { // histogram, its sums, digits
+            return;
+        }
         const cuda_on_cpu::DeviceScope scope;
         const Key mask = end_bit - begin_bit >= 32 ? ~Key{0} : (Key{1} << (end_bit - begin_bit)) - 1;
         std::vector<size_t> order(count);

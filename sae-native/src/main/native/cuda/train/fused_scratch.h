@@ -1,0 +1,91 @@
+/* fused_scratch.h: what a fused step (step_fused.cu) keeps in the context's scratch, and its sizes. */
+#ifndef SAE_CUDA_FUSED_SCRATCH_H
+#define SAE_CUDA_FUSED_SCRATCH_H
+
+#include <algorithm>
+
+#include "../dead/aux_scratch.h"
+#include "../dead/dead.h"
+#include "../decode/forward.h"
+#include "../encode/selection.h"
+#include "../encode/shadow_copies.h"
+#include "adam.h"
+#include "batch.h"
+#include "csc.h"
+#include "lists.h"
+#include "losses.h"
+#include "row_update.h"
+#include "trainer.h"
+
+namespace sae::cuda {
+
+struct FusedScratch {
+    int64_t slices;
+    int64_t group;
+    int64_t groups;
+    Staged<float> x;
+    float *centred;             // [B, d]
+    float *gradient;            // [B, d]
+    uint16_t *rounded_gradient; // [B, depth], with precision=bf16
+    Kept kept;
+    CscScratch csc;
+    Selection selection;
+    AuxScratch aux;
+    DeadLatents dead;
+    int *in_block;
+    StepSums *sums;
+    double *batch_partials;
+    double *moments;   // [2, d]
+    float *dz_parts;   // [slices, B k]
+    double *squares;   // [3, slices B]; before the step: squares of the weights
+    double *collected; // [kCollected, kCollectBlocks]
+    LatentLists lists;
+    double *by_group;      // [3, groups]
+    float *through;        // [groups, d]
+    double *partials;      // column sums of up to max(B, groups) rows
+    double *columns;       // [2, d]
+    float *b_dec_gradient; // [d]
+
+    FusedScratch(Carver &carver, const Trainer &t, int64_t rows, int64_t bytes, const Buffer &buffer)
+        : slices(forward_slices(t.params.d_in, t.k)), group(row_update_group(t.params.d_sae)),
+          groups(divide_up(t.params.d_sae, group)), x(carver, buffer, rows * t.params.d_in),
+          centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
+          gradient(carver.take<float>(rows * t.params.d_in)),
+          rounded_gradient(rounded_decoder_bytes(t.params) > 0
+                               ? carver.take<uint16_t>(rows * round_up(t.params.d_in, kDepthStep))
+                               : nullptr),
+          kept(carver, rows, t.k, t.params.d_sae), csc(csc_arrays(carver, rows * t.k, bytes)),
+          selection(carver, t.params, rows, t.k, std::max(t.k, t.aux_k)), aux(carver, t.params, rows, t.aux_k),
+          dead(dead_arrays(carver, rows, t.params)), in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))),
+          sums(carver.take<StepSums>(1)), batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
+          moments(carver.take<double>(2 * t.params.d_in)), dz_parts(carver.take<float>(slices * rows * t.k)),
+          squares(carver.take<double>(std::max(3 * slices * rows, 2 * kSquareBlocks))),
+          collected(carver.take<double>(kCollected * kCollectBlocks)),
+          lists(list_arrays(carver, rows * t.k, t.params.d_in)), by_group(carver.take<double>(3 * groups)),
+          through(carver.take<float>(groups * t.params.d_in)),
+          partials(carver.take<double>(column_scratch(std::max(rows, groups), t.params.d_in))),
+          columns(carver.take<double>(2 * t.params.d_in)), b_dec_gradient(carver.take<float>(t.params.d_in)) {}
+
+  private:
+    static DeadLatents dead_arrays(Carver &carver, int64_t rows, const Params &params) {
+        const int64_t part = dead_part(rows, params);
+        const int64_t parts = divide_up(params.d_sae, part);
+        int *list = carver.take<int>(params.d_sae);
+        int *rank = carver.take<int>(params.d_sae);
+        return {list, rank, carver.take<int>(1 + 2 * parts), part, parts};
+    }
+
+    static LatentLists list_arrays(Carver &carver, int64_t entries, int64_t d_in) {
+        LatentLists lists;
+        lists.rows = carver.take<uint32_t>(entries);
+        lists.z = carver.take<float>(entries);
+        lists.dz = carver.take<float>(entries);
+        lists.by_z = carver.take<float>(entries / kStretch * d_in);
+        lists.by_dz = carver.take<float>(entries / kStretch * d_in);
+        lists.bias = carver.take<float>(entries / kStretch);
+        return lists;
+    }
+};
+
+} // namespace sae::cuda
+#endif
