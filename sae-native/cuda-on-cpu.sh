@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda/on_cpu (CUDA's execution
 # model on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp), after
-# tests of the stochastic rounding noise (rounding_noise_check.cpp) and of how often lists of candidates overflow at the
-# sizes of real SAEs (overflow_check.cpp).
+# tests of the stochastic rounding noise (rounding_noise_check.cpp) and, at the sizes of real SAEs, of how often lists of
+# candidates overflow (overflow_check.cpp) and of how many kernels a step runs (launch_count_check.cpp).
 #   cuda-on-cpu.sh OUTDIR             build and check, with two thread orders
 #   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimised and without sanitizers, for other tests
 set -euo pipefail
@@ -28,22 +28,39 @@ else
     mode=(-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
 fi
 common=(-std=c++20 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi)
-flags=("${mode[@]}" "${common[@]}" -DSAE_SCORE_BYTES=65536 -DSAE_RECOMPUTE_BYTES=65536 -DSAE_DENSE_BYTES=2048
-    -DSAE_SUM_BLOCKS=3 -DSAE_STAGE_BYTES=4096)
+flags=("${mode[@]}" "${common[@]}")
+blocks=(-DSAE_SUM_BLOCKS=3 -DSAE_STAGE_BYTES=4096)
+small=(-DSAE_SCORE_BYTES=65536 -DSAE_RECOMPUTE_BYTES=65536 -DSAE_DENSE_BYTES=2048 "${blocks[@]}")
+compile() { # OBJECTS FLAGS..., sources on stdin
+    xargs -0 -P "$(nproc)" -I{} sh -c 'objects=$1; source=$2; shift 2
+        exec "${CXX:-g++}" -x c++ "$@" -c "$source" -o "$objects/$(basename "$source").o"' \
+        sh "$1" {} "${@:2}" -I"$shim" -I"$native/include"
+}
 rm -f "$out"/cuda-on-cpu-objects/*.o # those of sources that are gone would be linked too
-printf '%s\0' "$native"/cuda/{,*/}*.cu "$shim"/cuda_on_cpu.cpp | xargs -0 -P "$(nproc)" -I{} \
-    sh -c 'object=$1/cuda-on-cpu-objects/$(basename "$2").o; shift; source=$1; shift
-           exec "${CXX:-g++}" -x c++ "$@" -c "$source" -o "$object"' sh "$out" {} "${flags[@]}" -I"$shim" -I"$native/include"
+printf '%s\0' "$native"/cuda/{,*/}*.cu "$shim"/cuda_on_cpu.cpp |
+    compile "$out/cuda-on-cpu-objects" "${flags[@]}" "${small[@]}"
 "${CXX:-g++}" "${mode[@]}" -shared -o "$out/libsae_cuda.so" "$out"/cuda-on-cpu-objects/*.o
 if [ -n "$library_only" ]; then
     exit 0
 fi
 
-"${CXX:-g++}" "${flags[@]}" -I"$shim" -o "$out/rounding_noise_check" "$here/src/test/native/cuda/rounding_noise_check.cpp"
+"${CXX:-g++}" "${flags[@]}" "${small[@]}" -I"$shim" -o "$out/rounding_noise_check" "$here/src/test/native/cuda/rounding_noise_check.cpp"
 "$out/rounding_noise_check"
 "${CXX:-g++}" -O2 "${common[@]}" -I"$shim" -I"$native/include" -o "$out/overflow_check" \
     "$here/src/test/native/cuda/overflow_check.cpp" # the real constants
 "$out/overflow_check"
+
+# These sources decide how many launches there are; the others keep their small constants.
+sized=("$native"/cuda/encode/{encode_topk,select}.cu "$native"/cuda/train/step_fused.cu)
+rm -rf "$out/launch-count-objects"
+mkdir "$out/launch-count-objects"
+cp "$out"/cuda-on-cpu-objects/*.o "$out/launch-count-objects"
+printf '%s\0' "${sized[@]}" | compile "$out/launch-count-objects" "${flags[@]}" "${blocks[@]}"
+"${CXX:-g++}" "${mode[@]}" -shared -o "$out/launch-count-objects/libsae_cuda.so" "$out"/launch-count-objects/*.o
+"${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/launch_count_check" \
+    "$here/src/test/native/cuda/launch_count_check.cpp" -ldl
+ASAN_OPTIONS=detect_stack_use_after_return=0 "$out/launch_count_check" "$out/launch-count-objects/libsae_cuda.so"
+
 "${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/cuda/backend_check.cpp" -ldl
 checks=()
 for seed in 1 2; do

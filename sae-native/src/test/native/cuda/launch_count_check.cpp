@@ -1,0 +1,192 @@
+/*
+ * launch_count_check.cpp: how many kernels a training step runs, over the emulated GPU, which counts them.
+ *
+ *   launch_count_check LIBRARY     libsae_cuda.so over on_cpu, with the real sizes of lists and parts
+ *
+ * A small step is run: with the auxiliary loss off, on with nobody dead, on with most latents dead, and with a norm to
+ * be measured as well. Steps of the benchmarks' shapes are run dry: what a step launches is decided by the host from the
+ * shapes alone, except for the branches of its graph. Fails if a count is not the one expected here; gpu-table.py puts
+ * these numbers into docs/gpu.md. CUB's sort counts as the kernels that CUB 3.0 launches for more than some thousand
+ * pairs: a histogram, its sums, and one for every 8 bits of a latent.
+ */
+#include <dlfcn.h>
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <initializer_list>
+#include <string>
+#include <vector>
+
+#include "../../../main/native/common/backend_table.h"
+#include "reference.h"
+
+namespace {
+
+enum Kind { kNoAux, kNobodyDead, kDead, kDeadAndNorm, kKinds };
+
+/* Kernels of a step: each on its own without the auxiliary loss and with it, then in a graph, by Kind. They are written
+ * down so that one more is a decision: at about 2 us each they are a large part of a small SAE's step. Whoever changes
+ * what a step launches changes them, and the table in docs/gpu.md (gpu-table.py reads the lines below). */
+struct Expected {
+    const char *name;
+    int64_t rows, d_in, d_sae, k;
+    const char *precision;
+    int single[2];
+    int graph[kKinds];
+};
+constexpr Expected kExpected[] = {
+    {"small", 40, 40, 600, 4, "fp32", {37, 50}, {30, 30, 38, 50}},
+    {"small", 40, 40, 600, 4, "bf16", {37, 56}, {30, 31, 42, 56}},
+    {"GPT-2", 4096, 768, 12288, 16, "fp32", {40, 67}, {33, 33, 55, 67}},
+    {"GPT-2", 4096, 768, 12288, 16, "bf16", {40, 92}, {33, 34, 70, 92}},
+    {"1B", 4096, 2048, 14336, 48, "fp32", {40, 85}, {33, 33, 67, 85}},
+    {"1B", 4096, 2048, 14336, 48, "bf16", {40, 96}, {33, 34, 74, 96}},
+    {"3B", 4096, 3072, 18432, 64, "fp32", {43, 94}, {36, 36, 76, 94}},
+    {"3B", 4096, 3072, 18432, 64, "bf16", {41, 120}, {34, 35, 91, 120}},
+    {"8B", 4096, 4096, 16384, 80, "fp32", {42, 89}, {35, 35, 71, 89}},
+    {"8B", 4096, 4096, 16384, 80, "bf16", {40, 115}, {33, 34, 86, 115}},
+    {"wide", 4096, 4096, 131072, 64, "fp32", {61, 318}, {54, 54, 230, 318}},
+    {"wide", 4096, 4096, 131072, 64, "bf16", {57, 480}, {50, 51, 325, 480}},
+};
+bool is_dry(const Expected &of) { return of.rows > 40; }
+constexpr int kSteps = 4;     // of single launches, a new graph, and two more of it
+constexpr int kDeadAfter = 3; // batches: the graph starts with nobody dead
+
+const sae_backend_table *table = nullptr;
+int64_t (*kernels_run)() = nullptr;
+void (*dry_run)(int, unsigned) = nullptr;
+int failures = 0;
+
+void ok(sae_status status, const char *what) {
+    if (status != SAE_OK) {
+        std::fprintf(stderr, "FAILED: %s: status %d, %s\n", what, status, table->last_error());
+        std::exit(1);
+    }
+}
+
+std::vector<double> options_of(const Expected &of, Kind kind) {
+    reference::Options options = reference::default_options(static_cast<double>(of.k));
+    options[SAE_OPT_AUX_COEFFICIENT] = kind == kNoAux ? 0 : 1.0 / 32;
+    options[SAE_OPT_AUX_K] = is_dry(of) ? 512 : 7;
+    options[SAE_OPT_DEAD_AFTER_BATCHES] = kind >= kDead ? kDeadAfter : 1000;
+    options[SAE_OPT_CLIP_NORM] = kind == kDeadAndNorm ? 1e-9 : 1e5;
+    return {options.begin(), options.end()};
+}
+
+void write_small(const Expected &of, void *params, void *x) {
+    reference::Random random(5);
+    const int64_t elements = of.d_in * of.d_sae;
+    const std::vector<float> encoder = random.normals(elements), decoder = random.normals(elements);
+    ok(table->params_write(params, SAE_W_ENC, 0, encoder.data(), elements), "params_write");
+    ok(table->params_write(params, SAE_W_DEC, 0, decoder.data(), elements), "params_write");
+    const std::vector<float> rows = random.normals(of.rows * of.d_in);
+    ok(table->buffer_write(x, 0, rows.data(), of.rows * of.d_in * 4), "buffer_write");
+}
+
+struct Run {
+    int kernels;                // of the last of kSteps steps
+    std::vector<float> weights; // after it; of a dry run: none
+};
+
+Run run(const Expected &of, const std::string &context_options, Kind kind) {
+    void *context = nullptr;
+    void *params = nullptr;
+    void *x = nullptr;
+    void *trainer = nullptr;
+    int64_t bytes = 0;
+    /* In the order of the graph: the dead latents' reconstruction, the norm, the dead latents' update. */
+    const unsigned branches = kind == kDead ? 0b101 : kind == kDeadAndNorm ? 0b111 : 0;
+    dry_run(is_dry(of), branches);
+    ok(table->context_open(context_options.c_str(), &context), "context_open");
+    ok(table->params_create(context, of.d_in, of.d_sae, SAE_SUBTRACT_B_DEC, &params, &bytes), "params_create");
+    ok(table->buffer_create(context, of.rows * of.d_in * 4, SAE_DEVICE, &x), "buffer_create");
+    if (!is_dry(of)) {
+        write_small(of, params, x);
+    }
+    ok(table->trainer_create(params, options_of(of, kind).data(), &trainer, &bytes), "trainer_create");
+    int64_t before = 0;
+    for (int step = 0; step < kSteps; step++) {
+        before = kernels_run();
+        ok(table->train_step(trainer, x, of.rows, 1e-3), "train_step");
+    }
+    Run result{static_cast<int>(kernels_run() - before), {}};
+    if (!is_dry(of)) {
+        result.weights.resize(2 * static_cast<size_t>(of.d_in * of.d_sae));
+        const int64_t half = of.d_in * of.d_sae;
+        ok(table->params_read(params, SAE_W_ENC, 0, result.weights.data(), half), "params_read");
+        ok(table->params_read(params, SAE_W_DEC, 0, result.weights.data() + half, half), "params_read");
+        double stats[SAE_STAT_COUNT];
+        ok(table->trainer_stats(trainer, stats), "trainer_stats");
+        const bool many = stats[SAE_STAT_DEAD] > static_cast<double>(of.d_sae) / 4;
+        if (kind >= kDead ? !many : stats[SAE_STAT_DEAD] != 0) {
+            failures++;
+            std::fprintf(stderr, "FAILED: %s, kind %d: %g latents are dead\n", of.name, kind, stats[SAE_STAT_DEAD]);
+        }
+    }
+    table->trainer_close(trainer);
+    table->buffer_close(x);
+    table->params_close(params);
+    table->context_close(context);
+    dry_run(0, 0);
+    return result;
+}
+
+void check(const Expected &of, const std::string &graph, Kind kind, int expected) {
+    const Run result = run(of, "graph=" + graph + ";precision=" + of.precision, kind);
+    std::printf(" %4d", result.kernels);
+    if (result.kernels != expected) {
+        failures++;
+        std::fprintf(stderr, "FAILED: %s, %s, graph=%s, kind %d: expected %d kernels a step, got %d\n", of.name,
+                     of.precision, graph.c_str(), kind, expected, result.kernels);
+    }
+}
+
+/* What a branch leaves out changes nothing. */
+void check_weights(const Expected &of) {
+    for (int kind = 0; kind < kKinds; kind++) {
+        const std::string rest = std::string(";precision=") + of.precision;
+        const Run single = run(of, "graph=off" + rest, static_cast<Kind>(kind));
+        if (single.weights != run(of, "graph=on" + rest, static_cast<Kind>(kind)).weights) {
+            failures++;
+            std::fprintf(stderr, "FAILED: %s, kind %d: a graph with branches gives other weights\n", of.precision,
+                         kind);
+        }
+    }
+}
+
+} // namespace
+
+int main(int argc, char **argv) {
+    void *library = argc == 2 ? dlopen(argv[1], RTLD_NOW | RTLD_LOCAL) : nullptr;
+    if (library == nullptr) {
+        std::fprintf(stderr, "usage: %s LIBRARY; %s\n", argv[0], argc == 2 ? dlerror() : "one argument");
+        return 2;
+    }
+    using Entry = const sae_backend_table *(*)(int32_t);
+    const auto entry = reinterpret_cast<Entry>(dlsym(library, "sae_backend_entry"));
+    kernels_run = reinterpret_cast<int64_t (*)()>(dlsym(library, "cuda_on_cpu_kernels_run"));
+    dry_run = reinterpret_cast<void (*)(int, unsigned)>(dlsym(library, "cuda_on_cpu_dry_run"));
+    if (entry == nullptr || kernels_run == nullptr || dry_run == nullptr) {
+        std::fprintf(stderr, "%s is not a library over the emulated GPU\n", argv[1]);
+        return 2;
+    }
+    table = entry(SAE_ABI_VERSION);
+    std::printf("kernels a step: single launches, without and with the auxiliary loss; in a graph without it, with "
+                "it and nobody dead, with dead latents, and with a norm to measure\n");
+    for (const Expected &of : kExpected) {
+        std::printf("%-6s %s", of.name, of.precision);
+        for (const char *graph : {"off", "flat"}) { // a graph without branches has the same
+            check(of, graph, kNoAux, of.single[0]);
+            check(of, graph, kNobodyDead, of.single[1]);
+        }
+        for (int kind = 0; kind < kKinds; kind++) {
+            check(of, "on", static_cast<Kind>(kind), of.graph[kind]);
+        }
+        std::printf("\n");
+        if (!is_dry(of)) {
+            check_weights(of);
+        }
+    }
+    return failures == 0 ? 0 : 1;
+}
