@@ -212,7 +212,7 @@ class TorchFileTest {
   void randomDamageIsAnIOExceptionAtWorst() throws IOException {
     byte[] whole = Files.readAllBytes(Goldens.copy("peer_types/types.pt", dir));
     int refused = 0;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 1000; i++) {
       SplittableRandom random = new SplittableRandom(i);
       byte[] damaged = whole.clone();
       for (int j = 0; j < 1 + i % 3; j++) {
@@ -234,7 +234,7 @@ class TorchFileTest {
         refused++;
       }
     }
-    assertTrue(refused > 300, refused + " refused");
+    assertTrue(refused > 100, refused + " refused");
   }
 
   private String refusal(byte[] pickle, int storageBytes) throws IOException {
