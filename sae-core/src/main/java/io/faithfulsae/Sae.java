@@ -115,17 +115,21 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Loads a folder that this library or SAELens wrote (architecture {@code topk}, SAELens version 6
-   * or older).
+   * Loads a TopK SAE that this library, SAELens (version 6 or older), sparsify,
+   * dictionary_learning, BatchTopK or OpenAI's sparse_autoencoder wrote; the files say which.
+   * Nothing in a {@code .pt} file is executed.
    *
-   * <p>{@code rescale_acts_by_decoder_norm} is folded into the weights, as is the scaling factor of
-   * {@code expected_average_only_in} if the folder has it.
+   * <p>{@code rescale_acts_by_decoder_norm} of SAELens is folded into the weights, as is the
+   * scaling factor of {@code expected_average_only_in} if the folder has it.
    *
-   * @throws SaeFormatException if a file is damaged or requires something unsupported; the message
-   *     names it
+   * @param path the SAE's folder; or its {@code .pt} file; or a folder of the Hugging Face hub's
+   *     cache ({@code models--ORG--NAME}) or a path in it, with or without {@code
+   *     snapshots/REVISION}
+   * @throws SaeFormatException if a file is damaged, or is of another architecture, or there are
+   *     several SAEs; the message names it or them
    */
-  public static Sae load(Path dir, Backend on) throws IOException {
-    SaeFolder folder = SaeFolder.open(dir);
+  public static Sae load(Path path, Backend on) throws IOException {
+    SaeFolder folder = SaeFolder.open(path);
     Sae sae = create(folder.config(), folder.metadata(), on);
     try {
       folder.readWeights(sae.parameters);

@@ -17,26 +17,15 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
  * {@code cfg.json} of SAELens: reads the version 6 format and the older flat one, writes the
  * former.
- *
- * @param config the SAE's shape
- * @param metadata the other entries of the file; values that are not strings as JSON
- * @param foldDecoderNorm whether to fold {@code rescale_acts_by_decoder_norm} into the weights
- * @param activationScale factor on the activations to fold into the weights; 1 for none
- * @param weightsChecksum CRC-32C of the weights file; null if another program wrote the folder, or
- *     the checksum was removed for an edit
  */
-record SaeConfigFile(
-    SaeConfig config,
-    Map<String, String> metadata,
-    boolean foldDecoderNorm,
-    double activationScale,
-    @Nullable String weightsChecksum) {
+final class SaeConfigFile {
   /** Checksum of the weights, in addition to the file's own. SAELens ignores both. */
   private static final String WEIGHTS_CHECKSUM = "weights_crc32c";
 
@@ -56,8 +45,13 @@ record SaeConfigFile(
           "neuronpedia_id",
           "sae_lens_training_version");
 
-  static SaeConfigFile read(Path dir) throws IOException {
-    ForeignLayouts.reject(dir);
+  private static final SaeFile.Names TENSORS =
+      new SaeFile.Names("W_enc", false, "W_dec", true, "b_enc", "b_dec", Set.of());
+
+  private SaeConfigFile() {}
+
+  /** A folder of SAELens. */
+  static SaeFile read(Path dir) throws IOException {
     Path file = dir.resolve(SaeFolder.CONFIG_FILE);
     ObjectNode json = CheckedJson.parse(file, "fetch it again");
     String weightsChecksum = null;
@@ -114,7 +108,7 @@ record SaeConfigFile(
 
   private record Reader(Path dir, Path file, JsonNode json, @Nullable String weightsChecksum) {
 
-    SaeConfigFile read() throws IOException {
+    SaeFile read() throws IOException {
       boolean flat = !versionSix();
       int k = checkTopK(flat);
       check("reshape_activations", json.path("reshape_activations").asText("none"), "none");
@@ -149,11 +143,14 @@ record SaeConfigFile(
       } catch (IllegalArgumentException e) {
         throw new SaeFormatException(file, "k", String.valueOf(e.getMessage()));
       }
-      return new SaeConfigFile(
+      return new SaeFile(
           config,
           metadata(flat),
-          json.path("rescale_acts_by_decoder_norm").asBoolean(false),
-          scale,
+          SaeFolder.CONFIG_FILE,
+          dir.resolve(SaeFolder.WEIGHTS_FILE),
+          TensorFile::safetensors,
+          TENSORS,
+          new SaeFile.Folding(json.path("rescale_acts_by_decoder_norm").asBoolean(false), scale, 1),
           weightsChecksum);
     }
 
