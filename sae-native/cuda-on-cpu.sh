@@ -50,27 +50,29 @@ fi
     "$here/src/test/native/cuda/overflow_check.cpp" # the real constants
 "$out/overflow_check"
 
+# Without sanitizers, which cost four times as much: what counts launches, and the second order of threads.
+optimized=$out/optimized
+"$0" --library "$optimized"
+
 # These sources decide how many launches there are; the others keep their small constants.
 sized=("$native"/cuda/encode/{encode_topk,select}.cu "$native"/cuda/train/step_fused.cu)
-rm -rf "$out/launch-count-objects"
-mkdir "$out/launch-count-objects"
-cp "$out"/cuda-on-cpu-objects/*.o "$out/launch-count-objects"
-printf '%s\0' "${sized[@]}" | compile "$out/launch-count-objects" "${flags[@]}" "${blocks[@]}"
-"${CXX:-g++}" "${mode[@]}" -shared -o "$out/launch-count-objects/libsae_cuda.so" "$out"/launch-count-objects/*.o
-"${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/launch_count_check" \
+rm -rf "$optimized/launch-count-objects"
+mkdir "$optimized/launch-count-objects"
+cp "$optimized"/cuda-on-cpu-objects/*.o "$optimized/launch-count-objects"
+printf '%s\0' "${sized[@]}" | compile "$optimized/launch-count-objects" -O2 "${common[@]}" "${blocks[@]}"
+"${CXX:-g++}" -shared -o "$optimized/launch-count-objects/libsae_cuda.so" "$optimized"/launch-count-objects/*.o
+"${CXX:-g++}" -O2 "${common[@]}" -I"$native/include" -o "$optimized/launch_count_check" \
     "$here/src/test/native/cuda/launch_count_check.cpp" -ldl
-ASAN_OPTIONS=detect_stack_use_after_return=0 "$out/launch_count_check" "$out/launch-count-objects/libsae_cuda.so"
+"$optimized/launch_count_check" "$optimized/launch-count-objects/libsae_cuda.so"
 
 "${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/cuda/backend_check.cpp" -ldl
-# One order of threads with sanitizers, the other optimized: sanitizers cost four times as much, and orders show in results.
-"$0" --library "$out/optimized"
 checks=()
 CUDA_ON_CPU_SEED=1 ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
     "$out/backend_check" "$out/libsae_cuda.so" &
 checks+=($!)
-"${CXX:-g++}" -O2 "${common[@]}" -I"$native/include" -o "$out/optimized/backend_check" \
+"${CXX:-g++}" -O2 "${common[@]}" -I"$native/include" -o "$optimized/backend_check" \
     "$here/src/test/native/cuda/backend_check.cpp" -ldl
-CUDA_ON_CPU_SEED=2 "$out/optimized/backend_check" "$out/optimized/libsae_cuda.so" &
+CUDA_ON_CPU_SEED=2 "$optimized/backend_check" "$optimized/libsae_cuda.so" &
 checks+=($!)
 for check in "${checks[@]}"; do
     wait "$check"
