@@ -130,18 +130,7 @@ final class KCurveMeasurement implements Measurement {
       page.markup("<details><summary>Table: every SAE with each k</summary>");
       page.table(
           "Each SAE as trained, evaluated with another k on held-out text of its own data set.",
-          List.of(
-              "SAE",
-              "k",
-              "Explained variance",
-              "EV, scalar form",
-              "L2",
-              "L0",
-              "Dead",
-              "CE difference (nats)",
-              "CE loss recovered",
-              "KL (nats)",
-              "FFR"),
+          QualityColumns.headings(List.of("SAE", "k"), List.of("FFR")),
           rows);
       page.markup("</details>");
       page.note(

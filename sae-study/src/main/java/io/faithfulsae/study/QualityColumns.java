@@ -3,10 +3,11 @@ package io.faithfulsae.study;
 import io.faithfulsae.study.CurveResults.Quality;
 import io.faithfulsae.study.report.Format;
 import java.util.List;
+import java.util.stream.Stream;
 
 /** The columns of a table in the report that say how good an SAE, or part of it, is. */
 final class QualityColumns {
-  static final List<String> HEADINGS =
+  private static final List<String> HEADINGS =
       List.of(
           "Explained variance",
           "EV, scalar form",
@@ -18,6 +19,11 @@ final class QualityColumns {
           "KL (nats)");
 
   private QualityColumns() {}
+
+  /** The headings of a table with these columns between others. */
+  static List<String> headings(List<String> before, List<String> after) {
+    return Stream.of(before, HEADINGS, after).flatMap(List::stream).toList();
+  }
 
   static List<String> cells(Quality quality) {
     return List.of(

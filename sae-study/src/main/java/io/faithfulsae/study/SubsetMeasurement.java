@@ -118,19 +118,7 @@ final class SubsetMeasurement implements Measurement {
           "<details><summary>Table: every SAE with only its best or its worst latents</summary>");
       page.table(
           "Latents that fire on the training text are ranked on it; on held-out text, all others are set to zero after the top-k. None: only the decoder's bias.",
-          List.of(
-              "SAE",
-              "Ranked by",
-              "Kept",
-              "Latents",
-              "Explained variance",
-              "EV, scalar form",
-              "L2",
-              "L0",
-              "Dead",
-              "CE difference (nats)",
-              "CE loss recovered",
-              "KL (nats)"),
+          QualityColumns.headings(List.of("SAE", "Ranked by", "Kept", "Latents"), List.of()),
           rows);
       page.markup("</details>");
     }
