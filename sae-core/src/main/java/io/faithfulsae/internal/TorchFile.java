@@ -150,9 +150,7 @@ final class TorchFile implements Closeable {
         chunk.clear().limit(Math.min(CHUNK, target.remaining()) * type.bytes());
         zip.read(storage.key(), at, chunk);
         at += chunk.remaining();
-        while (chunk.hasRemaining()) {
-          target.put(type.next(chunk));
-        }
+        type.widen(chunk, target);
       }
     }
 

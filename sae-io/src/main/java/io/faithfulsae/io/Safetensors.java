@@ -74,6 +74,14 @@ public final class Safetensors implements AutoCloseable {
     public int bytes() {
       return bytes;
     }
+
+    /**
+     * Appends what remains of {@code from}, in its byte order, to {@code to}: each element as the
+     * nearest float. Not for unsigned integers of more than 8 bits.
+     */
+    public void widen(ByteBuffer from, FloatBuffer to) {
+      Widening.widen(this, from, to);
+    }
   }
 
   /**
@@ -233,18 +241,7 @@ public final class Safetensors implements AutoCloseable {
         into.remaining(),
         piece -> {
           switch (entry.dtype()) {
-            case F32 -> target.put(piece.asFloatBuffer());
-            case F16 -> {
-              while (piece.hasRemaining()) {
-                target.put(Float16.widen(piece.getShort()));
-              }
-            }
-            case BF16 -> BFloat16.widen(piece, target);
-            case F64 -> {
-              while (piece.hasRemaining()) {
-                target.put((float) piece.getDouble());
-              }
-            }
+            case F32, F16, BF16, F64 -> entry.dtype().widen(piece, target);
             default -> throw wrongType(entry, "F32, F16, BF16 or F64");
           }
         });
