@@ -41,10 +41,7 @@ final class BatchTopKLayout {
         metadata(config),
         "config.json",
         dir.resolve(WEIGHTS_FILE),
-        path -> {
-          TorchFile file = TorchFile.open(path);
-          return file.tensors(file.root());
-        },
+        TensorFile::torch,
         TENSORS,
         SaeFile.Folding.NONE,
         null);

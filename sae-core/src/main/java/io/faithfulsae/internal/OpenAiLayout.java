@@ -58,7 +58,7 @@ final class OpenAiLayout {
           Map.of(),
           "encoder.weight",
           path,
-          OpenAiLayout::open,
+          TensorFile::torch,
           new SaeFile.Names(
               "encoder.weight",
               true,
@@ -70,11 +70,6 @@ final class OpenAiLayout {
           SaeFile.Folding.NONE,
           null);
     }
-  }
-
-  private static TensorFile open(Path path) throws IOException {
-    TorchFile file = TorchFile.open(path);
-    return file.tensors(file.root());
   }
 
   private static int k(Path path, Map<?, ?> root) throws SaeFormatException {

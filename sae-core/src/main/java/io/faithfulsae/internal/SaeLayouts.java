@@ -68,7 +68,7 @@ final class SaeLayouts {
 
   /** Whether a folder is an SAE's own, in any layout. */
   static boolean isSae(Path dir) {
-    return LAYOUTS.stream().anyMatch(layout -> layout.is.test(dir) && !Files.isRegularFile(dir));
+    return !Files.isRegularFile(dir) && LAYOUTS.stream().anyMatch(layout -> layout.is.test(dir));
   }
 
   /** Whether it is a file that torch.save may have written. */

@@ -1,6 +1,5 @@
 package io.faithfulsae.internal;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.SaeConfig.Normalization;
@@ -45,10 +44,8 @@ final class SparsifyLayout {
     try {
       JsonNode json = new JsonMapper().readTree(Files.readAllBytes(file));
       return !json.has("d_sae") && (json.has("num_latents") || json.has("expansion_factor"));
-    } catch (JsonProcessingException e) {
-      return false; // for the reader of SAELens' file to reject
     } catch (IOException e) {
-      return false;
+      return false; // for the reader of SAELens' file to reject
     }
   }
 

@@ -22,6 +22,12 @@ record TensorFile(Path path, Map<String, StoredTensor> tensors, Closeable file)
     return new TensorFile(path, tensors, file::close);
   }
 
+  /** Opens a file of {@code torch.save}. */
+  static TensorFile torch(Path path) throws IOException {
+    TorchFile file = TorchFile.open(path);
+    return file.tensors(file.root());
+  }
+
   /**
    * A tensor.
    *
