@@ -82,7 +82,7 @@ struct Opened {
         const auto &[name, rows, d, m, k] = sae.shape;
         int64_t bytes = 0;
         must(table().context_open(options.c_str(), &context), options.c_str());
-        must(table().params_create(context, d, m, 0, &params, &bytes), "params_create");
+        must(table().params_create(context, d, d, m, 0, &params, &bytes), "params_create");
         must(table().params_write(params, SAE_W_ENC, 0, sae.w_enc.data(), m * d), "params_write");
         must(table().params_write(params, SAE_B_ENC, 0, sae.b_enc.data(), m), "params_write");
         must(table().params_write(params, SAE_W_DEC, 0, w_dec.data(), m * d), "params_write");
@@ -105,7 +105,7 @@ struct Opened {
 bool encodes(const Sae &sae, const Chosen &wanted, const std::string &options) {
     const Shape &shape = sae.shape;
     const Opened on(options, sae, sae.w_enc);
-    must(table().encode_topk(on.params, on.x, shape.rows, shape.k, on.indices, on.values), "encode_topk");
+    must(encode_topk(&table(), on.params, on.x, shape.rows, shape.k, on.indices, on.values), "encode_topk");
     Chosen got{std::vector<int32_t>(wanted.indices.size()), std::vector<float>(wanted.values.size())};
     const auto bytes = static_cast<int64_t>(4 * wanted.indices.size());
     must(table().buffer_read(on.indices, 0, got.indices.data(), bytes), "buffer_read");

@@ -95,7 +95,7 @@ Subject::Subject(const Timer &timer, const Shape &shape, const std::string &opti
     const std::string all = "stream=" + std::to_string(reinterpret_cast<int64_t>(timer.stream())) + ";" + options;
     must(table().context_open(all.c_str(), &context_), "context_open");
     int64_t bytes = 0;
-    must(table().params_create(context_, shape.d_in, shape.d_sae, SAE_SUBTRACT_B_DEC, &params_, &bytes),
+    must(table().params_create(context_, shape.d_in, shape.d_in, shape.d_sae, SAE_SUBTRACT_B_DEC, &params_, &bytes),
          "params_create");
     write_parameters();
     create_buffer(context_, 4 * shape.rows * shape.d_in, &x_);
@@ -141,7 +141,8 @@ void Subject::next_batch() {
 }
 
 Work Subject::encode_work() const {
-    return [this] { must(table().encode_topk(params_, x_, shape_.rows, shape_.k, indices_, values_), "encode_topk"); };
+    return
+        [this] { must(encode_topk(&table(), params_, x_, shape_.rows, shape_.k, indices_, values_), "encode_topk"); };
 }
 
 void Subject::encode(const std::string &id, const Anchors &anchors) {
@@ -162,7 +163,7 @@ void Subject::decode(const std::string &id, const Anchors &anchors) {
     silence(false);
     encode_work()();
     const Work work = [&] {
-        must(table().decode(params_, indices_, values_, shape_.rows, shape_.k, x_hat_), "decode");
+        must(decode_topk(&table(), params_, indices_, values_, shape_.rows, shape_.k, x_hat_), "decode");
     };
     const Times api = timer_.calls(work);
     const Times times = timer_.launches(work);

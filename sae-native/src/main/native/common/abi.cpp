@@ -3,6 +3,7 @@
  * Nothing here computes.
  * Over 400 lines: one short function per function of sae_abi.h, in its order.
  */
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -61,17 +62,32 @@ void check_range(int64_t first, int64_t count, int64_t size, const char *what) {
             "[" + std::to_string(first) + ", " + std::to_string(first) + " + " + std::to_string(count) + ")");
 }
 
+/* The params themselves, which must have a flag. */
+const Object &has(const Object &params, int32_t flag, const char *name) {
+    require((params.flags & flag) != 0, (std::string("params with ") + name).c_str(),
+            "flags " + std::to_string(params.flags));
+    return params;
+}
+
 int64_t tensor_size(const Object &params, int32_t tensor) {
     switch (tensor) {
     case SAE_W_ENC:
-    case SAE_W_DEC:
         return params.d_in * params.d_sae;
+    case SAE_W_DEC:
+        return params.d_out * params.d_sae;
     case SAE_B_ENC:
         return params.d_sae;
     case SAE_B_DEC:
-        return params.d_in;
+        return params.d_out;
+    case SAE_THRESHOLD:
+        return has(params, SAE_THRESHOLDS, "SAE_THRESHOLDS").d_sae;
+    case SAE_R_MAG:
+    case SAE_B_MAG:
+        return has(params, SAE_GATED, "SAE_GATED").d_sae;
+    case SAE_W_SKIP:
+        return has(params, SAE_SKIP, "SAE_SKIP").d_in * params.d_out;
     default:
-        fail(SAE_INVALID_ARGUMENT, "expected a tensor of SAE_W_ENC ... SAE_B_DEC, got " + std::to_string(tensor));
+        fail(SAE_INVALID_ARGUMENT, "expected a tensor of SAE_W_ENC ... SAE_W_SKIP, got " + std::to_string(tensor));
     }
 }
 
@@ -128,6 +144,7 @@ void require_alike(const Object &into, const Object &from) {
 }
 
 constexpr int64_t kAlignment = 64; /* of every buffer */
+constexpr int32_t kParamsFlags = SAE_SUBTRACT_B_DEC | SAE_THRESHOLDS | SAE_GATED | SAE_SKIP;
 
 void distinct(const void *output, const void *other, const char *what) {
     require(output != other, what, "one buffer for both");
@@ -282,17 +299,22 @@ SAE_EXPORT sae_status sae_memory_close(sae_handle memory) {
 
 /* ---- parameters ---------------------------------------------------------------------------- */
 
-SAE_EXPORT sae_status sae_params_create(sae_handle context, int64_t d_in, int64_t d_sae, int32_t flags,
+SAE_EXPORT sae_status sae_params_create(sae_handle context, int64_t d_in, int64_t d_out, int64_t d_sae, int32_t flags,
                                         sae_handle *params) {
     return guarded([&] {
         out(params, "the params") = 0;
         const Object &owner = registry().get(context, Kind::context, "context");
         product(extent(d_in, "d_in"), extent(d_sae, "d_sae"));
-        require((flags & ~SAE_SUBTRACT_B_DEC) == 0, "flags 0 or SAE_SUBTRACT_B_DEC", std::to_string(flags));
+        product(extent(d_out, "d_out"), d_sae);
+        product(d_in, d_out);
+        require((flags & ~kParamsFlags) == 0, "flags of sae_params_create", std::to_string(flags));
+        require((flags & SAE_SUBTRACT_B_DEC) == 0 || d_in == d_out, "d_out = d_in with SAE_SUBTRACT_B_DEC",
+                "d_in " + std::to_string(d_in) + ", d_out " + std::to_string(d_out));
+        require((flags & SAE_GATED) == 0 || (flags & SAE_THRESHOLDS) == 0, "SAE_GATED or SAE_THRESHOLDS", "both");
         void *self = nullptr;
         int64_t bytes = 0;
-        check(*owner.table, owner.table->params_create(owner.self, d_in, d_sae, flags, &self, &bytes));
-        *params = registry().add({Kind::params, owner.table, self, context, 0, bytes, 0, d_in, d_sae, flags});
+        check(*owner.table, owner.table->params_create(owner.self, d_in, d_out, d_sae, flags, &self, &bytes));
+        *params = registry().add({Kind::params, owner.table, self, context, 0, bytes, 0, d_in, d_sae, flags, d_out});
     });
 }
 
@@ -321,35 +343,77 @@ SAE_EXPORT sae_status sae_params_close(sae_handle params) {
 
 /* ---- operations ---------------------------------------------------------------------------- */
 
-SAE_EXPORT sae_status sae_encode_topk(sae_handle params, sae_handle x, int64_t rows, int64_t k, sae_handle indices,
-                                      sae_handle values) {
+SAE_EXPORT sae_status sae_encode(sae_handle params, int32_t rule, sae_handle x, int64_t rows, int64_t k,
+                                 sae_handle offsets, sae_handle indices, sae_handle values, int64_t room,
+                                 int64_t *entries) {
     return guarded([&] {
         const Object &object = registry().get(params, Kind::params, "params");
         extent(rows, "rows");
-        require(k >= 1 && k <= object.d_sae, ("k in [1, d_sae = " + std::to_string(object.d_sae) + "]").c_str(),
-                std::to_string(k));
+        require(rule >= SAE_TOPK && rule <= SAE_THRESHOLD_RULE, "a rule of SAE_TOPK ... SAE_THRESHOLD_RULE",
+                std::to_string(rule));
+        const bool ragged = rule >= SAE_BATCH_TOPK;
+        if (rule != SAE_THRESHOLD_RULE) {
+            require(k >= 1 && k <= object.d_sae, ("k in [1, d_sae = " + std::to_string(object.d_sae) + "]").c_str(),
+                    std::to_string(k));
+        }
+        require(rule != SAE_GROUP_MAX || object.d_sae % k == 0,
+                ("k that divides d_sae = " + std::to_string(object.d_sae)).c_str(), std::to_string(k));
+        require(rule == SAE_THRESHOLD_RULE || (object.flags & SAE_GATED) == 0, "SAE_THRESHOLD_RULE with SAE_GATED",
+                std::to_string(rule));
+        if (ragged) {
+            at_least_one(room, "room");
+            out(entries, "the entries") = 0;
+        } else {
+            room = product(rows, k);
+            require(offsets == 0, "no offsets where rows have k latents", "a handle");
+        }
         void *input = registry().buffer(x, object.context, product(rows, object.d_in), "x");
-        void *index = registry().buffer(indices, object.context, product(rows, k), "indices");
-        void *value = registry().buffer(values, object.context, product(rows, k), "values");
-        distinct(index, value, "indices and values in two buffers");
-        distinct(index, input, "x and indices in two buffers");
-        distinct(value, input, "x and values in two buffers");
-        check(*object.table, object.table->encode_topk(object.self, input, rows, k, index, value));
+        sae_latents into{};
+        into.offsets = ragged ? registry().buffer(offsets, object.context, rows + 1, "offsets") : nullptr;
+        into.indices = registry().buffer(indices, object.context, room, "indices");
+        into.values = registry().buffer(values, object.context, room, "values");
+        into.k = k;
+        into.room = room;
+        distinct(into.indices, into.values, "indices and values in two buffers");
+        distinct(into.indices, input, "x and indices in two buffers");
+        distinct(into.values, input, "x and values in two buffers");
+        if (ragged) {
+            distinct(into.offsets, input, "x and offsets in two buffers");
+            distinct(into.offsets, into.indices, "indices and offsets in two buffers");
+            distinct(into.offsets, into.values, "values and offsets in two buffers");
+        }
+        int64_t count = room;
+        check(*object.table, object.table->encode(object.self, rule, input, rows, &into, &count));
+        if (entries != nullptr) {
+            *entries = count;
+        }
     });
 }
 
-SAE_EXPORT sae_status sae_decode(sae_handle params, sae_handle indices, sae_handle values, int64_t rows, int64_t k,
-                                 sae_handle x_hat) {
+SAE_EXPORT sae_status sae_decode(sae_handle params, sae_handle offsets, sae_handle indices, sae_handle values,
+                                 int64_t rows, int64_t k, sae_handle x, sae_handle x_hat) {
     return guarded([&] {
         const Object &object = registry().get(params, Kind::params, "params");
         extent(rows, "rows");
-        extent(k, "k");
-        void *index = registry().buffer(indices, object.context, product(rows, k), "indices");
-        void *value = registry().buffer(values, object.context, product(rows, k), "values");
-        void *output = registry().buffer(x_hat, object.context, product(rows, object.d_in), "x_hat");
-        distinct(output, index, "x_hat and indices in two buffers");
-        distinct(output, value, "x_hat and values in two buffers");
-        check(*object.table, object.table->decode(object.self, index, value, rows, k, output));
+        sae_latents latents{};
+        if (offsets == 0) {
+            extent(k, "k");
+            latents.k = k;
+            latents.room = product(rows, k);
+        } else {
+            latents.offsets = registry().buffer(offsets, object.context, rows + 1, "offsets");
+            latents.room = std::min(registry().elements(indices, "indices"), registry().elements(values, "values"));
+        }
+        latents.indices = registry().buffer(indices, object.context, latents.room, "indices");
+        latents.values = registry().buffer(values, object.context, latents.room, "values");
+        const bool skip = (object.flags & SAE_SKIP) != 0;
+        require(skip == (x != 0), skip ? "x with SAE_SKIP" : "no x without SAE_SKIP", skip ? "none" : "a handle");
+        void *input = skip ? registry().buffer(x, object.context, product(rows, object.d_in), "x") : nullptr;
+        void *output = registry().buffer(x_hat, object.context, product(rows, object.d_out), "x_hat");
+        distinct(output, latents.indices, "x_hat and indices in two buffers");
+        distinct(output, latents.values, "x_hat and values in two buffers");
+        require(output != input, "x and x_hat in two buffers", "one buffer for both");
+        check(*object.table, object.table->decode(object.self, &latents, rows, input, output));
     });
 }
 
@@ -394,12 +458,16 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
     return guarded([&] {
         out(trainer, "the trainer") = 0;
         const Object &object = registry().get(params, Kind::params, "params");
+        require((object.flags & ~SAE_SUBTRACT_B_DEC) == 0 && object.d_in == object.d_out,
+                "params with d_out = d_in and no flags but SAE_SUBTRACT_B_DEC",
+                "d_in " + std::to_string(object.d_in) + ", d_out " + std::to_string(object.d_out) + ", flags " +
+                    std::to_string(object.flags));
         const auto options = trainer_options(keys, values, count, object.d_sae);
         void *self = nullptr;
         int64_t bytes = 0;
         check(*object.table, object.table->trainer_create(object.self, options.data(), &self, &bytes));
         *trainer = registry().add({Kind::trainer, object.table, self, object.context, params, bytes, 0, object.d_in,
-                                   object.d_sae, object.flags, options});
+                                   object.d_sae, object.flags, object.d_out, options});
     });
 }
 

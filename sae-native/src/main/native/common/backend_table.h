@@ -19,6 +19,15 @@
 extern "C" {
 #endif
 
+/* Encoded rows: buffers, as in sae_encode. */
+typedef struct sae_latents {
+    void *offsets; /* null: k latents a row */
+    void *indices;
+    void *values;
+    int64_t k;    /* where offsets is null */
+    int64_t room; /* entries that fit; rows * k at least where offsets is null */
+} sae_latents;
+
 typedef struct sae_backend_table {
     int32_t abi_version;
     const char *name; /* "cpu", "cuda" */
@@ -44,14 +53,16 @@ typedef struct sae_backend_table {
     void (*memory_close)(void *memory);
 
     /* live_bytes: what the object holds, for sae_context_live_bytes */
-    sae_status (*params_create)(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
+    sae_status (*params_create)(void *context, int64_t d_in, int64_t d_out, int64_t d_sae, int32_t flags, void **params,
                                 int64_t *live_bytes);
     sae_status (*params_write)(void *params, int32_t tensor, int64_t first, const float *source, int64_t count);
     sae_status (*params_read)(void *params, int32_t tensor, int64_t first, float *target, int64_t count);
     void (*params_close)(void *params);
 
-    sae_status (*encode_topk)(void *params, void *x, int64_t rows, int64_t k, void *indices, void *values);
-    sae_status (*decode)(void *params, void *indices, void *values, int64_t rows, int64_t k, void *x_hat);
+    /* entries: set where rows are ragged */
+    sae_status (*encode)(void *params, int32_t rule, void *x, int64_t rows, const sae_latents *into, int64_t *entries);
+    /* x: null without SAE_SKIP */
+    sae_status (*decode)(void *params, const sae_latents *latents, int64_t rows, void *x, void *x_hat);
     sae_status (*matmul_nt)(void *context, void *a, int64_t m, void *b, int64_t n, int64_t inner, void *c);
     sae_status (*gather_rows)(void *context, void *from, int64_t from_rows, int64_t columns, void *rows, int64_t first,
                               int64_t count, double factor, void *into);
@@ -71,6 +82,19 @@ typedef struct sae_backend_table {
 } sae_backend_table;
 
 #ifdef __cplusplus
+}
+
+/* For programs that call a table themselves: rows of k latents. */
+inline sae_status encode_topk(const sae_backend_table *table, void *params, void *x, int64_t rows, int64_t k,
+                              void *indices, void *values) {
+    const sae_latents into = {nullptr, indices, values, k, rows * k};
+    return table->encode(params, SAE_TOPK, x, rows, &into, nullptr);
+}
+
+inline sae_status decode_topk(const sae_backend_table *table, void *params, void *indices, void *values, int64_t rows,
+                              int64_t k, void *x_hat) {
+    const sae_latents latents = {nullptr, indices, values, k, rows * k};
+    return table->decode(params, &latents, rows, nullptr, x_hat);
 }
 #endif
 #endif

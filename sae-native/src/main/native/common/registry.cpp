@@ -74,6 +74,8 @@ Object &Registry::get(sae_handle handle, Kind kind, const char *what) {
     return find(handle, kind, what);
 }
 
+int64_t Registry::elements(sae_handle handle, const char *what) { return get(handle, Kind::buffer, what).bytes / 4; }
+
 void *Registry::buffer(sae_handle handle, sae_handle context, int64_t count, const char *what) {
     const std::lock_guard lock(mutex);
     const Object &object = find(handle, Kind::buffer, what);

@@ -25,6 +25,7 @@ struct Object {
     int64_t bytes;                                    /* of a buffer */
     int64_t d_in, d_sae;                              /* of params and trainers */
     int32_t flags = 0;                                /* likewise */
+    int64_t d_out = 0;                                /* likewise */
     std::array<double, kTrainerOptions> options = {}; /* of a trainer */
     int64_t pending = 0;                              /* rows accumulated so far */
 };
@@ -39,6 +40,8 @@ class Registry {
     Object &get(sae_handle handle, Kind kind, const char *what);
     /* A buffer of this context with room for count elements of 4 bytes. */
     void *buffer(sae_handle handle, sae_handle context, int64_t count, const char *what);
+    /* The elements of 4 bytes that a buffer holds. */
+    int64_t elements(sae_handle handle, const char *what);
     int64_t live_bytes(sae_handle context);
     /* Frees the object and its dependents: trainers before their params, everything before its context. */
     void close(sae_handle handle, Kind kind, const char *what);

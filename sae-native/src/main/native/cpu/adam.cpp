@@ -118,7 +118,7 @@ void Trainer::sweep_latents(Sweep &sweep) {
                 sweep.from_pending ? pending_gradient(latent) : batch_gradient(latent, scratch.data());
             float *w_enc = params.w_enc() + latent * d;
             sweep.d_b_enc[latent] = gradient.bias;
-            if (params.subtract_b_dec && gradient.bias != 0) {
+            if (params.shift() != nullptr && gradient.bias != 0) {
                 kernels.axpy(part.d_b_dec.data(), -gradient.bias, w_enc, d);
             }
             part.squares += kernels.dot3(gradient.encoder, gradient.encoder, d).gg;

@@ -74,10 +74,10 @@ sae_status buffer_detach(void *buffer, void **memory) {
 
 void memory_close(void *memory) { buffer_close(memory); }
 
-sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params,
+sae_status params_create(void *context, int64_t d_in, int64_t d_out, int64_t d_sae, int32_t flags, void **params,
                          int64_t *live_bytes) {
     return guarded([&] {
-        auto made = std::make_unique<Params>(*as<Context>(context), d_in, d_sae, flags);
+        auto made = std::make_unique<Params>(*as<Context>(context), d_in, d_out, d_sae, flags);
         *live_bytes = made->live_bytes();
         *params = made.release();
     });
@@ -99,12 +99,30 @@ sae_status params_read(void *params, int32_t tensor, int64_t first, float *targe
 
 void params_close(void *params) { delete as<Params>(params); }
 
-sae_status encode(void *params, void *x, int64_t rows, int64_t k, void *indices, void *values) {
-    return guarded([&] { encode_topk(*as<Params>(params), floats(x), rows, k, ints(indices), floats(values)); });
+Latents latents_of(const sae_latents &of) {
+    return {of.offsets == nullptr ? nullptr : ints(of.offsets), ints(of.indices), floats(of.values), of.k, of.room};
 }
 
-sae_status decode(void *params, void *indices, void *values, int64_t rows, int64_t k, void *x_hat) {
-    return guarded([&] { cpu::decode(*as<Params>(params), ints(indices), floats(values), rows, k, floats(x_hat)); });
+sae_status encode(void *params, int32_t rule, void *x, int64_t rows, const sae_latents *into, int64_t *entries) {
+    return guarded([&] {
+        Params &sae = *as<Params>(params);
+        const Latents to = latents_of(*into);
+        switch (rule) {
+        case SAE_TOPK:
+            return encode_topk(sae, floats(x), rows, to.k, to.indices, to.values);
+        case SAE_THRESHOLD_RULE:
+            *entries = encode_threshold(sae, floats(x), rows, to);
+            return;
+        default:
+            fail(SAE_UNAVAILABLE, "expected SAE_TOPK or SAE_THRESHOLD_RULE, got rule " + std::to_string(rule));
+        }
+    });
+}
+
+sae_status decode(void *params, const sae_latents *latents, int64_t rows, void *x, void *x_hat) {
+    return guarded([&] {
+        cpu::decode(*as<Params>(params), latents_of(*latents), rows, x == nullptr ? nullptr : floats(x), floats(x_hat));
+    });
 }
 
 sae_status multiply(void *context, void *a, int64_t m, void *b, int64_t n, int64_t inner, void *c) {
@@ -209,7 +227,7 @@ constexpr sae_backend_table kTable = {
     .params_write = params_write,
     .params_read = params_read,
     .params_close = params_close,
-    .encode_topk = encode,
+    .encode = encode,
     .decode = decode,
     .matmul_nt = multiply,
     .gather_rows = gather,

@@ -126,22 +126,25 @@ void encode_topk(Context &context, const Encoder &encoder, const float *input, i
     });
 }
 
-void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values) {
+const float *encoder_input(Params &params, const float *x, int64_t rows) {
     Context &context = params.context;
     require_finite(context, x, rows, params.d_in);
-    const Encoder encoder = encoder_of(params);
-    const float *input = x;
-    if (params.shift() != nullptr) {
-        context.centred.grow(rows * params.d_in);
-        for_ranges(context, rows, kFiniteRows, [&](int64_t first, int64_t last, int64_t, int) {
-            for (int64_t row = first; row < last; row++) {
-                context.kernels.centre(x + row * params.d_in, params.shift(),
-                                       context.centred.data() + row * params.d_in, params.d_in);
-            }
-        });
-        input = context.centred.data();
+    if (params.shift() == nullptr) {
+        return x;
     }
-    encode_topk(context, encoder, input, rows, k, indices, values);
+    context.centred.grow(rows * params.d_in);
+    for_ranges(context, rows, kFiniteRows, [&](int64_t first, int64_t last, int64_t, int) {
+        for (int64_t row = first; row < last; row++) {
+            context.kernels.centre(x + row * params.d_in, params.shift(), context.centred.data() + row * params.d_in,
+                                   params.d_in);
+        }
+    });
+    return context.centred.data();
+}
+
+void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values) {
+    const float *input = encoder_input(params, x, rows);
+    encode_topk(params.context, encoder_of(params), input, rows, k, indices, values);
 }
 
 } // namespace sae::cpu

@@ -68,21 +68,22 @@ struct Shadow {
 struct Params {
     Context &context;
     const int64_t d_in;
+    const int64_t d_out;
     const int64_t d_sae;
-    const bool subtract_b_dec;
-    Block<float> tensors[4]; /* by SAE_W_ENC ... */
+    const int32_t flags;
+    Block<float> tensors[SAE_W_SKIP + 1]; /* by SAE_W_ENC ...; empty without their flag */
     /* Upper bound on the norm of the longest row of W_enc; negative: unknown. */
     double longest_encoder_row = 0;
     Shadow shadow;
 
-    Params(Context &owner, int64_t width, int64_t latents, int32_t flags);
+    Params(Context &owner, int64_t d_in, int64_t d_out, int64_t d_sae, int32_t flags);
 
     float *w_enc() const { return tensors[SAE_W_ENC].data(); }
     float *b_enc() const { return tensors[SAE_B_ENC].data(); }
     float *w_dec() const { return tensors[SAE_W_DEC].data(); }
     float *b_dec() const { return tensors[SAE_B_DEC].data(); }
     /* What the encoder subtracts from its input; null if nothing. */
-    const float *shift() const { return subtract_b_dec ? b_dec() : nullptr; }
+    const float *shift() const { return (flags & SAE_SUBTRACT_B_DEC) != 0 ? b_dec() : nullptr; }
     int64_t live_bytes() const;
     /* Call after W_enc is written. */
     void encoder_changed(double longest_row) {
@@ -118,8 +119,26 @@ void encode_tile(Context &context, const Encoder &encoder, const float *input, i
                  int32_t *indices, float *values);
 void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *values);
 
+/* Checks a batch, and subtracts what the encoder subtracts. The result is valid until the next operation. */
+const float *encoder_input(Params &params, const float *x, int64_t rows);
+
+/* Encoded rows; offsets null: k latents a row. */
+struct Latents {
+    int32_t *offsets;
+    int32_t *indices;
+    float *values;
+    int64_t k;
+    int64_t room;
+
+    int64_t begin(int64_t row) const { return offsets == nullptr ? row * k : offsets[row]; }
+    int64_t end(int64_t row) const { return begin(row + 1); }
+};
+
 void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
-void decode(Params &params, const int32_t *indices, const float *values, int64_t rows, int64_t k, float *x_hat);
+/* The number of entries; if that is more than there is room for, nothing is written. */
+int64_t encode_threshold(Params &params, const float *x, int64_t rows, const Latents &into);
+/* x: null without SAE_SKIP */
+void decode(Params &params, const Latents &latents, int64_t rows, const float *x, float *x_hat);
 void matmul_nt(Context &context, const float *a, int64_t m, const float *b, int64_t n, int64_t inner, float *c);
 
 /* gather_rows.cpp */

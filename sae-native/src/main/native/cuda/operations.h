@@ -37,7 +37,8 @@ void buffer_close(void *buffer);
 sae_status buffer_detach(void *buffer, void **memory);
 void memory_close(void *memory);
 
-sae_status params_create(void *context, int64_t d_in, int64_t d_sae, int32_t flags, void **params, int64_t *live_bytes);
+sae_status params_create(void *context, int64_t d_in, int64_t d_out, int64_t d_sae, int32_t flags, void **params,
+                         int64_t *live_bytes);
 sae_status params_write(void *params, int32_t tensor, int64_t first, const float *source, int64_t count);
 sae_status params_read(void *params, int32_t tensor, int64_t first, float *target, int64_t count);
 void params_close(void *params);

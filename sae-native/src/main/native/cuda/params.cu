@@ -181,8 +181,14 @@ void memory_close(void *handle) {
     release(*memory);
 }
 
-sae_status params_create(void *handle, int64_t d_in, int64_t d_sae, int32_t flags, void **params, int64_t *live_bytes) {
+sae_status params_create(void *handle, int64_t d_in, int64_t d_out, int64_t d_sae, int32_t flags, void **params,
+                         int64_t *live_bytes) {
     return guarded([&] {
+        if ((flags & ~SAE_SUBTRACT_B_DEC) != 0 || d_out != d_in) {
+            fail(SAE_UNAVAILABLE, "expected a TopK SAE with d_out = d_in, got d_in " + std::to_string(d_in) +
+                                      ", d_out " + std::to_string(d_out) + ", flags " + std::to_string(flags) +
+                                      "; use the CPU backend");
+        }
         Context &context = *static_cast<Context *>(handle);
         context.activate();
         auto made = std::make_unique<Params>();

@@ -12,13 +12,14 @@
  *    every call (SAE_INVALID_HANDLE). 0 is never a handle. Closing a handle twice is an error.
  *    Closing a context closes all that was made from it but detached memory; closing params closes their trainers.
  *  - Sizes and counts are int64_t. Matrices are row-major and dense. Both weight matrices are
- *    latent-major, [d_sae, d_in]: row j is latent j's encoder (decoder) direction.
+ *    latent-major, [d_sae, d_in] and [d_sae, d_out]: row j is latent j's encoder (decoder) direction.
  *  - Operations on one context are ordered. They may run asynchronously (CUDA): reads through
  *    sae_*_read, sae_trainer_stats and sae_context_synchronize wait for them. A SAE_HOST buffer
  *    that was handed to an operation may be touched again after one of those.
  *  - One thread at a time per context. No C++ exception, exit or printf crosses the boundary.
  *
- * Symbols: d_in width of the activations, d_sae number of latents, k active latents per row.
+ * Symbols: d_in width of the activations read, d_out of those written (d_in but for transcoders), d_sae number of
+ * latents, k active latents per row.
  */
 #ifndef SAE_ABI_H
 #define SAE_ABI_H
@@ -32,7 +33,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 7
+#define SAE_ABI_VERSION 8
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -128,18 +129,26 @@ sae_status sae_memory_close(sae_handle memory);
 /* ---- parameters of one SAE ----------------------------------------------------------------- */
 
 enum { /* float32 tensors */
-    SAE_W_ENC = 0, /* [d_sae, d_in], the transpose of the field's W_enc */
-    SAE_B_ENC = 1, /* [d_sae] */
-    SAE_W_DEC = 2, /* [d_sae, d_in] */
-    SAE_B_DEC = 3  /* [d_in] */
+    SAE_W_ENC = 0,     /* [d_sae, d_in], the transpose of the field's W_enc */
+    SAE_B_ENC = 1,     /* [d_sae]; with SAE_GATED the gate's bias */
+    SAE_W_DEC = 2,     /* [d_sae, d_out] */
+    SAE_B_DEC = 3,     /* [d_out] */
+    SAE_THRESHOLD = 4, /* [d_sae], with SAE_THRESHOLDS */
+    SAE_R_MAG = 5,     /* [d_sae], with SAE_GATED */
+    SAE_B_MAG = 6,     /* [d_sae], with SAE_GATED */
+    SAE_W_SKIP = 7     /* [d_out, d_in], with SAE_SKIP */
 };
 
 enum { /* flags of sae_params_create */
-    SAE_SUBTRACT_B_DEC = 1 /* z_pre = (x - b_dec) W_enc + b_enc; without it z_pre = x W_enc + b_enc */
+    SAE_SUBTRACT_B_DEC = 1, /* z_pre = (x - b_dec) W_enc + b_enc, d_out = d_in; without it z_pre = x W_enc + b_enc */
+    SAE_THRESHOLDS = 2,     /* latent j is compared with SAE_THRESHOLD[j]; without it with 0 */
+    SAE_GATED = 4,          /* z = ReLU(exp(r_mag) (z_pre - b_enc) + b_mag) */
+    SAE_SKIP = 8            /* x W_skip^T is added to what is decoded */
 };
 
-/* All tensors start at zero. */
-sae_status sae_params_create(sae_handle context, int64_t d_in, int64_t d_sae, int32_t flags, sae_handle *params);
+/* All tensors start at zero. A backend may lack flags or d_out != d_in: SAE_UNAVAILABLE. */
+sae_status sae_params_create(sae_handle context, int64_t d_in, int64_t d_out, int64_t d_sae, int32_t flags,
+                             sae_handle *params);
 /* Elements [first, first + count) of a tensor, host memory. */
 sae_status sae_params_write(sae_handle params, int32_t tensor, int64_t first, const float *source, int64_t count);
 sae_status sae_params_read(sae_handle params, int32_t tensor, int64_t first, float *target, int64_t count);
@@ -147,19 +156,35 @@ sae_status sae_params_close(sae_handle params);
 
 /* ---- operations ---------------------------------------------------------------------------- */
 
-/* z = keep the k largest of ReLU(z_pre).
- *   x        float32 [rows, d_in], finite (else SAE_NONFINITE)
- *   indices  int32   [rows, k]     value descending, then lower latent index
- *   values   float32 [rows, k]     >= 0; a row with fewer than k positive pre-activations is filled up
- *                                  with value 0 at the lowest latent indices not yet taken
- * 1 <= k <= d_sae. float32 products and sums (not bit-identical between backends). */
-sae_status sae_encode_topk(sae_handle params, sae_handle x, int64_t rows, int64_t k, sae_handle indices,
-                           sae_handle values);
+enum { /* what sae_encode keeps of a row's (a batch's) z_pre; p = ReLU(z_pre) */
+    SAE_TOPK = 0,      /* the k largest p */
+    SAE_ABS_TOPK = 1,  /* the k largest |z_pre|, with their signs */
+    SAE_GROUP_MAX = 2, /* the largest p of each of k groups of d_sae / k consecutive latents; k divides d_sae */
+    SAE_BATCH_TOPK = 3, /* ragged: of all rows together the k * rows largest p > 0; of equal ones the first */
+    SAE_THRESHOLD_RULE = 4 /* ragged: p where z_pre > threshold and p > 0 (ReLU, JumpReLU); SAE_GATED: z where z_pre > 0
+                            * and z > 0. k is ignored */
+};
 
-/* x_hat = sum_j values_j W_dec[indices_j] + b_dec, float32 [rows, d_in]. Indices outside [0, d_sae) are
- * SAE_INVALID_ARGUMENT. */
-sae_status sae_decode(sae_handle params, sae_handle indices, sae_handle values, int64_t rows, int64_t k,
-                      sae_handle x_hat);
+/* z = what the rule keeps, float32 products and sums (not bit-identical between backends).
+ *   x        float32 [rows, d_in], finite (else SAE_NONFINITE)
+ * The first three rules keep k latents of every row, 1 <= k <= d_sae; `offsets` is 0:
+ *   indices  int32   [rows, k]     |value| descending, then lower latent index
+ *   values   float32 [rows, k]     a row with fewer than k values that are not 0 is filled up with value 0 at the lowest
+ *                                  latent indices not yet taken
+ * The others give ragged rows: row r has the entries [offsets[r], offsets[r + 1]):
+ *   offsets  int32   [rows + 1]    from 0
+ *   indices  int32   [room]        ascending in a row
+ *   values   float32 [room]        none is 0
+ * entries: how many there are; the call waits for it. If that is more than room, indices and values hold nothing of use:
+ * call again with more room. Null is accepted where rows have k latents. */
+sae_status sae_encode(sae_handle params, int32_t rule, sae_handle x, int64_t rows, int64_t k, sae_handle offsets,
+                      sae_handle indices, sae_handle values, int64_t room, int64_t *entries);
+
+/* x_hat = sum_j values_j W_dec[indices_j] + b_dec + x W_skip^T, float32 [rows, d_out]. offsets 0: k latents a row;
+ * otherwise rows as sae_encode gives them, k is ignored. x: the rows that were encoded, with SAE_SKIP; 0 without. Indices
+ * outside [0, d_sae), and offsets that descend or leave the buffers, are SAE_INVALID_ARGUMENT. */
+sae_status sae_decode(sae_handle params, sae_handle offsets, sae_handle indices, sae_handle values, int64_t rows,
+                      int64_t k, sae_handle x, sae_handle x_hat);
 
 /* c [m, n] = a [m, inner] x transpose(b [n, inner]), float32. Used for cosine matrices. */
 sae_status sae_matmul_nt(sae_handle context, sae_handle a, int64_t m, sae_handle b, int64_t n, int64_t inner,

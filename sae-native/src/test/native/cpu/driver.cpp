@@ -44,8 +44,8 @@ void test_encode_decode(sae_handle context, int64_t d, int64_t m, int64_t k, int
     Buffer<int32_t> index(context, rows * k);
     Buffer<float> value(context, rows * k);
     Buffer<float> decoded(context, rows * d);
-    ok(sae_encode_topk(sae.params, x.handle, rows, k, index.handle, value.handle));
-    ok(sae_decode(sae.params, index.handle, value.handle, rows, k, decoded.handle));
+    ok(encode_topk(sae.params, x.handle, rows, k, index.handle, value.handle));
+    ok(decode_topk(sae.params, index.handle, value.handle, rows, k, decoded.handle));
     for (int64_t row = 0; row < rows; row++) {
         check_row(sae.expected, x.data + row * d, index.data + row * k, value.data + row * k, k);
         for (int64_t i = 0; i < d; i++) {
@@ -83,7 +83,7 @@ void test_ties(sae_handle context, int64_t d, int64_t m, int64_t k) {
     const Buffer<float> x(context, rows);
     Buffer<int32_t> index(context, count * k);
     Buffer<float> value(context, count * k);
-    ok(sae_encode_topk(sae.params, x.handle, count, k, index.handle, value.handle));
+    ok(encode_topk(sae.params, x.handle, count, k, index.handle, value.handle));
     for (int64_t row = 0; row < count; row++) {
         reference::Matrix p(m);
         for (int64_t j = 0; j < m; j++) {
@@ -221,7 +221,7 @@ void test_nonfinite(sae_handle context) {
     const Buffer<float> x(context, batch);
     Buffer<int32_t> index(context, 200);
     Buffer<float> value(context, 200);
-    refused(sae_encode_topk(sae.params, x.handle, 200, 1, index.handle, value.handle), SAE_NONFINITE, "row 150");
+    refused(encode_topk(sae.params, x.handle, 200, 1, index.handle, value.handle), SAE_NONFINITE, "row 150");
     const int32_t key = SAE_OPT_K;
     const double k = 2;
     sae_handle trainer = 0;
@@ -376,20 +376,19 @@ void test_refusals(sae_handle context, sae_handle other) {
     refused(sae_buffer_create(context, 0, SAE_HOST, &made), SAE_INVALID_ARGUMENT, "bytes");
     refused(sae_buffer_create(context, 8, 7, &made), SAE_INVALID_ARGUMENT, "place");
     refused(sae_buffer_read(x.handle, 30, text, 8), SAE_INVALID_ARGUMENT, "range");
-    refused(sae_params_create(context, 0, 4, 0, &made), SAE_INVALID_ARGUMENT, "d_in");
-    refused(sae_params_create(context, 4, 4, 8, &made), SAE_INVALID_ARGUMENT, "flags");
+    refused(sae_params_create(context, 0, 4, 4, 0, &made), SAE_INVALID_ARGUMENT, "d_in");
+    refused(sae_params_create(context, 4, 4, 4, 16, &made), SAE_INVALID_ARGUMENT, "flags");
     refused(sae_params_read(sae.params, 9, 0, x.data, 1), SAE_INVALID_ARGUMENT, "tensor");
     refused(sae_params_read(sae.params, SAE_B_DEC, 3, x.data, 2), SAE_INVALID_ARGUMENT, "range");
-    refused(sae_encode_topk(sae.params, x.handle, 2, 7, index.handle, x.handle), SAE_INVALID_ARGUMENT, "k in [1");
-    refused(sae_encode_topk(sae.params, x.handle, 3, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT, "x to hold");
-    refused(sae_encode_topk(sae.params, foreign.handle, 1, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT,
-            "another");
-    refused(sae_encode_topk(sae.params, x.handle, 1, 1, index.handle, x.handle), SAE_INVALID_ARGUMENT, "two buffers");
+    refused(encode_topk(sae.params, x.handle, 2, 7, index.handle, x.handle), SAE_INVALID_ARGUMENT, "k in [1");
+    refused(encode_topk(sae.params, x.handle, 3, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT, "x to hold");
+    refused(encode_topk(sae.params, foreign.handle, 1, 1, index.handle, small.handle), SAE_INVALID_ARGUMENT, "another");
+    refused(encode_topk(sae.params, x.handle, 1, 1, index.handle, x.handle), SAE_INVALID_ARGUMENT, "two buffers");
     index.data[1] = 6;
-    refused(sae_decode(sae.params, index.handle, small.handle, 1, 1, small.handle), SAE_INVALID_ARGUMENT,
+    refused(decode_topk(sae.params, index.handle, small.handle, 1, 1, small.handle), SAE_INVALID_ARGUMENT,
             "x_hat to hold");
     const Buffer<float> output(context, 8);
-    refused(sae_decode(sae.params, index.handle, x.handle, 2, 1, output.handle), SAE_INVALID_ARGUMENT, "row 1");
+    refused(decode_topk(sae.params, index.handle, x.handle, 2, 1, output.handle), SAE_INVALID_ARGUMENT, "row 1");
     const int32_t keys[2] = {SAE_OPT_K, SAE_OPT_ADAM_BETA1};
     const double bad_k[2] = {7, 0.9};
     const double bad_beta[2] = {1, 1};
@@ -413,7 +412,7 @@ void test_lifetimes() {
     const double k = 1;
     ok(sae_context_open("", "threads=1", &context));
     ok(sae_buffer_create(context, 100, SAE_DEVICE, &buffer));
-    ok(sae_params_create(context, 3, 4, 0, &params));
+    ok(sae_params_create(context, 3, 3, 4, 0, &params));
     ok(sae_trainer_create(params, &key, &k, 1, &trainer));
     int64_t bytes = 0;
     ok(sae_context_live_bytes(context, &bytes));

@@ -37,6 +37,16 @@ inline void close_to(double got, double expected, double tolerance, const std::s
            what + ": expected " + std::to_string(expected) + ", got " + std::to_string(got));
 }
 
+inline sae_status encode_topk(sae_handle params, sae_handle x, int64_t rows, int64_t k, sae_handle indices,
+                              sae_handle values) {
+    return sae_encode(params, SAE_TOPK, x, rows, k, 0, indices, values, 0, nullptr);
+}
+
+inline sae_status decode_topk(sae_handle params, sae_handle indices, sae_handle values, int64_t rows, int64_t k,
+                              sae_handle x_hat) {
+    return sae_decode(params, 0, indices, values, rows, k, 0, x_hat);
+}
+
 inline std::mt19937 random_bits(7);
 
 inline std::vector<float> gaussian(int64_t n, double deviation = 1, double mean = 0) {
@@ -77,7 +87,7 @@ struct Pair {
             ok(sae_params_write(params, tensor, 0, values.data(), static_cast<int64_t>(values.size())));
             to.assign(values.begin(), values.end());
         };
-        ok(sae_params_create(context, d, m, subtract ? SAE_SUBTRACT_B_DEC : 0, &params));
+        ok(sae_params_create(context, d, d, m, subtract ? SAE_SUBTRACT_B_DEC : 0, &params));
         expected.d = d;
         expected.m = m;
         expected.subtract = subtract;

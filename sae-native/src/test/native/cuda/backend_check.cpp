@@ -67,7 +67,7 @@ struct Params {
 
     Params(void *context, const Sae &of) : sae(of) {
         int64_t bytes = 0;
-        ok(table->params_create(context, sae.d, sae.m, sae.subtract ? SAE_SUBTRACT_B_DEC : 0, &handle, &bytes),
+        ok(table->params_create(context, sae.d, sae.d, sae.m, sae.subtract ? SAE_SUBTRACT_B_DEC : 0, &handle, &bytes),
            "params_create");
         expect(bytes >= 4 * (2 * sae.d * sae.m + sae.m + sae.d), "live bytes of params");
         for (int32_t tensor = 0; tensor < 4; tensor++) {
@@ -126,12 +126,12 @@ void check_encode_and_decode(void *context, int64_t rows, int64_t d, int64_t m, 
     const Memory<float> device_x(context, x, place);
     const Memory<int32_t> indices(context, std::vector<int32_t>(static_cast<size_t>(rows * k), -7), place);
     const Memory<float> values(context, std::vector<float>(static_cast<size_t>(rows * k), -7.0f), place);
-    ok(table->encode_topk(params.handle, device_x.buffer, rows, k, indices.buffer, values.buffer), name.c_str());
+    ok(encode_topk(table, params.handle, device_x.buffer, rows, k, indices.buffer, values.buffer), name.c_str());
     expect(indices.read() == wanted.indices, name + ": indices");
     expect(values.read() == wanted.values, name + ": values");
 
     const Memory<float> x_hat(context, std::vector<float>(x.size(), -7.0f), place);
-    ok(table->decode(params.handle, indices.buffer, values.buffer, rows, k, x_hat.buffer), "decode");
+    ok(decode_topk(table, params.handle, indices.buffer, values.buffer, rows, k, x_hat.buffer), "decode");
     expect_close(x_hat.read(), decode(sae, wanted, rows), 1e-6, name + ": x_hat");
 }
 
@@ -140,7 +140,7 @@ Kept encode_on(void *context, const Sae &sae, const std::vector<float> &x, int64
     const Memory<float> device_x(context, x, SAE_DEVICE);
     const Memory<int32_t> indices(context, std::vector<int32_t>(static_cast<size_t>(rows * k), -7), SAE_DEVICE);
     const Memory<float> values(context, std::vector<float>(static_cast<size_t>(rows * k), -7.0f), SAE_DEVICE);
-    ok(table->encode_topk(params.handle, device_x.buffer, rows, k, indices.buffer, values.buffer), "encode_topk");
+    ok(encode_topk(table, params.handle, device_x.buffer, rows, k, indices.buffer, values.buffer), "encode_topk");
     return {k, indices.read(), values.read()};
 }
 
@@ -255,13 +255,13 @@ void check_refusals(void *context) {
     const Memory<float> device_x(context, x, SAE_DEVICE);
     const Memory<int32_t> chosen(context, std::vector<int32_t>(3), SAE_DEVICE);
     const Memory<float> values(context, {1.0f, 1.0f, 1.0f}, SAE_DEVICE);
-    expect(table->encode_topk(params.handle, device_x.buffer, 3, 1, chosen.buffer, values.buffer) == SAE_NONFINITE,
+    expect(encode_topk(table, params.handle, device_x.buffer, 3, 1, chosen.buffer, values.buffer) == SAE_NONFINITE,
            "a row with NaN is refused");
     expect(std::string(table->last_error()).find("row 1 of 3") != std::string::npos,
            "the text names the first bad row");
     const Memory<int32_t> indices(context, {0, 8, 9}, SAE_DEVICE);
     const Memory<float> x_hat(context, std::vector<float>(3 * 5), SAE_DEVICE);
-    expect(table->decode(params.handle, indices.buffer, values.buffer, 3, 1, x_hat.buffer) == SAE_INVALID_ARGUMENT,
+    expect(decode_topk(table, params.handle, indices.buffer, values.buffer, 3, 1, x_hat.buffer) == SAE_INVALID_ARGUMENT,
            "an index beyond d_sae is refused");
     expect(std::string(table->last_error()).find("got 9 in row 2 of 3") != std::string::npos,
            "the text names the index and the row");
@@ -919,8 +919,8 @@ struct Outputs {
         const Memory<int32_t> indices(context, std::vector<int32_t>(static_cast<size_t>(rows * k), -7), SAE_DEVICE);
         const Memory<float> values(context, std::vector<float>(static_cast<size_t>(rows * k), -7.0f), SAE_DEVICE);
         const Memory<float> decoded(context, std::vector<float>(x.size(), -7.0f), SAE_DEVICE);
-        ok(table->encode_topk(params.handle, device_x.buffer, rows, k, indices.buffer, values.buffer), "encode_topk");
-        ok(table->decode(params.handle, indices.buffer, values.buffer, rows, k, decoded.buffer), "decode");
+        ok(encode_topk(table, params.handle, device_x.buffer, rows, k, indices.buffer, values.buffer), "encode_topk");
+        ok(decode_topk(table, params.handle, indices.buffer, values.buffer, rows, k, decoded.buffer), "decode");
         kept = {k, indices.read(), values.read()};
         x_hat = decoded.read();
     }
@@ -1150,7 +1150,8 @@ void check_memory_plan(void *context) {
     void *params = nullptr;
     int64_t bytes = 0;
     const int64_t d = 16384, m = int64_t{1} << 26; // 8.8 TB of parameters
-    expect(table->params_create(context, d, m, 0, &params, &bytes) == SAE_OUT_OF_MEMORY, "too large an SAE is refused");
+    expect(table->params_create(context, d, d, m, 0, &params, &bytes) == SAE_OUT_OF_MEMORY,
+           "too large an SAE is refused");
     const std::string text = table->last_error();
     const int64_t shadow = 2 * d * m + 12 * (m + m / 256 + 1);
     expect(text.find("expected " + std::to_string(4 * (2 * d * m + d + m) + shadow) + " bytes") != std::string::npos &&

@@ -99,7 +99,7 @@ Run run(const Expected &of, const std::string &context_options, Kind kind) {
     const unsigned branches = kind == kDead ? 0b101 : kind == kDeadAndNorm ? 0b111 : 0;
     dry_run(is_dry(of), branches);
     ok(table->context_open(context_options.c_str(), &context), "context_open");
-    ok(table->params_create(context, of.d_in, of.d_sae, SAE_SUBTRACT_B_DEC, &params, &bytes), "params_create");
+    ok(table->params_create(context, of.d_in, of.d_in, of.d_sae, SAE_SUBTRACT_B_DEC, &params, &bytes), "params_create");
     ok(table->buffer_create(context, of.rows * of.d_in * 4, SAE_DEVICE, &x), "buffer_create");
     if (!is_dry(of)) {
         write_small(of, params, x);

@@ -5,26 +5,30 @@ import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.LatentBuffers;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Locale;
+import org.jspecify.annotations.Nullable;
 
 /**
- * The active latents of encoded rows, in a backend's memory: for each row, k pairs of latent index
- * and value.
+ * The active latents of encoded rows, in a backend's memory: pairs of latent index and value, k for
+ * each row, or as many as a row needs (ragged rows, as ReLU and JumpReLU give them). Row r has the
+ * entries {@code [start(r), end(r))} of {@link #indices()} and {@link #values()}.
  *
- * <p><b>Order and ties</b>: by value, descending, then by latent index, ascending; the same on
- * every backend. A row with fewer than k positive latents is padded with value 0. <b>Closed by</b>
- * whoever allocated it. <b>Threads</b>: one at a time.
+ * <p><b>Order and ties</b>: in rows of k by |value|, descending, then by latent index, ascending; a
+ * row with fewer than k values other than 0 is padded with value 0. Ragged rows by latent index.
+ * The same on every backend. <b>Closed by</b> whoever allocated it. <b>Threads</b>: one at a time.
  */
 public final class Latents implements AutoCloseable {
   /**
    * A latent that fires on a row.
    *
    * @param latent its index in [0, dSae)
-   * @param value its activation, above 0
+   * @param value its activation: not 0, and above 0 but for {@link Activation.AbsTopK}
    */
   public record Active(int latent, float value) {
     /** As in {@code 312 (4.5)}. */
@@ -34,23 +38,46 @@ public final class Latents implements AutoCloseable {
     }
   }
 
-  private final DeviceBuffer indices;
-  private final DeviceBuffer values;
+  private static final int ROOM_PER_ROW = 64; // at first, where latents grow
+
+  private final Backend backend;
+  private final @Nullable DeviceBuffer offsets; // null: k latents per row
+  private DeviceBuffer indices;
+  private DeviceBuffer values;
   private final int capacity;
-  private final int k;
-  private final RowNormalizer.Undo undo;
+  private final int k; // 0 if ragged
+  private final boolean grows;
+  private final RowNormalizer.Undo undo = new RowNormalizer.Undo();
   private int rows;
 
-  private Latents(DeviceBuffer indices, DeviceBuffer values, int capacity, int k) {
-    this.indices = indices;
-    this.values = values;
+  private Latents(Backend backend, int capacity, int k, int room, boolean grows) {
+    long bytes =
+        k > 0
+            ? BackendChecks.blockBytes(capacity, "k", k)
+            : BackendChecks.blockBytes(1, "room", room);
+    this.backend = backend;
     this.capacity = capacity;
     this.k = k;
-    this.undo = new RowNormalizer.Undo();
+    this.grows = grows;
+    this.offsets = k > 0 ? null : backend.allocate(Integer.BYTES * (capacity + 1L));
+    try {
+      this.indices = backend.allocate(bytes);
+      try {
+        this.values = backend.allocate(bytes);
+      } catch (RuntimeException e) {
+        indices.close();
+        throw e;
+      }
+    } catch (RuntimeException e) {
+      if (offsets != null) {
+        offsets.close();
+      }
+      throw e;
+    }
   }
 
   /**
-   * Allocates space for encoded rows.
+   * Allocates space for rows of k latents.
    *
    * @param on the backend that will use it
    * @param capacity the most rows it can hold, at least 1
@@ -58,14 +85,37 @@ public final class Latents implements AutoCloseable {
    * @throws IllegalArgumentException if a size is below 1 or the block is larger than 2 GiB
    */
   public static Latents allocate(Backend on, int capacity, int k) {
-    long bytes = BackendChecks.blockBytes(capacity, "k", k);
-    DeviceBuffer indices = on.allocate(bytes);
-    try {
-      return new Latents(indices, on.allocate(bytes), capacity, k);
-    } catch (RuntimeException e) {
-      indices.close();
-      throw e;
+    BackendChecks.blockBytes(capacity, "k", k);
+    return new Latents(on, capacity, k, 0, false);
+  }
+
+  /**
+   * Allocates space for what an SAE's own activation gives: rows of its k, or ragged rows that grow
+   * as needed.
+   *
+   * @param capacity the most rows it can hold, at least 1
+   */
+  public static Latents allocate(Sae of, int capacity) {
+    Activation activation = of.config().activation();
+    if (!activation.selection().rule().isRagged()) {
+      return allocate(of.backend(), capacity, activation.selection().k());
     }
+    int room = activation.latentsPerRow().orElse(ROOM_PER_ROW);
+    long atFirst = Math.min((long) BackendChecks.filled(capacity, capacity) * room, 1 << 24);
+    return new Latents(of.backend(), capacity, 0, (int) Math.max(1, atFirst), true);
+  }
+
+  /**
+   * Allocates space for ragged rows of at most a number of entries.
+   *
+   * @param capacity the most rows it can hold, at least 1
+   * @param room the most entries of all rows together, at least 1; encoding rows with more is an
+   *     error that says how many there are
+   * @throws IllegalArgumentException if a size is below 1 or the block is larger than 2 GiB
+   */
+  public static Latents allocateRagged(Backend on, int capacity, int room) {
+    BackendChecks.atLeastOne("capacity", capacity);
+    return new Latents(on, capacity, 0, room, false);
   }
 
   /** Number of filled rows. */
@@ -92,14 +142,64 @@ public final class Latents implements AutoCloseable {
     return capacity;
   }
 
-  /** Active latents per row. */
+  /** Whether rows differ in their number of latents. */
+  public boolean isRagged() {
+    return offsets != null;
+  }
+
+  /**
+   * Latents per row.
+   *
+   * @throws IllegalStateException if rows are ragged
+   */
   public int k() {
+    if (isRagged()) {
+      throw new IllegalStateException(
+          Expected.message("rows of k latents", "ragged rows", "use start(row) and end(row)"));
+    }
     return k;
   }
 
   /**
-   * Latent indices {@code [capacity, k]}, position 0; a fresh view of the same memory. Views are
-   * safe to use after close, as for {@link ActivationBatch#data()}.
+   * The first entry of a row.
+   *
+   * @param row in [0, rows()]; {@code rows()} gives the number of all entries
+   */
+  public int start(int row) {
+    return offsets == null ? row * k : offsets.host().asIntBuffer().get(row);
+  }
+
+  /** The entry after the last of a row. */
+  public int end(int row) {
+    return start(row + 1);
+  }
+
+  /**
+   * The first entry of each row, and last their number: {@code rows() + 1} values. A copy; for
+   * loops over many rows.
+   */
+  public int[] starts() {
+    int[] starts = new int[rows + 1];
+    if (offsets == null) {
+      for (int row = 0; row <= rows; row++) {
+        starts[row] = row * k;
+      }
+    } else if (rows > 0) {
+      try (DeviceBuffer.Loan loan = offsets.lend()) {
+        loan.ints().get(0, starts);
+      }
+    }
+    return starts;
+  }
+
+  /** Entries of all filled rows together. */
+  public int entries() {
+    return rows == 0 ? 0 : start(rows);
+  }
+
+  /**
+   * Latent indices, {@code [capacity, k]} where rows have k, position 0; a fresh view of the same
+   * memory. Views are safe to use after close, as for {@link ActivationBatch#data()}.
    *
    * @throws IllegalStateException after close
    */
@@ -108,8 +208,8 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Values {@code [capacity, k]}, at least 0, position 0; a fresh view of the same memory. Views
-   * are safe to use after close, as for {@link ActivationBatch#data()}.
+   * Values, {@code [capacity, k]} where rows have k, position 0; a fresh view of the same memory.
+   * Views are safe to use after close, as for {@link ActivationBatch#data()}.
    *
    * @throws IllegalStateException after close
    */
@@ -118,8 +218,8 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Copies the latents that fire on a row, the strongest first. For reading a few rows; for many,
-   * read {@link #indices()} and {@link #values()}.
+   * Copies the latents that fire on a row, the largest |value| first. For reading a few rows; for
+   * many, read {@link #indices()} and {@link #values()}.
    *
    * @throws IllegalArgumentException if the row is not in [0, {@link #rows()})
    * @throws IllegalStateException after close
@@ -132,8 +232,13 @@ public final class Latents implements AutoCloseable {
     IntBuffer index = indices();
     FloatBuffer value = values();
     List<Active> active = new ArrayList<>();
-    for (int at = row * k; at < (row + 1) * k && value.get(at) > 0; at++) {
-      active.add(new Active(index.get(at), value.get(at)));
+    for (int at = start(row); at < end(row); at++) {
+      if (value.get(at) != 0) { // only() sets values to 0
+        active.add(new Active(index.get(at), value.get(at)));
+      }
+    }
+    if (isRagged()) {
+      active.sort(Comparator.comparing((Active one) -> -Math.abs(one.value())));
     }
     return List.copyOf(active);
   }
@@ -148,24 +253,73 @@ public final class Latents implements AutoCloseable {
     return values;
   }
 
-  /** Copies the first {@code into.k()} latents of each row. */
-  void copyFirst(Latents into) {
-    if (into.k > k || into.capacity < rows) {
+  /** All three buffers, or the two of rows of k. */
+  public LatentBuffers buffers() {
+    return new LatentBuffers(offsets, indices, values, k);
+  }
+
+  /**
+   * Makes room after an encoding that did not fit.
+   *
+   * @throws IllegalArgumentException if these latents do not grow
+   */
+  void grow(long entries) {
+    if (!grows) {
       throw new IllegalArgumentException(
           Expected.message(
-              "latents of k <= " + k + " and room for " + rows + " rows",
-              "[" + into.capacity + ", " + into.k + "]",
+              "room for " + entries + " active latents",
+              buffers().room(),
+              "allocate more, or let latents grow (Latents.allocate(sae, rows))"));
+    }
+    long bytes = BackendChecks.blockBytes(1, "active latents", Math.toIntExact(entries));
+    values.close();
+    indices.close();
+    indices = backend.allocate(bytes);
+    values = backend.allocate(bytes);
+  }
+
+  /** Copies the first {@code into.k()} latents of each row; ragged rows whole. */
+  void copyFirst(Latents into) {
+    if (into.isRagged() != isRagged() || into.k > k || into.capacity < rows) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              (isRagged() ? "ragged latents" : "latents of k <= " + k)
+                  + " and room for "
+                  + rows
+                  + " rows",
+              "[" + into.capacity + ", " + (into.isRagged() ? "ragged" : into.k) + "]",
               "encode with a larger k, or allocate more rows"));
     }
-    try (DeviceBuffer.Loan fromIndices = indices.lend();
-        DeviceBuffer.Loan fromValues = values.lend();
-        DeviceBuffer.Loan toIndices = into.indices.lend();
-        DeviceBuffer.Loan toValues = into.values.lend()) {
-      copyRows(fromIndices.ints(), toIndices.ints(), into.k);
-      copyRows(fromValues.floats(), toValues.floats(), into.k);
+    if (offsets != null && into.offsets != null) {
+      copyRagged(offsets, into, into.offsets);
+    } else {
+      try (DeviceBuffer.Loan fromIndices = indices.lend();
+          DeviceBuffer.Loan fromValues = values.lend();
+          DeviceBuffer.Loan toIndices = into.indices.lend();
+          DeviceBuffer.Loan toValues = into.values.lend()) {
+        copyRows(fromIndices.ints(), toIndices.ints(), into.k);
+        copyRows(fromValues.floats(), toValues.floats(), into.k);
+      }
     }
     into.filled(rows);
     into.undo.copy(undo);
+  }
+
+  private void copyRagged(DeviceBuffer from, Latents into, DeviceBuffer to) {
+    int entries = entries();
+    if (entries > into.buffers().room()) {
+      into.grow(entries);
+    }
+    try (DeviceBuffer.Loan fromOffsets = from.lend();
+        DeviceBuffer.Loan fromIndices = indices.lend();
+        DeviceBuffer.Loan fromValues = values.lend();
+        DeviceBuffer.Loan toOffsets = to.lend();
+        DeviceBuffer.Loan toIndices = into.indices.lend();
+        DeviceBuffer.Loan toValues = into.values.lend()) {
+      toOffsets.ints().put(0, fromOffsets.ints(), 0, rows + 1);
+      toIndices.ints().put(0, fromIndices.ints(), 0, entries);
+      toValues.floats().put(0, fromValues.floats(), 0, entries);
+    }
   }
 
   private void copyRows(IntBuffer from, IntBuffer to, int width) {
@@ -197,5 +351,8 @@ public final class Latents implements AutoCloseable {
   public void close() {
     values.close();
     indices.close();
+    if (offsets != null) {
+      offsets.close();
+    }
   }
 }

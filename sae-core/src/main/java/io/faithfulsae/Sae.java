@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.Activation.BatchTopK;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
@@ -11,6 +12,7 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.Selection;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -23,7 +25,7 @@ import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
 /**
- * A TopK sparse autoencoder whose parameters are stored by one {@link Backend}.
+ * A sparse autoencoder or transcoder whose parameters are stored by one {@link Backend}.
  *
  * <p>On disk it is a folder in SAELens format, {@code cfg.json} and {@code
  * sae_weights.safetensors}. <b>Closed by</b> whoever created or loaded it, before its backend.
@@ -71,11 +73,24 @@ public final class Sae implements AutoCloseable {
    * @param metadata stored with it, see {@link #metadata()}
    */
   public static Sae create(SaeConfig config, Map<String, String> metadata, Backend on) {
-    return new Sae(
-        config,
-        metadata,
-        on,
-        on.createSae(config.dIn(), config.dSae(), config.subtractDecoderBias()));
+    Sae sae = new Sae(config, metadata, on, on.createSae(config.shape()));
+    if (config.activation() instanceof BatchTopK batch && batch.threshold() != null) {
+      try {
+        sae.fill(Tensor.THRESHOLD, batch.threshold());
+      } catch (RuntimeException e) {
+        sae.close();
+        throw e;
+      }
+    }
+    return sae;
+  }
+
+  private void fill(Tensor tensor, float value) {
+    FloatBuffer values = DirectBuffers.floats(config.shape().elements(tensor));
+    while (values.hasRemaining()) {
+      values.put(value);
+    }
+    parameters.write(tensor, 0, values.flip());
   }
 
   /**
@@ -221,7 +236,7 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Encodes rows with the SAE's own k.
+   * Encodes rows with the SAE's own activation.
    *
    * @param x not modified
    * @return as many rows as {@code x}. <b>Closed by</b> the caller.
@@ -229,7 +244,7 @@ public final class Sae implements AutoCloseable {
    *     (the message names the row)
    */
   public Latents encode(ActivationBatch x) {
-    Latents latents = Latents.allocate(backend, Math.max(1, x.rows()), config.k());
+    Latents latents = Latents.allocate(this, Math.max(1, x.rows()));
     try {
       encode(x, latents);
       return latents;
@@ -240,40 +255,58 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Encodes rows with the k of {@code into}, which may differ from the SAE's own.
+   * Encodes rows into latents that were allocated. If their rows have a k, it may differ from the
+   * SAE's own.
    *
    * @param x not modified
-   * @param into receives as many rows. Modified.
+   * @param into receives as many rows: of k if the SAE's activation gives each row k, otherwise
+   *     ragged. Modified.
    * @throws IllegalArgumentException if the sizes do not match, or a row of {@code x} holds NaN or
    *     infinity (the message names it)
    */
   public void encode(ActivationBatch x, Latents into) {
-    checkWidth(x);
-    if (into.k() > config.dSae() || into.capacity() < x.rows()) {
-      throw new IllegalArgumentException(
-          Expected.message(
-              "latents of k <= " + config.dSae() + " and room for " + x.rows() + " rows",
-              "[" + into.capacity() + ", " + into.k() + "]",
-              "allocate other sizes"));
-    }
+    checkWidth(x, config.dIn());
+    Selection selection = selectionFor(into, x.rows());
     into.filled(x.rows());
     into.undo().reset();
     if (x.rows() == 0) {
       return;
     }
     if (config.normalization() == Normalization.NONE) {
-      run(x.buffer(), into);
+      run(selection, x.buffer(), into);
     } else {
       Sae origin = origin();
       synchronized (origin) { // until its scratch, which all views use, has been read
-        run(origin.normalize(x, into).buffer(), into);
+        run(selection, origin.normalize(x, into).buffer(), into);
       }
     }
     silence(into);
   }
 
-  private void run(DeviceBuffer rows, Latents into) {
-    parameters.encodeTopK(rows, into.rows(), into.k(), into.indexBuffer(), into.valueBuffer());
+  private Selection selectionFor(Latents into, int rows) {
+    Selection own = config.activation().selection();
+    boolean ragged = own.rule().isRagged();
+    if (into.isRagged() != ragged
+        || into.capacity() < rows
+        || (!ragged && into.k() > config.dSae())) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              (ragged ? "ragged latents" : "latents of k <= " + config.dSae())
+                  + " and room for "
+                  + rows
+                  + " rows",
+              "[" + into.capacity() + ", " + (into.isRagged() ? "ragged" : into.k()) + "]",
+              "allocate other sizes"));
+    }
+    return ragged ? own : new Selection(own.rule(), into.k());
+  }
+
+  private void run(Selection selection, DeviceBuffer rows, Latents into) {
+    long entries = parameters.encode(selection, rows, into.rows(), into.buffers());
+    if (entries > into.buffers().room()) {
+      into.grow(entries);
+      parameters.encode(selection, rows, into.rows(), into.buffers());
+    }
     backend.synchronize();
   }
 
@@ -299,7 +332,8 @@ public final class Sae implements AutoCloseable {
         DeviceBuffer.Loan lentValues = latents.valueBuffer().lend()) {
       IntBuffer indices = lentIndices.ints();
       FloatBuffer values = lentValues.floats();
-      for (int i = 0; i < latents.rows() * latents.k(); i++) {
+      int entries = latents.entries();
+      for (int i = 0; i < entries; i++) {
         if (!latentMask.get(indices.get(i))) {
           values.put(i, 0);
         }
@@ -312,49 +346,62 @@ public final class Sae implements AutoCloseable {
    * encoded from.
    *
    * @param latents not modified
-   * @param into receives as many rows. Modified.
-   * @throws IllegalArgumentException if the sizes do not match or an index is not in [0, dSae)
+   * @param into receives as many rows, of width {@code dOut}. Modified.
+   * @throws IllegalArgumentException if the sizes do not match, an index is not in [0, dSae), or
+   *     the SAE has a skip connection and needs the rows it encoded
    */
   public void decode(Latents latents, ActivationBatch into) {
-    checkWidth(into);
+    decode(latents, null, into);
+  }
+
+  /**
+   * Decodes latents, and adds the skip connection's part if the SAE has one.
+   *
+   * @param x the rows they were encoded from; not used without a skip connection. Not modified.
+   */
+  public void decode(Latents latents, @Nullable ActivationBatch x, ActivationBatch into) {
+    checkWidth(into, config.dOut());
     into.rows(latents.rows());
     if (latents.rows() == 0) {
       return;
     }
     parameters.decode(
-        latents.indexBuffer(), latents.valueBuffer(), latents.rows(), latents.k(), into.buffer());
+        latents.buffers(),
+        latents.rows(),
+        config.skip() && x != null ? x.buffer() : null,
+        into.buffer());
     backend.synchronize();
     if (!latents.undo().isIdentity()) {
       try (DeviceBuffer.Loan loan = into.buffer().lend()) {
-        latents.undo().apply(loan.floats(), latents.rows(), config.dIn());
+        latents.undo().apply(loan.floats(), latents.rows(), config.dOut());
       }
     }
   }
 
-  /** A copy of a latent's decoder direction, length {@code dIn}. */
+  /** A copy of a latent's decoder direction, length {@code dOut}. */
   public float[] decoderDirection(int latent) {
-    return direction(Tensor.W_DEC, latent);
+    return direction(Tensor.W_DEC, latent, config.dOut());
   }
 
   /** A copy of a latent's encoder direction, length {@code dIn}. */
   public float[] encoderDirection(int latent) {
-    return direction(Tensor.W_ENC, latent);
+    return direction(Tensor.W_ENC, latent, config.dIn());
   }
 
   /**
-   * Copies consecutive decoder directions, {@code dIn} values each.
+   * Copies consecutive decoder directions, {@code dOut} values each.
    *
    * @param firstLatent the first latent to copy
    * @param into as many whole rows as its remaining space holds are written; its position does not
    *     change. Modified.
    */
   public void readDecoder(int firstLatent, FloatBuffer into) {
-    readDirections(Tensor.W_DEC, firstLatent, into);
+    readDirections(Tensor.W_DEC, firstLatent, config.dOut(), into);
   }
 
-  /** Like {@link #readDecoder}, for encoder directions. */
+  /** Like {@link #readDecoder}, for encoder directions, {@code dIn} values each. */
   public void readEncoder(int firstLatent, FloatBuffer into) {
-    readDirections(Tensor.W_ENC, firstLatent, into);
+    readDirections(Tensor.W_ENC, firstLatent, config.dIn(), into);
   }
 
   /**
@@ -410,10 +457,10 @@ public final class Sae implements AutoCloseable {
     return scratch;
   }
 
-  private float[] direction(Tensor tensor, int latent) {
+  private float[] direction(Tensor tensor, int latent, int width) {
     requireLatent(latent);
-    float[] row = new float[config.dIn()];
-    readDirections(tensor, latent, FloatBuffer.wrap(row));
+    float[] row = new float[width];
+    readDirections(tensor, latent, width, FloatBuffer.wrap(row));
     return row;
   }
 
@@ -425,8 +472,8 @@ public final class Sae implements AutoCloseable {
     }
   }
 
-  private void readDirections(Tensor tensor, int firstLatent, FloatBuffer into) {
-    long first = (long) firstLatent * config.dIn();
+  private void readDirections(Tensor tensor, int firstLatent, int width, FloatBuffer into) {
+    long first = (long) firstLatent * width;
     if (into.isDirect()) {
       parameters.read(tensor, first, into);
       return;
@@ -436,11 +483,11 @@ public final class Sae implements AutoCloseable {
     into.duplicate().put(direct);
   }
 
-  private void checkWidth(ActivationBatch batch) {
-    if (batch.dIn() != config.dIn()) {
+  private static void checkWidth(ActivationBatch batch, int width) {
+    if (batch.dIn() != width) {
       throw new IllegalArgumentException(
           Expected.message(
-              "rows of width " + config.dIn(),
+              "rows of width " + width,
               batch.dIn(),
               "use activations of the hook that this SAE was trained on"));
     }

@@ -1,20 +1,33 @@
 package io.faithfulsae;
 
-import io.faithfulsae.spi.BackendChecks;
+import io.faithfulsae.Activation.TopK;
+import io.faithfulsae.io.Expected;
+import io.faithfulsae.spi.BackendSae.Tensor;
+import io.faithfulsae.spi.SaeShape;
+import java.util.EnumSet;
 import java.util.Locale;
+import java.util.Set;
 
 /**
- * The shape of a TopK SAE and how it treats its input.
+ * The shape of an SAE, its activation, and how it treats its input.
  *
- * @param dIn width of the activations
+ * @param dIn width of the activations it reads
+ * @param dOut width of those it writes: {@code dIn}, or that of another hook for a transcoder
  * @param dSae number of latents
- * @param k active latents per row
+ * @param activation which latents fire, with which values
  * @param subtractDecoderBias whether {@code b_dec} is subtracted from the input before encoding
- *     (SAELens: {@code apply_b_dec_to_input})
+ *     (SAELens: {@code apply_b_dec_to_input}); not in a transcoder
  * @param normalization how each row is normalized before encoding; undone after decoding
+ * @param skip whether {@code x W_skipᵀ} is added to what is decoded (skip transcoders)
  */
 public record SaeConfig(
-    int dIn, int dSae, int k, boolean subtractDecoderBias, Normalization normalization) {
+    int dIn,
+    int dOut,
+    int dSae,
+    Activation activation,
+    boolean subtractDecoderBias,
+    Normalization normalization,
+    boolean skip) {
 
   /** How each row x is normalized before it is encoded. */
   public enum Normalization {
@@ -36,27 +49,79 @@ public record SaeConfig(
   }
 
   /**
-   * Checks the shape.
+   * Checks the parts against each other.
    *
-   * @throws IllegalArgumentException if a size is below 1 or k exceeds dSae
+   * @throws IllegalArgumentException if a size is below 1, k exceeds dSae or does not divide it for
+   *     groups, or a transcoder subtracts {@code b_dec} or normalizes rows of another width
    */
   public SaeConfig {
-    BackendChecks.shape(dIn, dSae);
-    BackendChecks.k(k, dSae);
+    new SaeShape(dIn, dOut, dSae, subtractDecoderBias, activation.tensors());
+    activation.selection().check(dSae);
+    if (dIn != dOut && normalization != Normalization.NONE) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "d_out = d_in where rows are normalized",
+              "d_in = " + dIn + ", d_out = " + dOut,
+              "do not normalize in a transcoder"));
+    }
+  }
+
+  /** An SAE that reads and writes the same activations. */
+  public SaeConfig(
+      int dIn,
+      int dSae,
+      Activation activation,
+      boolean subtractDecoderBias,
+      Normalization normalization) {
+    this(dIn, dIn, dSae, activation, subtractDecoderBias, normalization, false);
   }
 
   /** The configuration that the study uses. */
   public static SaeConfig topK(int dIn, int dSae, int k) {
-    return new SaeConfig(dIn, dSae, k, true, Normalization.NONE);
+    return new SaeConfig(dIn, dSae, new TopK(k), true, Normalization.NONE);
   }
 
-  /** A copy with another k. */
+  /**
+   * Active latents per row, of a batch's rows on average for BatchTopK.
+   *
+   * @throws IllegalStateException if the activation has none
+   */
+  public int k() {
+    return activation
+        .latentsPerRow()
+        .orElseThrow(
+            () ->
+                new IllegalStateException(
+                    Expected.message(
+                        "an SAE with a k", activation, "ask its activation what it has")));
+  }
+
+  /** The sizes and tensors of its parameters. */
+  public SaeShape shape() {
+    Set<Tensor> tensors = EnumSet.copyOf(Tensor.COMMON);
+    tensors.addAll(activation.tensors());
+    if (skip) {
+      tensors.add(Tensor.W_SKIP);
+    }
+    return new SaeShape(dIn, dOut, dSae, subtractDecoderBias, tensors);
+  }
+
+  /**
+   * A copy with another k.
+   *
+   * @throws IllegalStateException if the activation has none
+   */
   public SaeConfig withK(int newK) {
-    return new SaeConfig(dIn, dSae, newK, subtractDecoderBias, normalization);
+    return withActivation(activation.withK(newK));
+  }
+
+  /** A copy with another activation. */
+  public SaeConfig withActivation(Activation other) {
+    return new SaeConfig(dIn, dOut, dSae, other, subtractDecoderBias, normalization, skip);
   }
 
   /** A copy with another input normalization. */
   public SaeConfig withNormalization(Normalization other) {
-    return new SaeConfig(dIn, dSae, k, subtractDecoderBias, other);
+    return new SaeConfig(dIn, dOut, dSae, activation, subtractDecoderBias, other, skip);
   }
 }

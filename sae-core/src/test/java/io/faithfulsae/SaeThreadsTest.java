@@ -86,9 +86,9 @@ final class SaeThreadsTest {
                     sae,
                     (name, value) -> value,
                     name -> {
-                      if (name.equals("encodeTopK") && Thread.currentThread() == second[0]) {
+                      if (name.equals("encode") && Thread.currentThread() == second[0]) {
                         inSecond.countDown();
-                      } else if (name.equals("encodeTopK")) {
+                      } else if (name.equals("encode")) {
                         inFirst.countDown();
                         while (inSecond.getCount() > 0
                             && second[0].getState() != Thread.State.BLOCKED) {

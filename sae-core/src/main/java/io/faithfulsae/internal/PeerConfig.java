@@ -1,6 +1,7 @@
 package io.faithfulsae.internal;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.CheckedJson;
@@ -52,7 +53,7 @@ record PeerConfig(Path file, JsonNode json) {
   static SaeConfig topK(Path file, int dIn, int dSae, int k, Normalization normalization)
       throws SaeFormatException {
     try {
-      return new SaeConfig(dIn, dSae, k, true, normalization);
+      return new SaeConfig(dIn, dSae, new TopK(k), true, normalization);
     } catch (IllegalArgumentException e) {
       throw new SaeFormatException(file, "k", String.valueOf(e.getMessage()));
     }

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.AtomicFile;
@@ -139,7 +140,7 @@ final class SaeConfigFile {
       }
       SaeConfig config;
       try {
-        config = new SaeConfig(size("d_in"), size("d_sae"), k, subtract, normalization);
+        config = new SaeConfig(size("d_in"), size("d_sae"), new TopK(k), subtract, normalization);
       } catch (IllegalArgumentException e) {
         throw new SaeFormatException(file, "k", String.valueOf(e.getMessage()));
       }

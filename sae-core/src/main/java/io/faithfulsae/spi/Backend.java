@@ -50,15 +50,13 @@ public interface Backend extends AutoCloseable {
     return 0;
   }
 
-  /**
-   * Creates the parameters of one SAE, all zero.
-   *
-   * @param dIn width of the activations, at least 1
-   * @param dSae number of latents, at least 1
-   * @param subtractDecoderBias whether {@code b_dec} is subtracted from the input before encoding
-   *     ({@code apply_b_dec_to_input})
-   */
-  BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias);
+  /** Creates the parameters of one SAE, all zero. */
+  BackendSae createSae(SaeShape shape);
+
+  /** Creates the parameters of a TopK SAE, all zero. */
+  default BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias) {
+    return createSae(SaeShape.of(dIn, dSae, subtractDecoderBias));
+  }
 
   /**
    * Computes {@code c = a bᵀ} in float32.

@@ -5,6 +5,7 @@ import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Argument checks of every backend, so that all give the same messages. They are made before memory
@@ -134,13 +135,32 @@ public final class BackendChecks {
     }
   }
 
-  /** Elements of a parameter tensor. */
-  public static long elements(BackendSae.Tensor tensor, int dIn, int dSae) {
-    return switch (tensor) {
-      case W_ENC, W_DEC -> (long) dIn * dSae;
-      case B_ENC -> dSae;
-      case B_DEC -> dIn;
-    };
+  /** Checks that a selection suits an SAE and the rows it fills. */
+  public static void selection(Selection selection, SaeShape shape, LatentBuffers into) {
+    boolean ragged = selection.rule().isRagged();
+    if (ragged != (into.offsets() != null) || into.k() != (ragged ? 0 : selection.k())) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              ragged ? "ragged rows" : "rows of " + selection.k() + " latents",
+              into.offsets() != null ? "ragged rows" : "rows of " + into.k(),
+              "allocate them for " + selection.rule()));
+    }
+    if (shape.has(BackendSae.Tensor.R_MAG) && selection.rule() != Selection.Rule.THRESHOLD) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "THRESHOLD for a gated SAE", selection.rule(), "encode with its own activation"));
+    }
+  }
+
+  /** Checks that the input is given to decode exactly where an SAE has a skip connection. */
+  public static void skip(SaeShape shape, @Nullable DeviceBuffer x) {
+    if (shape.has(BackendSae.Tensor.W_SKIP) != (x != null)) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              x == null ? "the rows that were encoded, for the skip connection" : "no input rows",
+              x == null ? "none" : "some",
+              "pass them to decode exactly where the SAE has a skip connection"));
+    }
   }
 
   /** Elements of a tensor of the optimizer. */
@@ -163,9 +183,13 @@ public final class BackendChecks {
 
   /** Checks a transfer of parameters. */
   public static void transfer(
-      BackendSae.Tensor tensor, int dIn, int dSae, long first, FloatBuffer host) {
+      BackendSae.Tensor tensor, SaeShape shape, long first, FloatBuffer host) {
+    if (!shape.has(tensor)) {
+      throw new IllegalArgumentException(
+          Expected.message("a tensor of " + shape.tensors(), tensor, "use one that this SAE has"));
+    }
     direct(tensor.name(), host, host.order());
-    range(tensor.name(), elements(tensor, dIn, dSae), first, host.remaining());
+    range(tensor.name(), shape.elements(tensor), first, host.remaining());
   }
 
   /** Checks a transfer of optimizer state. */

@@ -102,7 +102,7 @@ record Checkpoint(
    */
   void write(Path dir, BackendSae parameters, BackendTrainer trainer) throws IOException {
     List<Safetensors.Tensor> tensors = new ArrayList<>();
-    for (Tensor tensor : Tensor.values()) {
+    for (Tensor tensor : parameters.shape().tensors()) {
       tensors.add(
           new Safetensors.Tensor(
               tensor.name(),
@@ -168,7 +168,7 @@ record Checkpoint(
       JsonNode facts = JSON.readTree(tensors.metadata().getOrDefault("checkpoint", "{}"));
       Checkpoint checkpoint = JSON.treeToValue(facts, Checkpoint.class);
       requireKnown(facts.path("training"), checkpoint.training());
-      for (Tensor tensor : Tensor.values()) {
+      for (Tensor tensor : checkpoint.sae().shape().tensors()) {
         checkpoint.check(file, tensors.entry(tensor.name()), DType.F32);
       }
       for (State state : State.values()) {
@@ -207,7 +207,7 @@ record Checkpoint(
   /** Loads a checkpoint's tensors into the backend. */
   void restore(Path file, BackendSae parameters, BackendTrainer trainer) throws IOException {
     try (Safetensors tensors = Safetensors.open(file)) {
-      for (Tensor tensor : Tensor.values()) {
+      for (Tensor tensor : parameters.shape().tensors()) {
         forEachChunk(
             tensors,
             tensor.name(),

@@ -63,8 +63,7 @@ final class TrainingMember implements AutoCloseable {
     this.run = new TrainingRun(settings.listeners());
     this.config = settings.sae();
     this.training = settings.training();
-    this.parameters =
-        settings.backend().createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
+    this.parameters = settings.backend().createSae(config.shape());
     try {
       this.trainer =
           parameters.trainer(
@@ -89,7 +88,7 @@ final class TrainingMember implements AutoCloseable {
     final BackendTrainer trainer;
 
     Replica(Backend on, SaeConfig config, TrainingConfig training) {
-      parameters = on.createSae(config.dIn(), config.dSae(), config.subtractDecoderBias());
+      parameters = on.createSae(config.shape());
       try {
         trainer = parameters.trainer(config.k(), training.step(), Gradients.ONLY);
       } catch (RuntimeException e) {
@@ -115,7 +114,7 @@ final class TrainingMember implements AutoCloseable {
     if (initial == null) {
       draw();
     } else {
-      for (Tensor tensor : Tensor.values()) {
+      for (Tensor tensor : parameters.shape().tensors()) {
         copy(initial.parameters(), tensor);
       }
     }
@@ -150,12 +149,7 @@ final class TrainingMember implements AutoCloseable {
   }
 
   private void copy(BackendSae from, Tensor tensor) {
-    long size =
-        switch (tensor) {
-          case W_ENC, W_DEC -> (long) config.dIn() * config.dSae();
-          case B_ENC -> config.dSae();
-          case B_DEC -> config.dIn();
-        };
+    long size = parameters.shape().elements(tensor);
     FloatBuffer block = DirectBuffers.floats(Math.min(size, BLOCK_FLOATS));
     for (long at = 0; at < size; at += block.limit()) {
       block.limit((int) Math.min(block.capacity(), size - at));

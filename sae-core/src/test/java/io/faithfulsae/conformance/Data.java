@@ -67,13 +67,7 @@ final class Data {
   }
 
   static float[] read(BackendSae sae, BackendSae.Tensor tensor) {
-    float[] out =
-        new float
-            [switch (tensor) {
-              case W_ENC, W_DEC -> sae.dIn() * sae.dSae();
-              case B_ENC -> sae.dSae();
-              case B_DEC -> sae.dIn();
-            }];
+    float[] out = new float[Math.toIntExact(sae.shape().elements(tensor))];
     FloatBuffer host = direct(out);
     sae.read(tensor, 0, host);
     host.get(out);

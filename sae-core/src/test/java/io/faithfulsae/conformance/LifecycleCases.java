@@ -66,7 +66,7 @@ interface LifecycleCases extends ConformanceCases {
     try (BackendSae sae = backend().createSae(5, 7, true)) {
       assertEquals(5, sae.dIn());
       assertEquals(7, sae.dSae());
-      for (Tensor tensor : Tensor.values()) {
+      for (Tensor tensor : Tensor.COMMON) {
         float[] zeros = Data.read(sae, tensor);
         assertArrayEquals(new float[zeros.length], zeros);
         float[] expected = Data.gaussian(tensor.ordinal(), zeros.length);

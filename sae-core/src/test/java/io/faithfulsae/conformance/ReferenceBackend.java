@@ -4,6 +4,7 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.SaeShape;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -82,10 +83,9 @@ public final class ReferenceBackend implements Backend {
   }
 
   @Override
-  public synchronized BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias) {
+  public synchronized BackendSae createSae(SaeShape shape) {
     requireOpen();
-    BackendChecks.shape(dIn, dSae);
-    return new ReferenceSae(this, dIn, dSae, subtractDecoderBias);
+    return new ReferenceSae(this, shape);
   }
 
   @Override

@@ -215,7 +215,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
                 + parts.rows
                 + " rows; apply or add them");
       }
-      for (BackendSae.Tensor tensor : BackendSae.Tensor.values()) {
+      for (BackendSae.Tensor tensor : BackendSae.Tensor.COMMON) {
         float[] values = other.sae.tensor(tensor);
         System.arraycopy(values, 0, sae.tensor(tensor), 0, values.length);
       }
@@ -481,7 +481,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     double correction1 = 1 - Math.pow(config.adam().beta1(), (double) t);
     double correction2 = 1 - Math.pow(config.adam().beta2(), (double) t);
     double[] @Nullable [] gradients = gradient.trained();
-    for (BackendSae.Tensor tensor : BackendSae.Tensor.values()) {
+    for (BackendSae.Tensor tensor : BackendSae.Tensor.COMMON) {
       double[] g = gradients[tensor.ordinal()];
       if (g == null) {
         continue;

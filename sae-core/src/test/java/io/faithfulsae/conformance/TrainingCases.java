@@ -53,7 +53,7 @@ interface TrainingCases extends ConformanceCases {
     for (int step = 0; step < expected.stats().size(); step++) {
       assertStats(expected.stats().get(step), got.stats().get(step));
     }
-    for (Tensor tensor : Tensor.values()) {
+    for (Tensor tensor : Tensor.COMMON) {
       double distance =
           TrainingSetup.distance(got.end().tensor(tensor), expected.end().tensor(tensor));
       assertTrue(distance <= WEIGHT_TOLERANCE, tensor + " is off by " + distance);
@@ -160,7 +160,7 @@ interface TrainingCases extends ConformanceCases {
     try (BackendSae sae = weights.on(backend());
         BackendTrainer trainer = sae.trainer(TrainingSetup.K, TrainingSetup.STUDY.config())) {
       TrainingSetup.train(backend(), trainer, 0, 4);
-      for (Tensor tensor : Tensor.values()) {
+      for (Tensor tensor : Tensor.COMMON) {
         for (float value : Data.read(sae, tensor)) {
           assertTrue(Float.isFinite(value), tensor.name());
         }

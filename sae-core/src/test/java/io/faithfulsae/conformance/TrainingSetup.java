@@ -176,7 +176,7 @@ final class TrainingSetup {
 
     static Snapshot of(BackendSae sae, BackendTrainer trainer) {
       Map<Tensor, List<Float>> tensors = new EnumMap<>(Tensor.class);
-      for (Tensor tensor : Tensor.values()) {
+      for (Tensor tensor : Tensor.COMMON) {
         List<Float> boxed = new ArrayList<>(); // whose equality distinguishes -0.0 from 0.0
         for (float value : Data.read(sae, tensor)) {
           boxed.add(value);

@@ -8,8 +8,10 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendException;
 import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.SaeShape;
 import java.nio.charset.StandardCharsets;
 import java.util.function.IntSupplier;
 import java.util.function.LongToIntFunction;
@@ -148,17 +150,22 @@ final class NativeBackend implements Backend {
   }
 
   @Override
-  public BackendSae createSae(int dIn, int dSae, boolean subtractDecoderBias) {
-    BackendChecks.shape(dIn, dSae);
-    int flags = subtractDecoderBias ? SaeAbi.SAE_SUBTRACT_B_DEC : 0;
+  public BackendSae createSae(SaeShape shape) {
+    int flags =
+        (shape.subtractDecoderBias() ? SaeAbi.SAE_SUBTRACT_B_DEC : 0)
+            | (shape.has(Tensor.THRESHOLD) ? SaeAbi.SAE_THRESHOLDS : 0)
+            | (shape.has(Tensor.R_MAG) ? SaeAbi.SAE_GATED : 0)
+            | (shape.has(Tensor.W_SKIP) ? SaeAbi.SAE_SKIP : 0);
     Handle params =
         make(
             "createSae",
-            "SAE [" + dSae + ", " + dIn + "]",
+            "SAE [" + shape.dSae() + ", " + shape.dIn() + "]",
             handle,
-            out -> SaeAbi.sae_params_create(handle.value(), dIn, dSae, flags, out),
+            out ->
+                SaeAbi.sae_params_create(
+                    handle.value(), shape.dIn(), shape.dOut(), shape.dSae(), flags, out),
             SaeAbi::sae_params_close);
-    return new NativeSae(this, params, dIn, dSae);
+    return new NativeSae(this, params, shape);
   }
 
   @Override

@@ -5,37 +5,34 @@ import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.LatentBuffers;
+import io.faithfulsae.spi.SaeShape;
+import io.faithfulsae.spi.Selection;
 import io.faithfulsae.spi.StepConfig;
 import java.nio.FloatBuffer;
+import org.jspecify.annotations.Nullable;
 
 /** Parameters of one SAE in native memory. */
 final class NativeSae implements BackendSae {
   private final NativeBackend backend;
   private final Handle handle;
-  private final int dIn;
-  private final int dSae;
+  private final SaeShape shape;
 
-  NativeSae(NativeBackend backend, Handle handle, int dIn, int dSae) {
+  NativeSae(NativeBackend backend, Handle handle, SaeShape shape) {
     this.backend = backend;
     this.handle = handle;
-    this.dIn = dIn;
-    this.dSae = dSae;
+    this.shape = shape;
     handle.freeAfter(this);
   }
 
   @Override
-  public int dIn() {
-    return dIn;
-  }
-
-  @Override
-  public int dSae() {
-    return dSae;
+  public SaeShape shape() {
+    return shape;
   }
 
   @Override
   public void write(Tensor tensor, long first, FloatBuffer from) {
-    BackendChecks.transfer(tensor, dIn, dSae, first, from);
+    BackendChecks.transfer(tensor, shape, first, from);
     backend.call(
         "write " + tensor,
         () ->
@@ -46,7 +43,7 @@ final class NativeSae implements BackendSae {
 
   @Override
   public void read(Tensor tensor, long first, FloatBuffer into) {
-    BackendChecks.transfer(tensor, dIn, dSae, first, into);
+    BackendChecks.transfer(tensor, shape, first, into);
     backend.call(
         "read " + tensor,
         () ->
@@ -55,64 +52,94 @@ final class NativeSae implements BackendSae {
   }
 
   @Override
-  public void encodeTopK(
-      DeviceBuffer x, int rows, int k, DeviceBuffer indices, DeviceBuffer values) {
+  public long encode(Selection selection, DeviceBuffer x, int rows, LatentBuffers into) {
     Handle in = backend.handleOf("x", x);
-    Handle outIndices = backend.handleOf("indices", indices);
-    Handle outValues = backend.handleOf("values", values);
+    Handle indices = backend.handleOf("indices", into.indices());
+    Handle values = backend.handleOf("values", into.values());
+    Handle offsets = offsetsOf(into);
+    long[] entries = {(long) rows * selection.k()};
     backend.call(
-        "encodeTopK",
+        "encode",
         () ->
-            SaeAbi.sae_encode_topk(
-                handle.value(), in.value(), rows, k, outIndices.value(), outValues.value()),
+            SaeAbi.sae_encode(
+                handle.value(),
+                selection.rule().ordinal(),
+                in.value(),
+                rows,
+                selection.k(),
+                offsets == null ? 0 : offsets.value(),
+                indices.value(),
+                values.value(),
+                into.room(),
+                entries),
         () -> {
           BackendChecks.rows(rows);
-          BackendChecks.k(k, dSae);
-          BackendChecks.holds("x", x, rows, dIn);
-          BackendChecks.holds("indices", indices, rows, k);
-          BackendChecks.holds("values", values, rows, k);
-          BackendChecks.distinct("indices", indices, x, values);
-          BackendChecks.distinct("values", values, x);
+          selection.check(shape.dSae());
+          BackendChecks.selection(selection, shape, into);
+          BackendChecks.holds("x", x, rows, shape.dIn());
+          into.check(rows);
+          into.checkDistinct(x);
         },
         handle,
         in,
-        outIndices,
-        outValues);
+        indices,
+        values,
+        offsets == null ? values : offsets);
+    return entries[0];
   }
 
   @Override
-  public void decode(DeviceBuffer indices, DeviceBuffer values, int rows, int k, DeviceBuffer out) {
-    Handle inIndices = backend.handleOf("indices", indices);
-    Handle inValues = backend.handleOf("values", values);
+  public void decode(LatentBuffers latents, int rows, @Nullable DeviceBuffer x, DeviceBuffer out) {
+    Handle indices = backend.handleOf("indices", latents.indices());
+    Handle values = backend.handleOf("values", latents.values());
+    Handle offsets = offsetsOf(latents);
+    Handle input = x == null ? null : backend.handleOf("x", x);
     Handle xHat = backend.handleOf("out", out);
     backend.call(
         "decode",
         () -> {
-          BackendChecks.k(k, dSae); // sae_decode takes any k: its indices may repeat
+          if (offsets == null) {
+            BackendChecks.k(
+                latents.k(), shape.dSae()); // sae_decode takes any k: indices may repeat
+          }
           return SaeAbi.sae_decode(
-              handle.value(), inIndices.value(), inValues.value(), rows, k, xHat.value());
+              handle.value(),
+              offsets == null ? 0 : offsets.value(),
+              indices.value(),
+              values.value(),
+              rows,
+              latents.k(),
+              input == null ? 0 : input.value(),
+              xHat.value());
         },
         () -> {
           BackendChecks.rows(rows);
-          BackendChecks.holds("indices", indices, rows, k);
-          BackendChecks.holds("values", values, rows, k);
-          BackendChecks.holds("out", out, rows, dIn);
-          BackendChecks.distinct("out", out, indices, values);
+          latents.check(rows);
+          BackendChecks.skip(shape, x);
+          BackendChecks.holds("out", out, rows, shape.dOut());
+          BackendChecks.distinct("out", out, latents.indices(), latents.values());
         },
         handle,
-        inIndices,
-        inValues,
+        indices,
+        values,
+        offsets == null ? values : offsets,
+        input == null ? xHat : input,
         xHat);
+  }
+
+  private @Nullable Handle offsetsOf(LatentBuffers latents) {
+    DeviceBuffer offsets = latents.offsets();
+    return offsets == null ? null : backend.handleOf("offsets", offsets);
   }
 
   @Override
   public BackendTrainer trainer(int k, StepConfig config, Gradients gradients) {
-    BackendChecks.k(k, dSae);
+    BackendChecks.k(k, shape.dSae());
     TrainerOptions options = TrainerOptions.of(k, config, gradients);
     Handle trainer =
         backend.make(
             "trainer",
-            "trainer of [" + dSae + ", " + dIn + "]",
+            "trainer of [" + shape.dSae() + ", " + shape.dIn() + "]",
             handle,
             out ->
                 SaeAbi.sae_trainer_create(
