@@ -10,7 +10,7 @@ final class ApiSurfaceTest {
 
   @Test
   void staysSmall() {
-    ApiSurface.assertAtMost(35, api);
+    ApiSurface.assertAtMost(40, api);
   }
 
   @Test
