@@ -45,6 +45,7 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin FilterOptions filters;
   @Mixin TextInputOptions reading;
   @Mixin OverwriteOption overwriting;
+  @Mixin LogOptions logging;
 
   @Option(
       names = "--hook",
@@ -238,9 +239,10 @@ final class TrainCommand implements Callable<Integer> {
   private int train(TrainingConfig training, ActivationSource source, Map<String, String> metadata)
       throws IOException {
     SaeConfig shape = SaeConfig.topK(source.dIn(), dSae, k).withNormalization(normalization);
-    try (Backend backend = Backends.best()) {
+    try (Backend backend = Backends.best();
+        LogOptions.Logs logs = logging.open()) {
       requireNoFinishedSae(); // one may have appeared while the model was opened
-      SaeTrainer trainer = SaeTrainer.of(shape, training, backend).withMetadata(metadata);
+      SaeTrainer trainer = logs.of(SaeTrainer.of(shape, training, backend).withMetadata(metadata));
       TrainingResult result =
           TrainingSession.run(
                   "train", List.of(trainer), source, List.of(out), resume, common.listener())
