@@ -18,8 +18,10 @@ import io.faithfulsae.study.TokenSlice;
 import io.faithfulsae.study.dashboard.Dashboard;
 import io.faithfulsae.study.dashboard.Dashboard.Shown;
 import io.faithfulsae.study.dashboard.DashboardPage;
+import io.faithfulsae.study.dashboard.NeuronpediaExport;
 import java.io.IOException;
 import java.net.URI;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
@@ -41,6 +43,7 @@ import picocli.CommandLine.Option;
             + " resemble them, which tokens they promote.")
 final class DashboardCommand implements Callable<Integer>, WritesFiles {
   private static final String KEY = "SAE_EXPLAINER_KEY";
+  private static final String BATCH = "batch-0.json";
   private static final int SNIPPET = 32;
   private static final int TOGETHER = 5;
   private static final double CORRELATED = 0.7;
@@ -142,6 +145,14 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
   @Nullable Path second;
 
   @Option(
+      names = "--neuronpedia",
+      paramLabel = "DIR",
+      description =
+          "Also write the latents for Neuronpedia: DIR/batch-0.json, as SAEDashboard writes it; the"
+              + " folder's name is that of the source set, such as res-16k.")
+  @Nullable Path neuronpedia;
+
+  @Option(
       names = "--out",
       paramLabel = "FILE.html",
       required = true,
@@ -150,7 +161,9 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
 
   @Override
   public List<Path> files() {
-    return List.of(out, json());
+    return neuronpedia == null
+        ? List.of(out, json())
+        : List.of(out, json(), neuronpedia.resolve(BATCH));
   }
 
   @Override
@@ -193,6 +206,11 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
               second == null ? null : nameOf(second),
               shown);
       AtomicFile.writeString(out, DashboardPage.render(dashboard));
+      if (neuronpedia != null) {
+        Files.createDirectories(neuronpedia);
+        AtomicFile.writeString(
+            neuronpedia.resolve(BATCH), NeuronpediaExport.batch(dashboard, nameOf(neuronpedia)));
+      }
       common.write(json(), dashboard, shown.size() + " latents on " + out.toAbsolutePath());
     }
     return 0;

@@ -87,6 +87,72 @@ final class DashboardCommandTest {
     assertFalse(page.contains("http://") || page.contains("https://"), "no network");
   }
 
+  /** Every name that Neuronpedia's import reads is there, and the numbers are the dashboard's. */
+  @Test
+  void neuronpediaReadsTheSameLatents() throws IOException {
+    Path out = dir.resolve("exported.html");
+    Path set = dir.resolve("res-64");
+    sae(
+            "dashboard",
+            "--sae",
+            trained,
+            "--data",
+            text,
+            "--latents",
+            "1,2,3,4,5,6,7,8",
+            "--sequences",
+            20,
+            "--examples",
+            3,
+            "--neuronpedia",
+            set,
+            "--out",
+            out)
+        .ok();
+    JsonMapper json = new JsonMapper();
+    JsonNode latents = json.readTree(dir.resolve("exported.json").toFile()).path("latents");
+    JsonNode batch = json.readTree(set.resolve("batch-0.json").toFile());
+    assertEquals("1", batch.path("layer").asText());
+    assertEquals("res-64", batch.path("sae_set").asText());
+    assertTrue(batch.path("sae_id_suffix").isNull());
+    assertEquals(8, batch.path("features").size());
+    int activations = 0;
+    for (int i = 0; i < 8; i++) {
+      JsonNode feature = batch.path("features").get(i);
+      for (String name : READ_BY_NEURONPEDIA.split(" ")) {
+        assertTrue(feature.has(name), name);
+      }
+      JsonNode description = latents.get(i).path("description");
+      assertEquals(description.path("latent"), feature.path("feature_index"));
+      assertEquals(description.path("density"), feature.path("frac_nonzero"));
+      assertEquals(latents.get(i).path("raised"), feature.path("pos_str"));
+      assertEquals(
+          feature.path("freq_hist_data_bar_values").size(),
+          feature.path("freq_hist_data_bar_heights").size());
+      for (JsonNode activation : feature.path("activations")) {
+        activations++;
+        double largest = 0;
+        for (JsonNode value : activation.path("values")) {
+          largest = Math.max(largest, value.asDouble());
+        }
+        int at = activation.path("qualifying_token_index").asInt();
+        assertEquals(largest, activation.path("values").get(at).asDouble());
+        assertEquals(activation.path("tokens").size(), activation.path("values").size());
+        assertTrue(activation.has("bin_min") && activation.has("bin_max"));
+        assertTrue(activation.has("bin_contains"));
+      }
+    }
+    assertTrue(activations > 0, "some latent fires");
+  }
+
+  private static final String READ_BY_NEURONPEDIA =
+      "feature_index neuron_alignment_indices neuron_alignment_values neuron_alignment_l1"
+          + " correlated_neurons_indices correlated_neurons_pearson correlated_neurons_l1"
+          + " correlated_features_indices correlated_features_pearson correlated_features_l1"
+          + " neg_str neg_values pos_str pos_values frac_nonzero freq_hist_data_bar_heights"
+          + " freq_hist_data_bar_values logits_hist_data_bar_heights logits_hist_data_bar_values"
+          + " decoder_weights_dist activations";
+
   /**
    * The filter leaves out some rows of each sequence. Partners in another SAE are searched on the
    * remaining rows of the same sequences: with the SAE itself as the other, they are the same
