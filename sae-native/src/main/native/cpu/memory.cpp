@@ -11,6 +11,7 @@ namespace {
 
 constexpr int64_t kHugePage = int64_t{2} << 20;
 constexpr int64_t kAlignment = 64;
+constexpr int64_t kMost = INT64_MAX - 2 * kHugePage;
 
 /* Sanitizers watch the heap, not mapped pages. */
 #if defined(__SANITIZE_ADDRESS__)
@@ -26,6 +27,9 @@ int64_t round_up(int64_t bytes, int64_t to) { return (bytes + to - 1) / to * to;
 } // namespace
 
 void *allocate_zeroed(int64_t bytes) {
+    if (bytes > kMost) {
+        throw std::bad_alloc(); /* rounding up would overflow */
+    }
     if (is_mapped(bytes)) {
         /* Map one huge page too much, then trim both ends, so that the block starts on one. */
         const int64_t size = round_up(bytes, kHugePage);

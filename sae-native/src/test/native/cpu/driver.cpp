@@ -376,6 +376,8 @@ void test_refusals(sae_handle context, sae_handle other) {
     refused(sae_buffer_create(context, 0, SAE_HOST, &made), SAE_INVALID_ARGUMENT, "bytes");
     refused(sae_buffer_create(context, 8, 7, &made), SAE_INVALID_ARGUMENT, "place");
     refused(sae_buffer_read(x.handle, 30, text, 8), SAE_INVALID_ARGUMENT, "range");
+    sae_handle enormous = 0;
+    refused(sae_buffer_create(context, INT64_MAX, SAE_HOST, &enormous), SAE_OUT_OF_MEMORY, "memory");
     refused(sae_params_create(context, 0, 4, 4, 0, &made), SAE_INVALID_ARGUMENT, "d_in");
     refused(sae_params_create(context, 4, 4, 4, 16, &made), SAE_INVALID_ARGUMENT, "flags");
     refused(sae_params_read(sae.params, 9, 0, x.data, 1), SAE_INVALID_ARGUMENT, "tensor");

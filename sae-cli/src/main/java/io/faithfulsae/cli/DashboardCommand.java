@@ -188,12 +188,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
           described.stream()
               .map(each -> Shown.of(each, on.tokenizer()))
               .collect(Collectors.toCollection(ArrayList::new));
-      if (explainer != null) {
-        explain(shown, explainer);
-      }
-      if (score > 0) {
-        score(on, shown, chosen);
-      }
+      IOException failure = explainer == null ? null : named(on, shown, chosen, explainer);
       if (second != null) {
         across(on, shown, chosen, second);
       }
@@ -212,6 +207,11 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
             neuronpedia.resolve(BATCH), NeuronpediaExport.batch(dashboard, nameOf(neuronpedia)));
       }
       common.write(json(), dashboard, shown.size() + " latents on " + out.toAbsolutePath());
+      if (failure != null) {
+        throw new IOException(
+            "the page and its JSON are written with the answers so far: " + failure.getMessage(),
+            failure);
+      }
     }
     return 0;
   }
@@ -245,6 +245,20 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     return common.fromOptions(
         () ->
             Explainer.ofChat(base, model, System.getenv(KEY), Duration.ofSeconds(explainTimeout)));
+  }
+
+  /** Asks for explanations and scores; a failure ends the questions, and keeps the answers. */
+  private @Nullable IOException named(
+      SaeModelOptions.Opened on, List<Shown> shown, List<Integer> chosen, Explainer explainer) {
+    try {
+      explain(shown, explainer);
+      if (score > 0) {
+        score(on, shown, chosen);
+      }
+      return null;
+    } catch (IOException e) {
+      return e;
+    }
   }
 
   private static void explain(List<Shown> shown, Explainer explainer) throws IOException {

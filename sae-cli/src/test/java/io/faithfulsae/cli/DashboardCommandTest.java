@@ -278,6 +278,53 @@ final class DashboardCommandTest {
   }
 
   @Test
+  void aServerThatFailsLosesNoAnswer() throws IOException {
+    HttpServer server =
+        HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    int[] asked = {0};
+    server.createContext(
+        "/",
+        exchange -> {
+          byte[] body =
+              "{\"choices\": [{\"message\": {\"content\": \"first\"}}]}"
+                  .getBytes(StandardCharsets.UTF_8);
+          exchange.sendResponseHeaders(asked[0]++ == 0 ? 200 : 500, body.length);
+          exchange.getResponseBody().write(body);
+          exchange.close();
+        });
+    server.start();
+    try {
+      Path out = dir.resolve("half.html");
+      Tiny.Ran ran =
+          sae(
+              "dashboard",
+              "--sae",
+              trained,
+              "--data",
+              text,
+              "--latents",
+              "3,1",
+              "--sequences",
+              10,
+              "--explain-with",
+              "http://127.0.0.1:" + server.getAddress().getPort() + "/v1",
+              "--explain-model",
+              "m",
+              "--out",
+              out);
+      assertEquals(1, ran.code());
+      assertTrue(ran.err().contains("with the answers so far"), ran.err());
+      assertTrue(Files.exists(out));
+      JsonNode latents =
+          new JsonMapper().readTree(dir.resolve("half.json").toFile()).path("latents");
+      assertEquals("first", latents.get(0).path("explanation").asText());
+      assertTrue(latents.get(1).path("explanation").isNull());
+    } finally {
+      server.stop(0);
+    }
+  }
+
+  @Test
   void scoringNeedsAServer() {
     Tiny.Ran ran =
         sae(

@@ -10,10 +10,13 @@ import java.net.http.HttpClient;
 import java.net.http.HttpRequest;
 import java.net.http.HttpResponse;
 import java.net.http.HttpTimeoutException;
-import java.nio.charset.StandardCharsets;
 import java.time.Duration;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.TimeUnit;
+import java.util.concurrent.TimeoutException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -22,6 +25,7 @@ import org.jspecify.annotations.Nullable;
 final class ChatClient {
   private static final JsonMapper JSON = new JsonMapper();
   private static final int SHOWN = 300;
+  private static final int MOST_BYTES = 1 << 20;
 
   private final URI endpoint;
   private final String model;
@@ -39,9 +43,21 @@ final class ChatClient {
     String text = base.toString();
     this.endpoint = URI.create((text.endsWith("/") ? text : text + "/") + "chat/completions");
     this.model = model;
-    this.key = key;
+    this.key = key == null || key.isBlank() ? null : headerValue(key.strip());
     this.timeout = timeout;
     this.client = HttpClient.newBuilder().connectTimeout(timeout).build();
+  }
+
+  /** The key, which may not show up in an error: the HTTP client's own message would contain it. */
+  private static String headerValue(String key) {
+    if (!key.chars().allMatch(c -> c > ' ' && c < 0x7f)) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "an API key of visible ASCII characters",
+              "one with others inside",
+              "copy the key again, without line breaks"));
+    }
+    return key;
   }
 
   /** The answer, stripped. */
@@ -67,27 +83,43 @@ final class ChatClient {
     if (key != null) {
       request.header("Authorization", "Bearer " + key);
     }
-    HttpResponse<String> response;
+    return answer(send(request.build()));
+  }
+
+  /**
+   * Sends a request, and waits for the whole answer: the client's own timeout ends with its head.
+   */
+  private HttpResponse<String> send(HttpRequest request) throws IOException, InterruptedException {
+    CompletableFuture<HttpResponse<String>> response =
+        client.sendAsync(request, head -> new BoundedBody(MOST_BYTES));
     try {
-      response =
-          client.send(request.build(), HttpResponse.BodyHandlers.ofString(StandardCharsets.UTF_8));
-    } catch (HttpTimeoutException e) {
+      return response.get(timeout.toMillis(), TimeUnit.MILLISECONDS);
+    } catch (TimeoutException e) {
+      throw tooLate(e);
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof HttpTimeoutException) {
+        throw tooLate(e);
+      }
       throw new IOException(
-          Expected.message(
-              "an answer from " + endpoint + " within " + timeout.toSeconds() + " s",
-              "none",
-              "use a longer timeout or a faster server"),
-          e);
-    } catch (IOException e) {
-      throw new IOException(
-          Expected.message("an answer from " + endpoint, e, "check the address"), e);
+          Expected.message("an answer from " + endpoint, e.getCause(), "check the address"), e);
+    } finally {
+      response.cancel(true);
     }
-    return answer(response);
+  }
+
+  private IOException tooLate(Exception cause) {
+    return new IOException(
+        Expected.message(
+            "an answer from " + endpoint + " within " + timeout.toSeconds() + " s",
+            "none, or a part of one",
+            "use a longer timeout or a faster server"),
+        cause);
   }
 
   private String answer(HttpResponse<String> response) throws IOException {
     String body = response.body();
-    String shown = body.length() > SHOWN ? body.substring(0, SHOWN) + " …" : body;
+    String kept = key == null ? body : body.replace(key, "[key]");
+    String shown = kept.length() > SHOWN ? kept.substring(0, SHOWN) + " …" : kept;
     if (response.statusCode() != 200) {
       String remedy =
           response.statusCode() == 401 || response.statusCode() == 403

@@ -1,7 +1,9 @@
 package io.faithfulsae.models.explain;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTimeoutPreemptively;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -18,6 +20,8 @@ import java.time.Duration;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -83,6 +87,70 @@ class ChatExplainerTest {
     String prompt = body.path("messages").get(1).path("content").asText();
     assertTrue(prompt.contains("Text 1: The big<< dogs>> ran"), prompt);
     assertTrue(prompt.contains(" barked"), prompt);
+  }
+
+  @Test
+  void timeoutCoversTheWholeAnswer() throws IOException {
+    HttpServer trickling =
+        HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    trickling.setExecutor(Executors.newCachedThreadPool());
+    trickling.createContext(
+        "/",
+        exchange -> {
+          exchange.sendResponseHeaders(200, 0);
+          try {
+            while (!never.await(20, TimeUnit.MILLISECONDS)) {
+              exchange.getResponseBody().write(' ');
+              exchange.getResponseBody().flush();
+            }
+          } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+          }
+          exchange.close();
+        });
+    trickling.start();
+    try {
+      Explainer explainer =
+          Explainer.ofChat(
+              URI.create("http://127.0.0.1:" + trickling.getAddress().getPort() + "/v1"),
+              "some-model",
+              null,
+              Duration.ofMillis(500));
+      IOException failure =
+          assertTimeoutPreemptively(
+              Duration.ofSeconds(60),
+              () -> assertThrows(IOException.class, () -> explainer.explain(EVIDENCE)));
+      assertTrue(failure.getMessage().contains("a part of one"), failure.getMessage());
+    } finally {
+      never.countDown();
+      trickling.stop(0);
+    }
+  }
+
+  @Test
+  void keyIsTrimmedAndNeverShown() throws IOException, InterruptedException {
+    URI base = URI.create("http://127.0.0.1:" + server.getAddress().getPort() + "/v1");
+    Duration timeout = Duration.ofSeconds(10);
+    Explainer explainer = Explainer.ofChat(base, "some-model", "secret\n", timeout);
+    assertEquals("dogs", explainer.explain(EVIDENCE));
+    assertEquals("Bearer secret", authorization);
+    IllegalArgumentException inside =
+        assertThrows(
+            IllegalArgumentException.class,
+            () -> Explainer.ofChat(base, "some-model", "secret\r\nX: y", timeout));
+    assertFalse(inside.getMessage().contains("secret"), inside.getMessage());
+    status = 401;
+    answer = "the key secret is not known";
+    IOException refused = assertThrows(IOException.class, () -> explainer.explain(EVIDENCE));
+    assertTrue(refused.getMessage().contains("the key [key] is not known"), refused.getMessage());
+  }
+
+  @Test
+  void anEndlessAnswerIsGivenUp() {
+    answer = " ".repeat((1 << 20) + 1);
+    IOException failure =
+        assertThrows(IOException.class, () -> explainer(Duration.ofSeconds(10)).explain(EVIDENCE));
+    assertTrue(failure.getMessage().contains("at most 1048576 bytes"), failure.getMessage());
   }
 
   @Test
