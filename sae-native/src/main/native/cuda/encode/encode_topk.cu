@@ -58,7 +58,9 @@ void require_size(int64_t rows, int64_t k) {
 
 std::string nonfinite_text(int row, int64_t rows) {
     return "expected finite activations, got NaN or infinity in row " + std::to_string(row) + " of " +
-           (rows == 0 ? "a part of the step" : std::to_string(rows));
+           (rows == 0                ? "a part of the step"
+            : rows == kRowsOfSeveral ? "a batch encoded since the last synchronization"
+                                     : std::to_string(rows));
 }
 
 void clear_bad_row(const Context &context, int *bad_row) {
@@ -318,14 +320,20 @@ sae_status encode_topk(void *handle, void *x, int64_t rows, int64_t k, void *ind
         const auto scratch =
             context.scratch.make<EncodeScratch>(params, rows, k, *static_cast<Buffer *>(x),
                                                 *static_cast<Buffer *>(indices), *static_cast<Buffer *>(values));
-        clear_bad_row(context, scratch.bad_row);
+        const bool late = context.late_bad_row.bytes() > 0;
+        int *const bad_row = late ? context.late_bad_row.as<int>() : scratch.bad_row;
+        if (!late) {
+            clear_bad_row(context, bad_row);
+        }
         const float *input =
             prepare_rows(params, scratch.selection, scratch.x.upload(), rows, scratch.centred, scratch.bad_row);
         select_latents(params, scratch.selection, input, nullptr, nullptr, scratch.indices.address,
                        scratch.values.address);
-        const int bad = read_bad_row(context, scratch.bad_row); // waits, once everything is queued
-        if (bad != kNoBadRow) {
-            fail(SAE_NONFINITE, nonfinite_text(bad, rows));
+        if (!late) {
+            const int bad = read_bad_row(context, bad_row); // waits, once everything is queued
+            if (bad != kNoBadRow) {
+                fail(SAE_NONFINITE, nonfinite_text(bad, rows));
+            }
         }
         scratch.indices.download();
         scratch.values.download();
