@@ -270,7 +270,7 @@ struct Buffer {
     }
 };
 
-/* W_enc in bf16, for the screen; rebuilt before use if parameters have changed. The fused step keeps it current. */
+/* W_enc in 16 bits, for the screen; rebuilt before use if parameters have changed. The fused step keeps it current. */
 struct Shadow {
     DeviceMemory rounded;
     DeviceMemory bounds;

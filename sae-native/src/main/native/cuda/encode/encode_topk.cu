@@ -5,7 +5,7 @@
  *   dense float32   scores by matmul_nt.cu in chunks of rows, top-k; where screening does not pay off: few or narrow
  *                   latents, k large relative to them, and choices among listed (dead) latents
  *   dense bf16      precision=bf16: the same with bf16 operands and the tensor cores
- *   chunked         precision=fp32: a chunk of rows (<= 24 MiB of scores, which stay in L2) is screened in bf16,
+ *   chunked         precision=fp32: a chunk of rows (<= 32 MiB of scores, which stay in L2) is screened in halves,
  *                   candidates are settled in float32 (select.cu)
  *   fused           either precision: dense scores of the first latents only, enough for a threshold per row; then
  *                   rounds that list what passes it (epilogue.cuh, rounds.h);
