@@ -1,7 +1,8 @@
 /*
  * overflow_check.cpp: how often a row's list of candidates overflows, at the sizes and with the constants of the real
  * kernels (rounds.h, rounding.cuh), from the distribution of scores alone: no product is computed. And how many candidates
- * are left, whose float32 value is computed (select.cu), with the bytes of W_enc that this reads for a batch.
+ * are left, whose float32 value is computed (select.cu), with the bytes of W_enc that this reads for a batch, and how many waves
+ * of tiles the rounds take on 132 multiprocessors.
  *
  * A row's scores are drawn, with x of norm 1: deviation |w| / sqrt(d), the least that directions without any structure
  * have, which makes the bound as large relative to them as it gets. The bounds are those of vectors that are really
@@ -206,7 +207,7 @@ std::vector<float> draw_scores(Random &random, const Shape &shape, const Latents
     return scores;
 }
 
-/* Returns whether the rate and the candidates left are as few as they should be. */
+/* Returns whether the rate, the candidates left and the waves are as few as they should be. */
 bool check(const Shape &shape, Weights kind, bool bounded) {
     Random random(static_cast<uint64_t>(shape.m + shape.d) * 31 + static_cast<uint64_t>(kind));
     const Latents latents = draw_latents(random, shape, kind);
@@ -243,6 +244,12 @@ bool check(const Shape &shape, Weights kind, bool bounded) {
     if (rate > kMostOverflow) {
         std::fprintf(stderr, "FAILED %s %s: expected at most %g of the rows to overflow, got %g\n", shape.name,
                      kNames[static_cast<int>(kind)], kMostOverflow, rate);
+        return false;
+    }
+    const int64_t tiles = (shape.m + kLatentGroup - 1) / kLatentGroup * (kBatch / rounds::kRows);
+    if (const int64_t least = (tiles + kClusters - 1) / kClusters; waves > least) {
+        std::fprintf(stderr, "FAILED %s: expected rounds of %lld waves together, got %lld\n", shape.name,
+                     static_cast<long long>(least), static_cast<long long>(waves));
         return false;
     }
     if (settled > kMostSettled * static_cast<double>(shape.k)) {
