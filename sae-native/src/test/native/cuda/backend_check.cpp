@@ -217,7 +217,7 @@ void check_choice(const Trouble &of, const Kept &all, const Kept &got, const std
 /* In float32 precision every kernel and method gives the same bits, and they are the top k. */
 void check_screens_agree() {
     const Trouble cases[] = {{70, 40, 1100, 5},  {21, 33, 1537, 16},  {5, 70, 8200, 512}, {130, 100, 600, 30},
-                             {70, 256, 1100, 5}, {130, 300, 1537, 16}}; // sm90: tiles of 4 and 5 stages
+                             {70, 256, 1149, 5}, {130, 300, 1537, 16}}; // sm90: tiles of 4 and 5 stages
     for (const Trouble &of : cases) {
         const std::string name =
             "screen d " + std::to_string(of.sae.d) + " m " + std::to_string(of.sae.m) + " k " + std::to_string(of.k);

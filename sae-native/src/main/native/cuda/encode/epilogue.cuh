@@ -261,11 +261,8 @@ struct ListCandidates {
 
     /* Bits of a mask's word whose columns are below `inside`, counted from the word's first. */
     __device__ static unsigned columns_inside(int inside) {
-        if (inside >= 128) {
-            return kFullWarp;
-        }
         const int values = inside <= 0 ? 0 : inside / 8 * 2 + (inside % 8 < 2 ? inside % 8 : 2);
-        return (1u << values) - 1u;
+        return values < 32 ? (1u << values) - 1u : kFullWarp;
     }
 
     template <int kChunks, bool kWhole, int kWords>
