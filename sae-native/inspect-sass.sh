@@ -16,8 +16,10 @@ sm_90a sm90::preact_kernel  CCTL   2
 sm_90a sm90::preact_kernel  STL    0
 sm_90a sm90::preact_kernel  LDL    0
 sm_90a sm90::preact_kernel  regs   168
+sm_90a sm90::preact_kernel.*ListCandidates instr 5600
 sm_80  sm80::preact_kernel  STL    0
 sm_80  sm80::preact_kernel  LDL    0
+sm_80  sm80::preact_kernel  regs   248
 sm_.*  .                    STL    32
 sm_.*  .                    LDL    32'
 

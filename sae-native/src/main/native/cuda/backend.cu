@@ -58,6 +58,7 @@ constexpr std::array<const char *, 3> kKernels = {"plain", "sm80", "sm90"};     
 constexpr std::array<const char *, 2> kPrecisions = {"fp32", "bf16"};            // by Precision
 constexpr std::array<const char *, 3> kScorings = {"dense", "chunked", "fused"}; // by Scoring
 constexpr std::array<const char *, 2> kSteps = {"fused", "plain"};
+constexpr std::array<const char *, 2> kNonfinite = {"now", "later"};
 constexpr std::array<const char *, 3> kGraphs = {"on", "off", "flat"};
 
 /* Index of `value` in `names`. */
@@ -95,12 +96,17 @@ void choose_kernels(std::optional<Kernels> wanted, Context &context) {
     }
 }
 
-/* Returns the requested kernels, if any. */
-std::optional<Kernels> read_options(const char *options, Context &context) {
+struct Wanted {
     std::optional<Kernels> kernels;
+    bool late_checks = false;
+};
+
+/* What is not a member of the context is returned. */
+Wanted read_options(const char *options, Context &context) {
+    Wanted wanted;
     for (const auto &[key, value] : parse_options(options)) {
         if (key == "kernels") {
-            kernels = static_cast<Kernels>(parse_name(key, value, kKernels));
+            wanted.kernels = static_cast<Kernels>(parse_name(key, value, kKernels));
         } else if (key == "precision") {
             context.precision = static_cast<Precision>(parse_name(key, value, kPrecisions));
         } else if (key == "encode") {
@@ -116,14 +122,17 @@ std::optional<Kernels> read_options(const char *options, Context &context) {
             context.branches = graph == 0;
         } else if (key == "moments") {
             context.bf16_moments = parse_name(key, value, kPrecisions) == 1;
+        } else if (key == "nonfinite") {
+            wanted.late_checks = parse_name(key, value, kNonfinite) == 1;
         } else {
             require(key == "device",
-                    "the CUDA backend's options device, stream, kernels, precision, encode, step, graph and moments",
+                    "the CUDA backend's options device, stream, kernels, precision, encode, step, graph, moments and "
+                    "nonfinite",
                     key);
             context.device = static_cast<int>(parse_integer(key, value, 0, INT_MAX));
         }
     }
-    return kernels;
+    return wanted;
 }
 
 } // namespace
@@ -140,12 +149,16 @@ sae_status probe(char *text, int64_t capacity) {
 sae_status context_open(const char *options, void **context) {
     return guarded([&] {
         auto made = std::make_unique<Context>();
-        const std::optional<Kernels> kernels = read_options(options, *made);
+        const Wanted wanted = read_options(options, *made);
         made->properties = usable_device(made->device);
-        choose_kernels(kernels, *made);
+        choose_kernels(wanted.kernels, *made);
         made->activate();
         if (made->owns_stream) {
             check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "creating a stream");
+        }
+        if (wanted.late_checks) {
+            made->late_bad_row = DeviceMemory(sizeof(int));
+            clear_bad_row(*made, made->late_bad_row.as<int>());
         }
         *context = made.release();
     });
@@ -176,7 +189,16 @@ sae_status context_synchronize(void *handle) {
     return guarded([&] {
         const Context &context = *static_cast<Context *>(handle);
         context.activate();
-        context.synchronize();
+        if (context.late_bad_row.bytes() == 0) {
+            context.synchronize();
+            return;
+        }
+        int *const bad_row = context.late_bad_row.as<int>();
+        const int row = read_bad_row(context, bad_row); // waits
+        if (row != kNoBadRow) {
+            clear_bad_row(context, bad_row);
+            fail(SAE_NONFINITE, nonfinite_text(row, kRowsOfSeveral));
+        }
     });
 }
 

@@ -12,7 +12,9 @@ namespace sae::cuda {
 /* Refuses more rows than one call can take: row numbers and entries are 32-bit on the device. */
 void require_size(int64_t rows, int64_t k);
 
-/* rows 0: the row is in some part of a step, it is not known which */
+/* rows 0: the row is in some part of a step, it is not known which. kRowsOfSeveral: of some batch since the last
+ * context_synchronize. */
+constexpr int64_t kRowsOfSeveral = -1;
 std::string nonfinite_text(int row, int64_t rows);
 
 /* The first bad row, an int on the device. read_bad_row waits for everything before it. */

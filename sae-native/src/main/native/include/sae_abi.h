@@ -74,17 +74,22 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   stream=N    CUDA: address of a cudaStream_t of that device to work on; it stays the caller's and must outlive the
  *               context (default: a stream of the context's own)
  *   kernels=NAME    CUDA: plain | sm80 | sm90, what computes pre-activations in bfloat16 (default: the best the device can)
- *   precision=NAME  CUDA: fp32 | bf16. fp32: what is chosen, and its value, is float32's; bfloat16 only rules out what its
- *                   error bound allows. bf16: what is multiplied is rounded to bfloat16, sums are float32: encoder and
+ *   precision=NAME  CUDA: fp32 | bf16. fp32: what is chosen, and its value, is float32's; products in 16 bits only rule
+ *                   out what their error bound allows. bf16: what is multiplied is rounded to bfloat16, sums are float32: encoder and
  *                   activations, so what is chosen, and its value, is that product's; the decoder; and, in a training
  *                   step, the output gradient and the auxiliary loss's products (default: fp32)
- *   encode=NAME     CUDA: dense | chunked | fused, what exists of the pre-activations at a time (default: fused) */
+ *   encode=NAME     CUDA: dense | chunked | fused, what exists of the pre-activations at a time (default: fused)
+ *   nonfinite=WHEN  CUDA: now | later, when sae_encode_topk reports NaN and infinity. now: before it returns, which waits
+ *                   for the device. later: it returns once its work is queued, and the next sae_context_synchronize
+ *                   returns SAE_NONFINITE; what it wrote for that row is unspecified, and what it writes to SAE_HOST
+ *                   buffers is there after that call (default: now) */
 sae_status sae_context_open(const char *library, const char *options, sae_handle *context);
 /* One JSON object: backend, device, isa, threads, blas, memory_bytes, abi_version; CUDA: ordinal, and graph: on | off, with
  * the reason where capturing a step failed and steps are launched kernel by kernel since. */
 sae_status sae_context_describe(sae_handle context, char *text, int64_t capacity);
 /* Bytes that live handles of this context hold (buffers, parameters, optimiser state). */
 sae_status sae_context_live_bytes(sae_handle context, int64_t *bytes);
+/* Waits for everything queued. */
 sae_status sae_context_synchronize(sae_handle context);
 /* Address of the cudaStream_t that operations are queued on; 0 where they are done when their call returns (CPU). */
 sae_status sae_context_stream(sae_handle context, int64_t *stream);

@@ -216,7 +216,8 @@ void check_choice(const Trouble &of, const Kept &all, const Kept &got, const std
 
 /* In float32 precision every kernel and method gives the same bits, and they are the top k. */
 void check_screens_agree() {
-    const Trouble cases[] = {{70, 40, 1100, 5}, {21, 33, 1537, 16}, {5, 70, 8200, 512}, {130, 100, 600, 30}};
+    const Trouble cases[] = {{70, 40, 1100, 5},  {21, 33, 1537, 16},  {5, 70, 8200, 512}, {130, 100, 600, 30},
+                             {70, 256, 1149, 5}, {130, 300, 1537, 16}}; // sm90: tiles of 4 and 5 stages
     for (const Trouble &of : cases) {
         const std::string name =
             "screen d " + std::to_string(of.sae.d) + " m " + std::to_string(of.sae.m) + " k " + std::to_string(of.k);
@@ -269,6 +270,36 @@ void check_refusals(void *context) {
     expect(table->context_open("colour=blue", &none) == SAE_INVALID_ARGUMENT, "an unknown option is refused");
 }
 
+/* With nonfinite=later an encode is queued, and context_synchronize reports the first bad row of all since the last. */
+void check_late_refusal() {
+    void *context = nullptr;
+    ok(table->context_open("nonfinite=later", &context), "context_open");
+    {
+        Sae sae(5, 9, true);
+        const Params params(context, sae);
+        std::vector<float> x(3 * 5, 1.0f);
+        const Memory<float> good(context, x, SAE_DEVICE);
+        x[12] = std::numeric_limits<float>::infinity();
+        const Memory<float> bad(context, x, SAE_DEVICE);
+        x[7] = std::numeric_limits<float>::quiet_NaN();
+        const Memory<float> worse(context, x, SAE_DEVICE);
+        const Memory<int32_t> chosen(context, std::vector<int32_t>(3), SAE_DEVICE);
+        const Memory<float> values(context, std::vector<float>(3), SAE_DEVICE);
+        for (const auto *of : {&bad, &worse, &good}) {
+            ok(table->encode_topk(params.handle, of->buffer, 3, 1, chosen.buffer, values.buffer), "a queued encode");
+        }
+        expect(table->context_synchronize(context) == SAE_NONFINITE, "NaN is reported later");
+        expect(std::string(table->last_error()).find("row 1 of a batch") != std::string::npos,
+               "the text names the first bad row of the batches");
+        ok(table->context_synchronize(context), "NaN is reported once");
+        ok(table->encode_topk(params.handle, good.buffer, 3, 1, chosen.buffer, values.buffer), "another encode");
+        ok(table->context_synchronize(context), "a finite batch");
+        const Kept wanted = encode(sae, std::vector<float>(3 * 5, 1.0f), 3, 1, nullptr);
+        expect(chosen.read() == wanted.indices, "the choice with nonfinite=later");
+    }
+    table->context_close(context);
+}
+
 /* Context options: which kernels a device can run, and what is refused. */
 void check_options(void *context) {
     char text[512];
@@ -284,7 +315,7 @@ void check_options(void *context) {
         }
     }
     void *none = nullptr;
-    for (const char *options : {"kernels=sm70", "precision=fp8", "encode="}) {
+    for (const char *options : {"kernels=sm70", "precision=fp8", "encode=", "nonfinite=never"}) {
         expect(table->context_open(options, &none) == SAE_INVALID_ARGUMENT, options);
         expect(std::string(table->last_error()).find("to be one of") != std::string::npos,
                "the text names the choices");
@@ -1272,6 +1303,7 @@ int main(int argc, char **argv) {
     check_detached_memory();
     if (std::string(table->name) == "cuda") { // other backends have no such options
         check_memory_plan(context);
+        check_late_refusal();
         run_training("", true);
         run_training("step=plain;graph=off", false);
         check_graph("");

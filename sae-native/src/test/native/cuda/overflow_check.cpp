@@ -1,6 +1,8 @@
 /*
  * overflow_check.cpp: how often a row's list of candidates overflows, at the sizes and with the constants of the real
- * kernels (rounds.h, bf16.cuh), from the distribution of scores alone: no product is computed.
+ * kernels (rounds.h, rounding.cuh), from the distribution of scores alone: no product is computed. And how many candidates
+ * are left, whose float32 value is computed (select.cu), with the bytes of W_enc that this reads for a batch, and how many waves
+ * of tiles the rounds take on 132 multiprocessors.
  *
  * A row's scores are drawn, with x of norm 1: deviation |w| / sqrt(d), the least that directions without any structure
  * have, which makes the bound as large relative to them as it gets. The bounds are those of vectors that are really
@@ -18,7 +20,7 @@
 #include <string>
 #include <vector>
 
-#include "../../../main/native/cuda/encode/bf16.cuh"
+#include "../../../main/native/cuda/encode/rounding.cuh"
 #include "../../../main/native/cuda/encode/rounds.h"
 
 namespace {
@@ -28,6 +30,8 @@ using namespace sae::cuda;
 constexpr int64_t kBatch = 4096;
 constexpr int64_t kScoresDrawn = 3 << 20; // of a case
 constexpr double kMostOverflow = 0.005;   // share of rows
+constexpr double kMostSettled = 1.75;     // candidates left, times k
+constexpr int64_t kClusters = 66;         // of an H100 or H200
 
 struct Shape {
     const char *name;
@@ -77,15 +81,15 @@ class Random {
     bool held_ = false;
 };
 
-/* A vector of d elements of this kind, scaled to norm 1, as the kernels round it. */
-Rounding rounded_vector(Random &random, int64_t d, bool uniform) {
+/* A vector of d elements of this kind, scaled to norm 1, as the kernels round it with this scale. */
+Rounding<Narrow::kHalf> rounded_vector(Random &random, int64_t d, bool uniform, float scale) {
     std::vector<double> values(static_cast<size_t>(d));
     double squares = 0;
     for (double &value : values) {
         value = uniform ? 2 * random.uniform() - 1 : random.normal();
         squares += value * value;
     }
-    Rounding sums;
+    Rounding<Narrow::kHalf> sums(scale);
     for (const double value : values) {
         sums.add(static_cast<float>(value / std::sqrt(squares)));
     }
@@ -108,7 +112,7 @@ Latents draw_latents(Random &random, const Shape &shape, Weights kind) {
     constexpr size_t kBank = 64; // vectors really rounded
     std::vector<LatentBound> bank;
     for (size_t i = 0; i < kBank; i++) {
-        bank.push_back(latent_bound(rounded_vector(random, shape.d, kind == Weights::kUniform), 0.0f));
+        bank.push_back(latent_bound(rounded_vector(random, shape.d, kind == Weights::kUniform, 1024.0f), 0.0f));
     }
     Latents latents;
     latents.group.resize(static_cast<size_t>((shape.m + kLatentGroup - 1) / kLatentGroup), LatentBound{0, 0, 0});
@@ -127,18 +131,25 @@ struct Candidate {
     float margin; // of the latent
 };
 
+rounds::Round round_of(const Shape &shape, bool bounded) {
+    return {kBatch, shape.d, shape.m, shape.k, kClusters, bounded};
+}
+
 class Row {
   public:
     Row(const Shape &shape, const Latents &latents, const RowBound &bound, bool bounded)
         : shape_(shape), latents_(latents), bound_(bound), bounded_(bounded) {}
 
+    /* Candidates after all rounds. */
+    size_t settled() const { return kept_.size(); }
+
     /* Whether its list overflowed in any round; `listed`: entries of all lists. */
     bool overflows(const std::vector<float> &scores, double &listed) {
-        const int64_t first = std::min(rounds::first_round(kBatch, shape_.k), shape_.m);
+        const int64_t first = std::min(rounds::first_round(kBatch, shape_.k, kClusters), shape_.m);
         add(scores, 0, first);
         raise();
         for (int64_t seen = first; seen < shape_.m;) {
-            const int64_t next = rounds::next_round(seen, shape_.d, shape_.m, shape_.k, bounded_);
+            const int64_t next = rounds::next_round(seen, round_of(shape_, bounded_));
             add(scores, seen, next);
             listed += static_cast<double>(kept_.size());
             if (static_cast<int64_t>(kept_.size()) > rounds::list_capacity(shape_.k)) {
@@ -196,33 +207,54 @@ std::vector<float> draw_scores(Random &random, const Shape &shape, const Latents
     return scores;
 }
 
-/* Returns whether the rate is as low as it should be. */
+/* Returns whether the rate, the candidates left and the waves are as few as they should be. */
 bool check(const Shape &shape, Weights kind, bool bounded) {
     Random random(static_cast<uint64_t>(shape.m + shape.d) * 31 + static_cast<uint64_t>(kind));
     const Latents latents = draw_latents(random, shape, kind);
-    const RowBound bound = row_bound(rounded_vector(random, shape.d, kind == Weights::kUniform), shape.d);
+    const RowBound bound = row_bound(rounded_vector(random, shape.d, kind == Weights::kUniform, 65536.0f), shape.d);
     const int64_t rows = kScoresDrawn / shape.m;
     int64_t overflowed = 0;
     double listed = 0;
-    for (int64_t row = 0; row < rows; row++) {
-        overflowed += Row(shape, latents, bound, bounded).overflows(draw_scores(random, shape, latents, kind), listed);
+    double settled = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        Row row(shape, latents, bound, bounded);
+        overflowed += row.overflows(draw_scores(random, shape, latents, kind), listed);
+        settled += static_cast<double>(row.settled()) / static_cast<double>(rows);
     }
     const double rate = static_cast<double>(overflowed) / static_cast<double>(rows);
     std::string sizes;
-    for (int64_t seen = std::min(rounds::first_round(kBatch, shape.k), shape.m);;) {
+    int64_t waves = 0;
+    for (int64_t before = 0, seen = std::min(rounds::first_round(kBatch, shape.k, kClusters), shape.m);;) {
         sizes += (sizes.empty() ? "" : " ") + std::to_string(seen);
+        const int64_t tiles = (seen - before + kLatentGroup - 1) / kLatentGroup * (kBatch / rounds::kRows);
+        waves += (tiles + kClusters - 1) / kClusters;
         if (seen == shape.m) {
             break;
         }
-        seen = rounds::next_round(seen, shape.d, shape.m, shape.k, bounded);
+        before = seen;
+        seen = rounds::next_round(seen, round_of(shape, bounded));
     }
     std::printf(
-        "%-5s %-8s %-5s %5.1f %% of rows overflow, %6.0f listed a row, capacity %4lld, latents after each round %s\n",
+        "%-5s %-8s %-5s %5.1f %% of rows overflow, %6.0f listed a row, capacity %4lld, latents after each round %s "
+        "in %lld waves, %5.1f settled a row: %.2f k, %.1f GB a batch\n",
         shape.name, kNames[static_cast<int>(kind)], bounded ? "fp32" : "bf16", 100 * rate,
-        listed / static_cast<double>(rows), static_cast<long long>(rounds::list_capacity(shape.k)), sizes.c_str());
+        listed / static_cast<double>(rows), static_cast<long long>(rounds::list_capacity(shape.k)), sizes.c_str(),
+        static_cast<long long>(waves), settled, settled / static_cast<double>(shape.k),
+        bounded ? settled * static_cast<double>(4 * shape.d * kBatch) / 1e9 : 0.0);
     if (rate > kMostOverflow) {
         std::fprintf(stderr, "FAILED %s %s: expected at most %g of the rows to overflow, got %g\n", shape.name,
                      kNames[static_cast<int>(kind)], kMostOverflow, rate);
+        return false;
+    }
+    const int64_t tiles = (shape.m + kLatentGroup - 1) / kLatentGroup * (kBatch / rounds::kRows);
+    if (const int64_t least = (tiles + kClusters - 1) / kClusters; waves > least) {
+        std::fprintf(stderr, "FAILED %s: expected rounds of %lld waves together, got %lld\n", shape.name,
+                     static_cast<long long>(least), static_cast<long long>(waves));
+        return false;
+    }
+    if (settled > kMostSettled * static_cast<double>(shape.k)) {
+        std::fprintf(stderr, "FAILED %s %s: expected at most %g k candidates to be left, got %g\n", shape.name,
+                     kNames[static_cast<int>(kind)], kMostSettled, settled / static_cast<double>(shape.k));
         return false;
     }
     return true;

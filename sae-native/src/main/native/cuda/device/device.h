@@ -240,6 +240,7 @@ struct Context {
     bool branches = true;          // option graph; off after a failed capture
     std::string graph_failure;     // why, for context_describe
     bool bf16_moments = false;     // option moments
+    DeviceMemory late_bad_row;     // option nonfinite=later: int32, the first bad row since context_synchronize
     uint64_t asked_peers = 0;      // one bit per device that copies have come from (replicas.cu)
     Scratch scratch;
 
@@ -269,7 +270,7 @@ struct Buffer {
     }
 };
 
-/* W_enc in bf16, for the screen; rebuilt before use if parameters have changed. The fused step keeps it current. */
+/* W_enc in 16 bits, for the screen; rebuilt before use if parameters have changed. The fused step keeps it current. */
 struct Shadow {
     DeviceMemory rounded;
     DeviceMemory bounds;

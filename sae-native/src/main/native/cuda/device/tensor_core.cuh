@@ -6,7 +6,7 @@
  * Tiles in shared memory:
  *  - sm_80 kernels place 16-byte pieces themselves and read them with load_fragments.
  *  - sm_90 kernels use "128-byte swizzled, K-major" tiles, which the copy engine writes and wgmma reads: [rows, 64]
- *    bf16, a row is 128 bytes, piece c of row r is at place c ^ (r % 8). A tile starts at a multiple of 1024 bytes.
+ *    of 16 bits, a row is 128 bytes, piece c of row r is at place c ^ (r % 8). A tile starts at a multiple of 1024 bytes.
  */
 #ifndef SAE_CUDA_TENSOR_CORE_CUH
 #define SAE_CUDA_TENSOR_CORE_CUH
@@ -14,6 +14,7 @@
 #include <cuda.h>
 
 #include "device.h"
+#include "narrow_bits.h"
 
 #ifdef __CUDACC__
 /* The sm_90 kernels' instructions exist only on sm_90a; other targets of the same source get an empty body. */
@@ -66,7 +67,7 @@ __device__ inline void wait_copies() {
     asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
 }
 
-/* Four 8 x 8 matrices of bf16: lane l gives the address of row l % 8 of matrix l / 8 and gets, of each matrix, the
+/* Four 8 x 8 matrices of 16 bits: lane l gives the address of row l % 8 of matrix l / 8 and gets, of each matrix, the
  * elements 2 (l % 4) and 2 (l % 4) + 1 of row l / 4. */
 __device__ inline void load_fragments(const void *row, unsigned (&matrices)[4]) {
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -75,14 +76,22 @@ __device__ inline void load_fragments(const void *row, unsigned (&matrices)[4]) 
                  : "memory");
 }
 
-/* d [16, 8] += a [16, 16] b [8, 16]^T, a and b bf16. Of d, lane l holds columns 2 (l % 4) and + 1 of row l / 4 (d0, d1)
+/* d [16, 8] += a [16, 16] b [8, 16]^T. Of d, lane l holds columns 2 (l % 4) and + 1 of row l / 4 (d0, d1)
  * and of row l / 4 + 8 (d2, d3). */
+#define SAE_MULTIPLY(type)                                                                                             \
+    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." type "." type ".f32 "                                        \
+                 "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"                                     \
+                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])                                                      \
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1))
+template <Narrow kFormat>
 __device__ inline void multiply_m16n8k16(float *d, const unsigned (&a)[4], unsigned b0, unsigned b1) {
-    asm volatile("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
-                 "{%0, %1, %2, %3};"
-                 : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
-                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
+    if constexpr (kFormat == Narrow::kBf16) {
+        SAE_MULTIPLY("bf16");
+    } else {
+        SAE_MULTIPLY("f16");
+    }
 }
+#undef SAE_MULTIPLY
 
 /* ---- sm_90: barriers that count arrivals and bytes, clusters ---- */
 
@@ -208,24 +217,31 @@ __device__ inline void wait_products() {
     "+f"(d[first + 4]), "+f"(d[first + 5]), "+f"(d[first + 6]), "+f"(d[first + 7])
 #define SAE_REGISTERS_32(first) SAE_REGISTERS_8(first), SAE_REGISTERS_8(first + 8), SAE_REGISTERS_8(first + 16), \
     SAE_REGISTERS_8(first + 24)
+#define SAE_MULTIPLY(type) asm volatile("{\n" \
+        ".reg .pred add;\n" \
+        "setp.ne.b32 add, %130, 0;\n" \
+        "wgmma.mma_async.sync.aligned.m64n256k16.f32." type "." type " {" \
+        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, " \
+        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, " \
+        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, " \
+        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, " \
+        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, " \
+        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, " \
+        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, " \
+        "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, " \
+        "%128, %129, add, 1, 1, 0, 0;\n" \
+        "}\n" \
+        : SAE_REGISTERS_32(0), SAE_REGISTERS_32(32), SAE_REGISTERS_32(64), SAE_REGISTERS_32(96) \
+        : "l"(a), "l"(b), "r"(static_cast<int>(add)))
+template <Narrow kFormat>
 __device__ inline void multiply_m64n256k16(float (&d)[kWgmmaValues], uint64_t a, uint64_t b, bool add) {
-    asm volatile("{\n"
-        ".reg .pred add;\n"
-        "setp.ne.b32 add, %130, 0;\n"
-        "wgmma.mma_async.sync.aligned.m64n256k16.f32.bf16.bf16 {"
-        "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
-        "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
-        "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
-        "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63, "
-        "%64, %65, %66, %67, %68, %69, %70, %71, %72, %73, %74, %75, %76, %77, %78, %79, "
-        "%80, %81, %82, %83, %84, %85, %86, %87, %88, %89, %90, %91, %92, %93, %94, %95, "
-        "%96, %97, %98, %99, %100, %101, %102, %103, %104, %105, %106, %107, %108, %109, %110, %111, "
-        "%112, %113, %114, %115, %116, %117, %118, %119, %120, %121, %122, %123, %124, %125, %126, %127}, "
-        "%128, %129, add, 1, 1, 0, 0;\n"
-        "}\n"
-        : SAE_REGISTERS_32(0), SAE_REGISTERS_32(32), SAE_REGISTERS_32(64), SAE_REGISTERS_32(96)
-        : "l"(a), "l"(b), "r"(static_cast<int>(add)));
+    if constexpr (kFormat == Narrow::kBf16) {
+        SAE_MULTIPLY("bf16");
+    } else {
+        SAE_MULTIPLY("f16");
+    }
 }
+#undef SAE_MULTIPLY
 
 /* Call after wait_products: the results may be used from here on, and no use is moved above it. */
 __device__ inline void take_results(float (&d)[kWgmmaValues]) {

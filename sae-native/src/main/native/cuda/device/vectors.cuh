@@ -86,6 +86,16 @@ __device__ inline void load_stream(const Bf16 *address, float (&values)[Width]) 
     }
 }
 
+template <int Width>
+__device__ inline void store_narrow(uint16_t *address, const uint16_t (&bits)[Width]) {
+    if constexpr (Width == 4) {
+        *reinterpret_cast<uint2 *>(address) =
+            uint2{bits[0] | static_cast<uint32_t>(bits[1]) << 16, bits[2] | static_cast<uint32_t>(bits[3]) << 16};
+    } else {
+        *address = bits[0];
+    }
+}
+
 /* Rounded to nearest (bf16_bits.h). */
 template <int Width>
 __device__ inline void store_rounded(uint16_t *address, const float (&values)[Width]) {

@@ -5,7 +5,7 @@
  *   dense float32   scores by matmul_nt.cu in chunks of rows, top-k; where screening does not pay off: few or narrow
  *                   latents, k large relative to them, and choices among listed (dead) latents
  *   dense bf16      precision=bf16: the same with bf16 operands and the tensor cores
- *   chunked         precision=fp32: a chunk of rows (<= 24 MiB of scores, which stay in L2) is screened in bf16,
+ *   chunked         precision=fp32: a chunk of rows (<= 32 MiB of scores, which stay in L2) is screened in halves,
  *                   candidates are settled in float32 (select.cu)
  *   fused           either precision: dense scores of the first latents only, enough for a threshold per row; then
  *                   rounds that list what passes it (epilogue.cuh, rounds.h);
@@ -40,6 +40,13 @@ constexpr int64_t kListedRows = 8192;
 constexpr int64_t kLeastLatentsPerK = 16; // below this half the latents may be candidates
 static_assert(rounds::kGroup == kLatentGroup, "a round is whole groups of latents that share a bound");
 
+/* What works on one tile of a product at a time. */
+int64_t clusters(const Context &context) { return std::max(context.properties.multiProcessorCount / 2, 1); }
+
+int64_t first_round(const Context &context, int64_t rows, int64_t k) {
+    return rounds::first_round(rows, k, clusters(context));
+}
+
 /* Whether choosing k among all latents uses lists. */
 bool is_listed(const Params &params, int64_t k) {
     const bool bf16 = params.context->precision == Precision::kBf16;
@@ -58,7 +65,9 @@ void require_size(int64_t rows, int64_t k) {
 
 std::string nonfinite_text(int row, int64_t rows) {
     return "expected finite activations, got NaN or infinity in row " + std::to_string(row) + " of " +
-           (rows == 0 ? "a part of the step" : std::to_string(rows));
+           (rows == 0                ? "a part of the step"
+            : rows == kRowsOfSeveral ? "a batch encoded since the last synchronization"
+                                     : std::to_string(rows));
 }
 
 void clear_bad_row(const Context &context, int *bad_row) {
@@ -77,9 +86,9 @@ Selection::Selection(Carver &carver, const Params &params, int64_t rows_, int64_
     chunk = std::min(rows, std::max(rounds::kScores / params.d_sae, kLeastRows));
     listed_rows = is_listed(params, k) ? std::min(rows, kListedRows) : 0;
     capacity = rounds::list_capacity(k);
-    scored = std::max(
-        chunk * round_up(params.d_sae, 4),
-        listed_rows * std::min(rounds::first_round(std::max<int64_t>(listed_rows, 1), k), round_up(params.d_sae, 4)));
+    scored = std::max(chunk * round_up(params.d_sae, 4),
+                      listed_rows * std::min(first_round(*params.context, std::max<int64_t>(listed_rows, 1), k),
+                                             round_up(params.d_sae, 4)));
     scores = carver.take<float>(scored);
     keys = carver.take<uint64_t>(topk_scratch(chunk, widest));
     const bool shadow = has_shadow(params);
@@ -109,6 +118,7 @@ const float *prepare_rows(const Params &params, const Selection &selection, cons
         .rounded = selection.rounded.rounded,
         .bounds = selection.rounded.bounds,
         .depth = round_up(params.d_in, kDepthStep),
+        .format = narrow_format(*params.context),
     };
     check(launch_prepare_rows(job, params.context->stream), "preparing rows");
     return subtract ? centred : x;
@@ -126,6 +136,7 @@ void round_rows(const Params &params, const Selection &selection, const float *i
             .rounded = selection.rounded.rounded,
             .bounds = selection.rounded.bounds,
             .depth = round_up(params.d_in, kDepthStep),
+            .format = narrow_format(*params.context),
         };
         check(launch_prepare_rows(job, params.context->stream), "rounding rows");
     }
@@ -161,11 +172,12 @@ class Encode {
     }
 
     void listed() {
-        const bool fused = c_.scoring == Scoring::kFused && p_.d_sae >= 2 * rounds::first_round(s_.listed_rows, s_.k);
+        const int64_t width = first_round(c_, s_.listed_rows, s_.k);
+        const bool fused = c_.scoring == Scoring::kFused && p_.d_sae >= 2 * width;
         const int64_t step = fused ? s_.listed_rows : s_.chunk;
         for (int64_t first = 0; first < s_.rows; first += step) {
             const int64_t rows = std::min(step, s_.rows - first);
-            listed_rows(first, rows, fused ? rounds::first_round(s_.listed_rows, s_.k) : p_.d_sae);
+            listed_rows(first, rows, fused ? width : p_.d_sae);
         }
         for (int64_t chunk = 0; chunk * s_.slots < s_.rows; chunk++) {
             recompute(chunk);
@@ -185,6 +197,7 @@ class Encode {
             .depth = shadow_.depth,
             .first = first,
             .last = last,
+            .format = shadow_.format,
         };
     }
 
@@ -198,7 +211,8 @@ class Encode {
     void listed_rows(int64_t first_row, int64_t rows, int64_t width) {
         const RowBound *bounds = bounded() ? s_.rounded.bounds + first_row : nullptr;
         const int64_t stride = round_up(width, 4);
-        check(launch_preactivations(c_, operands_of(first_row, rows, 0, width), ScoreTarget{s_.scores, stride}),
+        check(launch_preactivations(c_, operands_of(first_row, rows, 0, width),
+                                    ScoreTarget{.scores = s_.scores, .stride = stride, .rows = bounds}),
               "scoring the first latents");
         Choice choice{};
         choice.k = s_.k;
@@ -226,7 +240,12 @@ class Encode {
         check(launch_choose(choice, rows, c_.stream), "choosing candidates");
         choice.scores = nullptr;
         for (int64_t seen = width; seen < p_.d_sae;) {
-            const int64_t next = rounds::next_round(seen, p_.d_in, p_.d_sae, s_.k, bounded());
+            const int64_t next = rounds::next_round(seen, {.rows = rows,
+                                                           .d_in = p_.d_in,
+                                                           .d_sae = p_.d_sae,
+                                                           .k = s_.k,
+                                                           .clusters = clusters(c_),
+                                                           .bounded = bounded()});
             check(
                 launch_preactivations(c_, operands_of(first_row, rows, seen, next),
                                       ListTarget{s_.list, s_.count, s_.threshold, s_.capacity, bounds, shadow_.groups}),
@@ -318,14 +337,20 @@ sae_status encode_topk(void *handle, void *x, int64_t rows, int64_t k, void *ind
         const auto scratch =
             context.scratch.make<EncodeScratch>(params, rows, k, *static_cast<Buffer *>(x),
                                                 *static_cast<Buffer *>(indices), *static_cast<Buffer *>(values));
-        clear_bad_row(context, scratch.bad_row);
+        const bool late = context.late_bad_row.bytes() > 0;
+        int *const bad_row = late ? context.late_bad_row.as<int>() : scratch.bad_row;
+        if (!late) {
+            clear_bad_row(context, bad_row);
+        }
         const float *input =
-            prepare_rows(params, scratch.selection, scratch.x.upload(), rows, scratch.centred, scratch.bad_row);
+            prepare_rows(params, scratch.selection, scratch.x.upload(), rows, scratch.centred, bad_row);
         select_latents(params, scratch.selection, input, nullptr, nullptr, scratch.indices.address,
                        scratch.values.address);
-        const int bad = read_bad_row(context, scratch.bad_row); // waits, once everything is queued
-        if (bad != kNoBadRow) {
-            fail(SAE_NONFINITE, nonfinite_text(bad, rows));
+        if (!late) {
+            const int bad = read_bad_row(context, bad_row); // waits, once everything is queued
+            if (bad != kNoBadRow) {
+                fail(SAE_NONFINITE, nonfinite_text(bad, rows));
+            }
         }
         scratch.indices.download();
         scratch.values.download();

@@ -1,10 +1,11 @@
 /*
  * epilogue.cuh: what a pre-activation kernel does with its results, straight from registers.
  *
+ * A result d is the product of what was rounded; the row's scale (rounding.cuh) makes it z' = scale d.
  * Stored:  scores[row, column - first] = z' + b, or added to what is there, or scores[column - first, row] = z' + b
  * Listed:  (z' + b, column) is appended to the row's list when it may be among the row's k largest values:
  *
- *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (bf16.cuh), 0 without one
+ *   z' + b + M >= t and z' + b + M > 0       t: the row's threshold, M: the margin of the group (rounding.cuh), 0 without one
  *
  * t is the k-th largest of lower bounds z' + b - M of columns that were seen before this launch. The k-th largest value
  * of a part is never above the k-th largest of the whole, so nothing left out can be chosen, whatever t is; a low t
@@ -13,15 +14,18 @@
  * arbitrary, and nothing below depends on it.
  *
  * A warp holds 16 rows of results as the tensor cores leave them: lane l has columns 2 (l % 4) and + 1 of every 8, of
- * rows l / 4 and l / 4 + 8. Listing: one comparison per element into a bit mask, one atomic per row and warp (its four
- * lanes add their counts first), then the stores; a warp without candidates does only the comparisons.
+ * rows l / 4 and l / 4 + 8. Listing is two passes:
+ *   find   z' + b against what the row needs (Bar), into a bit mask: FFMA, FSETP and a predicated OR each
+ *   put    one atomic per row and warp (its four lanes add their counts first); then the columns in which any lane of the
+ *          warp has a hit, by __reduce_or_sync over the masks
+ * Other activations than the k largest differ in the Bar.
  */
 #ifndef SAE_CUDA_EPILOGUE_CUH
 #define SAE_CUDA_EPILOGUE_CUH
 
 #include "../device/tensor_core.cuh"
-#include "bf16.cuh"
 #include "preact.h"
+#include "rounding.cuh"
 #include "shadow.h"
 
 namespace sae::cuda {
@@ -71,9 +75,11 @@ struct StoreScores {
         return to.scores + row * row_step() + (column - columns.first) * column_step();
     }
 
+    __device__ float scale(int64_t row) const { return to.rows == nullptr || row >= rows ? 1.0f : to.rows[row].scale; }
+
     __device__ void one(const Columns &columns, int64_t row, int64_t column, float value) const {
         if (row < rows && column < columns.last) {
-            put(value + columns.bias_of(column), at(columns, row, column));
+            put(fmaf(value, scale(row), columns.bias_of(column)), at(columns, row, column));
         }
     }
 
@@ -83,6 +89,8 @@ struct StoreScores {
     __device__ void fragment(const Columns &columns, int64_t row, int64_t column, const float (&d)[4 * kChunks]) const {
         const bool first = row < rows;
         const bool second = row + 8 < rows;
+        const float first_scale = scale(row);
+        const float second_scale = scale(row + 8);
         const int inside = static_cast<int>(columns.last - column);
         float *target = at(columns, row, column);
         SAE_UNROLL
@@ -93,10 +101,10 @@ struct StoreScores {
                     const float bias = columns.bias_of(column + 8 * chunk + side);
                     float *place = target + side * column_step();
                     if (first) {
-                        put(d[4 * chunk + side] + bias, place);
+                        put(fmaf(d[4 * chunk + side], first_scale, bias), place);
                     }
                     if (second) {
-                        put(d[4 * chunk + 2 + side] + bias, place + 8 * row_step());
+                        put(fmaf(d[4 * chunk + 2 + side], second_scale, bias), place + 8 * row_step());
                     }
                 }
             }
@@ -131,6 +139,47 @@ __device__ inline float least_score(float threshold, float margin) {
                           : -__uint_as_float(__float_as_uint(margin) - 1u); // the next above -margin
 }
 
+/* Biases of kGroup chunks of columns, from `bias` + 8 first_chunk; 0 at `inside` and beyond. kWhole: there are
+ * none. */
+constexpr int kGroup = 4;
+template <bool kWhole>
+struct Biases {
+    float of[2 * kGroup];
+
+    __device__ Biases(const float *bias, int first_chunk, int inside) {
+        SAE_UNROLL
+        for (int i = 0; i < kGroup; i++) {
+            const int at = 8 * (first_chunk + i);
+            if constexpr (kWhole) {
+                const float2 two = *reinterpret_cast<const float2 *>(bias + at);
+                of[2 * i] = two.x;
+                of[2 * i + 1] = two.y;
+            } else {
+                of[2 * i] = at < inside ? bias[at] : 0.0f;
+                of[2 * i + 1] = at + 1 < inside ? bias[at + 1] : 0.0f;
+            }
+        }
+    }
+};
+
+/* Candidates of one row that a lane found: bit 2 c + s of its mask is side s of chunk c. */
+template <int kWords>
+struct Hits {
+    unsigned mask[kWords] = {};
+    unsigned next = 0; // where the next one goes, in all the lists
+    unsigned end = 0;  // of the row's list
+
+    __device__ bool has(int value) const { return (mask[value / 32] >> value % 32 & 1u) != 0; }
+    __device__ int count() const {
+        int sum = 0;
+        SAE_UNROLL
+        for (int word = 0; word < kWords; word++) {
+            sum += __popc(mask[word]);
+        }
+        return sum;
+    }
+};
+
 template <bool kBounded>
 struct ListCandidates {
     ListTarget to;
@@ -139,17 +188,32 @@ struct ListCandidates {
     /* A NaN score says nothing about its value; where the score is the value, NaN counts as 0. */
     __device__ static bool may_matter(float score, float least) { return kBounded ? !(score < least) : score >= least; }
 
-    __device__ float least(int64_t row, int64_t column) const {
-        return least_score(to.threshold[row], kBounded ? margin(to.rows[row], to.groups[column / kLatentGroup]) : 0.0f);
+    /* What a result of a row needs to be listed. */
+    struct Bar {
+        float scale;
+        float least;
+
+        __device__ float score(float value, float bias) const { return fmaf(value, scale, bias); }
+        __device__ bool passed(float value, float bias) const { return may_matter(score(value, bias), least); }
+    };
+
+    __device__ Bar bar(int64_t row, int64_t column) const {
+        if constexpr (kBounded) {
+            const RowBound bound = to.rows[row];
+            return {bound.scale, least_score(to.threshold[row], margin(bound, to.groups[column / kLatentGroup]))};
+        } else {
+            return {1.0f, least_score(to.threshold[row], 0.0f)};
+        }
     }
 
     __device__ void one(const Columns &columns, int64_t row, int64_t column, float value) const {
         if (row >= rows || column >= columns.last) {
             return;
         }
-        const float score = value + columns.bias_of(column);
-        if (may_matter(score, least(row, column))) {
-            put(row, atomicAdd(&to.count[row], 1), score, column);
+        const Bar needs = bar(row, column);
+        const float bias = columns.bias_of(column);
+        if (needs.passed(value, bias)) {
+            put(row, atomicAdd(&to.count[row], 1), needs.score(value, bias), column);
         }
     }
 
@@ -159,47 +223,78 @@ struct ListCandidates {
         }
     }
 
-    /* Columns have no names here. Offsets from one pointer and 32-bit counts, since results take 128 registers. */
+    /* Columns have no names here. 32-bit counts and offsets, since results take 128 registers. */
     template <int kChunks>
     __device__ void fragment(const Columns &columns, int64_t row, int64_t column, const float (&d)[4 * kChunks]) const {
-        constexpr int kWords = (2 * kChunks + 31) / 32;
-        const float *bias = columns.bias + column;
-        const int inside = static_cast<int>(columns.last - column);
-        unsigned hits[2][kWords] = {};
-        const float first = row < rows ? least(row, column) : 0.0f;
-        const float second = row + 8 < rows ? least(row + 8, column) : 0.0f;
-        SAE_UNROLL
-        for (int chunk = 0; chunk < kChunks; chunk++) {
-            ptx::keep_order(); // loads of all the biases at once would need as many registers
-            SAE_UNROLL
-            for (int side = 0; side < 2; side++) {
-                if (8 * chunk + side < inside) {
-                    const float b = bias[8 * chunk + side];
-                    const unsigned bit = 1u << (2 * chunk + side) % 32;
-                    hits[0][chunk / 16] |= may_matter(d[4 * chunk + side] + b, first) ? bit : 0u;
-                    hits[1][chunk / 16] |= may_matter(d[4 * chunk + 2 + side] + b, second) ? bit : 0u;
-                }
-            }
+        const bool whole = columns.last - column / kLatentGroup * kLatentGroup >= kLatentGroup; // the same for the warp
+        if (whole) {
+            list<kChunks, true>(columns, row, column, d);
+        } else {
+            list<kChunks, false>(columns, row, column, d);
         }
-        list_row<kChunks, 0>(bias, row, static_cast<int>(column), hits[0], d);
-        list_row<kChunks, 2>(bias, row + 8, static_cast<int>(column), hits[1], d);
     }
 
   private:
-    /* kOffset: of the row's values among the four of a chunk */
-    template <int kChunks, int kOffset, int kWords>
-    __device__ void list_row(const float *bias, int64_t row, int column, unsigned (&hits)[kWords],
-                             const float (&d)[4 * kChunks]) const {
-        int count = 0;
+    template <int kChunks, bool kWhole>
+    __device__ void list(const Columns &columns, int64_t row, int64_t column, const float (&d)[4 * kChunks]) const {
+        constexpr int kWords = (2 * kChunks + 31) / 32;
+        static_assert(kChunks % kGroup == 0, "whole groups");
+        const float *bias = columns.bias + column;
+        const int inside = static_cast<int>(columns.last - column);
+        Hits<kWords> hits[2];
+        const Bar bars[2] = {row < rows ? bar(row, column) : Bar{}, row + 8 < rows ? bar(row + 8, column) : Bar{}};
+        find<kChunks, kWhole>(bias, inside, bars, d, hits);
         SAE_UNROLL
         for (int word = 0; word < kWords; word++) {
-            hits[word] = row < rows ? hits[word] : 0u;
-            count += __popc(hits[word]);
+            const unsigned valid = kWhole ? kFullWarp : columns_inside(inside - 128 * word);
+            hits[0].mask[word] &= row < rows ? valid : 0u;
+            hits[1].mask[word] &= row + 8 < rows ? valid : 0u;
         }
-        if (__ballot_sync(kFullWarp, count > 0) == 0) {
-            return;
+        reserve(row, hits[0]);
+        reserve(row + 8, hits[1]);
+        SAE_UNROLL
+        for (int word = 0; word < kWords; word++) {
+            const unsigned any = __reduce_or_sync(kFullWarp, hits[0].mask[word] | hits[1].mask[word]);
+            put_columns<kChunks, kWhole>(word, any, bias, inside, static_cast<int>(column), bars, d, hits);
         }
+    }
+
+    /* Bits of a mask's word whose columns are below `inside`, counted from the word's first. */
+    __device__ static unsigned columns_inside(int inside) {
+        const int values = inside <= 0 ? 0 : inside / 8 * 2 + (inside % 8 < 2 ? inside % 8 : 2);
+        return values < 32 ? (1u << values) - 1u : kFullWarp;
+    }
+
+    template <int kChunks, bool kWhole, int kWords>
+    __device__ static void find(const float *bias, int inside, const Bar (&bars)[2], const float (&d)[4 * kChunks],
+                                Hits<kWords> (&hits)[2]) {
+        Biases<kWhole> next(bias, 0, inside);
+        SAE_UNROLL
+        for (int group = 0; group < kChunks; group += kGroup) {
+            const Biases<kWhole> now = next;
+            if (group + kGroup < kChunks) {
+                next = Biases<kWhole>(bias, group + kGroup, inside); // in flight during the comparisons
+            }
+            ptx::keep_order(); // no more than that: all at once would need as many registers
+            SAE_UNROLL
+            for (int i = 0; i < 2 * kGroup; i++) {
+                const int value = 2 * group + i;
+                const unsigned bit = 1u << value % 32;
+                SAE_UNROLL
+                for (int half = 0; half < 2; half++) {
+                    if (bars[half].passed(d[value / 2 * 4 + 2 * half + value % 2], now.of[i])) {
+                        hits[half].mask[value / 32] |= bit;
+                    }
+                }
+            }
+        }
+    }
+
+    /* Places in the row's list for the hits of its four lanes. */
+    template <int kWords>
+    __device__ void reserve(int64_t row, Hits<kWords> &hits) const {
         const int lane = static_cast<int>(threadIdx.x) % 32;
+        const int count = hits.count();
         const int neighbour = __shfl_xor_sync(kFullWarp, count, 1);
         const int across = __shfl_xor_sync(kFullWarp, count + neighbour, 2);
         int slot = 0;
@@ -207,22 +302,38 @@ struct ListCandidates {
             slot = atomicAdd(&to.count[row], count + neighbour + across);
         }
         slot = __shfl_sync(kFullWarp, slot, lane / 4 * 4);
-        slot += (lane & 1 ? neighbour : 0) + (lane & 2 ? across : 0);
-        int room = static_cast<int>(to.capacity) - slot;
-        if (count == 0 || room <= 0) {
-            return;
-        }
-        uint64_t *next = to.list + row * to.capacity + slot;
+        slot = slot < to.capacity ? slot : static_cast<int>(to.capacity); // of a row that has overflowed
+        const auto first = static_cast<unsigned>(row * to.capacity);
+        hits.next = first + slot + (lane & 1 ? neighbour : 0) + (lane & 2 ? across : 0);
+        hits.end = first + static_cast<unsigned>(to.capacity);
+    }
+
+    /* Columns of a mask's word with a bit in `any`, which is the same for the warp. */
+    template <int kChunks, bool kWhole, int kWords>
+    __device__ void put_columns(int word, unsigned any, const float *bias, int inside, int column, const Bar (&bars)[2],
+                                const float (&d)[4 * kChunks], Hits<kWords> (&hits)[2]) const {
         SAE_UNROLL
-        for (int chunk = 0; chunk < kChunks; chunk++) {
-            ptx::keep_order();
+        for (int first = 0; first < 16 && 16 * word + first < kChunks; first += kGroup) {
+            if ((any >> 2 * first & 0xFFu) == 0) {
+                continue;
+            }
+            const int chunk = 16 * word + first;
+            const Biases<kWhole> biases(bias, chunk, inside);
             SAE_UNROLL
-            for (int side = 0; side < 2; side++) {
-                if ((hits[chunk / 16] >> (2 * chunk + side) % 32 & 1u) != 0 && room > 0) {
-                    *next =
-                        list_entry(d[4 * chunk + kOffset + side] + bias[8 * chunk + side], column + 8 * chunk + side);
-                    next++;
-                    room--;
+            for (int i = 0; i < 2 * kGroup; i++) {
+                if ((any >> (2 * first + i) & 1u) == 0) {
+                    continue;
+                }
+                const int value = 2 * chunk + i;
+                SAE_UNROLL
+                for (int half = 0; half < 2; half++) {
+                    Hits<kWords> &of = hits[half];
+                    if (of.has(value) && of.next < of.end) {
+                        to.list[of.next] =
+                            list_entry(bars[half].score(d[value / 2 * 4 + 2 * half + value % 2], biases.of[i]),
+                                       column + value / 2 * 8 + value % 2);
+                        of.next++;
+                    }
                 }
             }
         }

@@ -1,5 +1,5 @@
 /*
- * preact.h: pre-activations z' = x' W' + b in bfloat16, and other products x w^T of bf16 rows.
+ * preact.h: pre-activations z' = x' W' + b of rows in 16 bits, and other products x w^T of such rows.
  *
  * Three kernels with one contract (preact_plain.cu): preact_plain.cu, preact_sm80.cu and preact_sm90.cu. epilogue.cuh is
  * what each does with z': store it, or list it if it may be among the k largest of its row.
@@ -22,6 +22,7 @@ struct Operands {
     const int *n_active = nullptr; // int32 [1] on the device: only this many columns count; null: all
     int64_t first = 0;             // columns [first, last) are computed; first is a multiple of kLatentGroup
     int64_t last;
+    Narrow format = Narrow::kBf16; // of x and w
     const int *n_depth =
         nullptr; // int32 [1] on the device: only this much of the depth counts, padded with 0 up to the next
                  // multiple of kDepthStep; if 0, no column counts; null: all
@@ -34,6 +35,7 @@ struct ScoreTarget {
     float *scores;
     int64_t stride;
     Store how = Store::kSet;
+    const RowBound *rows = nullptr; // whose scale is that of z'; null: 1
 };
 
 /* Where candidates go: list [rows, capacity] of (bits of z') << 32 | column, counts include entries that did not
@@ -43,7 +45,7 @@ struct ListTarget {
     int *count;
     const float *threshold; // of each row; 0: every positive value is a candidate
     int64_t capacity;
-    const RowBound *rows;      // null: z' is the value itself, with no margin
+    const RowBound *rows;      // with halves; with bf16 z' is the value itself, and has no margin
     const LatentBound *groups; // of ShadowView
 };
 

@@ -10,10 +10,15 @@
  * Rows beyond the last repeat it; their results are dropped. With `names` the rows of W are gathered.
  * Bytes and FLOP are the same; a block reads 24 KiB for 2 Mi multiply-adds.
  * Deterministic: each result is a fixed sequence of mma.sync m16n8k16 in the order of p.
- * ptxas 13.0: no spills; 240 to 242 registers where results are stored, added or transposed, up to 254 for lists. SASS
+ * ptxas 13.0: no spills; 242 to 244 registers (lists: 244, before up to 254). SASS
  * (inspect-sass.sh): 64 HMMA and 16 LDSM per stage, 24 LDGSTS, 6 per stage in its loop and three before it; no STL or
  * LDL.
- * No alternatives tried yet. Not measured yet.
+ * One block an SM, so nothing hides the epilogue: 1,600 instructions a warp for lists at GPT-2's rate of hits (2,200 if
+ * every column has one; before 2,500), 3,200 cycles of two warps a scheduler, where a tile's products take 32 d cycles on
+ * an A100 (1024 multiply-adds a cycle): 13 % at d = 768, 2.4 % at 4096. Two blocks would need 128 registers, so tiles of 128 x 128 with 64 x 32 for a warp: its fragments
+ * are then 6 KiB for 64 Ki multiply-adds in place of 8 for 128 Ki, 96 of the 128 bytes a cycle that shared memory gives
+ * (64 now), and L2 gives 32 bytes a cycle in place of 24, of about 47. That would cost every product what it would save
+ * for short ones, so it stays. Not measured yet.
  */
 #include <algorithm>
 
@@ -31,7 +36,7 @@ constexpr int kRows = 128;    // of a tile
 constexpr int kColumns = 256; // of a tile
 constexpr int kDepth = 32;    // of a stage
 constexpr int kStages = 4;
-constexpr int kPiece = 8; // bf16 in 16 bytes
+constexpr int kPiece = 8; // elements in 16 bytes
 constexpr int kPieces = kDepth / kPiece;
 constexpr int kStageElements = (kRows + kColumns) * kDepth;
 constexpr int kSharedBytes = kStages * kStageElements * 2;
@@ -87,6 +92,7 @@ struct Loader {
 };
 
 /* One stage: 64 x 64 x 32 for this warp. */
+template <Narrow kFormat>
 __device__ inline void multiply_stage(const uint16_t *stage, int warp_row, int warp_column,
                                       float (&d)[kRowFragments][4 * kChunks]) {
     const int lane = static_cast<int>(threadIdx.x) % 32;
@@ -104,14 +110,14 @@ __device__ inline void multiply_stage(const uint16_t *stage, int warp_row, int w
             ptx::load_fragments(w + place(warp_column + 8 * j + lane % 8 + lane / 16 * 8, 2 * step + lane / 8 % 2), b);
             SAE_UNROLL
             for (int i = 0; i < kRowFragments; i++) {
-                ptx::multiply_m16n8k16(&d[i][4 * j], a[i], b[0], b[1]);
-                ptx::multiply_m16n8k16(&d[i][4 * j + 4], a[i], b[2], b[3]);
+                ptx::multiply_m16n8k16<kFormat>(&d[i][4 * j], a[i], b[0], b[1]);
+                ptx::multiply_m16n8k16<kFormat>(&d[i][4 * j + 4], a[i], b[2], b[3]);
             }
         }
     }
 }
 
-template <typename Epilogue>
+template <Narrow kFormat, typename Epilogue>
 __global__ void __launch_bounds__(kThreads, 1) preact_kernel(Operands operands, Epilogue epilogue) {
     SAE_DYNAMIC_SHARED(shared);
     auto *stages = reinterpret_cast<uint16_t *>(shared);
@@ -142,7 +148,7 @@ __global__ void __launch_bounds__(kThreads, 1) preact_kernel(Operands operands, 
                 loader.load(stages + (step + kStages - 1) % kStages * kStageElements);
             }
             ptx::commit_copies();
-            multiply_stage(stages + step % kStages * kStageElements, warp_row, warp_column, d);
+            multiply_stage<kFormat>(stages + step % kStages * kStageElements, warp_row, warp_column, d);
         }
         ptx::wait_copies<0>();
         __syncthreads(); // the next tile fills the ring from its start
@@ -156,9 +162,9 @@ __global__ void __launch_bounds__(kThreads, 1) preact_kernel(Operands operands, 
 
 } // namespace sm80
 
-template <typename Epilogue>
+template <Narrow kFormat, typename Epilogue>
 cudaError_t run(const Context &context, const Operands &operands, const Epilogue &epilogue) {
-    const auto kernel = sm80::preact_kernel<Epilogue>;
+    const auto kernel = sm80::preact_kernel<kFormat, Epilogue>;
     const cudaError_t error =
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, sm80::kSharedBytes);
     if (error != cudaSuccess) {
@@ -173,12 +179,17 @@ cudaError_t run(const Context &context, const Operands &operands, const Epilogue
 } // namespace
 
 cudaError_t launch_sm80(const Context &context, const Operands &operands, const ScoreTarget &target) {
-    return storing(target, operands.rows, [&](const auto &epilogue) { return run(context, operands, epilogue); });
+    if (operands.format == Narrow::kHalf) { // of a screen's first round
+        return run<Narrow::kHalf>(context, operands, StoreScores<Store::kSet>{target, operands.rows});
+    }
+    return storing(target, operands.rows,
+                   [&](const auto &epilogue) { return run<Narrow::kBf16>(context, operands, epilogue); });
 }
 
 cudaError_t launch_sm80(const Context &context, const Operands &operands, const ListTarget &target) {
-    return target.rows == nullptr ? run(context, operands, ListCandidates<false>{target, operands.rows})
-                                  : run(context, operands, ListCandidates<true>{target, operands.rows});
+    return operands.format == Narrow::kHalf
+               ? run<Narrow::kHalf>(context, operands, ListCandidates<true>{target, operands.rows})
+               : run<Narrow::kBf16>(context, operands, ListCandidates<false>{target, operands.rows});
 }
 
 } // namespace sae::cuda

@@ -13,9 +13,10 @@ struct PrepareRows {
     int64_t d_in;
     float *centred; // [rows, d_in], null together with b_dec
     int *bad_row;
-    uint16_t *rounded; // bf16 [rows, depth]; null: not wanted
+    uint16_t *rounded; // [rows, depth]; null: not wanted
     RowBound *bounds;
     int64_t depth;
+    Narrow format;
 };
 cudaError_t launch_prepare_rows(const PrepareRows &rows, cudaStream_t stream);
 

@@ -5,22 +5,37 @@
  * out: indices int32 [rows, k] and values float32 [rows, k], as topk.cuh orders and fills them; or, between two rounds
  *      of pre-activations, each row's threshold and the list of candidates for its k largest
  *
- * A score z' is within M of its value (bf16.cuh; M = 0: it is the value). Everything with z' + M < t is dropped, t
+ * A score z' is within M of its value (rounding.cuh; M = 0: it is the value). Everything with z' + M < t is dropped, t
  * being the k-th largest lower bound z' - M so far (never below 0; values that cannot be positive are dropped too). A
  * row in 4 steps:
  *
  *   1. a segment of columns that fits the free part of the list in shared memory is read, 16 bytes per thread and load;
  *      candidates by their group's M, then by their own, are appended: ballots, one shared atomic per warp
  *   2. when the list is more than half full: t by radix select over 32-bit lower bounds, the list shrunk in place
- *   3. the final candidates get their float32 value (one warp each, by warp_dot.cuh, as where a row is
- *      recomputed, so that the result does not depend on a row's path)
+ *   3. the final candidates get their float32 value (four at a time by a warp, by warp_dot.cuh, as where a row is
+ *      recomputed, so that the result does not depend on a row's path), in the order of their columns
  *   4. keys (value, then lower column) are sorted, k of them written; below k positive values: 0 at the lowest free columns
  *
  * If a list overflows (values that are equal, or close relative to M): with dense float32 scores the row is chosen by
  * radix select (topk.cuh), otherwise it goes into `overflowed`, and recompute.cu computes all of its values.
- * Bytes: 4 rows width read, 8 rows k written; step 3 gathers 4 d_in bytes for each of the final candidates: 1.7 k of them
- * at d_in 768 (GPT-2's shape), 2.5 k at 2048, 3.2 k at 3072, 3.8 k at 4096 and 5.3 k with 131,072 latents, in simulation:
- * the bound grows with d_in relative to the scores (rounds.h). Not with precision=bf16.
+ * Bytes: 4 rows width read, 8 rows k written. Step 3 gathers 4 d_in bytes for each of the final candidates, of which there
+ * are k and what the bound cannot tell from them (overflow_check.cpp, normal weights, 4096 rows; not with precision=bf16):
+ *
+ *   d_in, d_sae, k      screened in bfloat16    in halves
+ *   768, 12288, 16       30.5 = 1.9 k  0.4 GB   17.9 = 1.1 k  0.2 GB
+ *   2048, 14336, 48     128.6 = 2.7 k  4.3 GB   58.4 = 1.2 k  2.0 GB
+ *   3072, 18432, 64     226.6 = 3.5 k 11.4 GB   86.3 = 1.3 k  4.3 GB
+ *   4096, 16384, 80     346.9 = 4.3 k 23.3 GB  117.6 = 1.5 k  7.9 GB
+ *   4096, 131072, 64    402.8 = 6.3 k 27.0 GB  103.5 = 1.6 k  6.9 GB
+ *
+ * k of them are needed for the values: 5.4 GB at 4096, 16384, 80, so no bound gains more than a third from here. Another
+ * screen before the gather would have to read half of it or more. Nor does it help to tile candidates: a tile of 128 rows
+ * by 256 latents there has 235 of them, 3.9 MB, for 6.3 MB of x and W_enc.
+ * From where: blocks that run together go through the latents in the same order, so W_enc comes from HBM about once for
+ * the rows in flight (396, 3 blocks of 78 registers a thread on 132 multiprocessors), and from L2 otherwise, as long as
+ * the fastest and the slowest of them are no further apart than L2 holds: a fifth of W_enc at 4096, 16384, in 50 MB. That
+ * is 2.8 GB of HBM in place of 6.4, behind 7.9 GB of L2: 1.4 ms, not 2.1. At 131,072 latents L2 holds a fortieth, and
+ * most comes from HBM: 2.3 ms.
  * Launch: a block of 256 threads per row, 12 bytes of dynamic shared memory per list entry (24 to 48 KiB).
  * Deterministic: sets and keys, never the order of a list. No alternatives tried yet. Not measured yet.
  */
@@ -30,7 +45,6 @@
 
 #include "../device/reduce.cuh"
 #include "../device/tensor_core.cuh"
-#include "bf16.cuh"
 #include "epilogue.cuh"
 #include "row_list.cuh"
 #include "shadow.h"
@@ -182,18 +196,61 @@ __device__ inline void give_up(const Choice &choice, int64_t row) {
     }
 }
 
+/* Values of candidates [first, first + kTogether) below size, whose columns are entries [0, size), by a warp: all of them
+ * are in flight, and x is read once. Replaces them by their keys. */
+constexpr int64_t kTogether = 4;
+template <int Width>
+__device__ inline void settle_some(uint64_t *entries, int64_t size, int64_t first, const Choice &choice,
+                                   const float *input) {
+    const float *const x[1] = {input};
+    const float *w[kTogether];
+    for (int64_t i = 0; i < kTogether; i++) {
+        const int64_t at = first + i < size ? first + i : size - 1; // those beyond repeat the last
+        w[i] = choice.w_enc + static_cast<int64_t>(entries[at]) * choice.d_in;
+    }
+    float sums[1][kTogether];
+    warp_dots<Width>(x, w, choice.d_in, sums);
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    float mine = 0.0f; // lane i keeps that sum
+#pragma unroll
+    for (int i = 0; i < kTogether; i++) {
+        mine = lane == i ? sums[0][i] : mine;
+    }
+    const int64_t at = first + lane;
+    __syncwarp(); // every lane has read the entries
+    if (lane < kTogether && at < size) {
+        const auto column = static_cast<int64_t>(entries[at]);
+        const float value = mine + choice.b_enc[column];
+        entries[at] = value > 0.0f ? make_key(value, column) : 0;
+    }
+}
+
+/* Entries [0, size) become their columns, in descending order. */
+__device__ inline void sort_by_column(uint64_t *entries, int64_t size) {
+    int64_t padded = 1;
+    while (padded < size) {
+        padded *= 2;
+    }
+    for (int64_t i = threadIdx.x; i < padded; i += kThreads) {
+        entries[i] = i < size ? entries[i] & 0xFFFFFFFFu : 0;
+    }
+    __syncthreads();
+    sort_descending(entries, padded);
+}
+
 /* Computes the values of the final candidates and replaces the candidates by their keys. */
 template <bool kBounded>
 __device__ void settle(RowList<kBounded> &list, const Choice &choice, int64_t row) {
     const int64_t size = list.size();
     if constexpr (kBounded) {
-        for (int64_t i = static_cast<int64_t>(threadIdx.x) / kWarp; i < size; i += kWarps) {
-            const int64_t column = static_cast<uint32_t>(list.entries[i]);
-            const float *w = choice.w_enc + column * choice.d_in;
-            const float value = warp_dot(choice.input + row * choice.d_in, w, choice.d_in) + choice.b_enc[column];
-            __syncwarp(); // every lane has read the entry
-            if (threadIdx.x % kWarp == 0) {
-                list.entries[i] = value > 0.0f ? make_key(value, column) : 0;
+        sort_by_column(list.entries, size);
+        const float *x = choice.input + row * choice.d_in;
+        for (int64_t first = static_cast<int64_t>(threadIdx.x) / kWarp * kTogether; first < size;
+             first += kWarps * kTogether) {
+            if (choice.d_in % 4 == 0) {
+                settle_some<4>(list.entries, size, first, choice, x);
+            } else {
+                settle_some<1>(list.entries, size, first, choice, x);
             }
         }
     } else {
@@ -212,7 +269,7 @@ __global__ void __launch_bounds__(kThreads) choose_kernel(Choice choice, int64_t
     __shared__ int size;
     const int64_t row = blockIdx.x;
     RowList<kBounded> list(shared, capacity, &size);
-    const RowBound bound = kBounded ? choice.rows[row] : RowBound{0.0f, 0.0f, 0.0f};
+    const RowBound bound = kBounded ? choice.rows[row] : RowBound{};
     float threshold = 0.0f;
     bool fits = !kBounded || is_certain(choice, bound);
     if (threadIdx.x == 0) {
@@ -259,7 +316,7 @@ __global__ void __launch_bounds__(kThreads) choose_dense_kernel(Choice choice, i
     __shared__ int size;
     const int64_t row = blockIdx.x;
     RowList<false> list(shared, capacity, &size);
-    const RowBound none{0.0f, 0.0f, 0.0f};
+    const RowBound none{};
     float threshold = 0.0f;
     if (threadIdx.x == 0) {
         size = 0;

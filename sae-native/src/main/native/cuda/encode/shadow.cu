@@ -1,8 +1,8 @@
 /*
- * shadow.cu: W_enc in bf16, with an error bound per latent (bf16.cuh); W_dec in bf16.
+ * shadow.cu: W_enc in 16 bits, with an error bound per latent (rounding.cuh); W_dec in bf16.
  *
  * in:  w_enc float32 [m, d], b_enc float32 [m]
- * out: rounded bf16 [m, depth], depth = d rounded up to 64, zero-padded; bounds float32 [m, 3]; their maxima
+ * out: rounded [m, depth], bf16 or half, depth = d rounded up to 64, zero-padded; bounds float32 [m, 3]; their maxima
  *      over groups of 256 latents and over all
  * Bytes: 4 m d read, 2 m depth written. Launch: one warp per latent, 8 latents per block of 256 threads; then one block
  * per group.
@@ -12,11 +12,12 @@
 
 #include "../device/bf16_bits.h"
 #include "../device/reduce.cuh"
-#include "bf16.cuh"
+#include "rounding.cuh"
 
 namespace sae::cuda {
 namespace {
 
+template <Narrow kFormat>
 __global__ void __launch_bounds__(kThreads)
     round_latents_kernel(const float *__restrict__ w_enc, const float *__restrict__ b_enc, int64_t d_in,
                          ShadowView shadow) {
@@ -25,7 +26,7 @@ __global__ void __launch_bounds__(kThreads)
     if (latent >= shadow.d_sae) {
         return;
     }
-    Rounding sums;
+    Rounding<kFormat> sums;
     for (int64_t i = lane; i < shadow.depth; i += kWarp) {
         const float value = i < d_in ? w_enc[latent * d_in + i] : 0.0f;
         shadow.rounded[latent * shadow.depth + i] = sums.add(value);
@@ -97,8 +98,9 @@ cudaError_t launch_round_matrix(const float *matrix, int64_t rows, int64_t colum
 
 cudaError_t launch_round_latents(const float *w_enc, const float *b_enc, int64_t d_in, const ShadowView &shadow,
                                  cudaStream_t stream) {
-    const cudaError_t error =
-        launch(round_latents_kernel, divide_up(shadow.d_sae, kWarps), stream, w_enc, b_enc, d_in, shadow);
+    const cudaError_t error = launch(shadow.format == Narrow::kHalf ? round_latents_kernel<Narrow::kHalf>
+                                                                    : round_latents_kernel<Narrow::kBf16>,
+                                     divide_up(shadow.d_sae, kWarps), stream, w_enc, b_enc, d_in, shadow);
     return error != cudaSuccess ? error : launch_group_bounds(shadow, stream);
 }
 

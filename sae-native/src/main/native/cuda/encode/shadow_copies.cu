@@ -1,4 +1,4 @@
-/* shadow_copies.cu: the bfloat16 copies of the weights that parameters keep, and when they are rebuilt. */
+/* shadow_copies.cu: the copies in 16 bits of the weights that parameters keep, and when they are rebuilt. */
 #include "shadow_copies.h"
 
 #include "../device/memory_plan.h"
@@ -68,10 +68,18 @@ void mark_changed(const Params &params) {
     params.rounded_decoder.current = false;
 }
 
+Narrow narrow_format(const Context &context) {
+    return context.precision == Precision::kFloat32 ? Narrow::kHalf : Narrow::kBf16;
+}
+
 ShadowView shadow_view(const Params &params) {
     auto *latents = params.shadow.bounds.as<LatentBound>();
-    return {params.shadow.rounded.as<uint16_t>(), latents, latents == nullptr ? nullptr : latents + params.d_sae,
-            params.d_sae, round_up(params.d_in, kDepthStep)};
+    return {params.shadow.rounded.as<uint16_t>(),
+            latents,
+            latents == nullptr ? nullptr : latents + params.d_sae,
+            params.d_sae,
+            round_up(params.d_in, kDepthStep),
+            narrow_format(*params.context)};
 }
 
 } // namespace sae::cuda

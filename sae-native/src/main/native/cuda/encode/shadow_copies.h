@@ -1,4 +1,4 @@
-/* shadow_copies.h: the bfloat16 copies of the weights that parameters keep, and when they are rebuilt. */
+/* shadow_copies.h: the copies in 16 bits of the weights that parameters keep, and when they are rebuilt. */
 #ifndef SAE_CUDA_SHADOW_COPIES_H
 #define SAE_CUDA_SHADOW_COPIES_H
 
@@ -14,6 +14,8 @@ int64_t shadow_bytes(const Params &params);
 int64_t rounded_decoder_bytes(const Params &params);
 /* Allocates both. */
 void make_shadow(Params &params);
+/* Of W_enc and x: halves where float32 is screened. */
+Narrow narrow_format(const Context &context);
 ShadowView shadow_view(const Params &params);
 /* Rebuilds the shadow if the parameters have changed. select_latents does so too; call this before capturing a
  * graph. */

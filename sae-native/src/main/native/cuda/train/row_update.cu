@@ -26,11 +26,12 @@
 #include "row_update.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "../device/reduce.cuh"
 #include "../device/row_sums.cuh"
 #include "../device/vectors.cuh"
-#include "../encode/bf16.cuh"
+#include "../encode/rounding.cuh"
 #include "lists.h"
 #include "step_state.h"
 
@@ -175,15 +176,20 @@ struct LatentUpdate {
         }
     }
 
-    /* W_enc's copy, and its bounds for the screen. */
+    /* W_enc's copy, and its bounds for the screen. Halves without precision=bf16 (rounding.cuh). */
     __device__ inline void write_shadow(int64_t latent, const Columns &weights) const {
-        write_rounded(u.shadow.rounded + latent * u.shadow.depth, weights);
-        Rounding sums;
+        constexpr Narrow kFormat = std::is_same_v<Element, Bf16> ? Narrow::kBf16 : Narrow::kHalf;
+        uint16_t *row = u.shadow.rounded + latent * u.shadow.depth;
+        Rounding<kFormat> sums;
 #pragma unroll
         for (int chunk = 0; chunk < Chunks; chunk++) {
+            uint16_t rounded[Width];
 #pragma unroll
             for (int at = 0; at < Width; at++) {
-                sums.add(weights[chunk][at]); // 0 beyond d_in
+                rounded[at] = sums.add(weights[chunk][at]); // 0 beyond d_in
+            }
+            if (column(chunk) < u.d_in) {
+                store_narrow(row + column(chunk), rounded);
             }
         }
         double about[2] = {sums.rounded, sums.error};

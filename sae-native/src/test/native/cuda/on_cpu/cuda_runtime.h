@@ -335,6 +335,17 @@ inline unsigned __ballot_sync(unsigned, bool vote, const char *file = __builtin_
     return result;
 }
 
+inline unsigned __reduce_or_sync(unsigned, unsigned value, const char *file = __builtin_FILE(),
+                                 int line = __builtin_LINE()) {
+    const uint64_t words[cuda_on_cpu::kWarpWords] = {value};
+    const auto all = cuda_on_cpu::warp_gather(words, file, line);
+    unsigned result = 0;
+    for (unsigned lane = 0; lane < cuda_on_cpu::kWarp; lane++) {
+        result |= static_cast<unsigned>(all[lane][0]);
+    }
+    return result;
+}
+
 /* Threads of a kernel take turns here: every store is visible at once. */
 inline void __threadfence() {}
 

@@ -24,7 +24,9 @@ inline void insist(bool condition, const char *what) {
     }
 }
 
-inline float bf16_to_float(unsigned bits) { return __uint_as_float(bits << 16); }
+inline float widened(Narrow format, uint16_t bits) {
+    return format == Narrow::kBf16 ? from_bf16(bits) : from_half(bits);
+}
 
 /* Groups of deferred work of each thread in the running cluster. */
 template <typename Work>
@@ -95,6 +97,7 @@ inline void load_fragments(const void *row, unsigned (&matrices)[4], const char 
     }
 }
 
+template <Narrow kFormat>
 inline void multiply_m16n8k16(float *d, const unsigned (&a)[4], unsigned b0, unsigned b1,
                               const char *file = __builtin_FILE(), int line = __builtin_LINE()) {
     const unsigned given[6] = {a[0], a[1], a[2], a[3], b0, b1};
@@ -105,7 +108,7 @@ inline void multiply_m16n8k16(float *d, const unsigned (&a)[4], unsigned b0, uns
     /* register `which` of the lane that holds element (line, k) of an operand of 8 lines and 8 k */
     const auto element = [&](unsigned which, unsigned row, unsigned k) {
         const auto pair = static_cast<unsigned>(all[row * 4 + k / 2][which / 2] >> (which % 2 * 32));
-        return bf16_to_float(pair >> (k % 2 * 16) & 0xFFFF);
+        return from_narrow<kFormat>(static_cast<uint16_t>(pair >> (k % 2 * 16)));
     };
     for (unsigned value = 0; value < 4; value++) {
         const unsigned column = lane % 4 * 2 + value % 2;
@@ -230,6 +233,7 @@ inline uint64_t tile_descriptor(const void *tile) {
 }
 
 struct Product {
+    Narrow format;
     float *d;
     uint64_t a, b;
     bool add;
@@ -242,7 +246,7 @@ struct Product {
         const uint64_t rows_8 = (descriptor >> 32 & 0x3FFF) << 4;
         uint16_t bits;
         std::memcpy(&bits, swizzled(shared, start + row / 8 * rows_8 + row % 8 * 128 + k * 2), 2);
-        return bf16_to_float(bits);
+        return widened(format, bits);
     }
     void run() const {
         insist(a >> 62 == 1 && b >> 62 == 1, "an operand without the 128-byte swizzle");
@@ -272,8 +276,9 @@ inline void wait_products(const char *file = __builtin_FILE(), int line = __buil
     products.wait(groups);
     __syncwarp(file, line);
 }
+template <Narrow kFormat>
 inline void multiply_m64n256k16(float (&d)[kWgmmaValues], uint64_t a, uint64_t b, bool add) {
-    products.add({d, a, b, add, cuda_on_cpu::dynamic_shared(cuda_on_cpu::cluster_rank()), threadIdx.x % 128});
+    products.add({kFormat, d, a, b, add, cuda_on_cpu::dynamic_shared(cuda_on_cpu::cluster_rank()), threadIdx.x % 128});
 }
 
 inline void take_results(float (&)[kWgmmaValues]) {}
