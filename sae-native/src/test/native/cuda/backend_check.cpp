@@ -286,13 +286,13 @@ void check_late_refusal() {
         const Memory<int32_t> chosen(context, std::vector<int32_t>(3), SAE_DEVICE);
         const Memory<float> values(context, std::vector<float>(3), SAE_DEVICE);
         for (const auto *of : {&bad, &worse, &good}) {
-            ok(table->encode_topk(params.handle, of->buffer, 3, 1, chosen.buffer, values.buffer), "a queued encode");
+            ok(encode_topk(table, params.handle, of->buffer, 3, 1, chosen.buffer, values.buffer), "a queued encode");
         }
         expect(table->context_synchronize(context) == SAE_NONFINITE, "NaN is reported later");
         expect(std::string(table->last_error()).find("row 1 of a batch") != std::string::npos,
                "the text names the first bad row of the batches");
         ok(table->context_synchronize(context), "NaN is reported once");
-        ok(table->encode_topk(params.handle, good.buffer, 3, 1, chosen.buffer, values.buffer), "another encode");
+        ok(encode_topk(table, params.handle, good.buffer, 3, 1, chosen.buffer, values.buffer), "another encode");
         ok(table->context_synchronize(context), "a finite batch");
         const Kept wanted = encode(sae, std::vector<float>(3 * 5, 1.0f), 3, 1, nullptr);
         expect(chosen.read() == wanted.indices, "the choice with nonfinite=later");
