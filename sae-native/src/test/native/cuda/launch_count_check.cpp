@@ -19,7 +19,7 @@
 #include <vector>
 
 #include "../../../main/native/common/backend_table.h"
-#include "reference.h"
+#include "../reference.h"
 
 namespace {
 
