@@ -64,7 +64,7 @@ if [ "$mode" = compile-commands ]; then
   exit
 fi
 
-headers=$(cat "$native"/include/* "$native"/common/*.h "$native"/cpu/*.{h,inl} src/test/native/cpu/*.h | sha256sum)
+headers=$(cat "$native"/include/* "$native"/common/*.h "$native"/cpu/*.{h,inl} src/test/native/{,cpu/}*.h | sha256sum)
 compile() {
   local source=$1 object=$2 command hash
   read -ra isa <<< "$(isa_flags "$source")"

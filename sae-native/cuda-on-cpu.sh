@@ -58,7 +58,7 @@ optimized=$out/optimized
 "$0" --library "$optimized"
 
 # These sources decide how many launches there are; the others keep their small constants.
-sized=("$native"/cuda/encode/{encode_topk,select}.cu "$native"/cuda/train/step_fused.cu)
+sized=("$native"/cuda/encode/{encode_topk,select}.cu "$native"/cuda/train/step_fused.cu "$native"/cuda/dead/choose_dead.cu)
 rm -rf "$optimized/launch-count-objects"
 mkdir "$optimized/launch-count-objects"
 cp "$optimized"/cuda-on-cpu-objects/*.o "$optimized/launch-count-objects"

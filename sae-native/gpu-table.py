@@ -59,7 +59,7 @@ def seconds(parts, gpu):
 def counts():
     """(shape, precision) -> kernels, from the test that counts them"""
     with open(COUNTS, encoding="utf-8") as file:
-        found = re.findall(r'\{"([^"]+)", [\d, ]+, "(\w+)", \{([\d, ]+)\}, \{([\d, ]+)\}\}', file.read())
+        found = re.findall(r'\{"([^"]+)", [\d, ]+, "(\w+)", \d+, \{([\d, ]+)\}, \{([\d, ]+)\}\}', file.read())
     return {(name, precision): [int(n) for n in (single + ", " + graph).split(",")]
             for name, precision, single, graph in found}
 
@@ -80,8 +80,8 @@ def tables():
                          f"| {floors[0] * 1e6:.0f} µs | {floors[1] * 1e6:.0f} µs "
                          f"| {'' if expected is None else f'{expected * 1e6:.0f} µs'} "
                          f"| {'' if target is None else f'{target} µs'} |")
-    lines += ["", "| shape, precision | before | graph, no auxiliary loss | nobody dead | dead latents | and the norm |",
-              "|---|---|---|---|---|---|"]
+    lines += ["", "| shape, precision | without branches | graph, no auxiliary loss | nobody dead | dead latents | all dead | and the norm |",
+              "|---|---|---|---|---|---|---|"]
     for (name, precision), (_, before, *graph) in kernels.items():
         lines.append(f"| {name}, {precision} | {before} | " + " | ".join(map(str, graph)) + " |")
     return "\n".join(lines) + "\n"

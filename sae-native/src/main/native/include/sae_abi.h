@@ -73,7 +73,8 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *               branches, so that what a step turns out not to need is launched as well
  *   stream=N    CUDA: address of a cudaStream_t of that device to work on; it stays the caller's and must outlive the
  *               context (default: a stream of the context's own)
- *   kernels=NAME    CUDA: plain | sm80 | sm90, what computes pre-activations in bfloat16 (default: the best the device can)
+ *   kernels=NAME    CUDA: plain | sm80 | sm90, what computes pre-activations in 16 bits (default: the best the device
+ *                   can); with plain nothing uses tensor cores
  *   precision=NAME  CUDA: fp32 | bf16. fp32: what is chosen, and its value, is float32's; products in 16 bits only rule
  *                   out what their error bound allows. bf16: what is multiplied is rounded to bfloat16, sums are float32: encoder and
  *                   activations, so what is chosen, and its value, is that product's; the decoder; and, in a training

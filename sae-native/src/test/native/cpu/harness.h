@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "reference.h"
+#include "../reference.h"
 #include "sae_abi.h"
 
 namespace test {
@@ -79,27 +79,26 @@ struct Buffer {
 
 /* Parameters in the library and in the reference. */
 struct Pair {
-    reference::Weights expected;
+    reference::Sae expected;
     sae_handle params = 0;
 
-    Pair(sae_handle context, int64_t d, int64_t m, bool subtract, double bias, double centre) {
-        const auto put = [&](int32_t tensor, const std::vector<float> &values, reference::Matrix &to) {
-            ok(sae_params_write(params, tensor, 0, values.data(), static_cast<int64_t>(values.size())));
-            to.assign(values.begin(), values.end());
-        };
+    Pair(sae_handle context, int64_t d, int64_t m, bool subtract, double bias, double centre)
+        : expected(d, m, subtract) {
         ok(sae_params_create(context, d, d, m, subtract ? SAE_SUBTRACT_B_DEC : 0, &params));
-        expected.d = d;
-        expected.m = m;
-        expected.subtract = subtract;
         const double scale = 1 / std::sqrt(static_cast<double>(d));
-        put(SAE_W_ENC, gaussian(m * d, scale), expected.w_enc);
-        put(SAE_B_ENC, gaussian(m, bias), expected.b_enc);
-        put(SAE_W_DEC, gaussian(m * d, scale), expected.w_dec);
-        put(SAE_B_DEC, gaussian(d, centre), expected.b_dec);
+        write(SAE_W_ENC, gaussian(m * d, scale));
+        write(SAE_B_ENC, gaussian(m, bias));
+        write(SAE_W_DEC, gaussian(m * d, scale));
+        write(SAE_B_DEC, gaussian(d, centre));
     }
     ~Pair() { ok(sae_params_close(params)); }
     Pair(const Pair &) = delete;
     Pair &operator=(const Pair &) = delete;
+
+    void write(int32_t tensor, const std::vector<float> &values) {
+        ok(sae_params_write(params, tensor, 0, values.data(), static_cast<int64_t>(values.size())));
+        expected.tensors[tensor] = values;
+    }
 
     std::vector<float> read(int32_t tensor, int64_t n) const {
         std::vector<float> values(n);

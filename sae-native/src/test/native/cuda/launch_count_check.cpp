@@ -3,8 +3,8 @@
  *
  *   launch_count_check LIBRARY     libsae_cuda.so over on_cpu, with the real sizes of lists and parts
  *
- * A small step is run: with the auxiliary loss off, on with nobody dead, on with most latents dead, and with a norm to
- * be measured as well. Steps of the benchmarks' shapes are run dry: what a step launches is decided by the host from the
+ * A small step is run: with the auxiliary loss off, on with nobody dead, on with most latents dead (twice), and with a
+ * norm to be measured as well. Steps of the benchmarks' shapes are run dry: what a step launches is decided by the host from the
  * shapes alone, except for the branches of its graph. Fails if a count is not the one expected here; gpu-table.py puts
  * these numbers into docs/gpu.md. CUB's sort counts as the kernels that CUB 3.0 launches for more than some thousand
  * pairs: a histogram, its sums, and one for every 8 bits of a latent.
@@ -19,35 +19,37 @@
 #include <vector>
 
 #include "../../../main/native/common/backend_table.h"
-#include "reference.h"
+#include "../reference.h"
 
 namespace {
 
-enum Kind { kNoAux, kNobodyDead, kDead, kDeadAndNorm, kKinds };
+enum Kind { kNoAux, kNobodyDead, kDead, kAllDead, kDeadAndNorm, kKinds };
 
-/* Kernels of a step: each on its own without the auxiliary loss and with it, then in a graph, by Kind. They are written
+/* kDead: as many as are computed at a time (the only part, or the first). tiers: branches of the dead (dead.h).
+ * Kernels of a step: each on its own without the auxiliary loss and with it, then in a graph, by Kind. They are written
  * down so that one more is a decision: at about 2 us each they are a large part of a small SAE's step. Whoever changes
  * what a step launches changes them, and the table in docs/gpu.md (gpu-table.py reads the lines below). */
 struct Expected {
     const char *name;
     int64_t rows, d_in, d_sae, k;
     const char *precision;
+    int tiers;
     int single[2];
     int graph[kKinds];
 };
 constexpr Expected kExpected[] = {
-    {"small", 40, 40, 600, 4, "fp32", {37, 50}, {30, 30, 38, 50}},
-    {"small", 40, 40, 600, 4, "bf16", {37, 56}, {30, 31, 42, 56}},
-    {"GPT-2", 4096, 768, 12288, 16, "fp32", {40, 65}, {33, 33, 53, 65}},
-    {"GPT-2", 4096, 768, 12288, 16, "bf16", {40, 90}, {33, 34, 68, 90}},
-    {"1B", 4096, 2048, 14336, 48, "fp32", {40, 81}, {33, 33, 63, 81}},
-    {"1B", 4096, 2048, 14336, 48, "bf16", {40, 92}, {33, 34, 70, 92}},
-    {"3B", 4096, 3072, 18432, 64, "fp32", {41, 86}, {34, 34, 68, 86}},
-    {"3B", 4096, 3072, 18432, 64, "bf16", {41, 114}, {34, 35, 85, 114}},
-    {"8B", 4096, 4096, 16384, 80, "fp32", {40, 81}, {33, 33, 63, 81}},
-    {"8B", 4096, 4096, 16384, 80, "bf16", {40, 109}, {33, 34, 80, 109}},
-    {"wide", 4096, 4096, 131072, 64, "fp32", {57, 314}, {50, 50, 226, 314}},
-    {"wide", 4096, 4096, 131072, 64, "bf16", {57, 480}, {50, 51, 325, 480}},
+    {"small", 40, 40, 600, 4, "fp32", 1, {37, 48}, {30, 30, 37, 37, 48}},
+    {"small", 40, 40, 600, 4, "bf16", 1, {37, 55}, {30, 30, 41, 41, 55}},
+    {"GPT-2", 4096, 768, 12288, 16, "fp32", 1, {40, 51}, {33, 33, 40, 40, 51}},
+    {"GPT-2", 4096, 768, 12288, 16, "bf16", 1, {40, 58}, {33, 33, 44, 44, 58}},
+    {"1B", 4096, 2048, 14336, 48, "fp32", 2, {40, 63}, {33, 33, 41, 47, 63}},
+    {"1B", 4096, 2048, 14336, 48, "bf16", 2, {40, 75}, {33, 33, 45, 54, 75}},
+    {"3B", 4096, 3072, 18432, 64, "fp32", 2, {43, 66}, {36, 36, 44, 50, 66}},
+    {"3B", 4096, 3072, 18432, 64, "bf16", 2, {41, 76}, {34, 34, 46, 55, 76}},
+    {"8B", 4096, 4096, 16384, 80, "fp32", 2, {42, 65}, {35, 35, 43, 49, 65}},
+    {"8B", 4096, 4096, 16384, 80, "bf16", 2, {40, 75}, {33, 33, 45, 54, 75}},
+    {"wide", 4096, 4096, 131072, 64, "fp32", 5, {61, 200}, {54, 54, 68, 140, 200}},
+    {"wide", 4096, 4096, 131072, 64, "bf16", 5, {57, 308}, {50, 50, 68, 203, 308}},
 };
 bool is_dry(const Expected &of) { return of.rows > 40; }
 constexpr int kSteps = 4;     // of single launches, a new graph, and two more of it
@@ -95,8 +97,12 @@ Run run(const Expected &of, const std::string &context_options, Kind kind) {
     void *x = nullptr;
     void *trainer = nullptr;
     int64_t bytes = 0;
-    /* In the order of the graph: the dead latents' reconstruction, the norm, the dead latents' update. */
-    const unsigned branches = kind == kDead ? 0b101 : kind == kDeadAndNorm ? 0b111 : 0;
+    /* In the order of the graph: the dead latents' reconstruction by tiers, the norm, the dead latents' update. */
+    const unsigned norm = 1u << of.tiers, all = 2 * norm * norm - 1;
+    const unsigned branches = kind == kDead          ? 1 | norm << 1
+                              : kind == kAllDead     ? all & ~norm
+                              : kind == kDeadAndNorm ? all
+                                                     : 0;
     dry_run(is_dry(of), branches);
     ok(table->context_open(context_options.c_str(), &context), "context_open");
     ok(table->params_create(context, of.d_in, of.d_in, of.d_sae, SAE_SUBTRACT_B_DEC, &params, &bytes), "params_create");
@@ -162,7 +168,7 @@ int main(int argc, char **argv) {
     }
     table = entry(SAE_ABI_VERSION);
     std::printf("kernels a step: single launches, without and with the auxiliary loss; in a graph without it, with "
-                "it and nobody dead, with dead latents, and with a norm to measure\n");
+                "it and nobody dead, with dead latents, with all dead, and with a norm to measure\n");
     for (const Expected &of : kExpected) {
         std::printf("%-6s %s", of.name, of.precision);
         std::vector<float> single[kKinds]; // with the dead alone, backend_check compares them

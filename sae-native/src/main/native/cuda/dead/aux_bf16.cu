@@ -12,15 +12,15 @@
  * kernels here write the operands: rows of bf16 along the dimension a product sums over, zero-padded to a multiple
  * of kDepthStep.
  *
- *   transpose_batch   ga and X of all rows, once per step: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows rounded
- *                     up
+ *   transpose_batch   ga and X of all rows, before the first part: ga [rows, depth], ga^T and X^T [d_in, B'], B' = rows
+ *                     rounded up
  *   transpose_decoder D^T [d_in, most] of a part
- *   transpose_part    Z^T and T^T [most, B'] of a part, and the bias of every 64 rows, which total_bias adds up
+ *   transpose_part    Z^T and T^T [most, B'] of a part, and the bias (before: a launch of its own for the bias)
  *
  * A part is a multiple of kLatentGroup, so that its latents fill the tiles of a product. FLOP: 2 rows n d_in per
  * product.
  * Bytes of the operands: transpose_batch 6 rows d_in read, 6 written; transpose_decoder 2 n d_in read and written;
- * transpose_part 8 rows n read (2 of them again from L1 or L2), 4 written; the products themselves as preact_plain.cu
+ * transpose_part 14 rows n read (8 of them again from L1 or L2), 4 written; the products themselves as preact_plain.cu
  * says, with 4 rows n for dZ.
  * Launch: blocks of 256 threads that take tiles of 64 x 64 in turn, so that without dead latents a launch costs one
  * read. A tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB per kernel), two rows to a word and rows of 33
@@ -36,6 +36,7 @@
 #include "../device/bf16_bits.h"
 #include "../encode/preact.h"
 #include "../encode/shadow.h"
+#include "bias_tile.cuh"
 
 namespace sae::cuda {
 namespace {
@@ -110,49 +111,29 @@ __global__ void __launch_bounds__(kThreads) transpose_decoder_kernel(DeadBf16 de
     }
 }
 
-__global__ void __launch_bounds__(kThreads) transpose_part_kernel(DeadBf16 dead, DensePart part) {
-    __shared__ double sums[kThreads];
+__global__ void __launch_bounds__(kThreads)
+    transpose_part_kernel(DeadBf16 dead, DensePart part, float *__restrict__ bias) {
     const int64_t n = *part.count;
     const int64_t column_tiles = transpose_tiles(n);
     const int64_t tiles = transpose_tiles(dead.rows) * column_tiles;
-    const int thread = static_cast<int>(threadIdx.x);
-    for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
-        const int64_t row_tile = tile / column_tiles;
-        const int64_t first = tile % column_tiles * kTransposeTile;
-        const auto kept = [&](int64_t row, int64_t p) {
-            return row < dead.rows && p < n ? dead.z[row * part.most + p] : uint16_t{0};
-        };
-        transpose_tile(row_tile * kTransposeTile, first, n, kept, dead.z_transposed, dead.padded_rows);
-        double sum = 0.0; // of this thread's column
-        const auto through = [&](int64_t row, int64_t p) {
-            const float t = kept(row, p) != 0 ? dead.dz[row * part.most + p] : 0.0f;
-            sum += t;
-            return to_bf16(t);
-        };
-        transpose_tile(row_tile * kTransposeTile, first, n, through, dead.dz_transposed, dead.padded_rows);
-        sums[thread] = sum;
-        __syncthreads();
-        if (thread < kTransposeTile && first + thread < n) {
-            for (int other = thread + kTransposeTile; other < kThreads; other += kTransposeTile) {
-                sum += sums[other];
-            }
-            dead.bias_parts[row_tile * part.most + first + thread] = sum;
+    const auto kept = [&](int64_t row, int64_t p) {
+        return row < dead.rows && p < n ? dead.z[row * part.most + p] : uint16_t{0};
+    };
+    const auto through = [&](int64_t row, int64_t p) {
+        return kept(row, p) != 0 ? dead.dz[row * part.most + p] : 0.0f;
+    };
+    const int64_t biases = (n + kBiasTile - 1) / kBiasTile;
+    for (int64_t tile = blockIdx.x; tile < tiles + biases; tile += gridDim.x) {
+        if (tile >= tiles) {
+            bias_tile((tile - tiles) * kBiasTile, n, dead.rows, through, bias);
+            continue;
         }
-        __syncthreads(); // the next tile overwrites them
+        const int64_t first_row = tile / column_tiles * kTransposeTile;
+        const int64_t first = tile % column_tiles * kTransposeTile;
+        transpose_tile(first_row, first, n, kept, dead.z_transposed, dead.padded_rows);
+        const auto rounded = [&](int64_t row, int64_t p) { return to_bf16(through(row, p)); };
+        transpose_tile(first_row, first, n, rounded, dead.dz_transposed, dead.padded_rows);
     }
-}
-
-/* One thread per dead latent. */
-__global__ void __launch_bounds__(kThreads) total_bias_kernel(DeadBf16 dead, DensePart part, float *__restrict__ bias) {
-    const int64_t p = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (p >= *part.count) {
-        return;
-    }
-    double sum = 0.0;
-    for (int64_t row_tile = 0; row_tile < transpose_tiles(dead.rows); row_tile++) {
-        sum += dead.bias_parts[row_tile * part.most + p];
-    }
-    bias[p] = static_cast<float>(sum);
 }
 
 template <typename... Parameters, typename... Arguments>
@@ -215,10 +196,7 @@ cudaError_t launch_dense_gradients(const Context &context, const DeadBf16 &dead,
     };
     cudaError_t error = launch_preactivations(context, operands, ScoreTarget{dead.dz, part.most});
     if (error == cudaSuccess) {
-        error = transpose(transpose_part_kernel, dead.rows, part.most, context.stream, dead, part);
-    }
-    if (error == cudaSuccess) {
-        error = launch(total_bias_kernel, divide_up(part.most, kThreads), context.stream, dead, part, bias);
+        error = transpose(transpose_part_kernel, dead.rows, part.most, context.stream, dead, part, bias);
     }
     if (error == cudaSuccess) {
         error = weight_gradient(context, dead, part, dead.gradient_transposed, dead.z_transposed, by_z);

@@ -19,7 +19,6 @@ struct DeadBf16 {
     float *dz;                     // [B, most]
     uint16_t *z_transposed;        // [most, B']
     uint16_t *dz_transposed;       // [most, B']
-    double *bias_parts;            // [B' / kDepthStep, most]
     uint16_t *decoder_transposed;  // [d, most]
     uint16_t *gradient;            // [B, depth]: of the auxiliary loss
     uint16_t *gradient_transposed; // [d, B']

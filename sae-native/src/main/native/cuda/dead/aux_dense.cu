@@ -7,17 +7,26 @@
  *   scatter:     Z[b, p] = the value of latent p in row b if the top-k kept it, else 0; including the padding of p to a
  *                multiple of kDepthStep; in bf16 for aux_bf16.cu
  *   reconstruct: a [rows, d_in] = Z D, added to the sums of the parts before (the first part writes)
+ *   by_latent:   c [rows, n] = a W^T + b of the listed rows of a weight matrix: scores (choose_dead.cu); or
+ *                T = dZ where Z > 0, else 0;  dZ = ga D^T
  *   gradients:   by_z [n, d_in] = Z^T ga;  by_dz [n, d_in] = T^T X;  bias [n] = column sums of T
- *                T = dZ where Z > 0, else 0;  dZ [rows, n] = ga D^T (matmul_nt.cu)
  *
  * in:  indices int32, values float32 [rows, k]; rank, latents int32 (dead.cu); W_dec float32 [d_sae, d_in]; ga, X
- *      float32 [rows, d_in]; z, dz float32 [rows, most]
- * Bytes: 4 rows (n + d_in) per product at least; 2 rows n d_in FLOP each.
- * Launch: blocks of 256 threads that take the 64 x 64 tiles of the result in turn, so that without dead latents a
- * launch costs one read; scatter: one block per row. 8.5 KiB shared memory.
- * Deterministic: each result is one chain of fused multiply-adds in the order of rows (or of the dead), part by part.
- * float32 without tensor cores; with precision=bf16 aux_bf16.cu replaces everything but scatter.
- * ptxas 13.0: 12 bytes of spills in reconstruct_kernel (sm_90a). Not measured on a GPU yet.
+ *      float32 [rows, d_in]; z, t float32 [rows, most]
+ * Two kinds of products, with the same tiles' loops: split_product.cuh, bf16x3 on the tensor cores, which has the
+ * argument for its error and what it costs; and with kernels=plain chains of float32 fused multiply-adds in the order
+ * of rows (or of the dead), part by part. precision=bf16: aux_bf16.cu replaces everything but scatter.
+ * Bytes: 4 rows (n + d_in) per product at least; 2 rows n d_in FLOP each, five of them with the scores. At d_in 4096,
+ * 17,700 dead latents and 4,096 rows: 3.0 TFLOP in float32, 8.9 in bf16x3; before, all on float32 units in 64 x 64
+ * tiles. Launches of a part: scatter and reconstruct; by_latent and gradients, after another scatter where parts share
+ * their scratch (before: one more, for the bias). Parts follow in tiers (dead.h), so that few dead latents are one
+ * part's launches: wide 14 in place of 176 (GPT-2 7 in place of 22), choice and update included.
+ * Launch: blocks of 256 threads that take the 128 x 128 (plain: 64 x 64) tiles of the result in turn, so that without
+ * dead latents a launch costs one read; scatter: one block per row. 33 KiB shared memory (8.5).
+ * Deterministic: each result is one fixed sequence of sums.
+ * ptxas 13.0: bf16x3 125 to 128 registers, two blocks a multiprocessor; spills of up to 36 bytes on sm_90a and 68 on
+ * sm_80, most in reconstruct_kernel. Gathers through functions, prefetched in registers, took 183 to 254 registers, or
+ * spilled 148 to 344 bytes at 128. Not measured on a GPU yet.
  */
 #include "aux_dense.h"
 
@@ -25,15 +34,11 @@
 
 #include "../device/bf16_bits.h"
 #include "../encode/shadow.h"
+#include "bias_tile.cuh"
+#include "split_product.cuh"
 
 namespace sae::cuda {
 namespace {
-
-constexpr int kDenseTile = 64;
-constexpr int kDenseDepth = 16;
-constexpr int kDenseEach = 4; // rows and columns of a tile a thread computes
-constexpr int kDenseSide = kDenseTile / kDenseEach;
-constexpr int64_t kDenseBlocks = 528; // four for each of 132 multiprocessors
 
 __device__ inline void put_kept(float value, float *target) { *target = value; }
 
@@ -69,113 +74,137 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* One tile of c = a b, a(i, p), b(p, j) and store(i, j, sum) being functions; AcrossRows: neighbouring i are adjacent
- * in memory, otherwise neighbouring p. */
-template <bool AcrossRows, typename A, typename B, typename Store>
-__device__ inline void tile_product(int64_t first_row, int64_t first_column, int64_t m, int64_t n, int64_t inner,
-                                    const A &a, const B &b, const Store &store) {
-    __shared__ float a_tile[kDenseDepth][kDenseTile + 4];
-    __shared__ float b_tile[kDenseDepth][kDenseTile + 4];
-    const int thread = static_cast<int>(threadIdx.x);
-    const int thread_row = thread / kDenseSide * kDenseEach;
-    const int thread_column = thread % kDenseSide * kDenseEach;
-    float sum[kDenseEach][kDenseEach] = {};
-    for (int64_t first = 0; first < inner; first += kDenseDepth) {
-        for (int at = thread; at < kDenseTile * kDenseDepth; at += kThreads) {
-            const int row = AcrossRows ? at % kDenseTile : at / kDenseDepth;
-            const int p = AcrossRows ? at / kDenseTile : at % kDenseDepth;
-            a_tile[p][row] = first_row + row < m && first + p < inner ? a(first_row + row, first + p) : 0.0f;
-            const int column = at % kDenseTile;
-            const int q = at / kDenseTile;
-            b_tile[q][column] =
-                first_column + column < n && first + q < inner ? b(first + q, first_column + column) : 0.0f;
+/* A tile of c = a b^T on float32 units; the interface is SplitProduct's. */
+struct PlainProduct {
+    static constexpr int kTile = 64;
+    static constexpr int kResident = 4; // blocks of a multiprocessor
+    static constexpr int64_t kBlocks = 132 * kResident;
+    static constexpr int kDepth = 16;
+    static constexpr int kEach = 4; // rows and columns of a tile a thread computes
+    static constexpr int kSide = kTile / kEach;
+
+    struct Shared {
+        float a[kDepth][kTile + 4];
+        float b[kDepth][kTile + 4];
+    };
+
+    template <bool AcrossA, bool AcrossB, typename Store>
+    __device__ static inline void tile(Shared &shared, int first_row, int first_column, int m, int n, int inner,
+                                       const Factor<AcrossA> &a, const Factor<AcrossB> &b, const Store &store) {
+        const int thread = static_cast<int>(threadIdx.x);
+        const int thread_row = thread / kSide * kEach;
+        const int thread_column = thread % kSide * kEach;
+        float sum[kEach][kEach] = {};
+        for (int first = 0; first < inner; first += kDepth) {
+            for (int at = thread; at < kTile * kDepth; at += kThreads) {
+                const int row = AcrossA ? at % kTile : at / kDepth;
+                const int p = AcrossA ? at / kTile : at % kDepth;
+                shared.a[p][row] = first_row + row < m && first + p < inner ? a.at(first_row + row, first + p) : 0.0f;
+                const int column = AcrossB ? at % kTile : at / kDepth;
+                const int q = AcrossB ? at / kTile : at % kDepth;
+                shared.b[q][column] =
+                    first_column + column < n && first + q < inner ? b.at(first_column + column, first + q) : 0.0f;
+            }
+            __syncthreads();
+#pragma unroll
+            for (int p = 0; p < kDepth; p++) {
+#pragma unroll
+                for (int i = 0; i < kEach; i++) {
+#pragma unroll
+                    for (int j = 0; j < kEach; j++) {
+                        sum[i][j] = fmaf(shared.a[p][thread_row + i], shared.b[p][thread_column + j], sum[i][j]);
+                    }
+                }
+            }
+            __syncthreads();
         }
-        __syncthreads();
-#pragma unroll
-        for (int p = 0; p < kDenseDepth; p++) {
-#pragma unroll
-            for (int i = 0; i < kDenseEach; i++) {
-#pragma unroll
-                for (int j = 0; j < kDenseEach; j++) {
-                    sum[i][j] = fmaf(a_tile[p][thread_row + i], b_tile[p][thread_column + j], sum[i][j]);
+        for (int i = 0; i < kEach; i++) {
+            for (int j = 0; j < kEach; j++) {
+                const int row = first_row + thread_row + i;
+                const int column = first_column + thread_column + j;
+                if (row < m && column < n) {
+                    store(row, column, sum[i][j]);
                 }
             }
         }
-        __syncthreads();
     }
-    for (int i = 0; i < kDenseEach; i++) {
-        for (int j = 0; j < kDenseEach; j++) {
-            const int64_t row = first_row + thread_row + i;
-            const int64_t column = first_column + thread_column + j;
-            if (row < m && column < n) {
-                store(row, column, sum[i][j]);
-            }
-        }
-    }
-}
+};
 
-__global__ void __launch_bounds__(kThreads)
-    reconstruct_kernel(DensePart part, const float *__restrict__ z, const float *__restrict__ w_dec, int64_t rows,
-                       int64_t d_in, float *__restrict__ out) {
-    const int64_t n = *part.count;
-    const int64_t column_tiles = (d_in + kDenseTile - 1) / kDenseTile;
-    const int64_t tiles = n == 0 ? 0 : (rows + kDenseTile - 1) / kDenseTile * column_tiles;
+__host__ __device__ inline int64_t tiles_of(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
+
+template <typename Product>
+__global__ void __launch_bounds__(kThreads, Product::kResident)
+    reconstruct_kernel(DensePart part, const float *__restrict__ z, const float *__restrict__ w_dec, int rows, int d_in,
+                       float *__restrict__ out) {
+    __shared__ typename Product::Shared shared;
+    const int n = *part.count;
+    const int column_tiles = static_cast<int>(tiles_of(d_in, Product::kTile));
+    const int64_t tiles = n == 0 ? 0 : tiles_of(rows, Product::kTile) * column_tiles;
     const bool add = part.first > 0;
-    for (int64_t tile = blockIdx.x; tile < tiles; tile += kDenseBlocks) {
-        tile_product<false>(
-            tile / column_tiles * kDenseTile, tile % column_tiles * kDenseTile, rows, d_in, n,
-            [&](int64_t row, int64_t p) { return z[row * part.most + p]; },
-            [&](int64_t p, int64_t column) { return w_dec[part.latents[p] * d_in + column]; },
-            [&](int64_t row, int64_t column, float sum) {
-                float &target = out[row * d_in + column];
-                target = add ? target + sum : sum;
-            });
+    const Factor<false> kept{z, part.most};
+    const Factor<true> decoder{w_dec, d_in, part.latents};
+    for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        Product::tile(shared, static_cast<int>(tile / column_tiles) * Product::kTile,
+                      static_cast<int>(tile % column_tiles) * Product::kTile, rows, d_in, n, kept, decoder,
+                      [&](int row, int column, float sum) {
+                          float &target = out[static_cast<int64_t>(row) * d_in + column];
+                          target = add ? target + sum : sum;
+                      });
     }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    dense_gradient_kernel(DensePart part, const float *__restrict__ z, const float *__restrict__ dz,
-                          const float *__restrict__ aux_gradient, const float *__restrict__ input, int64_t rows,
-                          int64_t d_in, float *__restrict__ by_z, float *__restrict__ by_dz) {
-    const int64_t n = *part.count;
-    const int64_t column_tiles = (d_in + kDenseTile - 1) / kDenseTile;
-    const int64_t tiles = (n + kDenseTile - 1) / kDenseTile * column_tiles;
-    for (int64_t tile = blockIdx.x; tile < 2 * tiles; tile += kDenseBlocks) {
-        const int64_t first_row = tile % tiles / column_tiles * kDenseTile;
-        const int64_t first_column = tile % column_tiles * kDenseTile;
-        if (tile < tiles) {
-            tile_product<true>(
-                first_row, first_column, n, d_in, rows, [&](int64_t p, int64_t row) { return z[row * part.most + p]; },
-                [&](int64_t row, int64_t column) { return aux_gradient[row * d_in + column]; },
-                [&](int64_t p, int64_t column, float sum) { by_z[p * d_in + column] = sum; });
-        } else {
-            tile_product<true>(
-                first_row, first_column, n, d_in, rows,
-                [&](int64_t p, int64_t row) {
-                    const int64_t at = row * part.most + p;
-                    return z[at] > 0.0f ? dz[at] : 0.0f;
-                },
-                [&](int64_t row, int64_t column) { return input[row * d_in + column]; },
-                [&](int64_t p, int64_t column, float sum) { by_dz[p * d_in + column] = sum; });
-        }
+/* Row tiles fastest: blocks that run together share rows of W. */
+template <typename Product>
+__global__ void __launch_bounds__(kThreads, Product::kResident) by_latent_kernel(LatentProduct of) {
+    __shared__ typename Product::Shared shared;
+    const int n = *of.count < of.most ? *of.count : static_cast<int>(of.most);
+    const auto rows = static_cast<int>(of.rows);
+    const int row_tiles = static_cast<int>(tiles_of(rows, Product::kTile));
+    const int64_t tiles = row_tiles * tiles_of(n, Product::kTile);
+    const Factor<false> a{of.a, of.d_in};
+    const Factor<false> w{of.w, of.d_in, of.latents};
+    for (int64_t tile = blockIdx.x; tile < tiles; tile += gridDim.x) {
+        Product::tile(shared, static_cast<int>(tile % row_tiles) * Product::kTile,
+                      static_cast<int>(tile / row_tiles) * Product::kTile, rows, n, static_cast<int>(of.d_in), a, w,
+                      [&](int row, int column, float sum) {
+                          const int64_t at = row * of.most + column;
+                          const float c = sum + (of.bias == nullptr ? 0.0f : of.bias[of.latents[column]]);
+                          of.out[at] = of.mask == nullptr || of.mask[at] > 0.0f ? c : 0.0f;
+                      });
     }
 }
 
-/* One thread per dead latent; neighbours read neighbouring columns. */
-__global__ void __launch_bounds__(kThreads)
-    dense_bias_kernel(DensePart part, const float *__restrict__ z, const float *__restrict__ dz, int64_t rows,
-                      float *__restrict__ bias) {
-    const int64_t p = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (p >= *part.count) {
-        return;
+/* Tiles of by_z, then of by_dz, then of the bias. */
+template <typename Product>
+__global__ void __launch_bounds__(kThreads, Product::kResident)
+    dense_gradient_kernel(DensePart part, const float *__restrict__ z, const float *__restrict__ t,
+                          const float *__restrict__ aux_gradient, const float *__restrict__ input, int rows, int d_in,
+                          float *__restrict__ by_z, float *__restrict__ by_dz, float *__restrict__ bias) {
+    __shared__ typename Product::Shared shared;
+    const int n = *part.count;
+    const int column_tiles = static_cast<int>(tiles_of(d_in, Product::kTile));
+    const int64_t products = tiles_of(n, Product::kTile) * column_tiles;
+    const int64_t all = 2 * products + tiles_of(n, kBiasTile);
+    int64_t tile = blockIdx.x;
+    for (; tile < 2 * products; tile += gridDim.x) {
+        const bool first = tile < products;
+        float *out = first ? by_z : by_dz;
+        Product::tile(shared, static_cast<int>(tile % products / column_tiles) * Product::kTile,
+                      static_cast<int>(tile % column_tiles) * Product::kTile, n, d_in, rows,
+                      Factor<true>{first ? z : t, part.most}, Factor<true>{first ? aux_gradient : input, d_in},
+                      [&](int p, int column, float sum) { out[static_cast<int64_t>(p) * d_in + column] = sum; });
     }
-    double sum = 0.0;
-#pragma unroll 8
-    for (int64_t row = 0; row < rows; row++) {
-        const int64_t at = row * part.most + p;
-        sum += z[at] > 0.0f ? dz[at] : 0.0f;
+    for (; tile < all; tile += gridDim.x) {
+        bias_tile((tile - 2 * products) * kBiasTile, n, rows,
+                  [&](int64_t row, int64_t p) { return t[row * part.most + p]; }, bias);
     }
-    bias[p] = static_cast<float>(sum);
+}
+
+bool is_plain(const Context &context) { return context.kernels == Kernels::kPlain; }
+
+template <typename Product>
+int64_t blocks_of(int64_t rows, int64_t columns) {
+    return std::min(tiles_of(rows, Product::kTile) * tiles_of(columns, Product::kTile), Product::kBlocks);
 }
 
 } // namespace
@@ -190,20 +219,29 @@ cudaError_t launch_scatter(const DensePart &part, const int *indices, const floa
     return launch(scatter_kernel<uint16_t>, rows, stream, part, indices, values, k, rank, z);
 }
 
-cudaError_t launch_reconstruct_dead(const DensePart &part, const float *z, const float *w_dec, int64_t rows,
-                                    int64_t d_in, float *out, cudaStream_t stream) {
-    const int64_t tiles = divide_up(rows, kDenseTile) * divide_up(d_in, kDenseTile);
-    return launch(reconstruct_kernel, std::min(tiles, kDenseBlocks), stream, part, z, w_dec, rows, d_in, out);
+cudaError_t launch_reconstruct_dead(const Context &context, const DensePart &part, const float *z, const float *w_dec,
+                                    int64_t rows, int64_t d_in, float *out) {
+    return is_plain(context)
+               ? launch(reconstruct_kernel<PlainProduct>, blocks_of<PlainProduct>(rows, d_in), context.stream, part, z,
+                        w_dec, static_cast<int>(rows), static_cast<int>(d_in), out)
+               : launch(reconstruct_kernel<SplitProduct>, blocks_of<SplitProduct>(rows, d_in), context.stream, part, z,
+                        w_dec, static_cast<int>(rows), static_cast<int>(d_in), out);
 }
 
-cudaError_t launch_dense_gradients(const DensePart &part, const float *z, const float *dz, const float *aux_gradient,
-                                   const float *input, int64_t rows, int64_t d_in, float *by_z, float *by_dz,
-                                   float *bias, cudaStream_t stream) {
-    const cudaError_t error =
-        launch(dense_gradient_kernel, kDenseBlocks, stream, part, z, dz, aux_gradient, input, rows, d_in, by_z, by_dz);
-    return error != cudaSuccess
-               ? error
-               : launch(dense_bias_kernel, divide_up(part.most, kThreads), stream, part, z, dz, rows, bias);
+cudaError_t launch_by_latent(const Context &context, const LatentProduct &of) {
+    return is_plain(context)
+               ? launch(by_latent_kernel<PlainProduct>, blocks_of<PlainProduct>(of.rows, of.most), context.stream, of)
+               : launch(by_latent_kernel<SplitProduct>, blocks_of<SplitProduct>(of.rows, of.most), context.stream, of);
+}
+
+cudaError_t launch_dense_gradients(const Context &context, const DensePart &part, const float *z, const float *t,
+                                   const float *aux_gradient, const float *input, int64_t rows, int64_t d_in,
+                                   float *by_z, float *by_dz, float *bias) {
+    return is_plain(context)
+               ? launch(dense_gradient_kernel<PlainProduct>, PlainProduct::kBlocks, context.stream, part, z, t,
+                        aux_gradient, input, static_cast<int>(rows), static_cast<int>(d_in), by_z, by_dz, bias)
+               : launch(dense_gradient_kernel<SplitProduct>, SplitProduct::kBlocks, context.stream, part, z, t,
+                        aux_gradient, input, static_cast<int>(rows), static_cast<int>(d_in), by_z, by_dz, bias);
 }
 
 } // namespace sae::cuda

@@ -16,11 +16,25 @@ cudaError_t launch_scatter(const DensePart &part, const int *indices, const floa
                            const int *rank, float *z, cudaStream_t stream);
 cudaError_t launch_scatter(const DensePart &part, const int *indices, const float *values, int64_t rows, int64_t k,
                            const int *rank, uint16_t *z, cudaStream_t stream);
-cudaError_t launch_reconstruct_dead(const DensePart &part, const float *z, const float *w_dec, int64_t rows,
-                                    int64_t d_in, float *out, cudaStream_t stream);
-cudaError_t launch_dense_gradients(const DensePart &part, const float *z, const float *dz, const float *aux_gradient,
-                                   const float *input, int64_t rows, int64_t d_in, float *by_z, float *by_dz,
-                                   float *bias, cudaStream_t stream);
+cudaError_t launch_reconstruct_dead(const Context &context, const DensePart &part, const float *z, const float *w_dec,
+                                    int64_t rows, int64_t d_in, float *out);
+
+struct LatentProduct { // out [rows, most] = a W^T + bias, of the latents of a list
+    const float *a;    // [rows, d_in]
+    int64_t rows;
+    int64_t d_in;
+    const float *w;     // [d_sae, d_in]
+    const float *bias;  // [d_sae]; null: none
+    const float *mask;  // [rows, most]: where it is not above 0, out is 0; null: none
+    const int *latents; // [most]
+    const int *count;   // on the device: how many of them count
+    int64_t most;
+    float *out;
+};
+cudaError_t launch_by_latent(const Context &context, const LatentProduct &product);
+cudaError_t launch_dense_gradients(const Context &context, const DensePart &part, const float *z, const float *t,
+                                   const float *aux_gradient, const float *input, int64_t rows, int64_t d_in,
+                                   float *by_z, float *by_dz, float *bias);
 
 } // namespace sae::cuda
 #endif

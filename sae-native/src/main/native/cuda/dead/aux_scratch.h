@@ -3,8 +3,9 @@
  * time.
  *
  * The dense matrices of a part of n dead latents, B rows, d = d_in (aux_dense.cu, aux_bf16.cu): 8 n (B + d) bytes in
- * float32, n (10.125 B + 10 d) with precision=bf16, of which a part takes at most kDenseBytes. With precision=bf16 the
- * batch takes 6 B d bytes more.
+ * float32, 10 n (B + d) with precision=bf16, of which a part takes at most kDenseBytes. With precision=bf16 the
+ * batch takes 6 B d bytes more. Before they are needed, the same memory holds the scores of the choice among the dead
+ * (choose_dead.cu), as many rows of 4 d_sae bytes as fit, and kScoredRows at least.
  */
 #ifndef SAE_CUDA_AUX_SCRATCH_H
 #define SAE_CUDA_AUX_SCRATCH_H
@@ -12,21 +13,23 @@
 #include <algorithm>
 
 #include "../encode/shadow.h"
+#include "../encode/topk.h"
 #include "aux_bf16.h"
 
 namespace sae::cuda {
 
 #ifndef SAE_DENSE_BYTES // tests on the CPU make it small
-#define SAE_DENSE_BYTES (512 << 20)
+#define SAE_DENSE_BYTES (640 << 20)
 #endif
-constexpr int64_t kDenseBytes = SAE_DENSE_BYTES;
+constexpr int64_t kDenseBytes = SAE_DENSE_BYTES; // GPT-2's 12,288 latents are one part
 constexpr int64_t kLeastPart = 16;
+constexpr int64_t kScoredRows = 128; // fewer rows would leave tiles of the matrix product empty
 
 /* Dead latents whose dense matrices exist at a time; with bf16 in whole groups, which fill the tiles of a product. */
 inline int64_t dead_part(int64_t rows, const Params &params) {
     if (params.context->precision == Precision::kBf16) {
         const int64_t padded = round_up(rows, kDepthStep);
-        const int64_t bytes_each = 10 * (padded + params.d_in) + padded / 8;
+        const int64_t bytes_each = 10 * (padded + params.d_in);
         const int64_t groups = std::max<int64_t>(kDenseBytes / bytes_each / kLatentGroup, 1);
         return std::min(groups * kLatentGroup, round_up(params.d_sae, kLatentGroup));
     }
@@ -40,6 +43,9 @@ struct AuxScratch {
     int *indices = nullptr;    // [B, k]
     float *values = nullptr;   // [B, k]
     float *gradient = nullptr; // [B, d]: first z_aux W_dec
+    int64_t scored_rows = 0;   // whose scores exist at a time
+    float *scores = nullptr;   // [scored_rows, d_sae]; the memory of everything below
+    uint64_t *keys = nullptr;  // of the choice's top-k
     float *z = nullptr;        // [B, part], in float32
     float *dz = nullptr;       // [B, part]
     float *by_z = nullptr;     // [part, d]
@@ -57,18 +63,27 @@ struct AuxScratch {
         indices = carver.take<int>(rows * k);
         values = carver.take<float>(rows * k);
         gradient = carver.take<float>(rows * d_in);
+        const int64_t before = carver.used();
+        scores = carver.take<float>(0);
         z = bf16 ? nullptr : carver.take<float>(rows * part);
         dz = carver.take<float>(rows * part);
         by_z = carver.take<float>(part * d_in);
         by_dz = carver.take<float>(part * d_in);
         bias = carver.take<float>(part);
         if (bf16) {
-            take_bf16(carver, params, rows, part);
+            take_part(carver, params, rows, part);
+        }
+        const int64_t row = params.d_sae * static_cast<int64_t>(sizeof(float));
+        scored_rows = std::min(rows, std::max((carver.used() - before) / row, kScoredRows));
+        carver.take<unsigned char>(std::max<int64_t>(before + scored_rows * row - carver.used(), 0));
+        keys = carver.take<uint64_t>(topk_scratch(scored_rows, k));
+        if (bf16) {
+            take_batch(carver, params, rows);
         }
     }
 
   private:
-    void take_bf16(Carver &carver, const Params &params, int64_t rows, int64_t part) {
+    void take_part(Carver &carver, const Params &params, int64_t rows, int64_t part) {
         const int64_t padded = round_up(rows, kDepthStep);
         dead.rows = rows;
         dead.padded_rows = padded;
@@ -78,8 +93,11 @@ struct AuxScratch {
         dead.z = carver.take<uint16_t>(rows * part);
         dead.z_transposed = carver.take<uint16_t>(part * padded);
         dead.dz_transposed = carver.take<uint16_t>(part * padded);
-        dead.bias_parts = carver.take<double>(padded / kDepthStep * part);
         dead.decoder_transposed = carver.take<uint16_t>(params.d_in * part);
+    }
+
+    void take_batch(Carver &carver, const Params &params, int64_t rows) {
+        const int64_t padded = dead.padded_rows;
         dead.gradient = carver.take<uint16_t>(rows * round_up(params.d_in, kDepthStep));
         dead.gradient_transposed = carver.take<uint16_t>(params.d_in * padded);
         dead.input_transposed = carver.take<uint16_t>(params.d_in * padded);

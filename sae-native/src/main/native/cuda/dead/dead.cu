@@ -98,8 +98,11 @@ __global__ void __launch_bounds__(kThreads)
         }
         if (thread == 0) {
             out.counts[0] = all;
-            set_condition(branches.reconstruct, all > 0);
-            set_condition(branches.update, all > 0);
+            for (int tier = 0; tier < kDeadTiers; tier++) {
+                const bool wanted = all > first_part(out, tier) * out.part;
+                set_condition(branches.reconstruct[tier], wanted);
+                set_condition(branches.update[tier], wanted);
+            }
         }
     }
 }

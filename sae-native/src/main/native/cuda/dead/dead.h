@@ -26,9 +26,17 @@ struct DeadLatents {
     int64_t part; // dead latents in a part
     int64_t parts;
 };
-struct DeadBranches { // run if there are dead latents
-    Condition reconstruct, update;
+/* The parts run in tiers of 1, 1, 2, 4, ... of them, each a branch of the step's graph: how many kernels a step runs
+ * follows from the number of dead latents, which only the device knows, up to a factor of 2. */
+constexpr int kDeadTiers = 6; // the last one has all the rest
+struct DeadBranches {
+    Condition reconstruct[kDeadTiers], update[kDeadTiers];
 };
+/* Number of the tier's first part; of a tier that there is not: the number of parts. */
+__host__ __device__ inline int64_t first_part(const DeadLatents &dead, int tier) {
+    const int64_t first = tier == 0 ? 0 : int64_t{1} << (tier - 1);
+    return tier >= kDeadTiers || first > dead.parts ? dead.parts : first;
+}
 /* in_block is scratch [divide_up(m, kThreads)]; `idle` is read and `counted` written; they may be the same */
 cudaError_t launch_dead(const DeadRule &rule, const Firing &firing, int64_t rows, int64_t d_sae,
                         const StepStatus *status, const IdleCounters &idle, const IdleCounters &counted, int *in_block,

@@ -58,6 +58,13 @@ __device__ inline void copy_16(void *shared, const void *global) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(shared_address(shared)), "l"(global) : "memory");
 }
 
+/* The same of 4 bytes; if not `wanted`, of zeros. */
+__device__ inline void copy_4(void *shared, const void *global, bool wanted) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global),
+                 "r"(wanted ? 4 : 0)
+                 : "memory");
+}
+
 /* Closes a group of this thread's copies. */
 __device__ inline void commit_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
 
@@ -92,6 +99,13 @@ __device__ inline void multiply_m16n8k16(float *d, const unsigned (&a)[4], unsig
     }
 }
 #undef SAE_MULTIPLY
+
+/* Two floats as bf16, to nearest, ties to even; `low` in the lower half. NaN stays NaN; beyond 3.39e38: infinity. */
+__device__ inline unsigned round_pair(float low, float high) {
+    unsigned pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+}
 
 /* ---- sm_90: barriers that count arrivals and bytes, clusters ---- */
 

@@ -55,7 +55,7 @@ struct FusedScratch {
                                ? carver.take<uint16_t>(rows * round_up(t.params.d_in, kDepthStep))
                                : nullptr),
           kept(carver, rows, t.k, t.params.d_sae), csc(csc_arrays(carver, rows * t.k, bytes)),
-          selection(carver, t.params, rows, t.k, std::max(t.k, t.aux_k)), aux(carver, t.params, rows, t.aux_k),
+          selection(carver, t.params, rows, t.k, t.k), aux(carver, t.params, rows, t.aux_k),
           dead(dead_arrays(carver, rows, t.params)), in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))),
           sums(carver.take<StepSums>(1)), batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
           moments(carver.take<double>(2 * t.params.d_in)), dz_parts(carver.take<float>(slices * rows * t.k)),

@@ -4,7 +4,7 @@
  *   1. batch:    finite check, x - b_dec, variance of x                                        (batch.cu)
  *   2. encode:   the top k of every row                                                        (encode_topk.cu)
  *   3. lists:    kept values by latent, idle counters, dead latents                            (csc.cu, dead.cu)
- *   4. aux:      the top aux_k among the dead, and their reconstruction          (aux_dense.cu, aux_bf16.cu)
+ *   4. aux:      the top aux_k among the dead, and their reconstruction   (choose_dead.cu, aux_dense.cu, aux_bf16.cu)
  *   5. forward:  decode, error, losses, output gradient, dz                                    (forward.cu)
  *   6. decide:   statistics; whether clipping is ruled out                              (lists.cu, step_sums.cu)
  *   7. norm:     the rows' gradients for their norm only, unless clipping is ruled out         (row_update.cu)
@@ -22,9 +22,9 @@
  */
 #include "../dead/aux_bf16.h"
 #include "../dead/aux_dense.h"
+#include "../dead/choose_dead.h"
 #include "../dead/dead.h"
 #include "../decode/forward.h"
-#include "../device/matmul_nt.h"
 #include "../encode/selection.h"
 #include "../encode/shadow.h"
 #include "../encode/shadow_copies.h"
@@ -57,21 +57,24 @@ class FusedStep {
     }
 
     void enqueue() {
-        const bool aux = t_.aux_k > 0;
         const bool clips = t_.adam.clip_norm > 0.0;
-        const DeadBranches dead = aux ? DeadBranches{branches_.condition(), branches_.condition()} : DeadBranches{};
+        DeadBranches dead;
+        for (int tier = 0; tier < tiers(); tier++) {
+            dead.reconstruct[tier] = branches_.condition();
+            dead.update[tier] = branches_.condition();
+        }
         const Condition norm = clips ? branches_.condition() : Condition{};
         encode(dead);
-        if (aux) {
-            branches_.run(dead.reconstruct, [&] { reconstruct_dead(); });
+        for (int tier = 0; tier < tiers(); tier++) {
+            branches_.run(dead.reconstruct[tier], [&] { reconstruct_dead(tier); });
         }
         forward(norm);
         if (clips) {
             branches_.run(norm, [&] { measure_norm(); });
         }
         update_live(false);
-        if (aux) {
-            branches_.run(dead.update, [&] { update_dead(false); });
+        for (int tier = 0; tier < tiers(); tier++) {
+            branches_.run(dead.update[tier], [&] { update_dead(tier, false); });
         }
         finish_update();
     }
@@ -80,11 +83,22 @@ class FusedStep {
     /* A branch has a stream of its own. */
     cudaStream_t stream() const { return p_.context->stream; }
 
+    /* Of dead latents; 0 without the auxiliary loss. */
+    int tiers() const {
+        int count = 0;
+        while (t_.aux_k > 0 && first_part(s_.dead, count) < s_.dead.parts) {
+            count++;
+        }
+        return count;
+    }
+
     void measure_norm() const {
         update_live(true);
         if (t_.aux_k > 0) {
             check(launch_gate_dead(&s_.sums->needs_norm, s_.dead, stream()), "counting dead latents");
-            update_dead(true);
+        }
+        for (int tier = 0; tier < tiers(); tier++) {
+            update_dead(tier, true);
         }
         b_dec_gradient(&s_.sums->needs_norm);
         check(launch_clip(s_.by_group, s_.groups, s_.b_dec_gradient, p_.d_in, t_.adam, s_.sums, stream()), "clipping");
@@ -125,15 +139,15 @@ class FusedStep {
 
     cudaError_t reconstruct(const DensePart &part) const {
         return decoder_.bf16 ? launch_reconstruct_dead(*p_.context, dead_bf16_, part, s_.aux.gradient)
-                             : launch_reconstruct_dead(part, s_.aux.z, p_.tensor(SAE_W_DEC), rows_, p_.d_in,
-                                                       s_.aux.gradient, stream());
+                             : launch_reconstruct_dead(*p_.context, part, s_.aux.z, p_.tensor(SAE_W_DEC), rows_,
+                                                       p_.d_in, s_.aux.gradient);
     }
 
-    void reconstruct_dead() {
-        Selection selection = s_.selection;
-        selection.k = t_.aux_k;
-        select_latents(p_, selection, input_, s_.dead.list, s_.dead.counts, s_.aux.indices, s_.aux.values);
-        for (int64_t number = 0; number < s_.dead.parts; number++) {
+    void reconstruct_dead(int tier) {
+        if (tier == 0) {
+            choose_dead(p_, s_.aux, s_.dead, rows_, input_, s_.selection.rounded);
+        }
+        for (int64_t number = first_part(s_.dead, tier); number < first_part(s_.dead, tier + 1); number++) {
             scatter(part(number, false));
             check(reconstruct(part(number, false)), "reconstructing from dead latents");
         }
@@ -162,9 +176,6 @@ class FusedStep {
             .squares = s_.squares,
         };
         check(launch_forward(in, out, stream()), "reconstructing");
-        if (t_.aux_k > 0 && decoder_.bf16) {
-            check(launch_transpose_batch(dead_bf16_, s_.aux.gradient, stream()), "rounding the auxiliary gradient");
-        }
         const ListInputs list{
             .entries = rows_ * t_.k,
             .k = t_.k,
@@ -243,9 +254,12 @@ class FusedStep {
 
     void update_live(bool norm_only) const { run(row_update(norm_only), p_.d_sae); }
 
-    void update_dead(bool norm_only) const {
+    void update_dead(int tier, bool norm_only) const {
+        if (tier == 0 && decoder_.bf16) {
+            check(launch_transpose_batch(dead_bf16_, s_.aux.gradient, stream()), "rounding the auxiliary gradient");
+        }
         RowUpdate update = row_update(norm_only);
-        for (int64_t number = 0; number < s_.dead.parts; number++) {
+        for (int64_t number = first_part(s_.dead, tier); number < first_part(s_.dead, tier + 1); number++) {
             const DensePart dead = part(number, norm_only);
             if (s_.dead.parts > 1) { // with one part it is still there
                 scatter(dead);
@@ -268,11 +282,21 @@ class FusedStep {
                   "differentiating dead latents");
             return;
         }
-        check(launch_matmul_nt(s_.aux.gradient, rows_, p_.tensor(SAE_W_DEC), dead.most, p_.d_in, dead.latents,
-                               dead.count, nullptr, s_.aux.dz, stream()),
-              "differentiating dead latents");
-        check(launch_dense_gradients(dead, s_.aux.z, s_.aux.dz, s_.aux.gradient, input_, rows_, p_.d_in, s_.aux.by_z,
-                                     s_.aux.by_dz, s_.aux.bias, stream()),
+        const LatentProduct product{
+            .a = s_.aux.gradient,
+            .rows = rows_,
+            .d_in = p_.d_in,
+            .w = p_.tensor(SAE_W_DEC),
+            .bias = nullptr,
+            .mask = s_.aux.z,
+            .latents = dead.latents,
+            .count = dead.count,
+            .most = dead.most,
+            .out = s_.aux.dz,
+        };
+        check(launch_by_latent(*p_.context, product), "differentiating dead latents");
+        check(launch_dense_gradients(*p_.context, dead, s_.aux.z, s_.aux.dz, s_.aux.gradient, input_, rows_, p_.d_in,
+                                     s_.aux.by_z, s_.aux.by_dz, s_.aux.bias),
               "differentiating dead latents");
     }
 

@@ -69,15 +69,27 @@ inline void keep_order() {}
 
 struct Copy {
     void *target;
-    const void *source;
-    void run() const { std::memcpy(target, source, 16); }
+    const void *source; // null: zeros
+    size_t bytes;
+    void run() const {
+        if (source == nullptr) {
+            std::memset(target, 0, bytes);
+        } else {
+            std::memcpy(target, source, bytes);
+        }
+    }
 };
 inline Deferred<Copy> copies;
 
 inline void copy_16(void *shared, const void *global) {
     insist(reinterpret_cast<uintptr_t>(shared) % 16 == 0 && reinterpret_cast<uintptr_t>(global) % 16 == 0,
            "a copy of 16 bytes that is not aligned");
-    copies.add({shared, global});
+    copies.add({shared, global, 16});
+}
+inline void copy_4(void *shared, const void *global, bool wanted) {
+    insist(reinterpret_cast<uintptr_t>(shared) % 4 == 0 && reinterpret_cast<uintptr_t>(global) % 4 == 0,
+           "a copy of 4 bytes that is not aligned");
+    copies.add({shared, wanted ? global : nullptr, 4});
 }
 inline void commit_copies() { copies.commit(); }
 template <int groups>
@@ -116,6 +128,15 @@ inline void multiply_m16n8k16(float *d, const unsigned (&a)[4], unsigned b0, uns
             d[value] += element(value / 2 + k / 8 * 2, lane / 4, k % 8) * element(4 + k / 8, column, k % 8);
         }
     }
+}
+
+inline unsigned round_pair(float low, float high) {
+    const auto round = [](float value) {
+        const uint32_t bits = __float_as_uint(value);
+        const bool nan = (bits & 0x7FFFFFFFu) > 0x7F800000u;
+        return nan ? 0x7FFFu : (bits + 0x7FFFu + (bits >> 16 & 1u)) >> 16;
+    };
+    return round(low) | round(high) << 16;
 }
 
 /* ---- sm_90: barriers and clusters ---- */

@@ -1,5 +1,10 @@
-/* reference.h: encode, decode and one training step in double precision, written for readability. Used by
- * backend_check.cpp.
+/* reference.h: encode, decode and one training step in double precision, written for readability: what the native tests
+ * of both backends compare with (cpu/driver.cpp, cuda/backend_check.cpp).
+ *
+ * Parameters are float32 between steps, as in every backend; moments stay in double. So a backend and this differ by
+ * the roundings of one step's sums, and by what Adam makes of them: where a gradient is only rounding error, m /
+ * sqrt(v) may be anything up to 1, and a weight may be lr off. Statistics and moments therefore have tight bounds, and
+ * weights a loose one for each, or one for the sum of their squares.
  * Over 400 lines: the definition of one step, to be read from top to bottom. */
 #ifndef SAE_TEST_REFERENCE_H
 #define SAE_TEST_REFERENCE_H
@@ -13,7 +18,7 @@
 #include <random>
 #include <vector>
 
-#include "../../../main/native/include/sae_abi.h"
+#include "../../main/native/include/sae_abi.h"
 
 namespace reference {
 
@@ -77,8 +82,17 @@ struct Kept {
     std::vector<float> values;
 };
 
-inline double encoder_input(const Sae &sae, const std::vector<float> &x, int64_t row, int64_t i) {
-    return x[static_cast<size_t>(row * sae.d + i)] - (sae.subtract ? sae.at(SAE_B_DEC, i) : 0.0);
+/* x: a row */
+inline double encoder_input(const Sae &sae, const float *x, int64_t i) {
+    return x[i] - (sae.subtract ? sae.at(SAE_B_DEC, i) : 0.0);
+}
+
+inline double pre_activation(const Sae &sae, const float *x, int64_t latent) {
+    double sum = sae.at(SAE_B_ENC, latent);
+    for (int64_t i = 0; i < sae.d; i++) {
+        sum += encoder_input(sae, x, i) * sae.at(SAE_W_ENC, latent * sae.d + i);
+    }
+    return sum;
 }
 
 /* among: which latents may be chosen; null: all. */
@@ -92,10 +106,7 @@ inline Kept encode(const Sae &sae, const std::vector<float> &x, int64_t rows, in
             if (among != nullptr && !(*among)[static_cast<size_t>(j)]) {
                 continue;
             }
-            double sum = sae.at(SAE_B_ENC, j);
-            for (int64_t i = 0; i < sae.d; i++) {
-                sum += encoder_input(sae, x, row, i) * sae.at(SAE_W_ENC, j * sae.d + i);
-            }
+            const double sum = pre_activation(sae, x.data() + row * sae.d, j);
             z[static_cast<size_t>(j)] = std::max(static_cast<float>(sum), 0.0f);
             order.push_back(static_cast<int32_t>(j));
         }
@@ -151,8 +162,8 @@ inline float nearest_bf16(float value) {
     return std::ldexp(std::nearbyint(std::ldexp(fraction, 8)), exponent - 8);
 }
 
-/* Parameters stay float32 between steps, as in every backend; a step computes in double. narrow: factors of the
- * gradients' and the dead latents' products are rounded to bfloat16, as with precision=bf16; weights and the encoder's
+/* A step computes in double. narrow: factors of the gradients' and the dead latents' products are rounded to bfloat16,
+ * as with precision=bf16; weights and the encoder's
  * input must already be bfloat16. */
 class Training {
   public:
@@ -346,7 +357,8 @@ class Training {
             const auto weight = static_cast<double>(rows);
             const double by_dz = round_dz ? weight * nearest_bf16(static_cast<float>(dz / weight)) : dz;
             for (int64_t i = 0; i < s_.d; i++) {
-                gradient_[SAE_W_ENC][static_cast<size_t>(j * s_.d + i)] += by_dz * encoder_input(s_, x, row, i);
+                gradient_[SAE_W_ENC][static_cast<size_t>(j * s_.d + i)] +=
+                    by_dz * encoder_input(s_, x.data() + row * s_.d, i);
                 if (s_.subtract) {
                     gradient_[SAE_B_DEC][static_cast<size_t>(i)] -= dz * s_.at(SAE_W_ENC, j * s_.d + i);
                 }
