@@ -6,14 +6,15 @@
  * A small step is run: with the auxiliary loss off, on with nobody dead, on with most latents dead, and with a norm to
  * be measured as well. Steps of the benchmarks' shapes are run dry: what a step launches is decided by the host from the
  * shapes alone, except for the branches of its graph. Fails if a count is not the one expected here; gpu-table.py puts
- * these numbers into docs/gpu.md. CUB's sort counts as the kernels that CUB 3.0 launches for more than some thousand
- * pairs: a histogram, its sums, and one for every 8 bits of a latent.
+ * these numbers into docs/gpu.md.
  */
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,19 +37,25 @@ struct Expected {
     int graph[kKinds];
 };
 constexpr Expected kExpected[] = {
-    {"small", 40, 40, 600, 4, "fp32", {37, 50}, {30, 30, 38, 50}},
-    {"small", 40, 40, 600, 4, "bf16", {37, 56}, {30, 31, 42, 56}},
-    {"GPT-2", 4096, 768, 12288, 16, "fp32", {40, 67}, {33, 33, 55, 67}},
-    {"GPT-2", 4096, 768, 12288, 16, "bf16", {40, 92}, {33, 34, 70, 92}},
-    {"1B", 4096, 2048, 14336, 48, "fp32", {40, 85}, {33, 33, 67, 85}},
-    {"1B", 4096, 2048, 14336, 48, "bf16", {40, 96}, {33, 34, 74, 96}},
-    {"3B", 4096, 3072, 18432, 64, "fp32", {43, 94}, {36, 36, 76, 94}},
-    {"3B", 4096, 3072, 18432, 64, "bf16", {41, 120}, {34, 35, 91, 120}},
-    {"8B", 4096, 4096, 16384, 80, "fp32", {42, 89}, {35, 35, 71, 89}},
-    {"8B", 4096, 4096, 16384, 80, "bf16", {40, 115}, {33, 34, 86, 115}},
-    {"wide", 4096, 4096, 131072, 64, "fp32", {61, 318}, {54, 54, 230, 318}},
-    {"wide", 4096, 4096, 131072, 64, "bf16", {57, 480}, {50, 51, 325, 480}},
+    {"small", 40, 40, 600, 4, "fp32", {17, 30}, {15, 15, 23, 30}},
+    {"small", 40, 40, 600, 4, "bf16", {17, 37}, {15, 15, 27, 37}},
+    {"GPT-2", 4096, 768, 12288, 16, "fp32", {20, 47}, {18, 18, 40, 47}},
+    {"GPT-2", 4096, 768, 12288, 16, "bf16", {20, 73}, {18, 18, 55, 73}},
+    {"1B", 4096, 2048, 14336, 48, "fp32", {20, 65}, {18, 18, 52, 65}},
+    {"1B", 4096, 2048, 14336, 48, "bf16", {20, 77}, {18, 18, 59, 77}},
+    {"3B", 4096, 3072, 18432, 64, "fp32", {23, 74}, {21, 21, 61, 74}},
+    {"3B", 4096, 3072, 18432, 64, "bf16", {21, 101}, {19, 19, 76, 101}},
+    {"8B", 4096, 4096, 16384, 80, "fp32", {22, 69}, {20, 20, 56, 69}},
+    {"8B", 4096, 4096, 16384, 80, "bf16", {20, 96}, {18, 18, 71, 96}},
+    {"wide", 4096, 4096, 131072, 64, "fp32", {40, 297}, {38, 38, 214, 297}},
+    {"wide", 4096, 4096, 131072, 64, "bf16", {36, 460}, {34, 34, 309, 460}},
 };
+/* A step of GPT-2's shape with nobody dead, in a graph: at about 2 us a kernel, what is left of the target of 420 us. */
+constexpr int kMostOfSmall = 20;
+constexpr bool small_enough(const Expected &of) {
+    return of.d_in != 768 || (of.graph[kNoAux] <= kMostOfSmall && of.graph[kNobodyDead] <= kMostOfSmall);
+}
+static_assert(std::all_of(std::begin(kExpected), std::end(kExpected), small_enough));
 bool is_dry(const Expected &of) { return of.rows > 40; }
 constexpr int kSteps = 4;     // of single launches, a new graph, and two more of it
 constexpr int kDeadAfter = 3; // batches: the graph starts with nobody dead

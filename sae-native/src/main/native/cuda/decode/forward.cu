@@ -28,6 +28,7 @@
 #include "../device/bf16_bits.h"
 #include "../device/reduce.cuh"
 #include "../device/vectors.cuh"
+#include "../train/step_numbers.cuh"
 
 namespace sae::cuda {
 namespace {
@@ -112,6 +113,11 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(ForwardInputs in, For
     const int64_t end_column = first_column + kColumns < in.d_in ? first_column + kColumns : in.d_in;
     const int64_t batches = Again ? (in.k + Slots * kWarps - 1) / (Slots * kWarps) : 1;
 
+    __shared__ Scales scales;
+    if (thread == 0) {
+        scales = scales_of(in.loss, static_cast<double>(in.rows), static_cast<double>(in.d_in),
+                           in.n_dead == nullptr ? 0 : *in.n_dead, *in.sums);
+    }
     HeldRows<Element, Width, Slots, Chunks> held;
     float mine[Chunks][Width] = {};
     for (int64_t batch = 0; batch < batches; batch++) {
@@ -128,8 +134,8 @@ __global__ void __launch_bounds__(kThreads) forward_kernel(ForwardInputs in, For
     __syncthreads();
 
     const bool any_dead = in.n_dead != nullptr && *in.n_dead > 0;
-    const auto error_scale = static_cast<float>(in.sums->error_scale);
-    const auto aux_scale = static_cast<float>(in.sums->aux_scale);
+    const auto error_scale = static_cast<float>(scales.error);
+    const auto aux_scale = static_cast<float>(scales.aux);
     double squares[3] = {}; // of e, r and g
     for (int at = thread; at < kColumns; at += kThreads) {
         const int64_t column = first_column + at;

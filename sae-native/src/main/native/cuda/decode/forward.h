@@ -13,8 +13,9 @@ struct ForwardInputs {
     Gathered w_dec;
     const float *b_dec;
     const float *x;
-    const int *n_dead; // null: no auxiliary loss
-    const StepSums *sums;
+    const int *n_dead;    // null: no auxiliary loss
+    const StepSums *sums; // with the variance of x
+    LossOptions loss;
     bool detach;
 };
 struct ForwardOutputs {

@@ -13,9 +13,15 @@ namespace sae::cuda {
 
 __device__ inline double inverse(double denominator) { return denominator == 0.0 ? 0.0 : 1.0 / denominator; }
 
-/* Sets the factors of e and r in the gradients; needs the variances and n_dead. */
-__device__ inline void set_scales(const LossOptions &options, double rows, double d_in, int n_dead, StepSums *sums) {
-    const double by_variance = inverse(sums->variance);
+struct Scales { // of e and r in the gradients
+    double error;
+    double aux;
+};
+
+/* Needs the variances and n_dead. */
+__device__ inline Scales scales_of(const LossOptions &options, double rows, double d_in, int n_dead,
+                                   const StepSums &sums) {
+    const double by_variance = inverse(sums.variance);
     const double reconstruction = options.loss == SAE_LOSS_MEAN       ? 1.0 / (rows * d_in)
                                   : options.loss == SAE_LOSS_SUM_MEAN ? 1.0 / rows
                                                                       : by_variance;
@@ -24,12 +30,11 @@ __device__ inline void set_scales(const LossOptions &options, double rows, doubl
         const double normaliser = options.aux_norm == SAE_AUX_MEAN              ? 1.0 / (rows * d_in)
                                   : options.aux_norm == SAE_AUX_SUM_MEAN        ? 1.0 / rows
                                   : options.aux_norm == SAE_AUX_TARGET_VARIANCE ? by_variance
-                                                                                : inverse(sums->residual_variance);
+                                                                                : inverse(sums.residual_variance);
         const double share = options.aux_scale_by_dead ? fmin(1.0, n_dead / options.aux_k) : 1.0;
         aux = options.aux_coefficient * share * normaliser;
     }
-    sums->error_scale = 2.0 * reconstruction;
-    sums->aux_scale = 2.0 * aux;
+    return {2.0 * reconstruction, 2.0 * aux};
 }
 
 /* What the encoder counted. */
