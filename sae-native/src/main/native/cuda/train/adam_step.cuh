@@ -1,4 +1,4 @@
-/* adam_step.cuh: Adam's step of one parameter in double; the formula is in adam.cu. */
+/* adam_step.cuh: Adam's step of one parameter, in double and in float32; the formula is in adam.cu. */
 #ifndef SAE_CUDA_ADAM_STEP_CUH
 #define SAE_CUDA_ADAM_STEP_CUH
 
@@ -20,6 +20,23 @@ __device__ inline float adam_step(float parameter, double gradient, const AdamOp
     put_moments<1>(first + element, second + element, {static_cast<float>(m)}, {static_cast<float>(v)}, seed, element);
     return static_cast<float>(parameter - sums.step_size * m / (sqrt(v) * sums.second_correction + options.eps));
 }
+
+/* Adam's numbers of this step in float32. */
+struct AdamScalars {
+    float beta1, rest1, beta2, rest2, step_size, second_correction, eps, clip;
+
+    __device__ inline AdamScalars(const AdamOptions &options, const StepSums &sums)
+        : beta1(static_cast<float>(options.beta1)), rest1(static_cast<float>(1.0 - options.beta1)),
+          beta2(static_cast<float>(options.beta2)), rest2(static_cast<float>(1.0 - options.beta2)),
+          step_size(static_cast<float>(sums.step_size)), second_correction(static_cast<float>(sums.second_correction)),
+          eps(static_cast<float>(options.eps)), clip(static_cast<float>(sums.clip)) {}
+
+    __device__ inline float step(float parameter, float gradient, float &first, float &second) const {
+        first = fmaf(beta1, first, rest1 * gradient);
+        second = fmaf(beta2, second, rest2 * gradient * gradient);
+        return parameter - step_size * first / (sqrtf(second) * second_correction + eps);
+    }
+};
 
 } // namespace sae::cuda
 #endif

@@ -6,8 +6,8 @@
  *   input      = sum_b,i centred[b, i]^2, of x itself where nothing is subtracted
  *
  * in:  x float32 [rows, d_in]; b_dec float32 [d_in] or null
- * out: centred float32 [rows, d_in] or null; bad_row lowered to the first row with NaN or infinity; variance and
- *      input_squares of StepSums
+ * out: centred float32 [rows, d_in] or null; bad_row lowered to the first row with NaN or infinity; in StepSums
+ *      variance, input_squares, and from them error_scale and aux_scale, the latter for a share of 1 (losses.cu)
  * scratch: partials double [batch_scratch(rows, d_in)]; counters
  * How: sums of x - x[0, i] and of its square, so that a column far from zero does not cancel; then by chunk. The last
  * block of 256 columns adds up their chunks, the last of those the columns: one launch, three before.
@@ -19,6 +19,7 @@
 
 #include "../device/last_block.cuh"
 #include "../device/reduce.cuh"
+#include "step_numbers.cuh"
 
 namespace sae::cuda {
 namespace {
@@ -95,8 +96,13 @@ __global__ void __launch_bounds__(kThreads) prepare_batch_kernel(BatchRows in, i
             variance += by_block[2 * of];
             input += by_block[2 * of + 1];
         }
-        in.sums->variance = variance;
-        in.sums->input_squares = input;
+        StepSums &sums = *in.sums;
+        sums.variance = variance;
+        sums.input_squares = input;
+        const auto rows = static_cast<double>(in.rows);
+        const auto d_in = static_cast<double>(in.d_in);
+        sums.error_scale = error_scale_of(in.loss, rows, d_in, sums);
+        sums.aux_scale = aux_scale_of(in.loss, rows, d_in, sums);
     }
 }
 

@@ -12,6 +12,7 @@ struct BatchRows {
     int64_t rows, d_in;
     float *centred;
     int *bad_row;
+    LossOptions loss;
     StepSums *sums;
     double *partials;  // [batch_scratch(rows, d_in)]
     uint32_t *arrived; // [1 + divide_up(d_in, kThreads)], 0 before and after

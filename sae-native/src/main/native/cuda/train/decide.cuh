@@ -40,9 +40,7 @@ __device__ inline double norm_bound(const Collected &squares, double rows, const
 __device__ inline void decide(const Decision &of, const Collected &squares) {
     StepSums &sums = *of.sums;
     const auto rows = static_cast<double>(of.rows);
-    const Scales scales = scales_of(of.loss, rows, static_cast<double>(of.d_in), *of.n_dead, sums);
-    sums.error_scale = scales.error;
-    sums.aux_scale = scales.aux;
+    sums.aux_scale *= aux_share(of.loss, *of.n_dead);
     sums.squared_error = squares.error;
     sums.squared_residual = squares.residual;
     sums.active = static_cast<double>(*of.active);

@@ -12,7 +12,7 @@ struct ClipBound {
     const double *weight_squares; // [2]: of W_enc and of W_dec
 };
 struct Decision {
-    int64_t rows, d_in;
+    int64_t rows;
     const int64_t *active; // kept values
     const SelectionCounts *counts;
     const int *n_dead;

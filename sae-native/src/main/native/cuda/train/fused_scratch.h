@@ -46,8 +46,9 @@ struct FusedScratch {
     double *partials; // of finish.cu
 
     FusedScratch(Carver &carver, const Trainer &t, int64_t rows, const Buffer &buffer)
-        : slices(forward_slices(t.params.d_in, t.k)), group(row_update_group(t.params.d_sae)),
-          groups(divide_up(t.params.d_sae, group)), x(carver, buffer, rows * t.params.d_in),
+        : slices(forward_slices(t.params.d_in, t.k, rounded_decoder_bytes(t.params) > 0)),
+          group(row_update_group(t.params.d_sae)), groups(divide_up(t.params.d_sae, group)),
+          x(carver, buffer, rows * t.params.d_in),
           centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
           gradient(carver.take<float>(rows * t.params.d_in)),
           rounded_gradient(rounded_decoder_bytes(t.params) > 0

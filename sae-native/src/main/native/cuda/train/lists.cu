@@ -33,7 +33,7 @@
 namespace sae::cuda {
 namespace {
 
-constexpr int kStretchRows = 8; // in flight
+constexpr int kStretchRows = 16; // in flight
 static_assert(kStretch <= kThreads, "a thread looks up an entry");
 
 __device__ inline float dz_of(const ListInputs &in, uint32_t entry) {
@@ -122,7 +122,7 @@ __device__ inline void sum_stretch(const ListInputs &in, const LatentLists &list
 }
 
 template <typename Element, int Width>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, 3)
     lists_kernel(ListInputs in, LatentLists lists, Decision decision, double *partials, uint32_t *arrived) {
     if (blockIdx.x >= kCollectBlocks) {
         sum_stretch<Element, Width>(in, lists, blockIdx.x - kCollectBlocks);

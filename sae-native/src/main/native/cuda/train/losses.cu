@@ -100,9 +100,9 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead,
                               const SelectionCounts *counts, bool first, StepSums *sums, StepStatus *status) {
     if (threadIdx.x == 0) {
-        const Scales scales = scales_of(options, rows, d_in, *n_dead, *sums);
-        sums->error_scale = scales.error * rows;
-        sums->aux_scale = scales.aux * rows;
+        sums->error_scale = error_scale_of(options, rows, d_in, *sums) * rows;
+        const double share = aux_share(options, *n_dead); // without dead latents there may be no residual's variance
+        sums->aux_scale = share == 0.0 ? 0.0 : aux_scale_of(options, rows, d_in, *sums) * share * rows;
         set_counts(*counts, sums);
         status->parts = first ? totals(*sums) : status->parts + totals(*sums);
     }

@@ -95,6 +95,7 @@ class FusedStep {
             .d_in = p_.d_in,
             .centred = p_.subtract_b_dec ? s_.centred : nullptr,
             .bad_row = &t_.status()->bad_row,
+            .loss = t_.loss,
             .sums = s_.sums,
             .partials = s_.batch_partials,
             .arrived = s_.arrived(p_),
@@ -187,7 +188,6 @@ class FusedStep {
         };
         const Decision decision{
             .rows = rows_,
-            .d_in = p_.d_in,
             .active = s_.kept.offsets + p_.d_sae,
             .counts = s_.selection.counts,
             .n_dead = s_.dead.counts,

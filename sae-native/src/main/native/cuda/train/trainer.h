@@ -28,8 +28,7 @@ inline LossOptions loss_options(const double *options) {
         .loss = static_cast<int>(options[SAE_OPT_LOSS]),
         .aux_norm = static_cast<int>(options[SAE_OPT_AUX_NORM]),
         .aux_coefficient = options[SAE_OPT_AUX_COEFFICIENT],
-        .aux_k = options[SAE_OPT_AUX_K],
-        .aux_scale_by_dead = options[SAE_OPT_AUX_SCALE_BY_DEAD] != 0.0,
+        .per_dead = options[SAE_OPT_AUX_SCALE_BY_DEAD] != 0.0 ? 1.0 / std::max(options[SAE_OPT_AUX_K], 1.0) : 1.0,
     };
 }
 

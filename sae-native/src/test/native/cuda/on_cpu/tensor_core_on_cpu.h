@@ -62,20 +62,29 @@ class Deferred {
 };
 
 inline void keep_order() {}
+inline void forget(uint32_t &) {}
 
 /* ---- sm_80 ---- */
 
 struct Copy {
     void *target;
     const void *source;
-    void run() const { std::memcpy(target, source, 16); }
+    size_t bytes;
+    void run() const { std::memcpy(target, source, bytes); }
 };
 inline Deferred<Copy> copies;
 
 inline void copy_16(void *shared, const void *global) {
     insist(reinterpret_cast<uintptr_t>(shared) % 16 == 0 && reinterpret_cast<uintptr_t>(global) % 16 == 0,
            "a copy of 16 bytes that is not aligned");
-    copies.add({shared, global});
+    copies.add({shared, global, 16});
+}
+template <size_t bytes>
+inline void copy_streamed(void *shared, const void *global) {
+    static_assert(bytes == 8 || bytes == 16, "what cp.async takes");
+    insist(reinterpret_cast<uintptr_t>(shared) % bytes == 0 && reinterpret_cast<uintptr_t>(global) % bytes == 0,
+           "a copy that is not aligned to its size");
+    copies.add({shared, global, bytes});
 }
 inline void commit_copies() { copies.commit(); }
 template <int groups>
