@@ -645,7 +645,8 @@ void check_training_shapes(void *context) {
     check_training(context, {"all latents silent", 40, 16, 40, true, options, SAE_DEVICE, false, 1});
     check_training(context, {"two columns a thread", 5, 270, 11, false, options});
     check_training(context, {"two chunks a thread", 5, 1032, 11, true, options});
-    check_training(context, {"one row of weights at a time", 3, 4100, 5, true, options, SAE_DEVICE, false, 3, 1e-4});
+    check_training(context, {"one row of weights at a time", 3, 4100, 5, true, options, SAE_DEVICE, false, 3,
+                             1e-3}); // dz is a sum of 4100 products in float32
     for (const double k : {20.0, 40.0, 100.0, 150.0}) {
         check_training(context, {"k " + std::to_string(k), 9, 36, 160, true, small_options(k)});
     }
