@@ -19,10 +19,9 @@
  * Bytes: 8 d_in gathered per entry (L2), 4 in bf16; per parameter 12 read + 12 written in HBM (8 + 8 with bfloat16
  * moments) and 2 written for a copy in bf16; the gradient never leaves the registers. Parameters and moments are
  * streamed past L2, which keeps g and input.
- * A latent's W, m and v of both matrices are on their way to shared memory while its lists are added up (row_copies.cuh);
- * before, each matrix's were asked for when its gradient was complete: a latency of HBM twice a latent, of which
- * nothing was hidden but by other blocks. Rows of g and input stay as they are stored until they are used, and a warp
- * looks up 32 of them at a time.
+ * A latent's W, m and v of both matrices are on their way to shared memory while its lists are added up (row_copies.cuh),
+ * where each matrix's were asked for once its gradient was complete. Rows of g and input stay as they are stored until
+ * they are used, and a warp looks up 32 of them at a time.
  * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width
  * columns. 2 KiB shared memory, and 24 KiB per chunk of 4 columns (one matrix at a time for 8 chunks: 96 KiB).
  * Counts for sm_90a before and after are in docs/gpu.md. Not measured on a GPU yet.
