@@ -24,8 +24,7 @@
  * they are used, and a warp looks up 32 of them at a time.
  * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width
  * columns. 2 KiB shared memory, and 24 KiB per chunk of 4 columns (one matrix at a time for 8 chunks: 96 KiB).
- * Counts for sm_90a before and after are in docs/gpu.md. Not measured on a GPU yet.
- * Deterministic: lists in row order, group sums in a fixed tree.
+ * Deterministic: lists in row order, group sums in a fixed tree. Counts are in docs/gpu.md. Not measured on a GPU yet.
  */
 #include "row_update.h"
 
