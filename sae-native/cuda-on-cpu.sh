@@ -2,7 +2,7 @@
 # Runs the CUDA backend without a GPU: its sources compiled as C++ over src/test/native/cuda/on_cpu (CUDA's execution
 # model on the CPU), under AddressSanitizer and UBSan, against double-precision definitions (backend_check.cpp), after
 # tests of the stochastic rounding noise (rounding_noise_check.cpp), of rounding to 16 bits and its error bound
-# (rounding_check.cpp) and, at the sizes of real SAEs, of how often lists of
+# (rounding_check.cpp), of the lists by latent (csc_check.cpp) and, at the sizes of real SAEs, of how often lists of
 # candidates overflow (overflow_check.cpp) and of how many kernels a step runs (launch_count_check.cpp).
 #   cuda-on-cpu.sh OUTDIR             build and check, with two thread orders
 #   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimized and without sanitizers, for other tests
@@ -49,6 +49,9 @@ fi
 "$out/rounding_noise_check"
 "${CXX:-g++}" "${flags[@]}" -I"$shim" -I"$native/include" -o "$out/rounding_check" "$here/src/test/native/cuda/rounding_check.cpp"
 "$out/rounding_check"
+"${CXX:-g++}" "${flags[@]}" -I"$shim" -I"$native/include" -o "$out/csc_check" "$here/src/test/native/cuda/csc_check.cpp" \
+    "$out"/cuda-on-cpu-objects/{csc.cu,cuda_on_cpu.cpp}.o
+ASAN_OPTIONS=detect_stack_use_after_return=0 "$out/csc_check"
 "${CXX:-g++}" -O2 "${common[@]}" -I"$shim" -I"$native/include" -o "$out/overflow_check" \
     "$here/src/test/native/cuda/overflow_check.cpp" # the real constants
 "$out/overflow_check"

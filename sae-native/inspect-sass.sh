@@ -6,7 +6,7 @@
 # PATTERN: an extended regular expression for kernel names; default preact_kernel. HGMMA: wgmma; UTMALDG: a copy of
 # TMA; MEMBAR: a fence; CCTL: an invalidation of L1; HMMA: mma.sync; LDGSTS: cp.async; LDSM: ldmatrix. Store 0, 1, 2:
 # set, added, transposed (preact.h).
-# Needs cuobjdump and nvdisasm, searched for like nvcc in build-cuda.sh; without them it says so and exits with 0.
+# Needs cuobjdump and nvdisasm, which setup-nvcc.sh brings, searched for like nvcc in build-cuda.sh.
 set -euo pipefail
 
 # ARCHITECTURE PATTERN COLUMN MOST, of single kernels. Counts of nvcc 13.0, spills with room for the next compiler.
@@ -46,8 +46,8 @@ for bin in ${CUDA_HOME:+"$CUDA_HOME/bin"} /usr/local/cuda/bin "$here"/.venv/nvcc
     PATH=$PATH:$bin # cuobjdump runs nvdisasm by name
 done
 if ! command -v cuobjdump >/dev/null || ! command -v nvdisasm >/dev/null; then
-    echo "inspect-sass: cuobjdump or nvdisasm not found, so nothing is inspected; pip install nvidia-cuda-cuobjdump==13.2.78 nvidia-cuda-nvdisasm==13.2.78 into the environment of setup-nvcc.sh"
-    exit 0
+    echo "inspect-sass: expected cuobjdump and nvdisasm on PATH or in CUDA_HOME, got none; run setup-nvcc.sh, or install the two wheels that it names into its folder" >&2
+    exit 1
 fi
 
 # ARCH NAME REGISTERS STACK of every matching kernel, with mangled names

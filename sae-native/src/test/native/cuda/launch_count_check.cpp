@@ -6,14 +6,15 @@
  * A small step is run: with the auxiliary loss off, on with nobody dead, on with most latents dead (twice), and with a
  * norm to be measured as well. Steps of the benchmarks' shapes are run dry: what a step launches is decided by the host from the
  * shapes alone, except for the branches of its graph. Fails if a count is not the one expected here; gpu-table.py puts
- * these numbers into docs/gpu.md. CUB's sort counts as the kernels that CUB 3.0 launches for more than some thousand
- * pairs: a histogram, its sums, and one for every 8 bits of a latent.
+ * these numbers into docs/gpu.md.
  */
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
@@ -51,6 +52,12 @@ constexpr Expected kExpected[] = {
     {"wide", 4096, 4096, 131072, 64, "fp32", 5, {61, 200}, {54, 54, 68, 140, 200}},
     {"wide", 4096, 4096, 131072, 64, "bf16", 5, {57, 308}, {50, 50, 68, 203, 308}},
 };
+/* A step of GPT-2's shape with nobody dead, in a graph: at about 2 us a kernel, what is left of the target of 420 us. */
+constexpr int kMostOfSmall = 20;
+constexpr bool small_enough(const Expected &of) {
+    return of.d_in != 768 || (of.graph[kNoAux] <= kMostOfSmall && of.graph[kNobodyDead] <= kMostOfSmall);
+}
+static_assert(std::all_of(std::begin(kExpected), std::end(kExpected), small_enough));
 bool is_dry(const Expected &of) { return of.rows > 40; }
 constexpr int kSteps = 4;     // of single launches, a new graph, and two more of it
 constexpr int kDeadAfter = 3; // batches: the graph starts with nobody dead

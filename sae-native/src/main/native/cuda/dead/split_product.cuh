@@ -9,7 +9,7 @@
  * while the d roundings of a float32 chain are 1.2 2^-26 sqrt(d) of it, 9 and 4 times less. In the worst case
  * they are 3 2^-16 sum |a b| against d 2^-24 sum |a b|: less than the chain's from d = 768 on.
  * Beyond that, the tensor cores add 3 d terms in steps of 16, which are aligned and truncated: three times the steps
- * that precision=bf16 has, at most 6.6 d 2^-24 sum |a b| together (bf16.cuh). If each step truncates what it keeps, a
+ * that precision=bf16 has, at most 6.6 d 2^-24 sum |a b| together (rounding.cuh). If each step truncates what it keeps, a
  * sum is off by some 3 d / 32 2^-24 of its size: 4e-6 at 768, 2e-5 at 4096. The emulation, which rounds, does not show
  * this: there the tests' bounds (2e-5 of the largest moment; 1e-5 for dead latents alone) hold, and fail with one of
  * the three terms left out; on a GPU it is backend_check that says so. kernels=plain is the way out, by float32 units.
@@ -189,9 +189,9 @@ struct SplitProduct {
             }
             SAE_UNROLL
             for (int j = 0; j < kColumns; j++) { // the small terms first
-                ptx::multiply_m16n8k16(sum[i][j], second_a, first_b[j][0], first_b[j][1]);
-                ptx::multiply_m16n8k16(sum[i][j], first_a, second_b[j][0], second_b[j][1]);
-                ptx::multiply_m16n8k16(sum[i][j], first_a, first_b[j][0], first_b[j][1]);
+                ptx::multiply_m16n8k16<Narrow::kBf16>(sum[i][j], second_a, first_b[j][0], first_b[j][1]);
+                ptx::multiply_m16n8k16<Narrow::kBf16>(sum[i][j], first_a, second_b[j][0], second_b[j][1]);
+                ptx::multiply_m16n8k16<Narrow::kBf16>(sum[i][j], first_a, first_b[j][0], first_b[j][1]);
             }
         }
     }

@@ -12,7 +12,7 @@
  * Bytes: 4 rows k d_in gathered (L2; 2 in bf16), 8 rows d_in streamed; 2 rows k d_in FLOP.
  * Launch: decode: a warp per row and slice of 16 columns per lane, slices outermost, so that L2 has to hold only 2048
  * d_sae bytes of W_dec (1024 in bf16); the others: one block of 256 threads per row, a thread per column in turn.
- * ptxas 13.0 spills 16 bytes in one shape on sm_80. Not yet run on a GPU.
+ * Not yet run on a GPU.
  * Deterministic: each element is one chain of fused multiply-adds in slot order.
  */
 #include "decode.h"

@@ -7,14 +7,15 @@
 namespace sae::cuda {
 
 struct ForwardInputs {
-    int64_t rows, k, d_in, slices; // slices = forward_slices(d_in, k)
+    int64_t rows, k, d_in, slices; // slices = forward_slices(d_in, k, w_dec.bf16)
     const int *indices;            // [rows, k]
     const float *values;           // [rows, k]
     Gathered w_dec;
     const float *b_dec;
     const float *x;
-    const int *n_dead; // null: no auxiliary loss
-    const StepSums *sums;
+    const int *n_dead;    // null: no auxiliary loss
+    const StepSums *sums; // with the variance of x
+    LossOptions loss;
     bool detach;
 };
 struct ForwardOutputs {
@@ -24,7 +25,7 @@ struct ForwardOutputs {
     float *dz_parts;     // [slices, rows k]
     double *squares;     // [3, slices rows]
 };
-int64_t forward_slices(int64_t d_in, int64_t k);
+int64_t forward_slices(int64_t d_in, int64_t k, bool bf16);
 cudaError_t launch_forward(const ForwardInputs &in, const ForwardOutputs &out, cudaStream_t stream);
 
 } // namespace sae::cuda

@@ -31,6 +31,15 @@ __device__ inline double block_sum(double value) {
     return sum;
 }
 
+/* sum of values[i], the same in every thread */
+__device__ inline double sum_of(const double *values, int64_t count) {
+    double sum = 0.0;
+    for (int64_t i = threadIdx.x; i < count; i += kThreads) {
+        sum += values[i];
+    }
+    return block_sum(sum);
+}
+
 /* Every lane gets the same bits: both lanes of a pair add the same two numbers. */
 template <typename T>
 __device__ inline T warp_sum(T value) {
@@ -59,6 +68,30 @@ __device__ inline void block_sums(double (&values)[N]) {
         }
     }
     __syncthreads(); // the next call overwrites of_warp
+}
+
+/* The sum of the values of the threads before this one, and that of all. */
+__device__ inline uint32_t block_sum_before(uint32_t value, uint32_t &total) {
+    __shared__ uint32_t of_warp[kWarps];
+    const int thread = static_cast<int>(threadIdx.x);
+    const int lane = thread % kWarp;
+    uint32_t through = value;
+    for (int by = 1; by < kWarp; by *= 2) {
+        const uint32_t other = __shfl_up_sync(0xFFFFFFFFu, through, static_cast<unsigned>(by));
+        through += lane >= by ? other : 0;
+    }
+    if (lane == kWarp - 1) {
+        of_warp[thread / kWarp] = through;
+    }
+    __syncthreads();
+    uint32_t before = 0;
+    total = 0;
+    for (int warp = 0; warp < kWarps; warp++) {
+        before += warp < thread / kWarp ? of_warp[warp] : 0;
+        total += of_warp[warp];
+    }
+    __syncthreads(); // the next call overwrites of_warp
+    return before + through - value;
 }
 
 /* N dot products of a warp, N a power of two <= 32: afterwards lane l has the sum of values[l / (32 / N)] over all lanes.

@@ -51,6 +51,9 @@ __device__ inline unsigned shared_address(const void *address) {
 /* The compiler moves no memory access across this. */
 __device__ inline void keep_order() { asm volatile("" ::: "memory"); }
 
+/* The compiler knows nothing about the value from here on. */
+__device__ inline void forget(uint32_t &value) { asm volatile("" : "+r"(value)); }
+
 /* ---- sm_80 ---- */
 
 /* Starts a copy of 16 bytes from global to shared memory; both are 16-byte aligned. */
@@ -63,6 +66,22 @@ __device__ inline void copy_4(void *shared, const void *global, bool wanted) {
     asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(shared)), "l"(global),
                  "r"(wanted ? 4 : 0)
                  : "memory");
+}
+
+/* The same for 8 or 16 bytes that are read once: they are the first to leave L2. */
+template <int bytes>
+__device__ inline void copy_streamed(void *shared, const void *global) {
+    uint64_t policy;
+    asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(policy));
+    if constexpr (bytes == 16) { // past L1
+        asm volatile("cp.async.cg.shared.global.L2::cache_hint [%0], [%1], 16, %2;" ::"r"(shared_address(shared)),
+                     "l"(global), "l"(policy)
+                     : "memory");
+    } else {
+        asm volatile("cp.async.ca.shared.global.L2::cache_hint [%0], [%1], 8, %2;" ::"r"(shared_address(shared)),
+                     "l"(global), "l"(policy)
+                     : "memory");
+    }
 }
 
 /* Closes a group of this thread's copies. */

@@ -22,6 +22,37 @@ __device__ inline const Element *gathered_row(const Gathered &matrix, int64_t ro
     return static_cast<const Element *>(matrix.rows) + row * matrix.stride;
 }
 
+/* Width elements as they are stored, 2 to 16 bytes: one access, and no more registers than bytes until they are used. */
+template <typename Element, int Width>
+struct Packed {
+    static constexpr int kBytes = Width * static_cast<int>(sizeof(Element));
+    static_assert(kBytes == 2 || kBytes == 4 || kBytes == 8 || kBytes == 16, "one access");
+    static constexpr int kWords = kBytes < 4 ? 1 : kBytes / 4;
+    uint32_t words[kWords] = {};
+
+    __device__ inline void load(const Element *address) {
+        if constexpr (kBytes == 16) {
+            const uint4 four = *reinterpret_cast<const uint4 *>(address);
+            words[0] = four.x, words[1] = four.y, words[2] = four.z, words[3] = four.w;
+        } else if constexpr (kBytes == 8) {
+            const uint2 two = *reinterpret_cast<const uint2 *>(address);
+            words[0] = two.x, words[1] = two.y;
+        } else if constexpr (kBytes == 4) {
+            words[0] = *reinterpret_cast<const uint32_t *>(address);
+        } else {
+            words[0] = *reinterpret_cast<const uint16_t *>(address);
+        }
+    }
+
+    __device__ inline float at(int i) const {
+        if constexpr (sizeof(Element) == sizeof(float)) {
+            return __uint_as_float(words[i]);
+        } else {
+            return __uint_as_float(i % 2 == 0 ? words[i / 2] << 16 : words[i / 2] & 0xFFFF0000u);
+        }
+    }
+};
+
 template <int Width>
 __device__ inline void load(const float *address, float (&values)[Width]) {
     static_assert(Width == 1 || Width == 4, "one access");
@@ -56,15 +87,6 @@ __device__ inline void load_stream(const float *address, float (&values)[Width])
         values[0] = four.x, values[1] = four.y, values[2] = four.z, values[3] = four.w;
     } else {
         values[0] = __ldcs(address);
-    }
-}
-
-template <bool Stream, int Width>
-__device__ inline void load_as(const float *address, float (&values)[Width]) {
-    if constexpr (Stream) {
-        load_stream(address, values);
-    } else {
-        load(address, values);
     }
 }
 

@@ -19,7 +19,7 @@
 #include "adam.h"
 
 #include "../device/reduce.cuh"
-#include "../device/vectors.cuh"
+#include "adam_step.cuh"
 #include "step_numbers.cuh"
 #include "step_state.h"
 
@@ -58,19 +58,6 @@ __global__ void __launch_bounds__(kThreads)
         sums->clip = (count == 0 ? 1.0 : clip_factor(options, norm)) / rows;
         status->stats[SAE_STAT_GRADIENT_NORM] = norm;
     }
-}
-
-template <typename Moment>
-__device__ inline float adam_step(float parameter, double gradient, const AdamOptions &options, const StepSums &sums,
-                                  Moment *first, Moment *second, uint32_t seed, int64_t element) {
-    float old_m[1];
-    float old_v[1];
-    load(first + element, old_m);
-    load(second + element, old_v);
-    const double m = options.beta1 * old_m[0] + (1.0 - options.beta1) * gradient;
-    const double v = options.beta2 * old_v[0] + (1.0 - options.beta2) * gradient * gradient;
-    put_moments<1>(first + element, second + element, {static_cast<float>(m)}, {static_cast<float>(v)}, seed, element);
-    return static_cast<float>(parameter - sums.step_size * m / (sqrt(v) * sums.second_correction + options.eps));
 }
 
 template <typename Moment>

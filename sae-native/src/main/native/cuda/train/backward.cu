@@ -109,13 +109,12 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* db_dec = outputs - through_encoder (null: none); skipped where only_if is 0, as the sums are (losses.cu) */
-template <typename Output>
+/* db_dec = outputs - through_encoder (null: none) */
 __global__ void __launch_bounds__(kThreads)
-    decoder_bias_gradient_kernel(const Output *__restrict__ outputs, const double *__restrict__ through_encoder,
-                                 int64_t d_in, const int *__restrict__ only_if, float *__restrict__ db_dec) {
+    decoder_bias_gradient_kernel(const float *__restrict__ outputs, const double *__restrict__ through_encoder,
+                                 int64_t d_in, float *__restrict__ db_dec) {
     const int64_t column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (column < d_in && (only_if == nullptr || *only_if != 0)) {
+    if (column < d_in) {
         const double encoder = through_encoder == nullptr ? 0.0 : through_encoder[column];
         db_dec[column] = static_cast<float>(outputs[column] - encoder);
     }
@@ -134,15 +133,10 @@ cudaError_t launch_weight_gradient(const SparseList &kept, const SparseList &aux
     return launch(weight_gradient_kernel, d_sae, stream, kept, aux, input, d_in, add, dw_enc, dw_dec, db_enc);
 }
 
-template <typename Output>
-cudaError_t launch_decoder_bias_gradient(const Output *outputs, const double *through_encoder, int64_t d_in,
-                                         float *db_dec, cudaStream_t stream, const int *only_if) {
-    return launch(decoder_bias_gradient_kernel<Output>, divide_up(d_in, kThreads), stream, outputs, through_encoder,
-                  d_in, only_if, db_dec);
+cudaError_t launch_decoder_bias_gradient(const float *outputs, const double *through_encoder, int64_t d_in,
+                                         float *db_dec, cudaStream_t stream) {
+    return launch(decoder_bias_gradient_kernel, divide_up(d_in, kThreads), stream, outputs, through_encoder, d_in,
+                  db_dec);
 }
-template cudaError_t launch_decoder_bias_gradient(const double *, const double *, int64_t, float *, cudaStream_t,
-                                                  const int *);
-template cudaError_t launch_decoder_bias_gradient(const float *, const double *, int64_t, float *, cudaStream_t,
-                                                  const int *);
 
 } // namespace sae::cuda

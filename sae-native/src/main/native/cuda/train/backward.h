@@ -21,9 +21,8 @@ cudaError_t launch_latent_gradient(const int *indices, const float *values, int6
 cudaError_t launch_weight_gradient(const SparseList &kept, const SparseList &aux, const float *input, int64_t d_in,
                                    int64_t d_sae, bool add, float *dw_enc, float *dw_dec, float *db_enc,
                                    cudaStream_t stream);
-template <typename Output> // double or float
-cudaError_t launch_decoder_bias_gradient(const Output *outputs, const double *through_encoder, int64_t d_in,
-                                         float *db_dec, cudaStream_t stream, const int *only_if = nullptr);
+cudaError_t launch_decoder_bias_gradient(const float *outputs, const double *through_encoder, int64_t d_in,
+                                         float *db_dec, cudaStream_t stream);
 
 } // namespace sae::cuda
 #endif

@@ -2,14 +2,23 @@
 #ifndef SAE_CUDA_BATCH_H
 #define SAE_CUDA_BATCH_H
 
-#include "../device/device.h"
+#include "step_state.h"
 
 namespace sae::cuda {
 
-/* partials: scratch of batch_scratch(rows, d_in); moments [2, d_in]; b_dec and centred null: x is the input */
+struct BatchRows {
+    const float *x;     // [rows, d_in]
+    const float *b_dec; // null with centred: the encoder's input is x
+    int64_t rows, d_in;
+    float *centred;
+    int *bad_row;
+    LossOptions loss;
+    StepSums *sums;
+    double *partials;  // [batch_scratch(rows, d_in)]
+    uint32_t *arrived; // [1 + divide_up(d_in, kThreads)], 0 before and after
+};
 int64_t batch_scratch(int64_t rows, int64_t d_in);
-cudaError_t launch_prepare_batch(const float *x, const float *b_dec, int64_t rows, int64_t d_in, float *centred,
-                                 int *bad_row, double *partials, double *moments, cudaStream_t stream);
+cudaError_t launch_prepare_batch(const BatchRows &in, cudaStream_t stream);
 
 } // namespace sae::cuda
 #endif

@@ -1,4 +1,4 @@
-/* csc.h: the launch that lists kept values by latent; definitions are in csc.cu. */
+/* csc.h: the launch that lists kept values by latent; definitions and cost are in csc.cu. */
 #ifndef SAE_CUDA_CSC_H
 #define SAE_CUDA_CSC_H
 
@@ -7,13 +7,13 @@
 namespace sae::cuda {
 
 struct CscScratch {
-    uint32_t *keys_in;    // [entries]
-    uint32_t *entries_in; // [entries]
-    void *sort;           // sort_bytes, from csc_scratch
-    int64_t sort_bytes;
+    uint32_t *ranks;     // [entries]
+    uint32_t *unordered; // [entries]
+    uint32_t *counts;    // [csc_counters(d_sae)], 0 before a launch and after it
 };
-cudaError_t csc_scratch(int64_t entries, int64_t d_sae, int64_t *bytes);
-cudaError_t launch_csc(const int *indices, const float *values, int64_t entries, int64_t d_sae,
+int64_t csc_counters(int64_t d_sae);
+/* A row names a latent at most once. sorted: as far as there are positive values. */
+cudaError_t launch_csc(const int *indices, const float *values, int64_t rows, int64_t k, int64_t d_sae,
                        const CscScratch &scratch, uint32_t *order, uint32_t *sorted, int64_t *offsets,
                        cudaStream_t stream);
 

@@ -12,9 +12,10 @@
 #include "adam.h"
 #include "batch.h"
 #include "csc.h"
+#include "finish.h"
 #include "lists.h"
-#include "losses.h"
 #include "row_update.h"
+#include "step_sums.h"
 #include "trainer.h"
 
 namespace sae::cuda {
@@ -28,6 +29,7 @@ struct FusedScratch {
     float *gradient;            // [B, d]
     uint16_t *rounded_gradient; // [B, depth], with precision=bf16
     Kept kept;
+    Counters counters; // csc.cu's, then `arrived`
     CscScratch csc;
     Selection selection;
     AuxScratch aux;
@@ -35,38 +37,44 @@ struct FusedScratch {
     int *in_block;
     StepSums *sums;
     double *batch_partials;
-    double *moments;   // [2, d]
     float *dz_parts;   // [slices, B k]
     double *squares;   // [3, slices B]; before the step: squares of the weights
     double *collected; // [kCollected, kCollectBlocks]
     LatentLists lists;
-    double *by_group;      // [3, groups]
-    float *through;        // [groups, d]
-    double *partials;      // column sums of up to max(B, groups) rows
-    double *columns;       // [2, d]
-    float *b_dec_gradient; // [d]
+    double *by_group; // [3, groups]
+    float *through;   // [groups, d]
+    double *partials; // of finish.cu
 
-    FusedScratch(Carver &carver, const Trainer &t, int64_t rows, int64_t bytes, const Buffer &buffer)
-        : slices(forward_slices(t.params.d_in, t.k)), group(row_update_group(t.params.d_sae)),
-          groups(divide_up(t.params.d_sae, group)), x(carver, buffer, rows * t.params.d_in),
+    FusedScratch(Carver &carver, const Trainer &t, int64_t rows, const Buffer &buffer)
+        : slices(forward_slices(t.params.d_in, t.k, rounded_decoder_bytes(t.params) > 0)),
+          group(row_update_group(t.params.d_sae)), groups(divide_up(t.params.d_sae, group)),
+          x(carver, buffer, rows * t.params.d_in),
           centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
           gradient(carver.take<float>(rows * t.params.d_in)),
           rounded_gradient(rounded_decoder_bytes(t.params) > 0
                                ? carver.take<uint16_t>(rows * round_up(t.params.d_in, kDepthStep))
                                : nullptr),
-          kept(carver, rows, t.k, t.params.d_sae), csc(csc_arrays(carver, rows * t.k, bytes)),
-          selection(carver, t.params, rows, t.k, t.k), aux(carver, t.params, rows, t.aux_k),
-          dead(dead_arrays(carver, rows, t.params)), in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))),
-          sums(carver.take<StepSums>(1)), batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
-          moments(carver.take<double>(2 * t.params.d_in)), dz_parts(carver.take<float>(slices * rows * t.k)),
+          kept(carver, rows, t.k, t.params.d_sae), counters(counters_of(carver, t.params)),
+          csc(csc_arrays(carver, rows * t.k, counters.at)), selection(carver, t.params, rows, t.k, t.k),
+          aux(carver, t.params, rows, t.aux_k), dead(dead_arrays(carver, rows, t.params)),
+          in_block(carver.take<int>(divide_up(t.params.d_sae, kThreads))), sums(carver.take<StepSums>(1)),
+          batch_partials(carver.take<double>(batch_scratch(rows, t.params.d_in))),
+          dz_parts(carver.take<float>(slices * rows * t.k)),
           squares(carver.take<double>(std::max(3 * slices * rows, 2 * kSquareBlocks))),
           collected(carver.take<double>(kCollected * kCollectBlocks)),
           lists(list_arrays(carver, rows * t.k, t.params.d_in)), by_group(carver.take<double>(3 * groups)),
           through(carver.take<float>(groups * t.params.d_in)),
-          partials(carver.take<double>(column_scratch(std::max(rows, groups), t.params.d_in))),
-          columns(carver.take<double>(2 * t.params.d_in)), b_dec_gradient(carver.take<float>(t.params.d_in)) {}
+          partials(carver.take<double>(finish_scratch(rows, t.params.d_in, groups))) {}
+
+    /* Blocks that are done: of all (lists.cu, batch.cu, finish.cu), then of each 256 columns. */
+    uint32_t *arrived(const Params &params) const { return counters.at + csc_counters(params.d_sae); }
 
   private:
+    static Counters counters_of(Carver &carver, const Params &params) {
+        const int64_t count = csc_counters(params.d_sae) + 1 + divide_up(params.d_in, kThreads);
+        return {carver.take<uint32_t>(count), count};
+    }
+
     static DeadLatents dead_arrays(Carver &carver, int64_t rows, const Params &params) {
         const int64_t part = dead_part(rows, params);
         const int64_t parts = divide_up(params.d_sae, part);

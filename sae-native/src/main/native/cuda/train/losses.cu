@@ -1,7 +1,7 @@
 /*
  * losses.cu: column means, squares about them, a step's losses and the factors of its gradients.
  *
- *   column sums:   sums[i] = sum_b w[b] a[b, i]                         (w = 1 when null; skipped where only_if is 0)
+ *   column sums:   sums[i] = sum_b w[b] a[b, i]                         (w = 1 when null)
  *   row squares:   squares[b] = sum_i (a[b, i] - scale sums[i])^2        (no mean when sums is null)
  *   reconstruction = main sum e^2,  main = 1/(B d) | 1/B | 1/sum (x - mean x)^2                    (SAE_OPT_LOSS)
  *   aux            = aux sum r^2,   aux = coefficient share / (B d) | / B | / sum (x - mean x)^2
@@ -26,10 +26,7 @@ namespace {
 
 __global__ void __launch_bounds__(kThreads)
     column_partials_kernel(const float *__restrict__ a, const float *__restrict__ weights, int64_t rows,
-                           int64_t columns, const int *__restrict__ only_if, double *__restrict__ partials) {
-    if (only_if != nullptr && *only_if == 0) {
-        return;
-    }
+                           int64_t columns, double *__restrict__ partials) {
     const int64_t column_blocks = (columns + kThreads - 1) / kThreads;
     const int64_t chunk = blockIdx.x / column_blocks;
     const int64_t column = blockIdx.x % column_blocks * kThreads + threadIdx.x;
@@ -46,11 +43,10 @@ __global__ void __launch_bounds__(kThreads)
     partials[chunk * columns + column] = sum;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    column_totals_kernel(const double *__restrict__ partials, int64_t chunks, int64_t columns,
-                         const int *__restrict__ only_if, double *__restrict__ sums) {
+__global__ void __launch_bounds__(kThreads) column_totals_kernel(const double *__restrict__ partials, int64_t chunks,
+                                                                 int64_t columns, double *__restrict__ sums) {
     const int64_t column = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (column >= columns || (only_if != nullptr && *only_if == 0)) {
+    if (column >= columns) {
         return;
     }
     double sum = 0.0;
@@ -104,9 +100,9 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead,
                               const SelectionCounts *counts, bool first, StepSums *sums, StepStatus *status) {
     if (threadIdx.x == 0) {
-        set_scales(options, rows, d_in, *n_dead, sums);
-        sums->error_scale *= rows;
-        sums->aux_scale *= rows;
+        sums->error_scale = error_scale_of(options, rows, d_in, *sums) * rows;
+        const double share = aux_share(options, *n_dead); // without dead latents there may be no residual's variance
+        sums->aux_scale = share == 0.0 ? 0.0 : aux_scale_of(options, rows, d_in, *sums) * share * rows;
         set_counts(*counts, sums);
         status->parts = first ? totals(*sums) : status->parts + totals(*sums);
     }
@@ -132,14 +128,13 @@ __global__ void __launch_bounds__(kThreads)
 int64_t column_scratch(int64_t rows, int64_t columns) { return divide_up(rows, kChunk) * columns; }
 
 cudaError_t launch_column_sums(const float *a, const float *weights, int64_t rows, int64_t columns, double *partials,
-                               double *sums, cudaStream_t stream, const int *only_if) {
+                               double *sums, cudaStream_t stream) {
     const int64_t chunks = divide_up(rows, kChunk);
     const int64_t column_blocks = divide_up(columns, kThreads);
     cudaError_t error =
-        launch(column_partials_kernel, chunks * column_blocks, stream, a, weights, rows, columns, only_if, partials);
-    return error != cudaSuccess
-               ? error
-               : launch(column_totals_kernel, column_blocks, stream, partials, chunks, columns, only_if, sums);
+        launch(column_partials_kernel, chunks * column_blocks, stream, a, weights, rows, columns, partials);
+    return error != cudaSuccess ? error
+                                : launch(column_totals_kernel, column_blocks, stream, partials, chunks, columns, sums);
 }
 
 cudaError_t launch_squares_about(const float *a, const double *column_sums, int64_t rows, int64_t columns,

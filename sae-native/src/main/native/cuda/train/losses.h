@@ -12,7 +12,7 @@ constexpr int64_t kChunk = 64; // rows of a column sum added by one thread
 /* sums [columns] = sum over rows of weights[row] a[row]; partials: scratch of column_scratch(rows, columns) */
 int64_t column_scratch(int64_t rows, int64_t columns);
 cudaError_t launch_column_sums(const float *a, const float *weights, int64_t rows, int64_t columns, double *partials,
-                               double *sums, cudaStream_t stream, const int *only_if = nullptr);
+                               double *sums, cudaStream_t stream);
 /* total = sum of (a - column mean)^2, or of a^2 when column_sums is null; squares: scratch [rows] */
 cudaError_t launch_squares_about(const float *a, const double *column_sums, int64_t rows, int64_t columns,
                                  double *squares, double *total, cudaStream_t stream);

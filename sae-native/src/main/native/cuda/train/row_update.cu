@@ -12,16 +12,19 @@
  *      through float32 [groups, d_in]; the bf16 copies of the new weights, if any,
  *      and the bounds of the new W_enc per latent (shadow.cu)
  * norm_only: writes only the squares of the gradients and `through`. It runs before the update if the bound on the norm
- * (step_sums.cu) does not rule out clipping, and exits at once otherwise.
+ * (decide.cuh) does not rule out clipping, and exits at once otherwise.
  * One launch handles the live latents; the dead ones follow, one part of the dense rows at a time, adding to the sums
  * by group.
  *
  * Bytes: 8 d_in gathered per entry (L2), 4 in bf16; per parameter 12 read + 12 written in HBM (8 + 8 with bfloat16
  * moments) and 2 written for a copy in bf16; the gradient never leaves the registers. Parameters and moments are
  * streamed past L2, which keeps g and input.
+ * A latent's W, m and v of both matrices are on their way to shared memory while its lists are added up (row_copies.cuh),
+ * where each matrix's were asked for once its gradient was complete. Rows of g and input stay as they are stored until
+ * they are used, and a warp looks up 32 of them at a time.
  * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width
- * columns. 0.7 KiB shared memory; ptxas 13.0 spills up to 56 bytes in some shapes. Not measured on a GPU yet.
- * Deterministic: lists in row order, group sums in a fixed tree.
+ * columns. 2 KiB shared memory, and 24 KiB per chunk of 4 columns (one matrix at a time for 8 chunks: 96 KiB).
+ * Deterministic: lists in row order, group sums in a fixed tree. Counts are in docs/gpu.md. Not measured on a GPU yet.
  */
 #include "row_update.h"
 
@@ -32,71 +35,59 @@
 #include "../device/row_sums.cuh"
 #include "../device/vectors.cuh"
 #include "../encode/rounding.cuh"
+#include "adam_step.cuh"
 #include "lists.h"
+#include "row_copies.cuh"
 #include "step_state.h"
 
 namespace sae::cuda {
 namespace {
 
-/* Adam's numbers of this step in float32. */
-struct AdamScalars {
-    float beta1, rest1, beta2, rest2, step_size, second_correction, eps, clip;
-
-    __device__ inline AdamScalars(const AdamOptions &options, const StepSums &sums)
-        : beta1(static_cast<float>(options.beta1)), rest1(static_cast<float>(1.0 - options.beta1)),
-          beta2(static_cast<float>(options.beta2)), rest2(static_cast<float>(1.0 - options.beta2)),
-          step_size(static_cast<float>(sums.step_size)), second_correction(static_cast<float>(sums.second_correction)),
-          eps(static_cast<float>(options.eps)), clip(static_cast<float>(sums.clip)) {}
-
-    __device__ inline float step(float parameter, float gradient, float &first, float &second) const {
-        first = fmaf(beta1, first, rest1 * gradient);
-        second = fmaf(beta2, second, rest2 * gradient * gradient);
-        return parameter - step_size * first / (sqrtf(second) * second_correction + eps);
-    }
-};
-
-/* One row of a weight matrix and its moments. */
-template <typename Moment>
-struct RowOf {
-    float *weights;
-    Moment *first;
-    Moment *second;
-    int64_t start; // element of the matrix
-    uint32_t seed;
-
-    __device__ inline RowOf(const MatrixState &matrix, int64_t latent, int64_t d_in, uint32_t seed_)
-        : weights(matrix.weights + latent * d_in), first(static_cast<Moment *>(matrix.first) + latent * d_in),
-          second(static_cast<Moment *>(matrix.second) + latent * d_in), start(latent * d_in), seed(seed_) {}
-};
-
 template <typename Moment, typename Element, int Width, int Chunks>
 struct LatentUpdate {
     using Columns = float[Chunks][Width];
-    static constexpr int kUnroll = Chunks >= 8 ? 1 : Chunks >= 4 ? 2 : 4;
+    using Copies = RowCopies<Moment, Width, Chunks>;
+    /* Rows in flight: at most 64 bytes a chunk of 4 columns. */
+    static constexpr int kUnroll = (Chunks >= 8 ? 1 : Chunks >= 4 ? 2 : 4) * (sizeof(Element) == sizeof(float) ? 1 : 2);
+    static constexpr int kEncoderPlace = Copies::kRows - 1;
 
     const RowUpdate &u;
+    const Copies copies;
     int64_t first_column;
     double squares = 0.0;
     double encoder_squares = 0.0;
     double decoder_squares = 0.0;
 
-    __device__ inline explicit LatentUpdate(const RowUpdate &update)
-        : u(update), first_column(static_cast<int64_t>(threadIdx.x) * Width) {}
+    __device__ inline LatentUpdate(const RowUpdate &update, unsigned char *shared)
+        : u(update), copies(shared, update.d_in), first_column(static_cast<int64_t>(threadIdx.x) * Width) {}
 
     __device__ inline int64_t column(int chunk) const { return first_column + chunk * kThreads * Width; }
 
-    template <bool Stream = false>
+    /* Beyond d_in 0. */
     __device__ inline void read(const float *row, Columns &into) const {
 #pragma unroll
         for (int chunk = 0; chunk < Chunks; chunk++) {
+            clear(into[chunk]);
             if (column(chunk) < u.d_in) {
-                load_as<Stream>(row + column(chunk), into[chunk]);
-            } else {
-#pragma unroll
-                for (int at = 0; at < Width; at++) {
-                    into[chunk][at] = 0.0f;
-                }
+                load(row + column(chunk), into[chunk]);
             }
+        }
+    }
+
+    __device__ inline void read_weights(int place, const RowOf<Moment> &row, Columns &into) const {
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+            clear(into[chunk]);
+            if (column(chunk) < u.d_in) {
+                copies.read_weights(place, chunk, row, into[chunk]);
+            }
+        }
+    }
+
+    __device__ inline static void clear(float (&values)[Width]) {
+#pragma unroll
+        for (float &value : values) {
+            value = 0.0f;
         }
     }
 
@@ -127,27 +118,40 @@ struct LatentUpdate {
                                                   bias);
     }
 
-    __device__ inline void count_squares(const Columns &gradient) {
+    /* A thread's part of <a, b>. */
+    __device__ inline static double product_of(const Columns &a, const Columns &b) {
+        double sum = 0.0;
 #pragma unroll
         for (int chunk = 0; chunk < Chunks; chunk++) {
 #pragma unroll
             for (int at = 0; at < Width; at++) {
-                squares += static_cast<double>(gradient[chunk][at]) * gradient[chunk][at];
+                sum += static_cast<double>(a[chunk][at]) * b[chunk][at];
+            }
+        }
+        return sum;
+    }
+    __device__ inline static double squares_of(const Columns &values) { return product_of(values, values); }
+
+    __device__ inline static void multiply(Columns &values, float factor) {
+#pragma unroll
+        for (int chunk = 0; chunk < Chunks; chunk++) {
+#pragma unroll
+            for (int at = 0; at < Width; at++) {
+                values[chunk][at] *= factor;
             }
         }
     }
 
     /* weights = Adam's step from weights with this gradient; the moments are read and written. */
-    __device__ inline void adam(const RowOf<Moment> &row, const AdamScalars &scalars, const Columns &gradient,
-                                Columns &weights) const {
+    __device__ inline void adam(int place, const RowOf<Moment> &row, const AdamScalars &scalars,
+                                const Columns &gradient, Columns &weights) const {
 #pragma unroll
         for (int chunk = 0; chunk < Chunks; chunk++) {
             const int64_t at = column(chunk);
             if (at < u.d_in) {
                 float m[Width];
                 float v[Width];
-                load_stream(row.first + at, m);
-                load_stream(row.second + at, v);
+                copies.read_moments(place, chunk, row, m, v);
 #pragma unroll
                 for (int i = 0; i < Width; i++) {
                     weights[chunk][i] = scalars.step(weights[chunk][i], gradient[chunk][i], m[i], v[i]);
@@ -201,7 +205,32 @@ struct LatentUpdate {
         }
     }
 
-    __device__ inline void decoder(int64_t latent, int64_t dense_row, const AdamScalars &scalars, bool norm_only) {
+    __device__ inline RowOf<Moment> decoder_row(int64_t latent) const {
+        return RowOf<Moment>(u.decoder, latent, u.d_in, u.sums->decoder_seed);
+    }
+    __device__ inline RowOf<Moment> encoder_row(int64_t latent) const {
+        return RowOf<Moment>(u.encoder, latent, u.d_in, u.sums->encoder_seed);
+    }
+
+    /* The latent's rows are on their way before its gradients are added up; with room for one only, one by one. */
+    __device__ inline void update(int64_t latent, int64_t dense_row, const AdamScalars &scalars, Columns &through) {
+        const bool both = u.train_decoder && !u.norm_only;
+        if (both) {
+            copies.start(0, decoder_row(latent), true);
+        }
+        if (Copies::kRows == 2 || !both) {
+            copies.start(kEncoderPlace, encoder_row(latent), !u.norm_only);
+        }
+        if (u.train_decoder) {
+            decoder(latent, dense_row, scalars);
+        }
+        if (Copies::kRows == 1 && both) {
+            copies.start(kEncoderPlace, encoder_row(latent), true);
+        }
+        encoder(latent, dense_row, scalars, through);
+    }
+
+    __device__ inline void decoder(int64_t latent, int64_t dense_row, const AdamScalars &scalars) {
         Columns gradient = {};
         float ignored = 0.0f;
         if (dense_row < 0) {
@@ -209,23 +238,16 @@ struct LatentUpdate {
         } else {
             read(u.dense.by_z + dense_row * u.d_in, gradient);
         }
-        count_squares(gradient);
-        if (norm_only) {
+        squares += squares_of(gradient);
+        if (u.norm_only) {
             return;
         }
-        const RowOf<Moment> row(u.decoder, latent, u.d_in, u.sums->decoder_seed);
+        const RowOf<Moment> row = decoder_row(latent);
+        copies.template wait<Copies::kRows - 1>();
         Columns weights;
-        read<true>(row.weights, weights);
-        double about[2] = {}; // |w|^2 and <g, w>
-#pragma unroll
-        for (int chunk = 0; chunk < Chunks; chunk++) {
-#pragma unroll
-            for (int at = 0; at < Width; at++) {
-                gradient[chunk][at] *= scalars.clip;
-                about[0] += static_cast<double>(weights[chunk][at]) * weights[chunk][at];
-                about[1] += static_cast<double>(gradient[chunk][at]) * weights[chunk][at];
-            }
-        }
+        read_weights(0, row, weights);
+        multiply(gradient, scalars.clip);
+        double about[2] = {squares_of(weights), product_of(gradient, weights)};
         block_sums(about);
         const bool unit = u.adam.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP && about[0] > 0.0;
         const auto scale = static_cast<float>(unit ? 1.0 / sqrt(about[0]) : 1.0);
@@ -239,27 +261,12 @@ struct LatentUpdate {
                 weights[chunk][at] *= scale;
             }
         }
-        adam(row, scalars, gradient, weights);
-        double after[1] = {};
-#pragma unroll
-        for (int chunk = 0; chunk < Chunks; chunk++) {
-#pragma unroll
-            for (int at = 0; at < Width; at++) {
-                after[0] += static_cast<double>(weights[chunk][at]) * weights[chunk][at];
-            }
-        }
+        adam(0, row, scalars, gradient, weights);
+        double after[1] = {squares_of(weights)};
         if (u.adam.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
             block_sums(after);
-            const auto to_unit = static_cast<float>(after[0] > 0.0 ? 1.0 / sqrt(after[0]) : 1.0);
-            after[0] = 0.0;
-#pragma unroll
-            for (int chunk = 0; chunk < Chunks; chunk++) {
-#pragma unroll
-                for (int at = 0; at < Width; at++) {
-                    weights[chunk][at] *= to_unit;
-                    after[0] += static_cast<double>(weights[chunk][at]) * weights[chunk][at];
-                }
-            }
+            multiply(weights, static_cast<float>(after[0] > 0.0 ? 1.0 / sqrt(after[0]) : 1.0));
+            after[0] = squares_of(weights);
         }
         decoder_squares += after[0];
         write(row.weights, weights);
@@ -268,8 +275,7 @@ struct LatentUpdate {
         }
     }
 
-    __device__ inline void encoder(int64_t latent, int64_t dense_row, const AdamScalars &scalars, bool norm_only,
-                                   Columns &through) {
+    __device__ inline void encoder(int64_t latent, int64_t dense_row, const AdamScalars &scalars, Columns &through) {
         Columns gradient = {};
         float bias = 0.0f;
         if (dense_row < 0) {
@@ -278,11 +284,12 @@ struct LatentUpdate {
             read(u.dense.by_dz + dense_row * u.d_in, gradient);
             bias = u.dense.bias[dense_row];
         }
-        count_squares(gradient);
+        squares += squares_of(gradient);
         squares += threadIdx.x == 0 && u.train_b_enc ? static_cast<double>(bias) * bias : 0.0;
-        const RowOf<Moment> row(u.encoder, latent, u.d_in, u.sums->encoder_seed);
+        const RowOf<Moment> row = encoder_row(latent);
+        copies.template wait<0>();
         Columns weights;
-        read<true>(row.weights, weights);
+        read_weights(kEncoderPlace, row, weights);
 #pragma unroll
         for (int chunk = 0; chunk < Chunks; chunk++) {
 #pragma unroll
@@ -290,24 +297,12 @@ struct LatentUpdate {
                 through[chunk][at] = fmaf(bias, weights[chunk][at], through[chunk][at]);
             }
         }
-        if (norm_only) {
+        if (u.norm_only) {
             return;
         }
-#pragma unroll
-        for (int chunk = 0; chunk < Chunks; chunk++) {
-#pragma unroll
-            for (int at = 0; at < Width; at++) {
-                gradient[chunk][at] *= scalars.clip;
-            }
-        }
-        adam(row, scalars, gradient, weights);
-#pragma unroll
-        for (int chunk = 0; chunk < Chunks; chunk++) {
-#pragma unroll
-            for (int at = 0; at < Width; at++) {
-                encoder_squares += static_cast<double>(weights[chunk][at]) * weights[chunk][at];
-            }
-        }
+        multiply(gradient, scalars.clip);
+        adam(kEncoderPlace, row, scalars, gradient, weights);
+        encoder_squares += squares_of(weights);
         write(row.weights, weights);
         if (threadIdx.x == 0 && u.train_b_enc) {
             u.b_enc.weights[latent] =
@@ -326,7 +321,8 @@ __global__ void __launch_bounds__(kThreads) row_update_kernel(RowUpdate u) {
         return;
     }
     const AdamScalars scalars(u.adam, *u.sums);
-    LatentUpdate<Moment, Element, Width, Chunks> update(u);
+    SAE_DYNAMIC_SHARED(shared);
+    LatentUpdate<Moment, Element, Width, Chunks> update(u, shared);
     float through[Chunks][Width] = {};
     const int64_t first = static_cast<int64_t>(blockIdx.x) * u.group;
     const bool dead_ones = u.dense.count != nullptr;
@@ -340,11 +336,7 @@ __global__ void __launch_bounds__(kThreads) row_update_kernel(RowUpdate u) {
         if (!dead_ones && u.dead_rank != nullptr && u.dead_rank[latent] >= 0) {
             continue; // dead: updated in a later launch
         }
-        const int64_t dense_row = dead_ones ? i : -1;
-        if (u.train_decoder) {
-            update.decoder(latent, dense_row, scalars, u.norm_only);
-        }
-        update.encoder(latent, dense_row, scalars, u.norm_only, through);
+        update.update(latent, dead_ones ? i : -1, scalars, through);
     }
 #pragma unroll
     for (int chunk = 0; chunk < Chunks; chunk++) {
@@ -363,23 +355,29 @@ __global__ void __launch_bounds__(kThreads) row_update_kernel(RowUpdate u) {
     }
 }
 
-using Kernel = void (*)(RowUpdate);
+struct Kernel {
+    void (*run)(RowUpdate);
+    int shared_bytes;
+};
+
+template <typename Moment, typename Element, int Width, int Chunks>
+constexpr Kernel kKernel{row_update_kernel<Moment, Element, Width, Chunks>, RowCopies<Moment, Width, Chunks>::kBytes};
 
 template <typename Moment, typename Element>
 Kernel kernel_of(int64_t d_in) {
     const int64_t chunks = divide_up(d_in, d_in % 4 == 0 ? 4 * kThreads : kThreads);
     if (d_in % 4 == 0) {
-        return chunks <= 1   ? row_update_kernel<Moment, Element, 4, 1>
-               : chunks <= 2 ? row_update_kernel<Moment, Element, 4, 2>
-               : chunks <= 3 ? row_update_kernel<Moment, Element, 4, 3>
-               : chunks <= 4 ? row_update_kernel<Moment, Element, 4, 4>
-               : chunks <= 8 ? row_update_kernel<Moment, Element, 4, 8>
-                             : nullptr;
+        return chunks <= 1   ? kKernel<Moment, Element, 4, 1>
+               : chunks <= 2 ? kKernel<Moment, Element, 4, 2>
+               : chunks <= 3 ? kKernel<Moment, Element, 4, 3>
+               : chunks <= 4 ? kKernel<Moment, Element, 4, 4>
+               : chunks <= 8 ? kKernel<Moment, Element, 4, 8>
+                             : Kernel{};
     }
-    return chunks <= 1   ? row_update_kernel<Moment, Element, 1, 1>
-           : chunks <= 2 ? row_update_kernel<Moment, Element, 1, 2>
-           : chunks <= 8 ? row_update_kernel<Moment, Element, 1, 8>
-                         : nullptr;
+    return chunks <= 1   ? kKernel<Moment, Element, 1, 1>
+           : chunks <= 2 ? kKernel<Moment, Element, 1, 2>
+           : chunks <= 8 ? kKernel<Moment, Element, 1, 8>
+                         : Kernel{};
 }
 
 template <typename Moment>
@@ -392,13 +390,17 @@ constexpr int64_t kMostGroups = 8192; // bounds the size of `through`
 
 } // namespace
 
-bool row_update_fits(int64_t d_in) { return kernel_of<float, float>(d_in) != nullptr; }
+bool row_update_fits(int64_t d_in) { return kernel_of<float, float>(d_in).run != nullptr; }
 
 int64_t row_update_group(int64_t d_sae) { return std::max(kLeastGroup, divide_up(d_sae, kMostGroups)); }
 
 cudaError_t launch_row_update(const RowUpdate &update, bool bf16_moments, int64_t most_rows, cudaStream_t stream) {
     const Kernel kernel = bf16_moments ? kernel_of<Bf16>(update) : kernel_of<float>(update);
-    return launch(kernel, divide_up(most_rows, update.group), stream, update);
+    const cudaError_t error =
+        cudaFuncSetAttribute(kernel.run, cudaFuncAttributeMaxDynamicSharedMemorySize, kernel.shared_bytes);
+    return error != cudaSuccess ? error
+                                : launch({divide_up(most_rows, update.group), kThreads, kernel.shared_bytes, 1},
+                                         kernel.run, stream, update);
 }
 
 } // namespace sae::cuda

@@ -6,10 +6,10 @@
  *   3. lists:    kept values by latent, idle counters, dead latents                            (csc.cu, dead.cu)
  *   4. aux:      the top aux_k among the dead, and their reconstruction   (choose_dead.cu, aux_dense.cu, aux_bf16.cu)
  *   5. forward:  decode, error, losses, output gradient, dz                                    (forward.cu)
- *   6. decide:   statistics; whether clipping is ruled out                              (lists.cu, step_sums.cu)
+ *   6. decide:   statistics; whether clipping is ruled out                               (lists.cu, decide.cuh)
  *   7. norm:     the rows' gradients for their norm only, unless clipping is ruled out         (row_update.cu)
  *   8. update:   the rows' gradients (again), projection, Adam, norm, copies of the weights in bf16
- *   9. b_dec
+ *   9. finish:   b_dec, the norm, bounds of the new W_enc                                             (finish.cu)
  * What 4, 7 and 8 launch for dead latents or for the norm are branches of the step's graph (step_graph.h).
  *
  * Shapes: B rows, d = d_in, m = d_sae, G = groups of latents <= 8192, S = slices of columns. State besides the
@@ -29,13 +29,11 @@
 #include "../encode/shadow.h"
 #include "../encode/shadow_copies.h"
 #include "../operations.h"
-#include "adam.h"
-#include "backward.h"
 #include "batch.h"
 #include "csc.h"
+#include "finish.h"
 #include "fused_scratch.h"
 #include "lists.h"
-#include "losses.h"
 #include "row_update.h"
 #include "step_state.h"
 #include "step_sums.h"
@@ -76,7 +74,7 @@ class FusedStep {
         for (int tier = 0; tier < tiers(); tier++) {
             branches_.run(dead.update[tier], [&] { update_dead(tier, false); });
         }
-        finish_update();
+        finish(false);
     }
 
   private:
@@ -100,27 +98,33 @@ class FusedStep {
         for (int tier = 0; tier < tiers(); tier++) {
             update_dead(tier, true);
         }
-        b_dec_gradient(&s_.sums->needs_norm);
-        check(launch_clip(s_.by_group, s_.groups, s_.b_dec_gradient, p_.d_in, t_.adam, s_.sums, stream()), "clipping");
+        finish(true);
     }
 
     void encode(const DeadBranches &branches) {
-        const float *b_dec = p_.subtract_b_dec ? p_.tensor(SAE_B_DEC) : nullptr;
-        check(launch_prepare_batch(x_, b_dec, rows_, p_.d_in, p_.subtract_b_dec ? s_.centred : nullptr,
-                                   &t_.status()->bad_row, s_.batch_partials, s_.moments, stream()),
-              "preparing rows");
+        const BatchRows batch{
+            .x = x_,
+            .b_dec = p_.subtract_b_dec ? p_.tensor(SAE_B_DEC) : nullptr,
+            .rows = rows_,
+            .d_in = p_.d_in,
+            .centred = p_.subtract_b_dec ? s_.centred : nullptr,
+            .bad_row = &t_.status()->bad_row,
+            .loss = t_.loss,
+            .sums = s_.sums,
+            .partials = s_.batch_partials,
+            .arrived = s_.arrived(p_),
+        };
+        check(launch_prepare_batch(batch, stream()), "preparing rows");
         round_rows(p_, s_.selection, input_, rows_, &t_.status()->bad_row);
         Selection selection = s_.selection;
         selection.k = t_.k;
         select_latents(p_, selection, input_, nullptr, nullptr, s_.kept.indices, s_.kept.values);
-        check(launch_csc(s_.kept.indices, s_.kept.values, rows_ * t_.k, p_.d_sae, s_.csc, s_.kept.order, s_.kept.sorted,
+        check(launch_csc(s_.kept.indices, s_.kept.values, rows_, t_.k, p_.d_sae, s_.csc, s_.kept.order, s_.kept.sorted,
                          s_.kept.offsets, stream()),
               "listing kept values by latent");
         check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, {s_.kept.offsets, nullptr, true}, rows_,
                           p_.d_sae, t_.status(), t_.idle(), t_.idle(), s_.in_block, s_.dead, stream(), branches),
               "counting dead latents");
-        check(launch_batch_scales(t_.loss, s_.moments, rows_, p_.d_in, s_.dead.counts, s_.sums, stream()),
-              "scaling the loss");
     }
 
     /* gated: no latents if the gradient's norm is not needed */
@@ -166,6 +170,7 @@ class FusedStep {
             .x = x_,
             .n_dead = n_dead_,
             .sums = s_.sums,
+            .loss = t_.loss,
             .detach = t_.aux_detach,
         };
         const ForwardOutputs out{
@@ -179,31 +184,41 @@ class FusedStep {
         const ListInputs list{
             .entries = rows_ * t_.k,
             .k = t_.k,
+            .d_in = p_.d_in,
             .d_sae = p_.d_sae,
             .slices = s_.slices,
             .order = s_.kept.order,
+            .sorted = s_.kept.sorted,
             .offsets = s_.kept.offsets,
             .values = s_.kept.values,
             .dz_parts = s_.dz_parts,
             .aux_values = s_.aux.values,
             .aux_entries = rows_ * t_.aux_k,
             .n_dead = n_dead_,
+            .forward_squares = s_.squares,
+            .forward_blocks = rows_ * s_.slices,
+            .gradient = gradient(),
+            .input = input(),
         };
-        check(launch_collect(list, s_.squares, rows_ * s_.slices, s_.lists, s_.collected, stream()),
-              "collecting the lists");
-        check(
-            launch_stretches(s_.lists, s_.kept.sorted, rows_ * t_.k, p_.d_sae, gradient(), input(), p_.d_in, stream()),
-            "adding up long lists");
-        const ClipBound bound{
-            .rows = static_cast<double>(rows_),
-            .subtract_b_dec = p_.subtract_b_dec,
-            .train_decoder = t_.trains(SAE_W_DEC),
-            .train_b_enc = t_.train_b_enc,
-            .weight_squares = p_.weight_squares.as<double>(),
+        const Decision decision{
+            .rows = rows_,
+            .active = s_.kept.offsets + p_.d_sae,
+            .counts = s_.selection.counts,
+            .n_dead = s_.dead.counts,
+            .bound =
+                {
+                    .subtract_b_dec = p_.subtract_b_dec,
+                    .train_decoder = t_.trains(SAE_W_DEC),
+                    .train_b_enc = t_.train_b_enc,
+                    .weight_squares = p_.weight_squares.as<double>(),
+                },
+            .loss = t_.loss,
+            .adam = t_.adam,
+            .sums = s_.sums,
+            .status = t_.status(),
+            .measure_norm = norm,
         };
-        check(launch_decide(s_.collected, s_.kept.offsets + p_.d_sae, s_.selection.counts, s_.dead.counts, bound,
-                            t_.adam, s_.sums, t_.status(), norm, stream()),
-              "adding up the loss");
+        check(launch_lists(list, s_.lists, decision, s_.collected, s_.arrived(p_), stream()), "collecting the lists");
     }
 
     /* What the weight gradients gather; bf16 with precision=bf16. */
@@ -300,32 +315,27 @@ class FusedStep {
               "differentiating dead latents");
     }
 
-    void b_dec_gradient(const int *only_if) const {
-        double *outputs = s_.columns;
-        double *through_encoder = p_.subtract_b_dec ? s_.columns + p_.d_in : nullptr;
-        check(launch_column_sums(s_.gradient, nullptr, rows_, p_.d_in, s_.partials, outputs, stream(), only_if),
-              "differentiating the decoder's bias");
-        if (through_encoder != nullptr) {
-            check(launch_column_sums(s_.through, nullptr, s_.groups, p_.d_in, s_.partials, through_encoder, stream(),
-                                     only_if),
-                  "differentiating the encoder's input");
-        }
-        check(launch_decoder_bias_gradient(outputs, through_encoder, p_.d_in, s_.b_dec_gradient, stream(), only_if),
-              "differentiating the decoder's bias");
-    }
-
-    /* What is known once all latents are updated. */
-    void finish_update() {
-        if (const ShadowView shadow = shadow_view(p_); shadow.rounded != nullptr) {
-            check(launch_group_bounds(shadow, stream()), "bounding groups of latents");
-        }
-        b_dec_gradient(nullptr);
-        check(launch_finish_step(s_.by_group, s_.groups, s_.b_dec_gradient, p_.d_in, t_.adam, t_.trains(SAE_W_DEC),
-                                 p_.weight_squares.as<double>(), t_.status(), stream()),
-              "finishing a step");
-        check(launch_update(s_.b_dec_gradient, p_.d_in, t_.adam, s_.sums, t_.status(), p_.tensor(SAE_B_DEC),
-                            t_.first[SAE_B_DEC].as<float>(), t_.second[SAE_B_DEC].as<float>(), stream()),
-              "updating the decoder's bias");
+    /* norm_only: the clip factor, if the gradient's norm is needed */
+    void finish(bool norm_only) const {
+        const Finish job{
+            .rows = rows_,
+            .d_in = p_.d_in,
+            .groups = s_.groups,
+            .gradient = s_.gradient,
+            .through = p_.subtract_b_dec ? s_.through : nullptr,
+            .by_group = s_.by_group,
+            .shadow = shadow_view(p_),
+            .b_dec = matrix(SAE_B_DEC),
+            .train_decoder = t_.trains(SAE_W_DEC),
+            .norm_only = norm_only,
+            .adam = t_.adam,
+            .sums = s_.sums,
+            .status = t_.status(),
+            .weight_squares = p_.weight_squares.as<double>(),
+            .partials = s_.partials,
+            .arrived = s_.arrived(p_),
+        };
+        check(launch_finish(job, stream()), norm_only ? "clipping" : "finishing a step");
     }
 
     Trainer &t_;
@@ -345,9 +355,8 @@ class FusedStep {
 void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     const Params &params = trainer.params;
     Context &context = *params.context;
-    require_size(rows, std::max<int64_t>(trainer.aux_k, 1));
-    const auto scratch =
-        context.scratch.make<FusedScratch>(trainer, rows, sort_bytes(rows, trainer.k, params.d_sae), x);
+    require_size(rows, std::max(trainer.k, trainer.aux_k));
+    const auto scratch = context.scratch.make<FusedScratch>(trainer, rows, x);
     const float *at = scratch.x.upload();
     if (params.weight_squares_stale) {
         check(launch_weight_squares(params.tensor(SAE_W_ENC), params.tensor(SAE_W_DEC), params.elements(SAE_W_ENC),
@@ -357,7 +366,7 @@ void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     }
     refresh_shadow(params);
     gathered_decoder(params);
-    check(launch_begin_step(lr, scratch.sums, trainer.status(), context.stream), "starting a step");
+    check(launch_begin_step(lr, scratch.sums, trainer.status(), scratch.counters, context.stream), "starting a step");
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
                        [&](const Branches &branches) { FusedStep(trainer, scratch, rows, branches).enqueue(); });
     x.mark_read();

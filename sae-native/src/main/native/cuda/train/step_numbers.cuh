@@ -13,23 +13,27 @@ namespace sae::cuda {
 
 __device__ inline double inverse(double denominator) { return denominator == 0.0 ? 0.0 : 1.0 / denominator; }
 
-/* Sets the factors of e and r in the gradients; needs the variances and n_dead. */
-__device__ inline void set_scales(const LossOptions &options, double rows, double d_in, int n_dead, StepSums *sums) {
-    const double by_variance = inverse(sums->variance);
-    const double reconstruction = options.loss == SAE_LOSS_MEAN       ? 1.0 / (rows * d_in)
-                                  : options.loss == SAE_LOSS_SUM_MEAN ? 1.0 / rows
-                                                                      : by_variance;
-    double aux = 0.0;
-    if (options.aux_coefficient > 0.0 && n_dead > 0) {
-        const double normaliser = options.aux_norm == SAE_AUX_MEAN              ? 1.0 / (rows * d_in)
-                                  : options.aux_norm == SAE_AUX_SUM_MEAN        ? 1.0 / rows
-                                  : options.aux_norm == SAE_AUX_TARGET_VARIANCE ? by_variance
-                                                                                : inverse(sums->residual_variance);
-        const double share = options.aux_scale_by_dead ? fmin(1.0, n_dead / options.aux_k) : 1.0;
-        aux = options.aux_coefficient * share * normaliser;
+/* The factor of e in the gradients; needs the variance. */
+__device__ inline double error_scale_of(const LossOptions &options, double rows, double d_in, const StepSums &sums) {
+    return options.loss == SAE_LOSS_MEAN       ? 2.0 / (rows * d_in)
+           : options.loss == SAE_LOSS_SUM_MEAN ? 2.0 / rows
+                                               : 2.0 * inverse(sums.variance);
+}
+
+/* The factor of r, for a share of 1; needs the variances. */
+__device__ inline double aux_scale_of(const LossOptions &options, double rows, double d_in, const StepSums &sums) {
+    if (!(options.aux_coefficient > 0.0)) {
+        return 0.0;
     }
-    sums->error_scale = 2.0 * reconstruction;
-    sums->aux_scale = 2.0 * aux;
+    const double normaliser = options.aux_norm == SAE_AUX_MEAN              ? 1.0 / (rows * d_in)
+                              : options.aux_norm == SAE_AUX_SUM_MEAN        ? 1.0 / rows
+                              : options.aux_norm == SAE_AUX_TARGET_VARIANCE ? inverse(sums.variance)
+                                                                            : inverse(sums.residual_variance);
+    return 2.0 * options.aux_coefficient * normaliser;
+}
+
+__device__ inline double aux_share(const LossOptions &options, int n_dead) {
+    return n_dead > 0 ? fmin(1.0, n_dead * options.per_dead) : 0.0;
 }
 
 /* What the encoder counted. */

@@ -15,6 +15,7 @@
 #include "../decode/decode.h"
 #include "../encode/selection.h"
 #include "../encode/shadow_copies.h"
+#include "../operations.h"
 #include "accumulate.h"
 #include "adam.h"
 #include "backward.h"
@@ -61,8 +62,7 @@ struct PartScratch {
     CscScratch csc;
     SumsScratch shared;
 
-    PartScratch(Carver &carver, const Trainer &trainer, int64_t first, int64_t rows, int64_t sort_bytes,
-                const Buffer &buffer)
+    PartScratch(Carver &carver, const Trainer &trainer, int64_t first, int64_t rows, const Buffer &buffer)
         : x(carver, buffer, rows * trainer.params.d_in, first * trainer.params.d_in),
           centred(carver.take<float>(trainer.params.subtract_b_dec ? rows * trainer.params.d_in : 0)),
           error(carver.take<float>(rows * trainer.params.d_in)),
@@ -72,7 +72,8 @@ struct PartScratch {
           aux_dz(carver.take<float>(rows * std::max<int64_t>(trainer.aux_k, 1))),
           selection(carver, trainer.params, rows, trainer.k, std::max(trainer.k, trainer.aux_k)),
           counted{carver.take<int64_t>(trainer.params.d_sae), carver.take<int64_t>(trainer.params.d_sae)},
-          csc(csc_arrays(carver, rows * std::max(trainer.k, trainer.aux_k), sort_bytes)),
+          csc(csc_arrays(carver, rows * std::max(trainer.k, trainer.aux_k),
+                         carver.take<uint32_t>(csc_counters(trainer.params.d_sae)))),
           shared(carver, trainer.params, rows) {}
 };
 
@@ -144,7 +145,7 @@ class Part {
     }
 
     void list(const Kept &kept) {
-        check(launch_csc(kept.indices, kept.values, rows_ * kept.k, p_.d_sae, s_.csc, kept.order, kept.sorted,
+        check(launch_csc(kept.indices, kept.values, rows_, kept.k, p_.d_sae, s_.csc, kept.order, kept.sorted,
                          kept.offsets, stream_),
               "listing kept values by latent");
     }
@@ -247,10 +248,14 @@ class Update {
 };
 
 PartScratch part_scratch(const Trainer &trainer, const Buffer &x, int64_t first, int64_t rows) {
-    const int64_t d_sae = trainer.params.d_sae;
-    const int64_t bytes =
-        std::max(sort_bytes(rows, trainer.k, d_sae), sort_bytes(rows, std::max<int64_t>(trainer.aux_k, 1), d_sae));
-    return trainer.params.context->scratch.make<PartScratch>(trainer, first, rows, bytes, x);
+    require_size(rows, std::max(trainer.k, trainer.aux_k));
+    return trainer.params.context->scratch.make<PartScratch>(trainer, first, rows, x);
+}
+
+void begin(const Trainer &trainer, const PartScratch &scratch, double lr, bool first) {
+    check(launch_begin_step(lr, scratch.shared.sums, first ? trainer.status() : nullptr,
+                            {scratch.csc.counts, csc_counters(trainer.params.d_sae)}, trainer.params.context->stream),
+          "starting a step");
 }
 
 void parameters_changed(const Params &params) {
@@ -265,7 +270,7 @@ void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     const PartScratch scratch = part_scratch(trainer, x, 0, rows);
     const float *at = scratch.x.upload();
     refresh_shadow(trainer.params);
-    check(launch_begin_step(lr, scratch.shared.sums, trainer.status(), context.stream), "starting a step");
+    begin(trainer, scratch, lr, true);
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()}, [&](const Branches &) {
         Part(trainer, scratch, rows, 0).enqueue();
         Update(trainer, scratch.shared, rows).enqueue();
@@ -279,9 +284,7 @@ void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_
     const PartScratch scratch = part_scratch(trainer, x, first, rows);
     scratch.x.upload();
     refresh_shadow(trainer.params);
-    if (pending == 0) {
-        check(launch_begin_step(0.0, nullptr, trainer.status(), trainer.params.context->stream), "starting a step");
-    }
+    begin(trainer, scratch, 0.0, pending == 0);
     Part(trainer, scratch, rows, pending).enqueue();
     x.mark_read();
 }
@@ -289,7 +292,7 @@ void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_
 void apply(Trainer &trainer, int64_t pending, double lr) {
     Context &context = *trainer.params.context;
     const auto scratch = context.scratch.make<SumsScratch>(trainer.params, int64_t{1});
-    check(launch_begin_step(lr, scratch.sums, nullptr, context.stream), "starting an update");
+    check(launch_begin_step(lr, scratch.sums, nullptr, {}, context.stream), "starting an update");
     Update(trainer, scratch, pending).enqueue();
     parameters_changed(trainer.params);
 }

@@ -52,8 +52,7 @@ struct LossOptions {
     int loss;     // SAE_LOSS_*
     int aux_norm; // SAE_AUX_*
     double aux_coefficient;
-    double aux_k;
-    bool aux_scale_by_dead;
+    double per_dead; // share of the auxiliary loss per dead latent, up to 1 together
 };
 
 struct AdamOptions {

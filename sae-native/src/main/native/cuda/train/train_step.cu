@@ -10,18 +10,10 @@
 
 #include "../device/bf16_bits.h"
 #include "../operations.h"
-#include "csc.h"
 #include "step_state.h"
 #include "trainer.h"
 
 namespace sae::cuda {
-
-int64_t sort_bytes(int64_t rows, int64_t k, int64_t d_sae) {
-    require_size(rows, k);
-    int64_t bytes = 0;
-    check(csc_scratch(rows * k, d_sae, &bytes), "planning the sort");
-    return bytes;
-}
 
 namespace {
 

@@ -28,8 +28,7 @@ inline LossOptions loss_options(const double *options) {
         .loss = static_cast<int>(options[SAE_OPT_LOSS]),
         .aux_norm = static_cast<int>(options[SAE_OPT_AUX_NORM]),
         .aux_coefficient = options[SAE_OPT_AUX_COEFFICIENT],
-        .aux_k = options[SAE_OPT_AUX_K],
-        .aux_scale_by_dead = options[SAE_OPT_AUX_SCALE_BY_DEAD] != 0.0,
+        .per_dead = options[SAE_OPT_AUX_SCALE_BY_DEAD] != 0.0 ? 1.0 / std::max(options[SAE_OPT_AUX_K], 1.0) : 1.0,
     };
 }
 
@@ -155,7 +154,7 @@ struct Kept {
     int64_t k;
     int *indices;     // [B, k]
     float *values;    // [B, k]
-    uint32_t *order;  // [B k]
+    uint32_t *order;  // [B k], as csc.h says
     uint32_t *sorted; // [B k]
     int64_t *offsets; // [m + 1]
 
@@ -165,17 +164,13 @@ struct Kept {
           offsets(carver.take<int64_t>(d_sae + 1)) {}
 };
 
-inline CscScratch csc_arrays(Carver &carver, int64_t entries, int64_t sort_bytes) {
+inline CscScratch csc_arrays(Carver &carver, int64_t entries, uint32_t *counts) {
     CscScratch csc;
-    csc.keys_in = carver.take<uint32_t>(entries);
-    csc.entries_in = carver.take<uint32_t>(entries);
-    csc.sort = carver.take<unsigned char>(sort_bytes);
-    csc.sort_bytes = sort_bytes;
+    csc.ranks = carver.take<uint32_t>(entries);
+    csc.unordered = carver.take<uint32_t>(entries);
+    csc.counts = counts;
     return csc;
 }
-
-/* Scratch for sorting rows * k entries; refuses more than the device's 32-bit numbers can count. */
-int64_t sort_bytes(int64_t rows, int64_t k, int64_t d_sae);
 
 /* One step on x, with this lr. */
 void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr);

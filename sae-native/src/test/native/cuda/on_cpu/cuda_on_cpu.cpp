@@ -363,11 +363,6 @@ void run_grid(const Launch &launch, const std::function<void()> &kernel) {
     }
 }
 
-bool begin_library_call(int64_t kernels) {
-    kernels_run += kernels;
-    return !dry;
-}
-
 } // namespace cuda_on_cpu
 
 /* A captured sequence of work. Each node depends on the one before it. */

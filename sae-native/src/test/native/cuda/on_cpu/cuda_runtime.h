@@ -164,8 +164,6 @@ struct Launch {
     unsigned cluster;    // blocks
 };
 void run_grid(const Launch &launch, const std::function<void()> &kernel);
-/* Counts kernels that a library launches by itself; false in a dry run, which leaves their work out. */
-bool begin_library_call(int64_t kernels);
 
 /* Runs the work now, or records it in the graph being captured. */
 void enqueue(std::function<void()> work);
@@ -277,6 +275,12 @@ inline int atomicAdd(int *address, int value) {
 inline unsigned long long atomicAdd(unsigned long long *address, unsigned long long value) {
     const unsigned long long old = *address;
     *address += value;
+    return old;
+}
+
+inline unsigned atomicOr(unsigned *address, unsigned value) {
+    const unsigned old = *address;
+    *address |= value;
     return old;
 }
 

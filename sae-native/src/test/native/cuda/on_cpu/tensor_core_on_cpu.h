@@ -64,6 +64,7 @@ class Deferred {
 };
 
 inline void keep_order() {}
+inline void forget(uint32_t &) {}
 
 /* ---- sm_80 ---- */
 
@@ -90,6 +91,13 @@ inline void copy_4(void *shared, const void *global, bool wanted) {
     insist(reinterpret_cast<uintptr_t>(shared) % 4 == 0 && reinterpret_cast<uintptr_t>(global) % 4 == 0,
            "a copy of 4 bytes that is not aligned");
     copies.add({shared, wanted ? global : nullptr, 4});
+}
+template <size_t bytes>
+inline void copy_streamed(void *shared, const void *global) {
+    static_assert(bytes == 8 || bytes == 16, "what cp.async takes");
+    insist(reinterpret_cast<uintptr_t>(shared) % bytes == 0 && reinterpret_cast<uintptr_t>(global) % bytes == 0,
+           "a copy that is not aligned to its size");
+    copies.add({shared, global, bytes});
 }
 inline void commit_copies() { copies.commit(); }
 template <int groups>
