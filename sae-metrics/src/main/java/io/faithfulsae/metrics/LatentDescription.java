@@ -20,7 +20,8 @@ import java.util.List;
  * @param raised tokens whose logit its decoder direction raises most: the direction, scaled to the
  *     norm {@code maxActivation}, replaces the residual stream at the model's last hook point, and
  *     the logits of a zero vector there are subtracted; the model's own final norm is therefore
- *     applied
+ *     applied. Where z is negative (AbsTopK), these are lowered instead. Empty for a transcoder
+ *     that writes activations of another width than the model's
  * @param lowered tokens whose logit it lowers most
  */
 public record LatentDescription(

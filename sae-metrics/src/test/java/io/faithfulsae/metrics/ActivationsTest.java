@@ -119,7 +119,7 @@ class ActivationsTest {
         new JumpRelu(),
         new Gated(),
         new BatchTopK(K, null),
-        new BatchTopK(5, 0f),
+        new BatchTopK(1, 0f), // room for one latent per row, which must grow
         new GroupMax(D_SAE));
   }
 
@@ -287,6 +287,21 @@ class ActivationsTest {
           curve.points().get(1).reconstruction());
       assertNotEquals(
           curve.points().get(0).reconstruction().l0(), curve.points().get(1).reconstruction().l0());
+    }
+  }
+
+  @Test
+  void groupsOfAnotherKCannotBeSelected() throws IOException {
+    try (Sae groups = sae(new GroupMax(8));
+        ActivationBatch x = ActivationBatch.allocate(backend, 5, D_IN)) {
+      x.data().put(0, Goldens.floats(golden, "x"), 0, 5 * D_IN);
+      x.rows(5);
+      try (Latents eight = groups.encode(x);
+          Latents four = Latents.allocate(backend, 5, 4)) {
+        assertRejected(
+            () -> groups.withK(4).select(eight, four),
+            "expected latents of one k, as groups depend on it, got k = 8 and 4");
+      }
     }
   }
 
