@@ -63,6 +63,8 @@ class ActivationsTest {
   private static final ActivationFilter BEHIND_FIRST =
       new ActivationFilter(1, Set.of(), Double.POSITIVE_INFINITY);
 
+  private static final Map<String, Object> ofTopK = new LinkedHashMap<>(); // measured once
+
   private final Backend backend = new ReferenceBackend();
   @TempDir Path folder;
   private Safetensors golden;
@@ -128,9 +130,11 @@ class ActivationsTest {
   void metricsEqualThoseOfTopK(Activation activation) throws IOException {
     try (Sae sae = sae(activation);
         Sae second = Given.secondSae(Given.curves(folder), golden, backend)) {
-      Map<String, Object> expected = measure(topK, second);
+      if (ofTopK.isEmpty()) {
+        ofTopK.putAll(measure(topK, second));
+      }
       Map<String, Object> seen = measure(sae, second);
-      for (Map.Entry<String, Object> each : expected.entrySet()) {
+      for (Map.Entry<String, Object> each : ofTopK.entrySet()) {
         assertAlike(each.getKey(), tree(each.getValue()), tree(seen.get(each.getKey())));
       }
     }

@@ -38,7 +38,7 @@ class DashboardPageTest {
     String page =
         DashboardPage.render(new Dashboard("sae", "model", "hook", "text", null, List.of(shown)));
     assertTrue(page.contains("<mark style=\"--z:0.46\" title=\"2"), page);
-    assertTrue(page.contains("<mark style=\"--z:0.80\" title=\"-4"), page);
+    assertTrue(page.contains("<mark style=\"--z:0.80\" title=\"−4"), page);
     assertTrue(page.contains(">down</mark>silent"), page);
   }
 }
