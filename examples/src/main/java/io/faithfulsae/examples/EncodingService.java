@@ -24,9 +24,7 @@ public final class EncodingService implements AutoCloseable {
   EncodingService(Sae sae, int workers, int queued) {
     this.sae = sae; // shared by all workers; the caller closes it
     this.idle = new ArrayBlockingQueue<>(workers);
-    for (int i = 0;
-        i < workers;
-        i++) { // all the memory it will ever use; only ragged latents may grow
+    for (int i = 0; i < workers; i++) { // all memory, unless ragged latents need to grow
       var x = ActivationBatch.allocate(sae.backend(), 1, sae.config().dIn());
       idle.add(new Worker(x, Latents.allocate(sae, 1)));
     }
