@@ -38,6 +38,11 @@ public sealed interface Activation {
     }
 
     @Override
+    public String label() {
+      return "k = " + k;
+    }
+
+    @Override
     public Selection selection() {
       return Selection.topK(k);
     }
@@ -56,7 +61,8 @@ public sealed interface Activation {
   /**
    * The k · rows largest p of a batch (Bussmann et al. 2024, "BatchTopK sparse autoencoders"); or,
    * where training has learned a threshold, every p above it, so that a row's latents do not depend
-   * on the rest of its batch.
+   * on the rest of its batch. Without a threshold they do: whoever encodes in batches, as all
+   * metrics do, gets what each batch gives.
    *
    * @param k active latents per row on average, at least 1
    * @param threshold 0 or above; null: by batch
@@ -69,6 +75,11 @@ public sealed interface Activation {
         throw new IllegalArgumentException(
             Expected.message("a finite threshold >= 0", threshold, "leave it out"));
       }
+    }
+
+    @Override
+    public String label() {
+      return "BatchTopK, k = " + k + (threshold == null ? "" : " (threshold)");
     }
 
     @Override
@@ -98,6 +109,11 @@ public sealed interface Activation {
   /** All p above 0. */
   record Relu() implements Activation {
     @Override
+    public String label() {
+      return "ReLU";
+    }
+
+    @Override
     public Selection selection() {
       return new Selection(Rule.THRESHOLD, 0);
     }
@@ -108,6 +124,11 @@ public sealed interface Activation {
    * "Jumping ahead").
    */
   record JumpRelu() implements Activation {
+    @Override
+    public String label() {
+      return "JumpReLU";
+    }
+
     @Override
     public Selection selection() {
       return new Selection(Rule.THRESHOLD, 0);
@@ -124,6 +145,11 @@ public sealed interface Activation {
    * "Improving dictionary learning with gated sparse autoencoders"); b_enc is the gate's bias.
    */
   record Gated() implements Activation {
+    @Override
+    public String label() {
+      return "Gated";
+    }
+
     @Override
     public Selection selection() {
       return new Selection(Rule.THRESHOLD, 0);
@@ -144,6 +170,11 @@ public sealed interface Activation {
     /** Checks k. */
     public GroupMax {
       requireK(k);
+    }
+
+    @Override
+    public String label() {
+      return "GroupMax, k = " + k;
     }
 
     @Override
@@ -174,6 +205,11 @@ public sealed interface Activation {
     }
 
     @Override
+    public String label() {
+      return "AbsTopK, k = " + k;
+    }
+
+    @Override
     public Selection selection() {
       return new Selection(Rule.ABS_TOP_K, k);
     }
@@ -191,6 +227,9 @@ public sealed interface Activation {
 
   /** What a backend is told to keep. */
   Selection selection();
+
+  /** A short name for tables and plots, such as {@code k = 32} (TopK) or {@code JumpReLU}. */
+  String label();
 
   /** The tensors it needs beyond the four that every SAE has. */
   default Set<Tensor> tensors() {

@@ -1,6 +1,7 @@
 package io.faithfulsae;
 
 import io.faithfulsae.Activation.BatchTopK;
+import io.faithfulsae.Activation.GroupMax;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.internal.RowNormalizer;
 import io.faithfulsae.internal.SaeFolder;
@@ -201,9 +202,11 @@ public final class Sae implements AutoCloseable {
   /**
    * A view of this SAE with another k, for evaluating it with more or fewer latents per row than it
    * was trained with. The parameters are shared, not copied. It need not be closed: it is valid
-   * until this SAE is closed, and closing it does not affect this SAE.
+   * until this SAE is closed, and closing it does not affect this SAE. A view of BatchTopK keeps
+   * the k · rows largest of each batch: a threshold that training learned belongs to its own k.
    *
-   * @throws IllegalArgumentException if k is not in [1, dSae]
+   * @throws IllegalArgumentException if k is not in [1, dSae], or does not divide dSae for GroupMax
+   * @throws IllegalStateException if the activation has no k
    */
   public Sae withK(int k) {
     return new Sae(this, config.withK(k), latentMask);
@@ -312,14 +315,22 @@ public final class Sae implements AutoCloseable {
 
   /**
    * Derives what {@link #encode(ActivationBatch, Latents)} would return from the {@link #origin}'s
-   * latents of the same rows, without encoding them again: the first k of each row are the k
-   * largest.
+   * latents of the same rows, without encoding them again: of TopK and AbsTopK the first k of each
+   * row are the k largest. With another activation {@code whole} must have been encoded with this
+   * SAE's own, including its k.
    *
    * @param whole encoded by the origin, with at least the k of {@code into}. Not modified.
    * @param into receives as many rows. Modified.
    * @throws IllegalArgumentException if the sizes do not match
    */
   public void select(Latents whole, Latents into) {
+    if (config.activation() instanceof GroupMax && whole.k() != into.k()) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "latents of one k, as groups depend on it",
+              "k = " + whole.k() + " and " + into.k(),
+              "encode again with the other k"));
+    }
     whole.copyFirst(into);
     silence(into);
   }

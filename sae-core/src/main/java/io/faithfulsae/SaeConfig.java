@@ -93,7 +93,7 @@ public record SaeConfig(
             () ->
                 new IllegalStateException(
                     Expected.message(
-                        "an SAE with a k", activation, "ask its activation what it has")));
+                        "an SAE with a k", activation.label(), "ask its activation what it has")));
   }
 
   /** The sizes and tensors of its parameters. */

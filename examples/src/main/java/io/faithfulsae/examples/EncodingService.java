@@ -3,6 +3,7 @@ package io.faithfulsae.examples;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Latents;
+import io.faithfulsae.Latents.Active;
 import io.faithfulsae.Sae;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -23,9 +24,9 @@ public final class EncodingService implements AutoCloseable {
   EncodingService(Sae sae, int workers, int queued) {
     this.sae = sae; // shared by all workers; the caller closes it
     this.idle = new ArrayBlockingQueue<>(workers);
-    for (int i = 0; i < workers; i++) { // all the memory it will ever use
+    for (int i = 0; i < workers; i++) { // all memory, unless ragged latents need to grow
       var x = ActivationBatch.allocate(sae.backend(), 1, sae.config().dIn());
-      idle.add(new Worker(x, Latents.allocate(sae.backend(), 1, sae.config().k())));
+      idle.add(new Worker(x, Latents.allocate(sae, 1)));
     }
     var queue = new ArrayBlockingQueue<Runnable>(queued);
     this.pool = new ThreadPoolExecutor(workers, workers, 0, TimeUnit.SECONDS, queue);
@@ -40,9 +41,7 @@ public final class EncodingService implements AutoCloseable {
             worker.x().rows(1);
             worker.x().data().put(row);
             sae.encode(worker.x(), worker.z());
-            int[] latents = new int[worker.z().k()];
-            worker.z().indices().get(latents);
-            return latents;
+            return worker.z().active(0).stream().mapToInt(Active::latent).toArray();
           } finally {
             idle.add(worker);
           }

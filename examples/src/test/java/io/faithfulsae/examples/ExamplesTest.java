@@ -157,7 +157,7 @@ final class ExamplesTest {
       x.data().put(sae.decoderDirection(latent));
       x.rows(1);
       try (Latents z = sae.encode(x)) {
-        return IntStream.range(0, z.k()).map(z.indices()::get).boxed().toList();
+        return z.active(0).stream().map(Latents.Active::latent).toList();
       }
     }
   }

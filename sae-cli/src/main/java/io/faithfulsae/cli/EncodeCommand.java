@@ -14,12 +14,13 @@ import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.ByteBuffer;
-import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import org.jspecify.annotations.Nullable;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Option;
@@ -30,7 +31,10 @@ import picocli.CommandLine.Option;
     description = {
       "Encodes 'activations' [N, d] of a safetensors file.",
       "Writes 'indices' [N, k] int32 and 'values' [N, k] (by value, then index) and"
-          + " 'reconstruction' [N, d]."
+          + " 'reconstruction' [N, d].",
+      "Where activations decide how many latents fire, as with ReLU or JumpReLU, those of all rows"
+          + " follow each other (by index), and row r has those from 'offsets'[r] to"
+          + " 'offsets'[r + 1] ([N + 1] int64, CSR)."
     })
 final class EncodeCommand implements Callable<Integer>, WritesFiles {
   private static final String INPUT = "activations";
@@ -67,7 +71,9 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
       names = "--batch",
       paramLabel = "N",
       defaultValue = "4096",
-      description = "Rows per batch (default: ${DEFAULT-VALUE}).")
+      description =
+          "Rows per batch (default: ${DEFAULT-VALUE}). Latents depend on it only for BatchTopK"
+              + " without a threshold.")
   int batch;
 
   /**
@@ -75,9 +81,10 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
    *
    * @param out the file
    * @param rows number of rows
-   * @param k active latents per row
+   * @param k active latents per row; null where rows differ
+   * @param latents active latents of all rows together; null where each row has k
    */
-  record Encoded(String out, long rows, int k) {}
+  record Encoded(String out, long rows, @Nullable Integer k, @Nullable Long latents) {}
 
   @Override
   public List<Path> files() {
@@ -95,63 +102,65 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
         Sae loaded = Sae.load(sae, backend);
         Safetensors input = Safetensors.open(activations)) {
       match.require(sae, loaded.metadata(), input.metadata());
-      SaeConfig config = loaded.config();
-      long rows = rows(input, config.dIn());
-      int capacity = (int) Math.max(1, Math.min(batch, rows));
-      try (ActivationBatch x = ActivationBatch.allocate(backend, capacity, config.dIn());
-          ActivationBatch decoded = ActivationBatch.allocate(backend, capacity, config.dIn());
-          Latents z = Latents.allocate(backend, capacity, config.k())) {
-        List<int[]> indices = new ArrayList<>();
-        List<float[]> values = new ArrayList<>();
-        try (Progress progress = Progress.start("encode", "rows", rows)) {
-          for (long first = 0; first < rows; first += capacity) {
-            encode(loaded, input, first, rows, x, z);
-            indices.add(indices(z));
-            values.add(values(z));
-            progress.at(first + z.rows());
-          }
-        }
-        List<Tensor> tensors = new ArrayList<>();
-        tensors.add(
-            TensorBlocks.tensor(
-                "indices",
-                DType.I32,
-                List.of(rows, (long) config.k()),
-                i -> bytes(indices.get(i))));
-        tensors.add(
-            TensorBlocks.tensor(
-                "values", DType.F32, List.of(rows, (long) config.k()), i -> bytes(values.get(i))));
-        // Encoded again: if the SAE normalizes rows, only freshly encoded latents know how to undo
-        // it.
-        tensors.add(
-            TensorBlocks.tensor(
-                "reconstruction",
-                DType.F32,
-                List.of(rows, (long) config.dIn()),
-                i -> {
-                  encode(loaded, input, (long) i * capacity, rows, x, z);
-                  loaded.decode(z, decoded);
-                  ByteBuffer bytes = TensorBlocks.allocate(decoded.rows() * decoded.dIn());
-                  bytes
-                      .asFloatBuffer()
-                      .put(decoded.data().slice(0, decoded.rows() * decoded.dIn()));
-                  return bytes;
-                }));
-        if (dense) {
-          tensors.add(
-              TensorBlocks.tensor(
-                  "latents",
-                  DType.F32,
-                  List.of(rows, (long) config.dSae()),
-                  i -> dense(indices.get(i), values.get(i), config)));
-        }
-        Safetensors.write(out, Map.of("sae", sae.toString()), tensors);
-      }
-      common.print(
-          new Encoded(out.toString(), rows, config.k()),
-          rows + " rows, k = " + config.k() + "\n" + out);
+      Encoded encoded = encode(loaded, input);
+      common.print(encoded, summary(encoded, loaded));
     }
     return 0;
+  }
+
+  /** Encodes a file with any SAE. */
+  Encoded encode(Sae loaded, Safetensors input) throws IOException {
+    SaeConfig config = loaded.config();
+    long rows = rows(input, config.dIn());
+    int capacity = (int) Math.max(1, Math.min(batch, rows));
+    try (ActivationBatch x = ActivationBatch.allocate(loaded.backend(), capacity, config.dIn());
+        ActivationBatch decoded =
+            ActivationBatch.allocate(loaded.backend(), capacity, config.dOut());
+        Latents z = Latents.allocate(loaded, capacity)) {
+      EncodedRows encoded = new EncodedRows(z);
+      try (Progress progress = Progress.start("encode", "rows", rows)) {
+        for (long first = 0; first < rows; first += capacity) {
+          encode(loaded, input, first, rows, x, z);
+          encoded.add(z);
+          progress.at(first + z.rows());
+        }
+      }
+      List<Tensor> tensors = new ArrayList<>(encoded.tensors());
+      // Encoded again: if the SAE normalizes rows, only freshly encoded latents know how to undo
+      // it.
+      tensors.add(
+          TensorBlocks.tensor(
+              "reconstruction",
+              DType.F32,
+              List.of(rows, (long) config.dOut()),
+              i -> {
+                encode(loaded, input, (long) i * capacity, rows, x, z);
+                loaded.decode(z, x, decoded);
+                ByteBuffer bytes = TensorBlocks.allocate(decoded.rows() * decoded.dIn());
+                bytes.asFloatBuffer().put(decoded.data().slice(0, decoded.rows() * decoded.dIn()));
+                return bytes;
+              }));
+      if (dense) {
+        tensors.add(encoded.dense(config.dSae()));
+      }
+      Safetensors.write(out, Map.of("sae", sae.toString()), tensors);
+      return z.isRagged()
+          ? new Encoded(out.toString(), rows, null, encoded.entries())
+          : new Encoded(out.toString(), rows, z.k(), null);
+    }
+  }
+
+  private static String summary(Encoded encoded, Sae loaded) {
+    Long latents = encoded.latents();
+    String active =
+        latents == null
+            ? loaded.config().activation().label()
+            : String.format(
+                Locale.ROOT,
+                "%s, %.1f latents per row",
+                loaded.config().activation().label(),
+                (double) latents / Math.max(1, encoded.rows()));
+    return encoded.rows() + " rows, " + active + "\n" + encoded.out();
   }
 
   private long rows(Safetensors input, int dIn) throws IOException {
@@ -180,39 +189,5 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
       throw new SaeFormatException(
           activations, INPUT + " from row " + first, String.valueOf(e.getMessage()));
     }
-  }
-
-  private static int[] indices(Latents z) {
-    int[] indices = new int[z.rows() * z.k()];
-    z.indices().get(indices);
-    return indices;
-  }
-
-  private static float[] values(Latents z) {
-    float[] values = new float[z.rows() * z.k()];
-    z.values().get(values);
-    return values;
-  }
-
-  private static ByteBuffer bytes(int[] values) {
-    ByteBuffer bytes = TensorBlocks.allocate(values.length);
-    bytes.asIntBuffer().put(values);
-    return bytes;
-  }
-
-  private static ByteBuffer bytes(float[] values) {
-    ByteBuffer bytes = TensorBlocks.allocate(values.length);
-    bytes.asFloatBuffer().put(values);
-    return bytes;
-  }
-
-  private static ByteBuffer dense(int[] indices, float[] values, SaeConfig config) {
-    ByteBuffer bytes =
-        TensorBlocks.allocate(Math.multiplyExact(indices.length / config.k(), config.dSae()));
-    FloatBuffer latents = bytes.asFloatBuffer();
-    for (int i = 0; i < indices.length; i++) {
-      latents.put(i / config.k() * config.dSae() + indices[i], values[i]);
-    }
-    return bytes;
   }
 }

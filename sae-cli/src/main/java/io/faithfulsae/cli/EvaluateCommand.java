@@ -1,5 +1,6 @@
 package io.faithfulsae.cli;
 
+import io.faithfulsae.Activation;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
@@ -117,6 +118,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
   @Override
   public Integer call() throws IOException {
     try (SaeModelOptions.Opened on = place.open()) {
+      requireK(on.sae().config().activation());
       ModelActivations activations = on.activations(on.text(data));
       Reconstruction reconstruction =
           Metrics.reconstruction(on.sae(), activations.source(place.models.batchSequences), rows);
@@ -128,7 +130,8 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
           new Evaluated(reconstruction, crossEntropy, curve, parts),
           String.format(
               Locale.ROOT,
-              "explained variance %.4f [%.4f, %.4f] (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats [%.4f, %.4f]%nloss recovered over zero ablation %.4f [%.4f, %.4f], over mean ablation %.4f [%.4f, %.4f]; %,d positions replaced, %,d left unchanged",
+              "%sexplained variance %.4f [%.4f, %.4f] (scalar form %.4f), L2 %.4g, L0 %.1f, dead %.1f %%%nCE difference %.4f nats [%.4f, %.4f]%nloss recovered over zero ablation %.4f [%.4f, %.4f], over mean ablation %.4f [%.4f, %.4f]; %,d positions replaced, %,d left unchanged",
+              reconstruction.activation() == null ? "" : reconstruction.activation() + ": ",
               reconstruction.explainedVariance(),
               reconstruction.explainedVarianceInterval().low(),
               reconstruction.explainedVarianceInterval().high(),
@@ -164,6 +167,13 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       CrossEntropy crossEntropy,
       @Nullable KCurve kCurve,
       @Nullable FeatureSubsets subsets) {}
+
+  private void requireK(Activation activation) {
+    if (!ks.isEmpty() && activation.latentsPerRow().isEmpty()) {
+      throw common.usage(
+          Expected.message("an SAE with a k for --k", activation.label(), "leave --k out"));
+    }
+  }
 
   private KCurve curve(SaeModelOptions.Opened on, ModelActivations activations) throws IOException {
     KCurve.Options options =

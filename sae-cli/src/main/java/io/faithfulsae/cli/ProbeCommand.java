@@ -242,7 +242,9 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
       Sae sae = opened.get(i);
       String data = sae.metadata().get("dataset_path");
       String group =
-          data == null ? "SAE " + i : data + " " + sae.config().dSae() + " " + sae.config().k();
+          data == null
+              ? "SAE " + i
+              : data + " " + sae.config().dSae() + " " + sae.config().activation().label();
       groups.computeIfAbsent(group, any -> new ArrayList<>()).add(i);
     }
     List<ProbingRun> runs = new ArrayList<>();

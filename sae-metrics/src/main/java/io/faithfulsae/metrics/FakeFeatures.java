@@ -130,8 +130,8 @@ public record FakeFeatures(
    * @param sequences number of sequences of which the filter kept at least one position
    * @param rows positions that the filter kept
    * @param meanNorm mean ‖x‖ over rows, the scale of the activations
-   * @param meanActivation mean z over all (row, latent) with z &gt; 0, the scale of the latents
-   * @param l0 mean number of latents with z &gt; 0 over rows
+   * @param meanActivation mean |z| over all (row, latent) with z ≠ 0, the scale of the latents
+   * @param l0 mean number of latents with z ≠ 0 over rows
    */
   public record Sample(
       String description,

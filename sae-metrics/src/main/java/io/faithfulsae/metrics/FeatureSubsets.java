@@ -5,8 +5,9 @@ import java.util.List;
 
 /**
  * How much of an SAE's quality a subset of its latents carries: the SAE is evaluated with only the
- * best, and only the worst, n latents of a ranking. The others are silenced after the top-k ({@code
- * Sae.only}), so that no other latent takes their place; b_dec stays, so n = 0 leaves b_dec alone.
+ * best, and only the worst, n latents of a ranking. The others are silenced once latents have been
+ * chosen ({@code Sae.only}), so that no other latent takes their place; b_dec stays, so n = 0
+ * leaves b_dec alone.
  *
  * <p>If n exceeds the number of ranked latents, all of them are kept. Only latents that fired when
  * the ranking was made are ranked, so that the worst are not merely dead.

@@ -7,7 +7,7 @@ import java.util.List;
  * and the true direction of feature f (0 for a direction of length 0).
  *
  * <p>A latent's <i>own feature</i> is the f with the largest |S[i][f]|, the lower f on ties. As a
- * classifier, the latent predicts "f fires in this row" where z &gt; 0, which is correct where f's
+ * classifier, the latent predicts "f fires in this row" where z ≠ 0, which is correct where f's
  * coefficient is above 0: tp, fp, fn and tn count rows. A quotient 0 / 0 is 0, so that a dead
  * latent has precision, recall and F1 of 0.
  *

@@ -9,8 +9,9 @@ import org.jspecify.annotations.Nullable;
  * One SAE evaluated at values of k other than the one it was trained with: how reconstruction, the
  * cost to the model and the response to noise change with the number of active latents per row.
  *
- * <p>Only k changes: the k largest of ReLU(z_pre) are kept. With a larger k a row may have fewer
- * than k positive values, so l0 stays below k.
+ * <p>Only k changes: TopK keeps the k largest of ReLU(z_pre). With a larger k a row may have fewer
+ * than k positive values, so l0 stays below k. BatchTopK keeps the k · rows largest of each batch,
+ * also where it has a threshold, which belongs to its own k.
  *
  * @param ownK the k used in training
  * @param points in the order of {@link Options#ks}

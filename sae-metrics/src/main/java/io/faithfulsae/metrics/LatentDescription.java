@@ -9,18 +9,19 @@ import java.util.List;
  *
  * @param latent its number
  * @param rows number of positions read
- * @param density share of positions at which it fires, z &gt; 0
- * @param meanActivation mean z where it fires; 0 if it never does
- * @param maxActivation the largest z; 0 if it never fires
- * @param logActivations log10 of z where it fires, in bins of width 0.1 from −4 to 4
- * @param examples sequences with its largest z, largest first, ties in the order of the text
+ * @param density share of positions at which it fires, z ≠ 0
+ * @param meanActivation mean |z| where it fires; 0 if it never does
+ * @param maxActivation the largest |z|; 0 if it never fires
+ * @param logActivations log10 of |z| where it fires, in bins of width 0.1 from −4 to 4
+ * @param examples sequences with its largest |z|, largest first, ties in the order of the text
  * @param nearest latents whose decoder directions have the largest cosine with its own
  * @param correlated latents whose z correlates most with its own over the rows (Pearson), among
  *     those that fire together with it at least once
  * @param raised tokens whose logit its decoder direction raises most: the direction, scaled to the
  *     norm {@code maxActivation}, replaces the residual stream at the model's last hook point, and
  *     the logits of a zero vector there are subtracted; the model's own final norm is therefore
- *     applied
+ *     applied. Where z is negative (AbsTopK), these are lowered instead. Empty for a transcoder
+ *     that writes activations of another width than the model's
  * @param lowered tokens whose logit it lowers most
  */
 public record LatentDescription(
@@ -49,7 +50,7 @@ public record LatentDescription(
    * A sequence in which the latent fires.
    *
    * @param sequence its number among those of at least two tokens, from 0
-   * @param position where z is largest, the first on ties
+   * @param position where |z| is largest, the first on ties
    * @param tokens of the whole sequence
    * @param activations z at each token; 0 at positions that the filter excludes
    */
@@ -62,7 +63,7 @@ public record LatentDescription(
       activations = List.copyOf(activations);
     }
 
-    /** The largest z. */
+    /** The z at {@link #position}, whose |z| is the largest. */
     public double max() {
       return activations.get(position);
     }
@@ -126,7 +127,7 @@ public record LatentDescription(
    * explanation by detection.
    *
    * <p>Sequences are cut into snippets of equal length from the beginning; a shorter remainder is
-   * not used. A snippet is firing when z &gt; 0 at one or more of its tokens. Of each kind the
+   * not used. A snippet is firing when z ≠ 0 at one or more of its tokens. Of each kind the
    * requested number is drawn uniformly, or all if there are fewer.
    *
    * @param latent its number
@@ -147,7 +148,7 @@ public record LatentDescription(
      * @param sequence its number among those of at least two tokens, from 0
      * @param start its first position in the sequence
      * @param tokens its tokens
-     * @param maxActivation the largest z in it
+     * @param maxActivation the largest |z| in it
      */
     public record Snippet(long sequence, int start, List<Integer> tokens, double maxActivation) {
       /** Copies the list. */

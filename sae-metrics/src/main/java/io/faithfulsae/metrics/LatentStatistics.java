@@ -10,8 +10,9 @@ import java.util.stream.IntStream;
  *
  * @param source description of the rows
  * @param rows number of rows
- * @param frequency of each latent: share of rows with z &gt; 0, in [0, 1]
- * @param meanActivation of each latent: mean z over the rows on which it fires; 0 if it never does
+ * @param frequency of each latent: share of rows with z ≠ 0, in [0, 1]
+ * @param meanActivation of each latent: mean |z| over the rows on which it fires; 0 if it never
+ *     does
  * @param attribution of each latent, to the reconstruction loss: by how much Σ‖x − x̂‖² / rows
  *     would grow if only this latent were silenced (z = 0, no other takes its place). Exact,
  *     because the loss is quadratic in z: the mean over rows of 2 z (x − x̂)·d + z² ‖d‖², where d

@@ -31,6 +31,16 @@ import java.util.function.LongConsumer;
  * Measures SAEs. No function modifies its arguments. Each closes what it opened and returns a
  * record that documents every number in it and that Jackson can serialize as it is.
  *
+ * <p>They work for every {@link io.faithfulsae.Activation}. A latent fires where its value z is not
+ * 0; z is below 0 only in an AbsTopK SAE, of which |z| is compared with thresholds and averaged.
+ * BatchTopK without a threshold chooses latents per batch, and so its results depend on how rows
+ * fall into batches: on the order of a source's rows, and on the number of sequences per pass.
+ *
+ * <p>Of a transcoder, which predicts other activations than it reads, only what compares x̂ with x
+ * cannot be measured: {@link #crossEntropy}, {@link #latentStatistics}, {@link #groundTruth} and
+ * what is based on them refuse it, and {@link #reconstruction(List, ActivationSource,
+ * ActivationSource, long)} takes the activations to predict as a second source.
+ *
  * <p>Results are deterministic on a given backend. <b>Threads</b>: as safe as the SAE and the model
  * passed in.
  */
@@ -54,6 +64,23 @@ public final class Metrics {
   public static List<Reconstruction> reconstruction(
       List<Sae> saes, ActivationSource source, long maxRows) throws IOException {
     return Reconstructions.measure(saes, source, maxRows);
+  }
+
+  /**
+   * Measures how well transcoders predict other activations than they read. The results are those
+   * of a reconstruction in which x stands for the targets.
+   *
+   * @param source rows that the transcoders read
+   * @param targets as many rows, each with what is to be predicted from the same row of {@code
+   *     source}; a filter by norm would drop different rows of the two
+   * @throws IllegalArgumentException under the conditions of {@link #reconstruction(Sae,
+   *     ActivationSource, long)}, or if the targets have another width than the transcoders write,
+   *     or are more or fewer than the rows
+   */
+  public static List<Reconstruction> reconstruction(
+      List<Sae> saes, ActivationSource source, ActivationSource targets, long maxRows)
+      throws IOException {
+    return Reconstructions.measure(saes, source, targets, maxRows);
   }
 
   /**
@@ -162,12 +189,13 @@ public final class Metrics {
 
   /**
    * Evaluates SAEs on one backend with values of k other than the one used in training, one result
-   * each. Rows are encoded once, with the largest k; the latents of a smaller k are the first of
+   * each. TopK encodes rows once, with the largest k; the latents of a smaller k are the first of
    * those.
    *
    * @param activations on text that the SAEs were not trained on
    * @throws IllegalArgumentException under the conditions of {@link #reconstruction}, {@link
-   *     #crossEntropy} and {@link #fakeFeatures}, or if a k exceeds dSae
+   *     #crossEntropy} and {@link #fakeFeatures}, or if a k exceeds dSae, or the activation of an
+   *     SAE has no k, as ReLU
    */
   public static List<KCurve> kCurves(
       List<Sae> saes, ModelActivations activations, KCurve.Options options) throws IOException {

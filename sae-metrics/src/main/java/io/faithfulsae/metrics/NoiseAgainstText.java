@@ -3,7 +3,7 @@ package io.faithfulsae.metrics;
 import java.util.List;
 
 /**
- * Compares noise with text: how often each latent is active (z &gt; 0) on noise and how often in
+ * Compares noise with text: how often each latent is active (z ≠ 0) on noise and how often in
  * distribution. There is no threshold on z, so the result does not depend on the scale of the
  * activations; and a latent that is active everywhere does not count, unlike with a threshold on
  * noise alone.
@@ -77,8 +77,8 @@ public record NoiseAgainstText(
    * One latent.
    *
    * @param latent its number
-   * @param noiseRate share of the noise's rows on which z &gt; 0
-   * @param textRate share of the text's rows on which z &gt; 0
+   * @param noiseRate share of the noise's rows on which z ≠ 0
+   * @param textRate share of the text's rows on which z ≠ 0
    * @param difference noiseRate − textRate
    * @param ratio ratio of the rates, with half a firing and one row added to each side to keep it
    *     finite: ((noise firings + ½) / (noise rows + 1)) / ((text firings + ½) / (text rows + 1))

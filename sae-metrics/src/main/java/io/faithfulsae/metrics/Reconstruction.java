@@ -1,6 +1,7 @@
 package io.faithfulsae.metrics;
 
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * How well an SAE reconstructs activations X {@code [rows, dIn]} as X̂. A source without rows is
@@ -12,7 +13,9 @@ import java.util.List;
  * @param source description of the rows, including the filter applied to them
  * @param rows number of rows
  * @param dSae number of latents
- * @param k active latents per row
+ * @param k active latents per row, of a batch's rows on average for BatchTopK; null where
+ *     activations decide, as with ReLU and JumpReLU
+ * @param activation which latents fire, such as {@code JumpReLU}; null for TopK
  * @param meanNorm mean ‖x‖, the scale of the activations
  * @param l2 mean over all elements of (x − x̂)², in squared units of the activations, at least 0
  * @param l2Ratio mean over rows of ‖x̂‖ / ‖x‖; rows with ‖x‖ = 0 are excluded (0 if all are)
@@ -26,7 +29,8 @@ import java.util.List;
  * @param explainedVariance 1 − fvu, at most 1
  * @param explainedVarianceInterval its 95 % studentized bootstrap interval from 10,000 resamples of
  *     {@code blocks}, with the column means held fixed (which changes it by less than 1 / blocks)
- * @param l0 mean over rows of the number of latents with z &gt; 0, in [0, k]
+ * @param l0 mean over rows of the number of latents that fire (z ≠ 0), in [0, dSae]; for TopK in
+ *     [0, k]
  * @param deadLatents latents that fired on no row; not informative for few rows
  * @param deadShare deadLatents / dSae, in [0, 1]
  * @param logDensity log10 of the share of rows on which a latent fired, over the latents that fired
@@ -39,7 +43,8 @@ public record Reconstruction(
     String source,
     long rows,
     int dSae,
-    int k,
+    @Nullable Integer k,
+    @Nullable String activation,
     double meanNorm,
     double l2,
     double l2Ratio,

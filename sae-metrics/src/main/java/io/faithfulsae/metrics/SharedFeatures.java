@@ -150,7 +150,7 @@ public record SharedFeatures(
    * <p><b>Source</b>: FaithfulSAE's {@code feat_match.py} (encoder and decoder neurons, top 4).
    *
    * @param directions DECODER for W_dec, ENCODER for W_enc
-   * @param dIn number of neurons
+   * @param dIn number of neurons; by decoder directions d_out, which only in a transcoder differs
    * @param ranksA cosines of a's neurons with their best to fourth-best partners in b (fewer if
    *     there are fewer neurons)
    * @param ranksB the same for b's neurons in a

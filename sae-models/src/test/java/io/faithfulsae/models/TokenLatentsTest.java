@@ -5,6 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.faithfulsae.Activation;
+import io.faithfulsae.Activation.Relu;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.Latents.Active;
 import io.faithfulsae.Sae;
@@ -57,8 +59,13 @@ class TokenLatentsTest {
         IntStream.concat(IntStream.of(model.bosToken()), IntStream.of(tokens)).toArray();
     float[] x = new float[withBos.length * d];
     model.activations(HOOK, new int[][] {withBos}, FloatBuffer.wrap(x));
-    try (Sae sae = Sae.ofDirections(SaeConfig.topK(d, 2 * d, 3), directions, backend)) {
-      List<TokenLatents> found = TokenLatents.of(sae, model, HOOK, tokenizer, TEXT);
+    SaeConfig shape = SaeConfig.topK(d, 2 * d, 3);
+    for (Activation activation : List.of(shape.activation(), new Relu())) {
+      int most = activation.latentsPerRow().orElse(d);
+      List<TokenLatents> found;
+      try (Sae sae = Sae.ofDirections(shape.withActivation(activation), directions, backend)) {
+        found = TokenLatents.of(sae, model, HOOK, tokenizer, TEXT);
+      }
       assertArrayEquals(tokens, found.stream().mapToInt(TokenLatents::token).toArray());
       for (int t = 0; t < tokens.length; t++) {
         int first = (t + 1) * d;
@@ -66,7 +73,7 @@ class TokenLatentsTest {
             IntStream.range(0, d)
                 .mapToObj(i -> new Active(x[first + i] > 0 ? i : d + i, Math.abs(x[first + i])))
                 .sorted(Comparator.comparing(Active::value).reversed())
-                .limit(3)
+                .limit(most)
                 .toList();
         assertEquals(largest, found.get(t).latents());
         assertEquals(tokenizer.decode(tokens[t]), found.get(t).text());

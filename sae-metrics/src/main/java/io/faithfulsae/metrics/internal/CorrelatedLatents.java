@@ -58,21 +58,22 @@ public final class CorrelatedLatents {
     void add(Latents batch) {
       IntBuffer indices = batch.indices();
       FloatBuffer z = batch.values();
-      int k = batch.k();
+      int[] begins = batch.starts();
       int needed = Math.addExact(rows, batch.rows()) + 1;
       if (starts.length < needed) {
         starts = Arrays.copyOf(starts, Math.max(needed, 2 * starts.length));
       }
       for (int r = 0; r < batch.rows(); r++) {
         int at = starts[rows];
-        if (latents.length < Math.addExact(at, k)) {
-          int longer = (int) Math.min(Integer.MAX_VALUE - 8, 2L * latents.length + k);
+        int entries = begins[r + 1] - begins[r];
+        if (latents.length < Math.addExact(at, entries)) {
+          int longer = (int) Math.min(Integer.MAX_VALUE - 8, 2L * latents.length + entries);
           latents = Arrays.copyOf(latents, longer);
           values = Arrays.copyOf(values, longer);
         }
-        for (int i = r * k; i < (r + 1) * k; i++) {
+        for (int i = begins[r]; i < begins[r + 1]; i++) {
           float value = z.get(i);
-          if (value > 0) {
+          if (value != 0) {
             int latent = indices.get(i);
             latents[at] = latent;
             values[at++] = value;
@@ -136,18 +137,20 @@ public final class CorrelatedLatents {
   public static LatentCorrelations of(Sae a, Sae b, ActivationSource source, Options options)
       throws IOException {
     LatentDirections.requireLatents(a, options.latents());
+    LatentDirections.requireOneWidth(a, b);
     return new CorrelatedLatents(a, b, options).correlate(source);
   }
 
   private LatentCorrelations correlate(ActivationSource source) throws IOException {
     List<Sae> both = List.of(a, b);
     List<SparseLatents> sparse = List.of(ofA, ofB);
-    SharedEncoding encoding = new SharedEncoding(both);
-    RowPasses.read(
-        HookRows.backendOf(both),
-        source,
-        options.maxRows(),
-        (in, room) -> encoding.encode(in, (i, latents) -> sparse.get(i).add(latents)));
+    try (SharedEncoding encoding = new SharedEncoding(both)) {
+      RowPasses.read(
+          HookRows.backendOf(both),
+          source,
+          options.maxRows(),
+          (in, room) -> encoding.encode(in, (i, latents) -> sparse.get(i).add(latents)));
+    }
     List<List<Partner>> kept = new ArrayList<>();
     options.latents().forEach(latent -> kept.add(List.of()));
     int[][] columns = ofA.byLatent();

@@ -1,6 +1,8 @@
 package io.faithfulsae.metrics.internal;
 
+import io.faithfulsae.Activation;
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
 import io.faithfulsae.metrics.FeatureSubsets;
@@ -23,6 +25,7 @@ public final class Curves {
       List<Sae> saes, ModelActivations activations, KCurve.Options options) throws IOException {
     List<Sae> views = new ArrayList<>();
     for (Sae sae : saes) {
+      requireK(sae);
       options.ks().forEach(k -> views.add(sae.withK(k)));
     }
     Measured measured =
@@ -47,6 +50,17 @@ public final class Curves {
       curves.add(new KCurve(sae.config().k(), points));
     }
     return curves;
+  }
+
+  private static void requireK(Sae sae) {
+    Activation activation = sae.config().activation();
+    if (activation.latentsPerRow().isEmpty()) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "an SAE with a k, such as TopK, to evaluate with another k",
+              activation.label(),
+              "evaluate it as it is"));
+    }
   }
 
   /** Evaluates an SAE with only the first, and only the last, latents of each ranking. */

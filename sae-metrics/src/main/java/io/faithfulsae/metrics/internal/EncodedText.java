@@ -34,7 +34,8 @@ final class EncodedText {
   interface Visitor {
     /**
      * Called for each row that the filter keeps. Its latents and their z are the elements from
-     * {@code from} to {@code to} (exclusive) of two buffers; those with z = 0 do not fire.
+     * {@code from} to {@code to} (exclusive) of two buffers; those with z = 0 do not fire. Only an
+     * AbsTopK SAE has z < 0.
      *
      * @param chosenZ z of each chosen latent
      */
@@ -63,8 +64,8 @@ final class EncodedText {
       Visitor visitor)
       throws IOException {
     EncodedText text = new EncodedText(sae, chosen, visitor);
-    SharedEncoding encoding = new SharedEncoding(List.of(sae));
-    try (HookRows rows =
+    try (SharedEncoding encoding = new SharedEncoding(List.of(sae));
+        HookRows rows =
             new HookRows(
                 HookRows.backendOf(List.of(sae), activations.model()),
                 activations.on(),
@@ -85,13 +86,14 @@ final class EncodedText {
     int length = tokens[0].length;
     IntBuffer indices = latents.indices();
     FloatBuffer values = latents.values();
+    int[] starts = latents.starts();
     float[][] chosenZ = new float[zOfRow.length][length];
     int row = 0;
     for (int s = 0; s < tokens.length; s++) {
       Arrays.stream(chosenZ).forEach(z -> Arrays.fill(z, 0));
       int end = rows.end(row, s, length);
       for (; row < end; row++) {
-        visitRow(indices, values, row * latents.k(), (row + 1) * latents.k());
+        visitRow(indices, values, starts[row], starts[row + 1]);
         int position = rows.position(row) % length;
         for (int c = 0; c < zOfRow.length; c++) {
           chosenZ[c][position] = zOfRow[c];
@@ -105,7 +107,7 @@ final class EncodedText {
     Arrays.fill(zOfRow, 0);
     for (int i = from; i < to; i++) {
       float z = values.get(i);
-      if (z > 0 && chosenIndex[indices.get(i)] >= 0) {
+      if (z != 0 && chosenIndex[indices.get(i)] >= 0) {
         zOfRow[chosenIndex[indices.get(i)]] = z;
       }
     }

@@ -100,6 +100,7 @@ public final class FeatureMatching {
               "d_in = " + a.config().dIn() + " and " + b.config().dIn(),
               "compare SAEs trained at the same hook point"));
     }
+    LatentDirections.requireOneWidth(a, b);
     if (!(threshold >= -1 && threshold <= 1)) {
       throw new IllegalArgumentException(
           Expected.message("threshold in [-1, 1]", threshold, "give a cosine, such as 0.7"));
@@ -162,19 +163,19 @@ public final class FeatureMatching {
   /** Multiplies blocks of a's unit rows by all of b's, so that only the result is on the heap. */
   static float[][] cosines(Sae a, Sae b, Directions directions) {
     Backend backend = a.backend();
-    int dIn = a.config().dIn();
+    int width = width(a, directions);
     int rows = a.config().dSae();
     int columns = b.config().dSae();
     int blockRows = (int) Math.max(1, Math.min(rows, BLOCK_BYTES / Float.BYTES / columns));
     float[][] cosines = new float[rows][columns];
-    try (DeviceBuffer left = backend.allocate((long) blockRows * dIn * Float.BYTES);
-        DeviceBuffer right = backend.allocate((long) columns * dIn * Float.BYTES);
+    try (DeviceBuffer left = backend.allocate((long) blockRows * width * Float.BYTES);
+        DeviceBuffer right = backend.allocate((long) columns * width * Float.BYTES);
         DeviceBuffer product = backend.allocate((long) blockRows * columns * Float.BYTES)) {
       readUnitRows(b, directions, 0, columns, right);
       for (int first = 0; first < rows; first += blockRows) {
         int count = Math.min(blockRows, rows - first);
         readUnitRows(a, directions, first, count, left);
-        backend.matmulTransposed(left, count, right, columns, dIn, product);
+        backend.matmulTransposed(left, count, right, columns, width, product);
         backend.synchronize();
         FloatBuffer block = product.host().asFloatBuffer();
         for (int i = 0; i < count; i++) {
@@ -185,17 +186,21 @@ public final class FeatureMatching {
     return cosines;
   }
 
+  static int width(Sae sae, Directions directions) {
+    return directions == Directions.DECODER ? sae.config().dOut() : sae.config().dIn();
+  }
+
   private static void readUnitRows(
       Sae sae, Directions directions, int first, int count, DeviceBuffer into) {
-    int dIn = sae.config().dIn();
-    FloatBuffer rows = into.host().asFloatBuffer().limit(count * dIn);
+    int width = width(sae, directions);
+    FloatBuffer rows = into.host().asFloatBuffer().limit(count * width);
     switch (directions) {
       case DECODER -> sae.readDecoder(first, rows);
       case ENCODER -> sae.readEncoder(first, rows);
     }
-    float[] row = new float[dIn];
+    float[] row = new float[width];
     for (int r = 0; r < count; r++) {
-      rows.get(r * dIn, row);
+      rows.get(r * width, row);
       double squares = 0;
       for (float value : row) {
         squares += (double) value * value;
@@ -208,10 +213,10 @@ public final class FeatureMatching {
                 "this SAE is damaged, train it again"));
       }
       double scale = squares == 0 ? 0 : 1 / Math.sqrt(squares);
-      for (int i = 0; i < dIn; i++) {
+      for (int i = 0; i < width; i++) {
         row[i] = (float) (row[i] * scale);
       }
-      rows.put(r * dIn, row);
+      rows.put(r * width, row);
     }
   }
 }

@@ -51,6 +51,7 @@ public final class FeatureRecovery {
   /** Measures each SAE on the same rows. */
   public static List<GroundTruth> measure(
       List<Sae> saes, Superposition truth, long maxRows, double threshold) throws IOException {
+    Targets.requireAutoencoders(saes, "the recovery of known features", "measure an autoencoder");
     float[][] directions = truth.directions();
     List<FeatureRecovery> all = new ArrayList<>();
     try (Sae known =
@@ -109,9 +110,10 @@ public final class FeatureRecovery {
   private void add(Latents latents, TrueFirings truth) {
     IntBuffer indices = latents.indices();
     FloatBuffer values = latents.values();
+    int[] starts = latents.starts();
     for (int row = 0; row < latents.rows(); row++) {
-      for (int i = row * latents.k(); i < (row + 1) * latents.k(); i++) {
-        if (values.get(i) > 0) {
+      for (int i = starts[row]; i < starts[row + 1]; i++) {
+        if (values.get(i) != 0) {
           int latent = indices.get(i);
           fires[latent]++;
           hits[latent] += truth.fires(row, own[latent]) ? 1 : 0;

@@ -18,8 +18,8 @@ final class Firings {
   private final int expectedSequences;
   private final int[][] counts; // [blocks][latents]
   private final long[] units; // tokens or sequences of each block
-  private final double[] sums; // Σ z of each latent
-  private final long[] positives; // rows with z > 0
+  private final double[] sums; // Σ |z| of each latent
+  private final long[] positives; // rows with |z| > 0
   private final double[] sequenceSums;
   private final int[] sequenceCounts;
   private final @Nullable Watcher watcher;
@@ -31,8 +31,10 @@ final class Firings {
 
   /** Sees active latents, sequence by sequence. */
   interface Watcher {
-    /** Called for each row of the current sequence and each latent with z &gt; 0 there. */
-    void active(int latent, float z);
+    /**
+     * Called for each row of the current sequence and each latent that fires there, with its |z|.
+     */
+    void active(int latent, float size);
 
     /**
      * Called for each latent active in the current sequence: on {@code active} of {@code rows}
@@ -47,7 +49,7 @@ final class Firings {
   /**
    * Starts at 0.
    *
-   * @param thresholds what z, or its sum over a sequence, must exceed, for each latent
+   * @param thresholds what |z|, or its sum over a sequence, must exceed, for each latent
    * @param expectedSequences number of sequences to come, with or without rows
    */
   Firings(
@@ -91,8 +93,9 @@ final class Firings {
     IntBuffer indices = latents.indices();
     FloatBuffer values = latents.values();
     int distinct = 0;
-    for (int i = firstRow * latents.k(); i < endRow * latents.k(); i++) {
-      float value = values.get(i);
+    int end = latents.start(endRow);
+    for (int i = latents.start(firstRow); i < end; i++) {
+      float value = Math.abs(values.get(i)); // AbsTopK's may be negative
       if (value > 0) {
         int latent = indices.get(i);
         sums[latent] += value;
@@ -137,7 +140,7 @@ final class Firings {
     return Arrays.stream(total).mapToDouble(fired -> fired / all).toArray();
   }
 
-  /** Each latent's mean z where it is positive; the mean over all latents if it never is. */
+  /** Each latent's mean |z| where it fires; the mean over all latents if it never is. */
   double[] means() {
     double overall = meanActivation();
     double[] means = new double[sums.length];

@@ -30,7 +30,8 @@ public final class LatentDescriptions implements EncodedText.Visitor {
   private final double[] squares;
   private final double[][] products; // [chosen][latents], Σ z_i z_j
   private final long[][] together; // [chosen][latents]
-  private final double[] largest;
+  private final double[] sizes; // [chosen], Σ |z|
+  private final double[] largest; // [chosen], of |z|
   private final long[][] logCounts;
   private final List<TopExamples> examples = new ArrayList<>();
   private long rows;
@@ -45,6 +46,7 @@ public final class LatentDescriptions implements EncodedText.Visitor {
     this.squares = new double[latents];
     this.products = new double[chosen.size()][latents];
     this.together = new long[chosen.size()][latents];
+    this.sizes = new double[chosen.size()];
     this.largest = new double[chosen.size()];
     this.logCounts = new long[chosen.size()][LOG_BINS];
     chosen.forEach(latent -> examples.add(new TopExamples(options.examples())));
@@ -67,7 +69,7 @@ public final class LatentDescriptions implements EncodedText.Visitor {
     rows++;
     for (int i = from; i < to; i++) {
       float value = z.get(i);
-      if (value > 0) {
+      if (value != 0) {
         int latent = latents.get(i);
         firings[latent]++;
         sums[latent] += value;
@@ -75,13 +77,15 @@ public final class LatentDescriptions implements EncodedText.Visitor {
       }
     }
     for (int c = 0; c < chosenZ.length; c++) {
-      if (chosenZ[c] > 0) {
-        largest[c] = Math.max(largest[c], chosenZ[c]);
-        double bin = (Math.log10(chosenZ[c]) - LOG_LOW) / (LOG_HIGH - LOG_LOW) * LOG_BINS;
+      float size = Math.abs(chosenZ[c]);
+      if (size > 0) {
+        sizes[c] += size;
+        largest[c] = Math.max(largest[c], size);
+        double bin = (Math.log10(size) - LOG_LOW) / (LOG_HIGH - LOG_LOW) * LOG_BINS;
         logCounts[c][Math.max(0, Math.min(LOG_BINS - 1, (int) Math.floor(bin)))]++;
         for (int i = from; i < to; i++) {
           float value = z.get(i);
-          if (value > 0) {
+          if (value != 0) {
             products[c][latents.get(i)] += (double) chosenZ[c] * value;
             together[c][latents.get(i)]++;
           }
@@ -107,7 +111,7 @@ public final class LatentDescriptions implements EncodedText.Visitor {
               latent,
               rows,
               (double) firings[latent] / rows,
-              firings[latent] == 0 ? 0 : sums[latent] / firings[latent],
+              firings[latent] == 0 ? 0 : sizes[c] / firings[latent],
               largest[c],
               new Histogram(LOG_LOW, LOG_HIGH, Arrays.stream(logCounts[c]).boxed().toList()),
               examples.get(c).list(),

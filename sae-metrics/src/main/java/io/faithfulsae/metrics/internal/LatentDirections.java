@@ -26,17 +26,17 @@ final class LatentDirections {
 
   private final Sae sae;
   private final List<Integer> chosen;
-  private final int dIn;
+  private final int width; // of what latents write
   private final float[][] directions; // of unit norm
 
   LatentDirections(Sae sae, List<Integer> chosen) {
     this.sae = sae;
     this.chosen = chosen;
-    this.dIn = sae.config().dIn();
+    this.width = sae.config().dOut();
     this.directions = new float[chosen.size()][];
-    FloatBuffer row = DirectBuffers.floats(dIn);
+    FloatBuffer row = DirectBuffers.floats(width);
     for (int c = 0; c < directions.length; c++) {
-      sae.parameters().read(Tensor.W_DEC, (long) chosen.get(c) * dIn, row.clear());
+      sae.parameters().read(Tensor.W_DEC, (long) chosen.get(c) * width, row.clear());
       directions[c] = unit(row, 0);
     }
   }
@@ -57,18 +57,33 @@ final class LatentDirections {
   }
 
   /**
+   * Checks that the directions of two SAEs can be compared.
+   *
+   * @throws IllegalArgumentException if they write activations of different widths
+   */
+  static void requireOneWidth(Sae a, Sae b) {
+    if (a.config().dOut() != b.config().dOut()) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "SAEs that write the same width",
+              "d_out = " + a.config().dOut() + " and " + b.config().dOut(),
+              "compare SAEs trained at the same hook point"));
+    }
+  }
+
+  /**
    * The latents of an SAE whose directions have the largest cosine with a chosen latent's, which
    * itself is excluded.
    */
   List<Other> nearest(int c, Sae among, int max) {
     int latents = among.config().dSae();
     double[] cosines = new double[latents];
-    FloatBuffer block = DirectBuffers.floats((long) ROWS * dIn);
+    FloatBuffer block = DirectBuffers.floats((long) ROWS * width);
     for (int first = 0; first < latents; first += ROWS) {
       int count = Math.min(ROWS, latents - first);
-      among.readDecoder(first, block.clear().limit(count * dIn));
+      among.readDecoder(first, block.clear().limit(count * width));
       for (int r = 0; r < count; r++) {
-        cosines[first + r] = product(directions[c], unit(block, r * dIn));
+        cosines[first + r] = product(directions[c], unit(block, r * width));
       }
     }
     boolean within = among.origin() == sae.origin();
@@ -99,7 +114,8 @@ final class LatentDirections {
   record Effects(List<TokenEffect> raised, List<TokenEffect> lowered) {}
 
   /**
-   * Passes each direction through the model's own final norm and unembedding.
+   * Passes each direction through the model's own final norm and unembedding. No tokens if a
+   * transcoder writes activations of another width than the model's.
    *
    * @param sizes the length to scale each direction to
    */
@@ -109,7 +125,10 @@ final class LatentDirections {
             .filter(HookPoint::isResidual)
             .reduce((first, second) -> second)
             .orElseThrow();
-    float[] zero = logits(model, last, new float[1][dIn], new double[1])[0];
+    if (model.dModel() != width) {
+      return Collections.nCopies(directions.length, new Effects(List.of(), List.of()));
+    }
+    float[] zero = logits(model, last, new float[1][width], new double[1])[0];
     List<Effects> effects = new ArrayList<>();
     float[][] block = {};
     for (int c = 0; c < directions.length; c++) {
@@ -145,10 +164,10 @@ final class LatentDirections {
    */
   private float[][] logits(LanguageModel model, HookPoint at, float[][] rows, double[] sizes) {
     int vocabulary = model.vocabularySize();
-    FloatBuffer x = DirectBuffers.floats((long) rows.length * dIn);
+    FloatBuffer x = DirectBuffers.floats((long) rows.length * width);
     for (int row = 0; row < rows.length; row++) {
-      for (int i = 0; i < dIn; i++) {
-        x.put(row * dIn + i, (float) (rows[row][i] * sizes[row]));
+      for (int i = 0; i < width; i++) {
+        x.put(row * width + i, (float) (rows[row][i] * sizes[row]));
       }
     }
     FloatBuffer into = DirectBuffers.floats((long) rows.length * vocabulary);
@@ -161,7 +180,7 @@ final class LatentDirections {
   }
 
   private float[] unit(FloatBuffer from, int at) {
-    float[] row = new float[dIn];
+    float[] row = new float[width];
     from.get(at, row);
     double squares = 0;
     for (float value : row) {
@@ -169,7 +188,7 @@ final class LatentDirections {
     }
     if (squares > 0) {
       double norm = Math.sqrt(squares);
-      for (int i = 0; i < dIn; i++) {
+      for (int i = 0; i < width; i++) {
         row[i] = (float) (row[i] / norm);
       }
     }

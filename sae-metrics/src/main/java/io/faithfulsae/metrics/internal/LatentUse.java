@@ -18,7 +18,7 @@ public final class LatentUse {
   private final Sae sae;
   private final int dIn;
   private final long[] firings;
-  private final double[] sums;
+  private final double[] sums; // Σ |z|
   private final double[] losses; // Σ growth of the squared error without the latent
   private final float[] @Nullable [] directions; // loaded when a latent first fires
   private long rows;
@@ -36,19 +36,21 @@ public final class LatentUse {
   /** Reads at most {@code maxRows} rows. */
   public static List<LatentStatistics> of(List<Sae> saes, ActivationSource source, long maxRows)
       throws IOException {
+    Targets.requireAutoencoders(saes, "the use of latents", "measure an autoencoder");
     List<LatentUse> all = saes.stream().map(LatentUse::new).toList();
-    SharedEncoding encoding = new SharedEncoding(saes);
-    RowPasses.read(
-        HookRows.backendOf(saes),
-        source,
-        maxRows,
-        (in, out) ->
-            encoding.encode(
-                in,
-                (i, latents) -> {
-                  saes.get(i).decode(latents, out);
-                  all.get(i).add(in, latents, out);
-                }));
+    try (SharedEncoding encoding = new SharedEncoding(saes)) {
+      RowPasses.read(
+          HookRows.backendOf(saes),
+          source,
+          maxRows,
+          (in, out) ->
+              encoding.encode(
+                  in,
+                  (i, latents) -> {
+                    saes.get(i).decode(latents, out);
+                    all.get(i).add(in, latents, out);
+                  }));
+    }
     return all.stream().map(each -> each.result(source.description())).toList();
   }
 
@@ -57,7 +59,7 @@ public final class LatentUse {
     FloatBuffer values = latents.values();
     float[] x = new float[dIn];
     float[] error = new float[dIn];
-    int k = latents.k();
+    int[] starts = latents.starts();
     for (int r = 0; r < latents.rows(); r++) {
       in.data().get(r * dIn, x);
       out.data().get(r * dIn, error);
@@ -65,12 +67,12 @@ public final class LatentUse {
         error[i] = x[i] - error[i];
       }
       double scale = latents.scale(r);
-      for (int at = r * k; at < (r + 1) * k; at++) {
+      for (int at = starts[r]; at < starts[r + 1]; at++) {
         float z = values.get(at);
-        if (z > 0) {
+        if (z != 0) {
           int latent = indices.get(at);
           firings[latent]++;
-          sums[latent] += z;
+          sums[latent] += Math.abs(z);
           losses[latent] += growth(error, direction(latent), scale * z);
         }
       }

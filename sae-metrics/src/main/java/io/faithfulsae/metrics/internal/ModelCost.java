@@ -70,6 +70,8 @@ public final class ModelCost implements AutoCloseable {
   }
 
   private ModelCost(List<Sae> saes, ModelActivations activations) {
+    Targets.requireAutoencoders(
+        saes, "the cross entropy with x̂ in place of x", "measure an autoencoder");
     this.activations = activations;
     this.model = activations.model();
     this.backend = HookRows.backendOf(saes, model);
@@ -171,7 +173,7 @@ public final class ModelCost implements AutoCloseable {
   private Workspace workspace(int tokens) {
     Workspace current = workspace;
     if (current == null || current.tokens() < tokens) {
-      close();
+      free();
       int capacity = Math.max(tokens, batchTokens);
       long logitBytes = (long) capacity * model.vocabularySize() * Float.BYTES;
       if (logitBytes > Integer.MAX_VALUE) {
@@ -318,6 +320,11 @@ public final class ModelCost implements AutoCloseable {
 
   @Override
   public void close() {
+    encoding.close();
+    free();
+  }
+
+  private void free() {
     if (workspace != null) {
       workspace.close();
       workspace = null;

@@ -27,64 +27,69 @@ public final class NeuronMatching {
 
   /** Compares two SAEs of the same shape. */
   public static Neurons compare(Sae a, Sae b, Options options) {
-    int dIn = a.config().dIn();
+    int width = FeatureMatching.width(a, options.directions());
     int dSae = a.config().dSae();
-    if (b.config().dIn() != dIn || b.config().dSae() != dSae) {
+    if (FeatureMatching.width(b, options.directions()) != width || b.config().dSae() != dSae) {
       throw new IllegalArgumentException(
           Expected.message(
               "SAEs of the same shape",
-              "[%d, %d] and [%d, %d]".formatted(dIn, dSae, b.config().dIn(), b.config().dSae()),
+              "[%d, %d] and [%d, %d]"
+                  .formatted(
+                      width,
+                      dSae,
+                      FeatureMatching.width(b, options.directions()),
+                      b.config().dSae()),
               "compare SAEs with the same d_in and d_sae"));
     }
     HookRows.backendOf(List.of(a, b));
-    double[][] products = new double[dIn][dIn];
-    double[] normsA = new double[dIn];
-    double[] normsB = new double[dIn];
+    double[][] products = new double[width][width];
+    double[] normsA = new double[width];
+    double[] normsB = new double[width];
     Backend backend = a.backend();
-    try (DeviceBuffer left = backend.allocate((long) BLOCK * dIn * Float.BYTES);
-        DeviceBuffer right = backend.allocate((long) BLOCK * dIn * Float.BYTES);
-        DeviceBuffer product = backend.allocate((long) dIn * dIn * Float.BYTES)) {
+    try (DeviceBuffer left = backend.allocate((long) BLOCK * width * Float.BYTES);
+        DeviceBuffer right = backend.allocate((long) BLOCK * width * Float.BYTES);
+        DeviceBuffer product = backend.allocate((long) width * width * Float.BYTES)) {
       for (int first = 0; first < dSae; first += BLOCK) {
         Block latents = new Block(first, Math.min(BLOCK, dSae - first));
         readNeurons(a, options.directions(), latents, left, normsA);
         readNeurons(b, options.directions(), latents, right, normsB);
-        backend.matmulTransposed(left, dIn, right, dIn, latents.count(), product);
+        backend.matmulTransposed(left, width, right, width, latents.count(), product);
         backend.synchronize();
         FloatBuffer sums = product.host().asFloatBuffer();
-        for (int i = 0; i < dIn; i++) {
-          for (int j = 0; j < dIn; j++) {
-            products[i][j] += sums.get(i * dIn + j);
+        for (int i = 0; i < width; i++) {
+          for (int j = 0; j < width; j++) {
+            products[i][j] += sums.get(i * width + j);
           }
         }
       }
     }
-    for (int i = 0; i < dIn; i++) {
-      for (int j = 0; j < dIn; j++) {
+    for (int i = 0; i < width; i++) {
+      for (int j = 0; j < width; j++) {
         double norm = Math.sqrt(normsA[i] * normsB[j]);
         products[i][j] = norm > 0 ? products[i][j] / norm : 0;
       }
     }
     return new Neurons(
         options.directions(),
-        dIn,
+        width,
         ranks(products, options.threshold()),
         ranks(transposed(products), options.threshold()));
   }
 
-  /** Reads latents and transposes them into rows of neurons, {@code [dIn, count]}. */
+  /** Reads latents and transposes them into rows of neurons, {@code [width, count]}. */
   private static void readNeurons(
       Sae sae, Directions directions, Block block, DeviceBuffer into, double[] norms) {
     int count = block.count();
-    int dIn = sae.config().dIn();
-    float[] latents = new float[count * dIn];
+    int width = FeatureMatching.width(sae, directions);
+    float[] latents = new float[count * width];
     switch (directions) {
       case DECODER -> sae.readDecoder(block.first(), FloatBuffer.wrap(latents));
       case ENCODER -> sae.readEncoder(block.first(), FloatBuffer.wrap(latents));
     }
     FloatBuffer neurons = into.host().asFloatBuffer();
-    for (int i = 0; i < dIn; i++) {
+    for (int i = 0; i < width; i++) {
       for (int latent = 0; latent < count; latent++) {
-        float value = latents[latent * dIn + i];
+        float value = latents[latent * width + i];
         neurons.put(i * count + latent, value);
         norms[i] += (double) value * value;
       }

@@ -27,7 +27,7 @@ final class NoiseContrast {
   private float[] textValues = new float[1024];
   private int textCount;
   private int[] starts = {};
-  private final long[] wins; // twice the Mann-Whitney U of the rows with z > 0 on noise
+  private final long[] wins; // twice the Mann-Whitney U of the rows with |z| > 0 on noise
 
   NoiseContrast(int dSae) {
     this.dSae = dSae;

@@ -20,7 +20,7 @@ import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /** Runs noise, and ordinary rows for comparison, through SAEs and counts which latents fire. */
-public final class NoiseResponse {
+public final class NoiseResponse implements AutoCloseable {
 
   /** Enough to estimate a standard deviation to within about 3 %, few enough to be cheap. */
   private static final int MAX_BLOCKS = 512;
@@ -61,15 +61,15 @@ public final class NoiseResponse {
     }
     int tokens = Math.max(SequenceBatches.TOKENS, options.contextLength());
     try (HookRows rows = new HookRows(backend, on, options.filter(), tokens)) {
-      return new NoiseResponse(
-              options,
-              saes,
-              new Feeds(
-                  model.name(),
-                  on.hook().toString(),
-                  ModelFeed.noise(model, options, rows),
-                  options.text().map(text -> ModelFeed.text(text, options, rows))))
-          .count();
+      Feeds feeds =
+          new Feeds(
+              model.name(),
+              on.hook().toString(),
+              ModelFeed.noise(model, options, rows),
+              options.text().map(text -> ModelFeed.text(text, options, rows)));
+      try (NoiseResponse response = new NoiseResponse(options, saes, feeds)) {
+        return response.count();
+      }
     }
   }
 
@@ -80,15 +80,20 @@ public final class NoiseResponse {
     Backend backend = HookRows.backendOf(saes);
     int length = options.contextLength() - 1;
     int sequences = options.noiseSequences();
-    return new NoiseResponse(
-            options,
-            saes,
-            new Feeds(
-                "",
-                "",
-                new SourceFeed(noise, backend, length, sequences, sequences),
-                Optional.of(new SourceFeed(ordinary, backend, length, 1, options.textSequences()))))
-        .count();
+    Feeds feeds =
+        new Feeds(
+            "",
+            "",
+            new SourceFeed(noise, backend, length, sequences, sequences),
+            Optional.of(new SourceFeed(ordinary, backend, length, 1, options.textSequences())));
+    try (NoiseResponse response = new NoiseResponse(options, saes, feeds)) {
+      return response.count();
+    }
+  }
+
+  @Override
+  public void close() {
+    encoding.close();
   }
 
   private List<FakeFeatures> count() throws IOException {

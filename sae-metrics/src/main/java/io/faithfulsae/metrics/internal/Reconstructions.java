@@ -1,9 +1,12 @@
 package io.faithfulsae.metrics.internal;
 
+import io.faithfulsae.Activation;
+import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.Histogram;
 import io.faithfulsae.metrics.Reconstruction;
 import io.faithfulsae.metrics.Reconstruction.Block;
@@ -13,11 +16,12 @@ import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.util.Arrays;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /** Computes a {@link Reconstruction} for each SAE in one pass over rows. */
 public final class Reconstructions {
   private final Sae sae;
-  private final int dIn;
+  private final int width; // of x and x̂
   private final ColumnMoments inputs;
   private final ColumnMoments residuals;
   private final RowBlocks blocks;
@@ -33,13 +37,13 @@ public final class Reconstructions {
 
   private Reconstructions(Sae sae, int batchRows) {
     this.sae = sae;
-    this.dIn = sae.config().dIn();
-    this.inputs = new ColumnMoments(dIn);
-    this.residuals = new ColumnMoments(dIn);
-    this.blocks = new RowBlocks(dIn);
+    this.width = sae.config().dOut();
+    this.inputs = new ColumnMoments(width);
+    this.residuals = new ColumnMoments(width);
+    this.blocks = new RowBlocks(width);
     this.firings = new long[sae.config().dSae()];
-    this.x = new float[batchRows * dIn];
-    this.residual = new float[batchRows * dIn];
+    this.x = new float[batchRows * width];
+    this.residual = new float[batchRows * width];
   }
 
   /** Sees the latents of each batch. */
@@ -59,36 +63,68 @@ public final class Reconstructions {
     return measure(saes, source, maxRows, (sae, firstRow, latents) -> {});
   }
 
+  /** Measures how well transcoders predict targets. */
+  public static List<Reconstruction> measure(
+      List<Sae> saes, ActivationSource source, ActivationSource targets, long maxRows)
+      throws IOException {
+    for (Sae sae : saes) {
+      if (sae.config().dOut() != targets.dIn()) {
+        throw new IllegalArgumentException(
+            Expected.message(
+                "targets of width " + sae.config().dOut(),
+                targets.dIn(),
+                "use the activations that this transcoder was trained to predict"));
+      }
+    }
+    return measure(saes, source, targets, maxRows, (sae, firstRow, latents) -> {});
+  }
+
   /** Measures as above and passes the latents of each batch to a listener. */
   static List<Reconstruction> measure(
       List<Sae> saes, ActivationSource source, long maxRows, LatentsListener listener)
+      throws IOException {
+    Targets.requireAutoencoders(
+        saes, "its reconstruction", "use Metrics.reconstruction(saes, source, targets, maxRows)");
+    return measure(saes, source, null, maxRows, listener);
+  }
+
+  private static List<Reconstruction> measure(
+      List<Sae> saes,
+      ActivationSource source,
+      @Nullable ActivationSource targets,
+      long maxRows,
+      LatentsListener listener)
       throws IOException {
     Backend backend = HookRows.backendOf(saes);
     int capacity = RowPasses.capacity(maxRows);
     List<Reconstructions> all =
         saes.stream().map(sae -> new Reconstructions(sae, capacity)).toList();
-    SharedEncoding encoding = new SharedEncoding(saes);
-    RowPasses.read(
-        backend,
-        source,
-        maxRows,
-        (in, out) ->
-            encoding.encode(
-                in,
-                (i, latents) -> {
-                  listener.encoded(i, all.get(i).rows, latents);
-                  saes.get(i).decode(latents, out);
-                  all.get(i).add(in, latents, out);
-                }));
-    return all.stream().map(each -> each.result(source.description())).toList();
+    try (SharedEncoding encoding = new SharedEncoding(saes)) {
+      RowPasses.read(
+          backend,
+          source,
+          targets,
+          maxRows,
+          (in, target, out) ->
+              encoding.encode(
+                  in,
+                  (i, latents) -> {
+                    listener.encoded(i, all.get(i).rows, latents);
+                    saes.get(i).decode(latents, in, out);
+                    all.get(i).add(target, latents, out);
+                  }));
+    }
+    String described =
+        source.description() + (targets == null ? "" : " to " + targets.description());
+    return all.stream().map(each -> each.result(described)).toList();
   }
 
-  private void add(ActivationBatch in, Latents latents, ActivationBatch out) {
-    int count = in.rows();
-    in.data().get(0, x, 0, count * dIn);
-    out.data().get(0, residual, 0, count * dIn);
+  private void add(ActivationBatch target, Latents latents, ActivationBatch out) {
+    int count = target.rows();
+    target.data().get(0, x, 0, count * width);
+    out.data().get(0, residual, 0, count * width);
     for (int r = 0; r < count; r++) {
-      addRow(r * dIn);
+      addRow(r * width);
     }
     inputs.add(x, count);
     residuals.add(residual, count);
@@ -101,7 +137,7 @@ public final class Reconstructions {
     double yy = 0;
     double xy = 0;
     double error = 0;
-    for (int i = at; i < at + dIn; i++) {
+    for (int i = at; i < at + width; i++) {
       double a = x[i];
       double b = residual[i];
       xx += a * a;
@@ -123,9 +159,9 @@ public final class Reconstructions {
   private void addFirings(Latents latents) {
     IntBuffer indices = latents.indices();
     FloatBuffer values = latents.values();
-    int active = latents.rows() * latents.k();
-    for (int i = 0; i < active; i++) {
-      if (values.get(i) > 0) {
+    int entries = latents.entries();
+    for (int i = 0; i < entries; i++) {
+      if (values.get(i) != 0) {
         firings[indices.get(i)]++;
       }
     }
@@ -145,13 +181,15 @@ public final class Reconstructions {
             .filter(f -> f > 0)
             .mapToDouble(f -> Math.log10((double) f / rows))
             .toArray();
+    Activation activation = sae.config().activation();
     return new Reconstruction(
         source,
         rows,
         sae.config().dSae(),
-        sae.config().k(),
+        activation.latentsPerRow().isPresent() ? sae.config().k() : null,
+        activation instanceof TopK ? null : activation.label(),
         norms / rows,
-        squaredError / ((double) rows * dIn),
+        squaredError / ((double) rows * width),
         nonZeroRows == 0 ? 0 : ratios / nonZeroRows,
         nonZeroRows == 0 ? 0 : cosines / nonZeroRows,
         1 - scalar,

@@ -3,18 +3,24 @@ package io.faithfulsae.metrics.internal;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
+import io.faithfulsae.spi.Selection;
+import io.faithfulsae.spi.Selection.Rule;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
- * Encodes rows with several SAEs on one backend. Views of the same SAE share one encoding, with the
- * largest k among them; each view then only copies and decodes its part.
+ * Encodes rows with several SAEs on one backend. Views of the same SAE share one encoding where one
+ * holds the latents of all: rows of k with the largest k among them, other rows with the same
+ * choice. Each view then only copies and decodes its part.
  */
-public final class SharedEncoding {
+public final class SharedEncoding implements AutoCloseable {
   private final List<Sae> saes;
-  private final Map<Sae, List<Integer>> byOrigin = new LinkedHashMap<>(); // indices of its views
+  private final Map<Shared, List<Integer>> groups = new LinkedHashMap<>(); // indices in saes
+  private final Kept ragged = new Kept();
+  private final Kept raggedPart = new Kept();
 
   /** Receives the latents of each SAE. */
   public interface LatentsConsumer {
@@ -27,35 +33,112 @@ public final class SharedEncoding {
     void accept(int sae, Latents latents);
   }
 
-  /** Groups SAEs by the SAE that they are views of. */
-  public SharedEncoding(List<Sae> saes) {
-    this.saes = saes;
-    for (int i = 0; i < saes.size(); i++) {
-      byOrigin.computeIfAbsent(saes.get(i).origin(), any -> new ArrayList<>()).add(i);
+  /**
+   * What views have in common that share an encoding; the k of the selection is 0 if any will do.
+   */
+  private record Shared(Sae origin, Selection selection) {
+    static Shared of(Sae sae) {
+      Selection own = sae.config().activation().selection();
+      boolean nested = own.rule() == Rule.TOP_K || own.rule() == Rule.ABS_TOP_K;
+      return new Shared(sae.origin(), nested ? new Selection(own.rule(), 0) : own);
+    }
+
+    /** The SAE with all its latents. */
+    Sae whole() {
+      return selection.equals(origin.config().activation().selection())
+          ? origin
+          : origin.withK(selection.k());
     }
   }
 
-  /** Encodes rows, SAE by SAE; views of one SAE follow each other. */
+  /** Ragged latents, which grow: kept, so that they do it once and not for each batch. */
+  private static final class Kept implements AutoCloseable {
+    private @Nullable Latents latents;
+
+    Latents of(Sae sae, int capacity) {
+      Latents current = latents;
+      if (current == null || current.capacity() < capacity) {
+        close();
+        current = Latents.allocate(sae, capacity);
+        latents = current;
+      }
+      return current;
+    }
+
+    @Override
+    public void close() {
+      if (latents != null) {
+        latents.close();
+        latents = null;
+      }
+    }
+  }
+
+  /** Groups SAEs by what they share. */
+  public SharedEncoding(List<Sae> saes) {
+    this.saes = saes;
+    for (int i = 0; i < saes.size(); i++) {
+      groups.computeIfAbsent(Shared.of(saes.get(i)), any -> new ArrayList<>()).add(i);
+    }
+  }
+
+  /** Encodes rows, SAE by SAE; views that share an encoding follow each other. */
   public void encode(ActivationBatch rows, LatentsConsumer use) {
-    int capacity = Math.max(1, rows.rows());
-    for (Map.Entry<Sae, List<Integer>> group : byOrigin.entrySet()) {
-      Sae origin = group.getKey();
-      List<Integer> views = group.getValue();
-      int maxK = views.stream().mapToInt(i -> saes.get(i).config().k()).max().orElseThrow();
-      try (Latents whole = Latents.allocate(origin.backend(), capacity, maxK)) {
-        origin.encode(rows, whole);
-        for (int i : views) {
-          Sae sae = saes.get(i);
-          if (sae == origin && sae.config().k() == maxK) {
-            use.accept(i, whole);
+    groups.forEach(
+        (shared, views) -> {
+          if (shared.selection().rule().isRagged()) {
+            encodeRagged(rows, shared, views, use);
           } else {
-            try (Latents own = Latents.allocate(origin.backend(), capacity, sae.config().k())) {
-              sae.select(whole, own);
-              use.accept(i, own);
-            }
+            encodeRows(rows, shared.origin(), views, use);
+          }
+        });
+  }
+
+  private void encodeRows(
+      ActivationBatch rows, Sae origin, List<Integer> views, LatentsConsumer use) {
+    int capacity = Math.max(1, rows.rows());
+    int maxK = views.stream().mapToInt(i -> saes.get(i).config().k()).max().orElseThrow();
+    try (Latents whole = Latents.allocate(origin.backend(), capacity, maxK)) {
+      origin.encode(rows, whole);
+      for (int i : views) {
+        Sae sae = saes.get(i);
+        if (sae == origin && sae.config().k() == maxK) {
+          use.accept(i, whole);
+        } else {
+          try (Latents own = Latents.allocate(origin.backend(), capacity, sae.config().k())) {
+            sae.select(whole, own);
+            use.accept(i, own);
           }
         }
       }
     }
+  }
+
+  private void encodeRagged(
+      ActivationBatch rows, Shared shared, List<Integer> views, LatentsConsumer use) {
+    int capacity = Math.max(1, rows.rows());
+    Sae whole = shared.whole();
+    Latents all = ragged.of(whole, capacity);
+    if (views.size() == 1) {
+      saes.get(views.get(0)).encode(rows, all);
+      use.accept(views.get(0), all);
+      return;
+    }
+    whole.encode(rows, all);
+    for (int i : views) {
+      if (saes.get(i) == whole) {
+        use.accept(i, all);
+      } else {
+        Latents own = raggedPart.of(whole, capacity);
+        saes.get(i).select(all, own);
+        use.accept(i, own);
+      }
+    }
+  }
+
+  @Override
+  public void close() {
+    ragged.close();
+    raggedPart.close();
   }
 }

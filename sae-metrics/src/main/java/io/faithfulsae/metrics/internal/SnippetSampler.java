@@ -96,7 +96,7 @@ public final class SnippetSampler implements EncodedText.Visitor {
       for (int start = 0; (end = start + options.length()) <= tokens.length; start = end) {
         float max = 0;
         for (int t = start; t < end; t++) {
-          max = Math.max(max, chosenZ[c][t]);
+          max = Math.max(max, Math.abs(chosenZ[c][t]));
         }
         (max > 0 ? firing : silent).get(c).offer(number, start, tokens, options.length(), max);
       }

@@ -27,9 +27,9 @@ final class TopExamples {
   void offer(long sequence, int[] tokens, float[] activations) {
     int position = 0;
     for (int t = 1; t < activations.length; t++) {
-      position = activations[t] > activations[position] ? t : position;
+      position = Math.abs(activations[t]) > Math.abs(activations[position]) ? t : position;
     }
-    double max = activations[position];
+    double max = Math.abs(activations[position]);
     boolean full = worstFirst.size() == capacity;
     if (max <= 0 || capacity == 0 || (full && worstFirst.element().max() >= max)) {
       return; // on ties, the first in the text stays

@@ -169,11 +169,11 @@ public final class DashboardPage {
       double z = example.activations().get(t);
       String word = Html.escape(visible(words.get(t)));
       text.append(
-          z > 0
+          z != 0
               ? String.format(
                   Locale.ROOT,
                   "<mark style=\"--z:%.2f\" title=\"%s\">%s</mark>",
-                  0.12 + 0.68 * z / largest,
+                  0.12 + 0.68 * Math.abs(z) / largest,
                   Format.number(z),
                   word)
               : word);

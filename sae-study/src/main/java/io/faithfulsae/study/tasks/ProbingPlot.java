@@ -66,7 +66,7 @@ public final class ProbingPlot {
             .count();
     return alike == 1
         ? name
-        : name + ", k = " + runs.get(i).run().k() + ", d_sae = " + runs.get(i).run().dSae();
+        : name + ", " + runs.get(i).run().label() + ", d_sae = " + runs.get(i).run().dSae();
   }
 
   private static List<Double> values(ProbingRun run, List<String> tasks, String measure) {

@@ -33,7 +33,7 @@ final class DamagedResultsTest {
 
   private static ProbingRun run(String dataSet, double accuracy) {
     RunFields fields =
-        new RunFields("m", "blocks.1", 64, 4, 1e-3, List.of(1L, 2L), dataSet, 128, 9L);
+        new RunFields("m", "blocks.1", 64, 4, null, 1e-3, List.of(1L, 2L), dataSet, 128, 9L);
     return new ProbingRun(fields, Map.of("task", Map.of("sae_acc", accuracy, "sae_f1", 0.5)));
   }
 }

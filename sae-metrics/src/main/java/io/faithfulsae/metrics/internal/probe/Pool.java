@@ -8,7 +8,7 @@ import java.util.stream.IntStream;
 final class Pool {
   private final Pooling pooling;
   private final float[] pooled;
-  private final boolean[] seen;
+  private final int[] seen; // in how many rows
   private final int[] touched;
   private final int[] all;
   private int touchedCount;
@@ -18,7 +18,7 @@ final class Pool {
   Pool(Pooling pooling, int width) {
     this.pooling = pooling;
     this.pooled = new float[width];
-    this.seen = new boolean[width];
+    this.seen = new int[width];
     this.touched = new int[width];
     this.all = IntStream.range(0, width).toArray();
   }
@@ -33,8 +33,7 @@ final class Pool {
 
   /** Adds an element of the current row; elements not added are 0. */
   void add(int index, float value) {
-    if (!seen[index]) {
-      seen[index] = true;
+    if (seen[index]++ == 0) {
       touched[touchedCount++] = index;
       // It was 0 in the earlier rows.
       pooled[index] = pooling == Pooling.MAX && rows > 1 ? Math.max(0, value) : value;
@@ -44,9 +43,16 @@ final class Pool {
     }
   }
 
-  /** Ends the text and returns the elements that were added. Only for nonnegative elements. */
+  /** Ends the text and returns the elements that were added to any row. */
   FeatureRow sparse() {
     int[] indices = Arrays.copyOf(touched, touchedCount);
+    if (pooling == Pooling.MAX) {
+      for (int index : indices) {
+        if (seen[index] < rows) { // it was 0 in the others
+          pooled[index] = Math.max(0, pooled[index]);
+        }
+      }
+    }
     Arrays.sort(indices);
     return end(indices);
   }
@@ -69,7 +75,7 @@ final class Pool {
 
   private void clear() {
     for (int i = 0; i < touchedCount; i++) {
-      seen[touched[i]] = false;
+      seen[touched[i]] = 0;
       pooled[touched[i]] = 0;
     }
     touchedCount = 0;

@@ -13,6 +13,7 @@ import io.faithfulsae.metrics.internal.SequenceBatches;
 import io.faithfulsae.metrics.internal.SharedEncoding;
 import io.faithfulsae.spi.Backend;
 import java.nio.FloatBuffer;
+import java.nio.IntBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Comparator;
@@ -25,7 +26,7 @@ import java.util.stream.IntStream;
  *
  * @param baseline pooled x
  * @param latents pooled z of each SAE
- * @param reconstructions pooled x̂ of each SAE
+ * @param reconstructions pooled x̂ of each SAE: of a transcoder, what it predicts
  */
 record PooledTexts(
     List<FeatureRow> baseline,
@@ -84,66 +85,71 @@ record PooledTexts(
     private final SharedEncoding encoding;
     private final HookRows hookRows;
     private final FeatureRow[][] rows;
-    private final Pool dense;
+    private final Pool baseline;
     private final List<Pool> sparse = new ArrayList<>();
-    private final float[] row;
+    private final List<Pool> written = new ArrayList<>();
 
     Reader(List<Sae> saes, HookRows hookRows, Options options, FeatureRow[][] rows) {
       this.saes = saes;
       this.encoding = new SharedEncoding(saes);
       this.hookRows = hookRows;
       this.rows = rows;
-      int dIn = saes.get(0).config().dIn();
-      this.dense = new Pool(options.pooling(), dIn);
-      this.row = new float[dIn];
-      saes.forEach(sae -> sparse.add(new Pool(options.pooling(), sae.config().dSae())));
+      this.baseline = new Pool(options.pooling(), saes.get(0).config().dIn());
+      for (Sae sae : saes) {
+        sparse.add(new Pool(options.pooling(), sae.config().dSae()));
+        written.add(new Pool(options.pooling(), sae.config().dOut()));
+      }
     }
 
     void read(List<Example> texts, List<Integer> places, int length) {
       hookRows.read(places.stream().map(i -> texts.get(i).tokens()).toArray(int[][]::new));
-      poolDense(hookRows.kept(), places, length, rows[0]);
+      poolDense(hookRows.kept(), baseline, places, length, rows[0]);
       int capacity = Math.max(1, hookRows.keptRows());
-      try (ActivationBatch out =
-          ActivationBatch.allocate(saes.get(0).backend(), capacity, row.length)) {
-        encoding.encode(
-            hookRows.kept(),
-            (s, latents) -> {
-              saes.get(s).decode(latents, out);
-              poolLatents(latents, sparse.get(s), places, length, rows[1 + s]);
-              poolDense(out, places, length, rows[1 + saes.size() + s]);
-            });
-      }
+      encoding.encode(
+          hookRows.kept(),
+          (s, latents) -> {
+            Sae sae = saes.get(s);
+            poolLatents(latents, sparse.get(s), places, length, rows[1 + s]);
+            try (ActivationBatch out =
+                ActivationBatch.allocate(sae.backend(), capacity, sae.config().dOut())) {
+              sae.decode(latents, hookRows.kept(), out);
+              poolDense(out, written.get(s), places, length, rows[1 + saes.size() + s]);
+            }
+          });
     }
 
     private void poolDense(
-        ActivationBatch batch, List<Integer> places, int length, FeatureRow[] into) {
+        ActivationBatch batch, Pool pool, List<Integer> places, int length, FeatureRow[] into) {
+      float[] row = new float[batch.dIn()];
       FloatBuffer data = batch.data();
       int at = 0;
       for (int text = 0; text < places.size(); text++) {
         int end = hookRows.end(at, text, length);
         for (; at < end; at++) {
           data.get(at * row.length, row);
-          dense.row();
+          pool.row();
           for (int i = 0; i < row.length; i++) {
-            dense.add(i, row[i]);
+            pool.add(i, row[i]);
           }
         }
-        into[places.get(text)] = dense.dense();
+        into[places.get(text)] = pool.dense();
       }
     }
 
     private void poolLatents(
         Latents latents, Pool pool, List<Integer> places, int length, FeatureRow[] into) {
-      int k = latents.k();
+      int[] starts = latents.starts();
+      IntBuffer indices = latents.indices();
+      FloatBuffer values = latents.values();
       int at = 0;
       for (int text = 0; text < places.size(); text++) {
         int end = hookRows.end(at, text, length);
         for (; at < end; at++) {
           pool.row();
-          for (int i = at * k; i < (at + 1) * k; i++) {
-            float value = latents.values().get(i);
-            if (value > 0) {
-              pool.add(latents.indices().get(i), value);
+          for (int i = starts[at]; i < starts[at + 1]; i++) {
+            float value = values.get(i);
+            if (value != 0) {
+              pool.add(indices.get(i), value);
             }
           }
         }
@@ -153,6 +159,7 @@ record PooledTexts(
 
     @Override
     public void close() {
+      encoding.close();
       hookRows.close();
     }
   }

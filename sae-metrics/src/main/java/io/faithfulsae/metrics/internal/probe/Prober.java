@@ -99,7 +99,7 @@ public final class Prober {
               counts(testLabels),
               baseline,
               scores(pooled.latents().get(i), saes.get(i).config().dSae()),
-              scores(pooled.reconstructions().get(i), dIn)));
+              scores(pooled.reconstructions().get(i), saes.get(i).config().dOut())));
     }
     return results;
   }

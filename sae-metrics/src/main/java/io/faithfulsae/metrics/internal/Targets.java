@@ -1,0 +1,47 @@
+package io.faithfulsae.metrics.internal;
+
+import io.faithfulsae.Sae;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.io.Expected;
+import java.util.List;
+
+/** Tells autoencoders, whose x̂ is compared with the x that they read, from transcoders. */
+final class Targets {
+  private static final String READS = "hook_name";
+  private static final String WRITES = "hook_name_out"; // SAELens' name
+
+  private Targets() {}
+
+  /** Whether an SAE writes other activations than it reads. */
+  static boolean isTranscoder(Sae sae) {
+    SaeConfig config = sae.config();
+    String writes = sae.metadata().get(WRITES);
+    return config.dIn() != config.dOut()
+        || config.skip()
+        || (writes != null && !writes.equals(sae.metadata().get(READS)));
+  }
+
+  /**
+   * Checks that x̂ can be compared with x.
+   *
+   * @param metric what is to be measured
+   * @param remedy what to do with a transcoder
+   * @throws IllegalArgumentException if an SAE is a transcoder
+   */
+  static void requireAutoencoders(List<Sae> saes, String metric, String remedy) {
+    for (Sae sae : saes) {
+      if (isTranscoder(sae)) {
+        throw new IllegalArgumentException(
+            Expected.message(
+                "an SAE that writes the activations it reads, for " + metric, name(sae), remedy));
+      }
+    }
+  }
+
+  private static String name(Sae sae) {
+    SaeConfig config = sae.config();
+    String writes = sae.metadata().get(WRITES);
+    return "a transcoder (d_in = %d, d_out = %d%s), which needs the activations that it predicts"
+        .formatted(config.dIn(), config.dOut(), writes == null ? "" : ", to " + writes);
+  }
+}
