@@ -9,6 +9,13 @@
  * fire. The others get their float32 value from a dot product, and the comparison is made with that. A row with too many
  * of those in a tile goes through sgemm. So does the whole batch if most rows of its first tile do.
  *
+ * Measured on a shared and noisy AVX2 machine (AMD EPYC, no screen), one thread, CPU time, best of 3, OpenBLAS, normally
+ * distributed input and weights, one threshold for which k latents of a row fire on average (ReLU: half of all):
+ *
+ *   (rows, d_in, d_sae, k)     topk   jumprelu   gated   relu   batchtopk   groupmax   abstopk
+ *   2048, 288, 4608, 32         105        108      95    106         122         94       122 ms
+ *   1024, 768, 12288, 16        366        383     374    376         365        323       355 ms
+ *
  * Deterministic, whatever the number of threads.
  */
 #include <cmath>
