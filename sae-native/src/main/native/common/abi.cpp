@@ -361,6 +361,7 @@ SAE_EXPORT sae_status sae_encode(sae_handle params, int32_t rule, sae_handle x, 
         require(rule == SAE_THRESHOLD_RULE || (object.flags & SAE_GATED) == 0, "SAE_THRESHOLD_RULE with SAE_GATED",
                 std::to_string(rule));
         if (ragged) {
+            require(offsets != 0, "offsets where rows are ragged", "none");
             at_least_one(room, "room");
             out(entries, "the entries") = 0;
         } else {
@@ -384,6 +385,8 @@ SAE_EXPORT sae_status sae_encode(sae_handle params, int32_t rule, sae_handle x, 
         }
         int64_t count = room;
         check(*object.table, object.table->encode(object.self, rule, input, rows, &into, &count));
+        require(!ragged || count <= INT32_MAX, "at most 2147483647 active latents in a batch",
+                std::to_string(count) + "; encode fewer rows at once");
         if (entries != nullptr) {
             *entries = count;
         }
@@ -412,6 +415,7 @@ SAE_EXPORT sae_status sae_decode(sae_handle params, sae_handle offsets, sae_hand
         void *output = registry().buffer(x_hat, object.context, product(rows, object.d_out), "x_hat");
         distinct(output, latents.indices, "x_hat and indices in two buffers");
         distinct(output, latents.values, "x_hat and values in two buffers");
+        require(offsets == 0 || output != latents.offsets, "x_hat and offsets in two buffers", "one buffer for both");
         require(output != input, "x and x_hat in two buffers", "one buffer for both");
         check(*object.table, object.table->decode(object.self, &latents, rows, input, output));
     });

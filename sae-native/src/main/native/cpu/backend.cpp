@@ -110,11 +110,15 @@ sae_status encode(void *params, int32_t rule, void *x, int64_t rows, const sae_l
         switch (rule) {
         case SAE_TOPK:
             return encode_topk(sae, floats(x), rows, to.k, to.indices, to.values);
-        case SAE_THRESHOLD_RULE:
-            *entries = encode_threshold(sae, floats(x), rows, to);
+        case SAE_ABS_TOPK:
+            return encode_abs(sae, floats(x), rows, to.k, to.indices, to.values);
+        case SAE_GROUP_MAX:
+            return encode_groups(sae, floats(x), rows, to.k, to.indices, to.values);
+        case SAE_BATCH_TOPK:
+            *entries = encode_batch(sae, floats(x), rows, to.k, to);
             return;
-        default:
-            fail(SAE_UNAVAILABLE, "expected SAE_TOPK or SAE_THRESHOLD_RULE, got rule " + std::to_string(rule));
+        default: /* SAE_THRESHOLD_RULE: rules are checked above */
+            *entries = encode_threshold(sae, floats(x), rows, to);
         }
     });
 }

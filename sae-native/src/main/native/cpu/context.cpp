@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <fstream>
+#include <optional>
 #include <thread>
 
 #include "text.h"
@@ -13,6 +14,16 @@ namespace sae::cpu {
 namespace {
 
 constexpr int kMostThreads = 1024;
+
+const ScreenKernels *screen_named(const std::string &name) {
+    if (name == "portable") {
+        return &portable::screen_kernels;
+    }
+    if (name != "off") {
+        fail(SAE_INVALID_ARGUMENT, "expected option screen to be off or portable, got " + name);
+    }
+    return nullptr;
+}
 
 /* Zen 4 and later multiply bfloat16 at twice the rate of float32; Intel's cores without AMX do not. */
 const ScreenKernels *best_screen() {
@@ -70,8 +81,8 @@ int usable_processors() {
 } // namespace
 
 Context::Context(const Kernels &isa, const ScreenKernels *bf16, const std::string &blas_path, int threads)
-    : kernels(isa), screen(bf16), blas(blas_path), pool(threads), scratch(threads), gemm_scratch(threads),
-      kept_selections(threads) {}
+    : kernels(isa), screen(bf16), blas(blas_path), pool(threads), scratch(threads), lists(threads),
+      gemm_scratch(threads), kept_selections(threads) {}
 
 void Context::multiply(const Gemm &task, int worker) {
     if (blas.present()) {
@@ -99,7 +110,7 @@ std::vector<Selection> &Context::selections(int worker, int64_t rows, int64_t k,
 
 std::unique_ptr<Context> open_context(const char *options) {
     const Kernels *kernels = &best_kernels();
-    const ScreenKernels *screen = best_screen();
+    std::optional<const ScreenKernels *> screen;
     std::string blas;
     int threads = usable_processors();
     for (const auto &[key, value] : parse_options(options)) {
@@ -109,12 +120,14 @@ std::unique_ptr<Context> open_context(const char *options) {
             blas = value;
         } else if (key == "isa") {
             kernels = &kernels_named(value);
-            screen = nullptr;
+            screen = screen.value_or(nullptr);
+        } else if (key == "screen") {
+            screen = screen_named(value);
         } else {
-            fail(SAE_INVALID_ARGUMENT, "expected an option of threads, blas, isa, got " + key);
+            fail(SAE_INVALID_ARGUMENT, "expected an option of threads, blas, isa, screen, got " + key);
         }
     }
-    return std::make_unique<Context>(*kernels, screen, blas, threads);
+    return std::make_unique<Context>(*kernels, screen ? *screen : best_screen(), blas, threads);
 }
 
 std::string processor_name() {

@@ -12,14 +12,13 @@ namespace {
 
 void require_rows(const Latents &latents, int64_t rows, int64_t d_sae) {
     for (int64_t row = 0; row < rows; row++) {
-        if (latents.offsets != nullptr) {
-            require(latents.begin(row) >= 0 && latents.begin(row) <= latents.end(row) &&
-                        latents.end(row) <= latents.room,
-                    ("offsets that ascend within [0, " + std::to_string(latents.room) + "]").c_str(),
-                    std::to_string(latents.begin(row)) + " and " + std::to_string(latents.end(row)) + " in row " +
-                        std::to_string(row));
+        const int64_t begin = latents.begin(row);
+        const int64_t end = latents.end(row);
+        if (begin < 0 || begin > end || end > latents.room) {
+            require(false, ("offsets that ascend within [0, " + std::to_string(latents.room) + "]").c_str(),
+                    std::to_string(begin) + " and " + std::to_string(end) + " in row " + std::to_string(row));
         }
-        for (int64_t at = latents.begin(row); at < latents.end(row); at++) {
+        for (int64_t at = begin; at < end; at++) {
             const int32_t index = latents.indices[at];
             if (index < 0 || index >= d_sae) {
                 require(false, ("indices in [0, d_sae = " + std::to_string(d_sae) + ")").c_str(),

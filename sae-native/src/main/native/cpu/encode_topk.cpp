@@ -16,26 +16,25 @@
  * Deterministic for a fixed number of threads (the tile's height, and so the order of sgemm's sums, may
  * depend on it). Order and ties: selection.cpp.
  */
-#include "operations.h"
+#include "tiles.h"
 
 namespace sae::cpu {
 namespace {
 
 /* sgemm repacks W_enc for each tile of rows: tiles are tall (1024 rows: 2 % of the product's time, 256: 15 %), and
- * narrow enough for the threads' combined L2 caches. */
+ * kTileLatents wide. */
 constexpr int64_t kMostTileRows = 1024;
 constexpr int64_t kLeastTileRows = 16;
-constexpr int64_t kTileLatents = 1536;
 constexpr int64_t kListEntries = 1 << 16; /* each row of a tile keeps a list of a few times k entries */
 constexpr int64_t kFiniteRows = 64;
+
+} // namespace
 
 int64_t tile_rows(const Context &context, int64_t rows, int64_t k) {
     const int64_t most = std::clamp(kListEntries / k, kLeastTileRows, kMostTileRows);
     const int64_t share = context.parts(rows, context.pool.threads());
     return std::clamp(share, kLeastTileRows, most);
 }
-
-} // namespace
 
 void require_finite(Context &context, const float *x, int64_t rows, int64_t d_in) {
     std::vector<int64_t> bad(context.parts(rows, kFiniteRows), rows);
@@ -59,12 +58,15 @@ void require_finite(Context &context, const float *x, int64_t rows, int64_t d_in
     }
 }
 
-/* The chosen latents, then 0 at the lowest indices not chosen. */
 void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *values) {
     const int64_t chosen = selection.finish_sorted();
+    write_keys(selection.keys(), chosen, k, indices, values);
+}
+
+void write_keys(const uint64_t *keys, int64_t chosen, int64_t k, int32_t *indices, float *values) {
     for (int64_t i = 0; i < chosen; i++) {
-        indices[i] = key_index(selection.keys()[i]);
-        values[i] = key_value(selection.keys()[i]);
+        indices[i] = key_index(keys[i]);
+        values[i] = key_value(keys[i]);
     }
     if (chosen == k) {
         return;
@@ -92,24 +94,10 @@ Encoder encoder_of(Params &params) {
 
 void encode_tile(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int worker,
                  int32_t *indices, float *values) {
-    const int64_t blocks = context.parts(encoder.latents, kTileLatents);
-    const int64_t width = context.parts(encoder.latents, blocks);
-    Block<float> &tile = context.scratch[worker];
-    tile.grow(rows * width);
     std::vector<Selection> &selections = context.selections(worker, rows, k, encoder.latents);
-    for (int64_t latent = 0; latent < encoder.latents; latent += width) {
-        const int64_t count = std::min(width, encoder.latents - latent);
-        context.multiply({rows, count, encoder.d_in, input, encoder.d_in, 1, encoder.weights + latent * encoder.d_in, 1,
-                          encoder.d_in, tile.data(), width, false},
-                         worker);
-        for (int64_t row = 0; row < rows; row++) {
-            float *p = tile.data() + row * width;
-            if (encoder.bias != nullptr) {
-                context.kernels.axpy(p, 1, encoder.bias + latent, count);
-            }
-            selections[row].add(p, count, latent);
-        }
-    }
+    for_tiles(context, encoder, input, rows, worker, [&](int64_t row, const float *p, int64_t latent, int64_t count) {
+        selections[row].add(p, count, latent);
+    });
     for (int64_t row = 0; row < rows; row++) {
         write_chosen(selections[row], k, indices + row * k, values + row * k);
     }

@@ -46,6 +46,12 @@ struct AdamStep {
     float keep1, beta2, keep2, rate, root, eps;
 };
 
+/* Which latents fire: z = p + bias above a threshold >= 0; with which value: z, or with gain p gain + magnitude if > 0. */
+struct Firing {
+    const float *bias, *threshold;
+    const float *gain, *magnitude; /* null: not gated */
+};
+
 struct Kernels {
     const char *isa;
     /* the built-in product; scratch: gemm_scratch floats */
@@ -68,6 +74,14 @@ struct Kernels {
      * stopped (n: done) */
     int64_t (*collect)(const float *p, const float *margin, float scale, int64_t from, int64_t n, float least,
                        int64_t base, uint64_t *keys, int64_t *count, int64_t room);
+    /* of products p[i] of latents base + i: those that fire, with their values; returns how many. index and value have
+     * 16 elements more than that */
+    int64_t (*fired)(const float *p, int64_t n, const Firing &rule, int64_t base, int32_t *index, float *value);
+    /* those that may fire if p[i] is known up to scale * margin[base + i]; values are of no use */
+    int64_t (*may_fire)(const float *p, const float *margin, float scale, int64_t n, const Firing &rule, int64_t base,
+                        int32_t *index, float *value);
+    /* the first of the largest of n values if it is > above; -1 if none is */
+    int64_t (*peak)(const float *p, int64_t n, float above);
     /* the largest min(n, k) of n distinct keys into sorted, descending; n padded with zeros to a multiple of 8 */
     void (*rank)(const uint64_t *keys, int64_t n, uint64_t *sorted, int64_t k);
 

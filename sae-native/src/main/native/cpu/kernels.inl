@@ -118,6 +118,61 @@ int64_t collect(const float *p, const float *margin, float scale, int64_t from, 
     return i < n ? i : n;
 }
 
+int64_t fired(const float *p, int64_t n, const Firing &rule, int64_t base, int32_t *index, float *value) {
+    int64_t used = 0;
+    each_vector(n, [&](int64_t i, auto lanes) {
+        const int64_t latent = base + i;
+        const Vec product = lanes(p + i);
+        Vec z = add(product, lanes(rule.bias + latent));
+        uint32_t mask = above(z, lanes(rule.threshold + latent)); /* never of a lane past the end: 0 > 0 */
+        if (rule.gain != nullptr) {
+            z = fma(product, lanes(rule.gain + latent), lanes(rule.magnitude + latent));
+            mask &= above(z, zero());
+        }
+        if (mask != 0) {
+            compress(z, mask, static_cast<int32_t>(latent), value + used, index + used);
+            used += __builtin_popcount(mask);
+        }
+    });
+    return used;
+}
+
+int64_t may_fire(const float *p, const float *margin, float scale, int64_t n, const Firing &rule, int64_t base,
+                 int32_t *index, float *value) {
+    int64_t used = 0;
+    each_vector(n, [&](int64_t i, auto lanes) {
+        const int64_t latent = base + i;
+        const Vec z = add(lanes(p + i), lanes(rule.bias + latent));
+        const Vec upper = fma(all(scale), lanes(margin + latent), z);
+        const uint32_t below = at_least(lanes(rule.threshold + latent), upper); /* not if either is NaN */
+        const uint32_t mask = ~below & ((1u << kWidth) - 1);
+        if (mask != 0) {
+            compress(upper, mask, static_cast<int32_t>(latent), value + used, index + used);
+            used += __builtin_popcount(mask);
+        }
+    });
+    return used;
+}
+
+int64_t peak(const float *p, int64_t n, float above) {
+    Vec largest = all(above);
+    each_vector(n, [&](int64_t i, auto lanes) { largest = max_or_second(lanes(p + i), largest); });
+    float each[kWidth];
+    store(each, largest);
+    float most = above;
+    for (int i = 0; i < kWidth; i++) {
+        most = each[i] > most ? each[i] : most;
+    }
+    for (int64_t i = 0; most > above && i < n; i += kWidth) {
+        const int64_t left = n - i;
+        const uint32_t mask = at_least(left >= kWidth ? load(p + i) : load_first(p + i, left), all(most));
+        if (mask != 0) {
+            return i + __builtin_ctz(mask);
+        }
+    }
+    return -1;
+}
+
 void rank(const uint64_t *keys, int64_t n, uint64_t *sorted, int64_t k) {
     for (int64_t i = 0; i < n; i++) {
         int place = 0;
@@ -261,6 +316,9 @@ const Kernels kernels = {
     group_maxima,
     kth_largest,
     collect,
+    fired,
+    may_fire,
+    peak,
     rank,
     gather,
     dots,

@@ -20,12 +20,19 @@
 
 namespace sae::cpu {
 
+/* A worker's entries of ragged rows. */
+struct EntryList {
+    std::vector<int32_t> indices;
+    std::vector<float> values;
+};
+
 struct Context {
     const Kernels &kernels;
     const ScreenKernels *screen; /* null: this processor gains nothing from one */
     Blas blas;
     Pool pool;
     std::vector<Block<float>> scratch; /* one per worker; grows to the largest operation's needs */
+    std::vector<EntryList> lists;      /* likewise */
     Block<float> centred;              /* x - b_dec of the batch being encoded */
     Block<uint16_t> rounded;           /* the same, or x, in bfloat16 */
 
@@ -118,6 +125,10 @@ bool encode_screened(Context &context, const Encoder &encoder, const float *inpu
 void encode_tile(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int worker,
                  int32_t *indices, float *values);
 void write_chosen(Selection &selection, int64_t k, int32_t *indices, float *values);
+/* `chosen` <= k keys in order, then 0 at the lowest indices not among them. */
+void write_keys(const uint64_t *keys, int64_t chosen, int64_t k, int32_t *indices, float *values);
+/* The height of a tile whose rows choose k latents each. */
+int64_t tile_rows(const Context &context, int64_t rows, int64_t k);
 
 /* Checks a batch, and subtracts what the encoder subtracts. The result is valid until the next operation. */
 const float *encoder_input(Params &params, const float *x, int64_t rows);
@@ -135,7 +146,11 @@ struct Latents {
 };
 
 void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
-/* The number of entries; if that is more than there is room for, nothing is written. */
+void encode_abs(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
+void encode_groups(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
+/* These return the number of entries; if there is no room for so many, or it exceeds kMostEntries, nothing is written. */
+constexpr int64_t kMostEntries = INT32_MAX; /* offsets are int32 */
+int64_t encode_batch(Params &params, const float *x, int64_t rows, int64_t k, const Latents &into);
 int64_t encode_threshold(Params &params, const float *x, int64_t rows, const Latents &into);
 /* x: null without SAE_SKIP */
 void decode(Params &params, const Latents &latents, int64_t rows, const float *x, float *x_hat);

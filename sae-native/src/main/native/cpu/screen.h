@@ -1,6 +1,7 @@
 /*
  * screen.h: pre-activations in bfloat16 with a certified error bound, where the processor multiplies bfloat16
- * at a higher rate than float32. They only say which latents cannot be among the k largest (encode_topk.cpp).
+ * at a higher rate than float32. They only say which latents cannot be among the k largest or above a
+ * threshold.
  */
 #ifndef SAE_CPU_SCREEN_H
 #define SAE_CPU_SCREEN_H
@@ -31,6 +32,9 @@ struct ScreenKernels {
 
 namespace avx512bf16 {
 extern const ScreenKernels screen_kernels;
+}
+namespace portable {
+extern const ScreenKernels screen_kernels; /* slow: so that what uses a screen can be tested on any processor */
 }
 
 } // namespace sae::cpu

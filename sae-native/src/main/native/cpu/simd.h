@@ -42,6 +42,16 @@ inline Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
 inline Vec max_or_second(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; } /* b where either is NaN */
 inline float sum(Vec a) { return _mm512_reduce_add_ps(a.v); }
 inline uint32_t at_least(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GE_OQ); }
+inline uint32_t above(Vec a, Vec b) { return _mm512_cmp_ps_mask(a.v, b.v, _CMP_GT_OQ); }
+
+/* The lanes in `mask` to value[0 ...], from + their numbers to index[0 ...]; kWidth elements of both are written. */
+inline void compress(Vec a, uint32_t mask, int32_t from, float *value, int32_t *index) {
+    const __mmask16 lanes = static_cast<__mmask16>(mask);
+    const __m512i number = _mm512_add_epi32(_mm512_set1_epi32(from),
+                                            _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15));
+    _mm512_storeu_ps(value, _mm512_maskz_compress_ps(lanes, a.v));
+    _mm512_storeu_si512(index, _mm512_maskz_compress_epi32(lanes, number));
+}
 
 /* How many of 8 keys are greater. Keys are positive as int64_t. */
 constexpr int kKeys = 8;
@@ -82,6 +92,33 @@ inline float sum(Vec a) {
 }
 inline uint32_t at_least(Vec a, Vec b) {
     return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GE_OQ)));
+}
+inline uint32_t above(Vec a, Vec b) {
+    return static_cast<uint32_t>(_mm256_movemask_ps(_mm256_cmp_ps(a.v, b.v, _CMP_GT_OQ)));
+}
+
+/* For each mask of 8 lanes their numbers, a byte each, from the lowest byte. */
+struct LaneNumbers {
+    uint64_t of[256];
+};
+constexpr LaneNumbers lane_numbers() {
+    LaneNumbers numbers = {};
+    for (int mask = 0; mask < 256; mask++) {
+        int used = 0;
+        for (uint64_t lane = 0; lane < 8; lane++) {
+            if ((mask >> lane & 1) != 0) {
+                numbers.of[mask] |= lane << 8 * used++;
+            }
+        }
+    }
+    return numbers;
+}
+constexpr LaneNumbers kLaneNumbers = lane_numbers();
+
+inline void compress(Vec a, uint32_t mask, int32_t from, float *value, int32_t *index) {
+    const __m256i lanes = _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<int64_t>(kLaneNumbers.of[mask])));
+    _mm256_storeu_ps(value, _mm256_permutevar8x32_ps(a.v, lanes));
+    _mm256_storeu_si256(reinterpret_cast<__m256i *>(index), _mm256_add_epi32(_mm256_set1_epi32(from), lanes));
 }
 
 constexpr int kKeys = 4;
@@ -129,6 +166,20 @@ inline uint32_t at_least(Vec a, Vec b) {
         mask |= static_cast<uint32_t>(a.v[i] >= b.v[i]) << i;
     }
     return mask;
+}
+inline uint32_t above(Vec a, Vec b) {
+    uint32_t mask = 0;
+    for (int i = 0; i < kWidth; i++) {
+        mask |= static_cast<uint32_t>(a.v[i] > b.v[i]) << i;
+    }
+    return mask;
+}
+inline void compress(Vec a, uint32_t mask, int32_t from, float *value, int32_t *index) {
+    for (; mask != 0; mask &= mask - 1) {
+        const int lane = __builtin_ctz(mask);
+        *value++ = a.v[lane];
+        *index++ = from + lane;
+    }
 }
 
 constexpr int kKeys = 1;

@@ -65,6 +65,8 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   threads=N   CPU: worker threads (default: the processors this process may use)
  *   blas=PATH   CPU: libopenblas.so.0 to take sgemm from (default: a built-in portable kernel)
  *   isa=NAME    CPU: portable | avx2 | avx512, to force a path (default: the best one there is)
+ *   screen=NAME CPU: off | portable, whether products in bfloat16 rule out latents; portable is slow, for tests (default:
+ *               where the processor multiplies bfloat16 faster; off with isa)
  *   device=N    CUDA: device ordinal (default 0)
  *   moments=T   CUDA: fp32 | bf16, how Adam's moments of the weight matrices are stored (default fp32). bf16 is rounded
  *               stochastically, repeats bit by bit, and takes 8 bytes per parameter instead of 12
@@ -182,7 +184,7 @@ enum { /* what sae_encode keeps of a row's (a batch's) z_pre; p = ReLU(z_pre) */
  *   indices  int32   [room]        ascending in a row
  *   values   float32 [room]        none is 0
  * entries: how many there are; the call waits for it. If that is more than room, indices and values hold nothing of use:
- * call again with more room. Null is accepted where rows have k latents. */
+ * call again with more room. More than 2^31 - 1 are SAE_INVALID_ARGUMENT: encode fewer rows at once. Null is accepted where rows have k latents. */
 sae_status sae_encode(sae_handle params, int32_t rule, sae_handle x, int64_t rows, int64_t k, sae_handle offsets,
                       sae_handle indices, sae_handle values, int64_t room, int64_t *entries);
 

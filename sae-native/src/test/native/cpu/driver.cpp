@@ -11,6 +11,7 @@
 #include <map>
 #include <utility>
 
+#include "activation_cases.h"
 #include "harness.h"
 
 using namespace test;
@@ -383,6 +384,7 @@ void test_refusals(sae_handle context, sae_handle other) {
     refused(sae_context_open("", "threads=0", &made), SAE_INVALID_ARGUMENT, "threads");
     refused(sae_context_open("", "colour=red", &made), SAE_INVALID_ARGUMENT, "colour");
     refused(sae_context_open("", "isa=mmx", &made), SAE_INVALID_ARGUMENT, "mmx");
+    refused(sae_context_open("", "screen=fp8", &made), SAE_INVALID_ARGUMENT, "fp8");
     refused(sae_context_open("", "blas=/nowhere/libopenblas.so.0", &made), SAE_UNAVAILABLE, "nowhere");
     refused(sae_context_open("/nowhere/libsae_cuda.so", "", &made), SAE_UNAVAILABLE, "nowhere");
     refused(sae_context_open("", "", nullptr), SAE_INVALID_ARGUMENT, "null");
@@ -504,6 +506,19 @@ void run_all(const std::string &options) {
         where = options + " ties " + std::to_string(d) + " " + std::to_string(m) + " " + std::to_string(k);
         test_ties(context, d, m, k);
     }
+    for (const bool gated : {false, true}) {
+        where = options + (gated ? " gated" : " activations");
+        test_activations(context, 3, 5, 1, 4, gated);
+        test_activations(context, 9, 770, 70, 40, gated);
+        test_activations(context, 33, 2112, 4, 520, gated);
+        test_activations(context, 40, 96, 96, 33, gated);
+    }
+    where = options + " transcoders";
+    test_transcoder(context, 1, 1, 1, 1);
+    test_transcoder(context, 7, 19, 300, 70);
+    test_transcoder(context, 19, 7, 40, 33);
+    where = options + " activations' refusals";
+    test_activation_refusals(context, other);
     where = options + " matmul";
     test_matmul(context, 1, 1, 1);
     test_matmul(context, 37, 53, 29);
@@ -545,6 +560,7 @@ int main() {
     for (const char *isa : {"portable", "avx2", "avx512"}) {
         run_all(std::string("threads=3;isa=") + isa);
     }
+    run_all("threads=2;screen=portable");
     const char *blas = std::getenv("SAE_TEST_BLAS");
     if (blas != nullptr) {
         run_all(std::string("threads=2;blas=") + blas);

@@ -39,6 +39,7 @@ public final class Latents implements AutoCloseable {
   }
 
   private static final int ROOM_PER_ROW = 64; // at first, where latents grow
+  private static final long MOST_ENTRIES = Integer.MAX_VALUE / Float.BYTES; // of one block
 
   private final Backend backend;
   private final @Nullable DeviceBuffer offsets; // null: k latents per row
@@ -94,14 +95,16 @@ public final class Latents implements AutoCloseable {
    * as needed.
    *
    * @param capacity the most rows it can hold, at least 1
+   * @throws IllegalArgumentException if it is below 1, or the block is larger than 2 GiB
    */
   public static Latents allocate(Sae of, int capacity) {
+    BackendChecks.atLeastOne("capacity", capacity);
     Activation activation = of.config().activation();
     if (!activation.selection().rule().isRagged()) {
       return allocate(of.backend(), capacity, activation.selection().k());
     }
     int room = activation.latentsPerRow().orElse(ROOM_PER_ROW);
-    long atFirst = Math.min((long) BackendChecks.filled(capacity, capacity) * room, 1 << 24);
+    long atFirst = Math.min((long) capacity * room, 1 << 24);
     return new Latents(of.backend(), capacity, 0, (int) Math.max(1, atFirst), true);
   }
 
@@ -259,9 +262,10 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Makes room after an encoding that did not fit.
+   * Makes room after an encoding that did not fit, and some more, so that batches of about as many
+   * entries are encoded once.
    *
-   * @throws IllegalArgumentException if these latents do not grow
+   * @throws IllegalArgumentException if these latents do not grow, or cannot grow so much
    */
   void grow(long entries) {
     if (!grows) {
@@ -271,7 +275,14 @@ public final class Latents implements AutoCloseable {
               buffers().room(),
               "allocate more, or let latents grow (Latents.allocate(sae, rows))"));
     }
-    long bytes = BackendChecks.blockBytes(1, "active latents", Math.toIntExact(entries));
+    if (entries > MOST_ENTRIES) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "at most " + MOST_ENTRIES + " active latents in a batch (2 GiB)",
+              entries,
+              "encode fewer rows at once"));
+    }
+    long bytes = Float.BYTES * Math.min(entries + entries / 4, MOST_ENTRIES);
     values.close();
     indices.close();
     indices = backend.allocate(bytes);

@@ -270,17 +270,17 @@ public final class Sae implements AutoCloseable {
   public void encode(ActivationBatch x, Latents into) {
     checkWidth(x, config.dIn());
     Selection selection = selectionFor(into, x.rows());
-    into.filled(x.rows());
+    into.filled(0); // until they are encoded
     into.undo().reset();
     if (x.rows() == 0) {
       return;
     }
     if (config.normalization() == Normalization.NONE) {
-      run(selection, x.buffer(), into);
+      run(selection, x.buffer(), x.rows(), into);
     } else {
       Sae origin = origin();
       synchronized (origin) { // until its scratch, which all views use, has been read
-        run(selection, origin.normalize(x, into).buffer(), into);
+        run(selection, origin.normalize(x, into).buffer(), x.rows(), into);
       }
     }
     silence(into);
@@ -304,13 +304,14 @@ public final class Sae implements AutoCloseable {
     return ragged ? own : new Selection(own.rule(), into.k());
   }
 
-  private void run(Selection selection, DeviceBuffer rows, Latents into) {
-    long entries = parameters.encode(selection, rows, into.rows(), into.buffers());
+  private void run(Selection selection, DeviceBuffer x, int rows, Latents into) {
+    long entries = parameters.encode(selection, x, rows, into.buffers());
     if (entries > into.buffers().room()) {
       into.grow(entries);
-      parameters.encode(selection, rows, into.rows(), into.buffers());
+      parameters.encode(selection, x, rows, into.buffers());
     }
     backend.synchronize();
+    into.filled(rows);
   }
 
   /**

@@ -20,12 +20,7 @@ final class Checks {
     IntBuffer indices = z.indices();
     FloatBuffer values = z.values();
     for (int row : new int[] {0, w.rows() / 2, w.rows() - 1}) {
-      double[] dense = new double[w.dSae()];
-      for (int j = 0; j < w.dSae(); j++) {
-        for (int i = 0; i < w.dIn(); i++) {
-          dense[j] += (double) x[row * w.dIn() + i] * encoder[j * w.dIn() + i];
-        }
-      }
+      double[] dense = product(w, x, encoder, row);
       List<Integer> best =
           IntStream.range(0, w.dSae())
               .boxed()
@@ -49,6 +44,37 @@ final class Checks {
                 + values.get(at));
       }
     }
+  }
+
+  /** Compares a few rows with those of a double-precision product above a threshold. */
+  static void aboveThreshold(Workload w, Latents z, double threshold) {
+    float[] x = w.activations();
+    float[] encoder = w.encoder();
+    for (int row : new int[] {0, w.rows() / 2, w.rows() - 1}) {
+      double[] dense = product(w, x, encoder, row);
+      float[] kept = new float[w.dSae()];
+      for (int at = z.start(row); at < z.end(row); at++) {
+        kept[z.indices().get(at)] = z.values().get(at);
+      }
+      for (int j = 0; j < w.dSae(); j++) {
+        double tolerance = 1e-4 * Math.max(1, Math.abs(dense[j]));
+        require(
+            kept[j] > 0
+                ? Math.abs(kept[j] - dense[j]) <= tolerance && dense[j] > threshold - tolerance
+                : dense[j] <= threshold + tolerance,
+            "row " + row + ", latent " + j + ": expected " + dense[j] + ", got " + kept[j]);
+      }
+    }
+  }
+
+  private static double[] product(Workload w, float[] x, float[] encoder, int row) {
+    double[] dense = new double[w.dSae()];
+    for (int j = 0; j < w.dSae(); j++) {
+      for (int i = 0; i < w.dIn(); i++) {
+        dense[j] += (double) x[row * w.dIn() + i] * encoder[j * w.dIn() + i];
+      }
+    }
+    return dense;
   }
 
   /** Compares a row with the sum of its decoder directions. */

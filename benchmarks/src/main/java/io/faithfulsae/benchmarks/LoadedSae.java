@@ -1,5 +1,7 @@
 package io.faithfulsae.benchmarks;
 
+import io.faithfulsae.Activation;
+import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Latents;
@@ -10,6 +12,7 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.nio.FloatBuffer;
+import java.util.Arrays;
 
 /** A workload's weights and rows on the CPU backend. */
 final class LoadedSae implements AutoCloseable {
@@ -19,9 +22,17 @@ final class LoadedSae implements AutoCloseable {
   final ActivationBatch x;
 
   LoadedSae(Workload workload) {
+    this(workload, new TopK(workload.k()));
+  }
+
+  LoadedSae(Workload workload, Activation activation) {
     this.workload = workload;
     this.backend = Backends.open("cpu");
-    this.sae = Sae.create(SaeConfig.topK(workload.dIn(), workload.dSae(), workload.k()), backend);
+    this.sae =
+        Sae.create(
+            SaeConfig.topK(workload.dIn(), workload.dSae(), workload.k())
+                .withActivation(activation),
+            backend);
     this.x = ActivationBatch.allocate(backend, workload.rows(), workload.dIn());
     x.data().put(workload.activations());
     x.rows(workload.rows());
@@ -32,6 +43,13 @@ final class LoadedSae implements AutoCloseable {
 
   Latents latents() {
     return Latents.allocate(backend, workload.rows(), workload.k());
+  }
+
+  /** Sets all elements of a tensor. */
+  void fill(Tensor tensor, float value) {
+    float[] values = new float[(int) sae.parameters().shape().elements(tensor)];
+    Arrays.fill(values, value);
+    sae.parameters().write(tensor, 0, direct(values));
   }
 
   private static FloatBuffer direct(float[] values) {

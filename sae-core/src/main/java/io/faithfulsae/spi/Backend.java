@@ -50,7 +50,11 @@ public interface Backend extends AutoCloseable {
     return 0;
   }
 
-  /** Creates the parameters of one SAE, all zero. */
+  /**
+   * Creates the parameters of one SAE, all zero.
+   *
+   * @throws BackendUnavailableException if the backend lacks a tensor of the shape
+   */
   BackendSae createSae(SaeShape shape);
 
   /** Creates the parameters of a TopK SAE, all zero. */

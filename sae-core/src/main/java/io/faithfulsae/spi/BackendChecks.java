@@ -135,6 +135,18 @@ public final class BackendChecks {
     }
   }
 
+  /** Checks that the entries of ragged rows can be counted by int32 offsets. */
+  public static long entries(long entries) {
+    if (entries > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "at most " + Integer.MAX_VALUE + " active latents in a batch",
+              entries,
+              "encode fewer rows at once"));
+    }
+    return entries;
+  }
+
   /** Checks that a selection suits an SAE and the rows it fills. */
   public static void selection(Selection selection, SaeShape shape, LatentBuffers into) {
     boolean ragged = selection.rule().isRagged();

@@ -83,7 +83,9 @@ public interface BackendSae extends AutoCloseable {
    * @return the number of entries, rows · k if the selection has a k per row. If it is more than
    *     {@code into} has room for, {@code into} holds nothing of use.
    * @throws IllegalArgumentException if the selection does not suit the SAE, a buffer is too small
-   *     or passed twice, or a row of {@code x} contains NaN or infinity (the message names the row)
+   *     or passed twice, a row of {@code x} contains NaN or infinity (the message names the row),
+   *     or there are more than 2^31 - 1 entries
+   * @throws BackendUnavailableException if the backend lacks the selection's rule
    */
   long encode(Selection selection, DeviceBuffer x, int rows, LatentBuffers into);
 
@@ -99,8 +101,9 @@ public interface BackendSae extends AutoCloseable {
    * @param latents not modified
    * @param x the rows that were encoded, where the SAE has {@link Tensor#W_SKIP}; otherwise null
    * @param out <b>Shape</b> {@code [rows, dOut]} float32. Modified.
-   * @throws IllegalArgumentException if an index is not in [0, dSae) (the message names the row), a
-   *     buffer is too small or passed twice, or {@code x} is missing or superfluous
+   * @throws IllegalArgumentException if an index is not in [0, dSae) (the message names the row),
+   *     offsets descend or leave the buffers, a buffer is too small or passed twice, or {@code x}
+   *     is missing or superfluous
    */
   void decode(LatentBuffers latents, int rows, @Nullable DeviceBuffer x, DeviceBuffer out);
 

@@ -39,6 +39,17 @@ public record LatentBuffers(
     }
   }
 
+  /** Checks that what is decoded to is not also another argument. */
+  public void checkDistinctFrom(DeviceBuffer out, @Nullable DeviceBuffer x) {
+    BackendChecks.distinct("out", out, indices, values);
+    if (offsets != null) {
+      BackendChecks.distinct("out", out, offsets);
+    }
+    if (x != null) {
+      BackendChecks.distinct("out", out, x);
+    }
+  }
+
   /** Checks that there is room for rows. */
   public void check(int rows) {
     if (offsets == null) {

@@ -7,7 +7,15 @@ import io.faithfulsae.spi.Backend;
  * ReferenceBackend} comes with its reason.
  */
 public abstract class BackendConformanceTest extends EncodeConformanceTest
-    implements LifecycleCases, SizeCases, DecodeCases, TrainingCases, PartsCases, ResumeCases {
+    implements LifecycleCases,
+        SizeCases,
+        DecodeCases,
+        ActivationCases,
+        RealActivationCases,
+        RaggedDecodeCases,
+        TrainingCases,
+        PartsCases,
+        ResumeCases {
 
   @Override
   public Backend openAnother() {

@@ -168,15 +168,16 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
   }
 
   private long writeRagged(float[][] z, LatentBuffers into) {
-    int entries = 0;
+    long needed = 0;
     for (float[] row : z) {
       for (float value : row) {
-        entries += value == 0 ? 0 : 1;
+        needed += value == 0 ? 0 : 1;
       }
     }
-    if (entries > into.room()) {
-      return entries;
+    if (BackendChecks.entries(needed) > into.room()) {
+      return needed;
     }
+    int entries = (int) needed;
     IntBuffer offsets =
         backend
             .memory("offsets", Objects.requireNonNull(into.offsets()), z.length + 1, 1)
@@ -270,7 +271,10 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
       latents.check(rows);
       BackendChecks.skip(shape, x);
       FloatBuffer xHat = backend.floats("out", out, rows, shape.dOut());
-      BackendChecks.distinct("out", out, latents.indices(), latents.values());
+      latents.checkDistinctFrom(out, x);
+      if (x != null) {
+        BackendChecks.holds("x", x, rows, dIn);
+      }
       int[] starts = starts(latents, rows);
       IntBuffer index = backend.memory("indices", latents.indices(), 1, starts[rows]).asIntBuffer();
       FloatBuffer value = backend.floats("values", latents.values(), 1, starts[rows]);
@@ -313,6 +317,16 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
           latents.offsets() == null
               ? row * latents.k()
               : backend.memory("offsets", latents.offsets(), rows + 1, 1).asIntBuffer().get(row);
+      if (starts[row] < (row == 0 ? 0 : starts[row - 1]) || starts[row] > latents.room()) {
+        throw new IllegalArgumentException(
+            "expected offsets that ascend within [0, "
+                + latents.room()
+                + "], got "
+                + starts[row]
+                + " at "
+                + row
+                + "; decode latents as they were encoded");
+      }
     }
     return starts;
   }

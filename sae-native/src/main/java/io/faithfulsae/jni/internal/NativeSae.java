@@ -60,22 +60,23 @@ final class NativeSae implements BackendSae {
     long[] entries = {(long) rows * selection.k()};
     backend.call(
         "encode",
-        () ->
-            SaeAbi.sae_encode(
-                handle.value(),
-                selection.rule().ordinal(),
-                in.value(),
-                rows,
-                selection.k(),
-                offsets == null ? 0 : offsets.value(),
-                indices.value(),
-                values.value(),
-                into.room(),
-                entries),
+        () -> {
+          BackendChecks.selection(selection, shape, into); // sae_encode sees one k alone
+          return SaeAbi.sae_encode(
+              handle.value(),
+              selection.rule().ordinal(),
+              in.value(),
+              rows,
+              selection.k(),
+              offsets == null ? 0 : offsets.value(),
+              indices.value(),
+              values.value(),
+              into.room(),
+              entries);
+        },
         () -> {
           BackendChecks.rows(rows);
           selection.check(shape.dSae());
-          BackendChecks.selection(selection, shape, into);
           BackendChecks.holds("x", x, rows, shape.dIn());
           into.check(rows);
           into.checkDistinct(x);
@@ -117,7 +118,10 @@ final class NativeSae implements BackendSae {
           latents.check(rows);
           BackendChecks.skip(shape, x);
           BackendChecks.holds("out", out, rows, shape.dOut());
-          BackendChecks.distinct("out", out, latents.indices(), latents.values());
+          latents.checkDistinctFrom(out, x);
+          if (x != null) {
+            BackendChecks.holds("x", x, rows, shape.dIn());
+          }
         },
         handle,
         indices,

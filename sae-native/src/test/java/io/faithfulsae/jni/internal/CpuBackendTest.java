@@ -2,7 +2,10 @@ package io.faithfulsae.jni.internal;
 
 import static org.junit.jupiter.api.Assumptions.abort;
 
+import io.faithfulsae.conformance.ActivationCases;
 import io.faithfulsae.conformance.BackendConformanceTest;
+import io.faithfulsae.conformance.EncodeConformanceTest;
+import io.faithfulsae.conformance.RealActivationCases;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendUnavailableException;
 import org.junit.jupiter.api.Nested;
@@ -41,6 +44,15 @@ class CpuBackendTest {
     @Override
     protected Backend open() {
       return openIfSupported("isa=avx512;threads=2;blas=");
+    }
+  }
+
+  /** With products in bfloat16 to rule out latents, which only some processors do by themselves. */
+  @Nested
+  class Screened extends EncodeConformanceTest implements ActivationCases, RealActivationCases {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open("threads=3;screen=portable");
     }
   }
 
