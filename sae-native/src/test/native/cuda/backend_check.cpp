@@ -1364,8 +1364,8 @@ struct IntegerCase {
 };
 
 void check_integer_rule(void *context, const RuleCase &of, int32_t rule, int32_t place, const std::string &options) {
-    const std::string name = "rule " + std::to_string(rule) + " " + of.name() + " " + options +
-                             (place == SAE_HOST ? " host" : " device");
+    const std::string name =
+        "rule " + std::to_string(rule) + " " + of.name() + " " + options + (place == SAE_HOST ? " host" : " device");
     const IntegerCase made(of);
     const Rows wanted = encode(made.sae, rule, made.x, of.rows, of.k);
     const RuleParams params(context, made.sae);
@@ -1376,7 +1376,11 @@ void check_integer_rule(void *context, const RuleCase &of, int32_t rule, int32_t
         expect(small.status == SAE_OK && small.entries == entries, name + ": entries without room");
     }
     for (const int64_t spare : {0, 5}) {
-        const RuleEncode got(context, params.handle, rule, x, of.rows, of.k, std::max<int64_t>(entries + spare, 1), place);
+        if (spare > 0 && (rule < SAE_BATCH_TOPK || of.rows > 10)) {
+            continue; // to save time under the emulation
+        }
+        const RuleEncode got(context, params.handle, rule, x, of.rows, of.k, std::max<int64_t>(entries + spare, 1),
+                             place);
         expect(got.status == SAE_OK, name + ": " + table->last_error());
         expect(got.entries == entries, name + ": entries " + std::to_string(got.entries));
         expect(got.rows.offsets == wanted.offsets, name + ": offsets");
@@ -1401,13 +1405,13 @@ void check_integer_rule(void *context, const RuleCase &of, int32_t rule, int32_t
 void check_integer_rules() {
     const RuleCase cases[] = {
         {3, 5, 5, 12, 4, SAE_SUBTRACT_B_DEC},
-        {9, 33, 20, 528, 3, SAE_THRESHOLDS | SAE_SKIP},              // screened where the context does
-        {21, 40, 36, 1100, 44, SAE_GATED},                           // GROUP_MAX of 25
+        {9, 33, 20, 528, 3, SAE_THRESHOLDS | SAE_SKIP}, // screened where the context does
+        {11, 40, 36, 1100, 44, SAE_GATED},
         {6, 36, 36, 1200, 600, SAE_SUBTRACT_B_DEC | SAE_THRESHOLDS}, // k above what lists take
-        {300, 8, 4, 130, 2, SAE_SKIP},                               // several chunks: the batch is cut more than once
+        {140, 8, 4, 130, 2, SAE_SKIP},                               // two chunks: the batch is cut twice
     };
-    for (const char *options : {"", "kernels=plain", "kernels=sm80", "encode=dense", "precision=bf16",
-                                "precision=bf16;kernels=plain"}) {
+    for (const char *options :
+         {"", "kernels=plain", "kernels=sm80", "encode=dense", "precision=bf16", "precision=bf16;kernels=plain"}) {
         void *context = nullptr;
         ok(table->context_open(std::string(table->name) == "cuda" ? options : "", &context), "context_open");
         for (const RuleCase &of : cases) {
@@ -1415,6 +1419,10 @@ void check_integer_rules() {
                 const bool gated = (of.flags & SAE_GATED) != 0;
                 if (gated && rule != SAE_THRESHOLD_RULE) {
                     continue; // abi.cpp refuses
+                }
+                if (rule != SAE_THRESHOLD_RULE && std::string(options) != "" &&
+                    std::string(options) != "precision=bf16") {
+                    continue; // the same product as with one of those
                 }
                 check_integer_rule(context, of, rule, of.rows % 2 == 0 ? SAE_HOST : SAE_DEVICE, options);
             }
@@ -1428,7 +1436,8 @@ void check_integer_rules() {
 
 /* Against the definition: a latent whose comparison rounding may decide is free, others fire or not, and values are
  * right up to rounding. */
-void check_fired(const RuleSae &sae, const std::vector<float> &x, const Rows &got, int64_t rows, const std::string &name) {
+void check_fired(const RuleSae &sae, const std::vector<float> &x, const Rows &got, int64_t rows,
+                 const std::string &name) {
     for (int64_t row = 0; row < rows; row++) {
         const std::vector<double> product = products(sae, x, row);
         double largest = 0;
@@ -1464,13 +1473,13 @@ void check_hard_thresholds() {
         int32_t flags;
         float threshold; // what most are near to
     };
-    const Case cases[] = {{40, 40, 1100, SAE_THRESHOLDS, 8.0f},
+    const Case cases[] = {{24, 40, 1100, SAE_THRESHOLDS, 8.0f},
                           {21, 33, 1537, 0, 0.0f}, // half of all fire: every list overflows
                           {18, 70, 1300, SAE_GATED, 0.0f},
-                          {130, 256, 520, SAE_THRESHOLDS, 30.0f}};
+                          {34, 256, 520, SAE_THRESHOLDS, 30.0f}};
     for (const Case &of : cases) {
-        const std::string name =
-            "thresholds d " + std::to_string(of.d) + " m " + std::to_string(of.m) + " flags " + std::to_string(of.flags);
+        const std::string name = "thresholds d " + std::to_string(of.d) + " m " + std::to_string(of.m) + " flags " +
+                                 std::to_string(of.flags);
         const Trouble trouble(of.rows, of.d, of.m, 1);
         RuleSae sae(of.d, of.d, of.m, of.flags);
         Random random(7);
@@ -1482,7 +1491,9 @@ void check_hard_thresholds() {
         }
         for (size_t j = 0; j < sae.tensors[SAE_THRESHOLD].size(); j++) {
             float &threshold = sae.tensors[SAE_THRESHOLD][j];
-            threshold = j % 50 == 3 ? std::numeric_limits<float>::infinity() : j % 50 == 4 ? -1.0f : threshold + of.threshold;
+            threshold = j % 50 == 3   ? std::numeric_limits<float>::infinity()
+                        : j % 50 == 4 ? -1.0f
+                                      : threshold + of.threshold;
         }
         std::vector<Rows> got;
         for (const char *options : {"kernels=plain", "kernels=sm80", "", "encode=dense"}) {
@@ -1492,8 +1503,10 @@ void check_hard_thresholds() {
                 const RuleParams params(context, sae);
                 const Memory<float> x(context, trouble.x, SAE_DEVICE);
                 const RuleEncode small(context, params.handle, SAE_THRESHOLD_RULE, x, of.rows, 0, 1, SAE_DEVICE);
-                const RuleEncode exact(context, params.handle, SAE_THRESHOLD_RULE, x, of.rows, 0, small.entries, SAE_DEVICE);
-                const RuleEncode wide(context, params.handle, SAE_THRESHOLD_RULE, x, of.rows, 0, of.rows * of.m, SAE_DEVICE);
+                const RuleEncode exact(context, params.handle, SAE_THRESHOLD_RULE, x, of.rows, 0, small.entries,
+                                       SAE_DEVICE);
+                const RuleEncode wide(context, params.handle, SAE_THRESHOLD_RULE, x, of.rows, 0, of.rows * of.m,
+                                      SAE_DEVICE);
                 expect(exact.status == SAE_OK && exact.entries == small.entries && wide.entries == small.entries,
                        name + " " + options + ": entries do not depend on room");
                 expect(exact.rows.offsets == wide.rows.offsets && exact.rows.indices == wide.rows.indices &&
@@ -1528,7 +1541,8 @@ void check_rule_refusals(void *context) {
     const Memory<float> x(context, finite, SAE_DEVICE);
     const Memory<float> values(context, {1.0f, 1.0f, 1.0f, 1.0f}, SAE_DEVICE);
     const Memory<float> x_hat(context, std::vector<float>(3 * 4), SAE_DEVICE);
-    const auto refuse = [&](const std::vector<int32_t> &offsets, const std::vector<int32_t> &indices, const char *text) {
+    const auto refuse = [&](const std::vector<int32_t> &offsets, const std::vector<int32_t> &indices,
+                            const char *text) {
         const Memory<int32_t> starts(context, offsets, SAE_DEVICE);
         const Memory<int32_t> chosen(context, indices, SAE_DEVICE);
         const sae_latents latents{starts.buffer, chosen.buffer, values.buffer, 0, 4};

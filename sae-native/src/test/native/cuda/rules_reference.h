@@ -21,8 +21,8 @@ struct RuleSae {
     bool has(int32_t flag) const { return (flags & flag) != 0; }
     int64_t elements(int32_t tensor) const {
         const int64_t gated = has(SAE_GATED) ? m : 0;
-        const int64_t sizes[] = {m * d_in, m,     m * d_out, d_out, has(SAE_THRESHOLDS) ? m : 0,
-                                 gated,    gated, has(SAE_SKIP) ? d_out * d_in : 0};
+        const int64_t sizes[] = {
+            m * d_in, m, m * d_out, d_out, has(SAE_THRESHOLDS) ? m : 0, gated, gated, has(SAE_SKIP) ? d_out * d_in : 0};
         return sizes[tensor];
     }
     double at(int32_t tensor, int64_t i) const { return tensors[tensor][static_cast<size_t>(i)]; }
@@ -40,8 +40,8 @@ inline std::vector<double> products(const RuleSae &sae, const std::vector<float>
     for (int64_t j = 0; j < sae.m; j++) {
         for (int64_t i = 0; i < sae.d_in; i++) {
             const double b_dec = sae.has(SAE_SUBTRACT_B_DEC) ? sae.at(SAE_B_DEC, i) : 0.0;
-            of[static_cast<size_t>(j)] += (x[static_cast<size_t>(row * sae.d_in + i)] - b_dec) *
-                                          sae.at(SAE_W_ENC, j * sae.d_in + i);
+            of[static_cast<size_t>(j)] +=
+                (x[static_cast<size_t>(row * sae.d_in + i)] - b_dec) * sae.at(SAE_W_ENC, j * sae.d_in + i);
         }
     }
     return of;

@@ -238,9 +238,8 @@ sae_status decode(void *handle, const sae_latents *latents, int64_t rows, void *
         context.activate();
         require_size(rows, latents->offsets == nullptr ? latents->k : 1);
         const int64_t entries = entries_of(*latents, rows);
-        const auto scratch =
-            context.scratch.make<DecodeScratch>(params, *latents, rows, entries, static_cast<Buffer *>(x),
-                                                *static_cast<Buffer *>(x_hat));
+        const auto scratch = context.scratch.make<DecodeScratch>(
+            params, *latents, rows, entries, static_cast<Buffer *>(x), *static_cast<Buffer *>(x_hat));
         clear_bad_row(context, scratch.bad_row);
         DecodeInputs in{
             .offsets = latents->offsets == nullptr ? nullptr : scratch.offsets.upload(),

@@ -135,8 +135,8 @@ cudaError_t launch_find_cut(const float *values, int64_t total, int64_t count, B
     for (int shift = 32 - kDigitBits; shift >= 0 && error == cudaSuccess; shift -= kDigitBits) {
         error = cudaMemsetAsync(counts, 0, kCutCounts * sizeof(unsigned), stream);
         if (error == cudaSuccess) {
-            error = launch(digits_kernel, std::min(divide_up(total, kThreads), kMostBlocks), stream, values, total, shift,
-                           cut, counts);
+            error = launch(digits_kernel, std::min(divide_up(total, kThreads), kMostBlocks), stream, values, total,
+                           shift, cut, counts);
         }
         if (error == cudaSuccess) {
             error = launch(digit_kernel, 1, stream, counts, shift, cut);

@@ -239,9 +239,7 @@ class Listed {
         check(launch_recompute(c_, job), "recomputing rows");
     }
 
-    Products products(int64_t first) const {
-        return {s_.scores, p_.d_sae, s_.overflowed + first, 0, firing_of(p_)};
-    }
+    Products products(int64_t first) const { return {s_.scores, p_.d_sae, s_.overflowed + first, 0, firing_of(p_)}; }
 
     const Params &p_;
     const Context &c_;

@@ -70,7 +70,8 @@ __device__ inline bool is_certain(const RowBound &row, const LatentBound &all) {
 /* Candidates [first, first + kTogether) below size, whose latents are in entries, become list entries; 0 where they do not
  * fire. By a warp. */
 template <int Width>
-__device__ inline void settle_some(uint64_t *entries, int64_t size, int64_t first, const Settle &job, const float *input) {
+__device__ inline void settle_some(uint64_t *entries, int64_t size, int64_t first, const Settle &job,
+                                   const float *input) {
     const float *const x[1] = {input};
     const float *w[kTogether];
     for (int64_t i = 0; i < kTogether; i++) {
