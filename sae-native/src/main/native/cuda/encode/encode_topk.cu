@@ -1,5 +1,5 @@
 /*
- * encode_topk.cu: sae_encode_topk, and the choice of latents, which training shares.
+ * encode_topk.cu: sae_encode with SAE_TOPK, and the choice of latents, which training shares.
  *
  * Four methods, chosen by the context's options and the shape:
  *   dense float32   scores by matmul_nt.cu in chunks of rows, top-k; where screening does not pay off: few or narrow
