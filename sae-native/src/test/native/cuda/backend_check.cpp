@@ -1525,6 +1525,31 @@ void check_hard_thresholds() {
     }
 }
 
+/* A fifth of the rows fire everywhere, more of them than are computed from all latents at a time under the emulation, and
+ * lists are too short for them, since the mean row has little. */
+void check_overflowing_rows(void *context) {
+    const int64_t rows = 80;
+    RuleSae sae(33, 33, 1100, 0);
+    Random random(11);
+    std::vector<float> x = integers(random, rows * sae.d_in, -1, 1);
+    sae.tensors[SAE_W_ENC] = integers(random, sae.elements(SAE_W_ENC), -1, 1);
+    for (int64_t j = 0; j < sae.m; j++) {
+        sae.tensors[SAE_W_ENC][static_cast<size_t>(j * sae.d_in)] = static_cast<float>(1 + j % 3);
+    }
+    for (int64_t row = 0; row < rows; row++) {
+        x[static_cast<size_t>(row * sae.d_in)] = row % 5 == 2 ? 100.0f : -100.0f;
+    }
+    const Rows wanted = encode(sae, SAE_THRESHOLD_RULE, x, rows, 0);
+    const auto entries = static_cast<int64_t>(wanted.indices.size());
+    expect(entries == rows / 5 * sae.m, "a fifth of the rows fire everywhere");
+    const RuleParams params(context, sae);
+    const Memory<float> device_x(context, x, SAE_DEVICE);
+    const RuleEncode got(context, params.handle, SAE_THRESHOLD_RULE, device_x, rows, 0, entries, SAE_DEVICE);
+    expect(got.status == SAE_OK && got.entries == entries, "entries of overflowing rows");
+    expect(got.rows.offsets == wanted.offsets && got.rows.indices == wanted.indices && got.rows.values == wanted.values,
+           "overflowing rows");
+}
+
 void check_rule_refusals(void *context) {
     const RuleCase of{3, 5, 4, 12, 4, SAE_SKIP};
     IntegerCase made(of);
@@ -1560,6 +1585,7 @@ void run_rules(void *context) {
     check_rule_refusals(context);
     check_integer_rules();
     check_hard_thresholds();
+    check_overflowing_rows(context);
 }
 
 } // namespace
