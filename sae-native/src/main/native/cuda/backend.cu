@@ -236,23 +236,6 @@ void context_close(void *handle) {
 
 namespace {
 
-sae_status encode_rows(void *params, int32_t rule, void *x, int64_t rows, const sae_latents *into, int64_t *) {
-    if (rule != SAE_TOPK) {
-        return guarded([&] {
-            fail(SAE_UNAVAILABLE, "expected SAE_TOPK, got rule " + std::to_string(rule) + "; use the CPU backend");
-        });
-    }
-    return encode_topk(params, x, rows, into->k, into->indices, into->values);
-}
-
-sae_status decode_rows(void *params, const sae_latents *latents, int64_t rows, void *, void *x_hat) {
-    if (latents->offsets != nullptr) {
-        return guarded(
-            [&] { fail(SAE_UNAVAILABLE, "expected k latents a row, got ragged rows; use the CPU backend"); });
-    }
-    return decode(params, latents->indices, latents->values, rows, latents->k, x_hat);
-}
-
 constexpr sae_backend_table kTable = {
     .abi_version = SAE_ABI_VERSION,
     .name = "cuda",
@@ -277,8 +260,8 @@ constexpr sae_backend_table kTable = {
     .params_write = params_write,
     .params_read = params_read,
     .params_close = params_close,
-    .encode = encode_rows,
-    .decode = decode_rows,
+    .encode = encode,
+    .decode = decode,
     .matmul_nt = matmul_nt,
     .gather_rows = gather_rows,
     .trainer_create = trainer_create,

@@ -46,7 +46,8 @@ sae_status params_read(void *params, int32_t tensor, int64_t first, float *targe
 void params_close(void *params);
 
 sae_status encode_topk(void *params, void *x, int64_t rows, int64_t k, void *indices, void *values);
-sae_status decode(void *params, void *indices, void *values, int64_t rows, int64_t k, void *x_hat);
+sae_status encode(void *params, int32_t rule, void *x, int64_t rows, const sae_latents *into, int64_t *entries);
+sae_status decode(void *params, const sae_latents *latents, int64_t rows, void *x, void *x_hat);
 sae_status matmul_nt(void *context, void *a, int64_t m, void *b, int64_t n, int64_t inner, void *c);
 sae_status gather_rows(void *context, void *from, int64_t from_rows, int64_t columns, void *rows, int64_t first,
                        int64_t count, double factor, void *into);

@@ -184,32 +184,33 @@ void memory_close(void *handle) {
 sae_status params_create(void *handle, int64_t d_in, int64_t d_out, int64_t d_sae, int32_t flags, void **params,
                          int64_t *live_bytes) {
     return guarded([&] {
-        if ((flags & ~SAE_SUBTRACT_B_DEC) != 0 || d_out != d_in) {
-            fail(SAE_UNAVAILABLE, "expected a TopK SAE with d_out = d_in, got d_in " + std::to_string(d_in) +
-                                      ", d_out " + std::to_string(d_out) + ", flags " + std::to_string(flags) +
-                                      "; use the CPU backend");
-        }
         Context &context = *static_cast<Context *>(handle);
         context.activate();
         auto made = std::make_unique<Params>();
         made->context = &context;
         made->d_in = d_in;
+        made->d_out = d_out;
         made->d_sae = d_sae;
+        made->flags = flags;
         made->subtract_b_dec = (flags & SAE_SUBTRACT_B_DEC) != 0;
+        int64_t bytes = 0;
+        for (int32_t tensor = SAE_W_ENC; tensor <= SAE_W_SKIP; tensor++) {
+            bytes += made->elements(tensor) * static_cast<int64_t>(sizeof(float));
+        }
         const int64_t copies = shadow_bytes(*made) + rounded_decoder_bytes(*made);
         const char *less = context.precision == Precision::kBf16 ? "precision=fp32 with encode=dense" : "encode=dense";
-        require_memory(memory::params_bytes(d_in, d_sae) + copies, 0,
+        require_memory(bytes + copies, 0,
                        "the parameters of an SAE with d_in " + std::to_string(d_in) + " and d_sae " +
                            std::to_string(d_sae) + " (a trainer takes " +
                            std::to_string(memory::trainer_bytes(d_in, d_sae, 4, false)) + " more, " +
                            std::to_string(memory::trainer_bytes(d_in, d_sae, 2, false)) + " with moments=bf16)",
                        "a smaller d_sae, a device with more memory, or " + std::string(less) + ", which saves " +
                            std::to_string(copies) + " bytes");
-        int64_t bytes = 0;
-        for (int32_t tensor = SAE_W_ENC; tensor <= SAE_B_DEC; tensor++) {
-            made->tensors[tensor] =
-                zeroed(made->elements(tensor) * static_cast<int64_t>(sizeof(float)), context.stream);
-            bytes += made->tensors[tensor].bytes();
+        for (int32_t tensor = SAE_W_ENC; tensor <= SAE_W_SKIP; tensor++) {
+            if (made->elements(tensor) > 0) {
+                made->tensors[tensor] =
+                    zeroed(made->elements(tensor) * static_cast<int64_t>(sizeof(float)), context.stream);
+            }
         }
         made->weight_squares = zeroed(2 * static_cast<int64_t>(sizeof(double)), context.stream);
         make_shadow(*made);

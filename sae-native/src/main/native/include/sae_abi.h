@@ -82,10 +82,10 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *                   activations, so what is chosen, and its value, is that product's; the decoder; and, in a training
  *                   step, the output gradient and the auxiliary loss's products (default: fp32)
  *   encode=NAME     CUDA: dense | chunked | fused, what exists of the pre-activations at a time (default: fused)
- *   nonfinite=WHEN  CUDA: now | later, when sae_encode reports NaN and infinity. now: before it returns, which waits
- *                   for the device. later: it returns once its work is queued, and the next sae_context_synchronize
- *                   returns SAE_NONFINITE; what it wrote for that row is unspecified, and what it writes to SAE_HOST
- *                   buffers is there after that call (default: now) */
+ *   nonfinite=WHEN  CUDA: now | later, when sae_encode reports NaN and infinity for rows of k (ragged rows: always now).
+ *                   now: before it returns, which waits for the device. later: it returns once its work is queued, and the
+ *                   next sae_context_synchronize returns SAE_NONFINITE; what it wrote for that row is unspecified, and what
+ *                   it writes to SAE_HOST buffers is there after that call (default: now) */
 sae_status sae_context_open(const char *library, const char *options, sae_handle *context);
 /* One JSON object: backend, device, isa, threads, blas, memory_bytes, abi_version; CUDA: ordinal, and graph: on | off, with
  * the reason where capturing a step failed and steps are launched kernel by kernel since. */

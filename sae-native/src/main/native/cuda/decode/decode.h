@@ -6,9 +6,6 @@
 
 namespace sae::cuda {
 
-cudaError_t launch_decode(const int *indices, const float *values, int64_t rows, int64_t k, const Gathered &w_dec,
-                          const float *b_dec, int64_t d_in, int64_t d_sae, float *x_hat, int *bad_row,
-                          cudaStream_t stream);
 cudaError_t launch_error(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
                          const float *b_dec, const float *x, int64_t d_in, float *error, cudaStream_t stream);
 cudaError_t launch_residual(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,

@@ -287,17 +287,37 @@ struct RoundedDecoder {
 struct Params {
     Context *context = nullptr;
     int64_t d_in = 0;
+    int64_t d_out = 0; // d_in wherever there is a trainer
     int64_t d_sae = 0;
+    int32_t flags = 0; // of sae_params_create
     bool subtract_b_dec = false;
-    DeviceMemory tensors[4];     // by SAE_W_ENC ...
+    DeviceMemory tensors[SAE_W_SKIP + 1]; // by SAE_W_ENC ...; empty without their flag
     DeviceMemory weight_squares; // double [2]: sums of squares of W_enc and W_dec, for the bound on the gradient norm
     mutable bool weight_squares_stale = true;
     Shadow shadow; // empty if the context or the shape does not use it
     RoundedDecoder rounded_decoder;
 
+    bool has(int32_t flag) const { return (flags & flag) != 0; }
+    /* Null without its flag. */
     float *tensor(int32_t which) const { return tensors[which].as<float>(); }
+    /* 0 without its flag. */
     int64_t elements(int32_t which) const {
-        return which == SAE_B_DEC ? d_in : which == SAE_B_ENC ? d_sae : d_in * d_sae;
+        switch (which) {
+        case SAE_W_ENC:
+            return d_sae * d_in;
+        case SAE_W_DEC:
+            return d_sae * d_out;
+        case SAE_B_ENC:
+            return d_sae;
+        case SAE_B_DEC:
+            return d_out;
+        case SAE_THRESHOLD:
+            return has(SAE_THRESHOLDS) ? d_sae : 0;
+        case SAE_W_SKIP:
+            return has(SAE_SKIP) ? d_out * d_in : 0;
+        default: // SAE_R_MAG, SAE_B_MAG
+            return has(SAE_GATED) ? d_sae : 0;
+        }
     }
 };
 

@@ -2,6 +2,7 @@
  * memory_plan.h: how many bytes of device memory an SAE and its trainer take, known before anything is allocated.
  *
  *   parameters     4 (2 d_sae d_in + d_sae + d_in)                                    float32
+ *                  of a TopK SAE with d_out = d_in; otherwise 4 bytes for each element of its tensors (Params::elements)
  *   shadow         2 d_sae D + 12 (d_sae + G + 1)     of W_enc in 16 bits, where the encoder screens or
  *                  precision=bf16; D = d_in rounded up to 64, G = d_sae / 256 rounded up
  *                  2 d_sae D more of W_dec with precision=bf16

@@ -18,7 +18,7 @@
  *   find   z' + b against what the row needs (Bar), into a bit mask: FFMA, FSETP and a predicated OR each
  *   put    one atomic per row and warp (its four lanes add their counts first); then the columns in which any lane of the
  *          warp has a hit, by __reduce_or_sync over the masks
- * Other activations than the k largest differ in the Bar.
+ * Latents with thresholds are listed the same way: the bias is what is left above the threshold, and t = 0 (settle.cu).
  */
 #ifndef SAE_CUDA_EPILOGUE_CUH
 #define SAE_CUDA_EPILOGUE_CUH

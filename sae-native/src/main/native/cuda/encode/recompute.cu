@@ -52,7 +52,7 @@ __device__ inline void multiply_tile(const Recompute &job, const Element *x, con
     const int64_t row = slot + lane / kEach;
     const int64_t column = latent + lane % kEach;
     if (lane < kEach * kEach && row < count && column < job.columns) {
-        job.scores[row * job.columns + column] = mine + job.b_enc[column];
+        job.scores[row * job.columns + column] = job.b_enc == nullptr ? mine : mine + job.b_enc[column];
     }
 }
 
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int64_t tile = blockIdx.x; tile < row_tiles * latent_tiles; tile += gridDim.x) {
         const int64_t first_slot = tile % row_tiles * kRecomputeRows;
         multiply_tile<Width>(job, x, w, stride, d, first_slot, count, tile / row_tiles * kTileLatents);
-        if (!finish_tile(job.done + tile % row_tiles, latent_tiles)) {
+        if (job.k == 0 || !finish_tile(job.done + tile % row_tiles, latent_tiles)) {
             continue;
         }
         for (int64_t slot = first_slot; slot < first_slot + kRecomputeRows && slot < count; slot++) {

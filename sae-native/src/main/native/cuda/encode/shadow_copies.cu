@@ -23,7 +23,7 @@ int64_t shadow_bytes(const Params &params) {
 }
 
 int64_t rounded_decoder_bytes(const Params &params) {
-    return params.context->precision == Precision::kBf16 ? memory::rounded_bytes(params.d_in, params.d_sae) : 0;
+    return params.context->precision == Precision::kBf16 ? memory::rounded_bytes(params.d_out, params.d_sae) : 0;
 }
 
 void make_shadow(Params &params) {
@@ -51,11 +51,11 @@ void refresh_shadow(const Params &params) {
 Gathered gathered_decoder(const Params &params) {
     const DeviceMemory &rounded = params.rounded_decoder.rows;
     if (rounded.bytes() == 0) {
-        return {params.tensor(SAE_W_DEC), params.d_in, false};
+        return {params.tensor(SAE_W_DEC), params.d_out, false};
     }
-    const int64_t depth = round_up(params.d_in, kDepthStep);
+    const int64_t depth = round_up(params.d_out, kDepthStep);
     if (!params.rounded_decoder.current) {
-        check(launch_round_matrix(params.tensor(SAE_W_DEC), params.d_sae, params.d_in, rounded.as<uint16_t>(), depth,
+        check(launch_round_matrix(params.tensor(SAE_W_DEC), params.d_sae, params.d_out, rounded.as<uint16_t>(), depth,
                                   params.context->stream),
               "rounding the decoder");
         params.rounded_decoder.current = true;

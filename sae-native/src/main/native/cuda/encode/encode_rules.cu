@@ -1,0 +1,166 @@
+/*
+ * encode_rules.cu: sae_encode with the rules other than SAE_TOPK: their input, the product with all latents for a chunk of
+ * rows, and the two rules that keep k latents a row without being the k largest (rows_of_k.cu).
+ *
+ *   x [rows, d_in], W_enc [d_sae, d_in] -> indices int32 [rows, k], values float32 [rows, k]
+ * 2 rows d_in d_sae FLOP, in float32 or, with precision=bf16, on the tensor cores. Pre-activations of at most 32 MiB exist
+ * at a time (128 rows at least), twice for SAE_ABS_TOPK.
+ */
+#include "encode_rules.h"
+
+#include <algorithm>
+
+#include "../device/matmul_nt.h"
+#include "../operations.h"
+#include "preact.h"
+#include "prepare_rows.h"
+#include "rounds.h"
+#include "rows_of_k.h"
+#include "topk.h"
+
+namespace sae::cuda {
+
+RuleInput::RuleInput(Carver &carver, const Params &params, int64_t rows, bool wants_rounded, const Buffer &x_)
+    : bad_row(carver.take<int>(1)), x(carver, x_, rows * params.d_in),
+      centred(params.subtract_b_dec ? carver.take<float>(rows * params.d_in) : nullptr), rounded{} {
+    if (wants_rounded) {
+        rounded.rounded = carver.take<uint16_t>(rows * round_up(params.d_in, kDepthStep));
+        rounded.bounds = carver.take<RowBound>(rows);
+    }
+}
+
+const float *prepare_input(const Params &params, const RuleInput &scratch, int64_t rows, int *bad_row) {
+    const float *x = scratch.x.upload();
+    const PrepareRows job{
+        .x = x,
+        .b_dec = params.subtract_b_dec ? params.tensor(SAE_B_DEC) : nullptr,
+        .rows = rows,
+        .d_in = params.d_in,
+        .centred = scratch.centred,
+        .bad_row = bad_row,
+        .rounded = scratch.rounded.rounded,
+        .bounds = scratch.rounded.bounds,
+        .depth = round_up(params.d_in, kDepthStep),
+        .format = narrow_format(*params.context),
+    };
+    check(launch_prepare_rows(job, params.context->stream), "preparing rows");
+    return params.subtract_b_dec ? scratch.centred : x;
+}
+
+int64_t rows_at_once(const Params &params, int64_t rows) {
+    constexpr int64_t kLeastRows = 128; // fewer would leave tiles of the matrix product empty
+    return std::min(rows, std::max(rounds::kScores / params.d_sae, kLeastRows));
+}
+
+void multiply_rows(const Params &params, const RuleInput &scratch, const float *input, int64_t first, int64_t rows,
+                   const float *bias, float *scores) {
+    const Context &context = *params.context;
+    if (context.precision == Precision::kFloat32) {
+        check(launch_matmul_nt(input + first * params.d_in, rows, params.tensor(SAE_W_ENC), params.d_sae, params.d_in,
+                               nullptr, nullptr, bias, scores, context.stream),
+              "scoring latents");
+        return;
+    }
+    refresh_shadow(params);
+    const ShadowView shadow = shadow_view(params);
+    const Operands operands{
+        .x = scratch.rounded.rounded + first * shadow.depth,
+        .rows = rows,
+        .w = shadow.rounded,
+        .bias = bias,
+        .d_sae = params.d_sae,
+        .depth = shadow.depth,
+        .last = params.d_sae,
+        .format = shadow.format,
+    };
+    check(launch_preactivations(context, operands, ScoreTarget{scores, params.d_sae}), "scoring latents");
+}
+
+void require_finite_rows(const Context &context, const int *bad_row, int64_t rows) {
+    const int bad = read_bad_row(context, bad_row);
+    if (bad != kNoBadRow) {
+        fail(SAE_NONFINITE, nonfinite_text(bad, rows));
+    }
+}
+
+namespace {
+
+struct RowsOfKScratch {
+    RuleInput input;
+    int64_t chunk;
+    float *scores; // [chunk, d_sae]
+    float *sizes;  // the same, for SAE_ABS_TOPK
+    uint64_t *keys;
+    Staged<int> indices;
+    Staged<float> values;
+
+    RowsOfKScratch(Carver &carver, const Params &params, int32_t rule, int64_t rows, int64_t k, const Buffer &x,
+                   const Buffer &indices_, const Buffer &values_)
+        : input(carver, params, rows, params.context->precision == Precision::kBf16, x),
+          chunk(rows_at_once(params, rows)), scores(carver.take<float>(chunk * params.d_sae)),
+          sizes(rule == SAE_ABS_TOPK ? carver.take<float>(chunk * params.d_sae) : nullptr),
+          keys(carver.take<uint64_t>(topk_scratch(chunk, k))), indices(carver, indices_, rows * k),
+          values(carver, values_, rows * k) {}
+};
+
+void encode_rows_of_k(const Params &params, int32_t rule, const Buffer &x, int64_t rows, const sae_latents &into) {
+    Context &context = *params.context;
+    const int64_t k = into.k;
+    const int64_t d_sae = params.d_sae;
+    require_size(rows, k);
+    const auto scratch =
+        context.scratch.make<RowsOfKScratch>(params, rule, rows, k, x, *static_cast<const Buffer *>(into.indices),
+                                             *static_cast<const Buffer *>(into.values));
+    const bool late = context.late_bad_row.bytes() > 0;
+    int *const bad_row = late ? context.late_bad_row.as<int>() : scratch.input.bad_row;
+    if (!late) {
+        clear_bad_row(context, bad_row);
+    }
+    const float *input = prepare_input(params, scratch.input, rows, bad_row);
+    for (int64_t first = 0; first < rows; first += scratch.chunk) {
+        const int64_t count = std::min(scratch.chunk, rows - first);
+        int *indices = scratch.indices.address + first * k;
+        float *values = scratch.values.address + first * k;
+        multiply_rows(params, scratch.input, input, first, count, params.tensor(SAE_B_ENC), scratch.scores);
+        if (rule == SAE_GROUP_MAX) {
+            check(launch_keep_of_groups(scratch.scores, count, d_sae, d_sae / k, context.stream), "choosing of groups");
+            check(launch_topk(scratch.scores, count, d_sae, nullptr, nullptr, k, scratch.keys, indices, values,
+                              context.stream),
+                  "sorting the groups' largest");
+        } else {
+            check(launch_sizes(scratch.scores, count * d_sae, scratch.sizes, context.stream), "taking absolute values");
+            check(launch_topk(scratch.sizes, count, d_sae, nullptr, nullptr, k, scratch.keys, indices, values,
+                              context.stream),
+                  "choosing the top k");
+            check(launch_signed_values(scratch.scores, count, d_sae, k, indices, values, context.stream),
+                  "restoring signs");
+        }
+    }
+    if (!late) {
+        require_finite_rows(context, bad_row, rows);
+    }
+    scratch.indices.download();
+    scratch.values.download();
+}
+
+} // namespace
+
+sae_status encode(void *handle, int32_t rule, void *x, int64_t rows, const sae_latents *into, int64_t *entries) {
+    if (rule == SAE_TOPK) {
+        return encode_topk(handle, x, rows, into->k, into->indices, into->values);
+    }
+    return guarded([&] {
+        const Params &params = *static_cast<Params *>(handle);
+        const Buffer &input = *static_cast<Buffer *>(x);
+        params.context->activate();
+        if (rule == SAE_BATCH_TOPK) {
+            *entries = encode_batch_topk(params, input, rows, *into);
+        } else if (rule == SAE_THRESHOLD_RULE) {
+            *entries = encode_threshold(params, input, rows, *into);
+        } else {
+            encode_rows_of_k(params, rule, input, rows, *into);
+        }
+    });
+}
+
+} // namespace sae::cuda
