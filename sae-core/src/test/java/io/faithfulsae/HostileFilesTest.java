@@ -10,6 +10,7 @@ import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.io.OutputStream;
+import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
@@ -23,6 +24,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Files that someone made to do harm, through {@link Sae#load}: each is refused with a message that
@@ -127,6 +129,15 @@ class HostileFilesTest {
   void jsonOfManyLevelsIsRefused(String file, String level) throws IOException {
     Files.writeString(dir.resolve(file), level.repeat(100_000));
     assertRefused(file + ": JSON: expected an object, got");
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"cfg.json", "hyperparams.json"})
+  void aConfigurationOfManyGigabytesIsNotRead(String file) throws IOException {
+    try (RandomAccessFile holes = new RandomAccessFile(dir.resolve(file).toFile(), "rw")) {
+      holes.setLength(1L << 34);
+    }
+    assertRefused(file + ": JSON: expected at most 16777216 bytes, got 17179869184");
   }
 
   @Test

@@ -15,7 +15,9 @@ import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
@@ -85,14 +87,22 @@ final class DictionaryLearningLayout {
     }
     double biases;
     Activation activation;
+    int d;
+    int dSae;
     try (TorchFile file = TorchFile.open(weights)) {
+      SaeFile.Stored encoder =
+          Objects.requireNonNull(dictionary.names.tensors().get(Tensor.W_ENC));
+      List<Long> shape = encoderShape(file, encoder.name());
+      int latents = encoder.transposed() ? 1 : 0;
+      d = size(trainer, "activation_dim", shape.get(1 - latents));
+      dSae = size(trainer, "dict_size", shape.get(latents));
       biases = normFactor(weights, file.root());
       activation = activation(type, trainer, weights, file, biases);
     }
     return new SaeFile(
         trainer.sae(
-            trainer.size("activation_dim"),
-            trainer.size("dict_size"),
+            d,
+            dSae,
             activation,
             dictionary.subtracts,
             Normalization.NONE),
@@ -106,6 +116,21 @@ final class DictionaryLearningLayout {
         dictionary.names,
         new SaeFile.Folding(type.equals("AutoEncoder"), 1, biases),
         null);
+  }
+
+  private static List<Long> encoderShape(TorchFile file, String name) throws IOException {
+    TensorFile tensors = file.tensors(dict(file.root()));
+    List<Long> shape = tensors.tensor(name).shape();
+    if (shape.size() != 2 || shape.stream().anyMatch(n -> n < 1 || n > Integer.MAX_VALUE)) {
+      throw new SaeFormatException(
+          tensors.path(), name, Expected.message("a matrix", "shape " + shape, "save it again"));
+    }
+    return shape;
+  }
+
+  /** Its own loader asks the configuration for the class and k only. */
+  private static int size(PeerConfig trainer, String key, long stored) throws SaeFormatException {
+    return trainer.json().has(key) ? trainer.size(key) : (int) stored;
   }
 
   private static Activation activation(

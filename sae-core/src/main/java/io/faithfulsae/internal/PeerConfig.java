@@ -9,6 +9,7 @@ import io.faithfulsae.io.CheckedJson;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -18,8 +19,25 @@ import java.util.TreeMap;
 record PeerConfig(Path file, JsonNode json) {
   private static final String METADATA = "metadata";
 
+  /** Real ones have a few kilobytes. */
+  private static final long MAX_BYTES = 16 << 20;
+
   static PeerConfig read(Path file) throws IOException {
-    return new PeerConfig(file, CheckedJson.parse(file, "fetch it again"));
+    return new PeerConfig(file, parse(file));
+  }
+
+  /** Parses a configuration, whose size is bounded. */
+  static ObjectNode parse(Path file) throws IOException {
+    if (Files.size(file) > MAX_BYTES) {
+      throw new SaeFormatException(
+          file,
+          "JSON",
+          Expected.message(
+              "at most " + MAX_BYTES + " bytes",
+              Files.size(file),
+              "this is no SAE's configuration"));
+    }
+    return CheckedJson.parse(file, "fetch it again");
   }
 
   /** The object in a field; an empty one if there is none. */

@@ -45,7 +45,7 @@ final class SaeConfigFile {
   /** A folder of SAELens. */
   static SaeFile read(Path dir) throws IOException {
     Path file = dir.resolve(SaeFolder.CONFIG_FILE);
-    ObjectNode json = CheckedJson.parse(file, "fetch it again");
+    ObjectNode json = PeerConfig.parse(file);
     String weightsChecksum = null;
     if (json.has(CheckedJson.FIELD) || json.has(WEIGHTS_CHECKSUM)) {
       CheckedJson.verify(

@@ -11,7 +11,6 @@ import io.faithfulsae.Activation.Relu;
 import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
-import io.faithfulsae.io.CheckedJson;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.spi.BackendSae.Tensor;
@@ -245,7 +244,7 @@ record SaeConfigReader(Path dir, Path file, JsonNode json, @Nullable String weig
   private double scalingFactor() throws IOException {
     Path scaler = dir.resolve("activation_scaler.json");
     if (Files.exists(scaler)) {
-      JsonNode factor = CheckedJson.parse(scaler, "fetch it again").path("scaling_factor");
+      JsonNode factor = PeerConfig.parse(scaler).path("scaling_factor");
       double value = factor.asDouble();
       if (factor.isNumber() && value > 0 && Double.isFinite(1 / value) && value < 1e30) {
         return value;

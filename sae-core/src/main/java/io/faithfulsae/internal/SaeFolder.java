@@ -11,6 +11,7 @@ import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -25,10 +26,15 @@ public final class SaeFolder {
   /** Name of the weights file. */
   public static final String WEIGHTS_FILE = "sae_weights.safetensors";
 
-  private final SaeFile file;
+  private static final String SPARSITY_FILE = "sparsity.safetensors";
+  private static final String SPARSITY = "sparsity";
 
-  private SaeFolder(SaeFile file) {
+  private final SaeFile file;
+  private final String writer;
+
+  private SaeFolder(SaeFile file, String writer) {
     this.file = file;
+    this.writer = writer;
   }
 
   /**
@@ -38,7 +44,7 @@ public final class SaeFolder {
    * @throws SaeFormatException if they do not match, or it is no SAE that can be read
    */
   public static SaeFolder open(Path path) throws IOException {
-    return new SaeFolder(SaeLayouts.open(path).checked());
+    return new SaeFolder(SaeLayouts.open(path).checked(), SaeLayouts.writer(path));
   }
 
   /** The configuration, after what {@link #readWeights} folds into the weights. */
@@ -49,6 +55,42 @@ public final class SaeFolder {
   /** The metadata; values that are not strings as JSON. */
   public Map<String, String> metadata() {
     return file.metadata();
+  }
+
+  /** The library whose format it is in. */
+  public String writer() {
+    return writer;
+  }
+
+  /** The file with the weights. */
+  public Path weights() {
+    return file.weights();
+  }
+
+  /**
+   * Log10 of how often each latent fires, as SAELens measures it when it trains.
+   *
+   * @return one for each latent; empty if there is no {@code sparsity.safetensors}
+   */
+  public float[] logFrequencies() throws IOException {
+    Path path = file.weights().resolveSibling(SPARSITY_FILE);
+    if (!Files.exists(path)) {
+      return new float[0];
+    }
+    try (Safetensors tensors = Safetensors.open(path)) {
+      if (!tensors.entry(SPARSITY).shape().equals(List.of((long) config().dSae()))) {
+        throw new SaeFormatException(
+            path,
+            SPARSITY,
+            Expected.message(
+                "shape [" + config().dSae() + "]",
+                tensors.entry(SPARSITY).shape(),
+                "delete the file, or restore it"));
+      }
+      FloatBuffer values = FloatBuffer.allocate(config().dSae());
+      tensors.readFloats(SPARSITY, 0, values);
+      return values.array();
+    }
   }
 
   /**

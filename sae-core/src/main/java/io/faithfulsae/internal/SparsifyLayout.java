@@ -1,7 +1,6 @@
 package io.faithfulsae.internal;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.Activation;
 import io.faithfulsae.Activation.AbsTopK;
 import io.faithfulsae.Activation.GroupMax;
@@ -46,7 +45,7 @@ final class SparsifyLayout {
       return false;
     }
     try {
-      JsonNode json = new JsonMapper().readTree(Files.readAllBytes(file));
+      JsonNode json = PeerConfig.parse(file);
       return !json.has("d_sae") && (json.has("num_latents") || json.has("expansion_factor"));
     } catch (IOException e) {
       return false; // for the reader of SAELens' file to reject

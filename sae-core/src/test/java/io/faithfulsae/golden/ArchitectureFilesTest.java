@@ -28,6 +28,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * Every architecture that SAELens, sparsify, dictionary_learning and BatchTopK can write ({@code
@@ -104,6 +105,20 @@ class ArchitectureFilesTest {
       }
     }
     assertTrue(written > 0, "no format for " + name);
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"dictionary_learning_jumprelu", "dictionary_learning_gated"})
+  void sizesThatAConfigurationLeavesOutAreThoseOfTheTensors(String name) throws IOException {
+    Path folder = copy(name);
+    Path config = folder.resolve("config.json");
+    String text = Files.readString(config);
+    String without = text.replaceAll("\"(activation_dim|dict_size)\": \\d+,\\s*", "");
+    assertEquals(2, text.lines().count() - without.lines().count());
+    Files.writeString(config, without);
+    try (Sae sae = Sae.load(folder, backend)) {
+      checkSame(sae, folder);
+    }
   }
 
   @Test
