@@ -90,8 +90,7 @@ final class DictionaryLearningLayout {
     int d;
     int dSae;
     try (TorchFile file = TorchFile.open(weights)) {
-      SaeFile.Stored encoder =
-          Objects.requireNonNull(dictionary.names.tensors().get(Tensor.W_ENC));
+      SaeFile.Stored encoder = Objects.requireNonNull(dictionary.names.tensors().get(Tensor.W_ENC));
       List<Long> shape = encoderShape(file, encoder.name());
       int latents = encoder.transposed() ? 1 : 0;
       d = size(trainer, "activation_dim", shape.get(1 - latents));
@@ -100,12 +99,7 @@ final class DictionaryLearningLayout {
       activation = activation(type, trainer, weights, file, biases);
     }
     return new SaeFile(
-        trainer.sae(
-            d,
-            dSae,
-            activation,
-            dictionary.subtracts,
-            Normalization.NONE),
+        trainer.sae(d, dSae, activation, dictionary.subtracts, Normalization.NONE),
         all.metadata(metadata(trainer, all.in("buffer"))),
         CONFIG_FILE,
         weights,
