@@ -25,8 +25,9 @@ final class InfoCommand implements Callable<Integer> {
 
   @Parameters(
       paramLabel = "DIR",
+      arity = "1",
       description = "SAE folder or file, of any library that sae reads; or a hub cache folder.")
-  Path sae;
+  Path sae = Path.of("");
 
   /**
    * What the files say.
