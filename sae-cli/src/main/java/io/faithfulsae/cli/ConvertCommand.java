@@ -9,6 +9,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.stream.Stream;
@@ -99,6 +100,7 @@ final class ConvertCommand implements Callable<Integer>, WritesFiles {
               InfoCommand.activation(original.config()),
               difference),
           String.format(
+              Locale.ROOT,
               "%s: %s of %s; outputs differ by at most %.1g", to, format.id(), from, difference));
     } finally {
       delete(unfinished);
