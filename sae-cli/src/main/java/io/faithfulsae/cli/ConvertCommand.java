@@ -101,7 +101,11 @@ final class ConvertCommand implements Callable<Integer>, WritesFiles {
               difference),
           String.format(
               Locale.ROOT,
-              "%s: %s of %s; outputs differ by at most %.1g", to, format.id(), from, difference));
+              "%s: %s of %s; outputs differ by at most %.1g",
+              to,
+              format.id(),
+              from,
+              difference));
     } finally {
       delete(unfinished);
     }
