@@ -34,7 +34,9 @@ import picocli.CommandLine.UnmatchedArgumentException;
       FakeFeaturesCommand.class,
       CompareCommand.class,
       ProbeCommand.class,
-      DashboardCommand.class
+      DashboardCommand.class,
+      InfoCommand.class,
+      ConvertCommand.class
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {

@@ -52,6 +52,8 @@ final class JsonOutputTest {
               Map.entry("train", List.of(TrainCommand.Trained.class)),
               Map.entry("encode", List.of(EncodeCommand.Encoded.class)),
               Map.entry("evaluate", List.of(EvaluateCommand.Evaluated.class)),
+              Map.entry("info", List.of(InfoCommand.Info.class)),
+              Map.entry("convert", List.of(ConvertCommand.Converted.class)),
               Map.entry("match", List.of(MatchCommand.Matched.class)),
               Map.entry("fake-features", List.of(FakeFeatures.class)),
               Map.entry("fake-features.second", List.of(List.class, FakeFeaturePair.class)),
@@ -138,6 +140,8 @@ final class JsonOutputTest {
         4,
         "--out",
         dir.resolve("e.json"));
+    check("info", sae);
+    check("convert", "--from", sae, "--format", "sparsify", "--to", dir.resolve("converted"));
     check("match", "--a", sae, "--b", other, "--strict", "--out", dir.resolve("m.json"));
     check(
         "fake-features",

@@ -132,6 +132,7 @@ final class OutputCommandTest {
       {"encode", "--sae", "x", "--activations", "x", "--out", dir.resolve("a.safetensors")},
       {"evaluate", "--sae", "x", "--data", "x", "--out", dir.resolve("a.json")},
       {"match", "--a", "x", "--b", "x", "--out", dir.resolve("a.json")},
+      {"convert", "--from", "x", "--format", "sparsify", "--to", dir.resolve("a")},
       {"fake-features", "--sae", "x", "--out", dir.resolve("a.json")},
       {"compare", "x", "--out", dir.resolve("a.json")},
       {"probe", "--sae", "x", "--data", "x", "--out", dir.resolve("a.json")},
@@ -141,7 +142,8 @@ final class OutputCommandTest {
         Arrays.stream(commands).map(one -> one[0].toString()).collect(Collectors.toSet());
     for (CommandLine command : Tiny.line().getSubcommands().values()) {
       String name = command.getCommandName();
-      assertEquals(tried.contains(name), !RESUMING.contains(name), name);
+      boolean writes = !name.equals("info");
+      assertEquals(tried.contains(name), writes && !RESUMING.contains(name), name);
     }
     for (Object[] one : commands) {
       WritesFiles command =

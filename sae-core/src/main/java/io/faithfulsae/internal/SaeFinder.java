@@ -34,7 +34,8 @@ final class SaeFinder {
             private int visited;
 
             @Override
-            public FileVisitResult preVisitDirectory(Path sub, BasicFileAttributes attributes) {
+            public FileVisitResult preVisitDirectory(Path sub, BasicFileAttributes attributes)
+                throws IOException {
               if (!sub.equals(dir) && SaeLayouts.isSae(sub)) {
                 folders.add(sub);
                 return FileVisitResult.SKIP_SUBTREE;

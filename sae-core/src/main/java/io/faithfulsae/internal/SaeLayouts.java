@@ -6,11 +6,14 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.function.Predicate;
 
 /** Finds out in which library's layout an SAE is stored. */
 final class SaeLayouts {
   private static final int LISTED = 12;
+
+  private static final String DICTIONARY_LEARNING = "dictionary_learning";
+  private static final String BATCH_TOP_K = "BatchTopK";
+  private static final String SAELENS = "SAELens";
 
   /**
    * The layouts, in the order in which they are tried. Each is known by a file that the others do
@@ -18,18 +21,38 @@ final class SaeLayouts {
    */
   private static final List<Layout> LAYOUTS =
       List.of(
-          new Layout(has(SaeFolder.WEIGHTS_FILE), SaeConfigFile::read),
-          new Layout(SparsifyLayout::is, SparsifyLayout::read),
+          new Layout(SAELENS, has(SaeFolder.WEIGHTS_FILE), SaeConfigFile::read),
+          new Layout("sparsify", SparsifyLayout::is, SparsifyLayout::read),
           new Layout(
-              has(DictionaryLearningLayout.WEIGHTS_FILE), DictionaryLearningLayout::readFolder),
-          new Layout(has(BatchTopKLayout.WEIGHTS_FILE), BatchTopKLayout::read),
-          new Layout(has("params.npz"), SaeLayouts::rejectGemmaScope),
-          new Layout(has(SaeFolder.CONFIG_FILE), SaeConfigFile::read),
-          new Layout(SaeLayouts::isTorchFile, SaeLayouts::readTorchFile));
+              DICTIONARY_LEARNING,
+              has(DictionaryLearningLayout.WEIGHTS_FILE),
+              DictionaryLearningLayout::readFolder),
+          new Layout(BATCH_TOP_K, has(BatchTopKLayout.WEIGHTS_FILE), BatchTopKLayout::read),
+          new Layout("Gemma Scope", has(GemmaScopeLayout.NPZ), GemmaScopeLayout::readNpz),
+          new Layout(
+              "Gemma Scope 2",
+              has(GemmaScopeLayout.SAFETENSORS),
+              GemmaScopeLayout::readSafetensors),
+          new Layout("Llama Scope", has(LlamaScopeLayout.CONFIG_FILE), LlamaScopeLayout::read),
+          new Layout(SAELENS, has(SaeFolder.CONFIG_FILE), SaeConfigFile::read),
+          new Layout("OpenAI's sparse_autoencoder", SaeLayouts::isOpenAi, OpenAiLayout::read),
+          new Layout(
+              BATCH_TOP_K,
+              path -> isTorchFile(path) && path.endsWith(BatchTopKLayout.WEIGHTS_FILE),
+              path -> BatchTopKLayout.read(path.resolveSibling(""))),
+          new Layout(DICTIONARY_LEARNING, SaeLayouts::isTorchFile, DictionaryLearningLayout::read));
 
   private SaeLayouts() {}
 
-  private record Layout(Predicate<Path> is, Reader reader) {}
+  private record Layout(String name, Is is, Reader reader) {}
+
+  /** An SAE that was found, not yet read. */
+  private record Found(Layout layout, Path path) {}
+
+  @FunctionalInterface
+  private interface Is {
+    boolean test(Path path) throws IOException;
+  }
 
   @FunctionalInterface
   private interface Reader {
@@ -44,18 +67,28 @@ final class SaeLayouts {
    *     lists the SAEs inside
    */
   static SaeFile open(Path asked) throws IOException {
+    Found found = find(asked);
+    return found.layout.reader.read(found.path);
+  }
+
+  /** Whose format an SAE is in. */
+  static String writer(Path asked) throws IOException {
+    return find(asked).layout.name;
+  }
+
+  private static Found find(Path asked) throws IOException {
     Path path = HubCache.resolve(asked);
     for (Layout layout : LAYOUTS) {
       if (layout.is.test(path)) {
-        return layout.reader.read(path);
+        return new Found(layout, path);
       }
     }
     List<Path> inside = SaeFinder.below(path);
-    if (inside.isEmpty()) {
-      return SaeConfigFile.read(path); // says which file is missing
+    if (inside.isEmpty()) { // reading it says which file is missing
+      return new Found(LAYOUTS.get(0), path);
     }
     if (inside.size() == 1 && HubCache.contains(path)) {
-      return open(inside.get(0));
+      return find(inside.get(0));
     }
     throw new SaeFormatException(
         asked,
@@ -67,8 +100,16 @@ final class SaeLayouts {
   }
 
   /** Whether a folder is an SAE's own, in any layout. */
-  static boolean isSae(Path dir) {
-    return !Files.isRegularFile(dir) && LAYOUTS.stream().anyMatch(layout -> layout.is.test(dir));
+  static boolean isSae(Path dir) throws IOException {
+    if (Files.isRegularFile(dir)) {
+      return false;
+    }
+    for (Layout layout : LAYOUTS) {
+      if (layout.is.test(dir)) {
+        return true;
+      }
+    }
+    return false;
   }
 
   /** Whether it is a file that torch.save may have written. */
@@ -76,24 +117,16 @@ final class SaeLayouts {
     return Files.isRegularFile(path) && path.toString().endsWith(".pt");
   }
 
-  private static SaeFile readTorchFile(Path path) throws IOException {
-    boolean openAi;
+  private static boolean isOpenAi(Path path) throws IOException {
+    if (!isTorchFile(path)) {
+      return false;
+    }
     try (TorchFile file = TorchFile.open(path)) {
-      openAi = OpenAiLayout.is(file.root());
+      return OpenAiLayout.is(file.root());
     }
-    if (openAi) {
-      return OpenAiLayout.read(path);
-    }
-    return path.endsWith(BatchTopKLayout.WEIGHTS_FILE)
-        ? BatchTopKLayout.read(path.resolveSibling(""))
-        : DictionaryLearningLayout.read(path);
   }
 
-  private static SaeFile rejectGemmaScope(Path dir) throws IOException {
-    throw PeerConfig.otherArchitecture(dir, "a JumpReLU SAE of Gemma Scope (params.npz)");
-  }
-
-  private static Predicate<Path> has(String file) {
+  private static Is has(String file) {
     return dir -> Files.isRegularFile(dir.resolve(file));
   }
 
