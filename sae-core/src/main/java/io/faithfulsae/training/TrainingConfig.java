@@ -96,9 +96,26 @@ public record TrainingConfig(
    * @param decoderBiasInit initial b_dec
    * @param scaleActivations whether activations are multiplied by one constant so that the mean
    *     norm is sqrt(d_in); folded into the weights when saved
+   * @param initialThreshold thresholds of JumpReLU before the first step (SAELens: 0.01;
+   *     dictionary_learning: 0.001)
    */
   public record Start(
-      EncoderInit encoderInit, DecoderBiasInit decoderBiasInit, boolean scaleActivations) {}
+      EncoderInit encoderInit,
+      DecoderBiasInit decoderBiasInit,
+      boolean scaleActivations,
+      double initialThreshold) {
+    /**
+     * Checks the ranges.
+     *
+     * @throws IllegalArgumentException naming the option, the expected range and the value
+     */
+    public Start {
+      BackendChecks.setting(
+          initialThreshold >= 0 && initialThreshold <= Float.MAX_VALUE,
+          "a finite initialThreshold >= 0",
+          initialThreshold);
+    }
+  }
 
   /** Initial encoder weights. */
   public enum EncoderInit {
@@ -207,6 +224,7 @@ public record TrainingConfig(
     b.encoderInit = start.encoderInit;
     b.decoderBiasInit = start.decoderBiasInit;
     b.scaleActivations = start.scaleActivations;
+    b.initialThreshold = start.initialThreshold;
     b.bufferRows = bufferRows;
     b.checkpointSteps = checkpointSteps;
     return b;
@@ -226,6 +244,7 @@ public record TrainingConfig(
     private EncoderInit encoderInit = EncoderInit.KAIMING_D_SAE;
     private DecoderBiasInit decoderBiasInit = DecoderBiasInit.ZERO;
     private boolean scaleActivations = false;
+    private double initialThreshold = 0.01;
     private int bufferRows = BUFFER_ROWS;
     private long checkpointSteps = 1000L;
 
@@ -299,6 +318,12 @@ public record TrainingConfig(
       return this;
     }
 
+    /** Thresholds of JumpReLU before the first step. */
+    public Builder initialThreshold(double value) {
+      this.initialThreshold = value;
+      return this;
+    }
+
     /** Rows in the shuffle buffer, at least batch. */
     public Builder bufferRows(int value) {
       this.bufferRows = value;
@@ -323,7 +348,7 @@ public record TrainingConfig(
           seed,
           new Schedule(warmupSteps, decaySteps),
           buildStep(),
-          new Start(encoderInit, decoderBiasInit, scaleActivations),
+          new Start(encoderInit, decoderBiasInit, scaleActivations, initialThreshold),
           bufferRows,
           checkpointSteps);
     }

@@ -1,5 +1,6 @@
 package io.faithfulsae.training;
 
+import io.faithfulsae.Activation;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
@@ -20,11 +21,14 @@ import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.Gradients;
+import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -44,6 +48,8 @@ final class TrainingMember implements AutoCloseable {
 
   /** Rows whose outputs are checked before weights are written. */
   private static final int CHECKED_ROWS = 64;
+
+  private static final int CHECKED_LATENTS = 64;
 
   final SaeTrainer settings;
   final Path dir;
@@ -67,7 +73,9 @@ final class TrainingMember implements AutoCloseable {
     try {
       this.trainer =
           parameters.trainer(
-              config.k(), training.step(), inParts() ? Gradients.KEPT : Gradients.NONE);
+              SaeTrainer.selection(config),
+              training.step(),
+              inParts() ? Gradients.KEPT : Gradients.NONE);
     } catch (RuntimeException e) {
       parameters.close();
       throw e;
@@ -90,7 +98,7 @@ final class TrainingMember implements AutoCloseable {
     Replica(Backend on, SaeConfig config, TrainingConfig training) {
       parameters = on.createSae(config.shape());
       try {
-        trainer = parameters.trainer(config.k(), training.step(), Gradients.ONLY);
+        trainer = parameters.trainer(SaeTrainer.selection(config), training.step(), Gradients.ONLY);
       } catch (RuntimeException e) {
         parameters.close();
         throw e;
@@ -121,6 +129,9 @@ final class TrainingMember implements AutoCloseable {
   }
 
   private void draw() {
+    if (config.activation() instanceof Activation.JumpRelu) {
+      fillThreshold((float) training.start().initialThreshold());
+    }
     int d = config.dIn();
     double bound =
         training.start().encoderInit() == EncoderInit.KAIMING_D_SAE
@@ -146,6 +157,14 @@ final class TrainingMember implements AutoCloseable {
       parameters.write(Tensor.W_ENC, (long) j0 * d, encoder.limit(count * d));
       parameters.write(Tensor.W_DEC, (long) j0 * d, decoder.limit(count * d));
     }
+  }
+
+  private void fillThreshold(float value) {
+    FloatBuffer thresholds = DirectBuffers.floats(config.dSae());
+    for (int j = 0; j < config.dSae(); j++) {
+      thresholds.put(j, value);
+    }
+    parameters.write(Tensor.THRESHOLD, 0, thresholds);
   }
 
   private void copy(BackendSae from, Tensor tensor) {
@@ -273,13 +292,15 @@ final class TrainingMember implements AutoCloseable {
   private void checkOutputs(long step, ActivationBatch trained) {
     int rows = Math.min(trained.rows(), CHECKED_ROWS);
     Backend on = settings.backend();
-    try (Latents latents = Latents.allocate(on, rows, config.k());
+    // Any k finds a value that is not finite; an SAE without a k may have every latent active.
+    int k = config.activation().latentsPerRow().orElse(Math.min(CHECKED_LATENTS, config.dSae()));
+    try (Latents latents = Latents.allocate(on, rows, k);
         DeviceBuffer outputs = on.allocate((long) rows * config.dIn() * Float.BYTES);
         DeviceBuffer.Loan loan = outputs.lend()) {
       DeviceBuffer indices = latents.indexBuffer();
       DeviceBuffer values = latents.valueBuffer();
-      parameters.encodeTopK(trained.buffer(), rows, config.k(), indices, values);
-      parameters.decode(indices, values, rows, config.k(), outputs);
+      parameters.encodeTopK(trained.buffer(), rows, k, indices, values);
+      parameters.decode(indices, values, rows, k, outputs);
       on.synchronize();
       FloatBuffer floats = loan.floats();
       int at = Finite.firstOther(floats);
@@ -349,7 +370,27 @@ final class TrainingMember implements AutoCloseable {
     writeChecked(
         step,
         trained,
-        () -> SaeFolder.write(dir, config, settings.metadata(), parameters, activationScale));
+        () ->
+            SaeFolder.write(
+                dir, withThreshold(), settings.metadata(), parameters, activationScale));
+  }
+
+  /**
+   * The configuration with the threshold that BatchTopK has learned. Scaled activations have the
+   * same pre-activations once the scale is folded into the encoder, so it holds for both.
+   */
+  private SaeConfig withThreshold() {
+    if (!(config.activation() instanceof Activation.BatchTopK batch)) {
+      return config;
+    }
+    ByteBuffer learned = DirectBuffers.bytes(Double.BYTES).order(ByteOrder.nativeOrder());
+    trainer.read(State.LEARNED_THRESHOLD, 0, learned);
+    float threshold = (float) learned.getDouble(0);
+    if (threshold < 0) {
+      return config;
+    }
+    fillThreshold(threshold);
+    return config.withActivation(new Activation.BatchTopK(batch.k(), threshold));
   }
 
   @Override

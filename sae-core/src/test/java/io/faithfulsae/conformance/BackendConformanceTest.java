@@ -7,7 +7,13 @@ import io.faithfulsae.spi.Backend;
  * ReferenceBackend} comes with its reason.
  */
 public abstract class BackendConformanceTest extends EncodeConformanceTest
-    implements LifecycleCases, SizeCases, DecodeCases, TrainingCases, PartsCases, ResumeCases {
+    implements LifecycleCases,
+        SizeCases,
+        DecodeCases,
+        TrainingCases,
+        PartsCases,
+        ResumeCases,
+        ActivationTrainingCases {
 
   @Override
   public Backend openAnother() {

@@ -135,7 +135,37 @@ class ReferenceBackendTest extends BackendConformanceTest {
             .projectGradient(false)
             .decoderNorm(DecoderNorm.NONE)
             .build();
-    Data.Weights weights = TrainingSetup.weights(new Variant("", subtract, plain));
+    assertGradient(new Variant("", subtract, plain));
+  }
+
+  /** Of the activations whose losses have a slope; straight-through estimates have none. */
+  @Test
+  void gradientsOfOtherActivationsAreTheSlopesOfTheirLosses() {
+    ActivationTrainingCases.variants().stream()
+        .filter(variant -> !variant.thresholds() || variant.selection().k() > 0)
+        .filter(variant -> variant.config().aux().norm() != AuxNorm.RESIDUAL_VARIANCE)
+        .filter(variant -> !variant.config().weights().freezeDecoder())
+        .forEach(
+            variant ->
+                assertGradient(
+                    new Variant(
+                        variant.name(),
+                        variant.subtract(),
+                        variant.selection(),
+                        variant.thresholds(),
+                        variant.config().toBuilder()
+                            .auxDetach(false)
+                            .clipNorm(0)
+                            .sparsityWarmupSteps(0)
+                            .beta1(0.9)
+                            .trainEncoderBias(true)
+                            .projectGradient(false)
+                            .decoderNorm(DecoderNorm.NONE)
+                            .build())));
+  }
+
+  private void assertGradient(Variant variant) {
+    Data.Weights weights = TrainingSetup.weights(variant);
     double step = 0x1p-15;
     for (Tensor tensor : Tensor.COMMON) {
       float[] values =
@@ -146,7 +176,7 @@ class ReferenceBackendTest extends BackendConformanceTest {
             case B_DEC -> weights.bDec();
             default -> throw new AssertionError(tensor);
           };
-      float[] gradient = gradient(weights, plain, tensor, values.length);
+      float[] gradient = gradient(weights, variant, tensor, values.length);
       double largest = 0;
       for (float g : gradient) {
         largest = Math.max(largest, Math.abs(g));
@@ -156,34 +186,34 @@ class ReferenceBackendTest extends BackendConformanceTest {
         float up = kept + (float) step;
         float down = kept - (float) step;
         values[at] = up;
-        double above = loss(weights, plain);
+        double above = loss(weights, variant);
         values[at] = down;
-        double below = loss(weights, plain);
+        double below = loss(weights, variant);
         values[at] = kept;
         double slope = (above - below) / ((double) up - down);
-        assertEquals(slope, gradient[at], 1e-2 * largest, tensor + " at " + at);
+        assertEquals(slope, gradient[at], 1e-2 * largest, variant + " " + tensor + " at " + at);
       }
     }
   }
 
-  private float[] gradient(Data.Weights weights, StepConfig config, Tensor tensor, int n) {
-    try (BackendSae sae = weights.on(backend());
-        BackendTrainer trainer = sae.trainer(TrainingSetup.K, config)) {
+  private float[] gradient(Data.Weights weights, Variant variant, Tensor tensor, int n) {
+    try (BackendSae sae = weights.on(backend(), variant.shape());
+        BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
       TrainingSetup.train(backend(), trainer, 0, 1);
       float[] moment = new float[n];
       ByteBuffer host = Data.directBytes(4L * n);
       trainer.read(BackendTrainer.State.values()[tensor.ordinal()], 0, host);
       host.asFloatBuffer().get(moment);
       for (int i = 0; i < n; i++) {
-        moment[i] /= (float) (1 - config.adam().beta1());
+        moment[i] /= (float) (1 - variant.config().adam().beta1());
       }
       return moment;
     }
   }
 
-  private double loss(Data.Weights weights, StepConfig config) {
-    try (BackendSae sae = weights.on(backend());
-        BackendTrainer trainer = sae.trainer(TrainingSetup.K, config)) {
+  private double loss(Data.Weights weights, Variant variant) {
+    try (BackendSae sae = weights.on(backend(), variant.shape());
+        BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
       return TrainingSetup.train(backend(), trainer, 0, 1).get(0).loss();
     }
   }

@@ -315,6 +315,8 @@ final class NativeBackend implements Backend {
         throw new IllegalArgumentException(error[0]);
       }
       case SaeAbi.SAE_NONFINITE -> throw new IllegalArgumentException(error[0]);
+      case SaeAbi.SAE_UNAVAILABLE ->
+          throw new BackendUnavailableException(String.valueOf(error[0]));
       default -> throw new BackendException(operation, info.device(), error[0]);
     }
   }
