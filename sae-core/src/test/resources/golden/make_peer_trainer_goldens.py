@@ -1,6 +1,7 @@
 """Writes peer_trainers.json: losses of the first 100 steps of the trainers of SAELens and dictionary_learning.
 
-Both sides start from the same weights and see the same batches, which a generator of integers gives (rows() and
+Each run is repeated in float64: where that disagrees, the data are too close to a tie to be a fair test, and the script
+stops. Both sides start from the same weights and see the same batches, which a generator of integers gives (rows() and
 weights(); PeerTrainersTest has the same one). Needs torch, sae-lens 6.54.0 and dictionary-learning 0.1.0; what those import
 and training does not use is replaced by stubs where it is not installed. What is set here and not left at its default is
 in the golden, with the learning rate of each step.
@@ -53,10 +54,12 @@ class HookedRootModule(torch.nn.Module):
         pass
 
 
-import transformer_lens.hook_points  # noqa: E402
+import transformer_lens.hook_points  # noqa: E402, F401
+import transformer_lens.HookedTransformer  # noqa: E402, F401
 
-transformer_lens.hook_points.HookPoint = HookPoint
-transformer_lens.hook_points.HookedRootModule = HookedRootModule
+for module in ("transformer_lens", "transformer_lens.hook_points", "transformer_lens.HookedTransformer"):
+    sys.modules[module].HookPoint = HookPoint
+    sys.modules[module].HookedRootModule = HookedRootModule
 
 
 class Integers:
@@ -98,14 +101,14 @@ def make_weights():
     return W_dec
 
 
-def saelens(kind, settings):
+def saelens(kind, settings, dtype):
     import sae_lens
     from sae_lens.config import LoggingConfig, SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
 
     name = {"batchtopk": "BatchTopK", "jumprelu": "JumpReLU", "standard": "Standard", "gated": "Gated",
             "matryoshka": "MatryoshkaBatchTopK"}[kind]
-    config = getattr(sae_lens, name + "TrainingSAEConfig")(d_in=D_IN, d_sae=D_SAE, device="cpu", dtype="float32", **settings)
+    config = getattr(sae_lens, name + "TrainingSAEConfig")(d_in=D_IN, d_sae=D_SAE, device="cpu", dtype=str(dtype)[6:], **settings)
     sae = getattr(sae_lens, name + "TrainingSAE")(config)
     with torch.no_grad():
         W_dec = make_weights()
@@ -119,10 +122,10 @@ def saelens(kind, settings):
             dead_feature_window=1000, feature_sampling_window=2000, logger=LoggingConfig(log_to_wandb=False),
         ),
         sae,
-        iter(make_rows()),
+        iter([]),
     )
     log = {"loss": [], "l0": [], "lr": []}
-    for batch in make_rows():
+    for batch in make_rows().to(dtype):
         log["lr"].append(trainer.optimizer.param_groups[0]["lr"])
         output = trainer.step(batch)
         trainer.n_training_steps += 1
@@ -135,7 +138,7 @@ def saelens(kind, settings):
     return log
 
 
-def dictionary_learning(kind, settings, dead=None):
+def dictionary_learning(kind, settings, dead, dtype):
     from dictionary_learning.trainers.batch_top_k import BatchTopKTrainer
     from dictionary_learning.trainers.gdm import GatedSAETrainer
     from dictionary_learning.trainers.jumprelu import JumpReluTrainer
@@ -150,8 +153,10 @@ def dictionary_learning(kind, settings, dead=None):
     if dead is not None:
         trainer.dead_feature_threshold = dead
     if hasattr(trainer, "geometric_median"):
-        trainer.geometric_median = lambda x: torch.zeros(D_IN)  # the same weights on both sides
+        trainer.geometric_median = lambda x: torch.zeros(D_IN, dtype=dtype)  # the same weights on both sides
     ae, W_dec = trainer.ae, make_weights()
+    for parameter in ae.parameters():  # the optimizer holds them
+        parameter.data = parameter.data.to(dtype)
     with torch.no_grad():
         if hasattr(ae, "W_enc"):
             ae.W_enc.copy_(W_dec.T)
@@ -163,7 +168,7 @@ def dictionary_learning(kind, settings, dead=None):
             if parameter.dim() == 1 and parameter is not getattr(ae, "threshold", None):
                 parameter.zero_()
     log = {"loss": [], "lr": []}
-    for step, batch in enumerate(make_rows()):
+    for step, batch in enumerate(make_rows().to(dtype)):
         log["lr"].append(trainer.optimizer.param_groups[0]["lr"])
         logged = []
         plain = trainer.loss
@@ -180,7 +185,7 @@ def dictionary_learning(kind, settings, dead=None):
 
 LR = 2e-3
 RUNS = {
-    "saelens_batchtopk": (saelens, "batchtopk", dict(k=K, rescale_acts_by_decoder_norm=False)),
+    "saelens_batchtopk": (saelens, "batchtopk", dict(k=3, rescale_acts_by_decoder_norm=False)),
     "dictionary_learning_batchtopk": (
         dictionary_learning, "batchtopk", dict(k=K, warmup_steps=20, threshold_start_step=30), 10 * BATCH),
     "saelens_jumprelu_step": (
@@ -196,12 +201,12 @@ RUNS = {
              l0_coefficient=0.002, target_l0=6.0)),
     "dictionary_learning_jumprelu": (
         dictionary_learning, "jumprelu",
-        dict(bandwidth=0.01, sparsity_penalty=0.5, warmup_steps=20, sparsity_warmup_steps=30, target_l0=6.0)),
+        dict(bandwidth=0.01, sparsity_penalty=0.5, warmup_steps=20, sparsity_warmup_steps=30, target_l0=6.0), None),
     "saelens_standard": (saelens, "standard", dict(l1_coefficient=0.1, l1_warm_up_steps=20)),
     "dictionary_learning_standard": (
-        dictionary_learning, "standard", dict(l1_penalty=0.1, warmup_steps=20, sparsity_warmup_steps=30)),
+        dictionary_learning, "standard", dict(l1_penalty=0.1, warmup_steps=20, sparsity_warmup_steps=30), None),
     "dictionary_learning_april": (
-        dictionary_learning, "april", dict(l1_penalty=0.1, warmup_steps=20, sparsity_warmup_steps=30)),
+        dictionary_learning, "april", dict(l1_penalty=0.1, warmup_steps=20, sparsity_warmup_steps=30), None),
     "saelens_matryoshka": (
         saelens, "matryoshka", dict(k=K, rescale_acts_by_decoder_norm=False, matryoshka_widths=[12, 24, 48])),
     "dictionary_learning_matryoshka": (
@@ -223,10 +228,13 @@ def main():
     }
     for name, (peer, *arguments) in RUNS.items():
         torch.manual_seed(0)
-        log = {key: compact(values) for key, values in peer(*arguments).items()}
+        log = {key: compact(values) for key, values in peer(*arguments, torch.float32).items()}
+        exact = peer(*arguments, torch.float64)["loss"]
+        error = max(abs(a / b - 1) for a, b in zip(log["loss"], exact))
         log["lr"] = sorted(set(log["lr"])) if len(set(log["lr"])) == 1 else log["lr"]
         golden["runs"][name] = log
-        print(f"{name}: loss {log['loss'][0]:.4f} -> {log['loss'][-1]:.4f}, threshold {log.get('threshold')}")
+        print(f"{name}: loss {log['loss'][0]:.4f} -> {log['loss'][-1]:.4f}, threshold {log.get('threshold')}, float32 against float64 {error:.1e}")
+        assert error < 3e-5, "too close to a tie; take another k or learning rate"
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent
     (target / "peer_trainers.json").write_text(json.dumps(golden, separators=(",", ":")).replace('"runs"', '\n"runs"') + "\n")
 

@@ -68,7 +68,70 @@ interface ActivationTrainingCases extends ConformanceCases {
                 .trainEncoderBias(true)
                 .clipNorm(1)
                 .clipProjected(true));
+    List<Prefix> thirds =
+        List.of(new Prefix(16, 0.5), new Prefix(40, 1), new Prefix(TrainingSetup.D_SAE, 0.25));
+    batch(all, "Matryoshka", b -> b.prefixes(thirds));
+    batch(
+        all,
+        "Matryoshka with residuals detached, b_enc trained",
+        b ->
+            b.prefixes(thirds)
+                .auxDetach(true)
+                .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
+                .trainEncoderBias(true));
+    relu(all, "L1", b -> b.sparsityPenalty(Penalty.L1));
+    relu(all, "L1 without norms", b -> b.sparsityPenalty(Penalty.L1).weightByNorm(false));
+    relu(
+        all,
+        "L1 warming up, as SAELens",
+        b ->
+            b.sparsityPenalty(Penalty.L1)
+                .sparsityWarmupSteps(5)
+                .auxCoefficient(0)
+                .decoderNorm(DecoderNorm.NONE)
+                .projectGradient(false)
+                .clipNorm(1));
+    relu(all, "tanh", b -> b.sparsityPenalty(Penalty.TANH).tanhScale(2));
+    relu(all, "L1, decoder frozen", b -> b.sparsityPenalty(Penalty.L1).freezeDecoder(true));
+    for (Penalty penalty : Penalty.values()) {
+      for (boolean toInput : new boolean[] {false, true}) {
+        jump(
+            all,
+            "JumpReLU, " + penalty + (toInput ? " with the estimate to the input" : ""),
+            b -> b.sparsityPenalty(penalty).steToInput(toInput));
+      }
+    }
+    jump(
+        all,
+        "JumpReLU, clipped",
+        b -> b.sparsityPenalty(Penalty.L0).clipNorm(0.5).eps(1e-3).auxCoefficient(0));
+    jump(
+        all,
+        "JumpReLU, another bandwidth and target",
+        b -> b.sparsityPenalty(Penalty.L0_OF_ROWS).bandwidth(0.4).targetL0(3));
     return all;
+  }
+
+  private static void relu(
+      List<Variant> all, String name, UnaryOperator<StepConfig.Builder> change) {
+    all.add(new Variant("ReLU, " + name, true, ABOVE, false, sparse(change)));
+  }
+
+  private static void jump(
+      List<Variant> all, String name, UnaryOperator<StepConfig.Builder> change) {
+    all.add(new Variant(name, all.size() % 2 == 0, ABOVE, true, sparse(change)));
+  }
+
+  private static StepConfig sparse(UnaryOperator<StepConfig.Builder> change) {
+    StepConfig.Builder base =
+        TrainingSetup.STUDY.config().toBuilder()
+            .loss(Loss.SUM_MEAN)
+            .auxNorm(AuxNorm.SUM_MEAN)
+            .trainEncoderBias(true)
+            .sparsityCoefficient(0.05)
+            .bandwidth(0.1)
+            .targetL0(8);
+    return change.apply(base).build();
   }
 
   private static void batch(

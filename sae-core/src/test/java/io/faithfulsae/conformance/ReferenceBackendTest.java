@@ -155,6 +155,7 @@ class ReferenceBackendTest extends BackendConformanceTest {
                         variant.thresholds(),
                         variant.config().toBuilder()
                             .auxDetach(false)
+                            .deadAfterBatches(1)
                             .clipNorm(0)
                             .sparsityWarmupSteps(0)
                             .beta1(0.9)

@@ -1,5 +1,6 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.golden.PeerTrainersTest;
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.DivergenceTest;
@@ -13,6 +14,14 @@ class CpuTrainingTest {
 
   @Nested
   class Parity extends TrainingParityTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Peers extends PeerTrainersTest {
     @Override
     protected Backend open() {
       return new CpuBackendProvider().open();
