@@ -1,6 +1,7 @@
 package io.faithfulsae.training;
 
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
+import io.faithfulsae.Activation;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.StepConfig;
 
@@ -174,6 +175,43 @@ public record TrainingConfig(
    */
   public static TrainingConfig saeLens(int dIn) {
     return PeerPresets.saeLens(dIn);
+  }
+
+  /**
+   * SAELens' trainer of an activation: that of {@link #saeLens(int)} for TopK; BatchTopK with its
+   * learned threshold (add {@link StepConfig.Prefix prefixes} for Matryoshka); ReLU with L1 of
+   * coefficient 1, weighted by decoder norms; JumpReLU with L0 of coefficient 1 and a bandwidth of
+   * 0.05. Its first 100 steps are SAELens' from the same weights. Remaining difference: SAELens'
+   * decoder rows start at norm 0.1, here at 1, and it ranks BatchTopK's latents by activation times
+   * row norm unless told not to ({@code rescale_acts_by_decoder_norm}).
+   *
+   * <p><b>Source</b>: SAELens 6.54, {@code batchtopk_sae.py}, {@code standard_sae.py}, {@code
+   * jumprelu_sae.py} and {@code sae_trainer.py}.
+   *
+   * @param dIn width of the activations; sets the size of the dead-latent term
+   * @throws IllegalArgumentException for an activation that cannot be trained
+   */
+  public static TrainingConfig saeLens(Activation activation, int dIn) {
+    return PeerPresets.saeLens(activation, dIn);
+  }
+
+  /**
+   * dictionary_learning's trainer of an activation: that of {@link #dictionaryLearning(int, int)}
+   * for TopK; BatchTopK, JumpReLU with a target of 20 active latents, and ReLU with an unweighted L1
+   * of coefficient 0.1 ({@code StandardTrainer}). Its first 100 steps are dictionary_learning's from
+   * the same weights and learning rates; its warm-up starts at 0, here at one step's share.
+   * Remaining differences are those of {@link #dictionaryLearning(int, int)} but for clipping, and
+   * JumpReLU's thresholds, which may become negative there.
+   *
+   * <p><b>Source</b>: dictionary_learning 0.1.0, {@code trainers/batch_top_k.py}, {@code jumprelu.py}
+   * and {@code standard.py}.
+   *
+   * @param dIn width of the activations; sets the size of the dead-latent term
+   * @param dSae number of latents; sets the learning rate
+   * @throws IllegalArgumentException for an activation that cannot be trained
+   */
+  public static TrainingConfig dictionaryLearning(Activation activation, int dIn, int dSae) {
+    return PeerPresets.dictionaryLearning(activation, dIn, dSae);
   }
 
   /**
