@@ -130,9 +130,10 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
-   * Loads a TopK SAE that this library, SAELens (version 6 or older), sparsify,
-   * dictionary_learning, BatchTopK or OpenAI's sparse_autoencoder wrote; the files say which.
-   * Nothing in a {@code .pt} file is executed.
+   * Loads an SAE that this library, SAELens (version 6 or older), sparsify, dictionary_learning,
+   * BatchTopK, OpenAI's sparse_autoencoder, Gemma Scope or Llama Scope wrote; the files say which.
+   * Nothing in a {@code .pt} file is executed. {@code docs/file-formats.md} says what is read of
+   * each.
    *
    * <p>{@code rescale_acts_by_decoder_norm} of SAELens is folded into the weights, as is the
    * scaling factor of {@code expected_average_only_in} if the folder has it.
@@ -406,13 +407,35 @@ public final class Sae implements AutoCloseable {
 
   /**
    * Saves it as a folder in SAELens format; each file is written to a temporary file and renamed,
-   * {@code cfg.json} last.
+   * {@code cfg.json} last. What SAELens has no architecture for (GroupMax, a TopK transcoder) is
+   * saved in the same way under a name of its own, which {@link #load} reads and SAELens rejects.
    *
    * @throws IOException if a file cannot be written, or another writer has locked the folder
    * @throws IllegalStateException if it is a view with masked latents, or a weight is NaN or
    *     infinite; the folder is left unchanged
    */
   public void save(Path dir) throws IOException {
+    save(dir, () -> SaeFolder.write(dir, config, metadata, parameters));
+  }
+
+  /**
+   * Saves it as a folder that another library opens, with the same latents and outputs. A BatchTopK
+   * with a threshold becomes SAELens' JumpReLU, as SAELens saves it, and is read as what it was.
+   *
+   * @throws IllegalArgumentException if the format cannot express it; nothing is written
+   * @throws IOException if a file cannot be written, another writer has locked the folder, or it
+   *     has an SAE in another format
+   * @throws IllegalStateException as for {@link #save(Path)}
+   */
+  public void save(Path dir, SaeFormat format) throws IOException {
+    save(dir, () -> SaeFolder.write(dir, format, config, metadata, parameters));
+  }
+
+  private interface Writing {
+    void run() throws IOException;
+  }
+
+  private void save(Path dir, Writing writing) throws IOException {
     if (latentMask != null) {
       throw new IllegalStateException(
           Expected.message(
@@ -422,7 +445,7 @@ public final class Sae implements AutoCloseable {
     }
     OutputLock lock = OutputLock.ofFolder(dir);
     try {
-      SaeFolder.write(dir, config, metadata, parameters);
+      writing.run();
     } finally {
       lock.close();
     }

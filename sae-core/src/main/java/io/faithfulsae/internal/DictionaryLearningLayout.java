@@ -1,8 +1,15 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.Activation;
+import io.faithfulsae.Activation.BatchTopK;
+import io.faithfulsae.Activation.Gated;
+import io.faithfulsae.Activation.JumpRelu;
+import io.faithfulsae.Activation.Relu;
+import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
@@ -10,25 +17,55 @@ import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * dictionary_learning: {@code ae.pt} and {@code config.json}, or a checkpoint {@code
- * checkpoints/ae_STEP.pt} below them ({@code trainers/top_k.py} of 0.1.0). The threshold that
- * TopK's training estimates is not used: its {@code encode} does not either, unless asked.
+ * checkpoints/ae_STEP.pt} below them ({@code dictionary.py}, {@code trainers/*.py} of 0.1.0). Read
+ * as its own {@code load_dictionary} does:
+ *
+ * <ul>
+ *   <li>TopK does not use the threshold that its training estimates.
+ *   <li>BatchTopK uses it; where it is -1, not yet estimated, k latents per row of the batch fire,
+ *       as in training. (Its {@code encode} would then let all positive ones fire.)
+ *   <li>{@code AutoEncoder} is normalized: the norms of the decoder go to the encoder.
+ *   <li>JumpReLU and {@code AutoEncoderNew} do not subtract the decoder's bias from the input.
+ * </ul>
  */
 final class DictionaryLearningLayout {
   static final String WEIGHTS_FILE = "ae.pt";
 
-  private static final String CONFIG_FILE = "config.json";
-  private static final SaeFile.Names TENSORS =
-      new SaeFile.Names(
-          "encoder.weight",
-          true,
-          "decoder.weight",
-          false,
-          "encoder.bias",
-          "b_dec",
-          Set.of("k", "threshold"));
+  static final String CONFIG_FILE = "config.json";
+  private static final SaeFile.Names LINEAR =
+      SaeFile.Names.of("encoder.weight", true, "decoder.weight", false, "encoder.bias", "b_dec");
+  private static final SaeFile.Names MATRICES =
+      SaeFile.Names.of("W_enc", false, "W_dec", true, "b_enc", "b_dec");
+
+  /** A class of dictionaries: its tensors, and whether it subtracts its decoder's bias. */
+  private record DictClass(SaeFile.Names names, boolean subtracts) {}
+
+  private static final Map<String, DictClass> CLASSES =
+      Map.of(
+          "AutoEncoderTopK",
+          new DictClass(LINEAR.ignoring(Set.of("k", "threshold")), true),
+          "BatchTopKSAE",
+          new DictClass(LINEAR.ignoring(Set.of("k", "threshold")), true),
+          "MatryoshkaBatchTopKSAE",
+          new DictClass(MATRICES.ignoring(Set.of("k", "threshold", "group_sizes")), true),
+          "AutoEncoder",
+          new DictClass(LINEAR.with(Tensor.B_DEC, "bias"), true),
+          "AutoEncoderNew",
+          new DictClass(LINEAR.with(Tensor.B_DEC, "decoder.bias"), false),
+          "GatedAutoEncoder",
+          new DictClass(
+              LINEAR
+                  .with(Tensor.B_ENC, "gate_bias")
+                  .with(Tensor.B_DEC, "decoder_bias")
+                  .with(Tensor.R_MAG, "r_mag")
+                  .with(Tensor.B_MAG, "mag_bias"),
+              true),
+          "JumpReluAutoEncoder",
+          new DictClass(MATRICES.with(Tensor.THRESHOLD, "threshold"), false));
 
   private DictionaryLearningLayout() {}
 
@@ -41,32 +78,75 @@ final class DictionaryLearningLayout {
     PeerConfig all = PeerConfig.read(configuration(weights));
     PeerConfig trainer = all.in("trainer");
     String type = trainer.text("dict_class", "nothing");
-    if (!type.equals("AutoEncoderTopK")) {
+    DictClass dictionary = CLASSES.get(type);
+    if (dictionary == null) {
       throw all.otherArchitecture(
           "dictionary_learning's " + PickleText.printable(type) + " (trainer.dict_class)");
     }
-    if (all.in("buffer").text("io", "out").equals("in_and_out")) {
-      throw all.otherArchitecture("a transcoder of dictionary_learning (buffer.io)");
-    }
-    int k = trainer.size("k");
     double biases;
+    Activation activation;
     try (TorchFile file = TorchFile.open(weights)) {
-      checkK(weights, file, k);
       biases = normFactor(weights, file.root());
+      activation = activation(type, trainer, weights, file, biases);
     }
     return new SaeFile(
-        trainer.topK(
-            trainer.size("activation_dim"), trainer.size("dict_size"), k, Normalization.NONE),
-        metadata(trainer),
+        trainer.sae(
+            trainer.size("activation_dim"),
+            trainer.size("dict_size"),
+            activation,
+            dictionary.subtracts,
+            Normalization.NONE),
+        all.metadata(metadata(trainer, all.in("buffer"))),
         CONFIG_FILE,
         weights,
         path -> {
           TorchFile file = TorchFile.open(path);
           return file.tensors(dict(file.root()));
         },
-        TENSORS,
-        new SaeFile.Folding(false, 1, biases),
+        dictionary.names,
+        new SaeFile.Folding(type.equals("AutoEncoder"), 1, biases),
         null);
+  }
+
+  private static Activation activation(
+      String type, PeerConfig trainer, Path weights, TorchFile file, double biases)
+      throws IOException {
+    switch (type) {
+      case "AutoEncoder", "AutoEncoderNew" -> {
+        return new Relu();
+      }
+      case "GatedAutoEncoder" -> {
+        return new Gated();
+      }
+      case "JumpReluAutoEncoder" -> {
+        return new JumpRelu();
+      }
+      default -> {}
+    }
+    int k = trainer.size("k");
+    Map<String, StoredTensor> tensors = file.tensors(dict(file.root())).tensors();
+    Float stored = scalar(tensors.get("k"));
+    if (stored != null && stored != k) { // absent: from before it was stored
+      throw new SaeFormatException(
+          weights,
+          "k",
+          Expected.message(k + " from " + CONFIG_FILE, stored, "the files do not belong together"));
+    }
+    if (type.equals("AutoEncoderTopK")) {
+      return new TopK(k);
+    }
+    Float threshold = scalar(tensors.get("threshold"));
+    return new BatchTopK(
+        k, threshold == null || !(threshold >= 0) ? null : (float) (threshold * biases));
+  }
+
+  private static @Nullable Float scalar(@Nullable StoredTensor tensor) throws IOException {
+    if (tensor == null || tensor.elements() != 1) {
+      return null;
+    }
+    float[] value = new float[1];
+    tensor.readVector(0, FloatBuffer.wrap(value));
+    return value[0];
   }
 
   private static Path configuration(Path weights) {
@@ -100,32 +180,15 @@ final class DictionaryLearningLayout {
         Expected.message("a number > 0", "another value", "save the SAE again"));
   }
 
-  private static void checkK(Path weights, TorchFile file, int k) throws IOException {
-    StoredTensor stored = file.tensors(dict(file.root())).tensors().get("k");
-    if (stored == null) {
-      return; // from before it was stored
-    }
-    float[] value = new float[1];
-    if (stored.elements() == 1) {
-      stored.readVector(0, FloatBuffer.wrap(value));
-    }
-    if (value[0] != k) {
-      throw new SaeFormatException(
-          weights,
-          "k",
-          Expected.message(
-              k + " from " + CONFIG_FILE, value[0], "the files do not belong together"));
-    }
-  }
-
-  private static Map<String, String> metadata(PeerConfig trainer) {
+  private static Map<String, String> metadata(PeerConfig trainer, PeerConfig buffer) {
     Map<String, String> result = new LinkedHashMap<>();
     String model = trainer.text("lm_name", "");
     if (!model.isEmpty()) {
       result.put("model_name", model);
     }
     int layer = trainer.json().path("layer").asInt(-1);
-    if (layer >= 0 && trainer.text("submodule_name", "").startsWith("resid_post")) {
+    boolean transcoder = buffer.text("io", "out").equals("in_and_out");
+    if (layer >= 0 && !transcoder && trainer.text("submodule_name", "").startsWith("resid_post")) {
       result.put("hook_name", "blocks." + layer + ".hook_resid_post");
     }
     return result;

@@ -1,5 +1,6 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Expected;
@@ -47,26 +48,29 @@ final class OpenAiLayout {
       }
       boolean tied = !tensors.tensors().containsKey("decoder.weight");
       SaeConfig config =
-          PeerConfig.topK(
+          PeerConfig.sae(
               path,
               shape.get(1).intValue(),
+              shape.get(1).intValue(),
               shape.get(0).intValue(),
-              k(path, root),
-              Normalization.UNIT_NORM);
+              new TopK(k(path, root)),
+              true,
+              Normalization.UNIT_NORM,
+              false);
       return new SaeFile(
           config,
           Map.of(),
           "encoder.weight",
           path,
           TensorFile::torch,
-          new SaeFile.Names(
-              "encoder.weight",
-              true,
-              tied ? "encoder.weight" : "decoder.weight",
-              tied,
-              "latent_bias",
-              "pre_bias",
-              OTHERS),
+          SaeFile.Names.of(
+                  "encoder.weight",
+                  true,
+                  tied ? "encoder.weight" : "decoder.weight",
+                  tied,
+                  "latent_bias",
+                  "pre_bias")
+              .ignoring(OTHERS),
           SaeFile.Folding.NONE,
           null);
     }

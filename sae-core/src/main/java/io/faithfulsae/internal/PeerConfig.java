@@ -1,7 +1,8 @@
 package io.faithfulsae.internal;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import io.faithfulsae.Activation.TopK;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.faithfulsae.Activation;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.CheckedJson;
@@ -9,9 +10,13 @@ import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.TreeMap;
 
 /** The configuration file of another library, read field by field. */
 record PeerConfig(Path file, JsonNode json) {
+  private static final String METADATA = "metadata";
 
   static PeerConfig read(Path file) throws IOException {
     return new PeerConfig(file, CheckedJson.parse(file, "fetch it again"));
@@ -45,21 +50,47 @@ record PeerConfig(Path file, JsonNode json) {
     return node.asInt();
   }
 
-  /** The SAE of these sizes, which are those of the file. */
-  SaeConfig topK(int dIn, int dSae, int k, Normalization normalization) throws SaeFormatException {
-    return topK(file, dIn, dSae, k, normalization);
+  /** A number. */
+  double number(String key) throws SaeFormatException {
+    JsonNode node = json.path(key);
+    if (!node.isNumber() || !Double.isFinite(node.asDouble())) {
+      throw new SaeFormatException(
+          file,
+          key,
+          Expected.message(
+              "a number",
+              node.isMissingNode() ? "nothing" : PickleText.printable(node.asText("an object")),
+              "fetch the file again"));
+    }
+    return node.asDouble();
   }
 
-  static SaeConfig topK(Path file, int dIn, int dSae, int k, Normalization normalization)
+  /** An SAE that reads and writes rows of one width. */
+  SaeConfig sae(
+      int d, int dSae, Activation activation, boolean subtract, Normalization normalization)
+      throws SaeFormatException {
+    return sae(file, d, d, dSae, activation, subtract, normalization, false);
+  }
+
+  /** The configuration of these parts, which are those of the file. */
+  static SaeConfig sae(
+      Path file,
+      int dIn,
+      int dOut,
+      int dSae,
+      Activation activation,
+      boolean subtract,
+      Normalization normalization,
+      boolean skip)
       throws SaeFormatException {
     try {
-      return new SaeConfig(dIn, dSae, new TopK(k), true, normalization);
+      return new SaeConfig(dIn, dOut, dSae, activation, subtract, normalization, skip);
     } catch (IllegalArgumentException e) {
-      throw new SaeFormatException(file, "k", String.valueOf(e.getMessage()));
+      throw new SaeFormatException(file, "configuration", String.valueOf(e.getMessage()));
     }
   }
 
-  /** The SAE is not one of TopK. */
+  /** The SAE is of a kind that is not read. */
   SaeFormatException otherArchitecture(String what) {
     return otherArchitecture(file, what);
   }
@@ -68,6 +99,28 @@ record PeerConfig(Path file, JsonNode json) {
     return new SaeFormatException(
         file,
         "architecture",
-        Expected.message("a TopK SAE", what, "this version reads TopK SAEs only"));
+        Expected.message(
+            "an architecture of docs/file-formats.md", what, "this version does not compute it"));
+  }
+
+  /** Metadata that this library added to a file, over those that the format has. */
+  Map<String, String> metadata(Map<String, String> known) {
+    Map<String, String> all = new LinkedHashMap<>(known);
+    json.path(METADATA)
+        .properties()
+        .forEach(
+            e -> {
+              JsonNode value = e.getValue();
+              if (!value.isNull()) {
+                all.put(e.getKey(), value.isTextual() ? value.asText() : value.toString());
+              }
+            });
+    return all;
+  }
+
+  /** Adds what the format has no place for; its own reader ignores it. */
+  static void putMetadata(ObjectNode json, Map<String, String> metadata) {
+    ObjectNode node = json.putObject(METADATA);
+    new TreeMap<>(metadata).forEach(node::put);
   }
 }

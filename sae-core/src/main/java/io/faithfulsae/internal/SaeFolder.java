@@ -1,24 +1,23 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.Activation.BatchTopK;
+import io.faithfulsae.Activation.Gated;
 import io.faithfulsae.SaeConfig;
-import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.SaeFormat;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
-import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
-/**
- * An SAE on disk: reads any known layout, writes SAELens' format. There {@code W_enc} is {@code
- * [d_in, d_sae]}, a backend's is {@code [d_sae, d_in]}: it is transposed in blocks, so that no
- * second copy of the matrix is in memory.
- */
+/** An SAE on disk: reads any known layout, writes three. */
 public final class SaeFolder {
   /** Name of the configuration file. */
   public static final String CONFIG_FILE = "cfg.json";
@@ -85,65 +84,74 @@ public final class SaeFolder {
       BackendSae from,
       double activationScale)
       throws IOException {
-    long d = config.dIn();
-    long f = config.dSae();
+    WeightsWriter weights = new WeightsWriter(config, from, activationScale);
     String checksum =
-        Safetensors.write(
-            dir.resolve(WEIGHTS_FILE),
-            Map.of(),
-            List.of(
-                new Safetensors.Tensor(
-                    "W_enc",
-                    DType.F32,
-                    List.of(d, f),
-                    (first, chunk) -> {
-                      FloatBuffer floats = chunk.asFloatBuffer();
-                      transposeEncoder(from, first, floats, activationScale);
-                      NonFiniteException.check("W_enc", floats);
-                    }),
-                tensor("b_enc", Tensor.B_ENC, from, 1, f),
-                tensor("W_dec", Tensor.W_DEC, from, 1 / activationScale, f, d),
-                tensor("b_dec", Tensor.B_DEC, from, 1 / activationScale, d)));
+        Safetensors.write(dir.resolve(WEIGHTS_FILE), Map.of(), saeLensTensors(config, weights));
     SaeConfigFile.write(dir, config, metadata, checksum);
   }
 
-  private static Safetensors.Tensor tensor(
-      String name, Tensor tensor, BackendSae from, double scale, Long... shape) {
-    return new Safetensors.Tensor(
-        name,
-        DType.F32,
-        List.of(shape),
-        (first, chunk) -> {
-          FloatBuffer floats = chunk.order(ByteOrder.nativeOrder()).asFloatBuffer();
-          from.read(tensor, first, floats);
-          WeightsReader.scale(floats, scale);
-          NonFiniteException.check(name, floats);
-        });
-  }
-
   /**
-   * Fills elements [first, …) of the {@code [d_in, d_sae]} matrix from the backend's {@code [d_sae,
-   * d_in]}.
+   * Writes a folder in another library's format.
+   *
+   * @throws IllegalArgumentException if the format cannot express the SAE; nothing is written
+   * @throws IOException if the folder has an SAE in another format, or cannot be written
+   * @throws NonFiniteException if a weight is NaN or infinite; the folder is left unchanged
    */
-  private static void transposeEncoder(
-      BackendSae from, long first, FloatBuffer into, double scale) {
-    int d = from.dIn();
-    int f = from.dSae();
-    long end = first + into.remaining();
-    int block = WeightsReader.blockOfLatents(d, f);
-    FloatBuffer latents = DirectBuffers.floats((long) block * d);
-    for (int j0 = 0; j0 < f; j0 += block) {
-      int count = Math.min(block, f - j0);
-      latents.limit(count * d);
-      from.read(Tensor.W_ENC, (long) j0 * d, latents);
-      for (long i = first / f; i <= (end - 1) / f; i++) {
-        for (int j = 0; j < count; j++) {
-          long at = i * f + j0 + j;
-          if (at >= first && at < end) {
-            into.put((int) (at - first), (float) (latents.get(j * d + (int) i) * scale));
-          }
-        }
+  public static void write(
+      Path dir, SaeFormat format, SaeConfig config, Map<String, String> metadata, BackendSae from)
+      throws IOException {
+    switch (format) {
+      case SAELENS -> {
+        SaeLensLimits.check(config, metadata);
+        requireOnly(dir, WEIGHTS_FILE);
+        write(dir, config, metadata, from);
+      }
+      case SPARSIFY -> {
+        SparsifyWriter.check(config);
+        requireOnly(dir, SparsifyLayout.WEIGHTS_FILE);
+        SparsifyWriter.write(dir, config, metadata, from);
+      }
+      case DICTIONARY_LEARNING -> {
+        DictionaryLearningWriter.check(config);
+        requireOnly(dir, DictionaryLearningLayout.WEIGHTS_FILE);
+        DictionaryLearningWriter.write(dir, config, metadata, from);
       }
     }
+  }
+
+  /** A folder with the files of two formats would be read as either. */
+  private static void requireOnly(Path dir, String own) throws IOException {
+    for (String other :
+        List.of(WEIGHTS_FILE, SparsifyLayout.WEIGHTS_FILE, DictionaryLearningLayout.WEIGHTS_FILE)) {
+      if (!other.equals(own) && Files.exists(dir.resolve(other))) {
+        throw new IOException(
+            Expected.message(
+                "a folder without an SAE in another format",
+                dir.resolve(other),
+                "save to another folder"));
+      }
+    }
+  }
+
+  private static List<Safetensors.Tensor> saeLensTensors(SaeConfig config, WeightsWriter weights) {
+    boolean gated = config.activation() instanceof Gated;
+    List<Safetensors.Tensor> tensors = new ArrayList<>();
+    tensors.add(weights.transposed("W_enc", Tensor.W_ENC));
+    tensors.add(weights.plain(gated ? "b_gate" : "b_enc", Tensor.B_ENC));
+    tensors.add(weights.plain("W_dec", Tensor.W_DEC));
+    tensors.add(weights.plain("b_dec", Tensor.B_DEC));
+    if (gated) {
+      tensors.add(weights.plain("r_mag", Tensor.R_MAG));
+      tensors.add(weights.plain("b_mag", Tensor.B_MAG));
+    }
+    if (config.skip()) {
+      tensors.add(weights.plain("W_skip", Tensor.W_SKIP));
+    }
+    if (config.activation() instanceof BatchTopK batch && batch.threshold() == null) {
+      tensors.add(WeightsWriter.scalar("topk_threshold", DType.F64, 0)); // not learned
+    } else if (config.activation().tensors().contains(Tensor.THRESHOLD)) {
+      tensors.add(weights.plain("threshold", Tensor.THRESHOLD));
+    }
+    return tensors;
   }
 }

@@ -23,7 +23,9 @@ final class SaeLayouts {
           new Layout(
               has(DictionaryLearningLayout.WEIGHTS_FILE), DictionaryLearningLayout::readFolder),
           new Layout(has(BatchTopKLayout.WEIGHTS_FILE), BatchTopKLayout::read),
-          new Layout(has("params.npz"), SaeLayouts::rejectGemmaScope),
+          new Layout(has(GemmaScopeLayout.NPZ), GemmaScopeLayout::readNpz),
+          new Layout(has(GemmaScopeLayout.SAFETENSORS), GemmaScopeLayout::readSafetensors),
+          new Layout(has(LlamaScopeLayout.CONFIG_FILE), LlamaScopeLayout::read),
           new Layout(has(SaeFolder.CONFIG_FILE), SaeConfigFile::read),
           new Layout(SaeLayouts::isTorchFile, SaeLayouts::readTorchFile));
 
@@ -87,10 +89,6 @@ final class SaeLayouts {
     return path.endsWith(BatchTopKLayout.WEIGHTS_FILE)
         ? BatchTopKLayout.read(path.resolveSibling(""))
         : DictionaryLearningLayout.read(path);
-  }
-
-  private static SaeFile rejectGemmaScope(Path dir) throws IOException {
-    throw PeerConfig.otherArchitecture(dir, "a JumpReLU SAE of Gemma Scope (params.npz)");
   }
 
   private static Predicate<Path> has(String file) {

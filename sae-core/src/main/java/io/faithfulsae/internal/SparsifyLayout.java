@@ -2,15 +2,19 @@ package io.faithfulsae.internal;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.Activation;
+import io.faithfulsae.Activation.AbsTopK;
+import io.faithfulsae.Activation.GroupMax;
+import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
-import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -23,7 +27,7 @@ final class SparsifyLayout {
   static final String WEIGHTS_FILE = "sae.safetensors";
 
   private static final SaeFile.Names TENSORS =
-      new SaeFile.Names("encoder.weight", true, "W_dec", true, "encoder.bias", "b_dec", Set.of());
+      SaeFile.Names.of("encoder.weight", true, "W_dec", true, "encoder.bias", "b_dec");
   private static final int DEFAULT = 32; // of expansion_factor and of k
 
   /** A module of a Hugging Face model: sparsify reads what it returns. */
@@ -51,31 +55,38 @@ final class SparsifyLayout {
 
   static SaeFile read(Path dir) throws IOException {
     PeerConfig config = PeerConfig.read(dir.resolve(SaeFolder.CONFIG_FILE));
-    String activation = config.text("activation", "topk");
-    if (!activation.equals("topk")) {
-      String name = activation.equals("groupmax") ? "GroupMax" : PickleText.printable(activation);
-      throw config.otherArchitecture("sparsify's " + name + " (activation)");
-    }
-    if (config.is("skip_connection")) {
-      throw config.otherArchitecture("a skip transcoder of sparsify (skip_connection)");
-    }
-    if (config.is("transcode")) {
-      throw config.otherArchitecture("a transcoder of sparsify (transcode)");
-    }
-    if (config.is("signed")) {
-      throw config.otherArchitecture("sparsify's TopK by absolute value (signed)");
-    }
     int d = config.size("d_in");
     int k = config.json().has("k") ? config.size("k") : DEFAULT;
+    boolean skip = config.is("skip_connection");
     return new SaeFile(
-        config.topK(d, latents(config, d), k, Normalization.NONE),
-        metadata(dir),
+        PeerConfig.sae(
+            config.file(),
+            d,
+            d,
+            latents(config, d),
+            activation(config, k),
+            !config.is("transcode"),
+            Normalization.NONE,
+            skip),
+        config.metadata(metadata(dir)),
         SaeFolder.CONFIG_FILE,
         dir.resolve(WEIGHTS_FILE),
         TensorFile::safetensors,
-        TENSORS,
+        skip ? TENSORS.with(Tensor.W_SKIP, "W_skip") : TENSORS,
         SaeFile.Folding.NONE,
         null);
+  }
+
+  /** {@code signed} is of one old version: TopK by absolute value. */
+  private static Activation activation(PeerConfig config, int k) throws SaeFormatException {
+    String activation = config.text("activation", "topk");
+    return switch (activation) {
+      case "topk" -> config.is("signed") ? new AbsTopK(k) : new TopK(k);
+      case "groupmax" -> new GroupMax(k);
+      default ->
+          throw config.otherArchitecture(
+              "sparsify's " + PickleText.printable(activation) + " (activation)");
+    };
   }
 
   private static int latents(PeerConfig config, int d) throws SaeFormatException {

@@ -5,6 +5,7 @@ import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.DoubleUnaryOperator;
 
 /**
  * A tensor of floats in a file: a view of a storage, with strides as in PyTorch.
@@ -29,18 +30,46 @@ record StoredTensor(
 
   /** A tensor of a safetensors file. */
   static StoredTensor of(Safetensors file, Safetensors.Entry entry) {
-    long[] strides = new long[entry.shape().size()];
+    return rowMajor(
+        entry.name(), entry.shape(), (first, into) -> file.readFloats(entry.name(), first, into));
+  }
+
+  /** A tensor that is its whole storage, row-major. */
+  static StoredTensor rowMajor(String name, List<Long> shape, Storage storage) {
+    long[] strides = new long[shape.size()];
     long stride = 1;
     for (int axis = strides.length - 1; axis >= 0; axis--) {
       strides[axis] = stride;
-      stride *= entry.dim(axis);
+      stride *= shape.get(axis);
     }
+    return new StoredTensor(name, shape, Arrays.stream(strides).boxed().toList(), 0, storage);
+  }
+
+  /** A vector of one value. */
+  static StoredTensor constant(String name, long elements, float value) {
+    return rowMajor(
+        name,
+        List.of(elements),
+        (first, into) -> {
+          for (int i = into.position(); i < into.limit(); i++) {
+            into.put(i, value);
+          }
+        });
+  }
+
+  /** The same under another name, with each element mapped as it is read. */
+  StoredTensor mapped(String newName, DoubleUnaryOperator element) {
     return new StoredTensor(
-        entry.name(),
-        entry.shape(),
-        Arrays.stream(strides).boxed().toList(),
-        0,
-        (first, into) -> file.readFloats(entry.name(), first, into));
+        newName,
+        shape,
+        strides,
+        offset,
+        (first, into) -> {
+          storage.read(first, into);
+          for (int i = into.position(); i < into.limit(); i++) {
+            into.put(i, (float) element.applyAsDouble(into.get(i)));
+          }
+        });
   }
 
   /** Number of elements. */

@@ -4,8 +4,6 @@ import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.Closeable;
 import java.io.IOException;
-import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -19,7 +17,6 @@ import java.util.Map;
  */
 final class TorchFile implements Closeable {
   private static final int MAX_DIMENSIONS = 8;
-  private static final int CHUNK = 1 << 16;
 
   private final Path file;
   private final TorchZip zip;
@@ -140,18 +137,7 @@ final class TorchFile implements Closeable {
     }
 
     private void read(Storage storage, long first, FloatBuffer into) throws IOException {
-      TorchType type = storage.type();
-      FloatBuffer target = into.duplicate();
-      ByteBuffer chunk =
-          ByteBuffer.allocate(Math.min(CHUNK, target.remaining()) * type.bytes())
-              .order(ByteOrder.LITTLE_ENDIAN);
-      long at = first * type.bytes();
-      while (target.hasRemaining()) {
-        chunk.clear().limit(Math.min(CHUNK, target.remaining()) * type.bytes());
-        zip.read(storage.key(), at, chunk);
-        at += chunk.remaining();
-        type.widen(chunk, target);
-      }
+      storage.type().read((at, chunk) -> zip.read(storage.key(), at, chunk), first, into);
     }
 
     private List<Long> numbers(List<?> values) throws SaeFormatException {

@@ -1,10 +1,12 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.io.Safetensors.DType;
+import java.io.IOException;
 import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 
-/** Element types of PyTorch's storages, under PyTorch's names. */
+/** Element types of PyTorch's storages and NumPy's arrays, under PyTorch's names. */
 enum TorchType {
   /** IEEE double. */
   FLOAT64(DType.F64),
@@ -27,6 +29,8 @@ enum TorchType {
   /** One byte, 0 or 1. */
   BOOL(DType.BOOL);
 
+  private static final int CHUNK = 1 << 16; // elements
+
   private final DType stored;
 
   TorchType(DType stored) {
@@ -41,5 +45,27 @@ enum TorchType {
   /** Appends the elements to {@code to}, each as the nearest float. */
   void widen(ByteBuffer from, FloatBuffer to) {
     stored.widen(from, to);
+  }
+
+  /** Reads bytes from a place in a storage. */
+  @FunctionalInterface
+  interface Bytes {
+    /** Fills {@code chunk}, which has an array. */
+    void read(long firstByte, ByteBuffer chunk) throws IOException;
+  }
+
+  /** Fills {@code into}, whose position is not changed, with the elements from {@code first}. */
+  void read(Bytes bytes, long first, FloatBuffer into) throws IOException {
+    FloatBuffer target = into.duplicate();
+    ByteBuffer chunk =
+        ByteBuffer.allocate(Math.min(CHUNK, target.remaining()) * bytes())
+            .order(ByteOrder.LITTLE_ENDIAN);
+    long at = first * bytes();
+    while (target.hasRemaining()) {
+      chunk.clear().limit(Math.min(CHUNK, target.remaining()) * bytes());
+      bytes.read(at, chunk);
+      at += chunk.remaining();
+      widen(chunk, target);
+    }
   }
 }

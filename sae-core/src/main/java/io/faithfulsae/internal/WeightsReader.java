@@ -1,5 +1,6 @@
 package io.faithfulsae.internal;
 
+import io.faithfulsae.internal.SaeFile.Stored;
 import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Finite;
@@ -8,6 +9,10 @@ import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 
 /**
  * Reads weights from a file into a backend's SAE. A backend has both matrices latent-major; one
@@ -16,17 +21,20 @@ import java.nio.FloatBuffer;
  */
 final class WeightsReader {
   private static final int BLOCK_FLOATS = 4 << 20;
+  private static final List<Tensor> BY_LATENT =
+      List.of(
+          Tensor.W_ENC, Tensor.W_DEC, Tensor.B_ENC, Tensor.THRESHOLD, Tensor.R_MAG, Tensor.B_MAG);
 
   private final SaeFile sae;
   private final TensorFile file;
   private final BackendSae into;
-  private final int d;
+  private final Map<Tensor, Stored> toRead;
 
   private WeightsReader(SaeFile sae, TensorFile file, BackendSae into) {
     this.sae = sae;
     this.file = file;
     this.into = into;
-    this.d = into.dIn();
+    this.toRead = sae.toRead();
   }
 
   /**
@@ -39,6 +47,7 @@ final class WeightsReader {
       WeightsReader reader = new WeightsReader(sae, file, into);
       reader.readLatents();
       reader.readDecoderBias();
+      reader.readSkip();
     }
   }
 
@@ -47,64 +56,116 @@ final class WeightsReader {
     return Math.max(1, Math.min(f, BLOCK_FLOATS / d));
   }
 
+  private int width(Tensor tensor) {
+    return switch (tensor) {
+      case W_ENC, W_SKIP -> into.shape().dIn();
+      case W_DEC -> into.shape().dOut();
+      default -> 1;
+    };
+  }
+
   private void readLatents() throws IOException {
     int f = into.dSae();
-    int block = blockOfLatents(d, f);
-    SaeFile.Names names = sae.names();
-    SaeFile.Folding folding = sae.folding();
-    FloatBuffer encoder = DirectBuffers.floats((long) block * d);
-    FloatBuffer decoder = DirectBuffers.floats((long) block * d);
-    FloatBuffer bias = DirectBuffers.floats(block);
+    int block = blockOfLatents(Math.max(width(Tensor.W_ENC), width(Tensor.W_DEC)), f);
+    Map<Tensor, FloatBuffer> buffers = new EnumMap<>(Tensor.class);
+    for (Tensor tensor : BY_LATENT) {
+      if (toRead.containsKey(tensor)) {
+        buffers.put(tensor, DirectBuffers.floats((long) block * width(tensor)));
+      }
+    }
     for (int j0 = 0; j0 < f; j0 += block) {
       int count = Math.min(block, f - j0);
-      bias.limit(count);
-      encoder.limit(count * d);
-      decoder.limit(count * d);
-      readRows(names.encoder(), names.encoderByLatent(), j0, count, encoder);
-      readRows(names.decoder(), names.decoderByLatent(), j0, count, decoder);
-      readVector(names.encoderBias(), j0, bias);
-      scale(encoder, folding.activations());
-      scale(decoder, 1 / folding.activations());
-      scale(bias, folding.biases());
-      if (folding.decoderNorm()) {
-        foldDecoderNorm(encoder, decoder, bias, count);
+      for (Map.Entry<Tensor, FloatBuffer> each : buffers.entrySet()) {
+        each.getValue().limit(count * width(each.getKey()));
+        readRows(each.getKey(), j0, count, each.getValue());
       }
-      if (!folding.isNone()) { // a product may be too large for a float
-        requireFinite(encoder, names.encoder() + ", scaled and transposed", (long) j0 * d);
-        requireFinite(decoder, names.decoder() + ", scaled", (long) j0 * d);
-        requireFinite(bias, names.encoderBias() + ", scaled", j0);
+      fold(buffers, count);
+      for (Map.Entry<Tensor, FloatBuffer> each : buffers.entrySet()) {
+        long first = (long) j0 * width(each.getKey());
+        if (!sae.folding().isNone()) { // a product may be too large for a float
+          requireFinite(each.getValue(), name(each.getKey()) + scaled(each.getKey()), first);
+        }
+        into.write(each.getKey(), first, each.getValue());
       }
-      into.write(Tensor.W_ENC, (long) j0 * d, encoder);
-      into.write(Tensor.W_DEC, (long) j0 * d, decoder);
-      into.write(Tensor.B_ENC, j0, bias);
+    }
+  }
+
+  private String scaled(Tensor tensor) {
+    return stored(tensor).transposed() ? ", scaled and transposed" : ", scaled";
+  }
+
+  private void fold(Map<Tensor, FloatBuffer> buffers, int count) {
+    SaeFile.Folding folding = sae.folding();
+    buffers.forEach(
+        (tensor, values) -> {
+          switch (tensor) {
+            case W_ENC -> scale(values, folding.activations());
+            case W_DEC -> scale(values, 1 / folding.activations());
+            case B_ENC, THRESHOLD, B_MAG -> scale(values, folding.biases());
+            default -> {} // a logarithm
+          }
+        });
+    if (folding.decoderNorm()) {
+      foldDecoderNorm(buffers, count);
     }
   }
 
   private void readDecoderBias() throws IOException {
-    FloatBuffer bias = DirectBuffers.floats(d);
-    String name = sae.names().decoderBias();
-    readVector(name, 0, bias);
-    scale(bias, sae.folding().biases() / sae.folding().activations());
-    requireFinite(bias, name + ", scaled", 0);
-    into.write(Tensor.B_DEC, 0, bias);
-  }
-
-  /** {@code rows} receives the weights of {@code count} latents, {@code d_in} for each. */
-  private void readRows(String name, boolean byLatent, int first, int count, FloatBuffer rows)
-      throws IOException {
-    file.tensor(name).readRows(byLatent ? 0 : 1, first, count, rows);
-    int at = Finite.firstOther(rows);
-    if (at >= 0) {
-      long latent = (long) first + at / d;
-      long input = at % d;
-      throw notFinite(
-          name, rows.get(at), byLatent ? latent * d + input : input * into.dSae() + latent);
+    if (toRead.containsKey(Tensor.B_DEC)) {
+      FloatBuffer bias = DirectBuffers.floats(into.shape().dOut());
+      String name = name(Tensor.B_DEC);
+      file.tensor(name).readVector(0, bias);
+      requireFinite(bias, name, 0);
+      scale(bias, sae.folding().biases() / sae.folding().activations());
+      requireFinite(bias, name + ", scaled", 0);
+      into.write(Tensor.B_DEC, 0, bias);
     }
   }
 
-  private void readVector(String name, long first, FloatBuffer values) throws IOException {
-    file.tensor(name).readVector(first, values);
-    requireFinite(values, name, first);
+  private void readSkip() throws IOException {
+    if (toRead.containsKey(Tensor.W_SKIP)) {
+      int rows = into.shape().dOut();
+      int d = width(Tensor.W_SKIP);
+      int block = blockOfLatents(d, rows);
+      FloatBuffer values = DirectBuffers.floats((long) block * d);
+      for (int i0 = 0; i0 < rows; i0 += block) {
+        int count = Math.min(block, rows - i0);
+        values.limit(count * d);
+        readRows(Tensor.W_SKIP, i0, count, values);
+        into.write(Tensor.W_SKIP, (long) i0 * d, values);
+      }
+    }
+  }
+
+  /** Reads rows as a backend has them, or elements of a vector. */
+  private void readRows(Tensor tensor, int first, int count, FloatBuffer rows) throws IOException {
+    Stored stored = stored(tensor);
+    StoredTensor source = file.tensor(stored.name());
+    if (source.shape().size() < 2) {
+      source.readVector(first, rows);
+      requireFinite(rows, stored.name(), first);
+      return;
+    }
+    source.readRows(stored.transposed() ? 1 : 0, first, count, rows);
+    int at = Finite.firstOther(rows);
+    if (at >= 0) {
+      int width = width(tensor);
+      long row = (long) first + at / width;
+      long column = at % width;
+      long otherWidth = source.shape().get(1);
+      throw notFinite(
+          stored.name(),
+          rows.get(at),
+          stored.transposed() ? column * otherWidth + row : row * width + column);
+    }
+  }
+
+  private Stored stored(Tensor tensor) {
+    return Objects.requireNonNull(toRead.get(tensor));
+  }
+
+  private String name(Tensor tensor) {
+    return stored(tensor).name();
   }
 
   /** A latent with NaN weights would silently never fire. */
@@ -127,21 +188,27 @@ final class WeightsReader {
   }
 
   /**
-   * Normalizes decoder rows and multiplies the encoder by their norms; with a row of zeros the
-   * latent never fires.
+   * Normalizes decoder rows and multiplies the encoder, its biases and thresholds by their norms;
+   * with a row of zeros the latent never fires.
    */
-  private void foldDecoderNorm(
-      FloatBuffer encoder, FloatBuffer decoder, FloatBuffer bias, int count) {
+  private void foldDecoderNorm(Map<Tensor, FloatBuffer> buffers, int count) {
+    FloatBuffer decoder = Objects.requireNonNull(buffers.get(Tensor.W_DEC));
+    int width = width(Tensor.W_DEC);
     for (int j = 0; j < count; j++) {
       double squares = 0;
-      for (int i = 0; i < d; i++) {
-        squares += (double) decoder.get(j * d + i) * decoder.get(j * d + i);
+      for (int i = 0; i < width; i++) {
+        squares += (double) decoder.get(j * width + i) * decoder.get(j * width + i);
       }
       double norm = Math.sqrt(squares);
-      scale(encoder.slice(j * d, d), norm);
-      scale(bias.slice(j, 1), norm);
+      for (Map.Entry<Tensor, FloatBuffer> each : buffers.entrySet()) {
+        int own = width(each.getKey());
+        switch (each.getKey()) {
+          case W_ENC, B_ENC, THRESHOLD, B_MAG -> scale(each.getValue().slice(j * own, own), norm);
+          default -> {} // the decoder, and a logarithm
+        }
+      }
       if (norm > 0) {
-        scale(decoder.slice(j * d, d), 1 / norm);
+        scale(decoder.slice(j * width, width), 1 / norm);
       }
     }
   }

@@ -76,17 +76,15 @@ class PeerFilesTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "peer_sparsify/layers.3|sae.safetensors|\"topk\"|\"groupmax\"|sparsify's GroupMax",
-        "peer_sparsify/layers.3|sae.safetensors|connection\": false|connection\": true|skip transcoder of sparsify",
-        "peer_sparsify/layers.3|sae.safetensors|transcode\": false|transcode\": true|a transcoder of sparsify",
-        "peer_sparsify/layers.3|sae.safetensors|\"k\": 3|\"k\": 3, \"signed\": true|TopK by absolute value",
+        "peer_sparsify/layers.3|sae.safetensors|\"topk\"|\"softmax\"|sparsify's softmax",
+        "peer_sparsify/layers.3|sae.safetensors|connection\": false|connection\": true|W_skip: expected a tensor of this name",
         "peer_sparsify/layers.3|sae.safetensors|factor\": 4|factor\": 5|shape [30, 6] from cfg.json, got [24, 6]",
         "peer_sparsify/layers.3|sae.safetensors|factor\": 4|factor\": 1000000000|fewer than 2^31 latents",
         "peer_sparsify/layers.3|sae.safetensors|\"d_in\": 6|\"d_in\": -6|d_in: expected a whole number >= 1, got -6",
-        "peer_dictionary_learning/trainer_0|ae.pt|AutoEncoderTopK\",|BatchTopKSAE\",|dictionary_learning's BatchTopKSAE",
+        "peer_dictionary_learning/trainer_0|ae.pt|AutoEncoderTopK\",|IdentityDict\",|dictionary_learning's IdentityDict",
         "peer_dictionary_learning/trainer_0|ae.pt|\"k\": 3|\"k\": 4|k: expected 4 from config.json, got 3",
         "peer_dictionary_learning/trainer_0|ae.pt|\"dict_size\": 24|\"dict_size\": 25|shape [25, 6] from config.json",
-        "peer_batchtopk|sae.pt|\"topk\"|\"jumprelu\"|BatchTopK's jumprelu",
+        "peer_batchtopk|sae.pt|\"topk\"|\"gated\"|BatchTopK's gated",
       })
   void otherArchitecturesAndSizesAreNamed(
       String name, String weights, String was, String becomes, String problem) throws IOException {

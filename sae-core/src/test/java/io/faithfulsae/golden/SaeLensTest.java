@@ -129,13 +129,14 @@ class SaeLensTest {
   @CsvSource(
       delimiter = '|',
       value = {
-        "\"architecture\": \"topk\"|\"architecture\": \"jumprelu\"|architecture: expected topk, got jumprelu",
-        "\"k\": 3|\"k\": 21|k: expected k in [1, d_sae = 20], got k = 21",
+        "\"architecture\": \"topk\"|\"architecture\": \"temporal\"|a transcoder, got temporal",
+        "\"architecture\": \"topk\"|\"architecture\": \"matching_pursuit\"|a transcoder, got matching_pursuit",
+        "\"k\": 3|\"k\": 21|configuration: expected k in [1, d_sae = 20], got k = 21",
         "\"k\": 3|\"kk\": 3|k: expected a whole number >= 1, got nothing",
         "\"d_sae\": 20|\"d_sae\": 21|W_enc: expected shape [6, 21] from cfg.json, got [6, 20]",
         "\"none\", \"resh|\"covariance_whitening\", \"resh|normalize_activations: expected none, constant_norm",
         "\"none\", \"resh|\"expected_average_only_in\", \"resh|normalize_activations: expected_average_only_in needs",
-        "_activations\": \"none\", \"meta|_activations\": \"hook_z\", \"meta|reshape_activations: expected none, got hook_z",
+        "_activations\": \"none\", \"meta|_activations\": \"hook_q\", \"meta|reshape_activations: expected none or hook_z, got hook_q",
         "{\"d_in\"|{{\"d_in\"|JSON: expected an object"
       })
   void rejectsByNameWhatItCannotHonour(String was, String becomes, String problem)

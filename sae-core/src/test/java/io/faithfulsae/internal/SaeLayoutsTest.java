@@ -42,9 +42,9 @@ class SaeLayoutsTest {
   }
 
   @Test
-  void gemmaScopesFolderIsNamed() throws IOException {
+  void gemmaScopesFileMustBeAZip() throws IOException {
     Files.writeString(dir.resolve("params.npz"), "");
-    assertTrue(rejection(dir).contains("got a JumpReLU SAE of Gemma Scope (params.npz)"));
+    assertTrue(rejection(dir).contains("params.npz: zip: expected a zip as numpy.savez writes it"));
   }
 
   @Test
@@ -88,7 +88,7 @@ class SaeLayoutsTest {
     assertThrows(NoSuchFileException.class, () -> load(folder));
     assertThrows(NoSuchFileException.class, () -> load(dir.resolve("nowhere")));
     Files.writeString(folder.resolve("cfg.json"), "{}");
-    assertTrue(rejection(folder).contains("architecture: expected topk, got standard"));
+    assertTrue(rejection(folder).contains("d_in: expected a whole number >= 1, got nothing"));
   }
 
   private static Path sparsify(Path folder) throws IOException {
