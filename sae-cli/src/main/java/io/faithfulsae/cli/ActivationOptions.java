@@ -71,7 +71,8 @@ final class ActivationOptions {
   @Option(
       names = "--target-l0",
       paramLabel = "X",
-      description = "Active latents per token that l0_of_rows and l0_of_batch aim at (default: 20).")
+      description =
+          "Active latents per token that l0_of_rows and l0_of_batch aim at (default: 20).")
   @Nullable Double targetL0;
 
   @Option(

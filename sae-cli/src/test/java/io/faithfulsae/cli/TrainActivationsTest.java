@@ -8,7 +8,9 @@ import io.faithfulsae.Activation;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.Selection.Rule;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import org.junit.jupiter.api.Test;
@@ -48,9 +50,9 @@ class TrainActivationsTest {
   @Test
   void trainsOtherActivations() throws IOException {
     sae(train("--activation", "batchtopk", "--k", 4, "--prefixes", "8,16")).ok();
-    String provenance = java.nio.file.Files.readString(dir.resolve("sae/training.json"));
+    String provenance = Files.readString(dir.resolve("sae/training.json"));
     assertTrue(provenance.contains("\"latents\" : 16"), provenance);
-    assertTrue(!trained().selection().rule().equals(io.faithfulsae.spi.Selection.Rule.TOP_K));
+    assertEquals(Rule.THRESHOLD, trained().selection().rule(), "with the learned threshold");
     sae(train("--activation", "relu", "--sparsity-coefficient", "0.1")).ok();
     assertEquals(new Activation.Relu(), trained());
     sae(train("--activation", "jumprelu", "--sparsity", "tanh", "--sparsity-coefficient", "0.05"))

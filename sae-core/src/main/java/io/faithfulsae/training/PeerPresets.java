@@ -46,11 +46,7 @@ final class PeerPresets {
       return builder.sparsityPenalty(Penalty.L1).build();
     }
     requireJumpRelu(activation);
-    return builder
-        .sparsityPenalty(Penalty.L0)
-        .bandwidth(0.05)
-        .initialThreshold(0.01)
-        .build();
+    return builder.sparsityPenalty(Penalty.L0).bandwidth(0.05).initialThreshold(0.01).build();
   }
 
   static TrainingConfig dictionaryLearning(Activation activation, int dIn, int dSae) {

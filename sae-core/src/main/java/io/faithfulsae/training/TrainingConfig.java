@@ -197,14 +197,14 @@ public record TrainingConfig(
 
   /**
    * dictionary_learning's trainer of an activation: that of {@link #dictionaryLearning(int, int)}
-   * for TopK; BatchTopK, JumpReLU with a target of 20 active latents, and ReLU with an unweighted L1
-   * of coefficient 0.1 ({@code StandardTrainer}). Its first 100 steps are dictionary_learning's from
-   * the same weights and learning rates; its warm-up starts at 0, here at one step's share.
+   * for TopK; BatchTopK, JumpReLU with a target of 20 active latents, and ReLU with an unweighted
+   * L1 of coefficient 0.1 ({@code StandardTrainer}). Its first 100 steps are dictionary_learning's
+   * from the same weights and learning rates; its warm-up starts at 0, here at one step's share.
    * Remaining differences are those of {@link #dictionaryLearning(int, int)} but for clipping, and
    * JumpReLU's thresholds, which may become negative there.
    *
-   * <p><b>Source</b>: dictionary_learning 0.1.0, {@code trainers/batch_top_k.py}, {@code jumprelu.py}
-   * and {@code standard.py}.
+   * <p><b>Source</b>: dictionary_learning 0.1.0, {@code trainers/batch_top_k.py}, {@code
+   * jumprelu.py} and {@code standard.py}.
    *
    * @param dIn width of the activations; sets the size of the dead-latent term
    * @param dSae number of latents; sets the learning rate

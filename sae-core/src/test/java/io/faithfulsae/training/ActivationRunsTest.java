@@ -27,7 +27,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
-/** Runs of activations other than TopK, from the source to the folder. A subclass opens the backend. */
+/**
+ * Runs of activations other than TopK, from the source to the folder. A subclass opens the backend.
+ */
 public abstract class ActivationRunsTest extends RunFixture {
   private static final int D_SAE = 24;
   private static final int LONG = 400;
@@ -112,9 +114,7 @@ public abstract class ActivationRunsTest extends RunFixture {
         family.config().toBuilder().tokens(16L * LONG).bufferRows(640).checkpointSteps(0).build();
     Path dir = folder.resolve("run");
     finish(
-        SaeTrainer.of(family.sae(), config, backend)
-            .withListener(received::add)
-            .start(MANY, dir));
+        SaeTrainer.of(family.sae(), config, backend).withListener(received::add).start(MANY, dir));
     TrainingProgress last = received.get(LONG - 1);
     assertTrue(last.fvu() < 0.35, "FVU: " + last);
     assertTrue(last.l0() > 0.5 && last.l0() < 9, "L0: " + last);
@@ -144,8 +144,7 @@ public abstract class ActivationRunsTest extends RunFixture {
   @Test
   void whatCannotBeTrainedIsRefusedBeforeTheRun() {
     TrainingConfig config = TrainingConfig.builder().build();
-    SaeConfig gated =
-        new SaeConfig(D_IN, D_SAE, new Activation.Gated(), true, Normalization.NONE);
+    SaeConfig gated = new SaeConfig(D_IN, D_SAE, new Activation.Gated(), true, Normalization.NONE);
     assertMessage(
         IllegalArgumentException.class,
         () -> SaeTrainer.of(gated, config, backend),

@@ -3,6 +3,7 @@ package io.faithfulsae.jni.internal;
 import io.faithfulsae.golden.PeerTrainersTest;
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.ActivationRunsTest;
 import io.faithfulsae.training.DivergenceTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
@@ -22,6 +23,14 @@ class CpuTrainingTest {
 
   @Nested
   class Peers extends PeerTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Activations extends ActivationRunsTest {
     @Override
     protected Backend open() {
       return new CpuBackendProvider().open();
