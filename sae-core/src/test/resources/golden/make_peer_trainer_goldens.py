@@ -207,6 +207,9 @@ RUNS = {
         dictionary_learning, "standard", dict(l1_penalty=0.1, warmup_steps=20, sparsity_warmup_steps=30), None),
     "dictionary_learning_april": (
         dictionary_learning, "april", dict(l1_penalty=0.1, warmup_steps=20, sparsity_warmup_steps=30), None),
+    "saelens_gated": (saelens, "gated", dict(l1_coefficient=0.1, l1_warm_up_steps=20)),
+    "dictionary_learning_gated": (
+        dictionary_learning, "gated", dict(l1_penalty=0.1, warmup_steps=20, sparsity_warmup_steps=30), None),
     "saelens_matryoshka": (
         saelens, "matryoshka", dict(k=K, rescale_acts_by_decoder_norm=False, matryoshka_widths=[12, 24, 48])),
     "dictionary_learning_matryoshka": (

@@ -109,6 +109,12 @@ int64_t state_size(const Object &trainer, int32_t state) {
                 "a trainer with SAE_THRESHOLD_RULE, which trains SAE_THRESHOLD",
                 "rule " + std::to_string(static_cast<int>(trainer.options[SAE_OPT_RULE])));
         return tensor_size(trainer, SAE_THRESHOLD);
+    case SAE_STATE_M_R_MAG:
+    case SAE_STATE_V_R_MAG:
+        return tensor_size(trainer, SAE_R_MAG);
+    case SAE_STATE_M_B_MAG:
+    case SAE_STATE_V_B_MAG:
+        return tensor_size(trainer, SAE_B_MAG);
     default:
         require(state >= 0 && state < SAE_STATE_IDLE_BATCHES, "a state of SAE_STATE_*", std::to_string(state));
         return tensor_size(trainer, state % SAE_STATE_V_W_ENC);
@@ -477,7 +483,13 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
                  "expected a rule that can be trained, SAE_TOPK, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE, got rule " +
                      std::to_string(rule) + "; train one of those");
         }
-        const int32_t flags = SAE_SUBTRACT_B_DEC | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0);
+        const int32_t flags = SAE_SUBTRACT_B_DEC | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0) |
+                              (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
+        const auto sparsity = static_cast<int32_t>(options[SAE_OPT_SPARSITY]);
+        require((object.flags & SAE_GATED) == 0 || sparsity == SAE_SPARSITY_NONE || sparsity == SAE_SPARSITY_L1,
+                "no sparsity term or SAE_SPARSITY_L1 with SAE_GATED", std::to_string(sparsity));
+        require((object.flags & SAE_GATED) == 0 || options[SAE_OPT_AUX_COEFFICIENT] == 0,
+                "AUX_COEFFICIENT = 0 with SAE_GATED, which has an auxiliary loss of its own", "another");
         require(rule == SAE_THRESHOLD_RULE || options[SAE_OPT_SPARSITY] < 0.5,
                 "no sparsity term with a rule that has a k", "option SPARSITY");
         require(rule == SAE_BATCH_TOPK || options[SAE_OPT_PREFIXES] < 0.5, "prefixes with SAE_BATCH_TOPK only",

@@ -55,10 +55,14 @@ constexpr Option kOptions[SAE_OPT_PREFIX_LATENTS] = {
     {"PREFIXES", 0, 0, SAE_MOST_PREFIXES, true},
 };
 constexpr Option kPrefixLatents = {"PREFIX_LATENTS", 0, 0, 2147483647, true};
+constexpr Option kGateDetach = {"GATE_DETACH", 0, 0, 1, true};
 constexpr Option kPrefixWeight = {"PREFIX_WEIGHT", 1, 0, kInfinity, false};
 
 const Option &option_of(int key) {
-    return key < SAE_OPT_PREFIX_LATENTS ? kOptions[key] : key < SAE_OPT_PREFIX_WEIGHT ? kPrefixLatents : kPrefixWeight;
+    if (key < SAE_OPT_PREFIX_LATENTS) {
+        return kOptions[key];
+    }
+    return key == SAE_OPT_GATE_DETACH ? kGateDetach : key < SAE_OPT_PREFIX_WEIGHT ? kPrefixLatents : kPrefixWeight;
 }
 
 std::string number(double value) {

@@ -46,9 +46,11 @@ void Trainer::accumulate(const float *x, int64_t rows, int64_t pending_rows) {
             }
             put(context.kernels, add, &part.bias, &pending.bias[latent], 1);
         }
-        for (int64_t latent = begin; latent < end && trains_threshold(); latent++) {
-            const float slope = static_cast<float>(batch.threshold_grad[latent]);
-            put(context.kernels, add, &slope, &pending.threshold[latent], 1);
+        for (size_t i = 0; i < own_tensors().size(); i++) {
+            for (int64_t latent = begin; latent < end; latent++) {
+                const float slope = static_cast<float>(batch.own_grad[i][latent]);
+                put(context.kernels, add, &slope, &pending.own[i * params.d_sae + latent], 1);
+            }
         }
     });
     if (add) {
@@ -71,8 +73,9 @@ void Trainer::add(int64_t pending_rows, const Trainer &from) {
         put(context.kernels, adds, &from.pending.encoder[at], &pending.encoder[at], count);
         put(context.kernels, adds, &from.pending.decoder[at], &pending.decoder[at], count);
         put(context.kernels, adds, &from.pending.bias[begin], &pending.bias[begin], end - begin);
-        if (trains_threshold()) {
-            put(context.kernels, adds, &from.pending.threshold[begin], &pending.threshold[begin], end - begin);
+        for (size_t i = 0; i < own_tensors().size(); i++) {
+            const int64_t own = i * params.d_sae + begin;
+            put(context.kernels, adds, &from.pending.own[own], &pending.own[own], end - begin);
         }
         for (int64_t latent = begin; latent < end; latent++) {
             fired[latent] = from.fired[latent] != 0 || (adds && fired[latent] != 0);
@@ -87,7 +90,7 @@ void Trainer::add(int64_t pending_rows, const Trainer &from) {
 
 void Trainer::copy(const Trainer &from) {
     constexpr int64_t kFloats = 1 << 16;
-    for (int tensor = 0; tensor <= SAE_THRESHOLD; tensor++) {
+    for (int tensor = 0; tensor <= SAE_B_MAG; tensor++) {
         for_ranges(context, params.tensors[tensor].size(), kFloats, [&](int64_t begin, int64_t end, int64_t, int) {
             std::copy_n(&from.params.tensors[tensor][begin], end - begin, &params.tensors[tensor][begin]);
         });

@@ -56,7 +56,7 @@ struct Trainer::Sweep {
     AdamStep step;
     std::vector<float> d_b_enc; /* [d_sae] */
     std::vector<float> d_b_dec; /* [d_in] */
-    std::vector<float> d_threshold; /* [d_sae], if trained */
+    std::vector<std::vector<float>> own; /* by own_tensors(): [d_sae] */
     double squares = 0;         /* of all gradients */
     double longest_encoder_row = 0;
 };
@@ -105,6 +105,9 @@ LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
     if (!options.freeze_decoder) {
         const float *error = error_of(prefix_of(latent), 0);
         kernels.gather(scratch + d, d, error, &batch.row_of[from], &batch.value_of[from], count);
+        if (gated() && !options.gate_detach) {
+            kernels.gather(scratch + d, d, error_of(1, 0), &batch.row_of[from], &batch.gate_of[from], count);
+        }
         if (options.rule == SAE_THRESHOLD_RULE && !batch.norms.empty() && batch.norms[latent] > 0) {
             const double along = batch.norm_grad[latent] / batch.norms[latent];
             kernels.axpy(scratch + d, static_cast<float>(along), params.w_dec() + latent * d, d);
@@ -116,12 +119,10 @@ LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
     return {scratch, scratch + d, bias};
 }
 
-std::vector<float> Trainer::threshold_gradient(bool from_pending) const {
-    if (!trains_threshold()) {
-        return {};
-    }
-    return from_pending ? std::vector<float>(pending.threshold.data(), pending.threshold.data() + params.d_sae)
-                        : std::vector<float>(batch.threshold_grad.begin(), batch.threshold_grad.end());
+std::vector<float> Trainer::own_gradient(size_t i, bool from_pending) const {
+    const float *kept = pending.own.data() + (from_pending ? i * params.d_sae : 0);
+    return from_pending ? std::vector<float>(kept, kept + params.d_sae)
+                        : std::vector<float>(batch.own_grad[i].begin(), batch.own_grad[i].end());
 }
 
 LatentGradient Trainer::pending_gradient(int64_t latent) const {
@@ -171,11 +172,14 @@ void Trainer::sweep_latents(Sweep &sweep) {
         kernels.axpy(sweep.d_b_dec.data(), 1, part.d_b_dec.data(), d);
     }
     sweep.squares += kernels.dot3(sweep.d_b_dec.data(), sweep.d_b_dec.data(), d).gg;
+    if (gated()) { /* so far what b_dec subtracts: the product's; the bias is only the gate's */
+        sweep.d_b_enc = sweep.own[0];
+    }
     if (options.train_b_enc) {
         sweep.squares += kernels.dot3(sweep.d_b_enc.data(), sweep.d_b_enc.data(), params.d_sae).gg;
     }
-    if (trains_threshold()) {
-        sweep.squares += kernels.dot3(sweep.d_threshold.data(), sweep.d_threshold.data(), params.d_sae).gg;
+    for (size_t i = gated() ? 1 : 0; i < sweep.own.size(); i++) {
+        sweep.squares += kernels.dot3(sweep.own[i].data(), sweep.own[i].data(), params.d_sae).gg;
     }
 }
 
@@ -189,7 +193,11 @@ double Trainer::update(const Sums &sums, bool from_pending, double weight, doubl
                    adam_step(options, steps + 1, lr),
                    std::vector<float>(params.d_sae),
                    sums.d_b_dec,
-                   threshold_gradient(from_pending)};
+                   {}};
+    const std::vector<int> tensors = own_tensors();
+    for (size_t i = 0; i < tensors.size(); i++) {
+        sweep.own.push_back(own_gradient(i, from_pending));
+    }
     sweep_latents(sweep);
     const double norm = options.clip_norm == 0 ? 0 : std::sqrt(sweep.squares) / weight;
     if (!surely_unclipped) {
@@ -207,10 +215,13 @@ double Trainer::update(const Sums &sums, bool from_pending, double weight, doubl
         kernels.adam(params.b_enc(), first[SAE_B_ENC].data(), second[SAE_B_ENC].data(), sweep.d_b_enc.data(),
                      sweep.clip, 1, 0, params.d_sae, sweep.step);
     }
+    for (size_t i = gated() ? 1 : 0; i < tensors.size(); i++) {
+        const int tensor = tensors[i];
+        kernels.adam(params.tensors[tensor].data(), first[tensor].data(), second[tensor].data(), sweep.own[i].data(),
+                     sweep.clip, 1, 0, params.d_sae, sweep.step);
+    }
     if (trains_threshold()) {
         float *threshold = params.tensors[SAE_THRESHOLD].data();
-        kernels.adam(threshold, first[SAE_THRESHOLD].data(), second[SAE_THRESHOLD].data(), sweep.d_threshold.data(),
-                     sweep.clip, 1, 0, params.d_sae, sweep.step);
         std::transform(threshold, threshold + params.d_sae, threshold, [](float t) { return std::max(t, 0.0f); });
     }
     steps++;

@@ -40,6 +40,7 @@ void Sums::add(const Sums &other) {
     error += other.error;
     prefixes += other.prefixes;
     sparsity += other.sparsity;
+    gate += other.gate;
     residual += other.residual;
     active += other.active;
     reconstruction += other.reconstruction;
@@ -77,6 +78,9 @@ void Trainer::decode_rows(int64_t first, int64_t last, Sums &sums) {
         if (batch.k > 0) {
             sums.active += count;
             continue;
+        }
+        if (gated()) {
+            decode_gates(row, sums);
         }
         for (int64_t i = at; i < at + count; i++) {
             if (batch.value[i] > 0) {
@@ -119,7 +123,11 @@ void Trainer::backward_rows(int64_t first, int64_t last, double error_scale, dou
         kernels.axpy(sums.d_b_dec.data(), 1, error_of(0, row), d);
         std::fill(dz + count, dz + k, 0.0f);
         if (options.rule == SAE_THRESHOLD_RULE) {
-            penalise(row, sums);
+            if (gated()) {
+                backward_gates(row, error_scale, sums);
+            } else {
+                penalise(row, sums);
+            }
             continue;
         }
         /* |dz|_1 <= sqrt(k) |dz|: b_dec also gets sum dz_j W_enc[j], b_enc gets dz, W_enc gets dz (x) input */
@@ -161,7 +169,7 @@ Sums Trainer::forward_and_backward() {
         total.add(part);
     }
     total.reconstruction = loss_scale(total) * (options.weight() * total.error + total.prefixes);
-    total.aux = scale * total.residual;
+    total.aux = gated() ? loss_scale(total) * total.gate : scale * total.residual;
     return total;
 }
 

@@ -29,6 +29,9 @@ void Trainer::group_by_latent() {
             batch.row_of[to] = static_cast<int32_t>(row);
             batch.value_of[to] = batch.value[i];
             batch.dz_of[to] = batch.dz[i];
+            if (gated()) {
+                batch.gate_of[to] = batch.gate[i];
+            }
         }
     }
     if (options.rule == SAE_THRESHOLD_RULE) {

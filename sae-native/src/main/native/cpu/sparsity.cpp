@@ -165,12 +165,15 @@ void Trainer::penalise(int64_t row, Sums &sums) {
 void Trainer::sum_by_latent() {
     const bool outputs = options.sparsity == SAE_SPARSITY_L0_OF_BATCH && trains_threshold();
     std::vector<int64_t> active(outputs ? params.d_sae : 0);
-    batch.threshold_grad.assign(trains_threshold() ? params.d_sae : 0, 0);
+    if (gated()) {
+        return sum_gates_by_latent();
+    }
+    batch.own_grad[0].assign(trains_threshold() ? params.d_sae : 0, 0);
     batch.norm_grad.assign(batch.norms.size(), 0);
     for (int64_t i = 0; i < batch.entries(); i++) {
         const int32_t latent = batch.index[i];
         if (trains_threshold()) {
-            batch.threshold_grad[latent] += batch.dtheta[i];
+            batch.own_grad[0][latent] += batch.dtheta[i];
         }
         if (!batch.norms.empty()) {
             batch.norm_grad[latent] += batch.dnorm[i];
@@ -182,7 +185,7 @@ void Trainer::sum_by_latent() {
     /* z = 0 is within the bandwidth of a threshold below half of it */
     for (int64_t latent = 0; latent < static_cast<int64_t>(active.size()); latent++) {
         if (params.tensors[SAE_THRESHOLD][latent] < options.bandwidth / 2) {
-            batch.threshold_grad[latent] -=
+            batch.own_grad[0][latent] -=
                 batch.step_slope / options.bandwidth * static_cast<double>(batch.rows - active[latent]);
         }
     }

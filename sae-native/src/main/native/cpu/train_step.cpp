@@ -28,7 +28,8 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
       sparsity_coefficient(o[SAE_OPT_SPARSITY_COEFFICIENT]),
       sparsity_warmup(static_cast<int64_t>(o[SAE_OPT_SPARSITY_WARMUP])), target_l0(o[SAE_OPT_TARGET_L0]),
       tanh_scale(o[SAE_OPT_TANH_SCALE]), weight_by_norm(o[SAE_OPT_WEIGHT_BY_NORM] != 0),
-      bandwidth(static_cast<float>(o[SAE_OPT_BANDWIDTH])), ste_to_input(o[SAE_OPT_STE_TO_INPUT] != 0) {
+      bandwidth(static_cast<float>(o[SAE_OPT_BANDWIDTH])), ste_to_input(o[SAE_OPT_STE_TO_INPUT] != 0),
+      gate_detach(o[SAE_OPT_GATE_DETACH] != 0) {
     const auto count = static_cast<int>(o[SAE_OPT_PREFIXES]);
     for (int i = 0; i < count; i++) {
         prefixes.push_back(static_cast<int64_t>(o[SAE_OPT_PREFIX_LATENTS + i]));
@@ -42,8 +43,10 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
 
 Trainer::Trainer(Params &of, const double *option_values)
     : params(of), context(of.context), options(option_values, of.d_sae), idle_batches(of.d_sae), idle_rows(of.d_sae) {
-    const int tensors = trains_threshold() ? SAE_THRESHOLD + 1 : SAE_THRESHOLD;
-    for (int tensor = 0; tensor < tensors && options.gradients != SAE_GRADIENTS_ONLY; tensor++) {
+    for (int tensor = 0; tensor <= SAE_B_MAG && options.gradients != SAE_GRADIENTS_ONLY; tensor++) {
+        if (tensor == SAE_THRESHOLD && !trains_threshold()) {
+            continue;
+        }
         first[tensor] = Block<float>(params.tensors[tensor].size());
         second[tensor] = Block<float>(params.tensors[tensor].size());
     }
@@ -51,7 +54,7 @@ Trainer::Trainer(Params &of, const double *option_values)
         pending.encoder = Block<float>(params.d_sae * params.d_in);
         pending.decoder = Block<float>(params.d_sae * params.d_in);
         pending.bias = Block<float>(params.d_sae);
-        pending.threshold = Block<float>(trains_threshold() ? params.d_sae : 0);
+        pending.own = Block<float>(params.d_sae * static_cast<int64_t>(own_tensors().size()));
     }
     fired.resize(params.d_sae);
     batch.start.resize(params.d_sae + 1);
@@ -62,8 +65,8 @@ Trainer::Trainer(Params &of, const double *option_values)
 
 int64_t Trainer::live_bytes() const {
     int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + pending.encoder.bytes() + pending.decoder.bytes() +
-                    pending.bias.bytes() + pending.threshold.bytes();
-    for (int tensor = 0; tensor <= SAE_THRESHOLD; tensor++) {
+                    pending.bias.bytes() + pending.own.bytes();
+    for (int tensor = 0; tensor <= SAE_B_MAG; tensor++) {
         bytes += first[tensor].bytes() + second[tensor].bytes();
     }
     return bytes;
@@ -74,7 +77,7 @@ void Trainer::prepare(const float *x, int64_t rows) {
     const int64_t d = params.d_in;
     batch.x = x;
     batch.rows = rows;
-    batch.error.grow(rows * d * static_cast<int64_t>(options.prefixes.size()));
+    batch.error.grow(rows * d * (static_cast<int64_t>(options.prefixes.size()) + (gated() ? 1 : 0)));
     batch.input_norm.resize(rows);
     batch.input.grow(rows * d);
     for_ranges(context, rows, kRows, [&](int64_t first, int64_t last, int64_t, int) {
@@ -99,7 +102,11 @@ void Trainer::choose(int64_t rows) {
     if (options.rule == SAE_THRESHOLD_RULE) {
         batch.k = 0;
         batch.offsets.grow(rows + 1);
-        list_above_thresholds(rows);
+        if (gated()) {
+            list_open_gates(rows);
+        } else {
+            list_above_thresholds(rows);
+        }
         room = batch.entries();
     } else if (options.rule == SAE_TOPK) {
         batch.k = options.k;

@@ -39,6 +39,7 @@ struct TrainerOptions {
     bool weight_by_norm;
     float bandwidth;
     bool ste_to_input;
+    bool gate_detach;
     std::vector<int64_t> prefixes; /* ends with d_sae */
     std::vector<double> prefix_weights;
 
@@ -64,10 +65,13 @@ struct Batch {
     /* sparsity.cpp, with SAE_THRESHOLD_RULE */
     double penalty = 0;       /* c, with its warm-up, times the weight */
     double step_slope = 0;    /* dL/dL0 of a row, where it is the same for all rows */
-    Block<float> dtheta;      /* [entries] dL/dt */
+    Block<float> dtheta;      /* [entries] dL/dt; gated: dL/dz */
+    Block<float> gate;        /* gated: [entries] z_pre > 0 */
+    Block<float> dgate;       /* gated: [entries] its gradient; dz is then that of the encoder's product */
+    Block<float> gate_of;     /* gated: [entries] by latent */
     Block<float> dnorm;       /* [entries] dL/dn */
     std::vector<float> norms; /* [d_sae] n; empty: 1 */
-    std::vector<double> threshold_grad; /* [d_sae] */
+    std::vector<double> own_grad[3];    /* [d_sae] of own_tensors() */
     std::vector<double> norm_grad;      /* [d_sae] */
 
     /* dead latents, compacted: latent j of W_enc is row slot_of[j] of these */
@@ -106,6 +110,7 @@ struct Sums {
     double prefixes = 0; /* the same of prefixes but the last, each times its weight */
     double residual = 0; /* |r|^2 */
     double sparsity = 0; /* times the weight */
+    double gate = 0;     /* |what the gate reconstructs - x|^2 */
     int64_t active = 0;
     double reconstruction = 0; /* the loss's terms, times the weight */
     double aux = 0;
@@ -128,7 +133,7 @@ struct Pending {
     Block<float> encoder; /* [d_sae, d_in] */
     Block<float> decoder; /* [d_sae, d_in] */
     Block<float> bias;    /* [d_sae] */
-    Block<float> threshold; /* [d_sae], if trained */
+    Block<float> own;     /* [own_tensors(), d_sae] */
     Sums sums;
 };
 
@@ -136,9 +141,9 @@ struct Trainer {
     Params &params;
     Context &context;
     const TrainerOptions options;
-    Block<float> first[SAE_THRESHOLD + 1]; /* Adam's moments, by tensor; empty where it is not trained, and with
-                                              SAE_GRADIENTS_ONLY */
-    Block<float> second[SAE_THRESHOLD + 1];
+    Block<float> first[SAE_B_MAG + 1]; /* Adam's moments, by tensor; empty where it is not trained, and with
+                                          SAE_GRADIENTS_ONLY */
+    Block<float> second[SAE_B_MAG + 1];
     Block<int64_t> idle_batches; /* [d_sae] */
     Block<int64_t> idle_rows;
     int64_t steps = 0;
@@ -165,6 +170,12 @@ struct Trainer {
     bool trains_threshold() const {
         return options.rule == SAE_THRESHOLD_RULE && (params.flags & SAE_THRESHOLDS) != 0;
     }
+    bool gated() const { return (params.flags & SAE_GATED) != 0; }
+    /* Trained tensors [d_sae] whose gradients are sums of their entries' own. */
+    std::vector<int> own_tensors() const {
+        return gated() ? std::vector<int>{SAE_B_ENC, SAE_R_MAG, SAE_B_MAG}
+                       : trains_threshold() ? std::vector<int>{SAE_THRESHOLD} : std::vector<int>{};
+    }
     float *error_of(int64_t prefix, int64_t row) const {
         return &batch.error[(prefix * batch.rows + row) * params.d_in];
     }
@@ -177,6 +188,11 @@ struct Trainer {
     void prepare_penalty();
     /* sparsity.cpp: from dL/dz through the decoder to dL/dz_pre of a row's entries, and the thresholds' gradient. */
     void penalise(int64_t row, Sums &sums);
+    /* gated.cpp */
+    void list_open_gates(int64_t rows);
+    void decode_gates(int64_t row, Sums &sums);
+    void backward_gates(int64_t row, double error_scale, Sums &sums);
+    void sum_gates_by_latent();
     /* sparsity.cpp: the entries' gradients of thresholds and norms, by latent. */
     void sum_by_latent();
     /* train_step.cpp: counters, statistics and the update, from sums and gradients over `weight`. */
@@ -206,7 +222,8 @@ struct Trainer {
     /* adam.cpp: from the batch; scratch [2, d_in] */
     LatentGradient batch_gradient(int64_t latent, float *scratch) const;
     LatentGradient pending_gradient(int64_t latent) const;
-    std::vector<float> threshold_gradient(bool from_pending) const;
+    /* Of the i-th of own_tensors(). */
+    std::vector<float> own_gradient(size_t i, bool from_pending) const;
 
     /* adam.cpp: the weights' gradients, clipping, projection, Adam and the norms; returns the gradient's norm. All
      * gradients are to be divided by the weight. */

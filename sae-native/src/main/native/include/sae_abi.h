@@ -234,9 +234,10 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
      * auxiliary loss and SAE_STAT_FVU are of all latents. */
     SAE_OPT_PREFIXES = 31,       /* 0: one, of all latents; otherwise latents ascend to d_sae */
     SAE_OPT_PREFIX_LATENTS = 32, /* 32 ... 39: latents_g */
-    SAE_OPT_PREFIX_WEIGHT = 40   /* 1: 40 ... 47: weight_g */
+    SAE_OPT_PREFIX_WEIGHT = 40,  /* 1: 40 ... 47: weight_g */
+    SAE_OPT_GATE_DETACH = 48     /* 0; 1: SAE_GATED's auxiliary loss gives W_dec and b_dec no gradient */
 };
-enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_PREFIX_WEIGHT + SAE_MOST_PREFIXES };
+enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_GATE_DETACH + 1 };
 
 /* Every ratio below, and SAE_STAT_FVU, is 0 when its denominator is 0 (a batch of one row has no variance). */
 enum { /* SAE_OPT_LOSS; e = x_hat - x, B rows */
@@ -262,7 +263,11 @@ enum { /* SAE_OPT_SPARSITY: what is added to the loss; L0 is a row's number of z
 };
 /* The gradient of t = SAE_THRESHOLD[j], with 1_h = 1 where |z_pre - t| < h / 2 (a rectangle of width h):
  *   dz_j / dt = -(t / h) 1_h;  dL0 / dt = -(1 / h) 1_h, and with SAE_SPARSITY_L0_OF_BATCH 1_h = 1 where |z - t| < h / 2.
- * After the step, thresholds below 0 become 0. */
+ * After the step, thresholds below 0 become 0.
+ *
+ * With SAE_GATED, z has no gradient through the gate's step. SAE_SPARSITY_L1, the only term it has, is of g = ReLU(z_pre)
+ * in place of z, and the auxiliary loss is the reconstruction loss of g W_dec + b_dec (SAE_STAT_AUX); SAE_OPT_AUX_COEFFICIENT
+ * must be 0. r_mag and b_mag are trained. */
 
 enum { /* SAE_OPT_DECODER_NORM: when rows of W_dec are scaled to unit L2 norm */
     SAE_DECODER_NORM_NONE = 0,
@@ -277,8 +282,8 @@ enum { /* SAE_OPT_GRADIENTS: what sae_train_accumulate adds to */
 };
 
 /* keys[i] is one of SAE_OPT_*, values[i] its value. Closing the params closes the trainer. A backend may lack rules and
- * options: SAE_UNAVAILABLE. Params have no flags but SAE_SUBTRACT_B_DEC, and SAE_THRESHOLDS with SAE_THRESHOLD_RULE, where they
- * are trained, or with SAE_BATCH_TOPK, where they stay as they are. */
+ * options: SAE_UNAVAILABLE. Params have no flags but SAE_SUBTRACT_B_DEC, and SAE_THRESHOLDS or SAE_GATED with SAE_THRESHOLD_RULE,
+ * where they are trained, or SAE_THRESHOLDS with SAE_BATCH_TOPK, where they stay as they are. */
 sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const double *values, int64_t count,
                               sae_handle *trainer);
 
@@ -349,7 +354,11 @@ enum { /* optimiser state, for checkpoints */
     SAE_STATE_STEPS = 10,       /* int64 [1] */
     SAE_STATE_LEARNED_THRESHOLD = 11, /* double [1], with SAE_BATCH_TOPK; below 0: none yet */
     SAE_STATE_M_THRESHOLD = 12,       /* float32 [d_sae], with SAE_THRESHOLD_RULE and SAE_THRESHOLDS */
-    SAE_STATE_V_THRESHOLD = 13
+    SAE_STATE_V_THRESHOLD = 13,
+    SAE_STATE_M_R_MAG = 14, /* float32 [d_sae], with SAE_GATED */
+    SAE_STATE_V_R_MAG = 15,
+    SAE_STATE_M_B_MAG = 16,
+    SAE_STATE_V_B_MAG = 17
 };
 /* A trainer of SAE_GRADIENTS_ONLY has no moments to write or read. What is pending is no state: save between steps. */
 sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64_t first, const void *source, int64_t count);

@@ -21,7 +21,8 @@ final class ActivationOptions {
     TOPK,
     BATCHTOPK,
     RELU,
-    JUMPRELU
+    JUMPRELU,
+    GATED
   }
 
   @Option(
@@ -36,7 +37,8 @@ final class ActivationOptions {
   @Option(
       names = "--k",
       paramLabel = "N",
-      description = "Active latents per token; on average with batchtopk. Not with relu, jumprelu.")
+      description =
+          "Active latents per token; on average with batchtopk. Not with relu, jumprelu, gated.")
   @Nullable Integer k;
 
   @Option(
@@ -53,7 +55,7 @@ final class ActivationOptions {
       paramLabel = "TERM",
       description =
           "With relu, jumprelu: the term of the loss, one of ${COMPLETION-CANDIDATES}. Default: l1"
-              + " for relu, l0 for jumprelu.")
+              + " for relu and gated, l0 for jumprelu.")
   @Nullable Penalty sparsity;
 
   @Option(
@@ -103,6 +105,7 @@ final class ActivationOptions {
       case BATCHTOPK -> new Activation.BatchTopK(of(k), null);
       case RELU -> new Activation.Relu();
       case JUMPRELU -> new Activation.JumpRelu();
+      case GATED -> new Activation.Gated();
     };
   }
 

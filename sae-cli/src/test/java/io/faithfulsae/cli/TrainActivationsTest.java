@@ -69,7 +69,7 @@ class TrainActivationsTest {
           {"--k", 4, "--sparsity", "l1"},
           {"--activation", "relu", "--bandwidth", "0.1"},
           {"--activation", "jumprelu", "--prefixes", "8"},
-          {"--activation", "gated"}
+          {"--activation", "groupmax", "--k", 4}
         }) {
       Tiny.Ran ran = sae(train(wrong));
       assertEquals(2, ran.code(), Arrays.toString(wrong) + ran.err());

@@ -161,7 +161,7 @@ public final class BackendChecks {
         || selection.rule() == Selection.Rule.ABS_TOP_K) {
       throw new BackendUnavailableException(
           Expected.message(
-              "an activation that can be trained: topk, batchtopk, relu or jumprelu",
+              "an activation that can be trained: topk, batchtopk, relu, jumprelu or gated",
               selection.rule(),
               "train one of those"));
     }
@@ -177,7 +177,22 @@ public final class BackendChecks {
                 && config.prefixes().get(prefixes - 1).latents() == shape.dSae()),
         "no prefixes, or BatchTopK and a last prefix of all " + shape.dSae() + " latents",
         selection.rule() + " with " + config.prefixes());
+    if (shape.has(BackendSae.Tensor.R_MAG)) {
+      StepConfig.Penalty penalty = config.sparsity().penalty();
+      setting(
+          penalty == StepConfig.Penalty.NONE || penalty == StepConfig.Penalty.L1,
+          "sparsityPenalty NONE or L1 for a gated SAE",
+          penalty);
+      setting(
+          config.aux().coefficient() == 0,
+          "auxCoefficient = 0 for a gated SAE, which has an auxiliary loss of its own",
+          config.aux().coefficient());
+    }
     Set<BackendSae.Tensor> allowed = EnumSet.copyOf(BackendSae.Tensor.COMMON);
+    if (selection.rule() == Selection.Rule.THRESHOLD) {
+      allowed.add(BackendSae.Tensor.R_MAG);
+      allowed.add(BackendSae.Tensor.B_MAG);
+    }
     if (selection.rule().isRagged()) {
       allowed.add(BackendSae.Tensor.THRESHOLD);
     }
@@ -205,7 +220,17 @@ public final class BackendChecks {
   public static long elements(BackendTrainer.State state, int dIn, int dSae) {
     return switch (state) {
       case M_W_ENC, M_W_DEC, V_W_ENC, V_W_DEC -> (long) dIn * dSae;
-      case M_B_ENC, V_B_ENC, M_THRESHOLD, V_THRESHOLD, IDLE_BATCHES, IDLE_ROWS -> dSae;
+      case M_B_ENC,
+          V_B_ENC,
+          M_THRESHOLD,
+          V_THRESHOLD,
+          M_R_MAG,
+          V_R_MAG,
+          M_B_MAG,
+          V_B_MAG,
+          IDLE_BATCHES,
+          IDLE_ROWS ->
+          dSae;
       case M_B_DEC, V_B_DEC -> dIn;
       case STEPS, LEARNED_THRESHOLD -> 1;
     };

@@ -43,7 +43,12 @@ public interface BackendTrainer extends AutoCloseable {
     LEARNED_THRESHOLD,
     /** Moments of trained thresholds, float32 {@code [dSae]}: JumpReLU. */
     M_THRESHOLD,
-    V_THRESHOLD;
+    V_THRESHOLD,
+    /** Moments of a gated SAE's magnitudes, float32 {@code [dSae]}. */
+    M_R_MAG,
+    V_R_MAG,
+    M_B_MAG,
+    V_B_MAG;
 
     /** The states that a trainer of this selection has for an SAE of this shape. */
     public static Set<State> of(Selection selection, SaeShape shape) {
@@ -54,6 +59,9 @@ public interface BackendTrainer extends AutoCloseable {
           && shape.has(BackendSae.Tensor.THRESHOLD)) {
         states.add(M_THRESHOLD);
         states.add(V_THRESHOLD);
+      }
+      if (shape.has(BackendSae.Tensor.R_MAG)) {
+        states.addAll(EnumSet.range(M_R_MAG, V_B_MAG));
       }
       return Collections.unmodifiableSet(states);
     }

@@ -1,14 +1,19 @@
 package io.faithfulsae.spi;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What one training step computes: the loss, the dead-latent term, the optimizer and constraints on
  * the weights. Where other libraries differ, each choice is an option here.
  *
- * <p>In JSON, all values are at the same level, named after the methods of {@link Options}.
+ * <p>In JSON, the values are at the same level, named after the methods of {@link Options}; those
+ * of activations other than TopK are objects, left out where they have their defaults.
+ *
+ * <p>Over 400 lines: an option is a component, a field, a line in two lists, and a method.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
@@ -28,16 +33,21 @@ public record StepConfig(
     @JsonUnwrapped Dead dead,
     @JsonUnwrapped Adam adam,
     @JsonUnwrapped Weights weights,
-    @JsonUnwrapped Threshold threshold,
-    @JsonUnwrapped Sparsity sparsity,
-    List<Prefix> prefixes) {
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Threshold threshold,
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Sparsity sparsity,
+    @JsonInclude(JsonInclude.Include.NON_EMPTY) List<Prefix> prefixes) {
 
   /**
    * Checks the prefixes.
    *
+   * @param threshold null: as SAELens learns it
+   * @param sparsity null: none
+   * @param prefixes null: none
    * @throws IllegalArgumentException if they do not ascend, or there are more than 8
    */
   public StepConfig {
+    threshold = threshold == null ? Threshold.USUAL : threshold;
+    sparsity = sparsity == null ? Sparsity.USUAL : sparsity;
     prefixes = prefixes == null ? List.of() : List.copyOf(prefixes);
     BackendChecks.setting(prefixes.size() <= 8, "at most 8 prefixes", prefixes.size());
     for (int i = 1; i < prefixes.size(); i++) {
@@ -143,7 +153,11 @@ public record StepConfig(
    *     (dictionary_learning), not before it (BatchTopK)
    */
   public record Adam(
-      double beta1, double beta2, double eps, double clipNorm, boolean clipProjected) {
+      double beta1,
+      double beta2,
+      double eps,
+      double clipNorm,
+      @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean clipProjected) {
     /**
      * Checks the ranges.
      *
@@ -186,6 +200,8 @@ public record StepConfig(
       @JsonProperty("thresholdRate") double rate,
       @JsonProperty("thresholdAfterSteps") long afterSteps,
       @JsonProperty("thresholdFromFirst") boolean fromFirst) {
+    private static final Threshold USUAL = new Threshold(0.01, 0, false);
+
     /**
      * Checks the ranges.
      *
@@ -234,6 +250,9 @@ public record StepConfig(
    * @param weightByNorm whether n_j is the norm of latent j's decoder row, through which the
    *     gradient flows, or 1
    * @param bandwidth h
+   * @param gateDetach whether a gated SAE's auxiliary loss, the reconstruction from ReLU(z_pre) of
+   *     its gates, gives the decoder no gradient (dictionary_learning; SAELens does). L1 is of
+   *     those gates.
    * @param steToInput whether that gradient, negated, also goes to the pre-activations (Anthropic),
    *     not to thresholds alone (DeepMind)
    */
@@ -245,7 +264,11 @@ public record StepConfig(
       double tanhScale,
       boolean weightByNorm,
       double bandwidth,
+      boolean gateDetach,
       boolean steToInput) {
+    private static final Sparsity USUAL =
+        new Sparsity(Penalty.NONE, 0, 0, 20, 4, true, 0.001, false, false);
+
     /**
      * Checks the ranges.
      *
@@ -284,6 +307,19 @@ public record StepConfig(
       BackendChecks.setting(latents >= 1, "prefixes of at least 1 latent", latents);
       BackendChecks.setting(
           weight >= 0 && Double.isFinite(weight), "a finite weight >= 0 of a prefix", weight);
+    }
+  }
+
+  /** What is left out of JSON, so that configurations of TopK read as they always did. */
+  private static final class Usual {
+    @Override
+    public boolean equals(@Nullable Object other) {
+      return Threshold.USUAL.equals(other) || Sparsity.USUAL.equals(other);
+    }
+
+    @Override
+    public int hashCode() {
+      return 0;
     }
   }
 
@@ -339,17 +375,18 @@ public record StepConfig(
     private boolean trainEncoderBias;
     private boolean freezeDecoder;
     private boolean clipProjected;
-    private double thresholdRate = 0.01;
+    private double thresholdRate = Threshold.USUAL.rate;
     private long thresholdAfterSteps;
     private boolean thresholdFromFirst;
     private Penalty sparsityPenalty = Penalty.NONE;
     private double sparsityCoefficient;
     private long sparsityWarmupSteps;
-    private double targetL0 = 20;
-    private double tanhScale = 4;
-    private boolean weightByNorm = true;
-    private double bandwidth = 0.001;
+    private double targetL0 = Sparsity.USUAL.targetL0;
+    private double tanhScale = Sparsity.USUAL.tanhScale;
+    private boolean weightByNorm = Sparsity.USUAL.weightByNorm;
+    private double bandwidth = Sparsity.USUAL.bandwidth;
     private boolean steToInput;
+    private boolean gateDetach;
     private List<Prefix> prefixes = List.of();
 
     /** Starts with the study's values. */
@@ -379,6 +416,7 @@ public record StepConfig(
               tanhScale,
               weightByNorm,
               bandwidth,
+              gateDetach,
               steToInput),
           prefixes);
     }
@@ -413,6 +451,7 @@ public record StepConfig(
       weightByNorm = all.sparsity.weightByNorm;
       bandwidth = all.sparsity.bandwidth;
       steToInput = all.sparsity.steToInput;
+      gateDetach = all.sparsity.gateDetach;
       prefixes = all.prefixes;
       return self();
     }
@@ -584,6 +623,12 @@ public record StepConfig(
     /** Whether the gradient of JumpReLU's thresholds, negated, also goes to the pre-activations. */
     public B steToInput(boolean value) {
       steToInput = value;
+      return self();
+    }
+
+    /** Whether a gated SAE's auxiliary loss gives the decoder no gradient. */
+    public B gateDetach(boolean value) {
+      gateDetach = value;
       return self();
     }
 

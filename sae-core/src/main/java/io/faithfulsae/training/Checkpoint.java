@@ -246,15 +246,25 @@ record Checkpoint(
     for (Iterator<String> it = was.fieldNames(); it.hasNext(); ) {
       names.add(it.next());
     }
+    for (Iterator<String> it = is.fieldNames(); it.hasNext(); ) {
+      names.add(it.next()); // left out of the other where it has its default
+    }
     for (String name : names) {
       if (!was.path(name).equals(is.path(name))) {
         throw new IllegalArgumentException(
             Expected.message(
-                "%s = %s as in %s".formatted(name, was.path(name).asText(), file),
-                is.path(name).asText(),
+                "%s = %s as in %s".formatted(name, text(was.path(name)), file),
+                text(is.path(name)),
                 "resume with the run's own configuration, or start another run"));
       }
     }
+  }
+
+  private static String text(JsonNode value) {
+    if (value.isMissingNode()) {
+      return "its default";
+    }
+    return value.isValueNode() ? value.asText() : value.toString();
   }
 
   private void check(Path file, Entry entry, DType dtype) throws SaeFormatException {

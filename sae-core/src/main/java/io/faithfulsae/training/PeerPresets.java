@@ -45,6 +45,9 @@ final class PeerPresets {
     if (activation instanceof Activation.Relu) {
       return builder.sparsityPenalty(Penalty.L1).build();
     }
+    if (activation instanceof Activation.Gated) {
+      return builder.sparsityPenalty(Penalty.L1).build();
+    }
     requireJumpRelu(activation);
     return builder.sparsityPenalty(Penalty.L0).bandwidth(0.05).initialThreshold(0.01).build();
   }
@@ -72,6 +75,17 @@ final class PeerPresets {
           .weightByNorm(false)
           .build();
     }
+    if (activation instanceof Activation.Gated) {
+      return builder
+          .lr(5e-5)
+          .beta1(0)
+          .clipNorm(0)
+          .sparsityPenalty(Penalty.L1)
+          .sparsityCoefficient(0.1)
+          .weightByNorm(false)
+          .gateDetach(true)
+          .build();
+    }
     requireJumpRelu(activation);
     return builder
         .lr(7e-5)
@@ -88,7 +102,7 @@ final class PeerPresets {
     if (!(activation instanceof Activation.JumpRelu)) {
       throw new IllegalArgumentException(
           Expected.message(
-              "an activation that can be trained: topk, batchtopk, relu or jumprelu",
+              "an activation that can be trained: topk, batchtopk, relu, jumprelu or gated",
               activation,
               "train one of those"));
     }

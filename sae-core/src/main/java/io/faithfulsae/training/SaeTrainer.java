@@ -21,7 +21,7 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Trains SAEs on activations: TopK, BatchTopK, Matryoshka ({@link
- * io.faithfulsae.spi.StepConfig.Prefix}), ReLU and JumpReLU.
+ * io.faithfulsae.spi.StepConfig.Prefix}), ReLU, JumpReLU and gated.
  *
  * <p>Each run has a folder. During the run, the folder holds the last checkpoint; after it, the SAE
  * ({@code cfg.json}, {@code sae_weights.safetensors}) and {@code training.json}, which records how
@@ -59,8 +59,8 @@ public final class SaeTrainer {
   /**
    * Creates a trainer for one SAE shape and one configuration.
    *
-   * @throws IllegalArgumentException if an option does not suit the activation, or it is that of a
-   *     gated SAE or a transcoder, which cannot be trained
+   * @throws IllegalArgumentException if an option does not suit the activation, or the SAE is a
+   *     transcoder, which cannot be trained
    * @throws io.faithfulsae.spi.BackendUnavailableException if it is one that cannot be trained
    *     (groupmax, abstopk). Whether the backend has the others is known when a run starts.
    */

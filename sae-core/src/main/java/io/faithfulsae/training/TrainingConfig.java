@@ -1,9 +1,11 @@
 package io.faithfulsae.training;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import io.faithfulsae.Activation;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.StepConfig;
+import org.jspecify.annotations.Nullable;
 
 /**
  * All settings of a training run other than the SAE's shape and the data. {@link #faithfulSae()}
@@ -11,6 +13,8 @@ import io.faithfulsae.spi.StepConfig;
  * differ, each choice is an option here, and a preset per library sets them all.
  *
  * <p>In JSON, all values are at the same level, named after the builder's methods.
+ *
+ * <p>Over 400 lines, most of them what each preset is and how it differs.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
@@ -98,13 +102,13 @@ public record TrainingConfig(
    * @param scaleActivations whether activations are multiplied by one constant so that the mean
    *     norm is sqrt(d_in); folded into the weights when saved
    * @param initialThreshold thresholds of JumpReLU before the first step (SAELens: 0.01;
-   *     dictionary_learning: 0.001)
+   *     dictionary_learning: 0.001); null: 0.01
    */
   public record Start(
       EncoderInit encoderInit,
       DecoderBiasInit decoderBiasInit,
       boolean scaleActivations,
-      double initialThreshold) {
+      @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Double initialThreshold) {
     /**
      * Checks the ranges.
      *
@@ -112,9 +116,14 @@ public record TrainingConfig(
      */
     public Start {
       BackendChecks.setting(
-          initialThreshold >= 0 && initialThreshold <= Float.MAX_VALUE,
+          initialThreshold == null
+              || (initialThreshold >= 0 && initialThreshold <= Float.MAX_VALUE),
           "a finite initialThreshold >= 0",
-          initialThreshold);
+          String.valueOf(initialThreshold));
+    }
+
+    float threshold() {
+      return initialThreshold == null ? 0.01f : initialThreshold.floatValue();
     }
   }
 
@@ -282,7 +291,7 @@ public record TrainingConfig(
     private EncoderInit encoderInit = EncoderInit.KAIMING_D_SAE;
     private DecoderBiasInit decoderBiasInit = DecoderBiasInit.ZERO;
     private boolean scaleActivations = false;
-    private double initialThreshold = 0.01;
+    private @Nullable Double initialThreshold;
     private int bufferRows = BUFFER_ROWS;
     private long checkpointSteps = 1000L;
 

@@ -2,7 +2,6 @@ package io.faithfulsae.training;
 
 import io.faithfulsae.Activation;
 import io.faithfulsae.ActivationBatch;
-import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
@@ -24,6 +23,8 @@ import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.LatentBuffers;
+import io.faithfulsae.spi.Selection;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.io.IOException;
@@ -35,7 +36,11 @@ import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** One SAE of a {@link TrainingLoop}: its parameters, optimizer and folder. */
+/**
+ * One SAE of a {@link TrainingLoop}: its parameters, optimizer and folder.
+ *
+ * <p>Over 400 lines: all that happens to one SAE, from its first weights to its folder.
+ */
 final class TrainingMember implements AutoCloseable {
   private static final int BLOCK_FLOATS = 1 << 20;
 
@@ -48,8 +53,6 @@ final class TrainingMember implements AutoCloseable {
 
   /** Rows whose outputs are checked before weights are written. */
   private static final int CHECKED_ROWS = 64;
-
-  private static final int CHECKED_LATENTS = 64;
 
   final SaeTrainer settings;
   final Path dir;
@@ -130,7 +133,7 @@ final class TrainingMember implements AutoCloseable {
 
   private void draw() {
     if (config.activation() instanceof Activation.JumpRelu) {
-      fillThreshold((float) training.start().initialThreshold());
+      fillThreshold(training.start().threshold());
     }
     int d = config.dIn();
     double bound =
@@ -290,17 +293,24 @@ final class TrainingMember implements AutoCloseable {
    * @param step number of steps completed
    */
   private void checkOutputs(long step, ActivationBatch trained) {
-    int rows = Math.min(trained.rows(), CHECKED_ROWS);
+    boolean ragged = config.activation().latentsPerRow().isEmpty();
+    int most = ragged ? Math.max(1, BLOCK_FLOATS / config.dSae()) : CHECKED_ROWS;
+    int rows = Math.min(trained.rows(), Math.min(CHECKED_ROWS, most));
+    int k = ragged ? config.dSae() : config.k(); // entries of a row at most
     Backend on = settings.backend();
-    // Any k finds a value that is not finite; an SAE without a k may have every latent active.
-    int k = config.activation().latentsPerRow().orElse(Math.min(CHECKED_LATENTS, config.dSae()));
-    try (Latents latents = Latents.allocate(on, rows, k);
+    try (DeviceBuffer offsets = on.allocate((rows + 1L) * Integer.BYTES);
+        DeviceBuffer indices = on.allocate((long) rows * k * Integer.BYTES);
+        DeviceBuffer values = on.allocate((long) rows * k * Float.BYTES);
         DeviceBuffer outputs = on.allocate((long) rows * config.dIn() * Float.BYTES);
         DeviceBuffer.Loan loan = outputs.lend()) {
-      DeviceBuffer indices = latents.indexBuffer();
-      DeviceBuffer values = latents.valueBuffer();
-      parameters.encodeTopK(trained.buffer(), rows, k, indices, values);
-      parameters.decode(indices, values, rows, k, outputs);
+      LatentBuffers latents =
+          ragged
+              ? LatentBuffers.ragged(offsets, indices, values)
+              : LatentBuffers.ofK(indices, values, k);
+      // BatchTopK's batch would be cut short here: any k finds what is not finite.
+      Selection selection = ragged ? config.activation().selection() : Selection.topK(k);
+      parameters.encode(selection, trained.buffer(), rows, latents);
+      parameters.decode(latents, rows, null, outputs);
       on.synchronize();
       FloatBuffer floats = loan.floats();
       int at = Finite.firstOther(floats);

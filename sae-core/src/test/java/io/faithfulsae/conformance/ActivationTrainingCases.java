@@ -109,7 +109,33 @@ interface ActivationTrainingCases extends ConformanceCases {
         all,
         "JumpReLU, another bandwidth and target",
         b -> b.sparsityPenalty(Penalty.L0_OF_ROWS).bandwidth(0.4).targetL0(3));
+    gated(all, "gated", b -> b.sparsityPenalty(Penalty.L1));
+    gated(all, "gated without sparsity", b -> b);
+    gated(
+        all,
+        "gated, as SAELens",
+        b ->
+            b.sparsityPenalty(Penalty.L1)
+                .sparsityWarmupSteps(5)
+                .decoderNorm(DecoderNorm.NONE)
+                .projectGradient(false)
+                .clipNorm(1));
+    gated(
+        all,
+        "gated, as dictionary_learning",
+        b ->
+            b.sparsityPenalty(Penalty.L1)
+                .weightByNorm(false)
+                .gateDetach(true)
+                .decoderNorm(DecoderNorm.AFTER_STEP)
+                .clipNorm(0));
     return all;
+  }
+
+  private static void gated(
+      List<Variant> all, String name, UnaryOperator<StepConfig.Builder> change) {
+    StepConfig config = sparse(b -> change.apply(b.auxCoefficient(0)));
+    all.add(new Variant(name, all.size() % 2 == 0, ABOVE, false, config));
   }
 
   private static void relu(

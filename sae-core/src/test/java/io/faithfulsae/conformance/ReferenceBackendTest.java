@@ -144,6 +144,7 @@ class ReferenceBackendTest extends BackendConformanceTest {
     ActivationTrainingCases.variants().stream()
         .filter(variant -> !variant.thresholds() || variant.selection().k() > 0)
         .filter(variant -> variant.config().aux().norm() != AuxNorm.RESIDUAL_VARIANCE)
+        .filter(variant -> !variant.config().sparsity().gateDetach())
         .filter(variant -> !variant.config().weights().freezeDecoder())
         .forEach(
             variant ->

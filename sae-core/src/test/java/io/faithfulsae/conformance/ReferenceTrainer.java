@@ -47,7 +47,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
                 * (2L * sae.wEnc.length
                     + sae.dSae
                     + sae.dIn
-                    + (trainsThreshold(sae, selection) ? sae.dSae : 0))
+                    + (trainsThreshold(sae, selection) ? sae.dSae : 0)
+                    + (sae.shape.has(Tensor.R_MAG) ? 2L * sae.dSae : 0))
             + 2L * Long.BYTES * sae.dSae);
     this.sae = sae;
     this.selection = selection;
@@ -79,6 +80,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       new float[sae.dSae],
       new float[sae.wDec.length],
       new float[sae.dIn],
+      new float[sae.dSae],
+      new float[sae.dSae],
       new float[sae.dSae]
     };
   }
@@ -90,6 +93,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     final double[] wDec = new double[sae.wDec.length];
     final double[] bDec = new double[sae.dIn];
     final double[] threshold = new double[sae.dSae];
+    final double[] rMag = new double[sae.dSae];
+    final double[] bMag = new double[sae.dSae];
 
     /**
      * Adds the gradients through z = ReLU(z_pre) > 0 of one latent and row, given dL/d(its term of
@@ -137,7 +142,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
 
     private double[][] all() {
-      return new double[][] {wEnc, bEnc, wDec, bDec, threshold};
+      return new double[][] {wEnc, bEnc, wDec, bDec, threshold, rMag, bMag};
     }
 
     /** The trained tensors, by ordinal; null for one that is not trained. */
@@ -147,7 +152,9 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         config.weights().trainEncoderBias() ? bEnc : null,
         config.weights().freezeDecoder() ? null : wDec,
         bDec,
-        trainsThreshold(sae, selection) ? threshold : null
+        trainsThreshold(sae, selection) ? threshold : null,
+        sae.shape.has(Tensor.R_MAG) ? rMag : null,
+        sae.shape.has(Tensor.R_MAG) ? bMag : null
       };
     }
   }
@@ -348,8 +355,94 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     learnedThreshold[0] = from + how.rate() * (least - from);
   }
 
+  /**
+   * The same of a gated SAE: g = ReLU(z_pre) reconstructs too, and L1 is of g; the gate's step has
+   * no gradient.
+   */
+  private void gatedForwardAndBackward(FloatBuffer x, int rows) {
+    Gradient gradient = parts.gradient;
+    int d = sae.dIn;
+    boolean detach = config.sparsity().gateDetach();
+    double[][] target = new double[rows][d];
+    double[][] error = new double[rows][d];
+    double[][] gateError = new double[rows][d];
+    float[][] gate = new float[rows][sae.dSae];
+    float[][] value = new float[rows][sae.dSae];
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < d; i++) {
+        target[row][i] = x.get(row * d + i);
+        error[row][i] = sae.bDec[i] - target[row][i];
+        gateError[row][i] = error[row][i];
+      }
+      for (int j = 0; j < sae.dSae; j++) {
+        gate[row][j] = Math.max(0f, sae.preActivation(x, row, j));
+        double product = product(x, row, j);
+        double gain = Math.exp(sae.tensor(Tensor.R_MAG)[j]);
+        float magnitude = (float) (product * gain + sae.tensor(Tensor.B_MAG)[j]);
+        value[row][j] = gate[row][j] > 0 ? Math.max(0f, magnitude) : 0;
+        if (value[row][j] > 0) {
+          parts.fired[j] = true;
+          parts.active++;
+        }
+        sae.addDirection(error[row], value[row][j], j);
+        sae.addDirection(gateError[row], gate[row][j], j);
+      }
+    }
+    double variance = squaresAboutMean(target);
+    double lossScale =
+        switch (config.loss()) {
+          case MEAN -> 1.0 / ((double) rows * d);
+          case SUM_MEAN -> 1.0 / rows;
+          case FVU -> inverse(variance);
+        };
+    parts.squaredError += sumOfSquares(error);
+    parts.variance += variance;
+    parts.reconstruction += rows * lossScale * sumOfSquares(error);
+    parts.aux += rows * lossScale * sumOfSquares(gateError);
+    ReferencePenalty penalty = new ReferencePenalty(config.sparsity(), sae, steps[0], rows);
+    double[] dOut = new double[d];
+    double[] dGate = new double[d];
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < d; i++) {
+        dOut[i] = 2 * rows * lossScale * error[row][i];
+        dGate[i] = 2 * rows * lossScale * gateError[row][i];
+        gradient.bDec[i] += dOut[i] + (detach ? 0 : dGate[i]);
+      }
+      for (int j = 0; j < sae.dSae; j++) {
+        if (gate[row][j] == 0) {
+          continue;
+        }
+        double dz = value[row][j] > 0 ? gradient.addDecoder(j, value[row][j], dOut) : 0;
+        double dg = gradient.addDecoder(j, detach ? 0 : gate[row][j], dGate);
+        ReferencePenalty.Slopes slopes = penalty.slopes(j, gate[row][j]);
+        dg += rows * slopes.dz();
+        for (int i = 0; i < d && slopes.dNorm() != 0; i++) {
+          gradient.wDec[j * d + i] += rows * slopes.dNorm() / penalty.norm(j) * sae.wDec[j * d + i];
+        }
+        double gain = Math.exp(sae.tensor(Tensor.R_MAG)[j]);
+        gradient.addEncoder(x, row, j, dg + gain * dz);
+        gradient.bEnc[j] -= gain * dz; // the bias is the gate's
+        gradient.bMag[j] += dz;
+        gradient.rMag[j] += gain * product(x, row, j) * dz;
+      }
+    }
+    parts.sparsity += rows * penalty.total();
+  }
+
+  private double product(FloatBuffer x, int row, int latent) {
+    double sum = 0;
+    for (int i = 0; i < sae.dIn; i++) {
+      sum += sae.input(x, row, i) * sae.wEnc[latent * sae.dIn + i];
+    }
+    return sum;
+  }
+
   /** Adds a part: its losses and gradients times its rows, which are already counted. */
   private void forwardAndBackward(FloatBuffer x, int rows) {
+    if (sae.shape.has(Tensor.R_MAG)) {
+      gatedForwardAndBackward(x, rows);
+      return;
+    }
     Gradient gradient = parts.gradient;
     int d = sae.dIn;
     float[][] p = new float[rows][];
@@ -647,7 +740,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     double correction1 = 1 - Math.pow(config.adam().beta1(), (double) t);
     double correction2 = 1 - Math.pow(config.adam().beta2(), (double) t);
     double[] @Nullable [] gradients = gradient.trained();
-    for (Tensor tensor : EnumSet.range(Tensor.W_ENC, Tensor.THRESHOLD)) {
+    for (Tensor tensor : EnumSet.range(Tensor.W_ENC, Tensor.B_MAG)) {
       double[] g = gradients[tensor.ordinal()];
       if (g == null) {
         continue;
@@ -759,6 +852,10 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   private float[] floats(State state) {
     return switch (state) {
+      case M_R_MAG -> first[Tensor.R_MAG.ordinal()];
+      case V_R_MAG -> second[Tensor.R_MAG.ordinal()];
+      case M_B_MAG -> first[Tensor.B_MAG.ordinal()];
+      case V_B_MAG -> second[Tensor.B_MAG.ordinal()];
       case M_THRESHOLD -> first[Tensor.THRESHOLD.ordinal()];
       case V_THRESHOLD -> second[Tensor.THRESHOLD.ordinal()];
       default -> {

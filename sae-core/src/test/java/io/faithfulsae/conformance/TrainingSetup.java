@@ -18,6 +18,7 @@ import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -46,8 +47,15 @@ final class TrainingSetup {
       this(name, subtract, Selection.topK(K), false, config);
     }
 
+    boolean gated() {
+      return name.startsWith("gated");
+    }
+
     SaeShape shape() {
       Set<Tensor> more = thresholds ? Set.of(Tensor.THRESHOLD) : Set.of();
+      if (gated()) {
+        more = Set.of(Tensor.R_MAG, Tensor.B_MAG);
+      }
       return new SaeShape(D_IN, D_IN, D_SAE, subtract, more);
     }
 
@@ -156,6 +164,14 @@ final class TrainingSetup {
       }
       thresholds[7] = 0.01f;
       sae.write(Tensor.THRESHOLD, 0, Data.direct(thresholds));
+    }
+    if (variant.gated()) {
+      float[] magnitudes = Data.gaussian(32, 2 * D_SAE);
+      for (int i = 0; i < magnitudes.length; i++) {
+        magnitudes[i] *= 0.2f;
+      }
+      sae.write(Tensor.R_MAG, 0, Data.direct(Arrays.copyOf(magnitudes, D_SAE)));
+      sae.write(Tensor.B_MAG, 0, Data.direct(Arrays.copyOfRange(magnitudes, D_SAE, 2 * D_SAE)));
     }
     return sae;
   }

@@ -204,6 +204,30 @@ public abstract class PeerTrainersTest {
                 .sparsityWarmupSteps(30)
                 .build()),
         new Peer(
+            "saelens_gated",
+            new Activation.Gated(),
+            true,
+            0,
+            saeLens()
+                .sparsityPenalty(Penalty.L1)
+                .sparsityCoefficient(0.1)
+                .sparsityWarmupSteps(20)
+                .build()),
+        new Peer(
+            "dictionary_learning_gated",
+            new Activation.Gated(),
+            true,
+            0,
+            dictionaryLearning()
+                .beta1(0)
+                .clipNorm(0)
+                .sparsityPenalty(Penalty.L1)
+                .weightByNorm(false)
+                .gateDetach(true)
+                .sparsityCoefficient(0.1)
+                .sparsityWarmupSteps(30)
+                .build()),
+        new Peer(
             "dictionary_learning_april",
             relu,
             true,

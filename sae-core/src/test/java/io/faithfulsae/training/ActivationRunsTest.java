@@ -2,7 +2,6 @@ package io.faithfulsae.training;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -31,6 +30,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * Runs of activations other than TopK, from the source to the folder. A subclass opens the backend.
  */
 public abstract class ActivationRunsTest extends RunFixture {
+  private static final Activation GATED = new Activation.Gated();
   private static final int D_SAE = 24;
   private static final int LONG = 400;
   private static final ActivationSource MANY =
@@ -59,6 +59,10 @@ public abstract class ActivationRunsTest extends RunFixture {
     Activation relu = new Activation.Relu();
     Activation jump = new Activation.JumpRelu();
     return Stream.of(
+        family(
+            "gated",
+            GATED,
+            TrainingConfig.saeLens(GATED, D_IN).toBuilder().sparsityCoefficient(0.05).build()),
         family("BatchTopK", batch, byBatch),
         family("Matryoshka", batch, byBatch.toBuilder().prefixes(prefixes).build()),
         family(
@@ -120,8 +124,8 @@ public abstract class ActivationRunsTest extends RunFixture {
     assertTrue(last.l0() > 0.5 && last.l0() < 9, "L0: " + last);
     try (Sae sae = Sae.load(dir, backend)) {
       assertEquals(D_SAE, sae.config().dSae());
-      if (family.activation() instanceof Activation.Relu) {
-        assertInstanceOf(Activation.Relu.class, sae.config().activation());
+      if (family.activation().tensors().isEmpty() || family.activation().equals(GATED)) {
+        assertEquals(family.activation(), sae.config().activation());
         return;
       }
       FloatBuffer thresholds = DirectBuffers.floats(D_SAE);
@@ -144,12 +148,19 @@ public abstract class ActivationRunsTest extends RunFixture {
   @Test
   void whatCannotBeTrainedIsRefusedBeforeTheRun() {
     TrainingConfig config = TrainingConfig.builder().build();
-    SaeConfig gated = new SaeConfig(D_IN, D_SAE, new Activation.Gated(), true, Normalization.NONE);
+    SaeConfig gated = new SaeConfig(D_IN, D_SAE, GATED, true, Normalization.NONE);
     assertMessage(
         IllegalArgumentException.class,
         () -> SaeTrainer.of(gated, config, backend),
-        "R_MAG",
-        "train an SAE of another activation");
+        "auxCoefficient = 0 for a gated SAE");
+    SaeConfig transcoder =
+        new SaeConfig(
+            D_IN, D_IN + 1, D_SAE, new Activation.TopK(2), false, Normalization.NONE, false);
+    assertMessage(
+        IllegalArgumentException.class,
+        () -> SaeTrainer.of(transcoder, config, backend),
+        "expected d_out = d_in",
+        "got d_in = 8, d_out = 9");
     SaeConfig groups =
         new SaeConfig(D_IN, D_SAE, new Activation.GroupMax(2), true, Normalization.NONE);
     assertMessage(

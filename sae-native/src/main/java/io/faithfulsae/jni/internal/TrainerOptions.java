@@ -48,6 +48,7 @@ final class TrainerOptions {
             .put(SaeAbi.SAE_OPT_WEIGHT_BY_NORM, config.sparsity().weightByNorm())
             .put(SaeAbi.SAE_OPT_BANDWIDTH, config.sparsity().bandwidth())
             .put(SaeAbi.SAE_OPT_STE_TO_INPUT, config.sparsity().steToInput())
+            .put(SaeAbi.SAE_OPT_GATE_DETACH, config.sparsity().gateDetach())
             .put(SaeAbi.SAE_OPT_GRADIENTS, gradients.ordinal())
             .put(SaeAbi.SAE_OPT_PREFIXES, config.prefixes().size());
     for (int i = 0; i < config.prefixes().size(); i++) {
