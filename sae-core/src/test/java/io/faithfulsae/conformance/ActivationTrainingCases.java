@@ -177,7 +177,7 @@ interface ActivationTrainingCases extends ConformanceCases {
   }
 
   @ParameterizedTest
-  @MethodSource("variants")
+  @MethodSource("io.faithfulsae.conformance.ActivationTrainingCases#variants")
   default void otherActivationsTrainAsTheReference(Variant variant) {
     ask(variant);
     Run expected = TrainingSetup.referenceRun(variant);
@@ -201,14 +201,14 @@ interface ActivationTrainingCases extends ConformanceCases {
   }
 
   @ParameterizedTest
-  @MethodSource("variants")
+  @MethodSource("io.faithfulsae.conformance.ActivationTrainingCases#variants")
   default void otherActivationsResumeBitIdentically(Variant variant) {
     ask(variant);
     ResumeCases.assertResumes(backend(), variant);
   }
 
   @ParameterizedTest
-  @MethodSource("variants")
+  @MethodSource("io.faithfulsae.conformance.ActivationTrainingCases#variants")
   default void otherActivationsTrainInPartsAsTheReference(Variant variant) {
     ask(variant);
     try (ReferenceBackend reference = new ReferenceBackend();
