@@ -79,8 +79,11 @@ interface ActivationTrainingCases extends ConformanceCases {
                 .auxDetach(true)
                 .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
                 .trainEncoderBias(true));
-    relu(all, "L1", b -> b.sparsityPenalty(Penalty.L1));
-    relu(all, "L1 without norms", b -> b.sparsityPenalty(Penalty.L1).weightByNorm(false));
+    relu(all, "L1", b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(1));
+    relu(
+        all,
+        "L1 without norms",
+        b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(1).weightByNorm(false));
     relu(
         all,
         "L1 warming up, as SAELens",

@@ -18,6 +18,8 @@ import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
 import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -241,6 +243,29 @@ class ReferenceBackendTest extends BackendConformanceTest {
         plain.gradientNorm() != changed.gradientNorm() || plain.dead() != changed.dead();
     assertTrue(
         moved > 5 || reported, variant + " moves the result by only " + moved + " tolerances");
+  }
+
+  /** Each variant of another activation against the one before it, which differs in an option. */
+  @Test
+  void everyOptionOfAnotherActivationMovesTheResultFarBeyondTheTolerance() {
+    List<Variant> all = ActivationTrainingCases.variants();
+    for (int i = 1; i < all.size(); i++) {
+      Run before = TrainingSetup.referenceRun(all.get(i - 1));
+      Run run = TrainingSetup.referenceRun(all.get(i));
+      double moved = 0;
+      for (Tensor tensor : Tensor.COMMON) {
+        double distance =
+            TrainingSetup.distance(run.end().tensor(tensor), before.end().tensor(tensor));
+        moved = Math.max(moved, distance / WEIGHT_TOLERANCE);
+      }
+      boolean threshold =
+          !Objects.equals(
+              before.end().states().get(BackendTrainer.State.LEARNED_THRESHOLD),
+              run.end().states().get(BackendTrainer.State.LEARNED_THRESHOLD));
+      assertTrue(
+          moved > 5 || threshold,
+          all.get(i) + " moves the result by only " + moved + " tolerances");
+    }
   }
 
   @Test
