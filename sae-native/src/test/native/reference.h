@@ -22,7 +22,7 @@
 
 namespace reference {
 
-using Options = std::array<double, SAE_OPT_GRADIENTS + 1>;
+using Options = std::array<double, SAE_OPT_COUNT>;
 
 inline Options default_options(double k) {
     return {k,

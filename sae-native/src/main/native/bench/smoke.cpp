@@ -132,7 +132,7 @@ double trained_loss(const Sae &sae, const std::string &options) {
     const Shape &shape = sae.shape;
     std::vector<float> w_dec = sae.w_enc;
     const Opened on(options, sae, w_dec);
-    std::vector<double> of(SAE_OPT_GRADIENTS + 1);
+    std::vector<double> of(SAE_OPT_COUNT);
     of[SAE_OPT_K] = shape.active();
     of[SAE_OPT_AUX_COEFFICIENT] = 1.0 / 32;
     of[SAE_OPT_AUX_K] = 64;

@@ -55,7 +55,7 @@ const std::vector<float> &pool() {
 }
 
 std::vector<double> options_of(const Shape &shape, Step kind) {
-    std::vector<double> options(SAE_OPT_GRADIENTS + 1);
+    std::vector<double> options(SAE_OPT_COUNT);
     const bool aux = kind == Step::kAux || kind == Step::kDead;
     options[SAE_OPT_K] = shape.active();
     options[SAE_OPT_LOSS] = SAE_LOSS_MEAN;

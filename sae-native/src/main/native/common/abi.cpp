@@ -98,6 +98,23 @@ int64_t state_size(const Object &trainer, int32_t state) {
         return trainer.d_sae;
     case SAE_STATE_STEPS:
         return 1;
+    case SAE_STATE_LEARNED_THRESHOLD:
+        require(static_cast<int32_t>(trainer.options[SAE_OPT_RULE]) == SAE_BATCH_TOPK,
+                "a trainer with SAE_BATCH_TOPK, which learns a threshold",
+                "rule " + std::to_string(static_cast<int>(trainer.options[SAE_OPT_RULE])));
+        return 1;
+    case SAE_STATE_M_THRESHOLD:
+    case SAE_STATE_V_THRESHOLD:
+        require(static_cast<int32_t>(trainer.options[SAE_OPT_RULE]) == SAE_THRESHOLD_RULE,
+                "a trainer with SAE_THRESHOLD_RULE, which trains SAE_THRESHOLD",
+                "rule " + std::to_string(static_cast<int>(trainer.options[SAE_OPT_RULE])));
+        return tensor_size(trainer, SAE_THRESHOLD);
+    case SAE_STATE_M_R_MAG:
+    case SAE_STATE_V_R_MAG:
+        return tensor_size(trainer, SAE_R_MAG);
+    case SAE_STATE_M_B_MAG:
+    case SAE_STATE_V_B_MAG:
+        return tensor_size(trainer, SAE_B_MAG);
     default:
         require(state >= 0 && state < SAE_STATE_IDLE_BATCHES, "a state of SAE_STATE_*", std::to_string(state));
         return tensor_size(trainer, state % SAE_STATE_V_W_ENC);
@@ -122,7 +139,8 @@ Object &trainer_with(sae_handle trainer, const char *what, bool gradients, bool 
 
 /* A trainer that keeps this state. */
 const Object &trainer_with_state(sae_handle trainer, int32_t state) {
-    return trainer_with(trainer, "trainer", false, state < SAE_STATE_IDLE_BATCHES);
+    const bool moments = state < SAE_STATE_IDLE_BATCHES || state > SAE_STATE_LEARNED_THRESHOLD;
+    return trainer_with(trainer, "trainer", false, moments);
 }
 
 void learning_rate(double lr) { require(std::isfinite(lr) && lr >= 0, "a finite lr >= 0", std::to_string(lr)); }
@@ -462,11 +480,28 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
     return guarded([&] {
         out(trainer, "the trainer") = 0;
         const Object &object = registry().get(params, Kind::params, "params");
-        require((object.flags & ~SAE_SUBTRACT_B_DEC) == 0 && object.d_in == object.d_out,
-                "params with d_out = d_in and no flags but SAE_SUBTRACT_B_DEC",
+        const auto options = trainer_options(keys, values, count, object.d_sae);
+        const auto rule = static_cast<int32_t>(options[SAE_OPT_RULE]);
+        if (rule == SAE_ABS_TOPK || rule == SAE_GROUP_MAX) {
+            fail(SAE_UNAVAILABLE,
+                 "expected a rule that can be trained, SAE_TOPK, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE, got rule " +
+                     std::to_string(rule) + "; train one of those");
+        }
+        const int32_t flags = SAE_SUBTRACT_B_DEC | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0) |
+                              (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
+        const auto sparsity = static_cast<int32_t>(options[SAE_OPT_SPARSITY]);
+        require((object.flags & SAE_GATED) == 0 || sparsity == SAE_SPARSITY_NONE || sparsity == SAE_SPARSITY_L1,
+                "no sparsity term or SAE_SPARSITY_L1 with SAE_GATED", std::to_string(sparsity));
+        require((object.flags & SAE_GATED) == 0 || options[SAE_OPT_AUX_COEFFICIENT] == 0,
+                "AUX_COEFFICIENT = 0 with SAE_GATED, which has an auxiliary loss of its own", "another");
+        require(rule == SAE_THRESHOLD_RULE || options[SAE_OPT_SPARSITY] < 0.5,
+                "no sparsity term with a rule that has a k", "option SPARSITY");
+        require(rule == SAE_BATCH_TOPK || options[SAE_OPT_PREFIXES] < 0.5, "prefixes with SAE_BATCH_TOPK only",
+                "option PREFIXES");
+        require((object.flags & ~flags) == 0 && object.d_in == object.d_out,
+                "params with d_out = d_in and no flags but those of the rule",
                 "d_in " + std::to_string(object.d_in) + ", d_out " + std::to_string(object.d_out) + ", flags " +
                     std::to_string(object.flags));
-        const auto options = trainer_options(keys, values, count, object.d_sae);
         void *self = nullptr;
         int64_t bytes = 0;
         check(*object.table, object.table->trainer_create(object.self, options.data(), &self, &bytes));

@@ -20,7 +20,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMissing = -1; /* below every `least`: K has no default */
 
 /* By SAE_OPT_*. beta = 1 would never decay: the bound is the largest double below 1. */
-constexpr Option kOptions[kTrainerOptions] = {
+constexpr Option kOptions[SAE_OPT_PREFIX_LATENTS] = {
     {"K", kMissing, 1, 2147483647, true},
     {"LOSS", SAE_LOSS_MEAN, 0, SAE_LOSS_FVU, true},
     {"AUX_COEFFICIENT", 1.0 / 32, 0, kInfinity, false},
@@ -39,7 +39,31 @@ constexpr Option kOptions[kTrainerOptions] = {
     {"TRAIN_B_ENC", 0, 0, 1, true},
     {"FREEZE_DECODER", 0, 0, 1, true},
     {"GRADIENTS", SAE_GRADIENTS_NONE, 0, SAE_GRADIENTS_ONLY, true},
+    {"RULE", SAE_TOPK, 0, SAE_THRESHOLD_RULE, true},
+    {"CLIP_PROJECTED", 0, 0, 1, true},
+    {"THRESHOLD_RATE", 0.01, 0, 1, false},
+    {"THRESHOLD_AFTER", 0, 0, 9007199254740992.0, true},
+    {"THRESHOLD_FROM_FIRST", 0, 0, 1, true},
+    {"SPARSITY", SAE_SPARSITY_NONE, 0, SAE_SPARSITY_L0_OF_BATCH, true},
+    {"SPARSITY_COEFFICIENT", 0, 0, kInfinity, false},
+    {"SPARSITY_WARMUP", 0, 0, 9007199254740992.0, true},
+    {"TARGET_L0", 20, 1e-30, kInfinity, false},
+    {"TANH_SCALE", 4, 0, kInfinity, false},
+    {"WEIGHT_BY_NORM", 1, 0, 1, true},
+    {"BANDWIDTH", 0.001, 1e-30, kInfinity, false},
+    {"STE_TO_INPUT", 0, 0, 1, true},
+    {"PREFIXES", 0, 0, SAE_MOST_PREFIXES, true},
 };
+constexpr Option kPrefixLatents = {"PREFIX_LATENTS", 0, 0, 2147483647, true};
+constexpr Option kGateDetach = {"GATE_DETACH", 0, 0, 1, true};
+constexpr Option kPrefixWeight = {"PREFIX_WEIGHT", 1, 0, kInfinity, false};
+
+const Option &option_of(int key) {
+    if (key < SAE_OPT_PREFIX_LATENTS) {
+        return kOptions[key];
+    }
+    return key == SAE_OPT_GATE_DETACH ? kGateDetach : key < SAE_OPT_PREFIX_WEIGHT ? kPrefixLatents : kPrefixWeight;
+}
 
 std::string number(double value) {
     char text[32];
@@ -56,6 +80,18 @@ void check(const Option &option, double value) {
     require(inside && whole, expected.c_str(), value == kMissing ? "none" : number(value));
 }
 
+void check_prefixes(const std::array<double, kTrainerOptions> &options, int64_t d_sae) {
+    const auto count = static_cast<int>(options[SAE_OPT_PREFIXES]);
+    double before = 0;
+    for (int i = 0; i < count; i++) {
+        const double latents = options[SAE_OPT_PREFIX_LATENTS + i];
+        const double most = static_cast<double>(d_sae);
+        require(latents > before && (i + 1 < count ? latents < most : latents == most),
+                ("PREFIX_LATENTS that ascend to d_sae = " + number(most)).c_str(), number(latents));
+        before = latents;
+    }
+}
+
 } // namespace
 
 std::array<double, kTrainerOptions> trainer_options(const int32_t *keys, const double *values, int64_t count,
@@ -64,14 +100,20 @@ std::array<double, kTrainerOptions> trainer_options(const int32_t *keys, const d
     require(count == 0 || (keys != nullptr && values != nullptr), "keys and values", "null");
     std::array<double, kTrainerOptions> options;
     for (int key = 0; key < kTrainerOptions; key++) {
-        options[key] = kOptions[key].initial;
+        options[key] = option_of(key).initial;
     }
     for (int64_t i = 0; i < count; i++) {
         require(keys[i] >= 0 && keys[i] < kTrainerOptions, "a key of SAE_OPT_*", std::to_string(keys[i]));
         options[keys[i]] = values[i];
     }
-    for (int key = 0; key < kTrainerOptions; key++) {
-        check(kOptions[key], options[key]);
+    const bool has_k = static_cast<int32_t>(options[SAE_OPT_RULE]) != SAE_THRESHOLD_RULE;
+    for (int key = has_k ? 0 : SAE_OPT_K + 1; key < kTrainerOptions; key++) {
+        check(option_of(key), options[key]);
+    }
+    check_prefixes(options, d_sae);
+    if (!has_k) {
+        options[SAE_OPT_K] = 0;
+        return options;
     }
     require(options[SAE_OPT_K] <= static_cast<double>(d_sae), ("K <= d_sae = " + std::to_string(d_sae)).c_str(),
             number(options[SAE_OPT_K]));

@@ -8,7 +8,7 @@
 
 namespace sae {
 
-constexpr int kTrainerOptions = SAE_OPT_GRADIENTS + 1;
+constexpr int kTrainerOptions = SAE_OPT_COUNT;
 
 std::array<double, kTrainerOptions> trainer_options(const int32_t *keys, const double *values, int64_t count,
                                                     int64_t d_sae);

@@ -46,6 +46,12 @@ void Trainer::accumulate(const float *x, int64_t rows, int64_t pending_rows) {
             }
             put(context.kernels, add, &part.bias, &pending.bias[latent], 1);
         }
+        for (size_t i = 0; i < own_tensors().size(); i++) {
+            for (int64_t latent = begin; latent < end; latent++) {
+                const float slope = static_cast<float>(batch.own_grad[i][latent]);
+                put(context.kernels, add, &slope, &pending.own[i * params.d_sae + latent], 1);
+            }
+        }
     });
     if (add) {
         pending.sums.add(sums);
@@ -67,6 +73,10 @@ void Trainer::add(int64_t pending_rows, const Trainer &from) {
         put(context.kernels, adds, &from.pending.encoder[at], &pending.encoder[at], count);
         put(context.kernels, adds, &from.pending.decoder[at], &pending.decoder[at], count);
         put(context.kernels, adds, &from.pending.bias[begin], &pending.bias[begin], end - begin);
+        for (size_t i = 0; i < own_tensors().size(); i++) {
+            const int64_t own = i * params.d_sae + begin;
+            put(context.kernels, adds, &from.pending.own[own], &pending.own[own], end - begin);
+        }
         for (int64_t latent = begin; latent < end; latent++) {
             fired[latent] = from.fired[latent] != 0 || (adds && fired[latent] != 0);
         }
@@ -80,12 +90,13 @@ void Trainer::add(int64_t pending_rows, const Trainer &from) {
 
 void Trainer::copy(const Trainer &from) {
     constexpr int64_t kFloats = 1 << 16;
-    for (int tensor = 0; tensor < 4; tensor++) {
+    for (int tensor = 0; tensor <= SAE_B_MAG; tensor++) {
         for_ranges(context, params.tensors[tensor].size(), kFloats, [&](int64_t begin, int64_t end, int64_t, int) {
             std::copy_n(&from.params.tensors[tensor][begin], end - begin, &params.tensors[tensor][begin]);
         });
     }
     params.encoder_changed(from.params.longest_encoder_row);
+    learned_threshold = from.learned_threshold;
     std::copy_n(from.idle_batches.data(), params.d_sae, idle_batches.data());
     std::copy_n(from.idle_rows.data(), params.d_sae, idle_rows.data());
 }

@@ -56,6 +56,7 @@ struct Trainer::Sweep {
     AdamStep step;
     std::vector<float> d_b_enc; /* [d_sae] */
     std::vector<float> d_b_dec; /* [d_in] */
+    std::vector<std::vector<float>> own; /* by own_tensors(): [d_sae] */
     double squares = 0;         /* of all gradients */
     double longest_encoder_row = 0;
 };
@@ -74,25 +75,54 @@ void Trainer::update_decoder_row(int64_t latent, const float *gradient, const Sw
     }
 }
 
+double Trainer::decoder_squares(int64_t latent, const float *gradient) const {
+    const int64_t d = params.d_in;
+    if (!options.clip_projected || !options.project_gradient) {
+        return context.kernels.dot3(gradient, gradient, d).gg;
+    }
+    const Dots dots = context.kernels.dot3(gradient, params.w_dec() + latent * d, d);
+    return dots.ww > 0 ? std::max(0.0, dots.gg - dots.gw * dots.gw / dots.ww) : dots.gg;
+}
+
 LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
     const int32_t slot = batch.aux ? batch.slot_of[latent] : -1;
-    if (slot >= 0) {
-        return {&batch.dead_enc_grad[slot * d], &batch.dead_dec_grad[slot * d], batch.dead_sum[slot]};
-    }
     const int64_t from = batch.start[latent];
     const int64_t count = batch.start[latent + 1] - from;
-    std::fill_n(scratch, 2 * d, 0.0f);
-    kernels.gather(scratch, d, batch.input.data(), &batch.row_of[from], &batch.dz_of[from], count);
-    if (!options.freeze_decoder) {
-        kernels.gather(scratch + d, d, batch.error.data(), &batch.row_of[from], &batch.value_of[from], count);
+    if (slot >= 0 && count == 0) {
+        return {&batch.dead_enc_grad[slot * d], &batch.dead_dec_grad[slot * d], batch.dead_sum[slot]};
     }
     float bias = 0;
+    if (slot >= 0) { /* within the bandwidth of its threshold */
+        std::copy_n(&batch.dead_enc_grad[slot * d], d, scratch);
+        std::copy_n(&batch.dead_dec_grad[slot * d], d, scratch + d);
+        bias = batch.dead_sum[slot];
+    } else {
+        std::fill_n(scratch, 2 * d, 0.0f);
+    }
+    kernels.gather(scratch, d, batch.input.data(), &batch.row_of[from], &batch.dz_of[from], count);
+    if (!options.freeze_decoder) {
+        const float *error = error_of(prefix_of(latent), 0);
+        kernels.gather(scratch + d, d, error, &batch.row_of[from], &batch.value_of[from], count);
+        if (gated() && !options.gate_detach) {
+            kernels.gather(scratch + d, d, error_of(1, 0), &batch.row_of[from], &batch.gate_of[from], count);
+        }
+        if (options.rule == SAE_THRESHOLD_RULE && !batch.norms.empty() && batch.norms[latent] > 0) {
+            const double along = batch.norm_grad[latent] / batch.norms[latent];
+            kernels.axpy(scratch + d, static_cast<float>(along), params.w_dec() + latent * d, d);
+        }
+    }
     for (int64_t i = from; i < from + count; i++) {
         bias += batch.dz_of[i];
     }
     return {scratch, scratch + d, bias};
+}
+
+std::vector<float> Trainer::own_gradient(size_t i, bool from_pending) const {
+    const float *kept = pending.own.data() + (from_pending ? i * params.d_sae : 0);
+    return from_pending ? std::vector<float>(kept, kept + params.d_sae)
+                        : std::vector<float>(batch.own_grad[i].begin(), batch.own_grad[i].end());
 }
 
 LatentGradient Trainer::pending_gradient(int64_t latent) const {
@@ -123,7 +153,7 @@ void Trainer::sweep_latents(Sweep &sweep) {
             }
             part.squares += kernels.dot3(gradient.encoder, gradient.encoder, d).gg;
             if (!options.freeze_decoder) {
-                part.squares += kernels.dot3(gradient.decoder, gradient.decoder, d).gg;
+                part.squares += decoder_squares(latent, gradient.decoder);
             }
             if (!sweep.update) {
                 continue;
@@ -142,8 +172,14 @@ void Trainer::sweep_latents(Sweep &sweep) {
         kernels.axpy(sweep.d_b_dec.data(), 1, part.d_b_dec.data(), d);
     }
     sweep.squares += kernels.dot3(sweep.d_b_dec.data(), sweep.d_b_dec.data(), d).gg;
+    if (gated()) { /* so far what b_dec subtracts: the product's; the bias is only the gate's */
+        sweep.d_b_enc = sweep.own[0];
+    }
     if (options.train_b_enc) {
         sweep.squares += kernels.dot3(sweep.d_b_enc.data(), sweep.d_b_enc.data(), params.d_sae).gg;
+    }
+    for (size_t i = gated() ? 1 : 0; i < sweep.own.size(); i++) {
+        sweep.squares += kernels.dot3(sweep.own[i].data(), sweep.own[i].data(), params.d_sae).gg;
     }
 }
 
@@ -156,7 +192,12 @@ double Trainer::update(const Sums &sums, bool from_pending, double weight, doubl
                    static_cast<float>(1 / weight),
                    adam_step(options, steps + 1, lr),
                    std::vector<float>(params.d_sae),
-                   sums.d_b_dec};
+                   sums.d_b_dec,
+                   {}};
+    const std::vector<int> tensors = own_tensors();
+    for (size_t i = 0; i < tensors.size(); i++) {
+        sweep.own.push_back(own_gradient(i, from_pending));
+    }
     sweep_latents(sweep);
     const double norm = options.clip_norm == 0 ? 0 : std::sqrt(sweep.squares) / weight;
     if (!surely_unclipped) {
@@ -173,6 +214,15 @@ double Trainer::update(const Sums &sums, bool from_pending, double weight, doubl
     if (options.train_b_enc) {
         kernels.adam(params.b_enc(), first[SAE_B_ENC].data(), second[SAE_B_ENC].data(), sweep.d_b_enc.data(),
                      sweep.clip, 1, 0, params.d_sae, sweep.step);
+    }
+    for (size_t i = gated() ? 1 : 0; i < tensors.size(); i++) {
+        const int tensor = tensors[i];
+        kernels.adam(params.tensors[tensor].data(), first[tensor].data(), second[tensor].data(), sweep.own[i].data(),
+                     sweep.clip, 1, 0, params.d_sae, sweep.step);
+    }
+    if (trains_threshold()) {
+        float *threshold = params.tensors[SAE_THRESHOLD].data();
+        std::transform(threshold, threshold + params.d_sae, threshold, [](float t) { return std::max(t, 0.0f); });
     }
     steps++;
     return norm;

@@ -187,6 +187,20 @@ std::pair<char *, int64_t> state_memory(Trainer &trainer, int32_t state) {
         return {reinterpret_cast<char *>(trainer.idle_rows.data()), 8};
     case SAE_STATE_STEPS:
         return {reinterpret_cast<char *>(&trainer.steps), 8};
+    case SAE_STATE_LEARNED_THRESHOLD:
+        return {reinterpret_cast<char *>(&trainer.learned_threshold), 8};
+    case SAE_STATE_M_THRESHOLD:
+        return {reinterpret_cast<char *>(trainer.first[SAE_THRESHOLD].data()), 4};
+    case SAE_STATE_V_THRESHOLD:
+        return {reinterpret_cast<char *>(trainer.second[SAE_THRESHOLD].data()), 4};
+    case SAE_STATE_M_R_MAG:
+        return {reinterpret_cast<char *>(trainer.first[SAE_R_MAG].data()), 4};
+    case SAE_STATE_V_R_MAG:
+        return {reinterpret_cast<char *>(trainer.second[SAE_R_MAG].data()), 4};
+    case SAE_STATE_M_B_MAG:
+        return {reinterpret_cast<char *>(trainer.first[SAE_B_MAG].data()), 4};
+    case SAE_STATE_V_B_MAG:
+        return {reinterpret_cast<char *>(trainer.second[SAE_B_MAG].data()), 4};
     default:
         Block<float> *moments = state < SAE_STATE_V_W_ENC ? trainer.first : trainer.second;
         return {reinterpret_cast<char *>(moments[state % SAE_STATE_V_W_ENC].data()), 4};

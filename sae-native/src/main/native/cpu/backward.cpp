@@ -19,25 +19,33 @@ namespace {
 constexpr int64_t kRows = 32;     /* rows per part without dead latents */
 constexpr int64_t kAuxRows = 128; /* with dead latents: the tile of a matrix product */
 
-int64_t positive(const float *values, int64_t k) {
+double norm(const Kernels &kernels, const float *x, int64_t n) { return std::sqrt(kernels.dot3(x, x, n).gg); }
+
+} // namespace
+
+int64_t Batch::positive(int64_t row) const {
+    const int64_t most = size(row);
+    if (k == 0) {
+        return most;
+    }
     int64_t count = 0;
-    while (count < k && values[count] > 0) { /* they descend */
+    while (count < most && value[row * k + count] > 0) { /* they descend */
         count++;
     }
     return count;
 }
 
-double norm(const Kernels &kernels, const float *x, int64_t n) { return std::sqrt(kernels.dot3(x, x, n).gg); }
-
-} // namespace
-
 void Sums::add(const Sums &other) {
     variance += other.variance;
     error += other.error;
+    prefixes += other.prefixes;
+    sparsity += other.sparsity;
+    gate += other.gate;
     residual += other.residual;
     active += other.active;
     reconstruction += other.reconstruction;
     aux += other.aux;
+    least = std::min(least, other.least);
     gradient_bound += other.gradient_bound;
     for (size_t i = 0; i < other.d_b_dec.size(); i++) {
         d_b_dec[i] += other.d_b_dec[i];
@@ -46,43 +54,91 @@ void Sums::add(const Sums &other) {
 
 void Trainer::decode_rows(int64_t first, int64_t last, Sums &sums) {
     const int64_t d = params.d_in;
-    const int64_t k = options.k;
     for (int64_t row = first; row < last; row++) {
-        const int64_t count = positive(&batch.value[row * k], k);
-        float *error = &batch.error[row * d];
-        std::copy_n(params.b_dec(), d, error);
-        context.kernels.gather(error, d, params.w_dec(), &batch.index[row * k], &batch.value[row * k], count);
-        sums.error += context.kernels.subtract(error, batch.x + row * d, d);
-        sums.active += count;
+        const int64_t at = batch.begin(row);
+        const int64_t count = batch.positive(row);
+        const int32_t *index = &batch.index[at];
+        int64_t from = 0;
+        std::copy_n(params.b_dec(), d, error_of(0, row));
+        for (int64_t prefix = 0; prefix <= last_prefix(); prefix++) {
+            float *error = error_of(prefix, row);
+            const int64_t to = prefix == last_prefix()
+                                   ? count
+                                   : std::lower_bound(index + from, index + count, options.prefixes[prefix]) - index;
+            context.kernels.gather(error, d, params.w_dec(), index + from, &batch.value[at + from], to - from);
+            if (prefix < last_prefix()) {
+                std::copy_n(error, d, error_of(prefix + 1, row));
+                sums.prefixes +=
+                    options.prefix_weights[prefix] * context.kernels.subtract(error, batch.x + row * d, d);
+            } else {
+                sums.error += context.kernels.subtract(error, batch.x + row * d, d);
+            }
+            from = to;
+        }
+        if (batch.k > 0) {
+            sums.active += count;
+            continue;
+        }
+        if (gated()) {
+            decode_gates(row, sums);
+        }
+        for (int64_t i = at; i < at + count; i++) {
+            if (batch.value[i] > 0) {
+                sums.active++;
+                sums.least = std::min<double>(sums.least, batch.value[i]);
+            }
+        }
     }
 }
 
 void Trainer::backward_rows(int64_t first, int64_t last, double error_scale, double residual_scale, Sums &sums) {
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
-    const int64_t k = options.k;
-    /* |dz|_1 <= sqrt(k) |dz|: b_dec also gets sum dz_j W_enc[j], b_enc gets dz, W_enc gets dz (x) input */
-    const double through_encoder = std::sqrt(static_cast<double>(k)) * params.longest_encoder_row + 1;
     for (int64_t row = first; row < last; row++) {
-        float *error = &batch.error[row * d];
         const float *residual = nullptr;
         if (batch.aux) {
             kernels.scale(&batch.residual[row * d], static_cast<float>(residual_scale), d);
             residual = options.aux_detach ? nullptr : &batch.residual[row * d];
         }
-        const double squares = kernels.combine(error, static_cast<float>(error_scale), residual, 1, d);
-        kernels.axpy(sums.d_b_dec.data(), 1, error, d);
-        const float *values = &batch.value[row * k];
-        float *dz = &batch.dz[row * k];
-        const int64_t count = positive(values, k);
-        kernels.dots(error, d, params.w_dec(), &batch.index[row * k], dz, count);
+        const int64_t at = batch.begin(row);
+        const int64_t k = batch.size(row);
+        const int32_t *index = &batch.index[at];
+        const float *values = &batch.value[at];
+        float *dz = &batch.dz[at];
+        const int64_t count = batch.positive(row);
+        double squares = 0;
+        for (int64_t prefix = last_prefix(), end = count; prefix >= 0; prefix--) {
+            float *error = error_of(prefix, row);
+            const float scale = static_cast<float>(error_scale * options.prefix_weights[prefix]);
+            if (prefix == last_prefix()) {
+                squares = kernels.combine(error, scale, residual, 1, d);
+            } else { /* a latent takes part in its own prefix and in all longer ones */
+                squares = std::max(squares, kernels.combine(error, scale, error_of(prefix + 1, row), 1, d));
+            }
+            const int64_t begin =
+                prefix == 0 ? 0 : std::lower_bound(index, index + end, options.prefixes[prefix - 1]) - index;
+            kernels.dots(error, d, params.w_dec(), index + begin, dz + begin, end - begin);
+            end = begin;
+        }
+        kernels.axpy(sums.d_b_dec.data(), 1, error_of(0, row), d);
         std::fill(dz + count, dz + k, 0.0f);
+        if (options.rule == SAE_THRESHOLD_RULE) {
+            if (gated()) {
+                backward_gates(row, error_scale, sums);
+            } else {
+                penalise(row, sums);
+            }
+            continue;
+        }
+        /* |dz|_1 <= sqrt(k) |dz|: b_dec also gets sum dz_j W_enc[j], b_enc gets dz, W_enc gets dz (x) input */
+        const double through_encoder = std::sqrt(static_cast<double>(k)) * params.longest_encoder_row + 1;
         sums.gradient_bound += std::sqrt(squares) * (norm(kernels, values, k) + 1) +
                                norm(kernels, dz, k) * (batch.input_norm[row] + through_encoder);
     }
 }
 
 Sums Trainer::forward_and_backward() {
+    /* rows per part */
     const int64_t size = batch.aux ? kAuxRows : kRows;
     Sums zero;
     zero.d_b_dec.resize(params.d_in);
@@ -90,6 +146,9 @@ Sums Trainer::forward_and_backward() {
     Sums total = zero;
     total.variance = squares_about_mean(context, batch.x, batch.rows, params.d_in);
     const double error_scale = 2 * loss_scale(total);
+    if (options.rule == SAE_THRESHOLD_RULE) {
+        prepare_penalty();
+    }
     for_ranges(context, batch.rows, size, [&](int64_t first, int64_t last, int64_t part, int worker) {
         decode_rows(first, last, parts[part]);
         if (batch.aux) {
@@ -109,8 +168,8 @@ Sums Trainer::forward_and_backward() {
     for (const Sums &part : parts) {
         total.add(part);
     }
-    total.reconstruction = loss_scale(total) * total.error;
-    total.aux = scale * total.residual;
+    total.reconstruction = loss_scale(total) * (options.weight() * total.error + total.prefixes);
+    total.aux = gated() ? loss_scale(total) * total.gate : scale * total.residual;
     return total;
 }
 

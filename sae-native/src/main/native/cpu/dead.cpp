@@ -32,7 +32,7 @@ void Trainer::find_dead(int64_t pending_rows) {
     if (pending_rows == 0) {
         std::fill(fired.begin(), fired.end(), 0);
     }
-    for (int64_t i = 0; i < batch.rows * options.k; i++) {
+    for (int64_t i = 0; i < batch.entries(); i++) {
         if (batch.value[i] > 0) {
             fired[batch.index[i]] = 1;
         }
@@ -98,7 +98,7 @@ double Trainer::decode_dead(int64_t first, int64_t last, int worker) {
         }
     }
     float *residual = &batch.residual[first * d];
-    std::copy_n(&batch.error[first * d], rows * d, residual);
+    std::copy_n(error_of(last_prefix(), first), rows * d, residual);
     context.multiply({rows, d, dead, z, dead, 1, batch.dead_dec.data(), d, 1, residual, d, true}, worker);
     double squares = 0;
     for (int64_t row = 0; row < rows; row++) {

@@ -60,7 +60,7 @@ double Trainer::aux_scale(const Sums &sums) {
     case SAE_AUX_TARGET_VARIANCE:
         return scale * inverse(sums.variance);
     case SAE_AUX_RESIDUAL_VARIANCE: /* of u = -error: the same squares */
-        return scale * inverse(squares_about_mean(context, batch.error.data(), batch.rows, params.d_in));
+        return scale * inverse(squares_about_mean(context, error_of(last_prefix(), 0), batch.rows, params.d_in));
     default:
         return scale / (rows * static_cast<double>(params.d_in));
     }

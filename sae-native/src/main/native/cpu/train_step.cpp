@@ -1,5 +1,5 @@
 /*
- * train_step.cpp: one step, in the order of sae_train_step: forward (encode_topk.cpp), dead latents (dead.cpp), losses
+ * train_step.cpp: one step, in the order of sae_train_step: forward (encode_topk.cpp, train_batch_topk.cpp), dead latents (dead.cpp), losses
  * and backward (losses.cpp, backward.cpp), entries by latent (csc.cpp), weights (adam.cpp).
  *
  * FLOPs per row: 2 d_in d_sae for the encoder, 8 k d_in for the sparse parts, and with dead latents 10 n_dead d_in.
@@ -11,7 +11,7 @@
 
 namespace sae::cpu {
 
-TrainerOptions::TrainerOptions(const double *o)
+TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
     : k(static_cast<int64_t>(o[SAE_OPT_K])), loss(static_cast<int>(o[SAE_OPT_LOSS])),
       aux_coefficient(o[SAE_OPT_AUX_COEFFICIENT]), aux_k(static_cast<int64_t>(o[SAE_OPT_AUX_K])),
       aux_norm(static_cast<int>(o[SAE_OPT_AUX_NORM])), aux_detach(o[SAE_OPT_AUX_DETACH] != 0),
@@ -21,11 +21,32 @@ TrainerOptions::TrainerOptions(const double *o)
       beta2(o[SAE_OPT_ADAM_BETA2]), eps(o[SAE_OPT_ADAM_EPS]), clip_norm(o[SAE_OPT_CLIP_NORM]),
       decoder_norm(static_cast<int>(o[SAE_OPT_DECODER_NORM])), project_gradient(o[SAE_OPT_PROJECT_GRADIENT] != 0),
       train_b_enc(o[SAE_OPT_TRAIN_B_ENC] != 0), freeze_decoder(o[SAE_OPT_FREEZE_DECODER] != 0),
-      gradients(static_cast<int>(o[SAE_OPT_GRADIENTS])) {}
+      gradients(static_cast<int>(o[SAE_OPT_GRADIENTS])), rule(static_cast<int>(o[SAE_OPT_RULE])),
+      clip_projected(o[SAE_OPT_CLIP_PROJECTED] != 0), threshold_rate(o[SAE_OPT_THRESHOLD_RATE]),
+      threshold_after(static_cast<int64_t>(o[SAE_OPT_THRESHOLD_AFTER])),
+      threshold_from_first(o[SAE_OPT_THRESHOLD_FROM_FIRST] != 0), sparsity(static_cast<int>(o[SAE_OPT_SPARSITY])),
+      sparsity_coefficient(o[SAE_OPT_SPARSITY_COEFFICIENT]),
+      sparsity_warmup(static_cast<int64_t>(o[SAE_OPT_SPARSITY_WARMUP])), target_l0(o[SAE_OPT_TARGET_L0]),
+      tanh_scale(o[SAE_OPT_TANH_SCALE]), weight_by_norm(o[SAE_OPT_WEIGHT_BY_NORM] != 0),
+      bandwidth(static_cast<float>(o[SAE_OPT_BANDWIDTH])), ste_to_input(o[SAE_OPT_STE_TO_INPUT] != 0),
+      gate_detach(o[SAE_OPT_GATE_DETACH] != 0) {
+    const auto count = static_cast<int>(o[SAE_OPT_PREFIXES]);
+    for (int i = 0; i < count; i++) {
+        prefixes.push_back(static_cast<int64_t>(o[SAE_OPT_PREFIX_LATENTS + i]));
+        prefix_weights.push_back(o[SAE_OPT_PREFIX_WEIGHT + i]);
+    }
+    if (count == 0) {
+        prefixes.push_back(d_sae);
+        prefix_weights.push_back(1);
+    }
+}
 
 Trainer::Trainer(Params &of, const double *option_values)
-    : params(of), context(of.context), options(option_values), idle_batches(of.d_sae), idle_rows(of.d_sae) {
-    for (int tensor = 0; tensor < 4 && options.gradients != SAE_GRADIENTS_ONLY; tensor++) {
+    : params(of), context(of.context), options(option_values, of.d_sae), idle_batches(of.d_sae), idle_rows(of.d_sae) {
+    for (int tensor = 0; tensor <= SAE_B_MAG && options.gradients != SAE_GRADIENTS_ONLY; tensor++) {
+        if (tensor == SAE_THRESHOLD && !trains_threshold()) {
+            continue;
+        }
         first[tensor] = Block<float>(params.tensors[tensor].size());
         second[tensor] = Block<float>(params.tensors[tensor].size());
     }
@@ -33,6 +54,7 @@ Trainer::Trainer(Params &of, const double *option_values)
         pending.encoder = Block<float>(params.d_sae * params.d_in);
         pending.decoder = Block<float>(params.d_sae * params.d_in);
         pending.bias = Block<float>(params.d_sae);
+        pending.own = Block<float>(params.d_sae * static_cast<int64_t>(own_tensors().size()));
     }
     fired.resize(params.d_sae);
     batch.start.resize(params.d_sae + 1);
@@ -43,8 +65,8 @@ Trainer::Trainer(Params &of, const double *option_values)
 
 int64_t Trainer::live_bytes() const {
     int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + pending.encoder.bytes() + pending.decoder.bytes() +
-                    pending.bias.bytes();
-    for (int tensor = 0; tensor < 4; tensor++) {
+                    pending.bias.bytes() + pending.own.bytes();
+    for (int tensor = 0; tensor <= SAE_B_MAG; tensor++) {
         bytes += first[tensor].bytes() + second[tensor].bytes();
     }
     return bytes;
@@ -53,16 +75,9 @@ int64_t Trainer::live_bytes() const {
 void Trainer::prepare(const float *x, int64_t rows) {
     constexpr int64_t kRows = 64;
     const int64_t d = params.d_in;
-    const int64_t entries = rows * options.k;
     batch.x = x;
     batch.rows = rows;
-    batch.index.grow(entries);
-    batch.value.grow(entries);
-    batch.dz.grow(entries);
-    batch.error.grow(rows * d);
-    batch.row_of.grow(entries);
-    batch.value_of.grow(entries);
-    batch.dz_of.grow(entries);
+    batch.error.grow(rows * d * (static_cast<int64_t>(options.prefixes.size()) + (gated() ? 1 : 0)));
     batch.input_norm.resize(rows);
     batch.input.grow(rows * d);
     for_ranges(context, rows, kRows, [&](int64_t first, int64_t last, int64_t, int) {
@@ -76,24 +91,69 @@ void Trainer::prepare(const float *x, int64_t rows) {
     }
 }
 
+int64_t Trainer::prefix_of(int64_t latent) const {
+    return std::upper_bound(options.prefixes.begin(), options.prefixes.end(), latent) - options.prefixes.begin();
+}
+
+void Trainer::choose(int64_t rows) {
+    int64_t room = rows * options.k;
+    batch.index.grow(room);
+    batch.value.grow(room);
+    if (options.rule == SAE_THRESHOLD_RULE) {
+        batch.k = 0;
+        batch.offsets.grow(rows + 1);
+        if (gated()) {
+            list_open_gates(rows);
+        } else {
+            list_above_thresholds(rows);
+        }
+        room = batch.entries();
+    } else if (options.rule == SAE_TOPK) {
+        batch.k = options.k;
+        encode_topk(context, encoder_of(params), batch.input.data(), rows, options.k, batch.index.data(),
+                    batch.value.data());
+    } else {
+        batch.k = 0;
+        batch.offsets.grow(rows + 1);
+        select_of_batch(params, batch.input.data(), rows,
+                        {batch.offsets.data(), batch.index.data(), batch.value.data(), options.k, room});
+    }
+    batch.dz.grow(room);
+    batch.row_of.grow(room);
+    batch.value_of.grow(room);
+    batch.dz_of.grow(room);
+}
+
 Sums Trainer::differentiate(const float *x, int64_t rows, int64_t pending_rows, double weight) {
     require_finite(context, x, rows, params.d_in);
     prepare(x, rows);
     batch.weight = weight;
-    encode_topk(context, encoder_of(params), batch.input.data(), rows, options.k, batch.index.data(),
-                batch.value.data());
+    choose(rows);
     find_dead(pending_rows);
     Sums sums = forward_and_backward();
     group_by_latent();
     return sums;
 }
 
+void Trainer::learn_threshold(double least) {
+    if (options.rule != SAE_BATCH_TOPK || options.threshold_rate == 0 || steps < options.threshold_after ||
+        !std::isfinite(least)) {
+        return;
+    }
+    const bool starts = learned_threshold < 0;
+    const double from = !starts ? learned_threshold : options.threshold_from_first ? least : 0;
+    learned_threshold = from + options.threshold_rate * (least - from);
+}
+
 void Trainer::finish(const Sums &sums, bool from_pending, int64_t rows, double weight, double lr) {
     const int64_t dead = count_idle(rows);
+    learn_threshold(sums.least);
     const double norm = update(sums, from_pending, weight, lr);
     stats[SAE_STAT_RECONSTRUCTION] = sums.reconstruction / weight;
     stats[SAE_STAT_AUX] = sums.aux / weight;
-    stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
+    stats[SAE_STAT_SPARSITY] = sums.sparsity / weight;
+    stats[SAE_STAT_LOSS] =
+        stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX] + stats[SAE_STAT_SPARSITY];
     stats[SAE_STAT_L0] = static_cast<double>(sums.active) / static_cast<double>(rows);
     stats[SAE_STAT_DEAD] = static_cast<double>(dead);
     stats[SAE_STAT_FVU] = sums.variance == 0 ? 0 : sums.error / sums.variance;

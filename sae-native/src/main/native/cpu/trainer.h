@@ -2,6 +2,8 @@
 #ifndef SAE_CPU_TRAINER_H
 #define SAE_CPU_TRAINER_H
 
+#include <limits>
+
 #include "operations.h"
 
 namespace sae::cpu {
@@ -24,8 +26,26 @@ struct TrainerOptions {
     bool train_b_enc;
     bool freeze_decoder;
     int gradients;
+    int rule;
+    bool clip_projected;
+    double threshold_rate;
+    int64_t threshold_after;
+    bool threshold_from_first;
+    int sparsity;
+    double sparsity_coefficient;
+    int64_t sparsity_warmup;
+    double target_l0;
+    double tanh_scale;
+    bool weight_by_norm;
+    float bandwidth;
+    bool ste_to_input;
+    bool gate_detach;
+    std::vector<int64_t> prefixes; /* ends with d_sae */
+    std::vector<double> prefix_weights;
 
-    explicit TrainerOptions(const double *options);
+    TrainerOptions(const double *options, int64_t d_sae);
+    /* The last prefix's, which is all latents'. */
+    double weight() const { return prefix_weights.back(); }
 };
 
 /* What one batch leaves for the update: buffers that grow to the largest batch and are reused. */
@@ -34,10 +54,25 @@ struct Batch {
     int64_t rows = 0;
     double weight = 1;    /* of its losses and gradients: 1 for a whole step, its row count for a part */
     Block<float> input;   /* [rows, d_in] x - b_dec, or x: what the encoder saw */
-    Block<int32_t> index; /* [rows, k] what the encoder chose */
-    Block<float> value;   /* [rows, k] */
-    Block<float> dz;      /* [rows, k] dL/dz, 0 where the value is 0 */
-    Block<float> error;   /* [rows, d_in] x_hat - x, then dL/dx_hat */
+    int64_t k = 0;        /* entries of every row; 0: rows are ragged */
+    Block<int32_t> offsets; /* [rows + 1] where rows begin, if ragged */
+    Block<int32_t> index; /* [entries] what the encoder chose */
+    Block<float> value;   /* [entries]; SAE_THRESHOLD_RULE: 0 where only the threshold's gradient needs the entry */
+    Block<float> dz;      /* [entries] dL/dz_pre; TopK: 0 where the value is 0 */
+    Block<float> error;   /* [prefixes, rows, d_in] x_hat - x, then dL/d(what these latents decode to) */
+    int64_t active = 0;   /* entries > 0, if ragged */
+
+    /* sparsity.cpp, with SAE_THRESHOLD_RULE */
+    double penalty = 0;       /* c, with its warm-up, times the weight */
+    double step_slope = 0;    /* dL/dL0 of a row, where it is the same for all rows */
+    Block<float> dtheta;      /* [entries] dL/dt; gated: dL/dz */
+    Block<float> gate;        /* gated: [entries] z_pre > 0 */
+    Block<float> dgate;       /* gated: [entries] its gradient; dz is then that of the encoder's product */
+    Block<float> gate_of;     /* gated: [entries] by latent */
+    Block<float> dnorm;       /* [entries] dL/dn */
+    std::vector<float> norms; /* [d_sae] n; empty: 1 */
+    std::vector<double> own_grad[3];    /* [d_sae] of own_tensors() */
+    std::vector<double> norm_grad;      /* [d_sae] */
 
     /* dead latents, compacted: latent j of W_enc is row slot_of[j] of these */
     std::vector<int32_t> dead;
@@ -60,16 +95,26 @@ struct Batch {
     Block<float> dz_of;
 
     std::vector<double> input_norm; /* [rows] |x - b_dec| */
+
+    int64_t begin(int64_t row) const { return k > 0 ? row * k : offsets[row]; }
+    int64_t size(int64_t row) const { return k > 0 ? k : offsets[row + 1] - offsets[row]; }
+    int64_t entries() const { return begin(rows); }
+    /* A row's entries with a value > 0; they come first. */
+    int64_t positive(int64_t row) const;
 };
 
 /* Sums over the rows of a batch, or of several parts of one. */
 struct Sums {
     double variance = 0; /* |x - mean of x|^2 */
     double error = 0;    /* |x_hat - x|^2 */
+    double prefixes = 0; /* the same of prefixes but the last, each times its weight */
     double residual = 0; /* |r|^2 */
+    double sparsity = 0; /* times the weight */
+    double gate = 0;     /* |what the gate reconstructs - x|^2 */
     int64_t active = 0;
     double reconstruction = 0; /* the loss's terms, times the weight */
     double aux = 0;
+    double least = std::numeric_limits<double>::infinity(); /* kept value > 0 */
     double gradient_bound = 0;  /* upper bound on the gradient's norm */
     std::vector<float> d_b_dec; /* [d_in] sum of dL/dx_hat */
 
@@ -88,6 +133,7 @@ struct Pending {
     Block<float> encoder; /* [d_sae, d_in] */
     Block<float> decoder; /* [d_sae, d_in] */
     Block<float> bias;    /* [d_sae] */
+    Block<float> own;     /* [own_tensors(), d_sae] */
     Sums sums;
 };
 
@@ -95,11 +141,13 @@ struct Trainer {
     Params &params;
     Context &context;
     const TrainerOptions options;
-    Block<float> first[4]; /* Adam's moments, by tensor; empty with SAE_GRADIENTS_ONLY */
-    Block<float> second[4];
+    Block<float> first[SAE_B_MAG + 1]; /* Adam's moments, by tensor; empty where it is not trained, and with
+                                          SAE_GRADIENTS_ONLY */
+    Block<float> second[SAE_B_MAG + 1];
     Block<int64_t> idle_batches; /* [d_sae] */
     Block<int64_t> idle_rows;
     int64_t steps = 0;
+    double learned_threshold = -1; /* below 0: none yet */
     double stats[SAE_STAT_COUNT] = {};
 
     Trainer(Params &of, const double *option_values);
@@ -116,6 +164,37 @@ struct Trainer {
     /* train_step.cpp: everything up to dL/dz, and the entries by latent, for a batch or a part of one. */
     Sums differentiate(const float *x, int64_t rows, int64_t pending_rows, double weight);
     void prepare(const float *x, int64_t rows);
+    /* train_step.cpp: what the encoder chooses, into the batch. */
+    void choose(int64_t rows);
+    void learn_threshold(double least);
+    bool trains_threshold() const {
+        return options.rule == SAE_THRESHOLD_RULE && (params.flags & SAE_THRESHOLDS) != 0;
+    }
+    bool gated() const { return (params.flags & SAE_GATED) != 0; }
+    /* Trained tensors [d_sae] whose gradients are sums of their entries' own. */
+    std::vector<int> own_tensors() const {
+        return gated() ? std::vector<int>{SAE_B_ENC, SAE_R_MAG, SAE_B_MAG}
+                       : trains_threshold() ? std::vector<int>{SAE_THRESHOLD} : std::vector<int>{};
+    }
+    float *error_of(int64_t prefix, int64_t row) const {
+        return &batch.error[(prefix * batch.rows + row) * params.d_in];
+    }
+    int64_t last_prefix() const { return static_cast<int64_t>(options.prefixes.size()) - 1; }
+    int64_t prefix_of(int64_t latent) const;
+
+    /* sparsity.cpp: latents above their threshold, and those within the bandwidth of it, into the batch. */
+    void list_above_thresholds(int64_t rows);
+    /* sparsity.cpp: before any row goes backward. */
+    void prepare_penalty();
+    /* sparsity.cpp: from dL/dz through the decoder to dL/dz_pre of a row's entries, and the thresholds' gradient. */
+    void penalise(int64_t row, Sums &sums);
+    /* gated.cpp */
+    void list_open_gates(int64_t rows);
+    void decode_gates(int64_t row, Sums &sums);
+    void backward_gates(int64_t row, double error_scale, Sums &sums);
+    void sum_gates_by_latent();
+    /* sparsity.cpp: the entries' gradients of thresholds and norms, by latent. */
+    void sum_by_latent();
     /* train_step.cpp: counters, statistics and the update, from sums and gradients over `weight`. */
     void finish(const Sums &sums, bool from_pending, int64_t rows, double weight, double lr);
 
@@ -143,18 +222,26 @@ struct Trainer {
     /* adam.cpp: from the batch; scratch [2, d_in] */
     LatentGradient batch_gradient(int64_t latent, float *scratch) const;
     LatentGradient pending_gradient(int64_t latent) const;
+    /* Of the i-th of own_tensors(). */
+    std::vector<float> own_gradient(size_t i, bool from_pending) const;
 
     /* adam.cpp: the weights' gradients, clipping, projection, Adam and the norms; returns the gradient's norm. All
      * gradients are to be divided by the weight. */
     double update(const Sums &sums, bool from_pending, double weight, double lr);
     struct Sweep;
     void sweep_latents(Sweep &sweep);
+    /* Of a row of W_dec's gradient; of its projection where that is what is clipped. */
+    double decoder_squares(int64_t latent, const float *gradient) const;
     void update_decoder_row(int64_t latent, const float *gradient, const Sweep &sweep);
 
     Batch batch;
     std::vector<char> fired; /* [d_sae] whether a latent fired in this step's parts so far */
     Pending pending;
 };
+
+/* train_batch_topk.cpp: of all rows together the k * rows largest ReLU'd pre-activations > 0, as ragged rows. The number
+ * of entries; there must be room for k * rows. */
+int64_t select_of_batch(Params &params, const float *input, int64_t rows, const Latents &into);
 
 /* sum over rows and columns of (value - mean of its column)^2; exactly 0 when all rows are equal. */
 double squares_about_mean(Context &context, const float *matrix, int64_t rows, int64_t columns);

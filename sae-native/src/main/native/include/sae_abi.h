@@ -206,7 +206,7 @@ sae_status sae_gather_rows(sae_handle context, sae_handle from, int64_t from_row
 /* ---- training ------------------------------------------------------------------------------ */
 
 enum { /* keys of sae_trainer_create; every one has the default shown (the study's trainer) */
-    SAE_OPT_K = 0,                  /* required */
+    SAE_OPT_K = 0,                  /* required where the rule has a k */
     SAE_OPT_LOSS = 1,               /* SAE_LOSS_MEAN */
     SAE_OPT_AUX_COEFFICIENT = 2,    /* 1/32; 0 turns the auxiliary loss off */
     SAE_OPT_AUX_K = 3,              /* 512 */
@@ -223,8 +223,29 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_PROJECT_GRADIENT = 14,  /* 1: remove from dW_dec[j] the part parallel to row j */
     SAE_OPT_TRAIN_B_ENC = 15,       /* 0 */
     SAE_OPT_FREEZE_DECODER = 16,    /* 0; 1: W_dec stays as it is */
-    SAE_OPT_GRADIENTS = 17          /* SAE_GRADIENTS_NONE */
+    SAE_OPT_GRADIENTS = 17,         /* SAE_GRADIENTS_NONE */
+    SAE_OPT_RULE = 18,              /* SAE_TOPK; or SAE_BATCH_TOPK, SAE_THRESHOLD_RULE: what the forward pass keeps */
+    SAE_OPT_CLIP_PROJECTED = 19,    /* 0; 1: the norm that is clipped is that of the projected gradient */
+    /* SAE_BATCH_TOPK learns a threshold t for encoding without a batch: t += rate (least kept value > 0 - t) */
+    SAE_OPT_THRESHOLD_RATE = 20,      /* 0.01; 0: none is learned */
+    SAE_OPT_THRESHOLD_AFTER = 21,     /* 0: steps before the first that changes t */
+    SAE_OPT_THRESHOLD_FROM_FIRST = 22, /* 0: t starts at 0; 1: at the first least kept value */
+    SAE_OPT_SPARSITY = 23,             /* SAE_SPARSITY_NONE; others with SAE_THRESHOLD_RULE */
+    SAE_OPT_SPARSITY_COEFFICIENT = 24, /* 0: c */
+    SAE_OPT_SPARSITY_WARMUP = 25,      /* 0: steps over which c rises linearly from 0 */
+    SAE_OPT_TARGET_L0 = 26,            /* 20: T */
+    SAE_OPT_TANH_SCALE = 27,           /* 4: s */
+    SAE_OPT_WEIGHT_BY_NORM = 28,       /* 1: n_j = |W_dec[j]|, which gets a gradient; 0: n_j = 1 */
+    SAE_OPT_BANDWIDTH = 29,            /* 0.001: h, of the gradient of SAE_THRESHOLD */
+    SAE_OPT_STE_TO_INPUT = 30,         /* 0; 1: that gradient, negated, also goes to z_pre */
+    /* With SAE_BATCH_TOPK the loss is sum_g weight_g loss(rows decoded from the first latents_g latents) (Matryoshka); the
+     * auxiliary loss and SAE_STAT_FVU are of all latents. */
+    SAE_OPT_PREFIXES = 31,       /* 0: one, of all latents; otherwise latents ascend to d_sae */
+    SAE_OPT_PREFIX_LATENTS = 32, /* 32 ... 39: latents_g */
+    SAE_OPT_PREFIX_WEIGHT = 40,  /* 1: 40 ... 47: weight_g */
+    SAE_OPT_GATE_DETACH = 48     /* 0; 1: SAE_GATED's auxiliary loss gives W_dec and b_dec no gradient */
 };
+enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_GATE_DETACH + 1 };
 
 /* Every ratio below, and SAE_STAT_FVU, is 0 when its denominator is 0 (a batch of one row has no variance). */
 enum { /* SAE_OPT_LOSS; e = x_hat - x, B rows */
@@ -240,6 +261,22 @@ enum { /* SAE_OPT_AUX_NORM; r = z_aux W_dec - (x - x_hat) (b_dec is not added) *
     SAE_AUX_RESIDUAL_VARIANCE = 3 /* sum r^2 / sum (u - batch mean of u)^2, u = x - x_hat, denominator detached */
 };
 
+enum { /* SAE_OPT_SPARSITY: what is added to the loss; L0 is a row's number of z > 0, means are over rows */
+    SAE_SPARSITY_NONE = 0,
+    SAE_SPARSITY_L1 = 1,             /* c mean sum_j z_j n_j */
+    SAE_SPARSITY_L0 = 2,             /* c mean L0 */
+    SAE_SPARSITY_TANH = 3,           /* c mean sum_j tanh(s z_j n_j) */
+    SAE_SPARSITY_L0_OF_ROWS = 4,     /* c mean 2 (L0 - T)^2 / T */
+    SAE_SPARSITY_L0_OF_BATCH = 5     /* c (mean L0 / T - 1)^2; here the step's gradient is taken at z, not at z_pre */
+};
+/* The gradient of t = SAE_THRESHOLD[j], with 1_h = 1 where |z_pre - t| < h / 2 (a rectangle of width h):
+ *   dz_j / dt = -(t / h) 1_h;  dL0 / dt = -(1 / h) 1_h, and with SAE_SPARSITY_L0_OF_BATCH 1_h = 1 where |z - t| < h / 2.
+ * After the step, thresholds below 0 become 0.
+ *
+ * With SAE_GATED, z has no gradient through the gate's step. SAE_SPARSITY_L1, the only term it has, is of g = ReLU(z_pre)
+ * in place of z, and the auxiliary loss is the reconstruction loss of g W_dec + b_dec (SAE_STAT_AUX); SAE_OPT_AUX_COEFFICIENT
+ * must be 0. r_mag and b_mag are trained. */
+
 enum { /* SAE_OPT_DECODER_NORM: when rows of W_dec are scaled to unit L2 norm */
     SAE_DECODER_NORM_NONE = 0,
     SAE_DECODER_NORM_BEFORE_STEP = 1, /* after backward and before Adam; the projection uses the unit rows */
@@ -252,7 +289,9 @@ enum { /* SAE_OPT_GRADIENTS: what sae_train_accumulate adds to */
     SAE_GRADIENTS_ONLY = 2  /* gradients and no moments: parts for another trainer's update (sae_trainer_add) */
 };
 
-/* keys[i] is one of SAE_OPT_*, values[i] its value. Closing the params closes the trainer. */
+/* keys[i] is one of SAE_OPT_*, values[i] its value. Closing the params closes the trainer. A backend may lack rules and
+ * options: SAE_UNAVAILABLE. Params have no flags but SAE_SUBTRACT_B_DEC, and SAE_THRESHOLDS or SAE_GATED with SAE_THRESHOLD_RULE,
+ * where they are trained, or SAE_THRESHOLDS with SAE_BATCH_TOPK, where they stay as they are. */
 sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const double *values, int64_t count,
                               sae_handle *trainer);
 
@@ -303,7 +342,8 @@ enum { /* what sae_trainer_stats writes, of the last step */
     SAE_STAT_GRADIENT_NORM = 7, /* before clipping; 0 when clipping is off */
     SAE_STAT_LISTED = 8,        /* CUDA: entries of the lists that the encoder chose from, mean over rows; 0: it kept none */
     SAE_STAT_OVERFLOWED = 9,    /* CUDA: rows whose list overflowed and that were computed again from all latents */
-    SAE_STAT_COUNT = 10
+    SAE_STAT_SPARSITY = 10,     /* SAE_OPT_SPARSITY's term, with its coefficient */
+    SAE_STAT_COUNT = 11
 };
 /* values: SAE_STAT_COUNT doubles. Waits for the step. */
 sae_status sae_trainer_stats(sae_handle trainer, double *values);
@@ -319,7 +359,14 @@ enum { /* optimiser state, for checkpoints */
     SAE_STATE_V_B_DEC = 7,
     SAE_STATE_IDLE_BATCHES = 8, /* int64 [d_sae]: batches since the latent last fired */
     SAE_STATE_IDLE_ROWS = 9,    /* int64 [d_sae]: rows since the batch in which it last fired */
-    SAE_STATE_STEPS = 10        /* int64 [1] */
+    SAE_STATE_STEPS = 10,       /* int64 [1] */
+    SAE_STATE_LEARNED_THRESHOLD = 11, /* double [1], with SAE_BATCH_TOPK; below 0: none yet */
+    SAE_STATE_M_THRESHOLD = 12,       /* float32 [d_sae], with SAE_THRESHOLD_RULE and SAE_THRESHOLDS */
+    SAE_STATE_V_THRESHOLD = 13,
+    SAE_STATE_M_R_MAG = 14, /* float32 [d_sae], with SAE_GATED */
+    SAE_STATE_V_R_MAG = 15,
+    SAE_STATE_M_B_MAG = 16,
+    SAE_STATE_V_B_MAG = 17
 };
 /* A trainer of SAE_GRADIENTS_ONLY has no moments to write or read. What is pending is no state: save between steps. */
 sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64_t first, const void *source, int64_t count);

@@ -3,7 +3,6 @@ package io.faithfulsae.cli;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
-import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.ShardIndex;
@@ -35,7 +34,7 @@ import picocli.CommandLine.Option;
 @Command(
     name = "train",
     description = {
-      "Trains a TopK SAE on a model's activations (--model, --hook, --data) or on stored ones"
+      "Trains an SAE (TopK, or see --activation) on a model's activations (--model, --hook, --data) or on stored ones"
           + " (--activations).",
       "Ctrl-C keeps a checkpoint; --resume continues to the same weights, bit for bit."
     })
@@ -77,12 +76,7 @@ final class TrainCommand implements Callable<Integer> {
   @Option(names = "--d-sae", paramLabel = "N", required = true, description = "Latents.")
   int dSae;
 
-  @Option(
-      names = "--k",
-      paramLabel = "N",
-      required = true,
-      description = "Active latents per token.")
-  int k;
+  @Mixin ActivationOptions activation;
 
   @Option(
       names = "--lr",
@@ -193,8 +187,8 @@ final class TrainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    TrainingConfig training = common.fromOptions(this::training);
-    common.fromOptions(() -> SaeConfig.topK(1, dSae, k));
+    common.fromOptions(() -> training(1));
+    common.fromOptions(() -> activation.config(1, dSae));
     requireNoFinishedSae();
     Path stored = activations;
     if (stored != null) {
@@ -208,7 +202,7 @@ final class TrainCommand implements Callable<Integer> {
           ShardIndex.isIn(stored)
               ? ShardIndex.read(stored).metadata()
               : Map.of("dataset_path", stored.toString());
-      return train(training, ActivationSources.ofShards(stored), metadata);
+      return train(ActivationSources.ofShards(stored), metadata);
     }
     String name = hook;
     Path text = data;
@@ -230,16 +224,15 @@ final class TrainCommand implements Callable<Integer> {
       Map<String, String> metadata = new TreeMap<>(rows.metadata());
       metadata.put(ModelMatch.HASH, ModelHash.of(folder));
       return train(
-          training,
           ActivationSources.ofModel(model, point, sequences, filter, models.batchSequences),
           metadata);
     }
   }
 
-  private int train(TrainingConfig training, ActivationSource source, Map<String, String> metadata)
-      throws IOException {
-    SaeConfig shape = SaeConfig.topK(source.dIn(), dSae, k).withNormalization(normalization);
-    try (Backend backend = Backends.best();
+  private int train(ActivationSource source, Map<String, String> metadata) throws IOException {
+    TrainingConfig training = training(source.dIn());
+    SaeConfig shape = activation.config(source.dIn(), dSae).withNormalization(normalization);
+    try (Backend backend = activation.backend();
         LogOptions.Logs logs = logging.open()) {
       requireNoFinishedSae(); // one may have appeared while the model was opened
       SaeTrainer trainer = logs.of(SaeTrainer.of(shape, training, backend).withMetadata(metadata));
@@ -294,8 +287,9 @@ final class TrainCommand implements Callable<Integer> {
             .orElse(null));
   }
 
-  private TrainingConfig training() {
-    return TrainingConfig.builder()
+  private TrainingConfig training(int dIn) {
+    return activation
+        .training(dIn, dSae)
         .tokens(tokens)
         .batch(batch)
         .accumulate(accumulate)

@@ -5,6 +5,8 @@ import java.nio.Buffer;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.util.EnumSet;
+import java.util.Set;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -164,6 +166,57 @@ public final class BackendChecks {
     }
   }
 
+  /** Checks that a selection suits an SAE that is trained with it. */
+  public static void training(Selection selection, SaeShape shape, StepConfig config) {
+    selection.check(shape.dSae());
+    if (selection.rule() == Selection.Rule.GROUP_MAX
+        || selection.rule() == Selection.Rule.ABS_TOP_K) {
+      throw new BackendUnavailableException(
+          Expected.message(
+              "an activation that can be trained: topk, batchtopk, relu, jumprelu or gated",
+              selection.rule(),
+              "train one of those"));
+    }
+    setting(
+        selection.rule() == Selection.Rule.THRESHOLD
+            || config.sparsity().penalty() == StepConfig.Penalty.NONE,
+        "no sparsityPenalty where a k decides",
+        config.sparsity().penalty());
+    int prefixes = config.prefixes().size();
+    setting(
+        prefixes == 0
+            || (selection.rule() == Selection.Rule.BATCH_TOP_K
+                && config.prefixes().get(prefixes - 1).latents() == shape.dSae()),
+        "no prefixes, or BatchTopK and a last prefix of all " + shape.dSae() + " latents",
+        selection.rule() + " with " + config.prefixes());
+    if (shape.has(BackendSae.Tensor.R_MAG)) {
+      StepConfig.Penalty penalty = config.sparsity().penalty();
+      setting(
+          penalty == StepConfig.Penalty.NONE || penalty == StepConfig.Penalty.L1,
+          "sparsityPenalty NONE or L1 for a gated SAE",
+          penalty);
+      setting(
+          config.aux().coefficient() == 0,
+          "auxCoefficient = 0 for a gated SAE, which has an auxiliary loss of its own",
+          config.aux().coefficient());
+    }
+    Set<BackendSae.Tensor> allowed = EnumSet.copyOf(BackendSae.Tensor.COMMON);
+    if (selection.rule() == Selection.Rule.THRESHOLD) {
+      allowed.add(BackendSae.Tensor.R_MAG);
+      allowed.add(BackendSae.Tensor.B_MAG);
+    }
+    if (selection.rule().isRagged()) {
+      allowed.add(BackendSae.Tensor.THRESHOLD);
+    }
+    if (!allowed.containsAll(shape.tensors()) || shape.dIn() != shape.dOut()) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "d_out = d_in and tensors of " + allowed + " to train with " + selection.rule(),
+              "d_in = %d, d_out = %d and %s".formatted(shape.dIn(), shape.dOut(), shape.tensors()),
+              "train an SAE of another activation"));
+    }
+  }
+
   /** Checks that the input is given to decode exactly where an SAE has a skip connection. */
   public static void skip(SaeShape shape, @Nullable DeviceBuffer x) {
     if (shape.has(BackendSae.Tensor.W_SKIP) != (x != null)) {
@@ -179,16 +232,26 @@ public final class BackendChecks {
   public static long elements(BackendTrainer.State state, int dIn, int dSae) {
     return switch (state) {
       case M_W_ENC, M_W_DEC, V_W_ENC, V_W_DEC -> (long) dIn * dSae;
-      case M_B_ENC, V_B_ENC, IDLE_BATCHES, IDLE_ROWS -> dSae;
+      case M_B_ENC,
+          V_B_ENC,
+          M_THRESHOLD,
+          V_THRESHOLD,
+          M_R_MAG,
+          V_R_MAG,
+          M_B_MAG,
+          V_B_MAG,
+          IDLE_BATCHES,
+          IDLE_ROWS ->
+          dSae;
       case M_B_DEC, V_B_DEC -> dIn;
-      case STEPS -> 1;
+      case STEPS, LEARNED_THRESHOLD -> 1;
     };
   }
 
   /** Bytes per element of a tensor of the optimizer. */
   public static int elementBytes(BackendTrainer.State state) {
     return switch (state) {
-      case IDLE_BATCHES, IDLE_ROWS, STEPS -> Long.BYTES;
+      case IDLE_BATCHES, IDLE_ROWS, STEPS, LEARNED_THRESHOLD -> Long.BYTES;
       default -> Float.BYTES;
     };
   }

@@ -124,12 +124,22 @@ public interface BackendSae extends AutoCloseable {
     return trainer(k, config, BackendTrainer.Gradients.NONE);
   }
 
+  /** Creates a trainer of {@link Selection#topK} that can also compute steps in parts. */
+  default BackendTrainer trainer(int k, StepConfig config, BackendTrainer.Gradients gradients) {
+    return trainer(Selection.topK(k), config, gradients);
+  }
+
   /**
    * Creates a trainer that can also compute steps in parts, or only parts.
    *
+   * @param selection what the forward pass keeps
    * @param gradients which gradients are kept between calls
+   * @throws IllegalArgumentException if the selection does not suit this SAE's tensors
+   * @throws BackendUnavailableException if this backend cannot train such an SAE, or an option is
+   *     not available for it
    */
-  BackendTrainer trainer(int k, StepConfig config, BackendTrainer.Gradients gradients);
+  BackendTrainer trainer(
+      Selection selection, StepConfig config, BackendTrainer.Gradients gradients);
 
   @Override
   void close();

@@ -1,6 +1,9 @@
 package io.faithfulsae.spi;
 
 import java.nio.ByteBuffer;
+import java.util.Collections;
+import java.util.EnumSet;
+import java.util.Set;
 
 /**
  * Optimizer state of one SAE on a backend, and the training step, whole or in parts. <b>Closed
@@ -32,7 +35,36 @@ public interface BackendTrainer extends AutoCloseable {
     /** Rows since the batch in which the latent last fired, int64 {@code [dSae]}. */
     IDLE_ROWS,
     /** Steps completed, int64 {@code [1]}. */
-    STEPS
+    STEPS,
+    /**
+     * The threshold learned for encoding without a batch, float64 {@code [1]}, with {@link
+     * Selection.Rule#BATCH_TOP_K}; below 0 while there is none.
+     */
+    LEARNED_THRESHOLD,
+    /** Moments of trained thresholds, float32 {@code [dSae]}: JumpReLU. */
+    M_THRESHOLD,
+    V_THRESHOLD,
+    /** Moments of a gated SAE's magnitudes, float32 {@code [dSae]}. */
+    M_R_MAG,
+    V_R_MAG,
+    M_B_MAG,
+    V_B_MAG;
+
+    /** The states that a trainer of this selection has for an SAE of this shape. */
+    public static Set<State> of(Selection selection, SaeShape shape) {
+      Set<State> states = EnumSet.range(M_W_ENC, STEPS);
+      if (selection.rule() == Selection.Rule.BATCH_TOP_K) {
+        states.add(LEARNED_THRESHOLD);
+      } else if (selection.rule() == Selection.Rule.THRESHOLD
+          && shape.has(BackendSae.Tensor.THRESHOLD)) {
+        states.add(M_THRESHOLD);
+        states.add(V_THRESHOLD);
+      }
+      if (shape.has(BackendSae.Tensor.R_MAG)) {
+        states.addAll(EnumSet.range(M_R_MAG, V_B_MAG));
+      }
+      return Collections.unmodifiableSet(states);
+    }
   }
 
   /** Whether a trainer keeps gradients, which {@link #accumulate} adds to. */
@@ -56,6 +88,7 @@ public interface BackendTrainer extends AutoCloseable {
    * @param loss total loss
    * @param reconstruction reconstruction term of the loss
    * @param aux auxiliary term, including its coefficient
+   * @param sparsity sparsity term, including its coefficient
    * @param l0 mean number of active latents per row
    * @param dead number of dead latents, after this batch
    * @param fvu fraction of variance unexplained of this batch
@@ -70,6 +103,7 @@ public interface BackendTrainer extends AutoCloseable {
       double loss,
       double reconstruction,
       double aux,
+      double sparsity,
       double l0,
       long dead,
       double fvu,
@@ -77,7 +111,7 @@ public interface BackendTrainer extends AutoCloseable {
       double listed,
       long overflowed) {
 
-    /** For an encoder that keeps no lists. */
+    /** Without a sparsity term, for an encoder that keeps no lists. */
     public StepStats(
         long steps,
         double loss,
@@ -87,7 +121,7 @@ public interface BackendTrainer extends AutoCloseable {
         long dead,
         double fvu,
         double gradientNorm) {
-      this(steps, loss, reconstruction, aux, l0, dead, fvu, gradientNorm, 0, 0);
+      this(steps, loss, reconstruction, aux, 0, l0, dead, fvu, gradientNorm, 0, 0);
     }
   }
 

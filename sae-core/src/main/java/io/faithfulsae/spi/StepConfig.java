@@ -1,13 +1,19 @@
 package io.faithfulsae.spi;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * What one training step computes: the loss, the dead-latent term, the optimizer and constraints on
  * the weights. Where other libraries differ, each choice is an option here.
  *
- * <p>In JSON, all values are at the same level, named after the methods of {@link Options}.
+ * <p>In JSON, the values are at the same level, named after the methods of {@link Options}; those
+ * of activations other than TopK are objects, left out where they have their defaults.
+ *
+ * <p>Over 400 lines: an option is a component, a field, a line in two lists, and a method.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
@@ -16,13 +22,41 @@ import com.fasterxml.jackson.annotation.JsonUnwrapped;
  * @param dead which latents are dead
  * @param adam the optimizer
  * @param weights which weights are trained, and their constraints
+ * @param threshold how BatchTopK learns its threshold
+ * @param sparsity the term that makes ReLU and JumpReLU latents sparse
+ * @param prefixes the prefixes of latents that BatchTopK reconstructs from (Matryoshka); empty: all
+ *     latents only
  */
 public record StepConfig(
     Loss loss,
     @JsonUnwrapped Auxiliary aux,
     @JsonUnwrapped Dead dead,
     @JsonUnwrapped Adam adam,
-    @JsonUnwrapped Weights weights) {
+    @JsonUnwrapped Weights weights,
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Threshold threshold,
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Sparsity sparsity,
+    @JsonInclude(JsonInclude.Include.NON_EMPTY) List<Prefix> prefixes) {
+
+  /**
+   * Checks the prefixes.
+   *
+   * @param threshold null: as SAELens learns it
+   * @param sparsity null: none
+   * @param prefixes null: none
+   * @throws IllegalArgumentException if they do not ascend, or there are more than 8
+   */
+  public StepConfig {
+    threshold = threshold == null ? Threshold.USUAL : threshold;
+    sparsity = sparsity == null ? Sparsity.USUAL : sparsity;
+    prefixes = prefixes == null ? List.of() : List.copyOf(prefixes);
+    BackendChecks.setting(prefixes.size() <= 8, "at most 8 prefixes", prefixes.size());
+    for (int i = 1; i < prefixes.size(); i++) {
+      BackendChecks.setting(
+          prefixes.get(i - 1).latents() < prefixes.get(i).latents(),
+          "prefixes that ascend",
+          prefixes);
+    }
+  }
 
   /** The reconstruction term; e = x̂ − x over a batch of B rows. */
   public enum Loss {
@@ -115,8 +149,15 @@ public record StepConfig(
    * @param beta2 decay of the second moment
    * @param eps added to the square root of the second moment
    * @param clipNorm bound on the global gradient norm; 0 turns clipping off
+   * @param clipProjected whether that norm is the gradient's after its projection
+   *     (dictionary_learning), not before it (BatchTopK)
    */
-  public record Adam(double beta1, double beta2, double eps, double clipNorm) {
+  public record Adam(
+      double beta1,
+      double beta2,
+      double eps,
+      double clipNorm,
+      @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean clipProjected) {
     /**
      * Checks the ranges.
      *
@@ -144,6 +185,143 @@ public record StepConfig(
       boolean projectGradient,
       boolean trainEncoderBias,
       boolean freezeDecoder) {}
+
+  /**
+   * How BatchTopK learns the threshold t that replaces the choice by batch after training: in each
+   * step t += rate · (smallest value kept − t). SAELens: rate 0.01 from 0, from the first step on.
+   * dictionary_learning ({@code threshold_beta}, {@code threshold_start_step}): rate 0.001, from
+   * the first smallest value, after 1001 steps.
+   *
+   * @param rate 0 to learn none
+   * @param afterSteps steps before the first that changes it
+   * @param fromFirst whether it starts at the first smallest value rather than at 0
+   */
+  public record Threshold(
+      @JsonProperty("thresholdRate") double rate,
+      @JsonProperty("thresholdAfterSteps") long afterSteps,
+      @JsonProperty("thresholdFromFirst") boolean fromFirst) {
+    private static final Threshold USUAL = new Threshold(0.01, 0, false);
+
+    /**
+     * Checks the ranges.
+     *
+     * @throws IllegalArgumentException naming the option, the expected range and the value
+     */
+    public Threshold {
+      BackendChecks.setting(rate >= 0 && rate <= 1, "thresholdRate in [0, 1]", rate);
+      BackendChecks.setting(afterSteps >= 0, "thresholdAfterSteps >= 0", afterSteps);
+    }
+  }
+
+  /** The sparsity term; means are over rows, L0 is a row's number of active latents. */
+  public enum Penalty {
+    /** None: the activation has a k. */
+    NONE,
+    /**
+     * c · mean Σ_j z_j n_j (SAELens' {@code standard}; dictionary_learning's {@code
+     * StandardTrainer}, unweighted, and {@code StandardTrainerAprilUpdate}).
+     */
+    L1,
+    /** c · mean L0 (JumpReLU; SAELens: {@code step}). */
+    L0,
+    /** c · mean Σ_j tanh(s z_j n_j) (Anthropic, January 2025; SAELens: {@code tanh}). */
+    TANH,
+    /** c · mean 2 (L0 − T)² / T (Gemma Scope 2; SAELens: {@code quadratic}). */
+    L0_OF_ROWS,
+    /**
+     * c · (mean L0 / T − 1)² (dictionary_learning's {@code JumpReluTrainer}). As there, the step's
+     * gradient is taken at a latent's value, which is 0 below its threshold, not at its
+     * pre-activation.
+     */
+    L0_OF_BATCH
+  }
+
+  /**
+   * The sparsity term of ReLU and JumpReLU, and the gradient of JumpReLU's thresholds: with a
+   * rectangle of width h around a threshold t, dz/dt = −(t/h) and dL0/dt = −(1/h) where |z_pre − t|
+   * &lt; h/2 (Rajamanoharan et al. 2024, "Jumping ahead"). Thresholds below 0 become 0 after a
+   * step.
+   *
+   * @param penalty the term
+   * @param coefficient c
+   * @param warmupSteps steps over which c increases linearly from 0
+   * @param targetL0 T
+   * @param tanhScale s
+   * @param weightByNorm whether n_j is the norm of latent j's decoder row, through which the
+   *     gradient flows, or 1
+   * @param bandwidth h
+   * @param gateDetach whether a gated SAE's auxiliary loss, the reconstruction from ReLU(z_pre) of
+   *     its gates, gives the decoder no gradient (dictionary_learning; SAELens does). L1 is of
+   *     those gates.
+   * @param steToInput whether that gradient, negated, also goes to the pre-activations (Anthropic),
+   *     not to thresholds alone (DeepMind)
+   */
+  public record Sparsity(
+      @JsonProperty("sparsityPenalty") Penalty penalty,
+      @JsonProperty("sparsityCoefficient") double coefficient,
+      @JsonProperty("sparsityWarmupSteps") long warmupSteps,
+      double targetL0,
+      double tanhScale,
+      boolean weightByNorm,
+      double bandwidth,
+      boolean gateDetach,
+      boolean steToInput) {
+    private static final Sparsity USUAL =
+        new Sparsity(Penalty.NONE, 0, 0, 20, 4, true, 0.001, false, false);
+
+    /**
+     * Checks the ranges.
+     *
+     * @throws IllegalArgumentException naming the option, the expected range and the value
+     */
+    public Sparsity {
+      BackendChecks.setting(
+          coefficient >= 0 && Double.isFinite(coefficient),
+          "a finite sparsityCoefficient >= 0",
+          coefficient);
+      BackendChecks.setting(warmupSteps >= 0, "sparsityWarmupSteps >= 0", warmupSteps);
+      BackendChecks.setting(
+          targetL0 > 0 && Double.isFinite(targetL0), "a finite targetL0 > 0", targetL0);
+      BackendChecks.setting(
+          tanhScale >= 0 && Double.isFinite(tanhScale), "a finite tanhScale >= 0", tanhScale);
+      BackendChecks.setting(
+          bandwidth > 0 && Double.isFinite(bandwidth), "a finite bandwidth > 0", bandwidth);
+    }
+  }
+
+  /**
+   * A prefix of the latents that reconstructs on its own (Bussmann et al. 2025, "Learning
+   * multi-level features with Matryoshka SAEs"): the loss is Σ weight · loss of what the prefix
+   * decodes to.
+   *
+   * @param latents its first latents; the last prefix has all
+   * @param weight of its loss, 0 or above (SAELens: 1; dictionary_learning: group weight / groups)
+   */
+  public record Prefix(int latents, double weight) {
+    /**
+     * Checks the ranges.
+     *
+     * @throws IllegalArgumentException naming the option, the expected range and the value
+     */
+    public Prefix {
+      BackendChecks.setting(latents >= 1, "prefixes of at least 1 latent", latents);
+      BackendChecks.setting(
+          weight >= 0 && Double.isFinite(weight), "a finite weight >= 0 of a prefix", weight);
+    }
+  }
+
+  /** What is left out of JSON, so that configurations of TopK read as they always did. */
+  private static final class Usual {
+    @Override
+    public boolean equals(@Nullable Object other) {
+      return Threshold.USUAL.equals(other) || Sparsity.USUAL.equals(other);
+    }
+
+    @Override
+    public int hashCode() {
+      return 0;
+    }
+  }
 
   /** A builder with the study's values. */
   public static Builder builder() {
@@ -196,6 +374,20 @@ public record StepConfig(
     private boolean projectGradient = true;
     private boolean trainEncoderBias;
     private boolean freezeDecoder;
+    private boolean clipProjected;
+    private double thresholdRate = Threshold.USUAL.rate;
+    private long thresholdAfterSteps;
+    private boolean thresholdFromFirst;
+    private Penalty sparsityPenalty = Penalty.NONE;
+    private double sparsityCoefficient;
+    private long sparsityWarmupSteps;
+    private double targetL0 = Sparsity.USUAL.targetL0;
+    private double tanhScale = Sparsity.USUAL.tanhScale;
+    private boolean weightByNorm = Sparsity.USUAL.weightByNorm;
+    private double bandwidth = Sparsity.USUAL.bandwidth;
+    private boolean steToInput;
+    private boolean gateDetach;
+    private List<Prefix> prefixes = List.of();
 
     /** Starts with the study's values. */
     protected Options() {}
@@ -213,8 +405,20 @@ public record StepConfig(
           loss,
           new Auxiliary(auxCoefficient, auxK, auxNorm, auxDetach, auxScaleByDead),
           new Dead(deadAfterBatches, deadAfterRows),
-          new Adam(beta1, beta2, eps, clipNorm),
-          new Weights(decoderNorm, projectGradient, trainEncoderBias, freezeDecoder));
+          new Adam(beta1, beta2, eps, clipNorm, clipProjected),
+          new Weights(decoderNorm, projectGradient, trainEncoderBias, freezeDecoder),
+          new Threshold(thresholdRate, thresholdAfterSteps, thresholdFromFirst),
+          new Sparsity(
+              sparsityPenalty,
+              sparsityCoefficient,
+              sparsityWarmupSteps,
+              targetL0,
+              tanhScale,
+              weightByNorm,
+              bandwidth,
+              gateDetach,
+              steToInput),
+          prefixes);
     }
 
     /** Sets all options of a step. */
@@ -235,6 +439,20 @@ public record StepConfig(
       projectGradient = all.weights.projectGradient;
       trainEncoderBias = all.weights.trainEncoderBias;
       freezeDecoder = all.weights.freezeDecoder;
+      clipProjected = all.adam.clipProjected;
+      thresholdRate = all.threshold.rate;
+      thresholdAfterSteps = all.threshold.afterSteps;
+      thresholdFromFirst = all.threshold.fromFirst;
+      sparsityPenalty = all.sparsity.penalty;
+      sparsityCoefficient = all.sparsity.coefficient;
+      sparsityWarmupSteps = all.sparsity.warmupSteps;
+      targetL0 = all.sparsity.targetL0;
+      tanhScale = all.sparsity.tanhScale;
+      weightByNorm = all.sparsity.weightByNorm;
+      bandwidth = all.sparsity.bandwidth;
+      steToInput = all.sparsity.steToInput;
+      gateDetach = all.sparsity.gateDetach;
+      prefixes = all.prefixes;
       return self();
     }
 
@@ -333,6 +551,90 @@ public record StepConfig(
     /** Whether W_dec is fixed, so that only the encoder and b_dec are trained. */
     public B freezeDecoder(boolean value) {
       freezeDecoder = value;
+      return self();
+    }
+
+    /** Whether the norm that is clipped is that of the projected gradient. */
+    public B clipProjected(boolean value) {
+      clipProjected = value;
+      return self();
+    }
+
+    /** Rate at which BatchTopK's threshold follows the smallest value kept; 0 to learn none. */
+    public B thresholdRate(double value) {
+      thresholdRate = value;
+      return self();
+    }
+
+    /** Steps before the first that changes BatchTopK's threshold. */
+    public B thresholdAfterSteps(long value) {
+      thresholdAfterSteps = value;
+      return self();
+    }
+
+    /** Whether BatchTopK's threshold starts at the first smallest value kept rather than at 0. */
+    public B thresholdFromFirst(boolean value) {
+      thresholdFromFirst = value;
+      return self();
+    }
+
+    /** The sparsity term of ReLU and JumpReLU. */
+    public B sparsityPenalty(Penalty value) {
+      sparsityPenalty = value;
+      return self();
+    }
+
+    /** Weight of the sparsity term. */
+    public B sparsityCoefficient(double value) {
+      sparsityCoefficient = value;
+      return self();
+    }
+
+    /** Steps over which the sparsity term's weight increases linearly from 0. */
+    public B sparsityWarmupSteps(long value) {
+      sparsityWarmupSteps = value;
+      return self();
+    }
+
+    /** Active latents per row that {@code L0_OF_ROWS} and {@code L0_OF_BATCH} aim at. */
+    public B targetL0(double value) {
+      targetL0 = value;
+      return self();
+    }
+
+    /** Scale inside the tanh of the sparsity term. */
+    public B tanhScale(double value) {
+      tanhScale = value;
+      return self();
+    }
+
+    /** Whether latents count times the norm of their decoder rows in L1 and tanh. */
+    public B weightByNorm(boolean value) {
+      weightByNorm = value;
+      return self();
+    }
+
+    /** Width of the rectangle in the gradient of JumpReLU's thresholds. */
+    public B bandwidth(double value) {
+      bandwidth = value;
+      return self();
+    }
+
+    /** Whether the gradient of JumpReLU's thresholds, negated, also goes to the pre-activations. */
+    public B steToInput(boolean value) {
+      steToInput = value;
+      return self();
+    }
+
+    /** Whether a gated SAE's auxiliary loss gives the decoder no gradient. */
+    public B gateDetach(boolean value) {
+      gateDetach = value;
+      return self();
+    }
+
+    /** Prefixes of latents that BatchTopK reconstructs from (Matryoshka); none for all latents. */
+    public B prefixes(List<Prefix> value) {
+      prefixes = value;
       return self();
     }
   }

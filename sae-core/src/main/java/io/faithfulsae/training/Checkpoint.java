@@ -30,6 +30,7 @@ import java.util.Comparator;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -114,7 +115,7 @@ record Checkpoint(
                 NonFiniteException.check(tensor.name(), floats);
               }));
     }
-    for (State state : State.values()) {
+    for (State state : states()) {
       tensors.add(
           new Safetensors.Tensor(
               state.name(),
@@ -171,7 +172,7 @@ record Checkpoint(
       for (Tensor tensor : checkpoint.sae().shape().tensors()) {
         checkpoint.check(file, tensors.entry(tensor.name()), DType.F32);
       }
-      for (State state : State.values()) {
+      for (State state : checkpoint.states()) {
         checkpoint.check(file, tensors.entry(state.name()), dtype(state));
       }
       if (checkpoint.step() != stepOf(file)) {
@@ -216,7 +217,7 @@ record Checkpoint(
               parameters.write(tensor, first, floats);
             });
       }
-      for (State state : State.values()) {
+      for (State state : states()) {
         forEachChunk(tensors, state.name(), (first, chunk) -> trainer.write(state, first, chunk));
       }
     }
@@ -245,15 +246,25 @@ record Checkpoint(
     for (Iterator<String> it = was.fieldNames(); it.hasNext(); ) {
       names.add(it.next());
     }
+    for (Iterator<String> it = is.fieldNames(); it.hasNext(); ) {
+      names.add(it.next()); // left out of the other where it has its default
+    }
     for (String name : names) {
       if (!was.path(name).equals(is.path(name))) {
         throw new IllegalArgumentException(
             Expected.message(
-                "%s = %s as in %s".formatted(name, was.path(name).asText(), file),
-                is.path(name).asText(),
+                "%s = %s as in %s".formatted(name, text(was.path(name)), file),
+                text(is.path(name)),
                 "resume with the run's own configuration, or start another run"));
       }
     }
+  }
+
+  private static String text(JsonNode value) {
+    if (value.isMissingNode()) {
+      return "its default";
+    }
+    return value.isValueNode() ? value.asText() : value.toString();
   }
 
   private void check(Path file, Entry entry, DType dtype) throws SaeFormatException {
@@ -269,10 +280,14 @@ record Checkpoint(
     }
   }
 
+  private Set<State> states() {
+    return State.of(SaeTrainer.selection(sae), sae.shape());
+  }
+
   private List<Long> shape(String name) {
     long d = sae.dIn();
     long f = sae.dSae();
-    if (name.equals(State.STEPS.name())) {
+    if (name.equals(State.STEPS.name()) || name.equals(State.LEARNED_THRESHOLD.name())) {
       return List.of(1L);
     }
     if (name.endsWith("W_ENC") || name.endsWith("W_DEC")) {
@@ -284,6 +299,7 @@ record Checkpoint(
   private static DType dtype(State state) {
     return switch (state) {
       case IDLE_BATCHES, IDLE_ROWS, STEPS -> DType.I64;
+      case LEARNED_THRESHOLD -> DType.F64;
       default -> DType.F32;
     };
   }

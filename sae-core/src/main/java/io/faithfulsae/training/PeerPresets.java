@@ -1,8 +1,11 @@
 package io.faithfulsae.training;
 
+import io.faithfulsae.Activation;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 
@@ -27,6 +30,82 @@ final class PeerPresets {
         .decoderNorm(DecoderNorm.AFTER_STEP)
         .trainEncoderBias(true)
         .build();
+  }
+
+  static TrainingConfig saeLens(Activation activation, int dIn) {
+    if (activation instanceof Activation.TopK) {
+      return saeLens(dIn);
+    }
+    TrainingConfig.Builder builder =
+        saeLens(dIn).toBuilder().decoderNorm(DecoderNorm.NONE).projectGradient(false);
+    if (activation instanceof Activation.BatchTopK) {
+      return builder.thresholdRate(0.01).build();
+    }
+    builder.auxCoefficient(0).sparsityCoefficient(1);
+    if (activation instanceof Activation.Relu) {
+      return builder.sparsityPenalty(Penalty.L1).build();
+    }
+    if (activation instanceof Activation.Gated) {
+      return builder.sparsityPenalty(Penalty.L1).build();
+    }
+    requireJumpRelu(activation);
+    return builder.sparsityPenalty(Penalty.L0).bandwidth(0.05).initialThreshold(0.01).build();
+  }
+
+  static TrainingConfig dictionaryLearning(Activation activation, int dIn, int dSae) {
+    TrainingConfig topK = dictionaryLearning(dIn, dSae);
+    if (activation instanceof Activation.TopK) {
+      return topK;
+    }
+    TrainingConfig.Builder builder = topK.toBuilder().clipProjected(true);
+    if (activation instanceof Activation.BatchTopK) {
+      return builder
+          .thresholdRate(0.001)
+          .thresholdAfterSteps(1001)
+          .thresholdFromFirst(true)
+          .build();
+    }
+    builder.auxCoefficient(0).sparsityWarmupSteps(2000).decoderBiasInit(DecoderBiasInit.ZERO);
+    if (activation instanceof Activation.Relu) {
+      return builder
+          .lr(1e-3)
+          .clipNorm(0)
+          .sparsityPenalty(Penalty.L1)
+          .sparsityCoefficient(0.1)
+          .weightByNorm(false)
+          .build();
+    }
+    if (activation instanceof Activation.Gated) {
+      return builder
+          .lr(5e-5)
+          .beta1(0)
+          .clipNorm(0)
+          .sparsityPenalty(Penalty.L1)
+          .sparsityCoefficient(0.1)
+          .weightByNorm(false)
+          .gateDetach(true)
+          .build();
+    }
+    requireJumpRelu(activation);
+    return builder
+        .lr(7e-5)
+        .beta1(0)
+        .sparsityPenalty(Penalty.L0_OF_BATCH)
+        .sparsityCoefficient(1)
+        .targetL0(20)
+        .bandwidth(0.001)
+        .initialThreshold(0.001)
+        .build();
+  }
+
+  private static void requireJumpRelu(Activation activation) {
+    if (!(activation instanceof Activation.JumpRelu)) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "an activation that can be trained: topk, batchtopk, relu, jumprelu or gated",
+              activation,
+              "train one of those"));
+    }
   }
 
   static TrainingConfig dictionaryLearning(int dIn, int dSae) {

@@ -1,11 +1,14 @@
 package io.faithfulsae.training;
 
+import io.faithfulsae.Activation;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendChecks;
+import io.faithfulsae.spi.Selection;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,7 +20,8 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Trains TopK SAEs on activations.
+ * Trains SAEs on activations: TopK, BatchTopK, Matryoshka ({@link
+ * io.faithfulsae.spi.StepConfig.Prefix}), ReLU, JumpReLU and gated.
  *
  * <p>Each run has a folder. During the run, the folder holds the last checkpoint; after it, the SAE
  * ({@code cfg.json}, {@code sae_weights.safetensors}) and {@code training.json}, which records how
@@ -52,8 +56,16 @@ public final class SaeTrainer {
     this.listeners = List.copyOf(listeners);
   }
 
-  /** Creates a trainer for one SAE shape and one configuration. */
+  /**
+   * Creates a trainer for one SAE shape and one configuration.
+   *
+   * @throws IllegalArgumentException if an option does not suit the activation, or the SAE is a
+   *     transcoder, which cannot be trained
+   * @throws io.faithfulsae.spi.BackendUnavailableException if it is one that cannot be trained
+   *     (groupmax, abstopk). Whether the backend has the others is known when a run starts.
+   */
   public static SaeTrainer of(SaeConfig sae, TrainingConfig training, Backend on) {
+    BackendChecks.training(selection(sae), sae.shape(), training.step());
     return new SaeTrainer(sae, training, on, List.of(), null, Map.of(), List.of());
   }
 
@@ -193,6 +205,13 @@ public final class SaeTrainer {
 
   SaeConfig sae() {
     return sae;
+  }
+
+  /** What a step keeps: BatchTopK chooses by batch even if it has a threshold already. */
+  static Selection selection(SaeConfig sae) {
+    return sae.activation() instanceof Activation.BatchTopK batch
+        ? new Selection(Selection.Rule.BATCH_TOP_K, batch.k())
+        : sae.activation().selection();
   }
 
   TrainingConfig training() {

@@ -1,8 +1,11 @@
 package io.faithfulsae.training;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
+import io.faithfulsae.Activation;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.StepConfig;
+import org.jspecify.annotations.Nullable;
 
 /**
  * All settings of a training run other than the SAE's shape and the data. {@link #faithfulSae()}
@@ -10,6 +13,8 @@ import io.faithfulsae.spi.StepConfig;
  * differ, each choice is an option here, and a preset per library sets them all.
  *
  * <p>In JSON, all values are at the same level, named after the builder's methods.
+ *
+ * <p>Over 400 lines, most of them what each preset is and how it differs.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
@@ -96,9 +101,31 @@ public record TrainingConfig(
    * @param decoderBiasInit initial b_dec
    * @param scaleActivations whether activations are multiplied by one constant so that the mean
    *     norm is sqrt(d_in); folded into the weights when saved
+   * @param initialThreshold thresholds of JumpReLU before the first step (SAELens: 0.01;
+   *     dictionary_learning: 0.001); null: 0.01
    */
   public record Start(
-      EncoderInit encoderInit, DecoderBiasInit decoderBiasInit, boolean scaleActivations) {}
+      EncoderInit encoderInit,
+      DecoderBiasInit decoderBiasInit,
+      boolean scaleActivations,
+      @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable Double initialThreshold) {
+    /**
+     * Checks the ranges.
+     *
+     * @throws IllegalArgumentException naming the option, the expected range and the value
+     */
+    public Start {
+      BackendChecks.setting(
+          initialThreshold == null
+              || (initialThreshold >= 0 && initialThreshold <= Float.MAX_VALUE),
+          "a finite initialThreshold >= 0",
+          String.valueOf(initialThreshold));
+    }
+
+    float threshold() {
+      return initialThreshold == null ? 0.01f : initialThreshold.floatValue();
+    }
+  }
 
   /** Initial encoder weights. */
   public enum EncoderInit {
@@ -160,6 +187,43 @@ public record TrainingConfig(
   }
 
   /**
+   * SAELens' trainer of an activation: that of {@link #saeLens(int)} for TopK; BatchTopK with its
+   * learned threshold (add {@link StepConfig.Prefix prefixes} for Matryoshka); ReLU with L1 of
+   * coefficient 1, weighted by decoder norms; JumpReLU with L0 of coefficient 1 and a bandwidth of
+   * 0.05. Its first 100 steps are SAELens' from the same weights. Remaining difference: SAELens'
+   * decoder rows start at norm 0.1, here at 1, and it ranks BatchTopK's latents by activation times
+   * row norm unless told not to ({@code rescale_acts_by_decoder_norm}).
+   *
+   * <p><b>Source</b>: SAELens 6.54, {@code batchtopk_sae.py}, {@code standard_sae.py}, {@code
+   * jumprelu_sae.py} and {@code sae_trainer.py}.
+   *
+   * @param dIn width of the activations; sets the size of the dead-latent term
+   * @throws IllegalArgumentException for an activation that cannot be trained
+   */
+  public static TrainingConfig saeLens(Activation activation, int dIn) {
+    return PeerPresets.saeLens(activation, dIn);
+  }
+
+  /**
+   * dictionary_learning's trainer of an activation: that of {@link #dictionaryLearning(int, int)}
+   * for TopK; BatchTopK, JumpReLU with a target of 20 active latents, and ReLU with an unweighted
+   * L1 of coefficient 0.1 ({@code StandardTrainer}). Its first 100 steps are dictionary_learning's
+   * from the same weights and learning rates; its warm-up starts at 0, here at one step's share.
+   * Remaining differences are those of {@link #dictionaryLearning(int, int)} but for clipping, and
+   * JumpReLU's thresholds, which may become negative there.
+   *
+   * <p><b>Source</b>: dictionary_learning 0.1.0, {@code trainers/batch_top_k.py}, {@code
+   * jumprelu.py} and {@code standard.py}.
+   *
+   * @param dIn width of the activations; sets the size of the dead-latent term
+   * @param dSae number of latents; sets the learning rate
+   * @throws IllegalArgumentException for an activation that cannot be trained
+   */
+  public static TrainingConfig dictionaryLearning(Activation activation, int dIn, int dSae) {
+    return PeerPresets.dictionaryLearning(activation, dIn, dSae);
+  }
+
+  /**
    * dictionary_learning's TopK trainer. Remaining differences: it clips after projecting the
    * decoder's gradient (here before), starts the encoder from unit rows, keeps a threshold for
    * inference, and optionally normalizes activations to mean square norm 1.
@@ -207,6 +271,7 @@ public record TrainingConfig(
     b.encoderInit = start.encoderInit;
     b.decoderBiasInit = start.decoderBiasInit;
     b.scaleActivations = start.scaleActivations;
+    b.initialThreshold = start.initialThreshold;
     b.bufferRows = bufferRows;
     b.checkpointSteps = checkpointSteps;
     return b;
@@ -226,6 +291,7 @@ public record TrainingConfig(
     private EncoderInit encoderInit = EncoderInit.KAIMING_D_SAE;
     private DecoderBiasInit decoderBiasInit = DecoderBiasInit.ZERO;
     private boolean scaleActivations = false;
+    private @Nullable Double initialThreshold;
     private int bufferRows = BUFFER_ROWS;
     private long checkpointSteps = 1000L;
 
@@ -299,6 +365,12 @@ public record TrainingConfig(
       return this;
     }
 
+    /** Thresholds of JumpReLU before the first step. */
+    public Builder initialThreshold(double value) {
+      this.initialThreshold = value;
+      return this;
+    }
+
     /** Rows in the shuffle buffer, at least batch. */
     public Builder bufferRows(int value) {
       this.bufferRows = value;
@@ -323,7 +395,7 @@ public record TrainingConfig(
           seed,
           new Schedule(warmupSteps, decaySteps),
           buildStep(),
-          new Start(encoderInit, decoderBiasInit, scaleActivations),
+          new Start(encoderInit, decoderBiasInit, scaleActivations, initialThreshold),
           bufferRows,
           checkpointSteps);
     }

@@ -1,7 +1,7 @@
 package io.faithfulsae.training;
 
+import io.faithfulsae.Activation;
 import io.faithfulsae.ActivationBatch;
-import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
@@ -20,18 +20,27 @@ import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.Gradients;
+import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.LatentBuffers;
+import io.faithfulsae.spi.Selection;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
-/** One SAE of a {@link TrainingLoop}: its parameters, optimizer and folder. */
+/**
+ * One SAE of a {@link TrainingLoop}: its parameters, optimizer and folder.
+ *
+ * <p>Over 400 lines: all that happens to one SAE, from its first weights to its folder.
+ */
 final class TrainingMember implements AutoCloseable {
   private static final int BLOCK_FLOATS = 1 << 20;
 
@@ -67,7 +76,9 @@ final class TrainingMember implements AutoCloseable {
     try {
       this.trainer =
           parameters.trainer(
-              config.k(), training.step(), inParts() ? Gradients.KEPT : Gradients.NONE);
+              SaeTrainer.selection(config),
+              training.step(),
+              inParts() ? Gradients.KEPT : Gradients.NONE);
     } catch (RuntimeException e) {
       parameters.close();
       throw e;
@@ -90,7 +101,7 @@ final class TrainingMember implements AutoCloseable {
     Replica(Backend on, SaeConfig config, TrainingConfig training) {
       parameters = on.createSae(config.shape());
       try {
-        trainer = parameters.trainer(config.k(), training.step(), Gradients.ONLY);
+        trainer = parameters.trainer(SaeTrainer.selection(config), training.step(), Gradients.ONLY);
       } catch (RuntimeException e) {
         parameters.close();
         throw e;
@@ -121,6 +132,9 @@ final class TrainingMember implements AutoCloseable {
   }
 
   private void draw() {
+    if (config.activation() instanceof Activation.JumpRelu) {
+      fillThreshold(training.start().threshold());
+    }
     int d = config.dIn();
     double bound =
         training.start().encoderInit() == EncoderInit.KAIMING_D_SAE
@@ -146,6 +160,14 @@ final class TrainingMember implements AutoCloseable {
       parameters.write(Tensor.W_ENC, (long) j0 * d, encoder.limit(count * d));
       parameters.write(Tensor.W_DEC, (long) j0 * d, decoder.limit(count * d));
     }
+  }
+
+  private void fillThreshold(float value) {
+    FloatBuffer thresholds = DirectBuffers.floats(config.dSae());
+    for (int j = 0; j < config.dSae(); j++) {
+      thresholds.put(j, value);
+    }
+    parameters.write(Tensor.THRESHOLD, 0, thresholds);
   }
 
   private void copy(BackendSae from, Tensor tensor) {
@@ -271,15 +293,24 @@ final class TrainingMember implements AutoCloseable {
    * @param step number of steps completed
    */
   private void checkOutputs(long step, ActivationBatch trained) {
-    int rows = Math.min(trained.rows(), CHECKED_ROWS);
+    boolean ragged = config.activation().latentsPerRow().isEmpty();
+    int most = ragged ? Math.max(1, BLOCK_FLOATS / config.dSae()) : CHECKED_ROWS;
+    int rows = Math.min(trained.rows(), Math.min(CHECKED_ROWS, most));
+    int k = ragged ? config.dSae() : config.k(); // entries of a row at most
     Backend on = settings.backend();
-    try (Latents latents = Latents.allocate(on, rows, config.k());
+    try (DeviceBuffer offsets = on.allocate((rows + 1L) * Integer.BYTES);
+        DeviceBuffer indices = on.allocate((long) rows * k * Integer.BYTES);
+        DeviceBuffer values = on.allocate((long) rows * k * Float.BYTES);
         DeviceBuffer outputs = on.allocate((long) rows * config.dIn() * Float.BYTES);
         DeviceBuffer.Loan loan = outputs.lend()) {
-      DeviceBuffer indices = latents.indexBuffer();
-      DeviceBuffer values = latents.valueBuffer();
-      parameters.encodeTopK(trained.buffer(), rows, config.k(), indices, values);
-      parameters.decode(indices, values, rows, config.k(), outputs);
+      LatentBuffers latents =
+          ragged
+              ? LatentBuffers.ragged(offsets, indices, values)
+              : LatentBuffers.ofK(indices, values, k);
+      // BatchTopK's batch would be cut short here: any k finds what is not finite.
+      Selection selection = ragged ? config.activation().selection() : Selection.topK(k);
+      parameters.encode(selection, trained.buffer(), rows, latents);
+      parameters.decode(latents, rows, null, outputs);
       on.synchronize();
       FloatBuffer floats = loan.floats();
       int at = Finite.firstOther(floats);
@@ -349,7 +380,27 @@ final class TrainingMember implements AutoCloseable {
     writeChecked(
         step,
         trained,
-        () -> SaeFolder.write(dir, config, settings.metadata(), parameters, activationScale));
+        () ->
+            SaeFolder.write(
+                dir, withThreshold(), settings.metadata(), parameters, activationScale));
+  }
+
+  /**
+   * The configuration with the threshold that BatchTopK has learned. Scaled activations have the
+   * same pre-activations once the scale is folded into the encoder, so it holds for both.
+   */
+  private SaeConfig withThreshold() {
+    if (!(config.activation() instanceof Activation.BatchTopK batch)) {
+      return config;
+    }
+    ByteBuffer learned = DirectBuffers.bytes(Double.BYTES).order(ByteOrder.nativeOrder());
+    trainer.read(State.LEARNED_THRESHOLD, 0, learned);
+    float threshold = (float) learned.getDouble(0);
+    if (threshold < 0) {
+      return config;
+    }
+    fillThreshold(threshold);
+    return config.withActivation(new Activation.BatchTopK(batch.k(), threshold));
   }
 
   @Override

@@ -15,7 +15,8 @@ public abstract class BackendConformanceTest extends EncodeConformanceTest
         RaggedDecodeCases,
         TrainingCases,
         PartsCases,
-        ResumeCases {
+        ResumeCases,
+        ActivationTrainingCases {
 
   @Override
   public Backend openAnother() {

@@ -3,6 +3,7 @@ package io.faithfulsae.conformance;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.SaeShape;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -112,7 +113,11 @@ final class Data {
     }
 
     BackendSae on(Backend backend) {
-      BackendSae sae = backend.createSae(dIn, dSae, subtract);
+      return on(backend, SaeShape.of(dIn, dSae, subtract));
+    }
+
+    BackendSae on(Backend backend, SaeShape shape) {
+      BackendSae sae = backend.createSae(shape);
       sae.write(BackendSae.Tensor.W_ENC, 0, direct(wEnc));
       sae.write(BackendSae.Tensor.B_ENC, 0, direct(bEnc));
       sae.write(BackendSae.Tensor.W_DEC, 0, direct(wDec));

@@ -15,6 +15,7 @@ import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.Selection;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
@@ -44,8 +45,9 @@ interface PartsCases extends ConformanceCases {
   /** An SAE on a backend, with a trainer. */
   record Member(Backend backend, BackendSae sae, BackendTrainer trainer) implements AutoCloseable {
     static Member of(Backend backend, Variant variant, Gradients gradients) {
-      BackendSae sae = TrainingSetup.weights(variant).on(backend);
-      return new Member(backend, sae, sae.trainer(TrainingSetup.K, variant.config(), gradients));
+      BackendSae sae = TrainingSetup.sae(backend, variant);
+      return new Member(
+          backend, sae, sae.trainer(variant.selection(), variant.config(), gradients));
     }
 
     @Override
@@ -59,7 +61,7 @@ interface PartsCases extends ConformanceCases {
    * Trains in parts: the first member computes the first part, the last member the others; with two
    * members, the first one adds up the sums.
    */
-  private static Run run(List<Member> members) {
+  private static Run run(List<Member> members, Selection selection) {
     Member main = members.get(0);
     Member last = members.get(members.size() - 1);
     boolean together = members.size() > 1;
@@ -83,19 +85,19 @@ interface PartsCases extends ConformanceCases {
         stats.add(main.trainer().stats());
       }
     }
-    return new Run(stats, Snapshot.of(main.sae(), main.trainer()));
+    return new Run(stats, Snapshot.of(main.sae(), main.trainer(), selection));
   }
 
   static Run onOne(Backend backend, Variant variant) {
     try (Member one = Member.of(backend, variant, Gradients.KEPT)) {
-      return run(List.of(one));
+      return run(List.of(one), variant.selection());
     }
   }
 
   static Run onTwo(Backend backend, Backend another, Variant variant) {
     try (Member main = Member.of(backend, variant, Gradients.KEPT);
         Member replica = Member.of(another, variant, Gradients.ONLY)) {
-      return run(List.of(main, replica));
+      return run(List.of(main, replica), variant.selection());
     }
   }
 

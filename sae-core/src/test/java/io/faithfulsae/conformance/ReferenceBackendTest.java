@@ -18,6 +18,8 @@ import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
 import java.nio.ByteBuffer;
+import java.util.List;
+import java.util.Objects;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -135,7 +137,39 @@ class ReferenceBackendTest extends BackendConformanceTest {
             .projectGradient(false)
             .decoderNorm(DecoderNorm.NONE)
             .build();
-    Data.Weights weights = TrainingSetup.weights(new Variant("", subtract, plain));
+    assertGradient(new Variant("", subtract, plain));
+  }
+
+  /** Of the activations whose losses have a slope; straight-through estimates have none. */
+  @Test
+  void gradientsOfOtherActivationsAreTheSlopesOfTheirLosses() {
+    ActivationTrainingCases.variants().stream()
+        .filter(variant -> !variant.thresholds() || variant.selection().k() > 0)
+        .filter(variant -> variant.config().aux().norm() != AuxNorm.RESIDUAL_VARIANCE)
+        .filter(variant -> !variant.config().sparsity().gateDetach())
+        .filter(variant -> !variant.config().weights().freezeDecoder())
+        .forEach(
+            variant ->
+                assertGradient(
+                    new Variant(
+                        variant.name(),
+                        variant.subtract(),
+                        variant.selection(),
+                        variant.thresholds(),
+                        variant.config().toBuilder()
+                            .auxDetach(false)
+                            .deadAfterBatches(1)
+                            .clipNorm(0)
+                            .sparsityWarmupSteps(0)
+                            .beta1(0.9)
+                            .trainEncoderBias(true)
+                            .projectGradient(false)
+                            .decoderNorm(DecoderNorm.NONE)
+                            .build())));
+  }
+
+  private void assertGradient(Variant variant) {
+    Data.Weights weights = TrainingSetup.weights(variant);
     double step = 0x1p-15;
     for (Tensor tensor : Tensor.COMMON) {
       float[] values =
@@ -146,7 +180,7 @@ class ReferenceBackendTest extends BackendConformanceTest {
             case B_DEC -> weights.bDec();
             default -> throw new AssertionError(tensor);
           };
-      float[] gradient = gradient(weights, plain, tensor, values.length);
+      float[] gradient = gradient(weights, variant, tensor, values.length);
       double largest = 0;
       for (float g : gradient) {
         largest = Math.max(largest, Math.abs(g));
@@ -156,34 +190,34 @@ class ReferenceBackendTest extends BackendConformanceTest {
         float up = kept + (float) step;
         float down = kept - (float) step;
         values[at] = up;
-        double above = loss(weights, plain);
+        double above = loss(weights, variant);
         values[at] = down;
-        double below = loss(weights, plain);
+        double below = loss(weights, variant);
         values[at] = kept;
         double slope = (above - below) / ((double) up - down);
-        assertEquals(slope, gradient[at], 1e-2 * largest, tensor + " at " + at);
+        assertEquals(slope, gradient[at], 1e-2 * largest, variant + " " + tensor + " at " + at);
       }
     }
   }
 
-  private float[] gradient(Data.Weights weights, StepConfig config, Tensor tensor, int n) {
-    try (BackendSae sae = weights.on(backend());
-        BackendTrainer trainer = sae.trainer(TrainingSetup.K, config)) {
+  private float[] gradient(Data.Weights weights, Variant variant, Tensor tensor, int n) {
+    try (BackendSae sae = weights.on(backend(), variant.shape());
+        BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
       TrainingSetup.train(backend(), trainer, 0, 1);
       float[] moment = new float[n];
       ByteBuffer host = Data.directBytes(4L * n);
       trainer.read(BackendTrainer.State.values()[tensor.ordinal()], 0, host);
       host.asFloatBuffer().get(moment);
       for (int i = 0; i < n; i++) {
-        moment[i] /= (float) (1 - config.adam().beta1());
+        moment[i] /= (float) (1 - variant.config().adam().beta1());
       }
       return moment;
     }
   }
 
-  private double loss(Data.Weights weights, StepConfig config) {
-    try (BackendSae sae = weights.on(backend());
-        BackendTrainer trainer = sae.trainer(TrainingSetup.K, config)) {
+  private double loss(Data.Weights weights, Variant variant) {
+    try (BackendSae sae = weights.on(backend(), variant.shape());
+        BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
       return TrainingSetup.train(backend(), trainer, 0, 1).get(0).loss();
     }
   }
@@ -209,6 +243,29 @@ class ReferenceBackendTest extends BackendConformanceTest {
         plain.gradientNorm() != changed.gradientNorm() || plain.dead() != changed.dead();
     assertTrue(
         moved > 5 || reported, variant + " moves the result by only " + moved + " tolerances");
+  }
+
+  /** Each variant of another activation against the one before it, which differs in an option. */
+  @Test
+  void everyOptionOfAnotherActivationMovesTheResultFarBeyondTheTolerance() {
+    List<Variant> all = ActivationTrainingCases.variants();
+    for (int i = 1; i < all.size(); i++) {
+      Run before = TrainingSetup.referenceRun(all.get(i - 1));
+      Run run = TrainingSetup.referenceRun(all.get(i));
+      double moved = 0;
+      for (Tensor tensor : Tensor.COMMON) {
+        double distance =
+            TrainingSetup.distance(run.end().tensor(tensor), before.end().tensor(tensor));
+        moved = Math.max(moved, distance / WEIGHT_TOLERANCE);
+      }
+      boolean threshold =
+          !Objects.equals(
+              before.end().states().get(BackendTrainer.State.LEARNED_THRESHOLD),
+              run.end().states().get(BackendTrainer.State.LEARNED_THRESHOLD));
+      assertTrue(
+          moved > 5 || threshold,
+          all.get(i) + " moves the result by only " + moved + " tolerances");
+    }
   }
 
   @Test

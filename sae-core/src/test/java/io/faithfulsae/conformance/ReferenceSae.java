@@ -136,7 +136,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
   }
 
   /** Keeps the largest of a batch; of equal ones the first. */
-  private static void keepOfBatch(float[][] z, long count) {
+  static void keepOfBatch(float[][] z, long count) {
     List<int[]> order = new ArrayList<>();
     for (int row = 0; row < z.length; row++) {
       for (int j = 0; j < z[row].length; j++) {
@@ -202,13 +202,18 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
   float[] positivePreActivations(FloatBuffer x, int row) {
     float[] p = new float[dSae];
     for (int j = 0; j < dSae; j++) {
-      double sum = bEnc[j];
-      for (int i = 0; i < dIn; i++) {
-        sum += input(x, row, i) * wEnc[j * dIn + i];
-      }
-      p[j] = Math.max(0f, (float) sum);
+      p[j] = Math.max(0f, preActivation(x, row, j));
     }
     return p;
+  }
+
+  /** Rounded to float32 once. */
+  float preActivation(FloatBuffer x, int row, int latent) {
+    double sum = bEnc[latent];
+    for (int i = 0; i < dIn; i++) {
+      sum += input(x, row, i) * wEnc[latent * dIn + i];
+    }
+    return (float) sum;
   }
 
   /** The encoder's input for element i of a row. */
@@ -348,11 +353,11 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
   }
 
   @Override
-  public BackendTrainer trainer(int k, StepConfig config, Gradients gradients) {
+  public BackendTrainer trainer(Selection selection, StepConfig config, Gradients gradients) {
     synchronized (backend) {
       requireOpen();
-      BackendChecks.k(k, dSae);
-      return new ReferenceTrainer(this, k, config, gradients);
+      BackendChecks.training(selection, shape, config);
+      return new ReferenceTrainer(this, selection, config, gradients);
     }
   }
 }

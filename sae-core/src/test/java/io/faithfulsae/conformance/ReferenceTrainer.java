@@ -1,14 +1,21 @@
 package io.faithfulsae.conformance;
 
 import io.faithfulsae.spi.BackendChecks;
-import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.Selection;
+import io.faithfulsae.spi.Selection.Rule;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Penalty;
+import io.faithfulsae.spi.StepConfig.Prefix;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
+import java.util.EnumSet;
+import java.util.List;
+import java.util.stream.IntStream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -20,24 +27,31 @@ import org.jspecify.annotations.Nullable;
  */
 final class ReferenceTrainer extends ReferenceBackend.Resource implements BackendTrainer {
   private final ReferenceSae sae;
-  private final int k;
+  private final Selection selection;
   private final StepConfig config;
   private final Gradients gradients;
-  private final float[][] first; // Adam's moments, by BackendSae.Tensor's ordinal
+  private final float[][] first; // Adam's moments, by Tensor's ordinal
   private final float[][] second;
   private final long[] idleBatches;
   private final long[] idleRows;
   private final long[] steps = new long[1];
+  private final double[] learnedThreshold = {-1};
   private Parts parts;
   private @Nullable StepStats stats;
 
-  ReferenceTrainer(ReferenceSae sae, int k, StepConfig config, Gradients gradients) {
+  ReferenceTrainer(ReferenceSae sae, Selection selection, StepConfig config, Gradients gradients) {
     super(
         sae.backend,
-        copies(gradients) * Float.BYTES * (2L * sae.wEnc.length + sae.dSae + sae.dIn)
+        copies(gradients)
+                * Float.BYTES
+                * (2L * sae.wEnc.length
+                    + sae.dSae
+                    + sae.dIn
+                    + (trainsThreshold(sae, selection) ? sae.dSae : 0)
+                    + (sae.shape.has(Tensor.R_MAG) ? 2L * sae.dSae : 0))
             + 2L * Long.BYTES * sae.dSae);
     this.sae = sae;
-    this.k = k;
+    this.selection = selection;
     this.config = config;
     this.gradients = gradients;
     this.parts = new Parts();
@@ -56,12 +70,19 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     };
   }
 
+  private static boolean trainsThreshold(ReferenceSae sae, Selection selection) {
+    return selection.rule() == Rule.THRESHOLD && sae.shape.has(Tensor.THRESHOLD);
+  }
+
   private float[][] likeParameters() {
     return new float[][] {
       new float[sae.wEnc.length],
       new float[sae.dSae],
       new float[sae.wDec.length],
-      new float[sae.dIn]
+      new float[sae.dIn],
+      new float[sae.dSae],
+      new float[sae.dSae],
+      new float[sae.dSae]
     };
   }
 
@@ -71,17 +92,30 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     final double[] bEnc = new double[sae.dSae];
     final double[] wDec = new double[sae.wDec.length];
     final double[] bDec = new double[sae.dIn];
+    final double[] threshold = new double[sae.dSae];
+    final double[] rMag = new double[sae.dSae];
+    final double[] bMag = new double[sae.dSae];
 
     /**
      * Adds the gradients through z = ReLU(z_pre) > 0 of one latent and row, given dL/d(its term of
      * x̂).
      */
     void addLatent(FloatBuffer x, int row, int latent, double z, double[] dOut) {
+      addEncoder(x, row, latent, addDecoder(latent, z, dOut));
+    }
+
+    /** Adds the decoder's gradient; returns dL/dz. */
+    double addDecoder(int latent, double z, double[] dOut) {
       double dz = 0;
       for (int i = 0; i < sae.dIn; i++) {
         wDec[latent * sae.dIn + i] += z * dOut[i];
         dz += dOut[i] * sae.wDec[latent * sae.dIn + i];
       }
+      return dz;
+    }
+
+    /** Adds the encoder's gradient, given dL/dz_pre. */
+    void addEncoder(FloatBuffer x, int row, int latent, double dz) {
       bEnc[latent] += dz;
       for (int i = 0; i < sae.dIn; i++) {
         wEnc[latent * sae.dIn + i] += dz * sae.input(x, row, i);
@@ -108,7 +142,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
 
     private double[][] all() {
-      return new double[][] {wEnc, bEnc, wDec, bDec};
+      return new double[][] {wEnc, bEnc, wDec, bDec, threshold, rMag, bMag};
     }
 
     /** The trained tensors, by ordinal; null for one that is not trained. */
@@ -117,7 +151,10 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         wEnc,
         config.weights().trainEncoderBias() ? bEnc : null,
         config.weights().freezeDecoder() ? null : wDec,
-        bDec
+        bDec,
+        trainsThreshold(sae, selection) ? threshold : null,
+        sae.shape.has(Tensor.R_MAG) ? rMag : null,
+        sae.shape.has(Tensor.R_MAG) ? bMag : null
       };
     }
   }
@@ -129,6 +166,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     long rows;
     double reconstruction;
     double aux;
+    double sparsity;
+    double least = Double.POSITIVE_INFINITY; // kept value > 0
     long active;
     double squaredError;
     double variance;
@@ -141,6 +180,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       rows += other.rows;
       reconstruction += other.reconstruction;
       aux += other.aux;
+      sparsity += other.sparsity;
+      least = Math.min(least, other.least);
       active += other.active;
       squaredError += other.squaredError;
       variance += other.variance;
@@ -215,7 +256,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
                 + parts.rows
                 + " rows; apply or add them");
       }
-      for (BackendSae.Tensor tensor : BackendSae.Tensor.COMMON) {
+      learnedThreshold[0] = other.learnedThreshold[0];
+      for (Tensor tensor : sae.shape.tensors()) {
         float[] values = other.sae.tensor(tensor);
         System.arraycopy(values, 0, sae.tensor(tensor), 0, values.length);
       }
@@ -230,7 +272,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         || other.sae.dIn != sae.dIn
         || other.sae.dSae != sae.dSae
         || other.sae.subtractDecoderBias != sae.subtractDecoderBias
-        || other.k != k
+        || !other.selection.equals(selection)
         || !other.config.equals(config)) {
       throw new IllegalArgumentException(
           "expected another trainer of the same shape and options, got "
@@ -274,8 +316,10 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     parts = new Parts();
     of.gradient.divide((double) of.rows);
     int dead = countIdle(of.fired, of.rows);
-    double norm = clip(of.gradient);
+    learnThreshold(of.least);
+    double norm = config.adam().clipProjected() ? 0 : clip(of.gradient);
     normalizeAndProject(of.gradient);
+    norm = config.adam().clipProjected() ? clip(of.gradient) : norm;
     adam(of.gradient, lr);
     if (config.weights().decoderNorm() == DecoderNorm.AFTER_STEP
         && !config.weights().freezeDecoder()) {
@@ -284,35 +328,154 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     stats =
         new StepStats(
             steps[0],
-            (of.reconstruction + of.aux) / of.rows,
+            (of.reconstruction + of.aux + of.sparsity) / of.rows,
             of.reconstruction / of.rows,
             of.aux / of.rows,
+            of.sparsity / of.rows,
             (double) of.active / of.rows,
             dead,
             of.squaredError * inverse(of.variance),
-            norm);
+            norm,
+            0,
+            0);
+  }
+
+  private void learnThreshold(double least) {
+    StepConfig.Threshold how = config.threshold();
+    if (selection.rule() != Rule.BATCH_TOP_K
+        || how.rate() == 0
+        || steps[0] < how.afterSteps()
+        || Double.isInfinite(least)) {
+      return;
+    }
+    double from = learnedThreshold[0];
+    if (from < 0) {
+      from = how.fromFirst() ? least : 0;
+    }
+    learnedThreshold[0] = from + how.rate() * (least - from);
+  }
+
+  /**
+   * The same of a gated SAE: g = ReLU(z_pre) reconstructs too, and L1 is of g; the gate's step has
+   * no gradient.
+   */
+  private void gatedForwardAndBackward(FloatBuffer x, int rows) {
+    Gradient gradient = parts.gradient;
+    int d = sae.dIn;
+    boolean detach = config.sparsity().gateDetach();
+    double[][] target = new double[rows][d];
+    double[][] error = new double[rows][d];
+    double[][] gateError = new double[rows][d];
+    float[][] gate = new float[rows][sae.dSae];
+    float[][] value = new float[rows][sae.dSae];
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < d; i++) {
+        target[row][i] = x.get(row * d + i);
+        error[row][i] = sae.bDec[i] - target[row][i];
+        gateError[row][i] = error[row][i];
+      }
+      for (int j = 0; j < sae.dSae; j++) {
+        gate[row][j] = Math.max(0f, sae.preActivation(x, row, j));
+        double product = product(x, row, j);
+        double gain = Math.exp(sae.tensor(Tensor.R_MAG)[j]);
+        float magnitude = (float) (product * gain + sae.tensor(Tensor.B_MAG)[j]);
+        value[row][j] = gate[row][j] > 0 ? Math.max(0f, magnitude) : 0;
+        if (value[row][j] > 0) {
+          parts.fired[j] = true;
+          parts.active++;
+        }
+        sae.addDirection(error[row], value[row][j], j);
+        sae.addDirection(gateError[row], gate[row][j], j);
+      }
+    }
+    double variance = squaresAboutMean(target);
+    double lossScale =
+        switch (config.loss()) {
+          case MEAN -> 1.0 / ((double) rows * d);
+          case SUM_MEAN -> 1.0 / rows;
+          case FVU -> inverse(variance);
+        };
+    parts.squaredError += sumOfSquares(error);
+    parts.variance += variance;
+    parts.reconstruction += rows * lossScale * sumOfSquares(error);
+    parts.aux += rows * lossScale * sumOfSquares(gateError);
+    ReferencePenalty penalty = new ReferencePenalty(config.sparsity(), sae, steps[0], rows);
+    double[] dOut = new double[d];
+    double[] dGate = new double[d];
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < d; i++) {
+        dOut[i] = 2 * rows * lossScale * error[row][i];
+        dGate[i] = 2 * rows * lossScale * gateError[row][i];
+        gradient.bDec[i] += dOut[i] + (detach ? 0 : dGate[i]);
+      }
+      for (int j = 0; j < sae.dSae; j++) {
+        if (gate[row][j] == 0) {
+          continue;
+        }
+        double dz = value[row][j] > 0 ? gradient.addDecoder(j, value[row][j], dOut) : 0;
+        double dg = gradient.addDecoder(j, detach ? 0 : gate[row][j], dGate);
+        ReferencePenalty.Slopes slopes = penalty.slopes(j, gate[row][j]);
+        dg += rows * slopes.dz();
+        for (int i = 0; i < d && slopes.dNorm() != 0; i++) {
+          gradient.wDec[j * d + i] += rows * slopes.dNorm() / penalty.norm(j) * sae.wDec[j * d + i];
+        }
+        double gain = Math.exp(sae.tensor(Tensor.R_MAG)[j]);
+        gradient.addEncoder(x, row, j, dg + gain * dz);
+        gradient.bEnc[j] -= gain * dz; // the bias is the gate's
+        gradient.bMag[j] += dz;
+        gradient.rMag[j] += gain * product(x, row, j) * dz;
+      }
+    }
+    parts.sparsity += rows * penalty.total();
+  }
+
+  private double product(FloatBuffer x, int row, int latent) {
+    double sum = 0;
+    for (int i = 0; i < sae.dIn; i++) {
+      sum += sae.input(x, row, i) * sae.wEnc[latent * sae.dIn + i];
+    }
+    return sum;
   }
 
   /** Adds a part: its losses and gradients times its rows, which are already counted. */
   private void forwardAndBackward(FloatBuffer x, int rows) {
+    if (sae.shape.has(Tensor.R_MAG)) {
+      gatedForwardAndBackward(x, rows);
+      return;
+    }
     Gradient gradient = parts.gradient;
     int d = sae.dIn;
-    int[][] index = new int[rows][k];
-    float[][] value = new float[rows][k];
     float[][] p = new float[rows][];
-    double[][] error = new double[rows][d]; // e = x̂ − x
     for (int row = 0; row < rows; row++) {
       p[row] = sae.positivePreActivations(x, row);
-      ReferenceSae.select(p[row], null, index[row], value[row]);
+    }
+    Kept[] kept = keep(x, p);
+    List<Prefix> prefixes =
+        config.prefixes().isEmpty() ? List.of(new Prefix(sae.dSae, 1)) : config.prefixes();
+    int last = prefixes.size() - 1;
+    double[][][] errors = new double[prefixes.size()][rows][d]; // e = x̂ − x, by prefix
+    for (int row = 0; row < rows; row++) {
       for (int i = 0; i < d; i++) {
-        error[row][i] = (double) sae.bDec[i] - x.get(row * d + i);
+        for (double[][] error : errors) {
+          error[row][i] = (double) sae.bDec[i] - x.get(row * d + i);
+        }
       }
-      for (int slot = 0; slot < k && value[row][slot] > 0; slot++) {
-        parts.fired[index[row][slot]] = true;
-        parts.active++;
-        sae.addDirection(error[row], value[row][slot], index[row][slot]);
+      for (int slot = 0; slot < kept[row].index.length; slot++) {
+        int latent = kept[row].index[slot];
+        float value = kept[row].value[slot];
+        if (value > 0) {
+          parts.fired[latent] = true;
+          parts.active++;
+          parts.least = Math.min(parts.least, value);
+        }
+        for (int prefix = 0; prefix <= last; prefix++) {
+          if (latent < prefixes.get(prefix).latents()) {
+            sae.addDirection(errors[prefix][row], value, latent);
+          }
+        }
       }
     }
+    double[][] error = errors[last];
     boolean[] dead = dead();
     int nDead = count(dead);
 
@@ -348,26 +511,122 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       }
       auxScale = auxScale(rows, nDead, variance, error);
     }
-    parts.reconstruction += rows * lossScale * squaredError;
+    for (int prefix = 0; prefix <= last; prefix++) {
+      parts.reconstruction +=
+          rows * lossScale * prefixes.get(prefix).weight() * sumOfSquares(errors[prefix]);
+    }
     parts.aux += auxOn ? rows * auxScale * sumOfSquares(residual) : 0;
     parts.squaredError += squaredError;
     parts.variance += variance;
 
-    double[] dOut = new double[d]; // dL/dx̂
+    ReferencePenalty penalty = new ReferencePenalty(config.sparsity(), sae, steps[0], rows);
+    for (Kept one : kept) {
+      penalty.count(one.value);
+    }
+    double[][] dOut = new double[prefixes.size()][d]; // dL/d(what a prefix's own latents decode to)
     double[] dAux = new double[d]; // dL/d(z_aux W_dec)
     for (int row = 0; row < rows; row++) {
       for (int i = 0; i < d; i++) {
         dAux[i] = auxOn ? 2 * rows * auxScale * residual[row][i] : 0;
-        dOut[i] = 2 * rows * lossScale * error[row][i] + (config.aux().detach() ? 0 : dAux[i]);
-        gradient.bDec[i] += dOut[i];
+        double sum = config.aux().detach() ? 0 : dAux[i];
+        for (int prefix = last; prefix >= 0; prefix--) {
+          sum += 2 * rows * lossScale * prefixes.get(prefix).weight() * errors[prefix][row][i];
+          dOut[prefix][i] = sum;
+        }
+        gradient.bDec[i] += sum;
       }
-      for (int slot = 0; slot < k && value[row][slot] > 0; slot++) {
-        gradient.addLatent(x, row, index[row][slot], value[row][slot], dOut);
+      double step = rows * penalty.stepSlope(kept[row].value);
+      for (int slot = 0; slot < kept[row].index.length; slot++) {
+        int latent = kept[row].index[slot];
+        double z = kept[row].value[slot];
+        if (z == 0 && selection.rule() != Rule.THRESHOLD) {
+          continue;
+        }
+        int prefix = 0;
+        while (latent >= prefixes.get(prefix).latents()) {
+          prefix++;
+        }
+        double dz = gradient.addDecoder(latent, z, dOut[prefix]);
+        ReferencePenalty.Slopes slopes = penalty.slopes(latent, z);
+        dz += rows * slopes.dz();
+        for (int i = 0; i < d && slopes.dNorm() != 0; i++) {
+          gradient.wDec[latent * d + i] +=
+              rows * slopes.dNorm() / penalty.norm(latent) * sae.wDec[latent * d + i];
+        }
+        double through = 0; // −dL/dt
+        if (trainsThreshold(sae, selection) && penalty.isNear(latent, (float) z)) {
+          double t = sae.tensor(Tensor.THRESHOLD)[latent];
+          through = t / config.sparsity().bandwidth() * dz;
+          if (z > 0 || config.sparsity().penalty() != Penalty.L0_OF_BATCH) {
+            through += step / config.sparsity().bandwidth();
+          }
+        }
+        gradient.threshold[latent] -= through;
+        gradient.addEncoder(
+            x, row, latent, (z > 0 ? dz : 0) + (config.sparsity().steToInput() ? through : 0));
+      }
+      if (config.sparsity().penalty() == Penalty.L0_OF_BATCH && trainsThreshold(sae, selection)) {
+        for (int latent : penalty.nearZero(kept[row].index, kept[row].value)) {
+          gradient.threshold[latent] -= step / config.sparsity().bandwidth();
+        }
       }
       for (int slot = 0; slot < auxK && auxOn && auxValue[row][slot] > 0; slot++) {
         gradient.addLatent(x, row, auxIndex[row][slot], auxValue[row][slot], dAux);
       }
     }
+    parts.sparsity += rows * penalty.total();
+  }
+
+  /**
+   * What the encoder keeps of a row; a value of 0 is in the list for its threshold's gradient, or
+   * pads a row of k.
+   */
+  @SuppressWarnings("ArrayRecordComponent") // never compared
+  private record Kept(int[] index, float[] value) {}
+
+  private Kept[] keep(FloatBuffer x, float[][] p) {
+    Kept[] kept = new Kept[p.length];
+    if (selection.rule() == Rule.BATCH_TOP_K) {
+      float[][] z = new float[p.length][];
+      for (int row = 0; row < p.length; row++) {
+        z[row] = p[row].clone();
+      }
+      ReferenceSae.keepOfBatch(z, (long) selection.k() * p.length);
+      for (int row = 0; row < p.length; row++) {
+        float[] of = z[row];
+        int[] index = IntStream.range(0, sae.dSae).filter(j -> of[j] > 0).toArray();
+        kept[row] = kept(index, of);
+      }
+    } else if (selection.rule() == Rule.THRESHOLD) {
+      for (int row = 0; row < p.length; row++) {
+        float[] z = new float[sae.dSae];
+        boolean[] listed = new boolean[sae.dSae];
+        for (int j = 0; j < sae.dSae; j++) {
+          float pre = sae.preActivation(x, row, j);
+          float t = trainsThreshold(sae, selection) ? sae.tensor(Tensor.THRESHOLD)[j] : 0;
+          z[j] = pre > t && pre > 0 ? pre : 0;
+          listed[j] =
+              z[j] > 0
+                  || (trainsThreshold(sae, selection)
+                      && Math.abs((double) pre - t) < config.sparsity().bandwidth() / 2);
+        }
+        kept[row] = kept(IntStream.range(0, sae.dSae).filter(j -> listed[j]).toArray(), z);
+      }
+    } else {
+      for (int row = 0; row < p.length; row++) {
+        kept[row] = new Kept(new int[selection.k()], new float[selection.k()]);
+        ReferenceSae.select(p[row], null, kept[row].index, kept[row].value);
+      }
+    }
+    return kept;
+  }
+
+  private static Kept kept(int[] index, float[] z) {
+    float[] value = new float[index.length];
+    for (int slot = 0; slot < index.length; slot++) {
+      value[slot] = z[index[slot]];
+    }
+    return new Kept(index, value);
   }
 
   /** The factor of Σ r²: coefficient, normalizer and share of dead latents. */
@@ -481,7 +740,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     double correction1 = 1 - Math.pow(config.adam().beta1(), (double) t);
     double correction2 = 1 - Math.pow(config.adam().beta2(), (double) t);
     double[] @Nullable [] gradients = gradient.trained();
-    for (BackendSae.Tensor tensor : BackendSae.Tensor.COMMON) {
+    for (Tensor tensor : EnumSet.range(Tensor.W_ENC, Tensor.B_MAG)) {
       double[] g = gradients[tensor.ordinal()];
       if (g == null) {
         continue;
@@ -500,6 +759,9 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
                         / (Math.sqrt(square / correction2) + config.adam().eps()));
         m[i] = (float) mean;
         v[i] = (float) square;
+        if (tensor == Tensor.THRESHOLD) {
+          w[i] = Math.max(w[i], 0);
+        }
       }
     }
   }
@@ -551,7 +813,9 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       requireState(state);
       BackendChecks.transfer(state, sae.dIn, sae.dSae, from, source);
       ByteBuffer bytes = source.duplicate().order(source.order());
-      if (BackendChecks.elementBytes(state) == Long.BYTES) {
+      if (state == State.LEARNED_THRESHOLD) {
+        bytes.asDoubleBuffer().get(learnedThreshold);
+      } else if (BackendChecks.elementBytes(state) == Long.BYTES) {
         bytes.asLongBuffer().get(longs(state), (int) from, bytes.remaining() / Long.BYTES);
       } else {
         bytes.asFloatBuffer().get(floats(state), (int) from, bytes.remaining() / Float.BYTES);
@@ -565,7 +829,9 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       requireState(state);
       BackendChecks.transfer(state, sae.dIn, sae.dSae, from, into);
       ByteBuffer bytes = into.duplicate().order(into.order());
-      if (BackendChecks.elementBytes(state) == Long.BYTES) {
+      if (state == State.LEARNED_THRESHOLD) {
+        bytes.asDoubleBuffer().put(learnedThreshold);
+      } else if (BackendChecks.elementBytes(state) == Long.BYTES) {
         bytes.asLongBuffer().put(longs(state), (int) from, bytes.remaining() / Long.BYTES);
       } else {
         bytes.asFloatBuffer().put(floats(state), (int) from, bytes.remaining() / Float.BYTES);
@@ -575,14 +841,28 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   private void requireState(State state) {
     requireOpen();
+    if (!State.of(selection, sae.shape).contains(state)) {
+      throw new IllegalArgumentException(
+          "expected a state of a trainer with " + selection + ", got " + state + "; read another");
+    }
     if (BackendChecks.elementBytes(state) == Float.BYTES) {
       requireMoments();
     }
   }
 
   private float[] floats(State state) {
-    float[][] moments = state.ordinal() < State.V_W_ENC.ordinal() ? first : second;
-    return moments[state.ordinal() % moments.length];
+    return switch (state) {
+      case M_R_MAG -> first[Tensor.R_MAG.ordinal()];
+      case V_R_MAG -> second[Tensor.R_MAG.ordinal()];
+      case M_B_MAG -> first[Tensor.B_MAG.ordinal()];
+      case V_B_MAG -> second[Tensor.B_MAG.ordinal()];
+      case M_THRESHOLD -> first[Tensor.THRESHOLD.ordinal()];
+      case V_THRESHOLD -> second[Tensor.THRESHOLD.ordinal()];
+      default -> {
+        int ofEach = State.V_W_ENC.ordinal();
+        yield (state.ordinal() < ofEach ? first : second)[state.ordinal() % ofEach];
+      }
+    };
   }
 
   private long[] longs(State state) {

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import io.faithfulsae.conformance.TrainingSetup.Run;
 import io.faithfulsae.conformance.TrainingSetup.Snapshot;
 import io.faithfulsae.conformance.TrainingSetup.Variant;
+import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.State;
@@ -26,23 +27,27 @@ interface ResumeCases extends ConformanceCases {
   @ParameterizedTest
   @MethodSource("variants")
   default void aWrittenStateContinuesBitIdentically(Variant variant) {
-    Run whole = TrainingSetup.run(backend(), variant);
+    assertResumes(backend(), variant);
+  }
+
+  static void assertResumes(Backend backend, Variant variant) {
+    Run whole = TrainingSetup.run(backend, variant);
     int half = TrainingSetup.STEPS / 2;
     Snapshot middle;
-    try (BackendSae sae = TrainingSetup.weights(variant).on(backend());
-        BackendTrainer trainer = sae.trainer(TrainingSetup.K, variant.config())) {
-      TrainingSetup.train(backend(), trainer, 0, half);
-      middle = Snapshot.of(sae, trainer);
+    try (BackendSae sae = TrainingSetup.sae(backend, variant);
+        BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
+      TrainingSetup.train(backend, trainer, 0, half);
+      middle = Snapshot.of(sae, trainer, variant.selection());
     }
     assertNotEquals(whole.end(), middle);
-    try (BackendSae sae =
-            backend().createSae(TrainingSetup.D_IN, TrainingSetup.D_SAE, variant.subtract());
-        BackendTrainer trainer = sae.trainer(TrainingSetup.K, variant.config())) {
+    try (BackendSae sae = backend.createSae(variant.shape());
+        BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
       middle.writeTo(sae, trainer);
-      assertEquals(middle, Snapshot.of(sae, trainer), "what was written is read");
-      List<StepStats> rest = TrainingSetup.train(backend(), trainer, half, TrainingSetup.STEPS);
+      assertEquals(
+          middle, Snapshot.of(sae, trainer, variant.selection()), "what was written is read");
+      List<StepStats> rest = TrainingSetup.train(backend, trainer, half, TrainingSetup.STEPS);
       assertEquals(whole.stats().subList(half, TrainingSetup.STEPS), rest);
-      assertEquals(whole.end(), Snapshot.of(sae, trainer));
+      assertEquals(whole.end(), Snapshot.of(sae, trainer, variant.selection()));
     }
   }
 

@@ -53,7 +53,7 @@ interface TrainingCases extends ConformanceCases {
     for (int step = 0; step < expected.stats().size(); step++) {
       assertStats(expected.stats().get(step), got.stats().get(step));
     }
-    for (Tensor tensor : Tensor.COMMON) {
+    for (Tensor tensor : expected.end().tensors().keySet()) {
       double distance =
           TrainingSetup.distance(got.end().tensor(tensor), expected.end().tensor(tensor));
       assertTrue(distance <= WEIGHT_TOLERANCE, tensor + " is off by " + distance);
@@ -75,6 +75,8 @@ interface TrainingCases extends ConformanceCases {
         LOSS_TOLERANCE * expected.reconstruction(),
         step);
     assertEquals(expected.aux(), got.aux(), LOSS_TOLERANCE * expected.aux(), step);
+    assertEquals(
+        expected.sparsity(), got.sparsity(), LOSS_TOLERANCE * Math.abs(expected.loss()), step);
     assertEquals(expected.fvu(), got.fvu(), LOSS_TOLERANCE * expected.fvu(), step);
     assertEquals(
         expected.gradientNorm(),

@@ -2,21 +2,27 @@ package io.faithfulsae.conformance;
 
 import io.faithfulsae.conformance.Data.Weights;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.SaeShape;
+import io.faithfulsae.spi.Selection;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
 import java.nio.ByteBuffer;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.UnaryOperator;
 
 /** A small training run in which latents die and every option changes the result. */
@@ -29,8 +35,30 @@ final class TrainingSetup {
 
   private TrainingSetup() {}
 
-  /** One way to train. */
-  record Variant(String name, boolean subtract, StepConfig config) {
+  /**
+   * One way to train.
+   *
+   * @param thresholds whether the SAE has thresholds
+   */
+  record Variant(
+      String name, boolean subtract, Selection selection, boolean thresholds, StepConfig config) {
+    /** TopK. */
+    Variant(String name, boolean subtract, StepConfig config) {
+      this(name, subtract, Selection.topK(K), false, config);
+    }
+
+    boolean gated() {
+      return name.startsWith("gated");
+    }
+
+    SaeShape shape() {
+      Set<Tensor> more = thresholds ? Set.of(Tensor.THRESHOLD) : Set.of();
+      if (gated()) {
+        more = Set.of(Tensor.R_MAG, Tensor.B_MAG);
+      }
+      return new SaeShape(D_IN, D_IN, D_SAE, subtract, more);
+    }
+
     @Override
     public String toString() {
       return name;
@@ -126,6 +154,32 @@ final class TrainingSetup {
     return weights;
   }
 
+  /** An SAE with a variant's weights; thresholds of about half of a typical pre-activation. */
+  static BackendSae sae(Backend backend, Variant variant) {
+    BackendSae sae = weights(variant).on(backend, variant.shape());
+    if (variant.thresholds()) {
+      float[] thresholds = Data.gaussian(31, D_SAE);
+      for (int j = 0; j < D_SAE; j++) {
+        thresholds[j] = 0.3f + 0.1f * Math.abs(thresholds[j]);
+      }
+      thresholds[7] = 0.01f;
+      sae.write(Tensor.THRESHOLD, 0, Data.direct(thresholds));
+    }
+    if (variant.gated()) {
+      float[] magnitudes = Data.gaussian(32, 2 * D_SAE);
+      for (int i = 0; i < magnitudes.length; i++) {
+        magnitudes[i] *= 0.2f;
+      }
+      sae.write(Tensor.R_MAG, 0, Data.direct(Arrays.copyOf(magnitudes, D_SAE)));
+      sae.write(Tensor.B_MAG, 0, Data.direct(Arrays.copyOfRange(magnitudes, D_SAE, 2 * D_SAE)));
+    }
+    return sae;
+  }
+
+  static BackendTrainer trainer(BackendSae sae, Variant variant) {
+    return sae.trainer(variant.selection(), variant.config(), Gradients.NONE);
+  }
+
   /**
    * The batch of a step: sparse sums of a few directions, a little noise; the number of rows varies
    * by step.
@@ -174,9 +228,14 @@ final class TrainingSetup {
   /** Everything a checkpoint holds. */
   record Snapshot(Map<Tensor, List<Float>> tensors, Map<State, ByteBuffer> states) {
 
+    /** With TopK. */
     static Snapshot of(BackendSae sae, BackendTrainer trainer) {
+      return of(sae, trainer, Selection.topK(K));
+    }
+
+    static Snapshot of(BackendSae sae, BackendTrainer trainer, Selection selection) {
       Map<Tensor, List<Float>> tensors = new EnumMap<>(Tensor.class);
-      for (Tensor tensor : Tensor.COMMON) {
+      for (Tensor tensor : sae.shape().tensors()) {
         List<Float> boxed = new ArrayList<>(); // whose equality distinguishes -0.0 from 0.0
         for (float value : Data.read(sae, tensor)) {
           boxed.add(value);
@@ -184,8 +243,10 @@ final class TrainingSetup {
         tensors.put(tensor, boxed);
       }
       Map<State, ByteBuffer> states = new EnumMap<>(State.class);
-      for (State state : State.values()) {
-        ByteBuffer host = Data.directBytes(bytes(state));
+      for (State state : State.of(selection, sae.shape())) {
+        ByteBuffer host =
+            Data.directBytes(
+                BackendChecks.elements(state, D_IN, D_SAE) * BackendChecks.elementBytes(state));
         trainer.read(state, 0, host);
         states.put(state, host);
       }
@@ -212,26 +273,16 @@ final class TrainingSetup {
       }
       return values;
     }
-
-    private static long bytes(State state) {
-      return switch (state) {
-        case M_W_ENC, M_W_DEC, V_W_ENC, V_W_DEC -> 4L * D_IN * D_SAE;
-        case M_B_ENC, V_B_ENC -> 4L * D_SAE;
-        case M_B_DEC, V_B_DEC -> 4L * D_IN;
-        case IDLE_BATCHES, IDLE_ROWS -> 8L * D_SAE;
-        case STEPS -> 8;
-      };
-    }
   }
 
   /** Statistics of every step, and the contents of a checkpoint at the end. */
   record Run(List<StepStats> stats, Snapshot end) {}
 
   static Run run(Backend backend, Variant variant) {
-    try (BackendSae sae = weights(variant).on(backend);
-        BackendTrainer trainer = sae.trainer(K, variant.config())) {
+    try (BackendSae sae = sae(backend, variant);
+        BackendTrainer trainer = trainer(sae, variant)) {
       List<StepStats> stats = train(backend, trainer, 0, STEPS);
-      return new Run(stats, Snapshot.of(sae, trainer));
+      return new Run(stats, Snapshot.of(sae, trainer, variant.selection()));
     }
   }
 

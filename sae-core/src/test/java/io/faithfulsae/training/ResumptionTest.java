@@ -214,8 +214,8 @@ public abstract class ResumptionTest extends RunFixture {
     assertMessage(
         IllegalArgumentException.class,
         () -> otherK.resume(SOURCE, dir),
-        "expected k = 3",
-        "got 4");
+        "expected activation = {\"type\":\"topk\",\"k\":3}",
+        "got {\"type\":\"topk\",\"k\":4}");
     assertMessage(
         IOException.class,
         () -> trainer(CONFIG).start(SOURCE, dir),

@@ -6,8 +6,11 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.Activation;
+import io.faithfulsae.spi.StepConfig.Prefix;
 import java.util.Arrays;
 import java.util.Iterator;
+import java.util.List;
 import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 
@@ -84,6 +87,28 @@ class TrainingConfigTest {
         "freezeDecoder":false,"encoderInit":"LINEAR","decoderBiasInit":"MEAN",\
         "scaleActivations":false,"bufferRows":16384,"checkpointSteps":1000}""",
         TrainingConfig.sparsifyAdam(768, 24576, 1 << 24, 2048));
+  }
+
+  @Test
+  void optionsOfOtherActivationsSurviveJson() throws JsonProcessingException {
+    JsonMapper json = new JsonMapper();
+    for (Activation activation :
+        List.of(
+            new Activation.BatchTopK(4, null),
+            new Activation.Relu(),
+            new Activation.JumpRelu(),
+            new Activation.Gated())) {
+      for (TrainingConfig config :
+          List.of(
+              TrainingConfig.saeLens(activation, 64),
+              TrainingConfig.dictionaryLearning(activation, 64, 256),
+              TrainingConfig.saeLens(activation, 64).toBuilder()
+                  .prefixes(List.of(new Prefix(64, 1), new Prefix(256, 0.5)))
+                  .build())) {
+        String text = json.writeValueAsString(config);
+        assertEquals(config, json.readValue(text, TrainingConfig.class), text);
+      }
+    }
   }
 
   private static void assertJson(String expected, TrainingConfig config)

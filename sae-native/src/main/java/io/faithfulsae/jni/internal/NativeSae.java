@@ -137,9 +137,9 @@ final class NativeSae implements BackendSae {
   }
 
   @Override
-  public BackendTrainer trainer(int k, StepConfig config, Gradients gradients) {
-    BackendChecks.k(k, shape.dSae());
-    TrainerOptions options = TrainerOptions.of(k, config, gradients);
+  public BackendTrainer trainer(Selection selection, StepConfig config, Gradients gradients) {
+    BackendChecks.training(selection, shape, config);
+    TrainerOptions options = TrainerOptions.of(selection, config, gradients);
     Handle trainer =
         backend.make(
             "trainer",

@@ -91,6 +91,7 @@ final class NativeTrainer implements BackendTrainer {
         s[SaeAbi.SAE_STAT_LOSS],
         s[SaeAbi.SAE_STAT_RECONSTRUCTION],
         s[SaeAbi.SAE_STAT_AUX],
+        s[SaeAbi.SAE_STAT_SPARSITY],
         s[SaeAbi.SAE_STAT_L0],
         (long) s[SaeAbi.SAE_STAT_DEAD],
         s[SaeAbi.SAE_STAT_FVU],

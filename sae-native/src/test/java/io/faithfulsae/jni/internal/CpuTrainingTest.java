@@ -1,7 +1,9 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.golden.PeerTrainersTest;
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.ActivationRunsTest;
 import io.faithfulsae.training.DivergenceTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
@@ -13,6 +15,22 @@ class CpuTrainingTest {
 
   @Nested
   class Parity extends TrainingParityTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Peers extends PeerTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Activations extends ActivationRunsTest {
     @Override
     protected Backend open() {
       return new CpuBackendProvider().open();

@@ -4,8 +4,11 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.spi.BackendTrainer.Gradients;
+import io.faithfulsae.spi.Selection;
 import io.faithfulsae.spi.StepConfig;
+import io.faithfulsae.spi.StepConfig.Prefix;
 import java.lang.reflect.Method;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -26,6 +29,15 @@ final class TrainerOptionsTest {
         continue;
       }
       options++;
+      if (method.getName().equals("prefixes")) { // how many, and two keys for each
+        Map<Integer, Double> given =
+            values(StepConfig.builder().prefixes(List.of(new Prefix(7, 0.25))).build());
+        given.keySet().removeAll(defaults.keySet());
+        assertEquals(
+            Map.of(SaeAbi.SAE_OPT_PREFIX_LATENTS, 7.0, SaeAbi.SAE_OPT_PREFIX_WEIGHT, 0.25), given);
+        reached.add(SaeAbi.SAE_OPT_PREFIXES);
+        continue;
+      }
       Set<Integer> changed = new TreeSet<>();
       for (Object value : valuesOf(method.getParameterTypes()[0])) {
         StepConfig.Builder builder = StepConfig.builder();
@@ -43,7 +55,7 @@ final class TrainerOptionsTest {
     }
     assertTrue(options >= 16, "options found: " + options);
     assertEquals(options, reached.size(), "each has a key of its own");
-    assertEquals(options + 2, defaults.size(), "besides k and what gradients are kept");
+    assertEquals(options + 3, defaults.size(), "besides rule, k and what gradients are kept");
   }
 
   private static Object[] valuesOf(Class<?> type) {
@@ -60,7 +72,7 @@ final class TrainerOptionsTest {
   }
 
   private static Map<Integer, Double> values(StepConfig config) {
-    TrainerOptions options = TrainerOptions.of(3, config, Gradients.NONE);
+    TrainerOptions options = TrainerOptions.of(Selection.topK(3), config, Gradients.NONE);
     Map<Integer, Double> values = new TreeMap<>();
     for (int i = 0; i < options.count(); i++) {
       values.put(options.keys()[i], options.values()[i]);

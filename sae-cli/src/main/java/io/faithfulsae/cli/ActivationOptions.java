@@ -1,0 +1,184 @@
+package io.faithfulsae.cli;
+
+import io.faithfulsae.Activation;
+import io.faithfulsae.Backends;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.SaeConfig.Normalization;
+import io.faithfulsae.io.Expected;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.StepConfig.Penalty;
+import io.faithfulsae.spi.StepConfig.Prefix;
+import io.faithfulsae.training.TrainingConfig;
+import java.util.ArrayList;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
+import picocli.CommandLine.Option;
+
+/** Which activation {@code sae train} trains, and what makes it sparse. */
+final class ActivationOptions {
+  /** The activations that can be trained. */
+  enum Kind {
+    TOPK,
+    BATCHTOPK,
+    RELU,
+    JUMPRELU,
+    GATED
+  }
+
+  @Option(
+      names = "--activation",
+      paramLabel = "NAME",
+      defaultValue = "topk",
+      description =
+          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk train as SAELens does;"
+              + " batchtopk learns a threshold for use after training.")
+  Kind kind = Kind.TOPK;
+
+  @Option(
+      names = "--k",
+      paramLabel = "N",
+      description =
+          "Active latents per token; on average with batchtopk. Not with relu, jumprelu, gated.")
+  @Nullable Integer k;
+
+  @Option(
+      names = "--prefixes",
+      paramLabel = "N",
+      split = ",",
+      description =
+          "With batchtopk: also reconstruct from the first N latents, for each of these"
+              + " (Matryoshka).")
+  List<Integer> prefixes = new ArrayList<>();
+
+  @Option(
+      names = "--sparsity",
+      paramLabel = "TERM",
+      description =
+          "With relu, jumprelu: the term of the loss, one of ${COMPLETION-CANDIDATES}. Default: l1"
+              + " for relu and gated, l0 for jumprelu.")
+  @Nullable Penalty sparsity;
+
+  @Option(
+      names = "--sparsity-coefficient",
+      paramLabel = "X",
+      description = "Its weight (default: 1).")
+  @Nullable Double coefficient;
+
+  @Option(
+      names = "--sparsity-warmup-steps",
+      paramLabel = "N",
+      description = "Steps over which its weight increases from 0 (default: 0).")
+  @Nullable Long sparsityWarmupSteps;
+
+  @Option(
+      names = "--target-l0",
+      paramLabel = "X",
+      description =
+          "Active latents per token that l0_of_rows and l0_of_batch aim at (default: 20).")
+  @Nullable Double targetL0;
+
+  @Option(
+      names = "--bandwidth",
+      paramLabel = "X",
+      description = "With jumprelu: width of the thresholds' gradient (default: 0.05).")
+  @Nullable Double bandwidth;
+
+  @Option(
+      names = "--threshold",
+      paramLabel = "X",
+      description = "With jumprelu: thresholds before the first step (default: 0.01).")
+  @Nullable Double threshold;
+
+  private boolean hasK() {
+    return kind == Kind.TOPK || kind == Kind.BATCHTOPK;
+  }
+
+  private Activation activation() {
+    if (hasK() != (k != null)) {
+      throw new IllegalArgumentException(
+          hasK()
+              ? Expected.message("--k for " + kind, "none", "add --k N")
+              : Expected.message("no --k for " + kind, k, "leave it out"));
+    }
+    return switch (kind) {
+      case TOPK -> new Activation.TopK(of(k));
+      case BATCHTOPK -> new Activation.BatchTopK(of(k), null);
+      case RELU -> new Activation.Relu();
+      case JUMPRELU -> new Activation.JumpRelu();
+      case GATED -> new Activation.Gated();
+    };
+  }
+
+  private static int of(@Nullable Integer value) {
+    return value == null ? 0 : value;
+  }
+
+  /** The SAE; the prefixes and the sparsity term are checked against it when it is trained. */
+  SaeConfig config(int dIn, int dSae) {
+    return new SaeConfig(dIn, dSae, activation(), true, Normalization.NONE);
+  }
+
+  /** The best backend that trains it: a GPU trains TopK only. */
+  Backend backend() {
+    return kind == Kind.TOPK ? Backends.best() : Backends.open("cpu");
+  }
+
+  /** The options of a step for this activation; TopK trains as in the study. */
+  TrainingConfig.Builder training(int dIn, int dSae) {
+    Activation activation = activation();
+    requireSuitable();
+    if (kind == Kind.TOPK) {
+      return TrainingConfig.builder();
+    }
+    TrainingConfig.Builder builder = TrainingConfig.saeLens(activation, dIn).toBuilder();
+    if (!prefixes.isEmpty()) {
+      List<Prefix> all = new ArrayList<>();
+      prefixes.forEach(latents -> all.add(new Prefix(latents, 1)));
+      if (prefixes.get(prefixes.size() - 1) < dSae) {
+        all.add(new Prefix(dSae, 1));
+      }
+      builder.prefixes(all);
+    }
+    if (sparsity != null) {
+      builder.sparsityPenalty(sparsity);
+    }
+    if (coefficient != null) {
+      builder.sparsityCoefficient(coefficient);
+    }
+    if (sparsityWarmupSteps != null) {
+      builder.sparsityWarmupSteps(sparsityWarmupSteps);
+    }
+    if (targetL0 != null) {
+      builder.targetL0(targetL0);
+    }
+    if (bandwidth != null) {
+      builder.bandwidth(bandwidth);
+    }
+    if (threshold != null) {
+      builder.initialThreshold(threshold);
+    }
+    return builder;
+  }
+
+  /** An option of another activation would do nothing. */
+  private void requireSuitable() {
+    refuse("--prefixes", !prefixes.isEmpty() && kind != Kind.BATCHTOPK, Kind.BATCHTOPK);
+    boolean sparse =
+        sparsity != null || coefficient != null || sparsityWarmupSteps != null || targetL0 != null;
+    refuse("--sparsity... and --target-l0", sparse && hasK(), Kind.JUMPRELU);
+    refuse(
+        "--bandwidth and --threshold",
+        (bandwidth != null || threshold != null) && kind != Kind.JUMPRELU,
+        Kind.JUMPRELU);
+  }
+
+  private void refuse(String options, boolean unsuitable, Kind suitable) {
+    if (unsuitable) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              options + " with an activation that has them, such as " + suitable,
+              kind,
+              "leave them out"));
+    }
+  }
+}

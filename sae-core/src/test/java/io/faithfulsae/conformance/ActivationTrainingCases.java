@@ -1,0 +1,258 @@
+package io.faithfulsae.conformance;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.abort;
+
+import io.faithfulsae.conformance.TrainingSetup.Run;
+import io.faithfulsae.conformance.TrainingSetup.Variant;
+import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendSae;
+import io.faithfulsae.spi.BackendTrainer.Gradients;
+import io.faithfulsae.spi.BackendTrainer.State;
+import io.faithfulsae.spi.BackendTrainer.StepStats;
+import io.faithfulsae.spi.BackendUnavailableException;
+import io.faithfulsae.spi.Selection;
+import io.faithfulsae.spi.Selection.Rule;
+import io.faithfulsae.spi.StepConfig;
+import io.faithfulsae.spi.StepConfig.AuxNorm;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Penalty;
+import io.faithfulsae.spi.StepConfig.Prefix;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.UnaryOperator;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Training of activations other than TopK, against the reference. A backend that cannot train one
+ * says so when it is asked, and its cases are skipped.
+ */
+interface ActivationTrainingCases extends ConformanceCases {
+  Selection BATCH = new Selection(Rule.BATCH_TOP_K, TrainingSetup.K);
+  Selection ABOVE = new Selection(Rule.THRESHOLD, 0);
+
+  static List<Variant> variants() {
+    List<Variant> all = new ArrayList<>();
+    batch(all, "by batch", b -> b);
+    batch(
+        all,
+        "by batch, threshold from the first",
+        b -> b.thresholdRate(0.3).thresholdAfterSteps(3).thresholdFromFirst(true));
+    batch(all, "by batch, no threshold", b -> b.thresholdRate(0));
+    batch(
+        all,
+        "by batch, as SAELens",
+        b ->
+            b.loss(Loss.SUM_MEAN)
+                .auxCoefficient(1)
+                .auxNorm(AuxNorm.SUM_MEAN)
+                .auxDetach(true)
+                .auxScaleByDead(true)
+                .decoderNorm(DecoderNorm.NONE)
+                .projectGradient(false)
+                .trainEncoderBias(true)
+                .clipNorm(1));
+    batch(
+        all,
+        "by batch, as dictionary_learning",
+        b ->
+            b.loss(Loss.SUM_MEAN)
+                .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
+                .auxDetach(true)
+                .decoderNorm(DecoderNorm.AFTER_STEP)
+                .trainEncoderBias(true)
+                .clipNorm(1)
+                .clipProjected(true));
+    List<Prefix> thirds =
+        List.of(new Prefix(16, 0.5), new Prefix(40, 1), new Prefix(TrainingSetup.D_SAE, 0.25));
+    batch(all, "Matryoshka", b -> b.prefixes(thirds));
+    batch(
+        all,
+        "Matryoshka with residuals detached, b_enc trained",
+        b ->
+            b.prefixes(thirds)
+                .auxDetach(true)
+                .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
+                .trainEncoderBias(true));
+    relu(all, "L1", b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(1));
+    relu(
+        all,
+        "L1 without norms",
+        b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(1).weightByNorm(false));
+    relu(
+        all,
+        "L1 warming up, as SAELens",
+        b ->
+            b.sparsityPenalty(Penalty.L1)
+                .sparsityWarmupSteps(5)
+                .auxCoefficient(0)
+                .decoderNorm(DecoderNorm.NONE)
+                .projectGradient(false)
+                .clipNorm(1));
+    relu(all, "tanh", b -> b.sparsityPenalty(Penalty.TANH).tanhScale(2));
+    relu(all, "L1, decoder frozen", b -> b.sparsityPenalty(Penalty.L1).freezeDecoder(true));
+    for (Penalty penalty : Penalty.values()) {
+      for (boolean toInput : new boolean[] {false, true}) {
+        jump(
+            all,
+            "JumpReLU, " + penalty + (toInput ? " with the estimate to the input" : ""),
+            b -> b.sparsityPenalty(penalty).steToInput(toInput));
+      }
+    }
+    jump(
+        all,
+        "JumpReLU, clipped",
+        b -> b.sparsityPenalty(Penalty.L0).clipNorm(0.5).eps(1e-3).auxCoefficient(0));
+    jump(
+        all,
+        "JumpReLU, another bandwidth and target",
+        b -> b.sparsityPenalty(Penalty.L0_OF_ROWS).bandwidth(0.4).targetL0(3));
+    gated(all, "gated", b -> b.sparsityPenalty(Penalty.L1));
+    gated(all, "gated without sparsity", b -> b);
+    gated(
+        all,
+        "gated, as SAELens",
+        b ->
+            b.sparsityPenalty(Penalty.L1)
+                .sparsityWarmupSteps(5)
+                .decoderNorm(DecoderNorm.NONE)
+                .projectGradient(false)
+                .clipNorm(1));
+    gated(
+        all,
+        "gated, as dictionary_learning",
+        b ->
+            b.sparsityPenalty(Penalty.L1)
+                .weightByNorm(false)
+                .gateDetach(true)
+                .decoderNorm(DecoderNorm.AFTER_STEP)
+                .clipNorm(0));
+    return all;
+  }
+
+  private static void gated(
+      List<Variant> all, String name, UnaryOperator<StepConfig.Builder> change) {
+    StepConfig config = sparse(b -> change.apply(b.auxCoefficient(0)));
+    all.add(new Variant(name, all.size() % 2 == 0, ABOVE, false, config));
+  }
+
+  private static void relu(
+      List<Variant> all, String name, UnaryOperator<StepConfig.Builder> change) {
+    all.add(new Variant("ReLU, " + name, true, ABOVE, false, sparse(change)));
+  }
+
+  private static void jump(
+      List<Variant> all, String name, UnaryOperator<StepConfig.Builder> change) {
+    all.add(new Variant(name, all.size() % 2 == 0, ABOVE, true, sparse(change)));
+  }
+
+  private static StepConfig sparse(UnaryOperator<StepConfig.Builder> change) {
+    StepConfig.Builder base =
+        TrainingSetup.STUDY.config().toBuilder()
+            .loss(Loss.SUM_MEAN)
+            .auxNorm(AuxNorm.SUM_MEAN)
+            .trainEncoderBias(true)
+            .sparsityCoefficient(0.05)
+            .bandwidth(0.1)
+            .targetL0(8);
+    return change.apply(base).build();
+  }
+
+  private static void batch(
+      List<Variant> all, String name, UnaryOperator<StepConfig.Builder> change) {
+    StepConfig config = change.apply(TrainingSetup.STUDY.config().toBuilder()).build();
+    all.add(new Variant(name, true, BATCH, true, config));
+  }
+
+  /** Skips the case where the backend cannot train this. */
+  private void ask(Variant variant) {
+    try (BackendSae sae = TrainingSetup.sae(backend(), variant)) {
+      TrainingSetup.trainer(sae, variant).close();
+    } catch (BackendUnavailableException e) {
+      assertTrue(String.valueOf(e.getMessage()).contains("expected"), e.getMessage());
+      abort(String.valueOf(e.getMessage()));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.conformance.ActivationTrainingCases#variants")
+  default void otherActivationsTrainAsTheReference(Variant variant) {
+    ask(variant);
+    Run expected = TrainingSetup.referenceRun(variant);
+    Run got = TrainingSetup.run(backend(), variant);
+    TrainingCases.assertRun(expected, got);
+    assertEquals(got, TrainingSetup.run(backend(), variant), "the same bits");
+    StepStats last = got.stats().get(TrainingSetup.STEPS - 1);
+    assertTrue(last.l0() > 0 && last.l0() < TrainingSetup.D_SAE, "something is kept: " + last);
+    if (variant.selection().rule() == Rule.BATCH_TOP_K) {
+      double threshold = learned(expected);
+      assertEquals(threshold, learned(got), 1e-4 * Math.abs(threshold));
+      assertEquals(variant.config().threshold().rate() == 0, threshold < 0, "learned " + threshold);
+    }
+  }
+
+  private static double learned(Run run) {
+    return run.end()
+        .states()
+        .getOrDefault(State.LEARNED_THRESHOLD, Data.directBytes(8))
+        .getDouble(0);
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.conformance.ActivationTrainingCases#variants")
+  default void otherActivationsResumeBitIdentically(Variant variant) {
+    ask(variant);
+    ResumeCases.assertResumes(backend(), variant);
+  }
+
+  @ParameterizedTest
+  @MethodSource("io.faithfulsae.conformance.ActivationTrainingCases#variants")
+  default void otherActivationsTrainInPartsAsTheReference(Variant variant) {
+    ask(variant);
+    try (ReferenceBackend reference = new ReferenceBackend();
+        ReferenceBackend second = new ReferenceBackend();
+        Backend another = openAnother()) {
+      TrainingCases.assertRun(
+          PartsCases.onOne(reference, variant), PartsCases.onOne(backend(), variant));
+      TrainingCases.assertRun(
+          PartsCases.onTwo(reference, second, variant),
+          PartsCases.onTwo(backend(), another, variant));
+    }
+  }
+
+  /** Opens another backend of the same kind; the caller closes it. */
+  Backend openAnother();
+
+  @Test
+  default void whatDoesNotSuitTheActivationIsRejected() {
+    StepConfig config = TrainingSetup.STUDY.config();
+    Variant batch = variants().get(0);
+    ask(batch);
+    try (BackendSae plain = backend().createSae(4, 6, true);
+        BackendSae withThresholds = TrainingSetup.sae(backend(), batch)) {
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> withThresholds.trainer(TrainingSetup.K, config).close(),
+          "TopK has no thresholds");
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 7), config, Gradients.NONE).close());
+      assertThrows(
+          BackendUnavailableException.class,
+          () -> plain.trainer(new Selection(Rule.GROUP_MAX, 2), config, Gradients.NONE).close());
+      StepConfig sparse = config.toBuilder().sparsityPenalty(Penalty.L1).build();
+      assertThrows(IllegalArgumentException.class, () -> plain.trainer(2, sparse).close());
+      StepConfig prefixes =
+          config.toBuilder().prefixes(List.of(new Prefix(3, 1), new Prefix(5, 1))).build();
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 2), prefixes, Gradients.NONE).close(),
+          "the last prefix has all latents");
+    }
+  }
+}
