@@ -487,8 +487,8 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
                  "expected a rule that can be trained, SAE_TOPK, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE, got rule " +
                      std::to_string(rule) + "; train one of those");
         }
-        const int32_t flags = SAE_SUBTRACT_B_DEC | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0) |
-                              (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
+        const int32_t flags =
+            SAE_SUBTRACT_B_DEC | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0) | (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
         const auto sparsity = static_cast<int32_t>(options[SAE_OPT_SPARSITY]);
         require((object.flags & SAE_GATED) == 0 || sparsity == SAE_SPARSITY_NONE || sparsity == SAE_SPARSITY_L1,
                 "no sparsity term or SAE_SPARSITY_L1 with SAE_GATED", std::to_string(sparsity));

@@ -54,10 +54,10 @@ struct Trainer::Sweep {
     bool update;
     float clip; /* over the weight */
     AdamStep step;
-    std::vector<float> d_b_enc; /* [d_sae] */
-    std::vector<float> d_b_dec; /* [d_in] */
+    std::vector<float> d_b_enc;          /* [d_sae] */
+    std::vector<float> d_b_dec;          /* [d_in] */
     std::vector<std::vector<float>> own; /* by own_tensors(): [d_sae] */
-    double squares = 0;         /* of all gradients */
+    double squares = 0;                  /* of all gradients */
     double longest_encoder_row = 0;
 };
 

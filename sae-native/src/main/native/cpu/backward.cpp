@@ -68,8 +68,7 @@ void Trainer::decode_rows(int64_t first, int64_t last, Sums &sums) {
             context.kernels.gather(error, d, params.w_dec(), index + from, &batch.value[at + from], to - from);
             if (prefix < last_prefix()) {
                 std::copy_n(error, d, error_of(prefix + 1, row));
-                sums.prefixes +=
-                    options.prefix_weights[prefix] * context.kernels.subtract(error, batch.x + row * d, d);
+                sums.prefixes += options.prefix_weights[prefix] * context.kernels.subtract(error, batch.x + row * d, d);
             } else {
                 sums.error += context.kernels.subtract(error, batch.x + row * d, d);
             }

@@ -63,8 +63,8 @@ void Trainer::list_above_thresholds(int64_t rows) {
         entries += static_cast<int64_t>(listed[row].size());
     }
     if (entries > INT32_MAX) {
-        fail(SAE_OUT_OF_MEMORY, "expected at most 2147483647 active latents in a batch, got " + std::to_string(entries) +
-                                    "; train it in parts");
+        fail(SAE_OUT_OF_MEMORY, "expected at most 2147483647 active latents in a batch, got " +
+                                    std::to_string(entries) + "; train it in parts");
     }
     batch.offsets[rows] = static_cast<int32_t>(entries);
     batch.index.grow(entries);
@@ -84,10 +84,9 @@ void Trainer::list_above_thresholds(int64_t rows) {
 }
 
 void Trainer::prepare_penalty() {
-    const double warm =
-        options.sparsity_warmup == 0
-            ? 1
-            : std::min(1.0, static_cast<double>(steps) / static_cast<double>(options.sparsity_warmup));
+    const double warm = options.sparsity_warmup == 0
+                            ? 1
+                            : std::min(1.0, static_cast<double>(steps) / static_cast<double>(options.sparsity_warmup));
     batch.penalty = options.sparsity_coefficient * warm * batch.weight;
     const double rows = static_cast<double>(batch.rows);
     batch.step_slope = options.sparsity == SAE_SPARSITY_L0 ? batch.penalty / rows : 0;

@@ -152,8 +152,7 @@ void Trainer::finish(const Sums &sums, bool from_pending, int64_t rows, double w
     stats[SAE_STAT_RECONSTRUCTION] = sums.reconstruction / weight;
     stats[SAE_STAT_AUX] = sums.aux / weight;
     stats[SAE_STAT_SPARSITY] = sums.sparsity / weight;
-    stats[SAE_STAT_LOSS] =
-        stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX] + stats[SAE_STAT_SPARSITY];
+    stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX] + stats[SAE_STAT_SPARSITY];
     stats[SAE_STAT_L0] = static_cast<double>(sums.active) / static_cast<double>(rows);
     stats[SAE_STAT_DEAD] = static_cast<double>(dead);
     stats[SAE_STAT_FVU] = sums.variance == 0 ? 0 : sums.error / sums.variance;

@@ -52,27 +52,27 @@ struct TrainerOptions {
 struct Batch {
     const float *x = nullptr;
     int64_t rows = 0;
-    double weight = 1;    /* of its losses and gradients: 1 for a whole step, its row count for a part */
-    Block<float> input;   /* [rows, d_in] x - b_dec, or x: what the encoder saw */
-    int64_t k = 0;        /* entries of every row; 0: rows are ragged */
+    double weight = 1;      /* of its losses and gradients: 1 for a whole step, its row count for a part */
+    Block<float> input;     /* [rows, d_in] x - b_dec, or x: what the encoder saw */
+    int64_t k = 0;          /* entries of every row; 0: rows are ragged */
     Block<int32_t> offsets; /* [rows + 1] where rows begin, if ragged */
-    Block<int32_t> index; /* [entries] what the encoder chose */
-    Block<float> value;   /* [entries]; SAE_THRESHOLD_RULE: 0 where only the threshold's gradient needs the entry */
-    Block<float> dz;      /* [entries] dL/dz_pre; TopK: 0 where the value is 0 */
-    Block<float> error;   /* [prefixes, rows, d_in] x_hat - x, then dL/d(what these latents decode to) */
-    int64_t active = 0;   /* entries > 0, if ragged */
+    Block<int32_t> index;   /* [entries] what the encoder chose */
+    Block<float> value;     /* [entries]; SAE_THRESHOLD_RULE: 0 where only the threshold's gradient needs the entry */
+    Block<float> dz;        /* [entries] dL/dz_pre; TopK: 0 where the value is 0 */
+    Block<float> error;     /* [prefixes, rows, d_in] x_hat - x, then dL/d(what these latents decode to) */
+    int64_t active = 0;     /* entries > 0, if ragged */
 
     /* sparsity.cpp, with SAE_THRESHOLD_RULE */
-    double penalty = 0;       /* c, with its warm-up, times the weight */
-    double step_slope = 0;    /* dL/dL0 of a row, where it is the same for all rows */
-    Block<float> dtheta;      /* [entries] dL/dt; gated: dL/dz */
-    Block<float> gate;        /* gated: [entries] z_pre > 0 */
-    Block<float> dgate;       /* gated: [entries] its gradient; dz is then that of the encoder's product */
-    Block<float> gate_of;     /* gated: [entries] by latent */
-    Block<float> dnorm;       /* [entries] dL/dn */
-    std::vector<float> norms; /* [d_sae] n; empty: 1 */
-    std::vector<double> own_grad[3];    /* [d_sae] of own_tensors() */
-    std::vector<double> norm_grad;      /* [d_sae] */
+    double penalty = 0;              /* c, with its warm-up, times the weight */
+    double step_slope = 0;           /* dL/dL0 of a row, where it is the same for all rows */
+    Block<float> dtheta;             /* [entries] dL/dt; gated: dL/dz */
+    Block<float> gate;               /* gated: [entries] z_pre > 0 */
+    Block<float> dgate;              /* gated: [entries] its gradient; dz is then that of the encoder's product */
+    Block<float> gate_of;            /* gated: [entries] by latent */
+    Block<float> dnorm;              /* [entries] dL/dn */
+    std::vector<float> norms;        /* [d_sae] n; empty: 1 */
+    std::vector<double> own_grad[3]; /* [d_sae] of own_tensors() */
+    std::vector<double> norm_grad;   /* [d_sae] */
 
     /* dead latents, compacted: latent j of W_enc is row slot_of[j] of these */
     std::vector<int32_t> dead;
@@ -115,8 +115,8 @@ struct Sums {
     double reconstruction = 0; /* the loss's terms, times the weight */
     double aux = 0;
     double least = std::numeric_limits<double>::infinity(); /* kept value > 0 */
-    double gradient_bound = 0;  /* upper bound on the gradient's norm */
-    std::vector<float> d_b_dec; /* [d_in] sum of dL/dx_hat */
+    double gradient_bound = 0;                              /* upper bound on the gradient's norm */
+    std::vector<float> d_b_dec;                             /* [d_in] sum of dL/dx_hat */
 
     void add(const Sums &other);
 };
@@ -167,14 +167,13 @@ struct Trainer {
     /* train_step.cpp: what the encoder chooses, into the batch. */
     void choose(int64_t rows);
     void learn_threshold(double least);
-    bool trains_threshold() const {
-        return options.rule == SAE_THRESHOLD_RULE && (params.flags & SAE_THRESHOLDS) != 0;
-    }
+    bool trains_threshold() const { return options.rule == SAE_THRESHOLD_RULE && (params.flags & SAE_THRESHOLDS) != 0; }
     bool gated() const { return (params.flags & SAE_GATED) != 0; }
     /* Trained tensors [d_sae] whose gradients are sums of their entries' own. */
     std::vector<int> own_tensors() const {
-        return gated() ? std::vector<int>{SAE_B_ENC, SAE_R_MAG, SAE_B_MAG}
-                       : trains_threshold() ? std::vector<int>{SAE_THRESHOLD} : std::vector<int>{};
+        return gated()              ? std::vector<int>{SAE_B_ENC, SAE_R_MAG, SAE_B_MAG}
+               : trains_threshold() ? std::vector<int>{SAE_THRESHOLD}
+                                    : std::vector<int>{};
     }
     float *error_of(int64_t prefix, int64_t row) const {
         return &batch.error[(prefix * batch.rows + row) * params.d_in];

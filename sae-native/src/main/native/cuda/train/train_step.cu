@@ -45,9 +45,9 @@ sae_status trainer_create(void *handle, const double *options, void **trainer, i
     return guarded([&] {
         const Params &params = *static_cast<Params *>(handle);
         if (static_cast<int32_t>(options[SAE_OPT_RULE]) != SAE_TOPK || options[SAE_OPT_CLIP_PROJECTED] != 0) {
-            fail(SAE_UNAVAILABLE,
-                 "expected TopK, clipped before the projection, on the CUDA backend, got another rule or option; train it on "
-                 "the cpu backend");
+            fail(SAE_UNAVAILABLE, "expected TopK, clipped before the projection, on the CUDA backend, got another rule "
+                                  "or option; train it on "
+                                  "the cpu backend");
         }
         params.context->activate();
         auto made = std::make_unique<Trainer>(params, options);
