@@ -4,9 +4,10 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.io.Expected;
+import io.faithfulsae.random.Rng;
+import io.faithfulsae.random.Rng.Purpose;
 import java.io.IOException;
 import java.nio.FloatBuffer;
-import java.util.SplittableRandom;
 
 /** Compares what two SAEs compute on random rows. */
 final class OutputComparison {
@@ -44,7 +45,7 @@ final class OutputComparison {
   }
 
   private static float[] rows(int width, int seed) {
-    SplittableRandom random = new SplittableRandom(seed);
+    Rng random = new Rng(Purpose.TRIALS, seed);
     float[] rows = new float[ROWS * width];
     for (int i = 0; i < rows.length; i++) {
       rows[i] = (float) ((random.nextDouble() - 0.5) * 4);

@@ -35,7 +35,7 @@ final class EncodedText {
     /**
      * Called for each row that the filter keeps. Its latents and their z are the elements from
      * {@code from} to {@code to} (exclusive) of two buffers; those with z = 0 do not fire. Only an
-     * AbsTopK SAE has z < 0.
+     * AbsTopK SAE has z &lt; 0.
      *
      * @param chosenZ z of each chosen latent
      */
