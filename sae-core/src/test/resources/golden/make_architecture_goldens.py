@@ -266,7 +266,7 @@ def make_sparsify():
 # dictionary_learning
 
 
-def dictionary(name, kind, dict_class, made, k=None, training=False, **trainer):
+def dictionary(name, kind, dict_class, made, k=None, **trainer):
     from dictionary_learning.utils import load_dictionary
 
     folder = fresh("dictionary_learning_" + name)
@@ -277,7 +277,7 @@ def dictionary(name, kind, dict_class, made, k=None, training=False, **trainer):
     with contextlib.redirect_stdout(sys.stderr):
         sae, _ = load_dictionary(str(folder), "cpu")
     x = rows()
-    features = sae.encode(x, use_threshold=False) if training else sae.encode(x)
+    features = sae.encode(x)
     expect(folder.name, folder, version("dictionary-learning"), x, features, sae.decode(features), kind)
 
 
@@ -301,11 +301,11 @@ def make_dictionary_learning():
     dictionary("jumprelu", "JumpRelu", "JumpReluAutoEncoder", random(4, d.JumpReluAutoEncoder))
     dictionary("topk", "TopK", "AutoEncoderTopK", random(5, AutoEncoderTopK, K, threshold=0.4), K)
     dictionary("batchtopk", "BatchTopK", "BatchTopKSAE", random(6, BatchTopKSAE, K, threshold=1.2), K)
-    dictionary("batchtopk_unset", "BatchTopK", "BatchTopKSAE", random(7, BatchTopKSAE, K), K, training=True)
+    dictionary("batchtopk_unset", "BatchTopK", "BatchTopKSAE", random(7, BatchTopKSAE, K), K)
     matryoshka = random(8, MatryoshkaBatchTopKSAE, K, [4, D_SAE - 4], threshold=0.9)
     dictionary("matryoshka", "BatchTopK", "MatryoshkaBatchTopKSAE", matryoshka, K)
     matryoshka = random(9, MatryoshkaBatchTopKSAE, K, [4, D_SAE - 4])
-    dictionary("matryoshka_unset", "BatchTopK", "MatryoshkaBatchTopKSAE", matryoshka, K, training=True)
+    dictionary("matryoshka_unset", "BatchTopK", "MatryoshkaBatchTopKSAE", matryoshka, K)
 
     # an interrupted run: the state, with biases not yet scaled (dictionary_learning 60ec6bf, training.py)
     for name, kind, dict_class, made in (

@@ -155,8 +155,11 @@ final class DictionaryLearningLayout {
       return new TopK(k);
     }
     Float threshold = scalar(tensors.get("threshold"));
-    return new BatchTopK(
-        k, threshold == null || !(threshold >= 0) ? null : (float) (threshold * biases));
+    if (threshold == null || threshold.isNaN()) {
+      return new BatchTopK(k, null);
+    }
+    // -1: not estimated yet; its encode then lets every positive latent fire.
+    return new BatchTopK(k, (float) Math.max(0, threshold * biases));
   }
 
   private static @Nullable Float scalar(@Nullable StoredTensor tensor) throws IOException {

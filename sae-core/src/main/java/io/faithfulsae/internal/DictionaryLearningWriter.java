@@ -45,6 +45,9 @@ final class DictionaryLearningWriter {
     if (dictClass(config.activation()).isEmpty()) {
       throw cannot("TopK, BatchTopK, ReLU, JumpReLU or gated", config.activation());
     }
+    if (config.activation() instanceof BatchTopK batch && batch.threshold() == null) {
+      throw cannot("BatchTopK with a threshold", "one without");
+    }
     if (config.dIn() != config.dOut() || config.skip()) {
       throw cannot("an autoencoder", "a transcoder or a skip connection");
     }
@@ -128,7 +131,7 @@ final class DictionaryLearningWriter {
     double threshold =
         config.activation() instanceof BatchTopK batch && batch.threshold() != null
             ? batch.threshold()
-            : -1; // not estimated
+            : -1; // TopK: not estimated, and not used
     tensors.add(WeightsWriter.scalar("threshold", DType.F32, threshold));
     return tensors;
   }
