@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "../../../main/native/cuda/train/csc.h"
-#include "reference.h"
+#include "../reference.h"
 
 namespace {
 
