@@ -2,8 +2,9 @@
 # Ensures that a CUDA compiler is available, and prints its CUDA_HOME on the last line of stdout.
 #   setup-nvcc.sh DIR     e.g. export CUDA_HOME=$(sae-native/setup-nvcc.sh sae-native/.venv/nvcc | tail -n 1)
 # An installed toolkit ($CUDA_HOME, nvcc on PATH, /usr/local/cuda) is used as is. Otherwise NVIDIA's compiler wheels, and
-# those of the disassembler that inspect-sass.sh needs (about 280 MB together), are installed into a Python environment at DIR, with pip from its default index; nothing else on the
-# machine changes. Running it again does nothing. Needs python3 with venv.
+# those of the disassembler that inspect-sass.sh needs (about 280 MB together), are installed into a Python environment at
+# DIR, with pip from its default index; nothing else on the machine changes. Running it again does nothing. Needs python3
+# with venv.
 set -euo pipefail
 
 if [ $# -ne 1 ]; then

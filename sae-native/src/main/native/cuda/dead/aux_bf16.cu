@@ -24,7 +24,7 @@
  * says, with 4 rows n for dZ.
  * Launch: blocks of 256 threads that take tiles of 64 x 64 in turn, so that without dead latents a launch costs one
  * read. A tile is transposed in 8.3 KiB of shared memory (up to 18.5 KiB per kernel), two rows to a word and rows of 33
- * words: no bank conflicts. ptxas 13.0: at most 48 registers.
+ * words: no bank conflicts.
  * Deterministic: each element has one writer; sums in the order of rows.
  * No alternatives tried yet. On Hopper dz uses sm_80's kernel, as does any product with names (preact_sm90.cu). Not
  * measured on a GPU yet.

@@ -24,9 +24,9 @@
  * Launch: blocks of 256 threads that take the 128 x 128 (plain: 64 x 64) tiles of the result in turn, so that without
  * dead latents a launch costs one read; scatter: one block per row. 33 KiB shared memory (8.5).
  * Deterministic: each result is one fixed sequence of sums.
- * ptxas 13.0: bf16x3 125 to 128 registers, two blocks a multiprocessor; spills of up to 36 bytes on sm_90a and 68 on
- * sm_80, most in reconstruct_kernel. Gathers through functions, prefetched in registers, took 183 to 254 registers, or
- * spilled 148 to 344 bytes at 128. Not measured on a GPU yet.
+ * Registers: at most 128 for bf16x3, so that two blocks fit a multiprocessor, for a few spilled words (docs/gpu.md);
+ * gathers through functions, prefetched in registers, needed one block, or spilled ten times as much. Not measured on a
+ * GPU yet.
  */
 #include "aux_dense.h"
 

@@ -10,15 +10,13 @@
  * Rows beyond the last repeat it; their results are dropped. With `names` the rows of W are gathered.
  * Bytes and FLOP are the same; a block reads 24 KiB for 2 Mi multiply-adds.
  * Deterministic: each result is a fixed sequence of mma.sync m16n8k16 in the order of p.
- * ptxas 13.0: no spills; 242 to 244 registers (lists: 244, before up to 254). SASS
- * (inspect-sass.sh): 64 HMMA and 16 LDSM per stage, 24 LDGSTS, 6 per stage in its loop and three before it; no STL or
- * LDL.
- * One block an SM, so nothing hides the epilogue: 1,600 instructions a warp for lists at GPT-2's rate of hits (2,200 if
- * every column has one; before 2,500), 3,200 cycles of two warps a scheduler, where a tile's products take 32 d cycles on
- * an A100 (1024 multiply-adds a cycle): 13 % at d = 768, 2.4 % at 4096. Two blocks would need 128 registers, so tiles of 128 x 128 with 64 x 32 for a warp: its fragments
- * are then 6 KiB for 64 Ki multiply-adds in place of 8 for 128 Ki, 96 of the 128 bytes a cycle that shared memory gives
- * (64 now), and L2 gives 32 bytes a cycle in place of 24, of about 47. That would cost every product what it would save
- * for short ones, so it stays. Not measured yet.
+ * One block an SM (registers: docs/gpu.md), so nothing hides the epilogue: 1,600 instructions a warp for lists at GPT-2's
+ * rate of hits (2,200 if every column has one; before 2,500), 3,200 cycles of two warps a scheduler, where a tile's
+ * products take 32 d cycles on an A100 (1024 multiply-adds a cycle): 13 % at d = 768, 2.4 % at 4096. Two blocks would
+ * need 128 registers, so tiles of 128 x 128 with 64 x 32 for a warp: its fragments are then 6 KiB for 64 Ki multiply-adds
+ * in place of 8 for 128 Ki, 96 of the 128 bytes a cycle that shared memory gives (64 now), and L2 gives 32 bytes a cycle
+ * in place of 24, of about 47. That would cost every product what it would save for short ones, so it stays. Not measured
+ * yet.
  */
 #include <algorithm>
 

@@ -17,9 +17,8 @@
  * Bytes and FLOP are the same; a block reads 32 KiB from L2 for 2 Mi multiply-adds. Elements outside the matrices read
  * as 0.
  * Deterministic: each result is a fixed sequence of wgmma in the order of p.
- * ptxas 13.0: no spills, no serialised wgmma, 168 registers at launch and up to 217 of the 232, with every epilogue. SASS
- * (inspect-sass.sh): 12 HGMMA.64x256x16 on one set of registers in each kernel, 14 UTMALDG, no STL or LDL, and neither a
- * MEMBAR nor a CCTL in a loop (tensor_core.cuh).
+ * What the compiler makes of it is in docs/gpu.md; inspect-sass.sh --check insists on no spills, no serialised wgmma and
+ * neither a MEMBAR nor a CCTL in a loop (tensor_core.cuh).
  *
  * The epilogue by count, for lists. A scheduler issues one instruction a cycle and has a warp of each warpgroup; a tile's
  * products take 16 d cycles, 12,288 at d = 768 and 65,536 at 4096.
