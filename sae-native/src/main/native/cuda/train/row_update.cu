@@ -25,6 +25,7 @@
  * Launch: a block of 256 threads per group of latents, one after the other; a thread has Chunks chunks of Width
  * columns. 2 KiB shared memory, and 24 KiB per chunk of 4 columns (one matrix at a time for 8 chunks: 96 KiB).
  * Deterministic: lists in row order, group sums in a fixed tree. Counts are in docs/gpu.md. Not measured on a GPU yet.
+ * Over 400 lines: one kernel and its launch, with what each part of it holds and why.
  */
 #include "row_update.h"
 

@@ -14,7 +14,7 @@ import org.jspecify.annotations.Nullable;
  *
  * <p>In JSON, all values are at the same level, named after the builder's methods.
  *
- * <p>Over 400 lines, most of them what each preset is and how it differs.
+ * <p>Over 400 lines: most of them say what each preset is and how it differs.
  *
  * <p><b>Source</b>: FaithfulSAE (arXiv 2506.17673) and BatchTopK's training.py for the defaults.
  *
