@@ -1,6 +1,5 @@
 package io.faithfulsae.study.dashboard;
 
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.HookPoint;
@@ -9,6 +8,7 @@ import io.faithfulsae.metrics.LatentDescription;
 import io.faithfulsae.metrics.LatentDescription.Example;
 import io.faithfulsae.metrics.LatentDescription.TokenEffect;
 import io.faithfulsae.study.dashboard.Dashboard.Shown;
+import io.faithfulsae.study.provenance.Json;
 import java.util.List;
 
 /**
@@ -20,7 +20,6 @@ import java.util.List;
  * Explanations are not part of the format.
  */
 public final class NeuronpediaExport {
-  private static final JsonMapper JSON = new JsonMapper();
   private static final double NO_BIN = -1; // of the top activations
   private static final List<String> NOT_MEASURED =
       List.of(
@@ -46,19 +45,20 @@ public final class NeuronpediaExport {
    */
   public static String batch(Dashboard dashboard, String sourceSet) {
     ObjectNode batch =
-        JSON.createObjectNode()
+        Json.mapper()
+            .createObjectNode()
             .put("model_id", dashboard.model())
             .put("layer", String.valueOf(HookPoint.parse(dashboard.hook()).layer()))
             .put("sae_set", sourceSet)
             .putNull("sae_id_suffix");
     ArrayNode features = batch.putArray("features");
     dashboard.latents().forEach(shown -> features.add(feature(shown)));
-    return batch.toString();
+    return Json.line(batch);
   }
 
   private static ObjectNode feature(Shown shown) {
     LatentDescription latent = shown.description();
-    ObjectNode feature = JSON.createObjectNode().put("feature_index", latent.latent());
+    ObjectNode feature = Json.mapper().createObjectNode().put("feature_index", latent.latent());
     NOT_MEASURED.forEach(feature::putArray);
     strings(feature.putArray("neg_str"), shown.lowered());
     logits(feature.putArray("neg_values"), latent.lowered());
@@ -98,7 +98,8 @@ public final class NeuronpediaExport {
   private static ObjectNode activation(
       LatentDescription latent, Example example, List<String> tokens) {
     ObjectNode activation =
-        JSON.createObjectNode()
+        Json.mapper()
+            .createObjectNode()
             .put("bin_min", NO_BIN)
             .put("bin_max", latent.maxActivation())
             .put("bin_contains", NO_BIN)

@@ -1,9 +1,9 @@
 package io.faithfulsae.study.work;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.training.TrainingProgress;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -11,30 +11,30 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /** Steps of a training run as JSON lines. */
 final class JsonLinesLog implements TrainingLog {
-  private static final JsonMapper JSON = new JsonMapper();
-
   private final Path file;
+  private final List<String> earlier; // lines of a run that may be resumed
   private @Nullable AppendedFile out; // null before the first step
   private @Nullable IOException failure; // of the beginning
 
-  private JsonLinesLog(Path file) {
+  private JsonLinesLog(Path file, List<String> earlier) {
     this.file = file;
+    this.earlier = earlier;
   }
 
   static JsonLinesLog open(Path file) throws IOException {
-    if (Files.exists(file)) {
-      Files.readString(file); // an unreadable or binary file is an error before the run, not after
-    } else {
-      Path parent = file.toAbsolutePath().getParent();
-      if (parent != null) {
-        Files.createDirectories(parent);
-      }
+    if (Files.exists(file)) { // an unreadable file is an error before the run, not after
+      return new JsonLinesLog(file, Files.readAllLines(file));
     }
-    return new JsonLinesLog(file);
+    Path parent = file.toAbsolutePath().getParent();
+    if (parent != null) {
+      Files.createDirectories(parent);
+    }
+    return new JsonLinesLog(file, List.of());
   }
 
   @Override
@@ -54,10 +54,13 @@ final class JsonLinesLog implements TrainingLog {
   }
 
   private AppendedFile begin(long step) throws IOException {
-    if (Files.exists(file)) {
-      List<String> kept =
-          Files.readAllLines(file).stream().filter(line -> stepOf(line) < step).toList();
-      AtomicFile.writeString(file, kept.isEmpty() ? "" : String.join("\n", kept) + "\n");
+    if (!earlier.isEmpty()) {
+      AtomicFile.writeString(
+          file,
+          earlier.stream()
+              .filter(line -> stepOf(line) < step)
+              .map(line -> line + "\n")
+              .collect(Collectors.joining()));
     }
     return AppendedFile.open(file, StandardOpenOption.CREATE, StandardOpenOption.APPEND);
   }
@@ -65,7 +68,7 @@ final class JsonLinesLog implements TrainingLog {
   /** The step of a line; a line that a killed process left incomplete is dropped. */
   private static long stepOf(String line) {
     try {
-      return JSON.readTree(line).path("step").asLong(Long.MAX_VALUE);
+      return Json.mapper().readTree(line).path("step").asLong(Long.MAX_VALUE);
     } catch (JsonProcessingException e) {
       return Long.MAX_VALUE;
     }
@@ -73,7 +76,8 @@ final class JsonLinesLog implements TrainingLog {
 
   private static String line(TrainingProgress now) {
     ObjectNode line =
-        JSON.createObjectNode()
+        Json.mapper()
+            .createObjectNode()
             .put("step", now.step())
             .put("steps", now.steps())
             .put("tokens", now.tokens())
@@ -82,7 +86,7 @@ final class JsonLinesLog implements TrainingLog {
             .put("l0", now.l0())
             .put("dead", now.dead())
             .put("tokens_per_second", now.tokensPerSecond());
-    return line.toString();
+    return Json.line(line);
   }
 
   @Override
