@@ -41,13 +41,9 @@ final class EncodedRows {
     float[] values = new float[indices.length];
     z.indices().get(indices);
     z.values().get(values);
-    batches.add(new Batch(entries, k > 0 ? new int[0] : z.starts(), indices, values));
+    batches.add(new Batch(entries, z.starts(), indices, values));
     rows += z.rows();
     entries += indices.length;
-  }
-
-  long rows() {
-    return rows;
   }
 
   /** Latents of all rows. */
@@ -90,13 +86,13 @@ final class EncodedRows {
     return bytes;
   }
 
-  private ByteBuffer dense(Batch batch, int dSae) {
-    int count = k > 0 ? batch.indices().length / k : batch.starts().length - 1;
+  private static ByteBuffer dense(Batch batch, int dSae) {
+    int[] starts = batch.starts();
+    int count = starts.length - 1;
     ByteBuffer bytes = TensorBlocks.allocate(Math.multiplyExact(count, dSae));
     FloatBuffer latents = bytes.asFloatBuffer();
     for (int row = 0; row < count; row++) {
-      int end = k > 0 ? (row + 1) * k : batch.starts()[row + 1];
-      for (int i = k > 0 ? row * k : batch.starts()[row]; i < end; i++) {
+      for (int i = starts[row]; i < starts[row + 1]; i++) {
         latents.put(row * dSae + batch.indices()[i], batch.values()[i]);
       }
     }
