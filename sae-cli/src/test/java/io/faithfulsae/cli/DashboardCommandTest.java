@@ -14,6 +14,10 @@ import java.net.InetSocketAddress;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import org.jspecify.annotations.Nullable;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -50,29 +54,26 @@ final class DashboardCommandTest {
         .ok();
   }
 
+  /** The command for the trained SAE on the text, with NAME.html and NAME.json as its files. */
+  private static Tiny.Ran dashboard(String name, Object... options) {
+    List<Object> all = new ArrayList<>(List.of("dashboard", "--sae", trained, "--data", text));
+    all.addAll(List.of("--out", dir.resolve(name + ".html")));
+    all.addAll(Arrays.asList(options));
+    return sae(all.toArray());
+  }
+
+  private static JsonNode latents(String name) throws IOException {
+    return new JsonMapper().readTree(dir.resolve(name + ".json").toFile()).path("latents");
+  }
+
   @Test
   void pageShowsWhatTheJsonSays() throws IOException {
-    Path out = dir.resolve("page.html");
-    sae(
-            "dashboard",
-            "--sae",
-            trained,
-            "--data",
-            text,
-            "--random",
-            6,
-            "--sequences",
-            20,
-            "--examples",
-            3,
-            "--out",
-            out)
-        .ok();
-    String page = Files.readString(out);
-    JsonNode dashboard = new JsonMapper().readTree(dir.resolve("page.json").toFile());
-    assertEquals(6, dashboard.path("latents").size());
+    dashboard("page", "--random", 6, "--sequences", 20, "--examples", 3).ok();
+    String page = Files.readString(dir.resolve("page.html"));
+    JsonNode latents = latents("page");
+    assertEquals(6, latents.size());
     boolean fired = false;
-    for (JsonNode latent : dashboard.path("latents")) {
+    for (JsonNode latent : latents) {
       JsonNode description = latent.path("description");
       assertTrue(page.contains("<section id=\"latent-" + description.path("latent").asInt()));
       fired |= description.path("density").asDouble() > 0;
@@ -90,14 +91,9 @@ final class DashboardCommandTest {
   /** Every name that Neuronpedia's import reads is there, and the numbers are the dashboard's. */
   @Test
   void neuronpediaReadsTheSameLatents() throws IOException {
-    Path out = dir.resolve("exported.html");
     Path set = dir.resolve("res-64");
-    sae(
-            "dashboard",
-            "--sae",
-            trained,
-            "--data",
-            text,
+    dashboard(
+            "exported",
             "--latents",
             "1,2,3,4,5,6,7,8",
             "--sequences",
@@ -105,13 +101,10 @@ final class DashboardCommandTest {
             "--examples",
             3,
             "--neuronpedia",
-            set,
-            "--out",
-            out)
+            set)
         .ok();
-    JsonMapper json = new JsonMapper();
-    JsonNode latents = json.readTree(dir.resolve("exported.json").toFile()).path("latents");
-    JsonNode batch = json.readTree(set.resolve("batch-0.json").toFile());
+    JsonNode latents = latents("exported");
+    JsonNode batch = new JsonMapper().readTree(set.resolve("batch-0.json").toFile());
     assertEquals("1", batch.path("layer").asText());
     assertEquals("res-64", batch.path("sae_set").asText());
     assertTrue(batch.path("sae_id_suffix").isNull());
@@ -160,25 +153,10 @@ final class DashboardCommandTest {
    */
   @Test
   void partnersInAnotherSaeAreOfTheRowsThatThePageStates() throws IOException {
-    Path out = dir.resolve("across.html");
-    sae(
-            "dashboard",
-            "--sae",
-            trained,
-            "--second",
-            trained,
-            "--data",
-            text,
-            "--latents",
-            "1,2,3,4,5,6,7,8",
-            "--sequences",
-            10,
-            "--out",
-            out)
+    dashboard("across", "--second", trained, "--latents", "1,2,3,4,5,6,7,8", "--sequences", 10)
         .ok();
     int compared = 0;
-    for (JsonNode latent :
-        new JsonMapper().readTree(dir.resolve("across.json").toFile()).path("latents")) {
+    for (JsonNode latent : latents("across")) {
       int number = latent.path("description").path("latent").asInt();
       assertTrue(
           latent.path("description").path("rows").asInt() < 10 * 32, "some rows are left out");
@@ -202,48 +180,27 @@ final class DashboardCommandTest {
 
   @Test
   void explanationsComeFromTheServerThatWasNamed() throws IOException {
-    HttpServer server =
-        HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
-    server.createContext(
-        "/v1/chat/completions",
-        exchange -> {
-          byte[] body =
-              "{\"choices\": [{\"message\": {\"content\": \"%s\"}}]}"
-                  .formatted(answer(exchange.getRequestBody().readAllBytes()))
-                  .getBytes(StandardCharsets.UTF_8);
-          exchange.sendResponseHeaders(200, body.length);
-          exchange.getResponseBody().write(body);
-          exchange.close();
-        });
-    server.start();
+    HttpServer server = chat(DashboardCommandTest::answer);
     try {
-      Path out = dir.resolve("named.html");
-      sae(
-              "dashboard",
-              "--sae",
-              trained,
-              "--data",
-              text,
+      dashboard(
+              "named",
               "--latents",
               "3,1",
               "--sequences",
               10,
               "--explain-with",
-              "http://127.0.0.1:" + server.getAddress().getPort() + "/v1",
+              address(server),
               "--explain-model",
               "m",
               "--score",
               4,
               "--second",
-              trained,
-              "--out",
-              out)
+              trained)
           .ok();
-      String page = Files.readString(out);
+      String page = Files.readString(dir.resolve("named.html"));
       assertTrue(page.contains("a &lt;phrase&gt;"));
       assertTrue(page.contains("Detection by this phrase alone"), "the score is shown");
-      JsonNode latents =
-          new JsonMapper().readTree(dir.resolve("named.json").toFile()).path("latents");
+      JsonNode latents = latents("named");
       assertEquals(3, latents.get(0).path("description").path("latent").asInt());
       assertEquals("a <phrase>", latents.get(1).path("explanation").asText());
       for (JsonNode latent : latents) {
@@ -267,6 +224,35 @@ final class DashboardCommandTest {
     }
   }
 
+  private interface Answers {
+    /** The answer to a request; null: the server fails. */
+    @Nullable String to(byte[] request) throws IOException;
+  }
+
+  /** A server that speaks OpenAI's chat protocol. */
+  private static HttpServer chat(Answers answers) throws IOException {
+    HttpServer server =
+        HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
+    server.createContext(
+        "/v1/chat/completions",
+        exchange -> {
+          String answer = answers.to(exchange.getRequestBody().readAllBytes());
+          byte[] body =
+              "{\"choices\": [{\"message\": {\"content\": \"%s\"}}]}"
+                  .formatted(answer)
+                  .getBytes(StandardCharsets.UTF_8);
+          exchange.sendResponseHeaders(answer == null ? 500 : 200, body.length);
+          exchange.getResponseBody().write(body);
+          exchange.close();
+        });
+    server.start();
+    return server;
+  }
+
+  private static String address(HttpServer server) {
+    return "http://127.0.0.1:" + server.getAddress().getPort() + "/v1";
+  }
+
   /** A phrase, or for a question about texts, a list of 1s. */
   private static String answer(byte[] request) throws IOException {
     String prompt =
@@ -279,44 +265,24 @@ final class DashboardCommandTest {
 
   @Test
   void aServerThatFailsLosesNoAnswer() throws IOException {
-    HttpServer server =
-        HttpServer.create(new InetSocketAddress(InetAddress.getLoopbackAddress(), 0), 0);
     int[] asked = {0};
-    server.createContext(
-        "/",
-        exchange -> {
-          byte[] body =
-              "{\"choices\": [{\"message\": {\"content\": \"first\"}}]}"
-                  .getBytes(StandardCharsets.UTF_8);
-          exchange.sendResponseHeaders(asked[0]++ == 0 ? 200 : 500, body.length);
-          exchange.getResponseBody().write(body);
-          exchange.close();
-        });
-    server.start();
+    HttpServer server = chat(request -> asked[0]++ == 0 ? "first" : null);
     try {
-      Path out = dir.resolve("half.html");
       Tiny.Ran ran =
-          sae(
-              "dashboard",
-              "--sae",
-              trained,
-              "--data",
-              text,
+          dashboard(
+              "half",
               "--latents",
               "3,1",
               "--sequences",
               10,
               "--explain-with",
-              "http://127.0.0.1:" + server.getAddress().getPort() + "/v1",
+              address(server),
               "--explain-model",
-              "m",
-              "--out",
-              out);
+              "m");
       assertEquals(1, ran.code());
       assertTrue(ran.err().contains("with the answers so far"), ran.err());
-      assertTrue(Files.exists(out));
-      JsonNode latents =
-          new JsonMapper().readTree(dir.resolve("half.json").toFile()).path("latents");
+      assertTrue(Files.exists(dir.resolve("half.html")));
+      JsonNode latents = latents("half");
       assertEquals("first", latents.get(0).path("explanation").asText());
       assertFalse(latents.get(1).hasNonNull("explanation"));
     } finally {
@@ -326,34 +292,14 @@ final class DashboardCommandTest {
 
   @Test
   void scoringNeedsAServer() {
-    Tiny.Ran ran =
-        sae(
-            "dashboard",
-            "--sae",
-            trained,
-            "--data",
-            text,
-            "--score",
-            4,
-            "--out",
-            dir.resolve("x.html"));
+    Tiny.Ran ran = dashboard("x", "--score", 4);
     assertEquals(2, ran.code());
     assertTrue(ran.err().contains("--explain-with"), ran.err());
   }
 
   @Test
   void badLatentIsNamed() {
-    Tiny.Ran ran =
-        sae(
-            "dashboard",
-            "--sae",
-            trained,
-            "--data",
-            text,
-            "--latents",
-            64,
-            "--out",
-            dir.resolve("x.html"));
+    Tiny.Ran ran = dashboard("x", "--latents", 64);
     assertEquals(1, ran.code());
     assertTrue(ran.err().contains("expected latent in [0, 63], got 64"), ran.err());
   }
