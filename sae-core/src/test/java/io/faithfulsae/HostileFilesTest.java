@@ -6,19 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.internal.PickleWriter;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.io.RandomAccessFile;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.zip.CRC32;
-import java.util.zip.ZipEntry;
-import java.util.zip.ZipOutputStream;
+import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -49,11 +47,8 @@ class HostileFilesTest {
     String pickle = "\u0080\u0002cos\nsystem\nX%c\0\0\0%s\u0085R.";
     String command = "touch " + trace;
     String text = pickle.formatted((char) command.length(), command);
-    zip(
-        dir.resolve("ae.pt"),
-        "archive/data.pkl",
-        text.getBytes(StandardCharsets.ISO_8859_1),
-        false);
+    byte[] bytes = text.getBytes(StandardCharsets.ISO_8859_1);
+    PickleWriter.zip(dir.resolve("ae.pt"), false, Map.of("archive/data.pkl", bytes));
     String config =
         "{'trainer': {'dict_class': 'AutoEncoder', 'activation_dim': 6, 'dict_size': 9}}";
     Files.writeString(dir.resolve("config.json"), config.replace('\'', '"'));
@@ -64,7 +59,7 @@ class HostileFilesTest {
   @ParameterizedTest
   @CsvSource({"ae.pt, archive/data/0", "params.npz, W_enc.npy"})
   void aZipThatIsLargerInsideThanOutsideIsRefused(String file, String entry) throws IOException {
-    zip(dir.resolve(file), entry, new byte[64 << 20], true);
+    PickleWriter.zip(dir.resolve(file), true, Map.of(entry, new byte[64 << 20]));
     Files.writeString(
         dir.resolve("config.json"), "{\"trainer\": {\"dict_class\": \"AutoEncoder\"}}");
     assertTrue(Files.size(dir.resolve(file)) < 100_000);
@@ -172,25 +167,7 @@ class HostileFilesTest {
   private void npz(byte[] header, int data) throws IOException {
     byte[] whole = new byte[header.length + data];
     System.arraycopy(header, 0, whole, 0, header.length);
-    zip(dir.resolve("params.npz"), "W_enc.npy", whole, false);
-  }
-
-  private static void zip(Path file, String name, byte[] content, boolean compressed)
-      throws IOException {
-    try (OutputStream raw = Files.newOutputStream(file);
-        ZipOutputStream zip = new ZipOutputStream(raw)) {
-      ZipEntry entry = new ZipEntry(name);
-      if (!compressed) {
-        CRC32 sum = new CRC32();
-        sum.update(content);
-        entry.setMethod(ZipEntry.STORED);
-        entry.setSize(content.length);
-        entry.setCrc(sum.getValue());
-      }
-      zip.putNextEntry(entry);
-      zip.write(content);
-      zip.closeEntry();
-    }
+    PickleWriter.zip(dir.resolve("params.npz"), false, Map.of("W_enc.npy", whole));
   }
 
   private void safetensors(String header, int data) throws IOException {

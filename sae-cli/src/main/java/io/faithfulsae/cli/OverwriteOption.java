@@ -4,6 +4,6 @@ import picocli.CommandLine.Option;
 
 /** Whether a finished result may be replaced. */
 final class OverwriteOption {
-  @Option(names = "--overwrite", description = "Replace a finished result in --out. Default: fail.")
+  @Option(names = "--overwrite", description = "Replace a finished result. Default: fail.")
   boolean allowed;
 }

@@ -14,7 +14,7 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
 /** Writes pickles and zips as {@code torch.save} does, and ones that it never would. */
-final class PickleWriter {
+public final class PickleWriter {
   private final ByteArrayOutputStream out = new ByteArrayOutputStream();
 
   PickleWriter() {
@@ -77,7 +77,9 @@ final class PickleWriter {
     return zip(file, false, Map.of("a/data.pkl", pickle, "a/data/0", new byte[storageBytes]));
   }
 
-  static Path zip(Path file, boolean compressed, Map<String, byte[]> entries) throws IOException {
+  /** A zip of these entries; torch.save and numpy.savez compress none. */
+  public static Path zip(Path file, boolean compressed, Map<String, byte[]> entries)
+      throws IOException {
     try (OutputStream raw = Files.newOutputStream(file);
         ZipOutputStream zip = new ZipOutputStream(raw)) {
       for (Map.Entry<String, byte[]> entry : entries.entrySet()) {
