@@ -5,16 +5,18 @@
 # (rounding_check.cpp), of the lists by latent (csc_check.cpp) and, at the sizes of real SAEs, of how often lists of
 # candidates overflow (overflow_check.cpp) and of how many kernels a step runs (launch_count_check.cpp).
 #   cuda-on-cpu.sh OUTDIR             build and check, with two thread orders
+#   cuda-on-cpu.sh --brief OUTDIR     the same, but the sanitizers see each kernel in fewer cases
 #   cuda-on-cpu.sh --library OUTDIR   only build OUTDIR/libsae_cuda.so, optimized and without sanitizers, for other tests
 set -euo pipefail
 
 library_only=
-if [ "${1:-}" = --library ]; then
-    library_only=1
-    shift
-fi
+brief=()
+case "${1:-}" in
+    --library) library_only=1; shift ;;
+    --brief) brief=(--brief); shift ;;
+esac
 if [ $# -ne 1 ]; then
-    echo "usage: $0 [--library] OUTDIR" >&2
+    echo "usage: $0 [--library | --brief] OUTDIR" >&2
     exit 2
 fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -74,7 +76,7 @@ printf '%s\0' "${sized[@]}" | compile "$optimized/launch-count-objects" -O2 "${c
 "${CXX:-g++}" "${flags[@]}" -I"$native/include" -o "$out/backend_check" "$here/src/test/native/cuda/backend_check.cpp" -ldl
 checks=()
 CUDA_ON_CPU_SEED=1 ASAN_OPTIONS=detect_stack_use_after_return=0 UBSAN_OPTIONS=print_stacktrace=1 \
-    "$out/backend_check" "$out/libsae_cuda.so" &
+    "$out/backend_check" "$out/libsae_cuda.so" "${brief[@]}" &
 checks+=($!)
 "${CXX:-g++}" -O2 "${common[@]}" -I"$native/include" -o "$optimized/backend_check" \
     "$here/src/test/native/cuda/backend_check.cpp" -ldl

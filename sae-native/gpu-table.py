@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the tables of expected times and of launches in docs/gpu.md.
+"""Writes the tables of expected times and of launches in docs/gpu.md, and that of targets in benchmarks/RESULTS.md.
 
-gpu-table.py           prints them
-gpu-table.py --check docs/gpu.md    fails if the file has others
-gpu-table.py --write docs/gpu.md    puts them between the markers
+gpu-table.py                  prints them
+gpu-table.py --check FILE...  fails if a file has others between its markers
+gpu-table.py --write FILE...  puts them there
 
 Formulas, for B rows, d = d_in, m = d_sae, k: the least work of an operation with float32 master weights and moments; a
 step is the others in sequence, without the auxiliary loss and the norm pass. With precision=bf16 what is gathered has 2
@@ -31,7 +31,7 @@ SETTLED = {"GPT-2": 17.9, "1B": 58.4, "3B": 86.3, "8B": 117.6, "wide": 103.5}
 IN_FLIGHT = 396  # rows that settle at a time: 3 blocks on 132 multiprocessors
 IN_L2 = 40e6  # bytes of W_enc that stay in L2
 COUNTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "src/test/native/cuda/launch_count_check.cpp")
-BEGIN, END = "<!-- gpu-table.py: begin -->\n", "<!-- gpu-table.py: end -->\n"
+END = "<!-- gpu-table.py: end -->\n"
 
 
 def operations(name, precision):
@@ -87,23 +87,51 @@ def tables():
     return "\n".join(lines) + "\n"
 
 
+def target_table():
+    """Floors and targets of both precisions side by side, where there are any."""
+    lines = ["| d_in x d_sae x k | operation | floor, bf16 | target, bf16 | floor, fp32 | target, fp32 |", "|---|---|---|---|---|---|"]
+    for operation in ("encode", "decode, dz", "step"):
+        for name, shape in SHAPES.items():
+            if (name, operation, "bf16") not in TARGETS:
+                continue
+            cells = ["x".join(map(str, shape)), operation]
+            for precision in ("bf16", "fp32"):
+                works = operations(name, precision)
+                parts = works.get(operation) or [part for parts in works.values() for part in parts]
+                cells += [f"{seconds(parts, 'H100') * 1e6:,.0f} µs", f"{TARGETS[name, operation, precision]:,} µs"]
+            lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+# What stands between a marker and END.
+WRITERS = {"<!-- gpu-table.py: begin -->\n": tables, "<!-- gpu-table.py: targets -->\n": target_table}
+
+
+def with_tables(text):
+    for begin, write in WRITERS.items():
+        if begin in text:
+            start = text.index(begin) + len(begin)
+            return text[:start] + "\n" + write() + "\n" + text[text.index(END, start):]
+    raise SystemExit("gpu-table.py: expected a file with one of its markers, got none")
+
+
 def main(arguments):
     if not arguments:
-        print(tables(), end="")
+        print(tables() + "\n" + target_table(), end="")
         return 0
-    if len(arguments) != 2 or arguments[0] not in ("--check", "--write"):
+    if len(arguments) < 2 or arguments[0] not in ("--check", "--write"):
         print(__doc__, file=sys.stderr)
         return 2
-    with open(arguments[1], encoding="utf-8") as file:
-        text = file.read()
-    start, end = text.index(BEGIN) + len(BEGIN), text.index(END)
-    wanted = text[:start] + "\n" + tables() + "\n" + text[end:]
-    if arguments[0] == "--write":
-        with open(arguments[1], "w", encoding="utf-8") as file:
-            file.write(wanted)
-    elif wanted != text:
-        print(f"{arguments[1]}: expected the tables that sae-native/gpu-table.py prints; run it with --write", file=sys.stderr)
-        return 1
+    for path in arguments[1:]:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        wanted = with_tables(text)
+        if arguments[0] == "--write":
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(wanted)
+        elif wanted != text:
+            print(f"{path}: expected the tables that sae-native/gpu-table.py prints; run it with --write", file=sys.stderr)
+            return 1
     return 0
 
 

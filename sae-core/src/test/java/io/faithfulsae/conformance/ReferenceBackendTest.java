@@ -20,6 +20,7 @@ import io.faithfulsae.spi.StepConfig.Loss;
 import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Objects;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -29,6 +30,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * The reference meets the contract, and agrees with values worked out by hand and with finite
  * differences of its loss.
  */
+@Tag("slow")
 class ReferenceBackendTest extends BackendConformanceTest {
 
   @Override

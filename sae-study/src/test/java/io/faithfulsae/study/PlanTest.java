@@ -13,10 +13,12 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The plan of a fresh study is what its run then does, entry by entry and step by step. */
+@Tag("slow")
 final class PlanTest {
   private static final String SMALL =
       SmallStudy.TWO_SEEDS

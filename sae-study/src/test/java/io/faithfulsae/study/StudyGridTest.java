@@ -15,10 +15,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A study of several models, data sets and k. */
+@Tag("slow")
 final class StudyGridTest {
   private static final String SMALL = SmallStudy.TWO_SEEDS + "sae: {dSae: 40, k: [4, 8]}\n";
 

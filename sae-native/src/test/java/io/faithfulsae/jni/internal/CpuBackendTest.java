@@ -9,6 +9,7 @@ import io.faithfulsae.conformance.RealActivationCases;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendUnavailableException;
 import org.junit.jupiter.api.Nested;
+import org.junit.jupiter.api.Tag;
 
 /** The CPU backend with default options, and with each of its code paths forced. */
 class CpuBackendTest {
@@ -23,6 +24,7 @@ class CpuBackendTest {
 
   /** No BLAS, no vector instructions, one thread: runs anywhere. */
   @Nested
+  @Tag("slow")
   class Portable extends BackendConformanceTest {
     @Override
     protected Backend open() {
@@ -32,6 +34,7 @@ class CpuBackendTest {
 
   /** More threads than rows in some cases. */
   @Nested
+  @Tag("slow")
   class Avx2 extends BackendConformanceTest {
     @Override
     protected Backend open() {
@@ -40,6 +43,7 @@ class CpuBackendTest {
   }
 
   @Nested
+  @Tag("slow")
   class Avx512 extends BackendConformanceTest {
     @Override
     protected Backend open() {
@@ -49,6 +53,7 @@ class CpuBackendTest {
 
   /** With products in bfloat16 to rule out latents, which only some processors do by themselves. */
   @Nested
+  @Tag("slow")
   class Screened extends EncodeConformanceTest implements ActivationCases, RealActivationCases {
     @Override
     protected Backend open() {
