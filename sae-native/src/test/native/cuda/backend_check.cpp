@@ -591,6 +591,9 @@ void check_training_options(void *context) {
     options[SAE_OPT_DECODER_NORM] = SAE_DECODER_NORM_AFTER_STEP;
     options[SAE_OPT_CLIP_NORM] = 0.01;
     check_training(context, {"fvu", 70, 19, 61, true, options});
+    options[SAE_OPT_CLIP_PROJECTED] = 1;
+    check_training(context, {"fvu, clipped by the projected gradient", 70, 19, 61, true, options});
+    options[SAE_OPT_CLIP_PROJECTED] = 0;
     options[SAE_OPT_LOSS] = SAE_LOSS_SUM_MEAN;
     options[SAE_OPT_AUX_NORM] = SAE_AUX_RESIDUAL_VARIANCE;
     options[SAE_OPT_AUX_DETACH] = 1;
