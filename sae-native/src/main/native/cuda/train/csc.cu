@@ -41,6 +41,7 @@ constexpr int64_t kMarked = kThreads * 32; // rows marked at a time
 
 /* k entries a row, of which those with a positive value are listed. */
 struct RowsOfK {
+    static constexpr bool kSorted = true;
     const float *values;
     uint32_t k;
 
@@ -50,6 +51,7 @@ struct RowsOfK {
 
 /* Ragged rows, all of whose entries are listed. */
 struct RaggedEntries {
+    static constexpr bool kSorted = false;
     const uint32_t *rows;
 
     __device__ inline bool listed(int64_t) const { return true; }
@@ -106,21 +108,23 @@ __global__ void __launch_bounds__(kThreads) scatter_kernel(const int *__restrict
     }
 }
 
+template <typename Entries>
 struct Ordered {
     uint32_t *order;
     uint32_t *sorted; // null: not wanted
 
     __device__ inline void put(int64_t at, uint32_t entry, int64_t latent) const {
         order[at] = entry;
-        if (sorted != nullptr) {
+        if constexpr (Entries::kSorted) {
             sorted[at] = static_cast<uint32_t>(latent);
         }
     }
 };
 
 /* For a warp. */
+template <typename Entries>
 __device__ inline void order_short(const uint32_t *list, int64_t begin, int64_t end, int64_t latent,
-                                   const Ordered &out) {
+                                   const Ordered<Entries> &out) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     for (int64_t at = begin; at < end; at += kWarp) {
         const bool inside = at + lane < end;
@@ -141,7 +145,7 @@ __device__ inline void order_short(const uint32_t *list, int64_t begin, int64_t 
 /* For a block. */
 template <typename Entries>
 __device__ inline void order_long(const uint32_t *list, int64_t begin, int64_t end, int64_t latent, uint32_t rows,
-                                  const Entries &of, const Ordered &out) {
+                                  const Entries &of, const Ordered<Entries> &out) {
     __shared__ uint32_t marks[kThreads];
     __shared__ uint32_t before[kThreads]; // marks of lower threads
     const int thread = static_cast<int>(threadIdx.x);
@@ -174,7 +178,7 @@ __device__ inline void order_long(const uint32_t *list, int64_t begin, int64_t e
 template <typename Entries>
 __global__ void __launch_bounds__(kThreads)
     order_kernel(const uint32_t *__restrict__ unordered, const int64_t *__restrict__ offsets, int64_t d_sae,
-                 uint32_t rows, Entries of, Ordered out) {
+                 uint32_t rows, Entries of, Ordered<Entries> out) {
     const int64_t first = static_cast<int64_t>(blockIdx.x) * kWarps;
     const int64_t mine = first + static_cast<int>(threadIdx.x) / kWarp;
     if (mine < d_sae && offsets[mine + 1] - offsets[mine] <= kShortList) {
@@ -189,7 +193,8 @@ __global__ void __launch_bounds__(kThreads)
 
 template <typename Entries>
 cudaError_t launch_lists_of(const int *indices, const Entries &of, int64_t entries, int64_t rows, int64_t d_sae,
-                            const CscScratch &scratch, const Ordered &out, int64_t *offsets, cudaStream_t stream) {
+                            const CscScratch &scratch, const Ordered<Entries> &out, int64_t *offsets,
+                            cudaStream_t stream) {
     const int64_t blocks = entries == 0 ? 1 : divide_up(entries, kThreads); // without entries there are still offsets
     cudaError_t error = launch(count_kernel<Entries>, blocks, stream, indices, of, entries, d_sae, scratch, offsets);
     if (error == cudaSuccess) {
