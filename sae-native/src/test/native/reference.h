@@ -375,6 +375,11 @@ class Training {
         for (int tensor = 0; tensor < 4; tensor++) {
             sum += trains(tensor) ? squares(gradient_[tensor]) : 0;
         }
+        const std::vector<float> &w = s_.tensors[SAE_W_DEC];
+        for (int64_t j = 0; j < s_.m && trains(SAE_W_DEC) && o_[SAE_OPT_CLIP_PROJECTED] != 0; j++) {
+            const double along = row_dot(gradient_[SAE_W_DEC], w, j);
+            sum -= along * along * inverse(row_dot({w.begin(), w.end()}, w, j));
+        }
         stats[SAE_STAT_GRADIENT_NORM] = std::sqrt(sum);
         const double factor = std::min(1.0, o_[SAE_OPT_CLIP_NORM] / (std::sqrt(sum) + 1e-6));
         for (std::vector<double> &gradient : gradient_) {

@@ -2,7 +2,7 @@
  * backend_check.cpp: checks one backend library against double-precision definitions, without Java.
  *
  *   backend_check LIBRARY [--large]     e.g. libsae_cuda.so on a GPU (also under compute-sanitizer), or its kernels on the CPU
- *   backend_check LIBRARY --rules       only the rules of sae_encode and what decodes their rows
+ *   backend_check LIBRARY --rules       only the rules of sae_encode, what decodes their rows, and training with them
  *   backend_check LIBRARY --brief       every kernel, in fewer cases: for sanitizers
  *
  * Calls backend_table.h directly. Exits with 0 if every case passes, 77 if the backend cannot run here, otherwise 1.
@@ -18,50 +18,10 @@
 #include <string>
 #include <vector>
 
-#include "../../../main/native/common/backend_table.h"
-#include "../reference.h"
-#include "rules_reference.h"
+#include "backend_harness.h"
+#include "rules_training_cases.h"
 
 namespace {
-
-using namespace reference;
-
-const sae_backend_table *table = nullptr;
-int failures = 0;
-
-void expect(bool condition, const std::string &what) {
-    if (!condition) {
-        failures++;
-        std::fprintf(stderr, "FAILED: %s\n", what.c_str());
-    }
-}
-
-void ok(sae_status status, const char *what) {
-    if (status != SAE_OK) {
-        std::fprintf(stderr, "FAILED: %s: status %d, %s\n", what, status, table->last_error());
-        std::exit(1);
-    }
-}
-
-/* A buffer of the backend with the contents of a vector. */
-template <typename T>
-struct Memory {
-    void *buffer = nullptr;
-    size_t count;
-
-    Memory(void *context, const std::vector<T> &values, int32_t place) : count(values.size()) {
-        ok(table->buffer_create(context, static_cast<int64_t>(count * sizeof(T)), place, &buffer), "buffer_create");
-        ok(table->buffer_write(buffer, 0, values.data(), static_cast<int64_t>(count * sizeof(T))), "buffer_write");
-    }
-    Memory(const Memory &) = delete;
-    Memory &operator=(const Memory &) = delete;
-    ~Memory() { table->buffer_close(buffer); }
-    std::vector<T> read() const {
-        std::vector<T> values(count);
-        ok(table->buffer_read(buffer, 0, values.data(), static_cast<int64_t>(count * sizeof(T))), "buffer_read");
-        return values;
-    }
-};
 
 /* Parameters on the backend. */
 struct Params {
@@ -88,20 +48,6 @@ struct Params {
         return values;
     }
 };
-
-/* |a - b| <= tolerance * the largest |b|: sums in float32 round relative to their largest terms. */
-template <typename A, typename B>
-void expect_close(const std::vector<A> &a, const std::vector<B> &b, double tolerance, const std::string &what) {
-    double largest = 0;
-    double worst = 0;
-    for (size_t i = 0; i < b.size(); i++) {
-        largest = std::max(largest, std::abs(static_cast<double>(b[i])));
-        const double difference = std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i]));
-        worst = std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(worst, difference);
-    }
-    expect(a.size() == b.size() && worst <= tolerance * (largest + 1e-30),
-           what + ": off by " + std::to_string(worst) + ", largest " + std::to_string(largest));
-}
 
 /* Small integers: products and sums are exact in float32, so ties and indices must agree exactly. */
 void check_encode_and_decode(void *context, int64_t rows, int64_t d, int64_t m, int64_t k, bool subtract,
@@ -396,12 +342,6 @@ void check_gather(void *context, int64_t from_rows, int64_t columns, int64_t cou
     }
 }
 
-std::vector<float> read_state(void *trainer, int32_t state, size_t count) {
-    std::vector<float> values(count);
-    ok(table->trainer_read(trainer, state, 0, values.data(), static_cast<int64_t>(count)), "trainer_read");
-    return values;
-}
-
 /* An SAE's parameters and their trainer. */
 struct Trained {
     Params params;
@@ -654,6 +594,9 @@ void check_training_options(void *context) {
     options[SAE_OPT_DECODER_NORM] = SAE_DECODER_NORM_AFTER_STEP;
     options[SAE_OPT_CLIP_NORM] = 0.01;
     check_training(context, {"fvu", 70, 19, 61, true, options});
+    options[SAE_OPT_CLIP_PROJECTED] = 1;
+    check_training(context, {"fvu, clipped by the projected gradient", 70, 19, 61, true, options});
+    options[SAE_OPT_CLIP_PROJECTED] = 0;
     options[SAE_OPT_LOSS] = SAE_LOSS_SUM_MEAN;
     options[SAE_OPT_AUX_NORM] = SAE_AUX_RESIDUAL_VARIANCE;
     options[SAE_OPT_AUX_DETACH] = 1;
@@ -1302,32 +1245,6 @@ void check_detached_memory() {
     }
 }
 
-/* Parameters of any SAE on the backend. */
-struct RuleParams {
-    void *handle = nullptr;
-
-    RuleParams(void *context, const RuleSae &sae) {
-        int64_t bytes = 0;
-        ok(table->params_create(context, sae.d_in, sae.d_out, sae.m, sae.flags, &handle, &bytes), "params_create");
-        int64_t least = 0;
-        for (int32_t tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
-            const std::vector<float> &values = sae.tensors[tensor];
-            const auto count = static_cast<int64_t>(values.size());
-            if (count > 0) {
-                std::vector<float> back(values.size(), -7.0f);
-                ok(table->params_write(handle, tensor, 0, values.data(), count), "params_write");
-                ok(table->params_read(handle, tensor, 0, back.data(), count), "params_read");
-                expect(back == values, "tensor " + std::to_string(tensor) + " reads as written");
-                least += 4 * count;
-            }
-        }
-        expect(bytes >= least, "live bytes of params with flags " + std::to_string(sae.flags));
-    }
-    RuleParams(const RuleParams &) = delete;
-    RuleParams &operator=(const RuleParams &) = delete;
-    ~RuleParams() { table->params_close(handle); }
-};
-
 constexpr int32_t kRules[] = {SAE_TOPK, SAE_ABS_TOPK, SAE_GROUP_MAX, SAE_BATCH_TOPK, SAE_THRESHOLD_RULE};
 
 /* One encode of the backend; ragged rows are asked for with `room`. The status is the backend's. */
@@ -1615,6 +1532,7 @@ void run_rules(void *context) {
     check_integer_rules();
     check_hard_thresholds();
     check_overflowing_rows(context);
+    check_rule_training(context);
 }
 
 } // namespace

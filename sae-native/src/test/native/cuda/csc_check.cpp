@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ int64_t bytes_of(const std::vector<T> &values) {
 
 template <typename T>
 DeviceMemory on_device(const std::vector<T> &values) {
-    DeviceMemory memory(bytes_of(values));
+    DeviceMemory memory(std::max<int64_t>(bytes_of(values), 4)); // an allocation has at least one element
     cudaMemcpyAsync(memory.as<T>(), values.data(), values.size() * sizeof(T), cudaMemcpyHostToDevice, nullptr);
     return memory;
 }
@@ -77,6 +78,39 @@ Batch batch_of(const Case &of, uint32_t seed) {
     return batch;
 }
 
+/* The same rows as ragged ones: their positive entries alone, of which none counts for its value. */
+void check_ragged(const Case &of, const Batch &batch, const std::string &name) {
+    std::vector<int> indices;
+    std::vector<uint32_t> rows_of;
+    for (size_t entry = 0; entry < batch.indices.size(); entry++) {
+        if (batch.values[entry] > 0) {
+            indices.push_back(batch.indices[entry]);
+            rows_of.push_back(static_cast<uint32_t>(entry / static_cast<size_t>(of.k)));
+        }
+    }
+    const auto entries = static_cast<int64_t>(indices.size());
+    const int64_t counters = sae::cuda::csc_counters(of.d_sae);
+    const DeviceMemory ranks(entries * 4 + 4), unordered(entries * 4 + 4), order(entries * 4 + 4);
+    const DeviceMemory offsets((of.d_sae + 1) * 8), counts = sae::cuda::zeroed(counters * 4, nullptr);
+    const DeviceMemory on_indices = on_device(indices), on_rows = on_device(rows_of);
+    expect(sae::cuda::launch_ragged_csc(on_indices.as<int>(), on_rows.as<uint32_t>(), entries, of.rows, of.d_sae,
+                                        {ranks.as<uint32_t>(), unordered.as<uint32_t>(), counts.as<uint32_t>()},
+                                        order.as<uint32_t>(), offsets.as<int64_t>(), nullptr) == cudaSuccess,
+           name + "launch");
+    std::vector<uint32_t> wanted(indices.size());
+    std::iota(wanted.begin(), wanted.end(), 0u);
+    std::stable_sort(wanted.begin(), wanted.end(), [&](uint32_t a, uint32_t b) { return indices[a] < indices[b]; });
+    std::vector<int64_t> starts(static_cast<size_t>(of.d_sae) + 1, 0);
+    for (const int latent : indices) {
+        starts[static_cast<size_t>(latent) + 1]++;
+    }
+    std::partial_sum(starts.begin(), starts.end(), starts.begin());
+    expect(from_device<int64_t>(offsets, of.d_sae + 1) == starts, name + "ragged offsets");
+    expect(from_device<uint32_t>(order, entries) == wanted, name + "ragged order");
+    expect(from_device<uint32_t>(counts, counters) == std::vector<uint32_t>(static_cast<size_t>(counters), 0),
+           name + "counters are left at 0");
+}
+
 void check(const Case &of) {
     const int64_t entries = of.rows * of.k;
     const std::string name =
@@ -88,6 +122,7 @@ void check(const Case &of) {
     const sae::cuda::CscScratch scratch{ranks.as<uint32_t>(), unordered.as<uint32_t>(), counts.as<uint32_t>()};
     for (uint32_t seed = 1; seed <= 2; seed++) { // the second finds the counters as the first left them
         const Batch batch = batch_of(of, seed);
+        check_ragged(of, batch, name);
         const DeviceMemory indices = on_device(batch.indices), values = on_device(batch.values);
         expect(sae::cuda::launch_csc(indices.as<int>(), values.as<float>(), of.rows, of.k, of.d_sae, scratch,
                                      order.as<uint32_t>(), sorted.as<uint32_t>(), offsets.as<int64_t>(),

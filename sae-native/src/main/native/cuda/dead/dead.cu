@@ -35,25 +35,25 @@ __device__ inline bool is_dead(const DeadRule &rule, int64_t idle_batches, int64
 }
 
 /* Whether a latent has fired in this step so far; keeps the record. */
-__device__ inline bool fires(const Firing &firing, int64_t latent) {
-    bool fired = firing.offsets != nullptr && firing.offsets[latent + 1] > firing.offsets[latent];
-    if (firing.record != nullptr) {
-        fired = fired || (!firing.first && firing.record[latent] != 0);
-        firing.record[latent] = fired ? 1 : 0;
+__device__ inline bool fires(const Fired &of, int64_t latent) {
+    bool fired = of.offsets != nullptr && of.offsets[latent + 1] > of.offsets[latent];
+    if (of.record != nullptr) {
+        fired = fired || (!of.first && of.record[latent] != 0);
+        of.record[latent] = fired ? 1 : 0;
     }
     return fired;
 }
 
 __global__ void __launch_bounds__(kThreads)
-    count_idle_kernel(DeadRule rule, Firing firing, int64_t d_sae, int64_t rows, const StepStatus *status,
-                      IdleCounters idle, IdleCounters counted, int *__restrict__ in_block) {
+    count_idle_kernel(DeadRule rule, Fired of, int64_t d_sae, int64_t rows, const StepStatus *status, IdleCounters idle,
+                      IdleCounters counted, int *__restrict__ in_block) {
     const int64_t latent = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     bool dead = false;
     if (latent < d_sae) {
         int64_t batches = idle.batches[latent];
         int64_t idle_rows = idle.rows[latent];
         if (status->bad_row == kNoBadRow) {
-            const bool fired = fires(firing, latent);
+            const bool fired = fires(of, latent);
             batches = fired ? 0 : batches + 1;
             idle_rows = fired ? 0 : idle_rows + rows;
         }
@@ -115,12 +115,12 @@ __global__ void __launch_bounds__(kThreads) gate_dead_kernel(const int *only_if,
 
 } // namespace
 
-cudaError_t launch_dead(const DeadRule &rule, const Firing &firing, int64_t rows, int64_t d_sae,
-                        const StepStatus *status, const IdleCounters &idle, const IdleCounters &counted, int *in_block,
-                        const DeadLatents &out, cudaStream_t stream, const DeadBranches &branches) {
+cudaError_t launch_dead(const DeadRule &rule, const Fired &fired, int64_t rows, int64_t d_sae, const StepStatus *status,
+                        const IdleCounters &idle, const IdleCounters &counted, int *in_block, const DeadLatents &out,
+                        cudaStream_t stream, const DeadBranches &branches) {
     const int64_t blocks = divide_up(d_sae, kThreads);
     const cudaError_t error =
-        launch(count_idle_kernel, blocks, stream, rule, firing, d_sae, rows, status, idle, counted, in_block);
+        launch(count_idle_kernel, blocks, stream, rule, fired, d_sae, rows, status, idle, counted, in_block);
     return error != cudaSuccess
                ? error
                : launch(list_dead_kernel, blocks, stream, rule, d_sae, counted, in_block, blocks, out, branches);

@@ -6,7 +6,7 @@
 
 namespace sae::cuda {
 
-struct Firing {
+struct Fired {
     const int64_t *offsets; // lists of this batch or part; null: use only the record
     unsigned char *record;  // [m] whether a latent has fired in this step's parts so far; null: a step is one batch
     bool first;             // part of the step: the record's old contents are ignored
@@ -38,9 +38,9 @@ __host__ __device__ inline int64_t first_part(const DeadLatents &dead, int tier)
     return tier >= kDeadTiers || first > dead.parts ? dead.parts : first;
 }
 /* in_block is scratch [divide_up(m, kThreads)]; `idle` is read and `counted` written; they may be the same */
-cudaError_t launch_dead(const DeadRule &rule, const Firing &firing, int64_t rows, int64_t d_sae,
-                        const StepStatus *status, const IdleCounters &idle, const IdleCounters &counted, int *in_block,
-                        const DeadLatents &out, cudaStream_t stream, const DeadBranches &branches = {});
+cudaError_t launch_dead(const DeadRule &rule, const Fired &fired, int64_t rows, int64_t d_sae, const StepStatus *status,
+                        const IdleCounters &idle, const IdleCounters &counted, int *in_block, const DeadLatents &out,
+                        cudaStream_t stream, const DeadBranches &branches = {});
 /* the parts' counts again, for a pass that runs only if *only_if */
 cudaError_t launch_gate_dead(const int *only_if, const DeadLatents &dead, cudaStream_t stream);
 

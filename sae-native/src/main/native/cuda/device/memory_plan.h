@@ -8,11 +8,13 @@
  *                  2 d_sae D more of W_dec with precision=bf16
  *   trainer        2 T (2 d_sae d_in) + 8 (d_sae + d_in)      of moments: T = 4, or 2 with moments=bf16; none with
  *                                                             SAE_GRADIENTS_ONLY
- *                  4 (2 d_sae d_in + d_sae + d_in) + d_sae    of gradients: for the plain step, and with
+ *                  4 (2 d_sae d_in + d_sae + d_in) + d_sae    of gradients: for the plain and the ragged step, and with
  *                                                             SAE_GRADIENTS_KEPT and SAE_GRADIENTS_ONLY
+ *                  12 d_sae for trained thresholds; 36 d_sae for a gated SAE
  *                  16 d_sae                                   of counters
  *
- * A step's scratch does not grow with d_sae d_in, except for 4 d_in min(d_sae / 8, 8192) bytes (step_fused.cu).
+ * A step's scratch does not grow with d_sae d_in, except for 4 d_in min(d_sae / 8, 8192) bytes (step_fused.cu). That of a
+ * ragged step grows with its entries, which only the data says (ragged_scratch.h).
  */
 #ifndef SAE_CUDA_MEMORY_PLAN_H
 #define SAE_CUDA_MEMORY_PLAN_H

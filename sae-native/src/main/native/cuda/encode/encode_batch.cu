@@ -14,47 +14,16 @@
 #include <utility>
 
 #include "../operations.h"
-#include "batch_cut.h"
-#include "encode_rules.h"
+#include "batch_choice.h"
 #include "ragged_output.h"
 
 namespace sae::cuda {
-namespace {
 
-struct BatchScratch {
-    RuleInput input;
-    int64_t chunk;
-    float *scores; // [chunk, d_sae]
-    int *kept;     // [rows]
-    int *equal;    // [rows]
-    BatchCut *cut;
-    unsigned *counts;
-    RaggedOutput output;
-    Ragged sets[2]; // the entries so far, and after a cut
-
-    BatchScratch(Carver &carver, const Params &params, int64_t rows, int64_t most, const Buffer &x,
-                 const sae_latents &into)
-        : input(carver, params, rows, params.context->precision == Precision::kBf16, x),
-          chunk(rows_at_once(params, rows)), scores(carver.take<float>(chunk * params.d_sae)),
-          kept(carver.take<int>(rows)), equal(carver.take<int>(rows)), cut(carver.take<BatchCut>(1)),
-          counts(carver.take<unsigned>(kCutCounts)), output(carver, rows, into) {
-        const int64_t room = std::min(most, rows * params.d_sae) + chunk * params.d_sae;
-        for (Ragged &set : sets) {
-            set = {carver.take<int64_t>(rows + 1), nullptr, carver.take<int>(room), carver.take<float>(room), room};
-        }
-    }
-};
-
-} // namespace
-
-int64_t encode_batch_topk(const Params &params, const Buffer &x, int64_t rows, const sae_latents &into) {
-    Context &context = *params.context;
-    require_size(rows, into.k);
-    const int64_t wanted = rows * into.k;
+int64_t choose_of_batch(const Params &params, const BatchChoice &scratch, const RowsView &rounded, const float *input,
+                        int64_t rows, const Ragged &into) {
+    const Context &context = *params.context;
+    const int64_t wanted = rows * scratch.k;
     const int64_t most = 2 * wanted; // entries between two chunks
-    const auto scratch = context.scratch.make<BatchScratch>(params, rows, most, x, into);
-    clear_bad_row(context, scratch.input.bad_row);
-    const float *input = prepare_input(params, scratch.input, rows, scratch.input.bad_row);
     const auto clear = [&](void *from, size_t bytes) {
         check(cudaMemsetAsync(from, 0, bytes, context.stream), "clearing a count");
     };
@@ -69,6 +38,7 @@ int64_t encode_batch_topk(const Params &params, const Buffer &x, int64_t rows, c
     clear(scratch.cut, sizeof(BatchCut));
     clear(scratch.sets[0].starts, sizeof(int64_t));
     clear(scratch.sets[1].starts, sizeof(int64_t));
+    clear(into.starts, sizeof(int64_t));
     const Firing firing{params.tensor(SAE_B_ENC), nullptr, nullptr, nullptr, &scratch.cut->value};
     Ragged now = scratch.sets[0];
     Ragged other = scratch.sets[1];
@@ -80,7 +50,7 @@ int64_t encode_batch_topk(const Params &params, const Buffer &x, int64_t rows, c
             cut(now, first, other);
             std::swap(now, other);
         }
-        multiply_rows(params, scratch.input, input, first, count, nullptr, scratch.scores);
+        multiply_rows(params, rounded, input, first, count, nullptr, scratch.scores);
         const Products products{scratch.scores, params.d_sae, nullptr, first, firing};
         check(launch_count(products, count, scratch.kept, context.stream), "counting what is above the bound");
         check(launch_scan(scratch.kept, first, count, now, context.stream), "placing rows");
@@ -92,9 +62,34 @@ int64_t encode_batch_topk(const Params &params, const Buffer &x, int64_t rows, c
     } else {
         clear(scratch.cut, sizeof(BatchCut));
     }
-    cut(now, rows, scratch.output.rows(other.starts));
+    cut(now, rows, into);
+    return std::min(entries, wanted);
+}
+
+namespace {
+
+struct BatchScratch {
+    RuleInput input;
+    BatchChoice choice;
+    int64_t *starts; // [rows + 1]
+    RaggedOutput output;
+
+    BatchScratch(Carver &carver, const Params &params, int64_t rows, const Buffer &x, const sae_latents &into)
+        : input(carver, params, rows, params.context->precision == Precision::kBf16, x),
+          choice(carver, params, rows, into.k), starts(carver.take<int64_t>(rows + 1)), output(carver, rows, into) {}
+};
+
+} // namespace
+
+int64_t encode_batch_topk(const Params &params, const Buffer &x, int64_t rows, const sae_latents &into) {
+    Context &context = *params.context;
+    require_size(rows, into.k);
+    const auto scratch = context.scratch.make<BatchScratch>(params, rows, x, into);
+    clear_bad_row(context, scratch.input.bad_row);
+    const float *input = prepare_input(params, scratch.input, rows, scratch.input.bad_row);
+    const int64_t entries = choose_of_batch(params, scratch.choice, scratch.input.rounded, input, rows,
+                                            scratch.output.rows(scratch.starts));
     require_finite_rows(context, scratch.input.bad_row, rows);
-    entries = std::min(entries, wanted);
     scratch.output.download(entries);
     return entries;
 }

@@ -52,7 +52,7 @@ int64_t rows_at_once(const Params &params, int64_t rows) {
     return std::min(rows, std::max(rounds::kScores / params.d_sae, kLeastRows));
 }
 
-void multiply_rows(const Params &params, const RuleInput &scratch, const float *input, int64_t first, int64_t rows,
+void multiply_rows(const Params &params, const RowsView &rounded, const float *input, int64_t first, int64_t rows,
                    const float *bias, float *scores) {
     const Context &context = *params.context;
     if (context.precision == Precision::kFloat32) {
@@ -64,7 +64,7 @@ void multiply_rows(const Params &params, const RuleInput &scratch, const float *
     refresh_shadow(params);
     const ShadowView shadow = shadow_view(params);
     const Operands operands{
-        .x = scratch.rounded.rounded + first * shadow.depth,
+        .x = rounded.rounded + first * shadow.depth,
         .rows = rows,
         .w = shadow.rounded,
         .bias = bias,
@@ -121,7 +121,7 @@ void encode_rows_of_k(const Params &params, int32_t rule, const Buffer &x, int64
         const int64_t count = std::min(scratch.chunk, rows - first);
         int *indices = scratch.indices.address + first * k;
         float *values = scratch.values.address + first * k;
-        multiply_rows(params, scratch.input, input, first, count, params.tensor(SAE_B_ENC), scratch.scores);
+        multiply_rows(params, scratch.input.rounded, input, first, count, params.tensor(SAE_B_ENC), scratch.scores);
         if (rule == SAE_GROUP_MAX) {
             check(launch_keep_of_groups(scratch.scores, count, d_sae, d_sae / k, context.stream), "choosing of groups");
             check(launch_topk(scratch.scores, count, d_sae, nullptr, nullptr, k, scratch.keys, indices, values,

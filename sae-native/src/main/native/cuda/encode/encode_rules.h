@@ -22,8 +22,9 @@ const float *prepare_input(const Params &params, const RuleInput &scratch, int64
 /* Rows whose products with all latents exist at a time: 32 MiB of them, but whole tiles. */
 int64_t rows_at_once(const Params &params, int64_t rows);
 
-/* scores [rows, d_sae] of rows [first, first + rows), with bias or, if that is null, without; in the context's precision. */
-void multiply_rows(const Params &params, const RuleInput &scratch, const float *input, int64_t first, int64_t rows,
+/* scores [rows, d_sae] of rows [first, first + rows), with bias or, if that is null, without; in the context's precision.
+ * rounded: of all rows; read with precision=bf16 only. */
+void multiply_rows(const Params &params, const RowsView &rounded, const float *input, int64_t first, int64_t rows,
                    const float *bias, float *scores);
 
 /* SAE_NONFINITE if there is a bad row; waits for everything queued. */

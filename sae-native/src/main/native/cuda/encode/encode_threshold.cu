@@ -125,7 +125,7 @@ int64_t encode_dense(const Params &params, const Buffer &x, int64_t rows, const 
     check(cudaMemsetAsync(scratch.starts, 0, sizeof(int64_t), context.stream), "clearing a count");
     for (int64_t first = 0; first < rows; first += scratch.chunk) {
         const int64_t count = std::min(scratch.chunk, rows - first);
-        multiply_rows(params, scratch.input, input, first, count, nullptr, scratch.scores);
+        multiply_rows(params, scratch.input.rounded, input, first, count, nullptr, scratch.scores);
         const Products products{scratch.scores, params.d_sae, nullptr, first, firing_of(params)};
         check(launch_count(products, count, scratch.kept, context.stream), "counting what fires");
         check(launch_scan(scratch.kept, first, count, ragged, context.stream), "placing rows");

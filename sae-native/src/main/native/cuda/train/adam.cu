@@ -2,7 +2,8 @@
  * adam.cu: gradient norm and clipping, decoder norm and projection, Adam.
  *
  *   G = sum over the batch's parts (or its only one) of rows gradient;  gradient = G / sum of rows
- *   norm = sqrt(sum of squares of every trained gradient);  clip = min(1, clip_norm / (norm + 1e-6)), 1 when off
+ *   norm = sqrt(sum of squares of every trained gradient; of W_dec's, |g|^2 - <g, w>^2 / |w|^2 by row with
+ *   SAE_OPT_CLIP_PROJECTED);  clip = min(1, clip_norm / (norm + 1e-6)), 1 when off
  *   t = steps + 1;  g = clip gradient
  *   decoder rows: w = w / |w| with SAE_DECODER_NORM_BEFORE_STEP; g = g - <g, w> w / |w|^2 with SAE_OPT_PROJECT_GRADIENT
  *   m = beta1 m + (1 - beta1) g;  v = beta2 v + (1 - beta2) g^2
@@ -35,6 +36,27 @@ __global__ void __launch_bounds__(kThreads)
         sum += value * value;
     }
     sum = block_sum(sum);
+    if (threadIdx.x == 0) {
+        partials[blockIdx.x] = sum;
+    }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    projected_squares_kernel(const float *__restrict__ gradient, const float *__restrict__ w, int64_t d_in,
+                             int64_t d_sae, double *__restrict__ partials) {
+    double sum = 0.0;
+    for (int64_t latent = blockIdx.x; latent < d_sae; latent += kSquareBlocks) {
+        double of_row[3] = {}; // |g|^2, <g, w>, |w|^2
+        for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
+            const double g = gradient[latent * d_in + i];
+            const double direction = w[latent * d_in + i];
+            of_row[0] += g * g;
+            of_row[1] += g * direction;
+            of_row[2] += direction * direction;
+        }
+        block_sums(of_row);
+        sum += of_row[2] > 0.0 ? fmax(0.0, of_row[0] - of_row[1] * of_row[1] / of_row[2]) : of_row[0];
+    }
     if (threadIdx.x == 0) {
         partials[blockIdx.x] = sum;
     }
@@ -124,6 +146,11 @@ __global__ void __launch_bounds__(kThreads)
 
 cudaError_t launch_squares(const float *gradient, int64_t count, double *partials, cudaStream_t stream) {
     return launch(squares_kernel, kSquareBlocks, stream, gradient, count, partials);
+}
+
+cudaError_t launch_projected_squares(const float *gradient, const float *w, int64_t d_in, int64_t d_sae,
+                                     double *partials, cudaStream_t stream) {
+    return launch(projected_squares_kernel, kSquareBlocks, stream, gradient, w, d_in, d_sae, partials);
 }
 
 cudaError_t launch_prepare_update(const double *partials, int64_t count, int64_t rows, const int *n_dead,

@@ -19,12 +19,13 @@
  */
 #include "backward.h"
 
+#include "list_sum.cuh"
+
 namespace sae::cuda {
 namespace {
 
 constexpr int kLanes = 32;                // threads on one dot product
 constexpr int kSlots = kThreads / kLanes; // dot products a block computes at a time
-constexpr int kRun = 32;                  // entries of a list summed before they join the total
 
 __global__ void __launch_bounds__(kThreads)
     latent_gradient_kernel(const int *__restrict__ indices, const float *__restrict__ values, int64_t k,
@@ -60,20 +61,10 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* sum over the list of factor[entry] * source[row of entry, column] */
+/* Of one factor with one source. */
 __device__ inline float list_sum(const SparseList &list, int64_t begin, int64_t end, const float *factor,
                                  const float *source, int64_t d_in, int64_t column) {
-    float total = 0.0f;
-    for (int64_t first = begin; first < end; first += kRun) {
-        const int64_t last = first + kRun < end ? first + kRun : end;
-        float sum = 0.0f;
-        for (int64_t at = first; at < last; at++) {
-            const int64_t entry = list.order[at];
-            sum = fmaf(factor[entry], source[entry / list.k * d_in + column], sum);
-        }
-        total += sum;
-    }
-    return total;
+    return list_sum(EntriesOfK{list.k}, list.order, begin, end, factor, source, d_in, column);
 }
 
 __global__ void __launch_bounds__(kThreads)

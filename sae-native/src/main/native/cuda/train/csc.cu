@@ -3,7 +3,9 @@
  *
  *   order[offsets[j] .. offsets[j + 1])  = the entries e = row * k + slot of latent j with values[e] > 0, ascending
  *
- * in:  indices int32 [rows, k], values float32 [rows, k]
+ * Of ragged rows every entry is listed, with value 0 too.
+ *
+ * in:  indices int32 [rows, k], values float32 [rows, k]; ragged: indices and the entries' rows [entries]
  * out: order, sorted uint32 [rows k], both up to position offsets[d_sae]; sorted: the latent at each position;
  *      offsets int64 [d_sae + 1]
  * scratch: ranks, unordered uint32 [rows k]; counts uint32 [d_sae + 1]
@@ -37,6 +39,25 @@ constexpr int64_t kShortList = 128;
 constexpr int kScanned = 8;                // counts a thread adds up at a time
 constexpr int64_t kMarked = kThreads * 32; // rows marked at a time
 
+/* k entries a row, of which those with a positive value are listed. */
+struct RowsOfK {
+    static constexpr bool kSorted = true;
+    const float *values;
+    uint32_t k;
+
+    __device__ inline bool listed(int64_t entry) const { return values[entry] > 0.0f; }
+    __device__ inline uint32_t row(uint32_t entry) const { return entry / k; }
+};
+
+/* Ragged rows, all of whose entries are listed. */
+struct RaggedEntries {
+    static constexpr bool kSorted = false;
+    const uint32_t *rows;
+
+    __device__ inline bool listed(int64_t) const { return true; }
+    __device__ inline uint32_t row(uint32_t entry) const { return rows[entry]; }
+};
+
 /* offsets from counts, which become 0 */
 __device__ inline void sum_counts(uint32_t *counts, int64_t d_sae, int64_t *offsets) {
     uint32_t before = 0; // fewer than 2^31 entries
@@ -66,11 +87,11 @@ __device__ inline void sum_counts(uint32_t *counts, int64_t d_sae, int64_t *offs
     }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    count_kernel(const int *__restrict__ indices, const float *__restrict__ values, int64_t entries, int64_t d_sae,
-                 CscScratch scratch, int64_t *offsets) {
+template <typename Entries>
+__global__ void __launch_bounds__(kThreads) count_kernel(const int *__restrict__ indices, Entries of, int64_t entries,
+                                                         int64_t d_sae, CscScratch scratch, int64_t *offsets) {
     const int64_t entry = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (entry < entries && values[entry] > 0.0f) {
+    if (entry < entries && of.listed(entry)) {
         scratch.ranks[entry] = atomicAdd(scratch.counts + indices[entry], 1u);
     }
     if (is_last_block(scratch.counts + d_sae, gridDim.x)) {
@@ -78,28 +99,32 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-__global__ void __launch_bounds__(kThreads)
-    scatter_kernel(const int *__restrict__ indices, const float *__restrict__ values, int64_t entries,
-                   CscScratch scratch, const int64_t *__restrict__ offsets) {
+template <typename Entries>
+__global__ void __launch_bounds__(kThreads) scatter_kernel(const int *__restrict__ indices, Entries of, int64_t entries,
+                                                           CscScratch scratch, const int64_t *__restrict__ offsets) {
     const int64_t entry = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
-    if (entry < entries && values[entry] > 0.0f) {
+    if (entry < entries && of.listed(entry)) {
         scratch.unordered[offsets[indices[entry]] + scratch.ranks[entry]] = static_cast<uint32_t>(entry);
     }
 }
 
+template <typename Entries>
 struct Ordered {
     uint32_t *order;
-    uint32_t *sorted;
+    uint32_t *sorted; // null: not wanted
 
     __device__ inline void put(int64_t at, uint32_t entry, int64_t latent) const {
         order[at] = entry;
-        sorted[at] = static_cast<uint32_t>(latent);
+        if constexpr (Entries::kSorted) {
+            sorted[at] = static_cast<uint32_t>(latent);
+        }
     }
 };
 
 /* For a warp. */
+template <typename Entries>
 __device__ inline void order_short(const uint32_t *list, int64_t begin, int64_t end, int64_t latent,
-                                   const Ordered &out) {
+                                   const Ordered<Entries> &out) {
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
     for (int64_t at = begin; at < end; at += kWarp) {
         const bool inside = at + lane < end;
@@ -118,8 +143,9 @@ __device__ inline void order_short(const uint32_t *list, int64_t begin, int64_t 
 }
 
 /* For a block. */
+template <typename Entries>
 __device__ inline void order_long(const uint32_t *list, int64_t begin, int64_t end, int64_t latent, uint32_t rows,
-                                  uint32_t k, const Ordered &out) {
+                                  const Entries &of, const Ordered<Entries> &out) {
     __shared__ uint32_t marks[kThreads];
     __shared__ uint32_t before[kThreads]; // marks of lower threads
     const int thread = static_cast<int>(threadIdx.x);
@@ -128,7 +154,7 @@ __device__ inline void order_long(const uint32_t *list, int64_t begin, int64_t e
         marks[thread] = 0;
         __syncthreads();
         for (int64_t at = begin + thread; at < end; at += kThreads) {
-            const uint32_t row = list[at] / k - first; // of an earlier row: large
+            const uint32_t row = of.row(list[at]) - first; // of an earlier row: large
             if (row < kMarked) {
                 atomicOr(marks + row / 32, 1u << row % 32);
             }
@@ -138,7 +164,7 @@ __device__ inline void order_long(const uint32_t *list, int64_t begin, int64_t e
         before[thread] = block_sum_before(static_cast<uint32_t>(__popc(marks[thread])), total);
         __syncthreads();
         for (int64_t at = begin + thread; at < end; at += kThreads) {
-            const uint32_t row = list[at] / k - first;
+            const uint32_t row = of.row(list[at]) - first;
             if (row < kMarked) {
                 const uint32_t lower = marks[row / 32] & ((1u << row % 32) - 1);
                 out.put(done + before[row / 32] + __popc(lower), list[at], latent);
@@ -149,9 +175,10 @@ __device__ inline void order_long(const uint32_t *list, int64_t begin, int64_t e
     }
 }
 
+template <typename Entries>
 __global__ void __launch_bounds__(kThreads)
     order_kernel(const uint32_t *__restrict__ unordered, const int64_t *__restrict__ offsets, int64_t d_sae,
-                 uint32_t rows, uint32_t k, Ordered out) {
+                 uint32_t rows, Entries of, Ordered<Entries> out) {
     const int64_t first = static_cast<int64_t>(blockIdx.x) * kWarps;
     const int64_t mine = first + static_cast<int>(threadIdx.x) / kWarp;
     if (mine < d_sae && offsets[mine + 1] - offsets[mine] <= kShortList) {
@@ -159,9 +186,23 @@ __global__ void __launch_bounds__(kThreads)
     }
     for (int64_t latent = first; latent < first + kWarps && latent < d_sae; latent++) {
         if (offsets[latent + 1] - offsets[latent] > kShortList) { // the same for the whole block
-            order_long(unordered, offsets[latent], offsets[latent + 1], latent, rows, k, out);
+            order_long(unordered, offsets[latent], offsets[latent + 1], latent, rows, of, out);
         }
     }
+}
+
+template <typename Entries>
+cudaError_t launch_lists_of(const int *indices, const Entries &of, int64_t entries, int64_t rows, int64_t d_sae,
+                            const CscScratch &scratch, const Ordered<Entries> &out, int64_t *offsets,
+                            cudaStream_t stream) {
+    const int64_t blocks = entries == 0 ? 1 : divide_up(entries, kThreads); // without entries there are still offsets
+    cudaError_t error = launch(count_kernel<Entries>, blocks, stream, indices, of, entries, d_sae, scratch, offsets);
+    if (error == cudaSuccess) {
+        error = launch(scatter_kernel<Entries>, blocks, stream, indices, of, entries, scratch, offsets);
+    }
+    return error != cudaSuccess ? error
+                                : launch(order_kernel<Entries>, divide_up(d_sae, kWarps), stream, scratch.unordered,
+                                         offsets, d_sae, static_cast<uint32_t>(rows), of, out);
 }
 
 } // namespace
@@ -171,16 +212,14 @@ int64_t csc_counters(int64_t d_sae) { return d_sae + 1; }
 cudaError_t launch_csc(const int *indices, const float *values, int64_t rows, int64_t k, int64_t d_sae,
                        const CscScratch &scratch, uint32_t *order, uint32_t *sorted, int64_t *offsets,
                        cudaStream_t stream) {
-    const int64_t entries = rows * k;
-    const int64_t blocks = divide_up(entries, kThreads);
-    cudaError_t error = launch(count_kernel, blocks, stream, indices, values, entries, d_sae, scratch, offsets);
-    if (error == cudaSuccess) {
-        error = launch(scatter_kernel, blocks, stream, indices, values, entries, scratch, offsets);
-    }
-    return error != cudaSuccess
-               ? error
-               : launch(order_kernel, divide_up(d_sae, kWarps), stream, scratch.unordered, offsets, d_sae,
-                        static_cast<uint32_t>(rows), static_cast<uint32_t>(k), Ordered{order, sorted});
+    return launch_lists_of(indices, RowsOfK{values, static_cast<uint32_t>(k)}, rows * k, rows, d_sae, scratch,
+                           {order, sorted}, offsets, stream);
+}
+
+cudaError_t launch_ragged_csc(const int *indices, const uint32_t *rows_of, int64_t entries, int64_t rows, int64_t d_sae,
+                              const CscScratch &scratch, uint32_t *order, int64_t *offsets, cudaStream_t stream) {
+    return launch_lists_of(indices, RaggedEntries{rows_of}, entries, rows, d_sae, scratch, {order, nullptr}, offsets,
+                           stream);
 }
 
 } // namespace sae::cuda

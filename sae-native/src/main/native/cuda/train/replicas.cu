@@ -101,14 +101,18 @@ sae_status trainer_add(void *into_handle, int64_t into_pending, void *from_handl
         const bool add = into_pending > 0;
         Pull pull(context, *from.params.context);
         const auto stage = context.scratch.make<Stage>();
-        for (int32_t tensor = 0; tensor < kTensors; tensor++) {
-            in_pieces(into.params.elements(tensor), sizeof(float), [&](int64_t first, int64_t count) {
-                pull.copy(stage.bytes, from.gradients[tensor].as<float>() + first, count * 4);
-                check(launch_put(reinterpret_cast<const float *>(stage.bytes), count, add,
-                                 into.gradients[tensor].as<float>() + first, stream),
+        const auto add_up = [&](const DeviceMemory &sums, const DeviceMemory &more) {
+            in_pieces(sums.bytes() / 4, sizeof(float), [&](int64_t first, int64_t count) {
+                pull.copy(stage.bytes, more.as<float>() + first, count * 4);
+                check(launch_put(reinterpret_cast<const float *>(stage.bytes), count, add, sums.as<float>() + first,
+                                 stream),
                       "adding gradients");
             });
+        };
+        for (int32_t tensor = 0; tensor < kTensors; tensor++) {
+            add_up(into.gradients[tensor], from.gradients[tensor]);
         }
+        add_up(into.of_product, from.of_product);
         in_pieces(into.params.d_sae, 1, [&](int64_t first, int64_t count) {
             pull.copy(stage.bytes, from.fired.as<unsigned char>() + first, count);
             check(launch_put_fired(stage.bytes, count, add, into.fired.as<unsigned char>() + first, stream),
@@ -127,10 +131,15 @@ sae_status trainer_copy(void *into_handle, void *from_handle) {
         const Trainer &from = *static_cast<Trainer *>(from_handle);
         Pull pull(*into.params.context, *from.params.context);
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
-            pull.copy(into.params.tensor(tensor), from.params.tensor(tensor), from.params.tensors[tensor].bytes());
+            if (from.params.elements(tensor) > 0) {
+                pull.copy(into.params.tensor(tensor), from.params.tensor(tensor), from.params.tensors[tensor].bytes());
+            }
         }
         pull.copy(into.idle_batches.as<void>(), from.idle_batches.as<void>(), from.idle_batches.bytes());
         pull.copy(into.idle_rows.as<void>(), from.idle_rows.as<void>(), from.idle_rows.bytes());
+        if (from.rule == SAE_BATCH_TOPK) {
+            pull.copy(&into.status()->learned_threshold, &from.status()->learned_threshold, sizeof(double));
+        }
         into.params.weight_squares_stale = true;
         mark_changed(into.params);
         pull.finish();

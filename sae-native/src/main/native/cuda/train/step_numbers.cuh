@@ -52,6 +52,8 @@ __device__ inline StepTotals totals(const StepSums &sums) {
         .variance = sums.variance,
         .listed = sums.listed,
         .overflowed = sums.overflowed,
+        .sparsity = 0.0,
+        .least = INFINITY,
     };
 }
 
@@ -64,6 +66,8 @@ __device__ inline StepTotals operator+(const StepTotals &a, const StepTotals &b)
         .variance = a.variance + b.variance,
         .listed = a.listed + b.listed,
         .overflowed = a.overflowed + b.overflowed,
+        .sparsity = a.sparsity + b.sparsity,
+        .least = fmin(a.least, b.least),
     };
 }
 
@@ -76,7 +80,8 @@ __device__ inline void set_statistics(const StepTotals &of, double weight, doubl
     double *stats = status->stats;
     stats[SAE_STAT_RECONSTRUCTION] = of.reconstruction / weight;
     stats[SAE_STAT_AUX] = of.aux / weight;
-    stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX];
+    stats[SAE_STAT_SPARSITY] = of.sparsity / weight;
+    stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX] + stats[SAE_STAT_SPARSITY];
     stats[SAE_STAT_L0] = of.active / rows;
     stats[SAE_STAT_DEAD] = n_dead;
     stats[SAE_STAT_FVU] = of.squared_error * inverse(of.variance);

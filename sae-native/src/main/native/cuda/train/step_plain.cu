@@ -1,7 +1,6 @@
 /*
  * step_plain.cu: a training step with one kernel per formula and every gradient in memory. Its two halves also serve a
- * batch
- * in parts: forward and backward for each part, then one update.
+ * batch in parts: forward and backward for each part, then one update (update.cu).
  *
  * Shapes: B rows, d = d_in, m = d_sae. State: 4 (2 m d + m + d) bytes of gradients and m of fired flags, twice the
  * former of moments (half of that with moments=bf16), 16 m of counters. Scratch of a part: about
@@ -17,36 +16,16 @@
 #include "../encode/shadow_copies.h"
 #include "../operations.h"
 #include "accumulate.h"
-#include "adam.h"
 #include "backward.h"
 #include "csc.h"
 #include "losses.h"
 #include "step_state.h"
 #include "step_sums.h"
 #include "trainer.h"
+#include "update.h"
 
 namespace sae::cuda {
 namespace {
-
-/* Scratch of both halves. */
-struct SumsScratch {
-    StepSums *sums;   // [1]
-    DeadLatents dead; // one part
-    int *in_block;
-    double *partials;      // column sums of up to max(B, m) rows
-    double *columns;       // [d]
-    double *squares;       // [B] per row; then per gradient
-    float *b_dec_gradient; // [d]
-
-    SumsScratch(Carver &carver, const Params &params, int64_t rows)
-        : sums(carver.take<StepSums>(1)), dead{carver.take<int>(params.d_sae), carver.take<int>(params.d_sae),
-                                               carver.take<int>(2), params.d_sae, 1},
-          in_block(carver.take<int>(divide_up(params.d_sae, kThreads))),
-          partials(carver.take<double>(column_scratch(std::max(rows, params.d_sae), params.d_in))),
-          columns(carver.take<double>(params.d_in)),
-          squares(carver.take<double>(std::max(rows, kTensors * kSquareBlocks))),
-          b_dec_gradient(carver.take<float>(params.d_in)) {}
-};
 
 struct PartScratch {
     Staged<float> x;
@@ -187,66 +166,6 @@ class Part {
     const float *input_ = nullptr; // the encoder's input: x or x - b_dec
 };
 
-/* The update, once the gradients of all rows are complete. */
-class Update {
-  public:
-    Update(Trainer &trainer, const SumsScratch &scratch, int64_t rows)
-        : t_(trainer), p_(trainer.params), s_(scratch), rows_(rows), stream_(trainer.params.context->stream) {}
-
-    void enqueue() {
-        check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, {nullptr, t_.fired.as<unsigned char>(), false},
-                          rows_, p_.d_sae, t_.status(), t_.idle(), t_.idle(), s_.in_block, s_.dead, stream_),
-              "counting dead latents");
-        double *through_encoder = p_.subtract_b_dec ? s_.columns : nullptr;
-        if (through_encoder != nullptr) {
-            check(launch_column_sums(p_.tensor(SAE_W_ENC), gradient(SAE_B_ENC), p_.d_sae, p_.d_in, s_.partials,
-                                     through_encoder, stream_),
-                  "differentiating the encoder's input");
-        }
-        check(launch_decoder_bias_gradient(t_.gradients[SAE_B_DEC].as<const float>(), through_encoder, p_.d_in,
-                                           s_.b_dec_gradient, stream_),
-              "differentiating the decoder's bias");
-        int64_t partials = 0;
-        for (int32_t tensor = 0; tensor < kTensors && t_.adam.clip_norm > 0.0; tensor++) {
-            if (t_.trains(tensor)) {
-                check(launch_squares(gradient(tensor), p_.elements(tensor), s_.squares + partials, stream_),
-                      "measuring the gradient");
-                partials += kSquareBlocks;
-            }
-        }
-        check(
-            launch_prepare_update(s_.squares, partials, rows_, s_.dead.counts, t_.adam, s_.sums, t_.status(), stream_),
-            "preparing the update");
-        for (int32_t tensor = 0; tensor < kTensors; tensor++) {
-            if (t_.trains(tensor)) {
-                t_.narrow_moments(tensor) ? step<Bf16>(tensor) : step<float>(tensor);
-            }
-        }
-    }
-
-  private:
-    const float *gradient(int32_t tensor) const {
-        return tensor == SAE_B_DEC ? s_.b_dec_gradient : t_.gradients[tensor].as<const float>();
-    }
-
-    template <typename Moment>
-    void step(int32_t tensor) const {
-        auto *first = t_.first[tensor].as<Moment>();
-        auto *second = t_.second[tensor].as<Moment>();
-        check(tensor == SAE_W_DEC ? launch_update_decoder(gradient(tensor), p_.d_in, p_.d_sae, t_.adam, s_.sums,
-                                                          t_.status(), p_.tensor(tensor), first, second, stream_)
-                                  : launch_update(gradient(tensor), p_.elements(tensor), t_.adam, s_.sums, t_.status(),
-                                                  p_.tensor(tensor), first, second, stream_),
-              "updating parameters");
-    }
-
-    Trainer &t_;
-    const Params &p_;
-    const SumsScratch &s_;
-    const int64_t rows_;
-    const cudaStream_t stream_;
-};
-
 PartScratch part_scratch(const Trainer &trainer, const Buffer &x, int64_t first, int64_t rows) {
     require_size(rows, std::max(trainer.k, trainer.aux_k));
     return trainer.params.context->scratch.make<PartScratch>(trainer, first, rows, x);
@@ -256,11 +175,6 @@ void begin(const Trainer &trainer, const PartScratch &scratch, double lr, bool f
     check(launch_begin_step(lr, scratch.shared.sums, first ? trainer.status() : nullptr,
                             {scratch.csc.counts, csc_counters(trainer.params.d_sae)}, trainer.params.context->stream),
           "starting a step");
-}
-
-void parameters_changed(const Params &params) {
-    params.weight_squares_stale = true;
-    mark_changed(params);
 }
 
 } // namespace
@@ -273,7 +187,7 @@ void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     begin(trainer, scratch, lr, true);
     trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()}, [&](const Branches &) {
         Part(trainer, scratch, rows, 0).enqueue();
-        Update(trainer, scratch.shared, rows).enqueue();
+        enqueue_update(trainer, scratch.shared, rows);
     });
     x.mark_read();
     parameters_changed(trainer.params);
@@ -293,7 +207,7 @@ void apply(Trainer &trainer, int64_t pending, double lr) {
     Context &context = *trainer.params.context;
     const auto scratch = context.scratch.make<SumsScratch>(trainer.params, int64_t{1});
     check(launch_begin_step(lr, scratch.sums, nullptr, {}, context.stream), "starting an update");
-    Update(trainer, scratch, pending).enqueue();
+    enqueue_update(trainer, scratch, pending);
     parameters_changed(trainer.params);
 }
 

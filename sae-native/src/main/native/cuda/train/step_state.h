@@ -18,6 +18,8 @@ struct StepTotals { // of a batch, or of several parts of one; losses times a we
     double variance;
     double listed;     // as SAE_STAT_LISTED, summed over rows
     double overflowed; // SAE_STAT_OVERFLOWED
+    double sparsity;
+    double least; // kept value > 0; infinity: none
 };
 
 struct StepStatus {  // of a trainer
@@ -25,7 +27,8 @@ struct StepStatus {  // of a trainer
     int refused_row; // the same for the last refused batch, until trainer_stats reports it
     int64_t steps;   // SAE_STATE_STEPS
     double stats[SAE_STAT_COUNT];
-    StepTotals parts; // sums of this step so far, weighted by rows; unused by the fused step
+    StepTotals parts;         // sums of this step so far, weighted by rows; unused by the fused step
+    double learned_threshold; // SAE_STATE_LEARNED_THRESHOLD
 };
 
 struct StepSums { // of one step

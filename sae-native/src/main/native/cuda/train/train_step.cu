@@ -1,8 +1,10 @@
 /*
- * train_step.cu: the trainer's functions of the backend table; the steps themselves are in step_fused.cu and step_plain.cu.
+ * train_step.cu: the trainer's functions of the backend table; the steps themselves are in step_fused.cu, step_plain.cu and
+ * step_ragged.cu.
  *
- * A step never waits for the device: the number of dead latents, the finite check, losses, clipping and Adam's step
- * count stay there. After a batch with NaN or infinity nothing is updated and the next trainer_stats reports it.
+ * A step of TopK never waits for the device: the number of dead latents, the finite check, losses, clipping and Adam's step
+ * count stay there. After a batch with NaN or infinity nothing is updated and the next trainer_stats reports it. A ragged
+ * step waits for its number of entries, and reports NaN then.
  */
 #include <algorithm>
 #include <memory>
@@ -17,26 +19,41 @@ namespace sae::cuda {
 
 namespace {
 
-/* A state's device memory, and the bytes of one element. */
-std::pair<unsigned char *, int64_t> locate(const Trainer &trainer, int32_t state) {
-    switch (state) {
-    case SAE_STATE_IDLE_BATCHES:
-        return {trainer.idle_batches.as<unsigned char>(), sizeof(int64_t)};
-    case SAE_STATE_IDLE_ROWS:
-        return {trainer.idle_rows.as<unsigned char>(), sizeof(int64_t)};
-    case SAE_STATE_STEPS:
-        return {reinterpret_cast<unsigned char *>(&trainer.status()->steps), sizeof(int64_t)};
-    default: {
-        const bool is_first = state < SAE_STATE_V_W_ENC;
-        const int32_t tensor = is_first ? state : state - SAE_STATE_V_W_ENC;
-        return {(is_first ? trainer.first : trainer.second)[tensor].as<unsigned char>(), trainer.moment_bytes(tensor)};
+/* A tensor whose moments a state is, and which of them. */
+struct MomentsOf {
+    int32_t tensor;
+    bool first;
+};
+MomentsOf moments_of(int32_t state) {
+    if (state >= SAE_STATE_M_THRESHOLD) { // in pairs
+        const int32_t at = state - SAE_STATE_M_THRESHOLD;
+        return {SAE_THRESHOLD + at / 2, at % 2 == 0};
     }
-    }
+    return state < SAE_STATE_V_W_ENC ? MomentsOf{state, true} : MomentsOf{state - SAE_STATE_V_W_ENC, false};
 }
 
-/* Whether a state is stored as bfloat16; the host sees float32. */
-bool is_narrow(const Trainer &trainer, int32_t state) {
-    return state < SAE_STATE_IDLE_BATCHES && trainer.narrow_moments(state % kTensors);
+/* Where a state is on the device. */
+struct StateAt {
+    unsigned char *address;
+    int64_t size; // bytes of an element
+    bool narrow;  // stored as bfloat16; the host sees float32
+};
+StateAt locate(const Trainer &trainer, int32_t state) {
+    switch (state) {
+    case SAE_STATE_IDLE_BATCHES:
+        return {trainer.idle_batches.as<unsigned char>(), sizeof(int64_t), false};
+    case SAE_STATE_IDLE_ROWS:
+        return {trainer.idle_rows.as<unsigned char>(), sizeof(int64_t), false};
+    case SAE_STATE_STEPS:
+        return {reinterpret_cast<unsigned char *>(&trainer.status()->steps), sizeof(int64_t), false};
+    case SAE_STATE_LEARNED_THRESHOLD:
+        return {reinterpret_cast<unsigned char *>(&trainer.status()->learned_threshold), sizeof(double), false};
+    default: {
+        const auto [tensor, first] = moments_of(state);
+        return {(first ? trainer.first : trainer.second)[tensor].as<unsigned char>(), trainer.moment_bytes(tensor),
+                trainer.narrow_moments(tensor)};
+    }
+    }
 }
 
 } // namespace
@@ -44,11 +61,6 @@ bool is_narrow(const Trainer &trainer, int32_t state) {
 sae_status trainer_create(void *handle, const double *options, void **trainer, int64_t *live_bytes) {
     return guarded([&] {
         const Params &params = *static_cast<Params *>(handle);
-        if (static_cast<int32_t>(options[SAE_OPT_RULE]) != SAE_TOPK || options[SAE_OPT_CLIP_PROJECTED] != 0) {
-            fail(SAE_UNAVAILABLE, "expected TopK, clipped before the projection, on the CUDA backend, got another rule "
-                                  "or option; train it on "
-                                  "the cpu backend");
-        }
         params.context->activate();
         auto made = std::make_unique<Trainer>(params, options);
         *live_bytes = made->live_bytes();
@@ -60,7 +72,8 @@ sae_status train_step(void *handle, void *x, int64_t rows, double lr) {
     return guarded([&] {
         Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
-        (trainer.fused ? step_fused : step_plain)(trainer, *static_cast<Buffer *>(x), rows, lr);
+        const auto step = trainer.ragged ? step_ragged : trainer.fused ? step_fused : step_plain;
+        step(trainer, *static_cast<Buffer *>(x), rows, lr);
         trainer.last_rows = rows;
     });
 }
@@ -69,7 +82,7 @@ sae_status train_accumulate(void *handle, void *x, int64_t first, int64_t rows, 
     return guarded([&] {
         Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
-        accumulate(trainer, *static_cast<Buffer *>(x), first, rows, pending);
+        (trainer.ragged ? accumulate_ragged : accumulate)(trainer, *static_cast<Buffer *>(x), first, rows, pending);
         trainer.last_rows = 0;
     });
 }
@@ -103,9 +116,9 @@ sae_status trainer_write(void *handle, int32_t state, int64_t first, const void 
     return guarded([&] {
         const Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
-        const auto [base, size] = locate(trainer, state);
+        const auto [base, size, is_narrow] = locate(trainer, state);
         std::vector<uint16_t> narrow;
-        if (is_narrow(trainer, state)) {
+        if (is_narrow) {
             const auto *values = static_cast<const float *>(source);
             narrow.resize(static_cast<size_t>(count));
             std::transform(values, values + count, narrow.begin(), to_bf16);
@@ -122,8 +135,8 @@ sae_status trainer_read(void *handle, int32_t state, int64_t first, void *target
     return guarded([&] {
         const Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
-        const auto [base, size] = locate(trainer, state);
-        std::vector<uint16_t> narrow(static_cast<size_t>(is_narrow(trainer, state) ? count : 0));
+        const auto [base, size, is_narrow] = locate(trainer, state);
+        std::vector<uint16_t> narrow(static_cast<size_t>(is_narrow ? count : 0));
         void *into = narrow.empty() ? target : narrow.data();
         check(cudaMemcpyAsync(into, base + first * size, static_cast<size_t>(count * size), cudaMemcpyDeviceToHost,
                               trainer.params.context->stream),

@@ -1,11 +1,12 @@
 /*
- * trainer.h: optimiser state of one SAE, and its two kinds of step.
+ * trainer.h: optimiser state of one SAE, and its three kinds of step.
  *
- * The fused step (step_fused.cu) is the default. The plain step (step_plain.cu) has one kernel per formula and writes
+ * The fused step (step_fused.cu) is the default for TopK. The plain step (step_plain.cu) has one kernel per formula and writes
  * every gradient to memory: it is used where the fused one does not fit (rows too long for the registers of a block; an
  * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several
- * parts or devices are added up, and as the fused one's counterpart in tests (context option step=plain). Neither waits
- * for the device.
+ * parts or devices are added up, where the norm to clip is that of the projected gradient, and as the fused one's
+ * counterpart in tests (context option step=plain). Neither waits for the device. The ragged step (step_ragged.cu) is for
+ * rules whose rows are ragged: every gradient is in memory too, and it waits for the number of entries.
  */
 #ifndef SAE_CUDA_TRAINER_H
 #define SAE_CUDA_TRAINER_H
@@ -15,13 +16,14 @@
 #include "../dead/dead.h"
 #include "../device/memory_plan.h"
 #include "csc.h"
+#include "ragged_options.h"
 #include "row_update.h"
 #include "step_graph.h"
 #include "step_state.h"
 
 namespace sae::cuda {
 
-constexpr int kTensors = SAE_B_DEC + 1;
+constexpr int kTensors = SAE_B_MAG + 1; // that may be trained
 
 inline LossOptions loss_options(const double *options) {
     return {
@@ -54,14 +56,24 @@ struct Trainer {
     const int64_t dead_after_rows;
     const bool train_b_enc;
     const bool freeze_decoder;
+    const bool clip_projected;
+    const int32_t rule; // SAE_TOPK, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE
+    const Prefixes prefixes;
+    const LearnedThreshold learned;
+    const PenaltyOptions penalty;
+    const bool gate_detach;
     int64_t last_rows = 0; // of the last step, for the message about a refused row; 0: it came in parts
 
+    int64_t room = 0; // entries that a ragged step has had room for so far
+
+    const bool ragged;        // step_ragged.cu
     const bool fused;         // step_fused.cu, otherwise step_plain.cu
     const bool has_moments;   // needed by an update
     const bool has_gradients; // needed by the plain step and parts of a batch
     /* Sums over the parts of a step, weighted by their rows; for b_dec without its gradient through the encoder. */
     DeviceMemory gradients[kTensors];
-    DeviceMemory fired;           // uint8 [m]: whether a latent fired in the parts so far
+    DeviceMemory of_product; // float32 [m], gated: sums of the gradient of the encoder's product, which is not b_enc's
+    DeviceMemory fired;      // uint8 [m]: whether a latent fired in the parts so far
     DeviceMemory first[kTensors]; // float32; bfloat16 if narrow_moments
     DeviceMemory second[kTensors];
     DeviceMemory idle_batches; // int64 [m]
@@ -77,19 +89,28 @@ struct Trainer {
           dead_after_batches(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_BATCHES])),
           dead_after_rows(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_ROWS])),
           train_b_enc(options[SAE_OPT_TRAIN_B_ENC] != 0.0), freeze_decoder(options[SAE_OPT_FREEZE_DECODER] != 0.0),
-          fused(of.context->fused_step && row_update_fits(of.d_in) &&
+          clip_projected(options[SAE_OPT_CLIP_PROJECTED] != 0.0 && adam.project_gradient),
+          rule(static_cast<int32_t>(options[SAE_OPT_RULE])), prefixes(prefixes_of(options, of.d_sae)),
+          learned(learned_threshold_of(options)), penalty(penalty_options(options)),
+          gate_detach(options[SAE_OPT_GATE_DETACH] != 0.0), ragged(rule != SAE_TOPK),
+          fused(!ragged && of.context->fused_step && row_update_fits(of.d_in) && !clip_projected &&
                 (aux_k == 0 || loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE)),
           has_moments(static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_ONLY),
           has_gradients(!fused || static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_NONE) {
         const cudaStream_t stream = params.context->stream;
         const bool narrow = params.context->bf16_moments;
         require_memory(
-            memory::trainer_bytes(params.d_in, params.d_sae, has_moments ? (narrow ? 2 : 4) : 0, has_gradients), 0,
+            memory::trainer_bytes(params.d_in, params.d_sae, has_moments ? (narrow ? 2 : 4) : 0, has_gradients) +
+                12 * params.d_sae * own_tensors(),
+            0,
             std::string(has_gradients ? "the optimiser state and gradients" : "the optimiser state") +
                 " of an SAE with d_in " + std::to_string(params.d_in) + " and d_sae " + std::to_string(params.d_sae),
             narrow || !has_moments ? "a smaller d_sae, or a device with more memory"
                                    : "a smaller d_sae, or moments=bf16 in the options of the backend");
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
+            if (tensor > SAE_B_DEC && !trains(tensor)) {
+                continue;
+            }
             if (has_moments) {
                 const int64_t bytes = params.elements(tensor) * moment_bytes(tensor);
                 first[tensor] = zeroed(bytes, stream);
@@ -101,6 +122,9 @@ struct Trainer {
         }
         if (has_gradients) {
             fired = zeroed(params.d_sae, stream);
+            if (gated()) {
+                of_product = zeroed(params.d_sae * static_cast<int64_t>(sizeof(float)), stream);
+            }
         }
         idle_batches = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
         idle_rows = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
@@ -108,6 +132,7 @@ struct Trainer {
         StepStatus fresh{};
         fresh.bad_row = kNoBadRow;
         fresh.refused_row = kNoBadRow;
+        fresh.learned_threshold = -1.0;
         write_status(fresh);
     }
 
@@ -136,12 +161,32 @@ struct Trainer {
         params.context->synchronize();
     }
 
+    bool gated() const { return params.has(SAE_GATED); }
     bool trains(int32_t tensor) const {
-        return tensor == SAE_B_ENC ? train_b_enc : tensor == SAE_W_DEC ? !freeze_decoder : true;
+        switch (tensor) {
+        case SAE_B_ENC:
+            return train_b_enc;
+        case SAE_W_DEC:
+            return !freeze_decoder;
+        case SAE_THRESHOLD:
+            return rule == SAE_THRESHOLD_RULE && params.has(SAE_THRESHOLDS);
+        case SAE_R_MAG:
+        case SAE_B_MAG:
+            return gated();
+        default:
+            return true;
+        }
+    }
+    /* Trained tensors [m] besides b_enc, and of_product. */
+    int64_t own_tensors() const { return gated() ? 3 : trains(SAE_THRESHOLD) ? 1 : 0; }
+    /* By latent, the sums of the gradient of z_pre without its bias. */
+    const float *product_gradient() const {
+        return gated() ? of_product.as<const float>() : gradients[SAE_B_ENC].as<const float>();
     }
 
     int64_t live_bytes() const {
-        int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + status_memory.bytes() + fired.bytes();
+        int64_t bytes =
+            idle_batches.bytes() + idle_rows.bytes() + status_memory.bytes() + fired.bytes() + of_product.bytes();
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
             bytes += gradients[tensor].bytes() + first[tensor].bytes() + second[tensor].bytes();
         }
@@ -175,10 +220,12 @@ inline CscScratch csc_arrays(Carver &carver, int64_t entries, uint32_t *counts) 
 /* One step on x, with this lr. */
 void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr);
 void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr);
+void step_ragged(Trainer &trainer, Buffer &x, int64_t rows, double lr);
 
-/* The two halves of the plain step: one per part of a batch, where pending rows are those before it; and one for the
- * whole. */
+/* The two halves of the plain and of the ragged step: one per part of a batch, where pending rows are those before it; and
+ * one for the whole, which they share. */
 void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending);
+void accumulate_ragged(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending);
 void apply(Trainer &trainer, int64_t pending, double lr);
 
 } // namespace sae::cuda

@@ -118,9 +118,9 @@ final class ActivationOptions {
     return new SaeConfig(dIn, dSae, activation(), true, Normalization.NONE);
   }
 
-  /** The best backend that trains it: a GPU trains TopK only. */
+  /** The best backend; each trains every activation. */
   Backend backend() {
-    return kind == Kind.TOPK ? Backends.best() : Backends.open("cpu");
+    return Backends.best();
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */

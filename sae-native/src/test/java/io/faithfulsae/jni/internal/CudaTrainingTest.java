@@ -1,7 +1,9 @@
 package io.faithfulsae.jni.internal;
 
+import io.faithfulsae.golden.PeerTrainersTest;
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.training.ActivationRunsTest;
 import io.faithfulsae.training.DivergenceTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
@@ -15,6 +17,22 @@ class CudaTrainingTest {
 
   @Nested
   class Parity extends TrainingParityTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Peers extends PeerTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Activations extends ActivationRunsTest {
     @Override
     protected Backend open() {
       return new CudaBackendProvider().open();

@@ -1,0 +1,15 @@
+/* ragged_error.h: the launch that decodes ragged rows in training; definition and cost are in ragged_error.cu. */
+#ifndef SAE_CUDA_RAGGED_ERROR_H
+#define SAE_CUDA_RAGGED_ERROR_H
+
+#include "../train/ragged_batch.h"
+
+namespace sae::cuda {
+
+/* errors [prefixes, rows, d_in]; values in place of the batch's own */
+cudaError_t launch_ragged_error(const RaggedBatch &batch, const float *values, const Prefixes &prefixes,
+                                const float *w_dec, const float *b_dec, const float *x, int64_t d_in, float *errors,
+                                cudaStream_t stream);
+
+} // namespace sae::cuda
+#endif

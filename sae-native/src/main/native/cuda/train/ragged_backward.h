@@ -1,0 +1,43 @@
+/* ragged_backward.h: launches of a ragged step's gradients; definitions and cost are in ragged_backward.cu. */
+#ifndef SAE_CUDA_RAGGED_BACKWARD_H
+#define SAE_CUDA_RAGGED_BACKWARD_H
+
+#include "backward.h"
+#include "ragged_batch.h"
+#include "step_state.h"
+
+namespace sae::cuda {
+
+/* errors [prefixes, rows, d_in] become gradients; residual [rows, d_in] or null as in launch_output_gradient. */
+cudaError_t launch_prefix_gradients(const StepSums *sums, bool detach, const Prefixes &prefixes, int64_t count,
+                                    float *errors, float *residual, cudaStream_t stream);
+/* dz [entries] = <the row's gradient of the latent's prefix, W_dec[latent]>; gradients [prefixes, rows, d_in] */
+cudaError_t launch_entry_gradient(const RaggedBatch &batch, const Prefixes &prefixes, const float *gradients,
+                                  const float *w_dec, int64_t d_in, float *dz, cudaStream_t stream);
+
+struct RaggedWeights {
+    RaggedBatch batch;
+    RaggedLists lists;
+    Prefixes prefixes;
+    const float *gradients; // [prefixes, rows, d_in]
+    const float *dz;        // [entries]
+    const float *gate;      // [entries] decoded by the gates, with their gradient [rows, d_in]; null: none
+    const float *gate_gradient;
+    const double *dnorm; // [m] dL/d|W_dec[j]|; null: none
+    const float *norms;  // [m]
+    const float *w_dec;
+    SparseList aux;
+    const float *input; // [rows, d_in]
+    int64_t d_in, d_sae;
+    bool add;
+};
+cudaError_t launch_ragged_weight_gradient(const RaggedWeights &of, float *dw_enc, float *dw_dec, cudaStream_t stream);
+
+/* into[j] = sum over latent j's entries of terms[entry], and of those of aux if it has lists; or into[j] += */
+cudaError_t launch_latent_sums(const RaggedLists &lists, const float *terms, const SparseList &aux, int64_t d_sae,
+                               bool add, float *into, cudaStream_t stream);
+cudaError_t launch_latent_sums(const RaggedLists &lists, const float *terms, int64_t d_sae, double *into,
+                               cudaStream_t stream);
+
+} // namespace sae::cuda
+#endif

@@ -1,0 +1,30 @@
+/* ragged_losses.h: launches of a ragged step's losses; definitions are in ragged_losses.cu. */
+#ifndef SAE_CUDA_RAGGED_LOSSES_H
+#define SAE_CUDA_RAGGED_LOSSES_H
+
+#include "ragged_batch.h"
+#include "step_state.h"
+
+namespace sae::cuda {
+
+struct RaggedLosses {
+    int64_t rows, d_in;
+    LossOptions loss;
+    PenaltyOptions penalty;
+    Prefixes prefixes;
+    bool gated;
+    bool first;        // part of its step
+    const int *n_dead; // null: no auxiliary loss
+    StepSums *sums;
+    RaggedSums *ragged;
+    StepStatus *status;
+};
+/* The factors of the gradients and of the sparsity term, once squares are summed and values are counted. */
+cudaError_t launch_ragged_scales(const RaggedLosses &of, cudaStream_t stream);
+/* The part's losses join those of its step. */
+cudaError_t launch_ragged_totals(const RaggedLosses &of, cudaStream_t stream);
+/* total = sum of terms[0, count) */
+cudaError_t launch_total(const double *terms, int64_t count, double *total, cudaStream_t stream);
+
+} // namespace sae::cuda
+#endif

@@ -1,0 +1,530 @@
+/* rules_training.h: training with the rules whose rows are ragged, in double precision and over dense rows, from the
+ * formulas of sae_abi.h (SAE_OPT_*, SAE_SPARSITY_*). Used by rules_training_cases.h.
+ *
+ * Parameters are float32 between steps, as in every backend; what differs is explained in reference.h.
+ * Over 400 lines: the definition of one step, to be read from top to bottom. */
+#ifndef SAE_TEST_RULES_TRAINING_H
+#define SAE_TEST_RULES_TRAINING_H
+
+#include "rules_reference.h"
+
+namespace reference {
+
+constexpr int kTrainable = SAE_B_MAG + 1;
+
+/* The options of sae_trainer_create with a rule, as common/trainer_options.cpp has them. */
+inline Options rule_options(int32_t rule, double k) {
+    Options options = default_options(k);
+    options[SAE_OPT_RULE] = rule;
+    options[SAE_OPT_THRESHOLD_RATE] = 0.01;
+    options[SAE_OPT_TARGET_L0] = 20;
+    options[SAE_OPT_TANH_SCALE] = 4;
+    options[SAE_OPT_WEIGHT_BY_NORM] = 1;
+    options[SAE_OPT_BANDWIDTH] = 0.001;
+    return options;
+}
+
+class RuleTraining {
+  public:
+    double stats[SAE_STAT_COUNT] = {};
+    std::vector<double> first[kTrainable], second[kTrainable];
+    std::vector<int64_t> idle_batches, idle_rows;
+    double learned_threshold = -1;
+
+    RuleTraining(RuleSae &sae, const Options &options)
+        : idle_batches(static_cast<size_t>(sae.m)), idle_rows(static_cast<size_t>(sae.m)), s_(sae), o_(options) {
+        for (int tensor = 0; tensor < kTrainable; tensor++) {
+            first[tensor].resize(s_.tensors[tensor].size());
+            second[tensor].resize(s_.tensors[tensor].size());
+        }
+        const auto count = static_cast<int>(o_[SAE_OPT_PREFIXES]);
+        for (int i = 0; i < count; i++) {
+            prefixes_.push_back(static_cast<int64_t>(o_[static_cast<size_t>(SAE_OPT_PREFIX_LATENTS + i)]));
+            weights_.push_back(o_[static_cast<size_t>(SAE_OPT_PREFIX_WEIGHT + i)]);
+        }
+        if (count == 0) {
+            prefixes_ = {s_.m};
+            weights_ = {1};
+        }
+        clear();
+    }
+
+    bool trains(int tensor) const {
+        return tensor == SAE_B_ENC       ? o_[SAE_OPT_TRAIN_B_ENC] != 0
+               : tensor == SAE_W_DEC     ? o_[SAE_OPT_FREEZE_DECODER] == 0
+               : tensor == SAE_THRESHOLD ? thresholds()
+                                         : !s_.tensors[tensor].empty();
+    }
+
+    /* Forward and backward on a part of a step's batch; everything it adds is weighted by its rows. */
+    void accumulate(const std::vector<float> &x, int64_t rows) {
+        const Forward f = forward(x, rows);
+        rows_ += rows;
+        for (int64_t row = 0; row < rows; row++) {
+            for (int64_t j = 0; j < s_.m; j++) {
+                const double z = f.z[at(row, j)];
+                if (z > 0) {
+                    fired_[static_cast<size_t>(j)] = true;
+                    active_ += 1;
+                    least_ = std::min(least_, z);
+                }
+            }
+        }
+        const std::vector<double> target(x.begin(), x.end());
+        std::vector<std::vector<double>> errors;
+        for (const int64_t latents : prefixes_) {
+            errors.push_back(error(f.z, latents, target, rows));
+        }
+        const double scale = loss_scale(target, rows);
+        std::vector<double> residual(target.size());
+        double aux_scale = 0;
+        const std::vector<double> z_aux = choose_dead(x, rows, errors.back(), target, residual, aux_scale);
+        const auto weight = static_cast<double>(rows);
+        for (size_t g = 0; g < errors.size(); g++) {
+            reconstruction_ += weight * scale * weights_[g] * squares(errors[g]);
+        }
+        aux_ += weight * aux_scale * squares(residual);
+        squared_error_ += squares(errors.back());
+        variance_ += squares_about_mean(target, rows, s_.d_in);
+
+        std::vector<double> through_aux = times(residual, weight * 2 * aux_scale);
+        std::vector<double> above = o_[SAE_OPT_AUX_DETACH] != 0 ? std::vector<double>(target.size()) : through_aux;
+        std::vector<std::vector<double>> outputs(errors.size()); // dL/d(what the latents of a group decode to)
+        for (size_t g = errors.size(); g-- > 0;) {
+            above = sum(above, times(errors[g], weight * 2 * scale * weights_[g]));
+            outputs[g] = above;
+        }
+        to_b_dec(outputs[0]);
+        std::vector<double> gate_output(target.size());
+        if (gated()) {
+            const std::vector<double> gate_error = error(f.gate, s_.m, target, rows);
+            aux_ += weight * scale * squares(gate_error);
+            gate_output = times(gate_error, weight * 2 * scale);
+            if (o_[SAE_OPT_GATE_DETACH] == 0) {
+                to_b_dec(gate_output);
+            }
+        }
+        begin_penalty(f, rows);
+        for (int64_t row = 0; row < rows; row++) {
+            const double slope = row_penalty(f, row);
+            for (int64_t j = 0; j < s_.m; j++) {
+                const auto g =
+                    static_cast<size_t>(std::upper_bound(prefixes_.begin(), prefixes_.end(), j) - prefixes_.begin());
+                const double z = f.z[at(row, j)];
+                const double dz = dot(outputs[g], row, j);
+                decode_gradient(j, z, outputs[g], row);
+                const double dz_pre = gated() ? gate(f, x, row, j, dz, gate_output) : penalise(f, row, j, dz, slope);
+                if (!gated()) {
+                    gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dz_pre;
+                }
+                encode_gradient(j, dz_pre, x, row);
+                const double of_dead = z_aux[at(row, j)];
+                if (of_dead > 0) {
+                    const double dz_aux = dot(through_aux, row, j);
+                    decode_gradient(j, of_dead, through_aux, row);
+                    gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dz_aux;
+                    encode_gradient(j, dz_aux, x, row);
+                }
+            }
+        }
+    }
+
+    /* The update from all parts: means over their rows. */
+    void apply(double lr) {
+        const auto rows = static_cast<double>(rows_);
+        stats[SAE_STAT_DEAD] = 0;
+        for (size_t j = 0; j < fired_.size(); j++) {
+            idle_batches[j] = fired_[j] ? 0 : idle_batches[j] + 1;
+            idle_rows[j] = fired_[j] ? 0 : idle_rows[j] + rows_;
+            stats[SAE_STAT_DEAD] += is_dead(idle_batches[j], idle_rows[j]) ? 1 : 0;
+        }
+        stats[SAE_STAT_RECONSTRUCTION] = reconstruction_ / rows;
+        stats[SAE_STAT_AUX] = aux_ / rows;
+        stats[SAE_STAT_SPARSITY] = sparsity_ / rows;
+        stats[SAE_STAT_LOSS] = stats[SAE_STAT_RECONSTRUCTION] + stats[SAE_STAT_AUX] + stats[SAE_STAT_SPARSITY];
+        stats[SAE_STAT_L0] = active_ / rows;
+        stats[SAE_STAT_FVU] = squared_error_ * inverse(variance_);
+        learn_threshold();
+        for (std::vector<double> &gradient : gradient_) {
+            gradient = times(gradient, 1 / rows);
+        }
+        clip();
+        if (static_cast<int>(o_[SAE_OPT_DECODER_NORM]) == SAE_DECODER_NORM_BEFORE_STEP && trains(SAE_W_DEC)) {
+            normalise();
+        }
+        if (o_[SAE_OPT_PROJECT_GRADIENT] != 0 && trains(SAE_W_DEC)) {
+            gradient_[SAE_W_DEC] = projected();
+        }
+        adam(lr);
+        if (static_cast<int>(o_[SAE_OPT_DECODER_NORM]) == SAE_DECODER_NORM_AFTER_STEP && trains(SAE_W_DEC)) {
+            normalise();
+        }
+        for (float &t : s_.tensors[SAE_THRESHOLD]) {
+            t = thresholds() ? std::max(t, 0.0f) : t;
+        }
+        clear();
+    }
+
+    /* Adds what another trainer has accumulated. */
+    void add(RuleTraining &other) {
+        for (int tensor = 0; tensor < kTrainable; tensor++) {
+            gradient_[tensor] = sum(gradient_[tensor], other.gradient_[tensor]);
+        }
+        std::transform(fired_.begin(), fired_.end(), other.fired_.begin(), fired_.begin(), std::logical_or<>());
+        rows_ += other.rows_;
+        reconstruction_ += other.reconstruction_;
+        aux_ += other.aux_;
+        sparsity_ += other.sparsity_;
+        active_ += other.active_;
+        squared_error_ += other.squared_error_;
+        variance_ += other.variance_;
+        least_ = std::min(least_, other.least_);
+        other.clear();
+    }
+
+  private:
+    struct Forward { // dense, [rows, m]
+        std::vector<double> z_pre, z, gate;
+    };
+
+    bool gated() const { return s_.has(SAE_GATED); }
+    int32_t rule() const { return static_cast<int32_t>(o_[SAE_OPT_RULE]); }
+    bool thresholds() const { return rule() == SAE_THRESHOLD_RULE && s_.has(SAE_THRESHOLDS); }
+    int sparsity() const { return static_cast<int>(o_[SAE_OPT_SPARSITY]); }
+    size_t at(int64_t row, int64_t j) const { return static_cast<size_t>(row * s_.m + j); }
+
+    static std::vector<double> times(std::vector<double> values, double factor) {
+        for (double &value : values) {
+            value *= factor;
+        }
+        return values;
+    }
+    static std::vector<double> sum(std::vector<double> a, const std::vector<double> &b) {
+        std::transform(a.begin(), a.end(), b.begin(), a.begin(), std::plus<>());
+        return a;
+    }
+
+    void clear() {
+        for (int tensor = 0; tensor < kTrainable; tensor++) {
+            gradient_[tensor].assign(s_.tensors[tensor].size(), 0.0);
+        }
+        fired_.assign(static_cast<size_t>(s_.m), false);
+        rows_ = 0;
+        reconstruction_ = aux_ = sparsity_ = active_ = squared_error_ = variance_ = 0;
+        least_ = std::numeric_limits<double>::infinity();
+    }
+
+    Forward forward(const std::vector<float> &x, int64_t rows) const {
+        Forward f;
+        std::vector<std::vector<float>> kept;
+        for (int64_t row = 0; row < rows; row++) {
+            const std::vector<double> of = products(s_, x, row);
+            kept.emplace_back();
+            for (int64_t j = 0; j < s_.m; j++) {
+                const double product = of[static_cast<size_t>(j)];
+                const double z_pre = static_cast<float>(product + s_.at(SAE_B_ENC, j));
+                f.z_pre.push_back(z_pre);
+                f.gate.push_back(gated() && z_pre > 0 ? z_pre : 0.0);
+                kept.back().push_back(activation(s_, rule(), product, j));
+            }
+        }
+        if (rule() == SAE_BATCH_TOPK) {
+            keep_of_batch(kept, static_cast<size_t>(o_[SAE_OPT_K] * static_cast<double>(rows)));
+        }
+        for (const std::vector<float> &row : kept) {
+            f.z.insert(f.z.end(), row.begin(), row.end());
+        }
+        return f;
+    }
+
+    /* What the first latents decode to, without b_dec and x where they are not wanted. */
+    std::vector<double> error(const std::vector<double> &z, int64_t latents, const std::vector<double> &target,
+                              int64_t rows) const {
+        std::vector<double> e;
+        for (int64_t row = 0; row < rows; row++) {
+            for (int64_t i = 0; i < s_.d_in; i++) {
+                double sum = s_.at(SAE_B_DEC, i) - target[static_cast<size_t>(row * s_.d_in + i)];
+                for (int64_t j = 0; j < latents; j++) {
+                    sum += z[at(row, j)] * s_.at(SAE_W_DEC, j * s_.d_in + i);
+                }
+                e.push_back(sum);
+            }
+        }
+        return e;
+    }
+
+    double loss_scale(const std::vector<double> &target, int64_t rows) const {
+        switch (static_cast<int>(o_[SAE_OPT_LOSS])) {
+        case SAE_LOSS_MEAN:
+            return 1 / static_cast<double>(rows * s_.d_in);
+        case SAE_LOSS_SUM_MEAN:
+            return 1 / static_cast<double>(rows);
+        default:
+            return inverse(squares_about_mean(target, rows, s_.d_in));
+        }
+    }
+
+    bool is_dead(int64_t batches, int64_t rows) const {
+        const double after_batches = o_[SAE_OPT_DEAD_AFTER_BATCHES], after_rows = o_[SAE_OPT_DEAD_AFTER_ROWS];
+        return (after_batches > 0 && static_cast<double>(batches) >= after_batches) ||
+               (after_rows > 0 && static_cast<double>(rows) >= after_rows);
+    }
+
+    /* z_aux [rows, m], the residual r, and the term's factor: 0 without dead latents. */
+    std::vector<double> choose_dead(const std::vector<float> &x, int64_t rows, const std::vector<double> &e,
+                                    const std::vector<double> &target, std::vector<double> &residual,
+                                    double &scale) const {
+        std::vector<double> z_aux(static_cast<size_t>(rows * s_.m));
+        std::vector<int64_t> dead;
+        for (size_t j = 0; j < fired_.size(); j++) {
+            if (!fired_[j] && is_dead(idle_batches[j] + 1, idle_rows[j] + rows_)) {
+                dead.push_back(static_cast<int64_t>(j));
+            }
+        }
+        if (dead.empty() || o_[SAE_OPT_AUX_COEFFICIENT] == 0) {
+            return z_aux;
+        }
+        const size_t k = std::min(dead.size(), static_cast<size_t>(o_[SAE_OPT_AUX_K]));
+        for (int64_t row = 0; row < rows; row++) {
+            const std::vector<double> of = products(s_, x, row);
+            std::vector<std::pair<float, int64_t>> order; // descending, then by latent
+            for (const int64_t j : dead) {
+                const auto z = static_cast<float>(of[static_cast<size_t>(j)] + s_.at(SAE_B_ENC, j));
+                order.emplace_back(-std::max(z, 0.0f), j);
+            }
+            std::sort(order.begin(), order.end());
+            for (size_t i = 0; i < k; i++) {
+                z_aux[at(row, order[i].second)] = -order[i].first;
+            }
+        }
+        residual = error(z_aux, s_.m, std::vector<double>(target.size()), rows);
+        for (size_t i = 0; i < residual.size(); i++) {
+            residual[i] += e[i] - s_.at(SAE_B_DEC, static_cast<int64_t>(i) % s_.d_in);
+        }
+        const auto norm = static_cast<int>(o_[SAE_OPT_AUX_NORM]);
+        scale = o_[SAE_OPT_AUX_COEFFICIENT] * (norm == SAE_AUX_MEAN       ? 1 / static_cast<double>(rows * s_.d_in)
+                                               : norm == SAE_AUX_SUM_MEAN ? 1 / static_cast<double>(rows)
+                                               : norm == SAE_AUX_TARGET_VARIANCE
+                                                   ? inverse(squares_about_mean(target, rows, s_.d_in))
+                                                   : inverse(squares_about_mean(e, rows, s_.d_in)));
+        if (o_[SAE_OPT_AUX_SCALE_BY_DEAD] != 0) {
+            scale *= std::min(1.0, static_cast<double>(dead.size()) / o_[SAE_OPT_AUX_K]);
+        }
+        return z_aux;
+    }
+
+    void to_b_dec(const std::vector<double> &output) {
+        for (size_t i = 0; i < output.size(); i++) {
+            gradient_[SAE_B_DEC][i % static_cast<size_t>(s_.d_in)] += output[i];
+        }
+    }
+
+    double dot(const std::vector<double> &output, int64_t row, int64_t j) const {
+        double sum = 0;
+        for (int64_t i = 0; i < s_.d_in; i++) {
+            sum += output[static_cast<size_t>(row * s_.d_in + i)] * s_.at(SAE_W_DEC, j * s_.d_in + i);
+        }
+        return sum;
+    }
+
+    void decode_gradient(int64_t j, double z, const std::vector<double> &output, int64_t row) {
+        for (int64_t i = 0; i < s_.d_in; i++) {
+            gradient_[SAE_W_DEC][static_cast<size_t>(j * s_.d_in + i)] +=
+                z * output[static_cast<size_t>(row * s_.d_in + i)];
+        }
+    }
+
+    void encode_gradient(int64_t j, double dz_pre, const std::vector<float> &x, int64_t row) {
+        for (int64_t i = 0; i < s_.d_in; i++) {
+            const bool subtract = s_.has(SAE_SUBTRACT_B_DEC);
+            const double input = x[static_cast<size_t>(row * s_.d_in + i)] - (subtract ? s_.at(SAE_B_DEC, i) : 0.0);
+            gradient_[SAE_W_ENC][static_cast<size_t>(j * s_.d_in + i)] += dz_pre * input;
+            gradient_[SAE_B_DEC][static_cast<size_t>(i)] -= subtract ? dz_pre * s_.at(SAE_W_ENC, j * s_.d_in + i) : 0.0;
+        }
+    }
+
+    /* ---- the sparsity term ---- */
+
+    double norm(int64_t j) const {
+        double sum = 0;
+        for (int64_t i = 0; i < s_.d_in; i++) {
+            sum += std::pow(s_.at(SAE_W_DEC, j * s_.d_in + i), 2);
+        }
+        return o_[SAE_OPT_WEIGHT_BY_NORM] != 0 ? std::sqrt(sum) : 1;
+    }
+
+    /* dL/d|W_dec[j]| to the row. */
+    void norm_gradient(int64_t j, double dn) {
+        const double n = norm(j);
+        for (int64_t i = 0; o_[SAE_OPT_WEIGHT_BY_NORM] != 0 && n > 0 && i < s_.d_in; i++) {
+            gradient_[SAE_W_DEC][static_cast<size_t>(j * s_.d_in + i)] += dn * s_.at(SAE_W_DEC, j * s_.d_in + i) / n;
+        }
+    }
+
+    void begin_penalty(const Forward &f, int64_t rows) {
+        const double warmup = o_[SAE_OPT_SPARSITY_WARMUP];
+        c_ = o_[SAE_OPT_SPARSITY_COEFFICIENT] * (warmup == 0 ? 1 : std::min(1.0, stats[SAE_STAT_STEPS] / warmup));
+        mean_l0_ = static_cast<double>(std::count_if(f.z.begin(), f.z.end(), [](double z) { return z > 0; })) /
+                   static_cast<double>(rows);
+    }
+
+    /* Adds a row's term of L0; its derivative by that row's L0. */
+    double row_penalty(const Forward &f, int64_t row) {
+        const double l0 = static_cast<double>(
+            std::count_if(f.z.begin() + row * s_.m, f.z.begin() + (row + 1) * s_.m, [](double z) { return z > 0; }));
+        const double target = o_[SAE_OPT_TARGET_L0];
+        switch (sparsity()) {
+        case SAE_SPARSITY_L0:
+            sparsity_ += c_ * l0;
+            return c_;
+        case SAE_SPARSITY_L0_OF_ROWS:
+            sparsity_ += c_ * 2 * std::pow(l0 - target, 2) / target;
+            return c_ * 4 * (l0 - target) / target;
+        case SAE_SPARSITY_L0_OF_BATCH:
+            sparsity_ += c_ * std::pow(mean_l0_ / target - 1, 2);
+            return c_ * 2 * (mean_l0_ / target - 1) / target;
+        default:
+            return 0;
+        }
+    }
+
+    /* From dL/dz through the decoder to dL/dz_pre. */
+    double penalise(const Forward &f, int64_t row, int64_t j, double dz, double slope) {
+        const double z = f.z[at(row, j)], z_pre = f.z_pre[at(row, j)];
+        const double n = norm(j), s = o_[SAE_OPT_TANH_SCALE];
+        if (sparsity() == SAE_SPARSITY_L1 && z > 0) {
+            sparsity_ += c_ * z * n;
+            dz += c_ * n;
+            norm_gradient(j, c_ * z);
+        } else if (sparsity() == SAE_SPARSITY_TANH) {
+            const double t = std::tanh(s * z * n);
+            sparsity_ += c_ * t;
+            dz += c_ * s * (1 - t * t) * n;
+            norm_gradient(j, c_ * s * (1 - t * t) * z);
+        }
+        double dz_pre = z > 0 ? dz : 0;
+        if (thresholds()) {
+            const double t = s_.at(SAE_THRESHOLD, j), h = o_[SAE_OPT_BANDWIDTH];
+            const bool of_batch = sparsity() == SAE_SPARSITY_L0_OF_BATCH;
+            const bool near = std::abs(z_pre - t) < h / 2;
+            const double by_value = near ? -t / h * dz : 0;
+            const double by_step = (of_batch ? std::abs(z - t) < h / 2 : near) ? -slope / h : 0;
+            gradient_[SAE_THRESHOLD][static_cast<size_t>(j)] += by_value + by_step;
+            if (o_[SAE_OPT_STE_TO_INPUT] != 0) { // what is not at z_pre has no gradient there
+                dz_pre -= by_value + (of_batch && z == 0 ? 0 : by_step);
+            }
+        }
+        return dz_pre;
+    }
+
+    /* The same of a gated latent, with its own tensors. */
+    double gate(const Forward &f, const std::vector<float> &x, int64_t row, int64_t j, double dz,
+                const std::vector<double> &gate_output) {
+        const double g = f.gate[at(row, j)];
+        if (g == 0) {
+            return 0;
+        }
+        double dgate = dot(gate_output, row, j);
+        if (sparsity() == SAE_SPARSITY_L1) {
+            sparsity_ += c_ * g * norm(j);
+            dgate += c_ * norm(j);
+            norm_gradient(j, c_ * g);
+        }
+        if (o_[SAE_OPT_GATE_DETACH] == 0) {
+            decode_gradient(j, g, gate_output, row);
+        }
+        const double gain = std::exp(s_.at(SAE_R_MAG, j));
+        const double of_z = f.z[at(row, j)] > 0 ? dz : 0;
+        const double product = products(s_, x, row)[static_cast<size_t>(j)];
+        gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dgate;
+        gradient_[SAE_B_MAG][static_cast<size_t>(j)] += of_z;
+        gradient_[SAE_R_MAG][static_cast<size_t>(j)] += gain * product * of_z;
+        return dgate + gain * of_z;
+    }
+
+    /* ---- the update ---- */
+
+    void learn_threshold() {
+        const double rate = o_[SAE_OPT_THRESHOLD_RATE];
+        if (rule() != SAE_BATCH_TOPK || rate == 0 || stats[SAE_STAT_STEPS] < o_[SAE_OPT_THRESHOLD_AFTER] ||
+            !std::isfinite(least_)) {
+            return;
+        }
+        if (learned_threshold < 0) {
+            learned_threshold = o_[SAE_OPT_THRESHOLD_FROM_FIRST] != 0 ? least_ : 0;
+        }
+        learned_threshold += rate * (least_ - learned_threshold);
+    }
+
+    void clip() {
+        stats[SAE_STAT_GRADIENT_NORM] = 0;
+        if (o_[SAE_OPT_CLIP_NORM] == 0) {
+            return;
+        }
+        double sum = 0;
+        for (int tensor = 0; tensor < kTrainable; tensor++) {
+            const bool by_projection =
+                tensor == SAE_W_DEC && o_[SAE_OPT_CLIP_PROJECTED] != 0 && o_[SAE_OPT_PROJECT_GRADIENT] != 0;
+            sum += trains(tensor) ? squares(by_projection ? projected() : gradient_[tensor]) : 0;
+        }
+        stats[SAE_STAT_GRADIENT_NORM] = std::sqrt(sum);
+        for (std::vector<double> &gradient : gradient_) {
+            gradient = times(gradient, std::min(1.0, o_[SAE_OPT_CLIP_NORM] / (std::sqrt(sum) + 1e-6)));
+        }
+    }
+
+    void normalise() {
+        std::vector<float> &w = s_.tensors[SAE_W_DEC];
+        for (auto row = w.begin(); row != w.end(); row += s_.d_in) {
+            const double norm = std::sqrt(std::inner_product(row, row + s_.d_in, row, 0.0));
+            std::transform(row, row + s_.d_in, row,
+                           [&](float value) { return norm > 0 ? static_cast<float>(value / norm) : value; });
+        }
+    }
+
+    std::vector<double> projected() const {
+        std::vector<double> g = gradient_[SAE_W_DEC];
+        const std::vector<float> &w = s_.tensors[SAE_W_DEC];
+        for (size_t row = 0; row < w.size(); row += static_cast<size_t>(s_.d_in)) {
+            const auto from = static_cast<std::ptrdiff_t>(row);
+            const double along =
+                std::inner_product(w.begin() + from, w.begin() + from + s_.d_in, g.begin() + from, 0.0) *
+                inverse(std::inner_product(w.begin() + from, w.begin() + from + s_.d_in, w.begin() + from, 0.0));
+            for (size_t i = row; i < row + static_cast<size_t>(s_.d_in); i++) {
+                g[i] -= along * w[i];
+            }
+        }
+        return g;
+    }
+
+    void adam(double lr) {
+        const double t = ++stats[SAE_STAT_STEPS];
+        const double beta1 = o_[SAE_OPT_ADAM_BETA1], beta2 = o_[SAE_OPT_ADAM_BETA2];
+        for (int tensor = 0; tensor < kTrainable; tensor++) {
+            for (size_t i = 0; trains(tensor) && i < gradient_[tensor].size(); i++) {
+                const double g = gradient_[tensor][i];
+                double &m = first[tensor][i];
+                double &v = second[tensor][i];
+                m = beta1 * m + (1 - beta1) * g;
+                v = beta2 * v + (1 - beta2) * g * g;
+                float &w = s_.tensors[tensor][i];
+                w = static_cast<float>(w - lr * m / (1 - std::pow(beta1, t)) /
+                                               (std::sqrt(v / (1 - std::pow(beta2, t))) + o_[SAE_OPT_ADAM_EPS]));
+            }
+        }
+    }
+
+    RuleSae &s_;
+    const Options o_;
+    std::vector<int64_t> prefixes_;
+    std::vector<double> weights_;
+    double c_ = 0, mean_l0_ = 0; // of the current part
+    /* of the parts so far */
+    std::vector<double> gradient_[kTrainable];
+    std::vector<bool> fired_;
+    int64_t rows_ = 0;
+    double reconstruction_ = 0, aux_ = 0, sparsity_ = 0, active_ = 0, squared_error_ = 0, variance_ = 0, least_ = 0;
+};
+
+} // namespace reference
+#endif
