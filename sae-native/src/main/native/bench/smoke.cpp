@@ -148,7 +148,7 @@ double trained_loss(const Sae &sae, const std::string &options) {
     must(table().trainer_create(on.params, of.data(), &trainer, &bytes), "trainer_create");
     double stats[SAE_STAT_COUNT];
     for (int step = 0; step < 5; step++) { // the third is launched as a graph
-        must(table().train_step(trainer, on.x, shape.rows, 1e-3), "train_step");
+        must(table().train_step(trainer, on.x, nullptr, shape.rows, 1e-3), "train_step");
         must(table().trainer_stats(trainer, stats), "trainer_stats");
     }
     table().trainer_close(trainer);

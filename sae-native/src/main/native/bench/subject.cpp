@@ -193,14 +193,14 @@ void *Subject::start_training(Step kind) {
     must(table().trainer_create(params_, options_of(shape_, kind).data(), &trainer, &bytes), "trainer_create");
     for (int step = 0; step < kSteps; step++) {
         next_batch();
-        must(table().train_step(trainer, x_, shape_.rows, kLr), "train_step");
+        must(table().train_step(trainer, x_, nullptr, shape_.rows, kLr), "train_step");
     }
     return trainer;
 }
 
 void Subject::step(const std::string &id, Step kind, const Anchors &anchors) {
     void *trainer = start_training(kind);
-    const Work work = [&] { must(table().train_step(trainer, x_, shape_.rows, kLr), "train_step"); };
+    const Work work = [&] { must(table().train_step(trainer, x_, nullptr, shape_.rows, kLr), "train_step"); };
     const Times times = timer_.launches(
         work, [&] { next_batch(); }, 0);
     const int count = static_cast<int>(std::clamp(1e6 / times.median(), kLeastPace, 50.0));
@@ -225,7 +225,7 @@ void Subject::step(const std::string &id, Step kind, const Anchors &anchors) {
 
 void Subject::step_phases(const std::string &id, Step kind) {
     void *trainer = start_training(kind);
-    print_phases(id, timer_.phases([&] { must(table().train_step(trainer, x_, shape_.rows, kLr), "train_step"); },
+    print_phases(id, timer_.phases([&] { must(table().train_step(trainer, x_, nullptr, shape_.rows, kLr), "train_step"); },
                                    [&] { next_batch(); }));
     table().trainer_close(trainer);
 }
@@ -236,7 +236,7 @@ void Subject::profile_step() {
 #ifndef SAE_CUDA_ON_CPU_H
     must(cudaProfilerStart(), "starting the profiler");
 #endif
-    must(table().train_step(trainer, x_, shape_.rows, kLr), "train_step");
+    must(table().train_step(trainer, x_, nullptr, shape_.rows, kLr), "train_step");
     timer_.finish();
 #ifndef SAE_CUDA_ON_CPU_H
     must(cudaProfilerStop(), "stopping the profiler");

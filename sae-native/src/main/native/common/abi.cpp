@@ -115,6 +115,9 @@ int64_t state_size(const Object &trainer, int32_t state) {
     case SAE_STATE_M_B_MAG:
     case SAE_STATE_V_B_MAG:
         return tensor_size(trainer, SAE_B_MAG);
+    case SAE_STATE_M_W_SKIP:
+    case SAE_STATE_V_W_SKIP:
+        return tensor_size(trainer, SAE_W_SKIP);
     default:
         require(state >= 0 && state < SAE_STATE_IDLE_BATCHES, "a state of SAE_STATE_*", std::to_string(state));
         return tensor_size(trainer, state % SAE_STATE_V_W_ENC);
@@ -143,6 +146,15 @@ const Object &trainer_with_state(sae_handle trainer, int32_t state) {
     return trainer_with(trainer, "trainer", false, moments);
 }
 
+/* The memory of a target [rows, d_out]; null if the rows are their own. */
+void *target_of(const Object &trainer, sae_handle y, int64_t rows) {
+    if (y == 0) {
+        require(trainer.d_in == trainer.d_out, "a target y where d_out is not d_in", "none");
+        return nullptr;
+    }
+    return registry().buffer(y, trainer.context, product(rows, trainer.d_out), "y");
+}
+
 void learning_rate(double lr) { require(std::isfinite(lr) && lr >= 0, "a finite lr >= 0", std::to_string(lr)); }
 
 /* Requires two trainers whose gradients can be added. */
@@ -151,10 +163,10 @@ void require_alike(const Object &into, const Object &from) {
     require(into.table == from.table, "two trainers of one backend library",
             std::string("one of ") + into.table->name + " and one of " + from.table->name);
     const auto shape = [](const Object &of) {
-        return "d_in " + std::to_string(of.d_in) + ", d_sae " + std::to_string(of.d_sae) + ", flags " +
+        return "d_in " + std::to_string(of.d_in) + ", d_out " + std::to_string(of.d_out) + ", d_sae " + std::to_string(of.d_sae) + ", flags " +
                std::to_string(of.flags);
     };
-    require(into.d_in == from.d_in && into.d_sae == from.d_sae && into.flags == from.flags,
+    require(into.d_in == from.d_in && into.d_out == from.d_out && into.d_sae == from.d_sae && into.flags == from.flags,
             ("two trainers of one shape, " + shape(into)).c_str(), shape(from));
     auto options = from.options;
     options[SAE_OPT_GRADIENTS] = into.options[SAE_OPT_GRADIENTS];
@@ -488,7 +500,9 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
                      std::to_string(rule) + "; train one of those");
         }
         const int32_t flags =
-            SAE_SUBTRACT_B_DEC | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0) | (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
+            SAE_SUBTRACT_B_DEC | SAE_SKIP | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0) |
+            (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
+        require((object.flags & (SAE_GATED | SAE_SKIP)) != (SAE_GATED | SAE_SKIP), "SAE_GATED or SAE_SKIP", "both");
         const auto sparsity = static_cast<int32_t>(options[SAE_OPT_SPARSITY]);
         require((object.flags & SAE_GATED) == 0 || sparsity == SAE_SPARSITY_NONE || sparsity == SAE_SPARSITY_L1,
                 "no sparsity term or SAE_SPARSITY_L1 with SAE_GATED", std::to_string(sparsity));
@@ -498,10 +512,8 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
                 "no sparsity term with a rule that has a k", "option SPARSITY");
         require(rule == SAE_BATCH_TOPK || options[SAE_OPT_PREFIXES] < 0.5, "prefixes with SAE_BATCH_TOPK only",
                 "option PREFIXES");
-        require((object.flags & ~flags) == 0 && object.d_in == object.d_out,
-                "params with d_out = d_in and no flags but those of the rule",
-                "d_in " + std::to_string(object.d_in) + ", d_out " + std::to_string(object.d_out) + ", flags " +
-                    std::to_string(object.flags));
+        require((object.flags & ~flags) == 0, "params with no flags but those of the rule",
+                "flags " + std::to_string(object.flags));
         void *self = nullptr;
         int64_t bytes = 0;
         check(*object.table, object.table->trainer_create(object.self, options.data(), &self, &bytes));
@@ -510,29 +522,32 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
     });
 }
 
-SAE_EXPORT sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t rows, double lr) {
+SAE_EXPORT sae_status sae_train_step(sae_handle trainer, sae_handle x, sae_handle y, int64_t rows, double lr) {
     return guarded([&] {
         const Object &object = trainer_with(trainer, "trainer", false, true);
         extent(rows, "rows");
         learning_rate(lr);
         void *input = registry().buffer(x, object.context, product(rows, object.d_in), "x");
+        void *target = target_of(object, y, rows);
         require(object.pending == 0, "no rows accumulated before a step (sae_train_apply takes them)",
                 pending_text(object.pending));
-        check(*object.table, object.table->train_step(object.self, input, rows, lr));
+        check(*object.table, object.table->train_step(object.self, input, target, rows, lr));
     });
 }
 
 /* Below, `pending` is 0 while the backend works and stays 0 if that fails: nothing half done is kept. */
 
-SAE_EXPORT sae_status sae_train_accumulate(sae_handle trainer, sae_handle x, int64_t first, int64_t rows) {
+SAE_EXPORT sae_status sae_train_accumulate(sae_handle trainer, sae_handle x, sae_handle y, int64_t first,
+                                           int64_t rows) {
     return guarded([&] {
         Object &object = trainer_with(trainer, "trainer", true, false);
         extent(rows, "rows");
         require(first >= 0 && first <= INT32_MAX - rows, "first >= 0 and first + rows <= 2147483647",
                 std::to_string(first));
         void *input = registry().buffer(x, object.context, product(first + rows, object.d_in), "x");
+        void *target = target_of(object, y, first + rows);
         const int64_t pending = std::exchange(object.pending, 0);
-        check(*object.table, object.table->train_accumulate(object.self, input, first, rows, pending));
+        check(*object.table, object.table->train_accumulate(object.self, input, target, first, rows, pending));
         object.pending = pending + rows;
     });
 }

@@ -69,9 +69,10 @@ typedef struct sae_backend_table {
 
     /* options[SAE_OPT_*]: complete, defaults filled in, ranges checked */
     sae_status (*trainer_create)(void *params, const double *options, void **trainer, int64_t *live_bytes);
-    sae_status (*train_step)(void *trainer, void *x, int64_t rows, double lr);
+    /* y: null where the target is x */
+    sae_status (*train_step)(void *trainer, void *x, void *y, int64_t rows, double lr);
     /* pending: rows of this step accumulated before this call; abi.cpp counts them. 0: start over. */
-    sae_status (*train_accumulate)(void *trainer, void *x, int64_t first, int64_t rows, int64_t pending);
+    sae_status (*train_accumulate)(void *trainer, void *x, void *y, int64_t first, int64_t rows, int64_t pending);
     sae_status (*train_apply)(void *trainer, int64_t pending, double lr);
     sae_status (*trainer_add)(void *into, int64_t into_pending, void *from);
     sae_status (*trainer_copy)(void *into, void *from);

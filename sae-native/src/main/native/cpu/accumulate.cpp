@@ -27,13 +27,14 @@ void put(const Kernels &kernels, bool add, const float *from, float *to, int64_t
 
 } // namespace
 
-void Trainer::accumulate(const float *x, int64_t rows, int64_t pending_rows) {
+void Trainer::accumulate(const float *x, const float *y, int64_t rows, int64_t pending_rows) {
     const int64_t d = params.d_in;
+    const int64_t d_out = params.d_out;
     const bool add = pending_rows > 0;
-    const Sums sums = differentiate(x, rows, pending_rows, static_cast<double>(rows));
+    const Sums sums = differentiate(x, y, rows, pending_rows, static_cast<double>(rows));
     for_ranges(context, params.d_sae, kLatents, [&](int64_t begin, int64_t end, int64_t, int worker) {
         Block<float> &scratch = context.scratch[worker];
-        scratch.grow(2 * d);
+        scratch.grow(d + d_out);
         for (int64_t latent = begin; latent < end; latent++) {
             const bool dead = batch.aux && batch.slot_of[latent] >= 0;
             if (add && !dead && batch.start[latent] == batch.start[latent + 1]) {
@@ -42,7 +43,7 @@ void Trainer::accumulate(const float *x, int64_t rows, int64_t pending_rows) {
             const LatentGradient part = batch_gradient(latent, scratch.data());
             put(context.kernels, add, part.encoder, &pending.encoder[latent * d], d);
             if (!options.freeze_decoder) {
-                put(context.kernels, add, part.decoder, &pending.decoder[latent * d], d);
+                put(context.kernels, add, part.decoder, &pending.decoder[latent * d_out], d_out);
             }
             put(context.kernels, add, &part.bias, &pending.bias[latent], 1);
         }
@@ -53,6 +54,7 @@ void Trainer::accumulate(const float *x, int64_t rows, int64_t pending_rows) {
             }
         }
     });
+    put(context.kernels, add, batch.skip_grad.data(), pending.skip.data(), pending.skip.size());
     if (add) {
         pending.sums.add(sums);
     } else {
@@ -68,10 +70,10 @@ void Trainer::add(int64_t pending_rows, const Trainer &from) {
     const int64_t d = params.d_in;
     const bool adds = pending_rows > 0;
     for_ranges(context, params.d_sae, kLatents, [&](int64_t begin, int64_t end, int64_t, int) {
-        const int64_t at = begin * d;
-        const int64_t count = (end - begin) * d;
-        put(context.kernels, adds, &from.pending.encoder[at], &pending.encoder[at], count);
-        put(context.kernels, adds, &from.pending.decoder[at], &pending.decoder[at], count);
+        const int64_t count = end - begin;
+        const int64_t d_out = params.d_out;
+        put(context.kernels, adds, &from.pending.encoder[begin * d], &pending.encoder[begin * d], count * d);
+        put(context.kernels, adds, &from.pending.decoder[begin * d_out], &pending.decoder[begin * d_out], count * d_out);
         put(context.kernels, adds, &from.pending.bias[begin], &pending.bias[begin], end - begin);
         for (size_t i = 0; i < own_tensors().size(); i++) {
             const int64_t own = i * params.d_sae + begin;
@@ -81,6 +83,7 @@ void Trainer::add(int64_t pending_rows, const Trainer &from) {
             fired[latent] = from.fired[latent] != 0 || (adds && fired[latent] != 0);
         }
     });
+    put(context.kernels, adds, from.pending.skip.data(), pending.skip.data(), pending.skip.size());
     if (adds) {
         pending.sums.add(from.pending.sums);
     } else {
@@ -90,7 +93,7 @@ void Trainer::add(int64_t pending_rows, const Trainer &from) {
 
 void Trainer::copy(const Trainer &from) {
     constexpr int64_t kFloats = 1 << 16;
-    for (int tensor = 0; tensor <= SAE_B_MAG; tensor++) {
+    for (int tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
         for_ranges(context, params.tensors[tensor].size(), kFloats, [&](int64_t begin, int64_t end, int64_t, int) {
             std::copy_n(&from.params.tensors[tensor][begin], end - begin, &params.tensors[tensor][begin]);
         });

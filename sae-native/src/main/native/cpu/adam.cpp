@@ -55,14 +55,15 @@ struct Trainer::Sweep {
     float clip; /* over the weight */
     AdamStep step;
     std::vector<float> d_b_enc;          /* [d_sae] */
-    std::vector<float> d_b_dec;          /* [d_in] */
+    std::vector<float> d_b_dec;          /* [d_out] */
+    const Block<float> *skip;            /* [d_out, d_in]; empty without SAE_SKIP */
     std::vector<std::vector<float>> own; /* by own_tensors(): [d_sae] */
     double squares = 0;                  /* of all gradients */
     double longest_encoder_row = 0;
 };
 
 void Trainer::update_decoder_row(int64_t latent, const float *gradient, const Sweep &sweep) {
-    const int64_t d = params.d_in;
+    const int64_t d = params.d_out;
     float *w = params.w_dec() + latent * d;
     const Dots dots = context.kernels.dot3(gradient, w, d);
     const float scale = options.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP ? inverse_norm(dots.ww) : 1;
@@ -76,7 +77,7 @@ void Trainer::update_decoder_row(int64_t latent, const float *gradient, const Sw
 }
 
 double Trainer::decoder_squares(int64_t latent, const float *gradient) const {
-    const int64_t d = params.d_in;
+    const int64_t d = params.d_out;
     if (!options.clip_projected || !options.project_gradient) {
         return context.kernels.dot3(gradient, gradient, d).gg;
     }
@@ -87,30 +88,31 @@ double Trainer::decoder_squares(int64_t latent, const float *gradient) const {
 LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
+    const int64_t d_out = params.d_out;
     const int32_t slot = batch.aux ? batch.slot_of[latent] : -1;
     const int64_t from = batch.start[latent];
     const int64_t count = batch.start[latent + 1] - from;
     if (slot >= 0 && count == 0) {
-        return {&batch.dead_enc_grad[slot * d], &batch.dead_dec_grad[slot * d], batch.dead_sum[slot]};
+        return {&batch.dead_enc_grad[slot * d], &batch.dead_dec_grad[slot * d_out], batch.dead_sum[slot]};
     }
     float bias = 0;
     if (slot >= 0) { /* within the bandwidth of its threshold */
         std::copy_n(&batch.dead_enc_grad[slot * d], d, scratch);
-        std::copy_n(&batch.dead_dec_grad[slot * d], d, scratch + d);
+        std::copy_n(&batch.dead_dec_grad[slot * d_out], d_out, scratch + d);
         bias = batch.dead_sum[slot];
     } else {
-        std::fill_n(scratch, 2 * d, 0.0f);
+        std::fill_n(scratch, d + d_out, 0.0f);
     }
     kernels.gather(scratch, d, batch.input.data(), &batch.row_of[from], &batch.dz_of[from], count);
     if (!options.freeze_decoder) {
         const float *error = error_of(prefix_of(latent), 0);
-        kernels.gather(scratch + d, d, error, &batch.row_of[from], &batch.value_of[from], count);
+        kernels.gather(scratch + d, d_out, error, &batch.row_of[from], &batch.value_of[from], count);
         if (gated() && !options.gate_detach) {
-            kernels.gather(scratch + d, d, error_of(1, 0), &batch.row_of[from], &batch.gate_of[from], count);
+            kernels.gather(scratch + d, d_out, error_of(1, 0), &batch.row_of[from], &batch.gate_of[from], count);
         }
         if (options.rule == SAE_THRESHOLD_RULE && !batch.norms.empty() && batch.norms[latent] > 0) {
             const double along = batch.norm_grad[latent] / batch.norms[latent];
-            kernels.axpy(scratch + d, static_cast<float>(along), params.w_dec() + latent * d, d);
+            kernels.axpy(scratch + d, static_cast<float>(along), params.w_dec() + latent * d_out, d_out);
         }
     }
     for (int64_t i = from; i < from + count; i++) {
@@ -126,7 +128,7 @@ std::vector<float> Trainer::own_gradient(size_t i, bool from_pending) const {
 }
 
 LatentGradient Trainer::pending_gradient(int64_t latent) const {
-    return {&pending.encoder[latent * params.d_in], &pending.decoder[latent * params.d_in], pending.bias[latent]};
+    return {&pending.encoder[latent * params.d_in], &pending.decoder[latent * params.d_out], pending.bias[latent]};
 }
 
 void Trainer::sweep_latents(Sweep &sweep) {
@@ -142,7 +144,7 @@ void Trainer::sweep_latents(Sweep &sweep) {
         Part &part = parts[at];
         part.d_b_dec.resize(d);
         Block<float> &scratch = context.scratch[worker];
-        scratch.grow(2 * d);
+        scratch.grow(d + params.d_out);
         for (int64_t latent = begin; latent < end; latent++) {
             const LatentGradient gradient =
                 sweep.from_pending ? pending_gradient(latent) : batch_gradient(latent, scratch.data());
@@ -169,9 +171,12 @@ void Trainer::sweep_latents(Sweep &sweep) {
     for (const Part &part : parts) {
         sweep.squares += part.squares;
         sweep.longest_encoder_row = std::max(sweep.longest_encoder_row, std::sqrt(part.longest) * kRounding);
-        kernels.axpy(sweep.d_b_dec.data(), 1, part.d_b_dec.data(), d);
+        if (params.shift() != nullptr) {
+            kernels.axpy(sweep.d_b_dec.data(), 1, part.d_b_dec.data(), d);
+        }
     }
-    sweep.squares += kernels.dot3(sweep.d_b_dec.data(), sweep.d_b_dec.data(), d).gg;
+    sweep.squares += kernels.dot3(sweep.d_b_dec.data(), sweep.d_b_dec.data(), params.d_out).gg;
+    sweep.squares += kernels.dot3(sweep.skip->data(), sweep.skip->data(), sweep.skip->size()).gg;
     if (gated()) { /* so far what b_dec subtracts: the product's; the bias is only the gate's */
         sweep.d_b_enc = sweep.own[0];
     }
@@ -185,14 +190,18 @@ void Trainer::sweep_latents(Sweep &sweep) {
 
 double Trainer::update(const Sums &sums, bool from_pending, double weight, double lr) {
     const Kernels &kernels = context.kernels;
+    const Block<float> &skip = from_pending ? pending.skip : batch.skip_grad;
+    const double skip_norm = std::sqrt(kernels.dot3(skip.data(), skip.data(), skip.size()).gg);
     const bool surely_unclipped =
-        options.clip_norm == 0 || sums.gradient_bound / weight * kRounding + 1e-6 <= options.clip_norm;
+        options.clip_norm == 0 ||
+        (sums.gradient_bound + skip_norm) / weight * kRounding + 1e-6 <= options.clip_norm;
     Sweep sweep = {from_pending,
                    surely_unclipped,
                    static_cast<float>(1 / weight),
                    adam_step(options, steps + 1, lr),
                    std::vector<float>(params.d_sae),
                    sums.d_b_dec,
+                   &skip,
                    {}};
     const std::vector<int> tensors = own_tensors();
     for (size_t i = 0; i < tensors.size(); i++) {
@@ -210,7 +219,9 @@ double Trainer::update(const Sums &sums, bool from_pending, double weight, doubl
     }
     params.encoder_changed(sweep.longest_encoder_row);
     kernels.adam(params.b_dec(), first[SAE_B_DEC].data(), second[SAE_B_DEC].data(), sweep.d_b_dec.data(), sweep.clip, 1,
-                 0, params.d_in, sweep.step);
+                 0, params.d_out, sweep.step);
+    kernels.adam(params.tensors[SAE_W_SKIP].data(), first[SAE_W_SKIP].data(), second[SAE_W_SKIP].data(), skip.data(),
+                 sweep.clip, 1, 0, skip.size(), sweep.step);
     if (options.train_b_enc) {
         kernels.adam(params.b_enc(), first[SAE_B_ENC].data(), second[SAE_B_ENC].data(), sweep.d_b_enc.data(),
                      sweep.clip, 1, 0, params.d_sae, sweep.step);

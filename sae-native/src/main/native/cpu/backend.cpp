@@ -149,14 +149,15 @@ sae_status trainer_create(void *params, const double *options, void **trainer, i
     });
 }
 
-sae_status train_step(void *trainer, void *x, int64_t rows, double lr) {
-    return guarded([&] { as<Trainer>(trainer)->step(floats(x), rows, lr); });
+sae_status train_step(void *trainer, void *x, void *y, int64_t rows, double lr) {
+    return guarded([&] { as<Trainer>(trainer)->step(floats(x), floats(y == nullptr ? x : y), rows, lr); });
 }
 
-sae_status train_accumulate(void *trainer, void *x, int64_t first, int64_t rows, int64_t pending) {
+sae_status train_accumulate(void *trainer, void *x, void *y, int64_t first, int64_t rows, int64_t pending) {
     return guarded([&] {
         Trainer &to = *as<Trainer>(trainer);
-        to.accumulate(floats(x) + first * to.params.d_in, rows, pending);
+        const float *target = floats(y == nullptr ? x : y) + first * to.params.d_out;
+        to.accumulate(floats(x) + first * to.params.d_in, target, rows, pending);
     });
 }
 
@@ -201,6 +202,10 @@ std::pair<char *, int64_t> state_memory(Trainer &trainer, int32_t state) {
         return {reinterpret_cast<char *>(trainer.first[SAE_B_MAG].data()), 4};
     case SAE_STATE_V_B_MAG:
         return {reinterpret_cast<char *>(trainer.second[SAE_B_MAG].data()), 4};
+    case SAE_STATE_M_W_SKIP:
+        return {reinterpret_cast<char *>(trainer.first[SAE_W_SKIP].data()), 4};
+    case SAE_STATE_V_W_SKIP:
+        return {reinterpret_cast<char *>(trainer.second[SAE_W_SKIP].data()), 4};
     default:
         Block<float> *moments = state < SAE_STATE_V_W_ENC ? trainer.first : trainer.second;
         return {reinterpret_cast<char *>(moments[state % SAE_STATE_V_W_ENC].data()), 4};

@@ -1,11 +1,13 @@
 /*
- * backward.cpp: for each row e = x_hat - x, r = z_aux W_dec + e, and
+ * backward.cpp: for each row e = x_hat - y, r = z_aux W_dec + e, and
  *
  *   L = s sum e^2 + a sum r^2        (s, a: losses.cpp; both times the batch's weight)
  *   dL/dx_hat = 2 s e [+ 2 a r]      (the second term unless AUX_DETACH)
  *   dL/dz_j   = <dL/dx_hat, W_dec[j]> where z_j > 0
  *
- *   FLOPs 4 rows k d_in. Without dead latents a row goes from decode to dL/dz while its k rows of W_dec are in L1 or
+ * With SAE_SKIP, x_hat has the term x W_skip^T, and dW_skip = sum over rows of dL/dx_hat (x) x.
+ *
+ *   FLOPs 4 rows k d_out; with SAE_SKIP 4 rows d_in d_out more. Without dead latents a row goes from decode to dL/dz while its k rows of W_dec are in L1 or
  *   L2; with them the scale a may depend on all rows, so there are two passes.
  * Deterministic: sums over rows are taken part by part in a fixed order.
  */
@@ -52,14 +54,21 @@ void Sums::add(const Sums &other) {
     }
 }
 
-void Trainer::decode_rows(int64_t first, int64_t last, Sums &sums) {
-    const int64_t d = params.d_in;
+void Trainer::decode_rows(int64_t first, int64_t last, int worker, Sums &sums) {
+    const int64_t d = params.d_out;
+    for (int64_t row = first; row < last; row++) {
+        std::copy_n(params.b_dec(), d, error_of(0, row));
+    }
+    if (skips()) {
+        context.multiply({last - first, d, params.d_in, batch.x + first * params.d_in, params.d_in, 1,
+                          params.tensors[SAE_W_SKIP].data(), 1, params.d_in, error_of(0, first), d, true},
+                         worker);
+    }
     for (int64_t row = first; row < last; row++) {
         const int64_t at = batch.begin(row);
         const int64_t count = batch.positive(row);
         const int32_t *index = &batch.index[at];
         int64_t from = 0;
-        std::copy_n(params.b_dec(), d, error_of(0, row));
         for (int64_t prefix = 0; prefix <= last_prefix(); prefix++) {
             float *error = error_of(prefix, row);
             const int64_t to = prefix == last_prefix()
@@ -68,9 +77,9 @@ void Trainer::decode_rows(int64_t first, int64_t last, Sums &sums) {
             context.kernels.gather(error, d, params.w_dec(), index + from, &batch.value[at + from], to - from);
             if (prefix < last_prefix()) {
                 std::copy_n(error, d, error_of(prefix + 1, row));
-                sums.prefixes += options.prefix_weights[prefix] * context.kernels.subtract(error, batch.x + row * d, d);
+                sums.prefixes += options.prefix_weights[prefix] * context.kernels.subtract(error, batch.y + row * d, d);
             } else {
-                sums.error += context.kernels.subtract(error, batch.x + row * d, d);
+                sums.error += context.kernels.subtract(error, batch.y + row * d, d);
             }
             from = to;
         }
@@ -92,7 +101,7 @@ void Trainer::decode_rows(int64_t first, int64_t last, Sums &sums) {
 
 void Trainer::backward_rows(int64_t first, int64_t last, double error_scale, double residual_scale, Sums &sums) {
     const Kernels &kernels = context.kernels;
-    const int64_t d = params.d_in;
+    const int64_t d = params.d_out;
     for (int64_t row = first; row < last; row++) {
         const float *residual = nullptr;
         if (batch.aux) {
@@ -136,20 +145,31 @@ void Trainer::backward_rows(int64_t first, int64_t last, double error_scale, dou
     }
 }
 
+void Trainer::backward_skip() {
+    constexpr int64_t kOutputs = 32;
+    const int64_t d_in = params.d_in;
+    const int64_t d_out = params.d_out;
+    for_ranges(context, d_out, kOutputs, [&](int64_t first, int64_t last, int64_t, int worker) {
+        context.multiply({last - first, d_in, batch.rows, error_of(0, 0) + first, 1, d_out, batch.x, d_in, 1,
+                          &batch.skip_grad[first * d_in], d_in, false},
+                         worker);
+    });
+}
+
 Sums Trainer::forward_and_backward() {
     /* rows per part */
     const int64_t size = batch.aux ? kAuxRows : kRows;
     Sums zero;
-    zero.d_b_dec.resize(params.d_in);
+    zero.d_b_dec.resize(params.d_out);
     std::vector<Sums> parts(context.parts(batch.rows, size), zero);
     Sums total = zero;
-    total.variance = squares_about_mean(context, batch.x, batch.rows, params.d_in);
+    total.variance = squares_about_mean(context, batch.y, batch.rows, params.d_out);
     const double error_scale = 2 * loss_scale(total);
     if (options.rule == SAE_THRESHOLD_RULE) {
         prepare_penalty();
     }
     for_ranges(context, batch.rows, size, [&](int64_t first, int64_t last, int64_t part, int worker) {
-        decode_rows(first, last, parts[part]);
+        decode_rows(first, last, worker, parts[part]);
         if (batch.aux) {
             parts[part].residual = decode_dead(first, last, worker);
         } else {

@@ -1,11 +1,11 @@
 /*
  * dead.cpp: the auxiliary loss, over the latents that have not fired for a while.
  *
- *   z_aux = keep the min(AUX_K, n_dead) largest of ReLU(z_pre) over the dead latents;  r = z_aux W_dec - (x - x_hat)
+ *   z_aux = keep the min(AUX_K, n_dead) largest of ReLU(z_pre) over the dead latents;  r = z_aux W_dec - (y - x_hat)
  *   dW_dec = z_aux^T dr;  dz_aux = dr W_dec^T where z_aux > 0;  dW_enc = dz_aux^T (x - b_dec)
  *
  * The dead latents' rows are copied together and all five products are dense: AUX_K of n_dead is seldom sparse enough
- * for gathers to win, and when n_dead <= AUX_K nothing is left out. FLOPs 10 rows n_dead d_in.
+ * for gathers to win, and when n_dead <= AUX_K nothing is left out. FLOPs 10 rows n_dead d (d_in or d_out).
  * Deterministic: dense products in fixed tiles.
  */
 #include <cmath>
@@ -28,6 +28,7 @@ bool Trainer::is_dead(int64_t batches, int64_t rows) const {
 
 void Trainer::find_dead(int64_t pending_rows) {
     const int64_t d = params.d_in;
+    const int64_t d_out = params.d_out;
     const int64_t rows = pending_rows + batch.rows; /* of the batch, if it ended here */
     if (pending_rows == 0) {
         std::fill(fired.begin(), fired.end(), 0);
@@ -48,16 +49,19 @@ void Trainer::find_dead(int64_t pending_rows) {
     const int64_t dead = static_cast<int64_t>(batch.dead.size());
     batch.aux = options.aux_coefficient > 0 && dead > 0;
     if (batch.aux) {
-        for (Block<float> *rows : {&batch.dead_enc, &batch.dead_dec, &batch.dead_enc_grad, &batch.dead_dec_grad}) {
+        for (Block<float> *rows : {&batch.dead_enc, &batch.dead_enc_grad}) {
             rows->grow(dead * d);
+        }
+        for (Block<float> *rows : {&batch.dead_dec, &batch.dead_dec_grad}) {
+            rows->grow(dead * d_out);
         }
         batch.dead_bias.resize(dead);
         batch.dead_sum.resize(dead);
         batch.z_aux.grow(batch.rows * dead);
-        batch.residual.grow(batch.rows * d);
+        batch.residual.grow(batch.rows * d_out);
         for (int64_t slot = 0; slot < dead; slot++) {
             std::copy_n(params.w_enc() + batch.dead[slot] * d, d, &batch.dead_enc[slot * d]);
-            std::copy_n(params.w_dec() + batch.dead[slot] * d, d, &batch.dead_dec[slot * d]);
+            std::copy_n(params.w_dec() + batch.dead[slot] * d_out, d_out, &batch.dead_dec[slot * d_out]);
             batch.dead_bias[slot] = params.b_enc()[batch.dead[slot]];
         }
     }
@@ -76,6 +80,7 @@ int64_t Trainer::count_idle(int64_t rows) {
 double Trainer::decode_dead(int64_t first, int64_t last, int worker) {
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
+    const int64_t d_out = params.d_out;
     const int64_t dead = static_cast<int64_t>(batch.dead.size());
     const int64_t rows = last - first;
     float *z = &batch.z_aux[first * dead];
@@ -97,12 +102,12 @@ double Trainer::decode_dead(int64_t first, int64_t last, int worker) {
             p[key_index(selection.keys()[i])] = key_value(selection.keys()[i]);
         }
     }
-    float *residual = &batch.residual[first * d];
-    std::copy_n(error_of(last_prefix(), first), rows * d, residual);
-    context.multiply({rows, d, dead, z, dead, 1, batch.dead_dec.data(), d, 1, residual, d, true}, worker);
+    float *residual = &batch.residual[first * d_out];
+    std::copy_n(error_of(last_prefix(), first), rows * d_out, residual);
+    context.multiply({rows, d_out, dead, z, dead, 1, batch.dead_dec.data(), d_out, 1, residual, d_out, true}, worker);
     double squares = 0;
     for (int64_t row = 0; row < rows; row++) {
-        squares += kernels.dot3(residual + row * d, residual + row * d, d).gg;
+        squares += kernels.dot3(residual + row * d_out, residual + row * d_out, d_out).gg;
     }
     return squares;
 }
@@ -110,38 +115,39 @@ double Trainer::decode_dead(int64_t first, int64_t last, int worker) {
 double Trainer::backward_dead() {
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
+    const int64_t d_out = params.d_out;
     const int64_t rows = batch.rows;
     const int64_t dead = static_cast<int64_t>(batch.dead.size());
-    const auto transposed_product = [&](const float *of, Block<float> &result) {
+    const auto transposed_product = [&](const float *of, int64_t width, Block<float> &result) {
         for_ranges(context, dead, kTileLatents, [&](int64_t first, int64_t last, int64_t, int worker) {
             context.multiply(
-                {last - first, d, rows, batch.z_aux.data() + first, 1, dead, of, d, 1, &result[first * d], d, false},
+                {last - first, width, rows, batch.z_aux.data() + first, 1, dead, of, width, 1, &result[first * width], width, false},
                 worker);
         });
     };
     if (!options.freeze_decoder) {
-        transposed_product(batch.residual.data(), batch.dead_dec_grad);
+        transposed_product(batch.residual.data(), d_out, batch.dead_dec_grad);
     }
     const double through_encoder = std::sqrt(static_cast<double>(dead)) * params.longest_encoder_row + 1;
     std::vector<double> bounds(context.parts(rows, kTileRows));
     for_ranges(context, rows, kTileRows, [&](int64_t first, int64_t last, int64_t part, int worker) {
         Block<float> &tile = context.scratch[worker];
         tile.grow(kTileRows * dead);
-        context.multiply({last - first, dead, d, &batch.residual[first * d], d, 1, batch.dead_dec.data(), 1, d,
-                          tile.data(), dead, false},
+        context.multiply({last - first, dead, d_out, &batch.residual[first * d_out], d_out, 1, batch.dead_dec.data(), 1,
+                          d_out, tile.data(), dead, false},
                          worker);
         for (int64_t row = first; row < last; row++) {
             float *z = &batch.z_aux[row * dead];
             const float *dz = tile.data() + (row - first) * dead;
-            const float *residual = &batch.residual[row * d];
+            const float *residual = &batch.residual[row * d_out];
             const double z_norm = std::sqrt(kernels.dot3(z, z, dead).gg);
             std::transform(z, z + dead, dz, z, [](float value, float slope) { return value > 0 ? slope : 0; });
             const double dz_norm = std::sqrt(kernels.dot3(z, z, dead).gg);
-            bounds[part] += std::sqrt(kernels.dot3(residual, residual, d).gg) * z_norm +
+            bounds[part] += std::sqrt(kernels.dot3(residual, residual, d_out).gg) * z_norm +
                             dz_norm * (batch.input_norm[row] + through_encoder);
         }
     });
-    transposed_product(batch.input.data(), batch.dead_enc_grad);
+    transposed_product(batch.input.data(), d, batch.dead_enc_grad);
     std::fill(batch.dead_sum.begin(), batch.dead_sum.end(), 0.0f);
     for (int64_t row = 0; row < rows; row++) {
         kernels.axpy(batch.dead_sum.data(), 1, &batch.z_aux[row * dead], dead);

@@ -86,17 +86,17 @@ void Trainer::list_open_gates(int64_t rows) {
 }
 
 void Trainer::decode_gates(int64_t row, Sums &sums) {
-    const int64_t d = params.d_in;
+    const int64_t d = params.d_out;
     const int64_t at = batch.begin(row);
     float *error = error_of(1, row);
     std::copy_n(params.b_dec(), d, error);
     context.kernels.gather(error, d, params.w_dec(), &batch.index[at], &batch.gate[at], batch.size(row));
-    sums.gate += context.kernels.subtract(error, batch.x + row * d, d);
+    sums.gate += context.kernels.subtract(error, batch.y + row * d, d);
 }
 
 void Trainer::backward_gates(int64_t row, double error_scale, Sums &sums) {
     sums.gradient_bound = std::numeric_limits<double>::infinity(); /* the norm is measured */
-    const int64_t d = params.d_in;
+    const int64_t d = params.d_out;
     const int64_t at = batch.begin(row);
     const double c = options.sparsity == SAE_SPARSITY_L1 ? batch.penalty / static_cast<double>(batch.rows) : 0;
     float *error = error_of(1, row);

@@ -44,7 +44,7 @@ double Trainer::loss_scale(const Sums &sums) const {
     case SAE_LOSS_FVU:
         return batch.weight * inverse(sums.variance);
     default:
-        return batch.weight / (rows * static_cast<double>(params.d_in));
+        return batch.weight / (rows * static_cast<double>(params.d_out));
     }
 }
 
@@ -60,9 +60,9 @@ double Trainer::aux_scale(const Sums &sums) {
     case SAE_AUX_TARGET_VARIANCE:
         return scale * inverse(sums.variance);
     case SAE_AUX_RESIDUAL_VARIANCE: /* of u = -error: the same squares */
-        return scale * inverse(squares_about_mean(context, error_of(last_prefix(), 0), batch.rows, params.d_in));
+        return scale * inverse(squares_about_mean(context, error_of(last_prefix(), 0), batch.rows, params.d_out));
     default:
-        return scale / (rows * static_cast<double>(params.d_in));
+        return scale / (rows * static_cast<double>(params.d_out));
     }
 }
 

@@ -99,8 +99,8 @@ void Trainer::prepare_penalty() {
         batch.dnorm.grow(batch.entries());
         batch.norms.resize(params.d_sae);
         for (int64_t latent = 0; latent < params.d_sae; latent++) {
-            const float *row = params.w_dec() + latent * params.d_in;
-            batch.norms[latent] = static_cast<float>(std::sqrt(context.kernels.dot3(row, row, params.d_in).gg));
+            const float *row = params.w_dec() + latent * params.d_out;
+            batch.norms[latent] = static_cast<float>(std::sqrt(context.kernels.dot3(row, row, params.d_out).gg));
         }
     }
 }

@@ -43,7 +43,7 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
 
 Trainer::Trainer(Params &of, const double *option_values)
     : params(of), context(of.context), options(option_values, of.d_sae), idle_batches(of.d_sae), idle_rows(of.d_sae) {
-    for (int tensor = 0; tensor <= SAE_B_MAG && options.gradients != SAE_GRADIENTS_ONLY; tensor++) {
+    for (int tensor = 0; tensor <= SAE_W_SKIP && options.gradients != SAE_GRADIENTS_ONLY; tensor++) {
         if (tensor == SAE_THRESHOLD && !trains_threshold()) {
             continue;
         }
@@ -52,10 +52,12 @@ Trainer::Trainer(Params &of, const double *option_values)
     }
     if (options.gradients != SAE_GRADIENTS_NONE) {
         pending.encoder = Block<float>(params.d_sae * params.d_in);
-        pending.decoder = Block<float>(params.d_sae * params.d_in);
+        pending.decoder = Block<float>(params.d_sae * params.d_out);
         pending.bias = Block<float>(params.d_sae);
+        pending.skip = Block<float>(params.tensors[SAE_W_SKIP].size());
         pending.own = Block<float>(params.d_sae * static_cast<int64_t>(own_tensors().size()));
     }
+    batch.skip_grad.grow(params.tensors[SAE_W_SKIP].size());
     fired.resize(params.d_sae);
     batch.start.resize(params.d_sae + 1);
     batch.next.resize(params.d_sae + 1);
@@ -65,19 +67,20 @@ Trainer::Trainer(Params &of, const double *option_values)
 
 int64_t Trainer::live_bytes() const {
     int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + pending.encoder.bytes() + pending.decoder.bytes() +
-                    pending.bias.bytes() + pending.own.bytes();
-    for (int tensor = 0; tensor <= SAE_B_MAG; tensor++) {
+                    pending.bias.bytes() + pending.own.bytes() + pending.skip.bytes();
+    for (int tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
         bytes += first[tensor].bytes() + second[tensor].bytes();
     }
     return bytes;
 }
 
-void Trainer::prepare(const float *x, int64_t rows) {
+void Trainer::prepare(const float *x, const float *y, int64_t rows) {
     constexpr int64_t kRows = 64;
     const int64_t d = params.d_in;
     batch.x = x;
+    batch.y = y;
     batch.rows = rows;
-    batch.error.grow(rows * d * (static_cast<int64_t>(options.prefixes.size()) + (gated() ? 1 : 0)));
+    batch.error.grow(rows * params.d_out * (static_cast<int64_t>(options.prefixes.size()) + (gated() ? 1 : 0)));
     batch.input_norm.resize(rows);
     batch.input.grow(rows * d);
     for_ranges(context, rows, kRows, [&](int64_t first, int64_t last, int64_t, int) {
@@ -124,13 +127,19 @@ void Trainer::choose(int64_t rows) {
     batch.dz_of.grow(room);
 }
 
-Sums Trainer::differentiate(const float *x, int64_t rows, int64_t pending_rows, double weight) {
+Sums Trainer::differentiate(const float *x, const float *y, int64_t rows, int64_t pending_rows, double weight) {
     require_finite(context, x, rows, params.d_in);
-    prepare(x, rows);
+    if (y != x) {
+        require_finite(context, y, rows, params.d_out);
+    }
+    prepare(x, y, rows);
     batch.weight = weight;
     choose(rows);
     find_dead(pending_rows);
     Sums sums = forward_and_backward();
+    if (skips()) {
+        backward_skip();
+    }
     group_by_latent();
     return sums;
 }
@@ -159,8 +168,8 @@ void Trainer::finish(const Sums &sums, bool from_pending, int64_t rows, double w
     stats[SAE_STAT_GRADIENT_NORM] = norm;
 }
 
-void Trainer::step(const float *x, int64_t rows, double lr) {
-    finish(differentiate(x, rows, 0, 1), false, rows, 1, lr);
+void Trainer::step(const float *x, const float *y, int64_t rows, double lr) {
+    finish(differentiate(x, y, rows, 0, 1), false, rows, 1, lr);
 }
 
 } // namespace sae::cpu

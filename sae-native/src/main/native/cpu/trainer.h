@@ -51,6 +51,7 @@ struct TrainerOptions {
 /* What one batch leaves for the update: buffers that grow to the largest batch and are reused. */
 struct Batch {
     const float *x = nullptr;
+    const float *y = nullptr; /* [rows, d_out] the target: x but for transcoders */
     int64_t rows = 0;
     double weight = 1;      /* of its losses and gradients: 1 for a whole step, its row count for a part */
     Block<float> input;     /* [rows, d_in] x - b_dec, or x: what the encoder saw */
@@ -59,7 +60,7 @@ struct Batch {
     Block<int32_t> index;   /* [entries] what the encoder chose */
     Block<float> value;     /* [entries]; SAE_THRESHOLD_RULE: 0 where only the threshold's gradient needs the entry */
     Block<float> dz;        /* [entries] dL/dz_pre; TopK: 0 where the value is 0 */
-    Block<float> error;     /* [prefixes, rows, d_in] x_hat - x, then dL/d(what these latents decode to) */
+    Block<float> error;     /* [prefixes, rows, d_out] x_hat - y, then dL/d(what these latents decode to) */
     int64_t active = 0;     /* entries > 0, if ragged */
 
     /* sparsity.cpp, with SAE_THRESHOLD_RULE */
@@ -79,12 +80,12 @@ struct Batch {
     std::vector<int32_t> slot_of; /* [d_sae]; -1: alive */
     bool aux = false;
     Block<float> dead_enc;        /* [n_dead, d_in] */
-    Block<float> dead_dec;        /* [n_dead, d_in] */
+    Block<float> dead_dec;        /* [n_dead, d_out] */
     std::vector<float> dead_bias; /* [n_dead] */
     Block<float> z_aux;           /* [rows, n_dead], then dL/dz_aux */
-    Block<float> residual;        /* [rows, d_in] r, then dL/d(z_aux W_dec) */
+    Block<float> residual;        /* [rows, d_out] r, then dL/d(z_aux W_dec) */
     Block<float> dead_enc_grad;   /* [n_dead, d_in] */
-    Block<float> dead_dec_grad;   /* [n_dead, d_in] */
+    Block<float> dead_dec_grad;   /* [n_dead, d_out] */
     std::vector<float> dead_sum;  /* [n_dead] sum over rows of dL/dz_aux */
 
     /* the chosen entries with a value > 0, by latent: those of latent j are [start[j], start[j + 1]), in row order */
@@ -95,6 +96,7 @@ struct Batch {
     Block<float> dz_of;
 
     std::vector<double> input_norm; /* [rows] |x - b_dec| */
+    Block<float> skip_grad;         /* [d_out, d_in], with SAE_SKIP */
 
     int64_t begin(int64_t row) const { return k > 0 ? row * k : offsets[row]; }
     int64_t size(int64_t row) const { return k > 0 ? k : offsets[row + 1] - offsets[row]; }
@@ -105,18 +107,18 @@ struct Batch {
 
 /* Sums over the rows of a batch, or of several parts of one. */
 struct Sums {
-    double variance = 0; /* |x - mean of x|^2 */
-    double error = 0;    /* |x_hat - x|^2 */
+    double variance = 0; /* |y - mean of y|^2 */
+    double error = 0;    /* |x_hat - y|^2 */
     double prefixes = 0; /* the same of prefixes but the last, each times its weight */
     double residual = 0; /* |r|^2 */
     double sparsity = 0; /* times the weight */
-    double gate = 0;     /* |what the gate reconstructs - x|^2 */
+    double gate = 0;     /* |what the gate reconstructs - y|^2 */
     int64_t active = 0;
     double reconstruction = 0; /* the loss's terms, times the weight */
     double aux = 0;
     double least = std::numeric_limits<double>::infinity(); /* kept value > 0 */
     double gradient_bound = 0;                              /* upper bound on the gradient's norm */
-    std::vector<float> d_b_dec;                             /* [d_in] sum of dL/dx_hat */
+    std::vector<float> d_b_dec;                             /* [d_out] sum of dL/dx_hat */
 
     void add(const Sums &other);
 };
@@ -124,16 +126,17 @@ struct Sums {
 /* The gradient of one latent's parameters. */
 struct LatentGradient {
     const float *encoder; /* [d_in] */
-    const float *decoder; /* [d_in]; unset when the decoder is frozen */
+    const float *decoder; /* [d_out]; unset when the decoder is frozen */
     float bias;
 };
 
 /* What accumulate.cpp adds up between updates, weighted by rows. Empty if the trainer keeps no gradients. */
 struct Pending {
     Block<float> encoder; /* [d_sae, d_in] */
-    Block<float> decoder; /* [d_sae, d_in] */
+    Block<float> decoder; /* [d_sae, d_out] */
     Block<float> bias;    /* [d_sae] */
     Block<float> own;     /* [own_tensors(), d_sae] */
+    Block<float> skip;    /* [d_out, d_in], with SAE_SKIP */
     Sums sums;
 };
 
@@ -141,9 +144,9 @@ struct Trainer {
     Params &params;
     Context &context;
     const TrainerOptions options;
-    Block<float> first[SAE_B_MAG + 1]; /* Adam's moments, by tensor; empty where it is not trained, and with
+    Block<float> first[SAE_W_SKIP + 1]; /* Adam's moments, by tensor; empty where it is not trained, and with
                                           SAE_GRADIENTS_ONLY */
-    Block<float> second[SAE_B_MAG + 1];
+    Block<float> second[SAE_W_SKIP + 1];
     Block<int64_t> idle_batches; /* [d_sae] */
     Block<int64_t> idle_rows;
     int64_t steps = 0;
@@ -152,22 +155,24 @@ struct Trainer {
 
     Trainer(Params &of, const double *option_values);
     int64_t live_bytes() const;
-    void step(const float *x, int64_t rows, double lr);
+    /* y: the target; x itself but for transcoders */
+    void step(const float *x, const float *y, int64_t rows, double lr);
 
     /* accumulate.cpp; pending: rows of this step's parts so far, in this trainer and those added to it */
-    void accumulate(const float *x, int64_t rows, int64_t pending_rows);
+    void accumulate(const float *x, const float *y, int64_t rows, int64_t pending_rows);
     void apply(int64_t pending_rows, double lr);
     void add(int64_t pending_rows, const Trainer &from);
     void copy(const Trainer &from);
 
   private:
     /* train_step.cpp: everything up to dL/dz, and the entries by latent, for a batch or a part of one. */
-    Sums differentiate(const float *x, int64_t rows, int64_t pending_rows, double weight);
-    void prepare(const float *x, int64_t rows);
+    Sums differentiate(const float *x, const float *y, int64_t rows, int64_t pending_rows, double weight);
+    void prepare(const float *x, const float *y, int64_t rows);
     /* train_step.cpp: what the encoder chooses, into the batch. */
     void choose(int64_t rows);
     void learn_threshold(double least);
     bool trains_threshold() const { return options.rule == SAE_THRESHOLD_RULE && (params.flags & SAE_THRESHOLDS) != 0; }
+    bool skips() const { return (params.flags & SAE_SKIP) != 0; }
     bool gated() const { return (params.flags & SAE_GATED) != 0; }
     /* Trained tensors [d_sae] whose gradients are sums of their entries' own. */
     std::vector<int> own_tensors() const {
@@ -176,7 +181,7 @@ struct Trainer {
                                     : std::vector<int>{};
     }
     float *error_of(int64_t prefix, int64_t row) const {
-        return &batch.error[(prefix * batch.rows + row) * params.d_in];
+        return &batch.error[(prefix * batch.rows + row) * params.d_out];
     }
     int64_t last_prefix() const { return static_cast<int64_t>(options.prefixes.size()) - 1; }
     int64_t prefix_of(int64_t latent) const;
@@ -212,13 +217,15 @@ struct Trainer {
     Sums forward_and_backward();
     double loss_scale(const Sums &sums) const;
     double aux_scale(const Sums &sums);
-    void decode_rows(int64_t first, int64_t last, Sums &sums);
+    void decode_rows(int64_t first, int64_t last, int worker, Sums &sums);
+    /* backward.cpp: from dL/dx_hat to W_skip's gradient. */
+    void backward_skip();
     void backward_rows(int64_t first, int64_t last, double error_scale, double residual_scale, Sums &sums);
 
     /* csc.cpp */
     void group_by_latent();
 
-    /* adam.cpp: from the batch; scratch [2, d_in] */
+    /* adam.cpp: from the batch; scratch [d_in + d_out] */
     LatentGradient batch_gradient(int64_t latent, float *scratch) const;
     LatentGradient pending_gradient(int64_t latent) const;
     /* Of the i-th of own_tensors(). */

@@ -53,8 +53,8 @@ sae_status gather_rows(void *context, void *from, int64_t from_rows, int64_t col
                        int64_t count, double factor, void *into);
 
 sae_status trainer_create(void *params, const double *options, void **trainer, int64_t *live_bytes);
-sae_status train_step(void *trainer, void *x, int64_t rows, double lr);
-sae_status train_accumulate(void *trainer, void *x, int64_t first, int64_t rows, int64_t pending);
+sae_status train_step(void *trainer, void *x, void *y, int64_t rows, double lr);
+sae_status train_accumulate(void *trainer, void *x, void *y, int64_t first, int64_t rows, int64_t pending);
 sae_status train_apply(void *trainer, int64_t pending, double lr);
 sae_status trainer_add(void *into, int64_t into_pending, void *from);
 sae_status trainer_copy(void *into, void *from);

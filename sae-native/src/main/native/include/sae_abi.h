@@ -33,7 +33,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 8
+#define SAE_ABI_VERSION 9
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -211,7 +211,7 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_AUX_COEFFICIENT = 2,    /* 1/32; 0 turns the auxiliary loss off */
     SAE_OPT_AUX_K = 3,              /* 512 */
     SAE_OPT_AUX_NORM = 4,           /* SAE_AUX_MEAN */
-    SAE_OPT_AUX_DETACH = 5,         /* 0: the gradient flows through the residual x - x_hat */
+    SAE_OPT_AUX_DETACH = 5,         /* 0: the gradient flows through the residual y - x_hat */
     SAE_OPT_AUX_SCALE_BY_DEAD = 6,  /* 0; 1: multiply the term by min(1, n_dead / aux_k) */
     SAE_OPT_DEAD_AFTER_BATCHES = 7, /* 5; 0: this rule is off */
     SAE_OPT_DEAD_AFTER_ROWS = 8,    /* 0: off; otherwise dead after this many rows without firing */
@@ -248,17 +248,17 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
 enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_GATE_DETACH + 1 };
 
 /* Every ratio below, and SAE_STAT_FVU, is 0 when its denominator is 0 (a batch of one row has no variance). */
-enum { /* SAE_OPT_LOSS; e = x_hat - x, B rows */
-    SAE_LOSS_MEAN = 0,     /* mean over all B*d_in elements of e^2 */
-    SAE_LOSS_SUM_MEAN = 1, /* sum over d_in, mean over B */
-    SAE_LOSS_FVU = 2       /* sum e^2 / sum (x - batch mean of x)^2 */
+enum { /* SAE_OPT_LOSS; e = x_hat - y, y the target (x but for transcoders), B rows */
+    SAE_LOSS_MEAN = 0,     /* mean over all B*d_out elements of e^2 */
+    SAE_LOSS_SUM_MEAN = 1, /* sum over d_out, mean over B */
+    SAE_LOSS_FVU = 2       /* sum e^2 / sum (y - batch mean of y)^2 */
 };
 
-enum { /* SAE_OPT_AUX_NORM; r = z_aux W_dec - (x - x_hat) (b_dec is not added) */
+enum { /* SAE_OPT_AUX_NORM; r = z_aux W_dec - (y - x_hat) (b_dec is not added) */
     SAE_AUX_MEAN = 0,             /* mean over all elements of r^2 */
-    SAE_AUX_SUM_MEAN = 1,         /* sum over d_in, mean over B */
-    SAE_AUX_TARGET_VARIANCE = 2,  /* sum r^2 / sum (x - batch mean of x)^2 */
-    SAE_AUX_RESIDUAL_VARIANCE = 3 /* sum r^2 / sum (u - batch mean of u)^2, u = x - x_hat, denominator detached */
+    SAE_AUX_SUM_MEAN = 1,         /* sum over d_out, mean over B */
+    SAE_AUX_TARGET_VARIANCE = 2,  /* sum r^2 / sum (y - batch mean of y)^2 */
+    SAE_AUX_RESIDUAL_VARIANCE = 3 /* sum r^2 / sum (u - batch mean of u)^2, u = y - x_hat, denominator detached */
 };
 
 enum { /* SAE_OPT_SPARSITY: what is added to the loss; L0 is a row's number of z > 0, means are over rows */
@@ -290,24 +290,26 @@ enum { /* SAE_OPT_GRADIENTS: what sae_train_accumulate adds to */
 };
 
 /* keys[i] is one of SAE_OPT_*, values[i] its value. Closing the params closes the trainer. A backend may lack rules and
- * options: SAE_UNAVAILABLE. Params have no flags but SAE_SUBTRACT_B_DEC, and SAE_THRESHOLDS or SAE_GATED with SAE_THRESHOLD_RULE,
- * where they are trained, or SAE_THRESHOLDS with SAE_BATCH_TOPK, where they stay as they are. */
+ * options: SAE_UNAVAILABLE. Params have no flags but SAE_SUBTRACT_B_DEC, SAE_SKIP (not with SAE_GATED), and SAE_THRESHOLDS or SAE_GATED
+ * with SAE_THRESHOLD_RULE, where they are trained, or SAE_THRESHOLDS with SAE_BATCH_TOPK, where they stay as they are. */
 sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const double *values, int64_t count,
                               sae_handle *trainer);
 
-/* One step on x float32 [rows, d_in]: forward; a latent fires where its kept value is > 0; counters; dead set
+/* One step on x float32 [rows, d_in] towards y float32 [rows, d_out] (transcoders); y 0: towards x, d_out is d_in. A
+ * backend may lack targets: SAE_UNAVAILABLE. SAE_SKIP: W_skip, which multiplies x as it is, is trained as well.
+ * Forward; a latent fires where its kept value is > 0; counters; dead set
  * (a latent is dead when this batch included it has not fired for DEAD_AFTER_BATCHES batches or DEAD_AFTER_ROWS
  * rows); loss + aux loss over the min(AUX_K, n_dead) largest ReLU'd pre-activations of dead latents in each row;
  * backward (kept values of 0 get no gradient); clip; normalise and project as configured; Adam (torch.optim.Adam,
  * bias-corrected, no weight decay) with this lr; normalise after the step if so configured. Same input, same
  * threads: bit-identical result. On SAE_NONFINITE the parameters are as before the call (a CUDA backend may report
  * it from the next sae_trainer_stats; it then skipped the update). */
-sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t rows, double lr);
+sae_status sae_train_step(sae_handle trainer, sae_handle x, sae_handle y, int64_t rows, double lr);
 
 /* One step whose batch comes in parts: sae_train_accumulate for each, on one trainer or on several whose sums are added
  * up, then sae_train_apply. Parameters must stay as they are in between.
  *
- * accumulate: forward and backward, as in sae_train_step, on rows [first, first + rows) of x, which are a part of
+ * accumulate: forward and backward, as in sae_train_step, on rows [first, first + rows) of x and y, which are a part of
  * themselves: losses are over their rows, ratios over their variance, NaN is reported by the row's number among them.
  * Nothing changes but what is pending: gradients, losses and what has fired. A latent is dead in a part when it has not
  * fired in this step up to this part included, and would be dead if the batch ended here.
@@ -315,13 +317,13 @@ sae_status sae_train_step(sae_handle trainer, sae_handle x, int64_t rows, double
  * apply: with the gradient sum_p rows_p dL_p / sum_p rows_p continues as sae_train_step does: counters (one batch, of
  * all rows), clip, normalise, project, Adam. With SAE_LOSS_MEAN or SAE_LOSS_SUM_MEAN and no auxiliary loss that gradient is
  * the whole batch's, up to rounding. Statistics are of all parts: losses are means weighted by rows, SAE_STAT_DEAD is
- * after the last part, SAE_STAT_FVU is sum e^2 / sum (x - mean of x in its part)^2.
+ * after the last part, SAE_STAT_FVU is sum e^2 / sum (y - mean of y in its part)^2.
  *
  * accumulate and apply need SAE_GRADIENTS_KEPT; accumulate alone is content with SAE_GRADIENTS_ONLY. Nothing pending is
  * an error of apply, something pending one of sae_train_step. Whatever fails after its arguments were accepted drops all
  * that is pending, and SAE_NONFINITE leaves parameters, moments and counters as they were before the first part (a CUDA
  * backend may report it from the next sae_trainer_stats; apply then updated nothing). */
-sae_status sae_train_accumulate(sae_handle trainer, sae_handle x, int64_t first, int64_t rows);
+sae_status sae_train_accumulate(sae_handle trainer, sae_handle x, sae_handle y, int64_t first, int64_t rows);
 sae_status sae_train_apply(sae_handle trainer, double lr);
 
 /* Several trainers of one SAE: two of the same shape and the same options but SAE_OPT_GRADIENTS, of one backend library,
@@ -366,7 +368,9 @@ enum { /* optimiser state, for checkpoints */
     SAE_STATE_M_R_MAG = 14, /* float32 [d_sae], with SAE_GATED */
     SAE_STATE_V_R_MAG = 15,
     SAE_STATE_M_B_MAG = 16,
-    SAE_STATE_V_B_MAG = 17
+    SAE_STATE_V_B_MAG = 17,
+    SAE_STATE_M_W_SKIP = 18, /* float32 [d_out, d_in], with SAE_SKIP */
+    SAE_STATE_V_W_SKIP = 19
 };
 /* A trainer of SAE_GRADIENTS_ONLY has no moments to write or read. What is pending is no state: save between steps. */
 sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64_t first, const void *source, int64_t count);

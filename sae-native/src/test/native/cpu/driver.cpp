@@ -180,7 +180,7 @@ Trained test_training(sae_handle context, const std::map<int, double> &changes, 
     for (int step = 1; step <= 4; step++) {
         const std::vector<float> batch = gaussian(rows * d, 1, 0.3);
         const Buffer<float> x(context, batch);
-        ok(sae_train_step(trainer, x.handle, rows, 1e-2));
+        ok(sae_train_step(trainer, x.handle, 0, rows, 1e-2));
         expected.step(batch, rows, 1e-2);
         double stats[SAE_STAT_COUNT];
         ok(sae_trainer_stats(trainer, stats));
@@ -243,7 +243,7 @@ void test_nonfinite(sae_handle context) {
     const double k = 2;
     sae_handle trainer = 0;
     ok(sae_trainer_create(sae.params, &key, &k, 1, &trainer));
-    refused(sae_train_step(trainer, x.handle, 200, 1e-3), SAE_NONFINITE, "row 150");
+    refused(sae_train_step(trainer, x.handle, 0, 200, 1e-3), SAE_NONFINITE, "row 150");
     expect(before == sae.read(SAE_W_ENC, 9 * d), "a refused step changes nothing");
     int64_t steps = -1;
     ok(sae_trainer_read(trainer, SAE_STATE_STEPS, 0, &steps, 1));
@@ -299,13 +299,13 @@ void test_parts(sae_handle context, sae_handle other, double clip_norm) {
         const std::vector<float> batch = gaussian(Member::kRows * Member::kWidth);
         const Buffer<float> x(context, batch);
         const Buffer<float> y(other, batch);
-        ok(sae_train_step(whole.trainer, x.handle, Member::kRows, 1e-2));
-        ok(sae_train_accumulate(parts.trainer, x.handle, 0, 20));
-        ok(sae_train_accumulate(parts.trainer, x.handle, 20, Member::kRows - 20));
+        ok(sae_train_step(whole.trainer, x.handle, 0, Member::kRows, 1e-2));
+        ok(sae_train_accumulate(parts.trainer, x.handle, 0, 0, 20));
+        ok(sae_train_accumulate(parts.trainer, x.handle, 0, 20, Member::kRows - 20));
         ok(sae_train_apply(parts.trainer, 1e-2));
         ok(sae_trainer_copy(replica.trainer, main.trainer));
-        ok(sae_train_accumulate(main.trainer, x.handle, 0, 20));
-        ok(sae_train_accumulate(replica.trainer, y.handle, 20, Member::kRows - 20));
+        ok(sae_train_accumulate(main.trainer, x.handle, 0, 0, 20));
+        ok(sae_train_accumulate(replica.trainer, y.handle, 0, 20, Member::kRows - 20));
         ok(sae_trainer_add(main.trainer, replica.trainer));
         ok(sae_train_apply(main.trainer, 1e-2));
         double expected[SAE_STAT_COUNT];
@@ -333,8 +333,8 @@ void test_parts(sae_handle context, sae_handle other, double clip_norm) {
         const Member member(context, SAE_GRADIENTS_KEPT, dead);
         const Buffer<float> x(context, gaussian(Member::kRows * Member::kWidth));
         for (const int64_t cut : {1, 30}) {
-            ok(sae_train_accumulate(member.trainer, x.handle, 0, cut));
-            ok(sae_train_accumulate(member.trainer, x.handle, cut, Member::kRows - cut));
+            ok(sae_train_accumulate(member.trainer, x.handle, 0, 0, cut));
+            ok(sae_train_accumulate(member.trainer, x.handle, 0, cut, Member::kRows - cut));
             ok(sae_train_apply(member.trainer, 1e-2));
         }
         result = member.weights();
@@ -356,19 +356,19 @@ void test_parts_refusals(sae_handle context, sae_handle other) {
     float moment = 0;
     refused(sae_train_apply(kept.trainer, 1e-3), SAE_INVALID_ARGUMENT, "got none");
     refused(sae_trainer_add(kept.trainer, only.trainer), SAE_INVALID_ARGUMENT, "`from`, got none");
-    refused(sae_train_accumulate(kept.trainer, x.handle, -1, 2), SAE_INVALID_ARGUMENT, "first");
-    refused(sae_train_accumulate(kept.trainer, x.handle, 60, 2), SAE_INVALID_ARGUMENT, "x to hold");
-    refused(sae_train_accumulate(none.trainer, x.handle, 0, 2), SAE_INVALID_ARGUMENT, "to keep gradients");
-    refused(sae_train_step(only.trainer, y.handle, 2, 1e-3), SAE_INVALID_ARGUMENT, "moments");
+    refused(sae_train_accumulate(kept.trainer, x.handle, 0, -1, 2), SAE_INVALID_ARGUMENT, "first");
+    refused(sae_train_accumulate(kept.trainer, x.handle, 0, 60, 2), SAE_INVALID_ARGUMENT, "x to hold");
+    refused(sae_train_accumulate(none.trainer, x.handle, 0, 0, 2), SAE_INVALID_ARGUMENT, "to keep gradients");
+    refused(sae_train_step(only.trainer, y.handle, 0, 2, 1e-3), SAE_INVALID_ARGUMENT, "moments");
     refused(sae_trainer_read(only.trainer, SAE_STATE_V_B_ENC, 0, &moment, 1), SAE_INVALID_ARGUMENT, "moments");
-    ok(sae_train_accumulate(differs.trainer, y.handle, 0, 2));
+    ok(sae_train_accumulate(differs.trainer, y.handle, 0, 0, 2));
     refused(sae_trainer_add(kept.trainer, differs.trainer), SAE_INVALID_ARGUMENT, "the same options");
     refused(sae_trainer_add(differs.trainer, differs.trainer), SAE_INVALID_ARGUMENT, "one twice");
     refused(sae_trainer_copy(differs.trainer, differs.trainer), SAE_INVALID_ARGUMENT, "one twice");
-    ok(sae_train_accumulate(kept.trainer, x.handle, 0, 40));
-    refused(sae_train_step(kept.trainer, x.handle, 2, 1e-3), SAE_INVALID_ARGUMENT, "got 40");
+    ok(sae_train_accumulate(kept.trainer, x.handle, 0, 0, 40));
+    refused(sae_train_step(kept.trainer, x.handle, 0, 2, 1e-3), SAE_INVALID_ARGUMENT, "got 40");
     refused(sae_trainer_copy(kept.trainer, none.trainer), SAE_INVALID_ARGUMENT, "got 40");
-    refused(sae_train_accumulate(kept.trainer, x.handle, 40, 20), SAE_NONFINITE, "row 10");
+    refused(sae_train_accumulate(kept.trainer, x.handle, 0, 40, 20), SAE_NONFINITE, "row 10");
     refused(sae_train_apply(kept.trainer, 1e-3), SAE_INVALID_ARGUMENT, "got none");
     expect(before == kept.weights(), "a dropped step changes nothing");
 }
@@ -416,8 +416,8 @@ void test_refusals(sae_handle context, sae_handle other) {
     refused(sae_trainer_create(sae.params, keys, bad_k, 2, &made), SAE_INVALID_ARGUMENT, "d_sae");
     refused(sae_trainer_create(sae.params, keys, bad_beta, 2, &made), SAE_INVALID_ARGUMENT, "ADAM_BETA1");
     ok(sae_trainer_create(sae.params, keys, bad_beta, 1, &made));
-    refused(sae_train_step(made, x.handle, 2, NAN), SAE_INVALID_ARGUMENT, "lr");
-    refused(sae_train_step(made, small.handle, 2, 1e-3), SAE_INVALID_ARGUMENT, "x to hold");
+    refused(sae_train_step(made, x.handle, 0, 2, NAN), SAE_INVALID_ARGUMENT, "lr");
+    refused(sae_train_step(made, small.handle, 0, 2, 1e-3), SAE_INVALID_ARGUMENT, "x to hold");
     refused(sae_trainer_read(made, 99, 0, text, 1), SAE_INVALID_ARGUMENT, "state");
     ok(sae_trainer_close(made));
     refused(sae_trainer_close(made), SAE_INVALID_HANDLE, "closed");

@@ -371,7 +371,7 @@ sae_status step_in_parts(Trained &main, void *context, Trained *replica, void *o
         const bool mine = replica == nullptr || first == 0;
         int64_t &rows = mine ? pending : elsewhere;
         const sae_status status = table->train_accumulate(mine ? main.trainer : replica->trainer,
-                                                          mine ? here.buffer : there.buffer, first, end - first, rows);
+                                                          mine ? here.buffer : there.buffer, nullptr, first, end - first, rows);
         if (status != SAE_OK) {
             return status;
         }
@@ -450,7 +450,7 @@ void check_training(void *context, const TrainingCase &of) {
             ok(table->buffer_upload(device_x.buffer, size), "buffer_upload");
         }
         double ignored[SAE_STAT_COUNT];
-        const sae_status status = table->train_step(trainer, device_x.buffer, rows, 1e-2);
+        const sae_status status = table->train_step(trainer, device_x.buffer, nullptr, rows, 1e-2);
         return status == SAE_OK ? table->trainer_stats(trainer, ignored) : status;
     };
     const auto reference_step = [&](const std::vector<float> &x) {
@@ -537,7 +537,7 @@ void check_repeatable(void *context) {
         int64_t bytes = 0;
         ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
         for (int step = 0; step < 3; step++) {
-            ok(table->train_step(trainer, device_x.buffer, rows, 1e-3), "train_step");
+            ok(table->train_step(trainer, device_x.buffer, nullptr, rows, 1e-3), "train_step");
         }
         result = params.read(SAE_W_ENC);
         table->trainer_close(trainer);
@@ -682,7 +682,7 @@ void check_graph(const std::string &others) {
             ok(table->trainer_create(params.handle, small_options(4).data(), &trainer, &bytes), "trainer_create");
             for (int step = 0; step < 7; step++) {
                 ok(table->buffer_write(device_x.buffer, 0, x.data() + step * rows * d, rows * d * 4), "buffer_write");
-                ok(table->train_step(trainer, device_x.buffer, step % 3 == 2 ? rows - 7 : rows, 1e-3 * (step + 1)),
+                ok(table->train_step(trainer, device_x.buffer, nullptr, step % 3 == 2 ? rows - 7 : rows, 1e-3 * (step + 1)),
                    "train_step");
             }
             weights[run] = params.read(SAE_W_ENC);
@@ -714,7 +714,7 @@ void check_failed_capture() {
             const Trained trained(context, sae, small_options(4));
             const Memory<float> device_x(context, x, SAE_DEVICE);
             for (int step = 0; step < 4; step++) {
-                ok(table->train_step(trained.trainer, device_x.buffer, rows, 1e-3), "train_step without graphs");
+                ok(table->train_step(trained.trainer, device_x.buffer, nullptr, rows, 1e-3), "train_step without graphs");
             }
             weights[run] = trained.params.read(SAE_W_ENC);
         }
@@ -765,7 +765,7 @@ void check_counts(int64_t rows, int64_t m) {
                 ok(step_in_parts(trained, context, nullptr, nullptr, x, {rows / 2, rows}, 1e-3, SAE_DEVICE),
                    "a step in parts");
             } else {
-                ok(table->train_step(trained.trainer, device_x.buffer, rows, 1e-3), "train_step");
+                ok(table->train_step(trained.trainer, device_x.buffer, nullptr, rows, 1e-3), "train_step");
             }
             double stats[SAE_STAT_COUNT];
             ok(table->trainer_stats(trained.trainer, stats), "trainer_stats");
@@ -801,7 +801,7 @@ void check_long_run(void *context) {
     for (int step = 0; step < 200; step++) {
         const std::vector<float> x = random.normals(rows * d);
         const Memory<float> device_x(context, x, SAE_HOST);
-        ok(table->train_step(trainer, device_x.buffer, rows, 1e-3), "train_step");
+        ok(table->train_step(trainer, device_x.buffer, nullptr, rows, 1e-3), "train_step");
         double stats[SAE_STAT_COUNT];
         ok(table->trainer_stats(trainer, stats), "trainer_stats");
         reference.step(x, rows, 1e-3);
@@ -827,7 +827,7 @@ void check_repeatable_at_size(void *context) {
         int64_t bytes = 0;
         ok(table->trainer_create(params.handle, default_options(16).data(), &trainer, &bytes), "trainer_create");
         for (int step = 0; step < 12; step++) {
-            ok(table->train_step(trainer, device_x.buffer, rows, 1e-3), "train_step");
+            ok(table->train_step(trainer, device_x.buffer, nullptr, rows, 1e-3), "train_step");
         }
         result[0] = params.read(SAE_W_ENC);
         result[1] = params.read(SAE_W_DEC);
@@ -859,7 +859,7 @@ void check_narrow_moments(bool in_parts) {
             const Memory<float> device_x(context, x, SAE_DEVICE);
             for (int step = 0; step < 20; step++) {
                 ok(in_parts ? step_in_parts(trained, context, nullptr, nullptr, x, {25, rows}, 1e-4, SAE_DEVICE)
-                            : table->train_step(trainer, device_x.buffer, rows, 1e-4),
+                            : table->train_step(trainer, device_x.buffer, nullptr, rows, 1e-4),
                    "a step");
             }
             first[run] = read_state(trainer, SAE_STATE_M_W_ENC, count);
@@ -933,7 +933,7 @@ void check_copies(const char *context_options, int64_t d, bool clipped) {
         ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
         for (int step = 0; step < 3; step++) {
             const Memory<float> device_x(context, random.normals(rows * d), SAE_DEVICE);
-            ok(table->train_step(trainer, device_x.buffer, rows, 0.5), "train_step"); // large: stale copies would show
+            ok(table->train_step(trainer, device_x.buffer, nullptr, rows, 0.5), "train_step"); // large: stale copies would show
         }
         table->trainer_close(trainer);
         Sae same(d, m, true);
@@ -965,7 +965,7 @@ void check_parts_and_steps() {
         {
             Trained trained(context, sae, options);
             const Memory<float> device_x(context, x, SAE_DEVICE);
-            ok(table->train_step(trained.trainer, device_x.buffer, rows, 0.5), "train_step");
+            ok(table->train_step(trained.trainer, device_x.buffer, nullptr, rows, 0.5), "train_step");
             ok(step_in_parts(trained, context, nullptr, nullptr, x, {15, rows}, 0.5, SAE_DEVICE), "step_in_parts");
             Sae same(d, m, true);
             for (int32_t tensor = 0; tensor < 4; tensor++) {
@@ -1005,7 +1005,7 @@ void check_narrow_products(int64_t d, int64_t k, int64_t rows) {
         ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
         Training reference(sae, options);
         const Memory<float> device_x(context, x, SAE_DEVICE);
-        ok(table->train_step(trainer, device_x.buffer, rows, 1e-2), "train_step");
+        ok(table->train_step(trainer, device_x.buffer, nullptr, rows, 1e-2), "train_step");
         reference.step(x, rows, 1e-2);
         double stats[SAE_STAT_COUNT];
         ok(table->trainer_stats(trainer, stats), "trainer_stats");
@@ -1073,7 +1073,7 @@ std::vector<std::vector<float>> check_dead_step(void *context, const DeadCase &o
     int64_t bytes = 0;
     ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
     const Memory<float> device_x(context, x, SAE_DEVICE);
-    ok(table->train_step(trainer, device_x.buffer, rows, 1e-2), "train_step");
+    ok(table->train_step(trainer, device_x.buffer, nullptr, rows, 1e-2), "train_step");
     Training reference(sae, options, narrow);
     reference.step(x, rows, 1e-2);
     double stats[SAE_STAT_COUNT];

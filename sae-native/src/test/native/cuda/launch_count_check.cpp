@@ -121,7 +121,7 @@ Run run(const Expected &of, const std::string &context_options, Kind kind) {
     int64_t before = 0;
     for (int step = 0; step < kSteps; step++) {
         before = kernels_run();
-        ok(table->train_step(trainer, x, of.rows, 1e-3), "train_step");
+        ok(table->train_step(trainer, x, nullptr, of.rows, 1e-3), "train_step");
     }
     Run result{static_cast<int>(kernels_run() - before), {}};
     if (!is_dry(of)) {

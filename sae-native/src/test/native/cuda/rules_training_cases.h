@@ -131,7 +131,7 @@ class RuleRun {
         const Memory<float> here(context_, x, of_.place);
         double ignored[SAE_STAT_COUNT];
         if (of_.cuts.empty()) {
-            const sae_status status = table->train_step(trained_.trainer, here.buffer, of_.rows, 1e-2);
+            const sae_status status = table->train_step(trained_.trainer, here.buffer, nullptr, of_.rows, 1e-2);
             return status == SAE_OK ? table->trainer_stats(trained_.trainer, ignored) : status;
         }
         const Memory<float> there(replica_ == nullptr ? context_ : of_.other, x, of_.place);
@@ -141,7 +141,7 @@ class RuleRun {
             int64_t &rows = mine ? pending : elsewhere;
             const sae_status status =
                 table->train_accumulate(mine ? trained_.trainer : replica_->trainer, mine ? here.buffer : there.buffer,
-                                        first, end - first, rows);
+                                        nullptr, first, end - first, rows);
             if (status != SAE_OK) {
                 return status;
             }
@@ -272,7 +272,7 @@ class RuleRun {
         for (int step = 0; step < 2; step++) {
             const Memory<float> x(context_, random_.normals(of_.rows * of_.d), of_.place);
             for (const RuleTrained *one : {static_cast<const RuleTrained *>(&trained_), &copy}) {
-                ok(table->train_step(one->trainer, x.buffer, of_.rows, 1e-2), "train_step");
+                ok(table->train_step(one->trainer, x.buffer, nullptr, of_.rows, 1e-2), "train_step");
             }
         }
         for (int32_t tensor = 0; tensor <= SAE_B_MAG; tensor++) {

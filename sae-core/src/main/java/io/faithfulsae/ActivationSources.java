@@ -2,10 +2,13 @@ package io.faithfulsae;
 
 import io.faithfulsae.internal.ArraySource;
 import io.faithfulsae.internal.ModelSource;
+import io.faithfulsae.internal.Pairs;
 import io.faithfulsae.internal.ShardSource;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * Activations from memory, from disk and from a language model; implement {@link ActivationSource}
@@ -56,6 +59,43 @@ public final class ActivationSources {
       TokenSource tokens,
       ActivationFilter filter,
       int batchSequences) {
-    return new ModelSource(model, hook, tokens, filter, batchSequences);
+    return new ModelSource(model, List.of(hook), tokens, filter, batchSequences);
+  }
+
+  /**
+   * Activations at two hook points of one pass, for a transcoder.
+   *
+   * @param model must stay open while the source is in use
+   * @param hook what the transcoder reads; the filter's norms are taken here
+   * @param target what it should write
+   * @param filter which positions reach the transcoder
+   * @param batchSequences sequences per forward pass, at least 1
+   * @throws IllegalArgumentException if the model lacks a hook, or both are one
+   */
+  public static PairedSource ofModel(
+      LanguageModel model,
+      HookPoint hook,
+      HookPoint target,
+      TokenSource tokens,
+      ActivationFilter filter,
+      int batchSequences) {
+    if (hook.equals(target)) {
+      throw new IllegalArgumentException(
+          Expected.message("two hook points", hook + " twice", "train an SAE on one"));
+    }
+    return new Pairs(
+        new ModelSource(model, List.of(hook, target), tokens, filter, batchSequences),
+        model.dModel());
+  }
+
+  /**
+   * Rows of any source as what a transcoder reads and should write.
+   *
+   * @param rows each has the input first, then the target
+   * @param dOut width of the target
+   * @throws IllegalArgumentException if nothing is left to read or to write
+   */
+  public static PairedSource pairs(ActivationSource rows, int dOut) {
+    return new Pairs(rows, dOut);
   }
 }

@@ -55,10 +55,24 @@ public interface LanguageModel extends AutoCloseable {
   void activations(HookPoint hook, int[][] tokens, FloatBuffer into);
 
   /**
+   * Computes the activations at several hook points. A model that can do so in one pass overrides
+   * this; here there is one for each.
+   *
+   * @param into one for each hook, as in {@link #activations(HookPoint, int[][], FloatBuffer)}.
+   *     Modified.
+   * @throws IllegalArgumentException as there
+   */
+  default void activations(List<HookPoint> hooks, int[][] tokens, List<FloatBuffer> into) {
+    for (int i = 0; i < hooks.size(); i++) {
+      activations(hooks.get(i), tokens, into.get(i));
+    }
+  }
+
+  /**
    * Computes the activations at a hook point and leaves them on the model's device. If that is the
    * host, computes nothing and returns empty.
    *
-   * @throws IllegalArgumentException as {@link #activations}
+   * @throws IllegalArgumentException as {@link #activations(HookPoint, int[][], FloatBuffer)}
    */
   default Optional<DeviceActivations> deviceActivations(HookPoint hook, int[][] tokens) {
     return Optional.empty();

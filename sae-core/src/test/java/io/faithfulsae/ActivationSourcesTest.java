@@ -106,6 +106,34 @@ class ActivationSourcesTest {
   }
 
   @Test
+  void pairsOfAModelAreBothHooksSideBySide() throws IOException {
+    int[][] text = {{1, 2, 3}, {1, 9, 4, 5}, {1}, {1, 7, 6}, {1, 2, 9, 9, 8}};
+    ActivationFilter filter = new ActivationFilter(1, Set.of(9), 1000);
+    HookPoint in = HookPoint.residPre(1);
+    HookPoint target = HookPoint.residPre(0);
+    LanguageModel model = new TableModel(0.5f);
+    PairedSource pairs =
+        ActivationSources.ofModel(model, in, target, TableModel.text(text), filter, 3);
+    assertEquals(2 * D, pairs.dIn());
+    assertEquals(D, pairs.dOut());
+    assertTrue(pairs.description().contains(in + " -> " + target), pairs.description());
+    float[] all = readAll(pairs, 2);
+    for (HookPoint hook : List.of(in, target)) {
+      ActivationSource one =
+          ActivationSources.ofModel(model, hook, TableModel.text(text), filter, 3);
+      float[] alone = readAll(one, 2);
+      assertEquals(7 * D, alone.length);
+      int column = hook.equals(in) ? 0 : D;
+      for (int i = 0; i < alone.length; i++) {
+        assertEquals(alone[i], all[i / D * 2 * D + column + i % D], "element " + i + " of " + hook);
+      }
+    }
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> ActivationSources.ofModel(model, in, in, TableModel.text(text), filter, 3));
+  }
+
+  @Test
   void readsAModelAndLeavesOutWhatTheFilterSays() throws IOException {
     // Sequences of different lengths, three per forward pass; token 9 is excluded, token 7 has a
     // huge norm.

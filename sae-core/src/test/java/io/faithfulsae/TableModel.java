@@ -11,6 +11,21 @@ import java.util.stream.Stream;
 final class TableModel implements LanguageModel {
   static final int D = 4;
   static final int INFINITE = 13;
+  private final float atLayer0;
+
+  /** With the same activations at both layers. */
+  TableModel() {
+    this(0);
+  }
+
+  /**
+   * With other activations at layer 0.
+   *
+   * @param atLayer0 what is added there
+   */
+  TableModel(float atLayer0) {
+    this.atLayer0 = atLayer0;
+  }
 
   @Override
   public String name() {
@@ -54,7 +69,8 @@ final class TableModel implements LanguageModel {
     for (int[] sequence : tokens) {
       for (int p = 0; p < sequence.length; p++) {
         for (int i = 0; i < D; i++) {
-          target.put(sequence[p] == INFINITE ? Float.POSITIVE_INFINITY : row(sequence[p], p));
+          float value = row(sequence[p], p) + (hook.layer() == 0 ? atLayer0 : 0);
+          target.put(sequence[p] == INFINITE ? Float.POSITIVE_INFINITY : value);
         }
       }
       for (int i = sequence.length * D; i < length * D; i++) {

@@ -56,11 +56,22 @@ StateAt locate(const Trainer &trainer, int32_t state) {
     }
 }
 
+void refuse_target(const void *y) {
+    if (y != nullptr) {
+        fail(SAE_UNAVAILABLE, "expected rows that are their own target on the CUDA backend, got a target; train a "
+                              "transcoder on the cpu backend");
+    }
+}
+
 } // namespace
 
 sae_status trainer_create(void *handle, const double *options, void **trainer, int64_t *live_bytes) {
     return guarded([&] {
         const Params &params = *static_cast<Params *>(handle);
+        if (params.d_in != params.d_out || (params.flags & SAE_SKIP) != 0) {
+            fail(SAE_UNAVAILABLE, "expected d_out = d_in and no skip connection on the CUDA backend, got a transcoder; "
+                                  "train it on the cpu backend");
+        }
         params.context->activate();
         auto made = std::make_unique<Trainer>(params, options);
         *live_bytes = made->live_bytes();
@@ -68,8 +79,9 @@ sae_status trainer_create(void *handle, const double *options, void **trainer, i
     });
 }
 
-sae_status train_step(void *handle, void *x, int64_t rows, double lr) {
+sae_status train_step(void *handle, void *x, void *y, int64_t rows, double lr) {
     return guarded([&] {
+        refuse_target(y);
         Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         const auto step = trainer.ragged ? step_ragged : trainer.fused ? step_fused : step_plain;
@@ -78,8 +90,9 @@ sae_status train_step(void *handle, void *x, int64_t rows, double lr) {
     });
 }
 
-sae_status train_accumulate(void *handle, void *x, int64_t first, int64_t rows, int64_t pending) {
+sae_status train_accumulate(void *handle, void *x, void *y, int64_t first, int64_t rows, int64_t pending) {
     return guarded([&] {
+        refuse_target(y);
         Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         (trainer.ragged ? accumulate_ragged : accumulate)(trainer, *static_cast<Buffer *>(x), first, rows, pending);

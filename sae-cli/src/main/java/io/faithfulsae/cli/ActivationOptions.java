@@ -1,14 +1,18 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.Activation;
+import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Backends;
+import io.faithfulsae.PairedSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import io.faithfulsae.training.TrainingConfig;
+import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import java.util.ArrayList;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -118,9 +122,24 @@ final class ActivationOptions {
     return new SaeConfig(dIn, dSae, activation(), true, Normalization.NONE);
   }
 
-  /** The best backend; each trains every activation. */
-  Backend backend() {
-    return Backends.best();
+  /** A transcoder of this activation between the widths of the pairs. */
+  SaeConfig transcoder(PairedSource pairs, int dSae, boolean skip) {
+    int dIn = pairs.dIn() - pairs.dOut();
+    return new SaeConfig(dIn, pairs.dOut(), dSae, activation(), false, Normalization.NONE, skip);
+  }
+
+  /** How sparsify trains and starts transcoders: decoder rows are free, biases center. */
+  static void transcode(TrainingConfig.Builder builder) {
+    builder
+        .trainEncoderBias(true)
+        .decoderNorm(DecoderNorm.NONE)
+        .projectGradient(false)
+        .decoderBiasInit(DecoderBiasInit.MEAN);
+  }
+
+  /** The best backend that trains it: CUDA trains no transcoders. */
+  Backend backend(ActivationSource source) {
+    return source instanceof PairedSource ? Backends.open("cpu") : Backends.best();
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */

@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
+import io.faithfulsae.PairedSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.TokenSource;
@@ -51,6 +52,19 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "HOOK",
       description = "Hook point, such as blocks.2.hook_resid_pre.")
   @Nullable String hook;
+
+  @Option(
+      names = "--target-hook",
+      paramLabel = "HOOK",
+      description =
+          "Train a transcoder: it reads --hook and writes this hook point of the same pass, such as"
+              + " blocks.2.hook_mlp_out. On the CPU.")
+  @Nullable String targetHook;
+
+  @Option(
+      names = "--skip",
+      description = "With --target-hook: also train a linear map from the input to the output.")
+  boolean skip;
 
   @Option(
       names = "--data",
@@ -189,13 +203,19 @@ final class TrainCommand implements Callable<Integer> {
   public Integer call() throws IOException {
     common.fromOptions(() -> training(1));
     common.fromOptions(() -> activation.config(1, dSae));
+    if (skip && targetHook == null) {
+      throw common.usage(
+          Expected.message("--target-hook with --skip", "none", "add --target-hook HOOK"));
+    }
     requireNoFinishedSae();
     Path stored = activations;
     if (stored != null) {
-      if (hook != null || data != null) {
+      if (hook != null || data != null || targetHook != null) {
         throw common.usage(
             Expected.message(
-                "--activations, or --model, --hook and --data", "both", "leave out one of them"));
+                "--activations, or --model, --hook, --data and --target-hook",
+                "both",
+                "leave out one of them"));
       }
       // Shards from 'activations' record their model, hook and text, as training on these does.
       Map<String, String> metadata =
@@ -214,6 +234,8 @@ final class TrainCommand implements Callable<Integer> {
               "add what is missing"));
     }
     HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
+    HookPoint target =
+        targetHook == null ? null : common.fromOptions(() -> HookPoint.parse(targetHook));
     Path folder = models.folder();
     try (OnnxModel model = models.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder)) {
@@ -223,16 +245,26 @@ final class TrainCommand implements Callable<Integer> {
       TrainedOn rows = new TrainedOn(model.name(), point, text.toString(), length, filter);
       Map<String, String> metadata = new TreeMap<>(rows.metadata());
       metadata.put(ModelMatch.HASH, ModelHash.of(folder));
+      if (target == null) {
+        return train(
+            ActivationSources.ofModel(model, point, sequences, filter, models.batchSequences),
+            metadata);
+      }
+      metadata.put("hook_name_out", target.toString()); // SAELens' name
       return train(
-          ActivationSources.ofModel(model, point, sequences, filter, models.batchSequences),
+          ActivationSources.ofModel(model, point, target, sequences, filter, models.batchSequences),
           metadata);
     }
   }
 
   private int train(ActivationSource source, Map<String, String> metadata) throws IOException {
-    TrainingConfig training = training(source.dIn());
-    SaeConfig shape = activation.config(source.dIn(), dSae).withNormalization(normalization);
-    try (Backend backend = activation.backend();
+    SaeConfig shape =
+        source instanceof PairedSource pairs
+            ? activation.transcoder(pairs, dSae, skip)
+            : activation.config(source.dIn(), dSae);
+    shape = shape.withNormalization(normalization);
+    TrainingConfig training = training(shape.dIn());
+    try (Backend backend = activation.backend(source);
         LogOptions.Logs logs = logging.open()) {
       requireNoFinishedSae(); // one may have appeared while the model was opened
       SaeTrainer trainer = logs.of(SaeTrainer.of(shape, training, backend).withMetadata(metadata));
@@ -288,8 +320,11 @@ final class TrainCommand implements Callable<Integer> {
   }
 
   private TrainingConfig training(int dIn) {
-    return activation
-        .training(dIn, dSae)
+    TrainingConfig.Builder builder = activation.training(dIn, dSae);
+    if (targetHook != null) {
+      ActivationOptions.transcode(builder);
+    }
+    return builder
         .tokens(tokens)
         .batch(batch)
         .accumulate(accumulate)

@@ -143,6 +143,38 @@ final class CommandsTest {
   }
 
   @Test
+  void trainsASkipTranscoderBetweenTwoHooks() throws IOException {
+    Path trained = dir.resolve("transcoder");
+    sae(
+            "train",
+            "--hook",
+            "blocks.0.hook_resid_mid",
+            "--target-hook",
+            "blocks.0.hook_mlp_out",
+            "--skip",
+            "--data",
+            generate("train.jsonl", 1),
+            "--context",
+            16,
+            "--d-sae",
+            32,
+            "--k",
+            4,
+            "--tokens",
+            1_200,
+            "--batch",
+            300,
+            "--out",
+            trained)
+        .ok();
+    JsonNode config = json(trained.resolve("cfg.json"));
+    assertEquals("topk_skip_transcoder", config.path("architecture").asText());
+    assertTrue(config.toString().contains("blocks.0.hook_mlp_out"), config.toString());
+    assertEquals(
+        2, sae("train", "--skip", "--d-sae", 8, "--k", 2, "--tokens", 9, "--out", dir).code());
+  }
+
+  @Test
   void trainEvaluateAndFakeFeaturesWorkOnAModel() throws IOException {
     Path text = generate("train.jsonl", 1);
     Path trained = dir.resolve("on-model");

@@ -23,21 +23,23 @@ import org.jspecify.annotations.Nullable;
  */
 final class ModelBatches implements AutoCloseable {
   private final LanguageModel model;
-  private final HookPoint hook;
+  private final List<HookPoint> hooks;
   private final int size;
   private final Stream<int[]> stream;
   private final Iterator<int[]> sequences;
-  private FloatBuffer activations = FloatBuffer.allocate(0);
+  private final List<FloatBuffer> activations = new ArrayList<>(); // by hook
   private int[][] tokens = new int[0][];
   private int length;
   private @Nullable DeviceActivations onDevice;
   private int[] waitingRows = new int[0];
   private int waiting;
 
-  ModelBatches(LanguageModel model, HookPoint hook, TokenSource source, int size, long firstBatch)
+  ModelBatches(
+      LanguageModel model, List<HookPoint> hooks, TokenSource source, int size, long firstBatch)
       throws IOException {
     this.model = model;
-    this.hook = hook;
+    this.hooks = hooks;
+    hooks.forEach(hook -> activations.add(FloatBuffer.allocate(0)));
     this.size = size;
     this.stream = source.open(firstBatch * size);
     this.sequences = stream.iterator();
@@ -59,10 +61,11 @@ final class ModelBatches implements AutoCloseable {
     if (length > 0) {
       closeDevice();
       synchronized (model) { // a model allows one call at a time, and several readers may share it
-        onDevice = model.deviceActivations(hook, tokens).orElse(null);
+        onDevice =
+            hooks.size() > 1 ? null : model.deviceActivations(hooks.get(0), tokens).orElse(null);
         if (onDevice == null) {
           reserve((long) tokens.length * length * model.dModel());
-          model.activations(hook, tokens, activations);
+          model.activations(hooks, tokens, activations);
         }
       }
     }
@@ -84,7 +87,10 @@ final class ModelBatches implements AutoCloseable {
     into.rows(at + 1);
     if (onDevice == null) {
       try (DeviceBuffer.Loan loan = into.buffer().lend()) {
-        loan.floats().put(at * model.dModel(), activations, row * model.dModel(), model.dModel());
+        int d = model.dModel();
+        for (int i = 0; i < hooks.size(); i++) {
+          loan.floats().put((at * hooks.size() + i) * d, activations.get(i), row * d, d);
+        }
       }
     } else {
       if (waiting == waitingRows.length) {
@@ -104,16 +110,17 @@ final class ModelBatches implements AutoCloseable {
     waiting = 0;
   }
 
-  /** Euclidean norm of a row. */
+  /** Euclidean norm of a row at the first hook. */
   double norm(int sequence, int position) {
     int row = sequence * length + position;
     if (onDevice != null) {
       return onDevice.norm(row);
     }
     int offset = row * model.dModel();
+    FloatBuffer first = activations.get(0);
     double squares = 0;
     for (int i = offset; i < offset + model.dModel(); i++) {
-      squares += (double) activations.get(i) * activations.get(i);
+      squares += (double) first.get(i) * first.get(i);
     }
     return Math.sqrt(squares);
   }
@@ -139,9 +146,9 @@ final class ModelBatches implements AutoCloseable {
               "[" + tokens.length + ", " + length + ", " + model.dModel() + "]",
               "use fewer sequences per batch"));
     }
-    if (activations.capacity() < floats) {
-      activations = DirectBuffers.floats(floats);
+    if (activations.get(0).capacity() < floats) {
+      activations.replaceAll(smaller -> DirectBuffers.floats(floats));
     }
-    activations.clear().limit((int) floats);
+    activations.forEach(each -> each.clear().limit((int) floats));
   }
 }

@@ -12,32 +12,35 @@ import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.util.Iterator;
+import java.util.List;
 import java.util.OptionalLong;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Activations of a language model on text. A position is {@code batch << 32 | kept rows of that
- * batch already read}: resuming inside a batch runs the whole batch again.
+ * Activations of a language model on text, at one hook point or side by side at several. A position
+ * is {@code batch << 32 | kept rows of that batch already read}: resuming inside a batch runs the
+ * whole batch again.
  */
 public final class ModelSource implements ActivationSource {
   private final LanguageModel model;
-  private final HookPoint hook;
+  private final List<HookPoint> hooks;
   private final TokenSource tokens;
   private final ActivationFilter filter;
   private final int batchSequences;
 
-  /** Creates the source; nothing runs before it is opened. */
+  /** Creates the source; nothing runs before it is opened. Norms are those at the first hook. */
   public ModelSource(
       LanguageModel model,
-      HookPoint hook,
+      List<HookPoint> hooks,
       TokenSource tokens,
       ActivationFilter filter,
       int batchSequences) {
-    hook.requireIn(model);
+    hooks.forEach(hook -> hook.requireIn(model));
     Expected.atLeast("batchSequences", batchSequences, 1, "use at least one sequence per batch");
     this.model = model;
-    this.hook = hook;
+    this.hooks = List.copyOf(hooks);
     this.tokens = tokens;
     this.filter = filter;
     this.batchSequences = batchSequences;
@@ -45,14 +48,14 @@ public final class ModelSource implements ActivationSource {
 
   @Override
   public int dIn() {
-    return model.dModel();
+    return hooks.size() * model.dModel();
   }
 
   @Override
   public String description() {
     return model.name()
         + " "
-        + hook
+        + hooks.stream().map(HookPoint::toString).collect(Collectors.joining(" -> "))
         + " on "
         + tokens.description()
         + ", batches of "
@@ -78,7 +81,7 @@ public final class ModelSource implements ActivationSource {
 
   @Override
   public boolean fillsOnDevice(Backend backend) {
-    return model.sharesDeviceWith(backend);
+    return hooks.size() == 1 && model.sharesDeviceWith(backend);
   }
 
   @Override
@@ -101,7 +104,7 @@ public final class ModelSource implements ActivationSource {
 
     Reader(long position) throws IOException {
       batch = position >>> 32;
-      batches = new ModelBatches(model, hook, tokens, batchSequences, batch);
+      batches = new ModelBatches(model, hooks, tokens, batchSequences, batch);
       int skip = (int) position;
       if (skip > 0) {
         load();

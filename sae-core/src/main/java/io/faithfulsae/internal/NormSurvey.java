@@ -43,7 +43,7 @@ public final class NormSurvey {
       int sequences)
       throws IOException {
     NormSurvey survey = new NormSurvey();
-    try (ModelBatches batches = new ModelBatches(model, hook, tokens, batchSequences, 0)) {
+    try (ModelBatches batches = new ModelBatches(model, List.of(hook), tokens, batchSequences, 0)) {
       for (int seen = 0; seen < sequences && batches.next(); seen += batchSequences) {
         int count = Math.min(batches.tokens().length, sequences - seen);
         for (int s = 0; s < count; s++) {

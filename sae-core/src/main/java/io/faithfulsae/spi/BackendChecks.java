@@ -201,6 +201,9 @@ public final class BackendChecks {
           config.aux().coefficient());
     }
     Set<BackendSae.Tensor> allowed = EnumSet.copyOf(BackendSae.Tensor.COMMON);
+    if (!shape.has(BackendSae.Tensor.R_MAG)) {
+      allowed.add(BackendSae.Tensor.W_SKIP);
+    }
     if (selection.rule() == Selection.Rule.THRESHOLD) {
       allowed.add(BackendSae.Tensor.R_MAG);
       allowed.add(BackendSae.Tensor.B_MAG);
@@ -208,12 +211,30 @@ public final class BackendChecks {
     if (selection.rule().isRagged()) {
       allowed.add(BackendSae.Tensor.THRESHOLD);
     }
-    if (!allowed.containsAll(shape.tensors()) || shape.dIn() != shape.dOut()) {
+    if (!allowed.containsAll(shape.tensors())) {
       throw new IllegalArgumentException(
           Expected.message(
-              "d_out = d_in and tensors of " + allowed + " to train with " + selection.rule(),
-              "d_in = %d, d_out = %d and %s".formatted(shape.dIn(), shape.dOut(), shape.tensors()),
+              "tensors of " + allowed + " to train with " + selection.rule(),
+              shape.tensors(),
               "train an SAE of another activation"));
+    }
+  }
+
+  /**
+   * Checks the target of a step.
+   *
+   * @param y null if the rows are their own
+   * @param rows rows that it must hold
+   */
+  public static void target(SaeShape shape, @Nullable DeviceBuffer y, long rows) {
+    if (y != null) {
+      holds("y", y, rows, shape.dOut());
+    } else if (shape.dIn() != shape.dOut()) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "a target of width d_out = " + shape.dOut() + " for a transcoder",
+              "none",
+              "pass what it should write"));
     }
   }
 
@@ -229,9 +250,11 @@ public final class BackendChecks {
   }
 
   /** Elements of a tensor of the optimizer. */
-  public static long elements(BackendTrainer.State state, int dIn, int dSae) {
+  public static long elements(BackendTrainer.State state, SaeShape shape) {
     return switch (state) {
-      case M_W_ENC, M_W_DEC, V_W_ENC, V_W_DEC -> (long) dIn * dSae;
+      case M_W_ENC, V_W_ENC -> shape.elements(BackendSae.Tensor.W_ENC);
+      case M_W_DEC, V_W_DEC -> shape.elements(BackendSae.Tensor.W_DEC);
+      case M_W_SKIP, V_W_SKIP -> shape.elements(BackendSae.Tensor.W_SKIP);
       case M_B_ENC,
           V_B_ENC,
           M_THRESHOLD,
@@ -242,8 +265,8 @@ public final class BackendChecks {
           V_B_MAG,
           IDLE_BATCHES,
           IDLE_ROWS ->
-          dSae;
-      case M_B_DEC, V_B_DEC -> dIn;
+          shape.dSae();
+      case M_B_DEC, V_B_DEC -> shape.dOut();
       case STEPS, LEARNED_THRESHOLD -> 1;
     };
   }
@@ -269,7 +292,7 @@ public final class BackendChecks {
 
   /** Checks a transfer of optimizer state. */
   public static void transfer(
-      BackendTrainer.State state, int dIn, int dSae, long first, ByteBuffer host) {
+      BackendTrainer.State state, SaeShape shape, long first, ByteBuffer host) {
     direct(state.name(), host, host.order());
     int size = elementBytes(state);
     if (host.remaining() % size != 0) {
@@ -279,7 +302,7 @@ public final class BackendChecks {
               host.remaining(),
               "transfer whole elements"));
     }
-    range(state.name(), elements(state, dIn, dSae), first, host.remaining() / size);
+    range(state.name(), elements(state, shape), first, host.remaining() / size);
   }
 
   /** Checks that bytes can be copied to or from the caller's buffer. */

@@ -4,6 +4,7 @@ import java.nio.ByteBuffer;
 import java.util.Collections;
 import java.util.EnumSet;
 import java.util.Set;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Optimizer state of one SAE on a backend, and the training step, whole or in parts. <b>Closed
@@ -48,7 +49,10 @@ public interface BackendTrainer extends AutoCloseable {
     M_R_MAG,
     V_R_MAG,
     M_B_MAG,
-    V_B_MAG;
+    V_B_MAG,
+    /** Moments of a skip connection, float32 {@code [dOut, dIn]}. */
+    M_W_SKIP,
+    V_W_SKIP;
 
     /** The states that a trainer of this selection has for an SAE of this shape. */
     public static Set<State> of(Selection selection, SaeShape shape) {
@@ -62,6 +66,10 @@ public interface BackendTrainer extends AutoCloseable {
       }
       if (shape.has(BackendSae.Tensor.R_MAG)) {
         states.addAll(EnumSet.range(M_R_MAG, V_B_MAG));
+      }
+      if (shape.has(BackendSae.Tensor.W_SKIP)) {
+        states.add(M_W_SKIP);
+        states.add(V_W_SKIP);
       }
       return Collections.unmodifiableSet(states);
     }
@@ -126,15 +134,34 @@ public interface BackendTrainer extends AutoCloseable {
   }
 
   /**
+   * Runs one training step of an SAE, whose rows are their own target; otherwise like {@link
+   * #step(DeviceBuffer, DeviceBuffer, int, double)}.
+   */
+  default void step(DeviceBuffer x, int rows, double lr) {
+    step(x, null, rows, lr);
+  }
+
+  /**
    * Runs one training step. May return before the device has finished; {@link #stats()} waits.
    *
    * @param x <b>Shape</b> {@code [rows, dIn]} float32. Not modified; may be reused after {@link
    *     #stats()} or {@link Backend#synchronize()}.
+   * @param y what a transcoder should write, {@code [rows, dOut]} float32, likewise; null: {@code
+   *     x}
    * @param lr learning rate of this step
    * @throws IllegalArgumentException if a row contains NaN or infinity (the message names it);
    *     nothing is updated
+   * @throws BackendUnavailableException if there is a target and this backend trains no transcoders
    */
-  void step(DeviceBuffer x, int rows, double lr);
+  void step(DeviceBuffer x, @Nullable DeviceBuffer y, int rows, double lr);
+
+  /**
+   * Accumulates a part of an SAE's batch, whose rows are their own target; otherwise like {@link
+   * #accumulate(DeviceBuffer, DeviceBuffer, int, int)}.
+   */
+  default void accumulate(DeviceBuffer x, int first, int rows) {
+    accumulate(x, null, first, rows);
+  }
 
   /**
    * Runs the forward and backward pass on a part of a step's batch and adds to the accumulated
@@ -145,11 +172,12 @@ public interface BackendTrainer extends AutoCloseable {
    *
    * @param x rows {@code [first, first + rows)} of it, {@code [.., dIn]} float32. Not modified; may
    *     be reused after {@link #stats()} or {@link Backend#synchronize()}.
+   * @param y the same rows of the target, {@code [.., dOut]} float32, likewise; null: {@code x}
    * @throws IllegalArgumentException if this trainer keeps no gradients, or a row contains NaN or
    *     infinity (the message gives its index within the part; a device may throw it from {@link
    *     #stats()} instead). All accumulated gradients are then discarded, and nothing is updated
    */
-  void accumulate(DeviceBuffer x, int first, int rows);
+  void accumulate(DeviceBuffer x, @Nullable DeviceBuffer y, int first, int rows);
 
   /**
    * Updates the parameters with the mean, weighted by rows, of all gradients since the last update.

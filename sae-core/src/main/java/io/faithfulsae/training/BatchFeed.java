@@ -19,6 +19,25 @@ import org.jspecify.annotations.Nullable;
  */
 final class BatchFeed implements AutoCloseable {
 
+  /**
+   * Rows of a step.
+   *
+   * @param y what a transcoder should write; null: {@code x}
+   */
+  record Rows(ActivationBatch x, @Nullable ActivationBatch y) implements AutoCloseable {
+    @Nullable DeviceBuffer target() {
+      return y == null ? null : y.buffer();
+    }
+
+    @Override
+    public void close() {
+      x.close();
+      if (y != null) {
+        y.close();
+      }
+    }
+  }
+
   /** The settings that members must share to use the same feed. */
   record Recipe(long seed, SaeConfig.Normalization normalization, double scale) {}
 
@@ -28,8 +47,9 @@ final class BatchFeed implements AutoCloseable {
   private final int batch;
   private final int first;
   private final int rows;
-  private final int dIn;
-  private final @Nullable ActivationBatch[] batches = new ActivationBatch[2];
+  private final int width; // of the buffer's rows
+  private final int dOut; // of their target, which follows the input; 0: they are their own
+  private final @Nullable Rows[] batches = new Rows[2];
   private @Nullable DeviceBuffer numbers; // shuffled row indices; null if rows are on the host
   private final RowNormalizer.Undo unused = new RowNormalizer.Undo();
   private int[] order = new int[0];
@@ -40,30 +60,44 @@ final class BatchFeed implements AutoCloseable {
    *
    * @param backend allocates the batches
    * @param buffer source of the rows; rows on the device are not normalized
+   * @param dOut width of the target at the end of each of its rows; 0 if there is none, and always
+   *     for rows on the device
    * @param batch rows per batch
    * @param first first row of the share
    * @param rows number of rows in the share
    */
-  BatchFeed(Recipe recipe, Backend backend, RowBuffer buffer, int batch, int first, int rows) {
+  BatchFeed(
+      Recipe recipe, Backend backend, RowBuffer buffer, int dOut, int batch, int first, int rows) {
     this.recipe = recipe;
     this.backend = backend;
     this.buffer = buffer;
     this.batch = batch;
     this.first = first;
     this.rows = rows;
-    this.dIn = buffer.batch().dIn();
+    this.width = buffer.batch().dIn();
+    this.dOut = dOut;
     try {
       for (int i = 0; i < batches.length; i++) {
-        batches[i] =
-            buffer.onDevice()
-                ? ActivationBatch.allocateOnDevice(backend, rows, dIn)
-                : ActivationBatch.allocate(backend, rows, dIn);
+        batches[i] = allocate();
       }
       if (buffer.onDevice()) {
         numbers = backend.allocate((long) buffer.batch().capacity() * Integer.BYTES);
       }
     } catch (RuntimeException e) {
       close();
+      throw e;
+    }
+  }
+
+  private Rows allocate() {
+    if (buffer.onDevice()) {
+      return new Rows(ActivationBatch.allocateOnDevice(backend, rows, width), null);
+    }
+    ActivationBatch x = ActivationBatch.allocate(backend, rows, width - dOut);
+    try {
+      return new Rows(x, dOut == 0 ? null : ActivationBatch.allocate(backend, rows, dOut));
+    } catch (RuntimeException e) {
+      x.close();
       throw e;
     }
   }
@@ -88,12 +122,12 @@ final class BatchFeed implements AutoCloseable {
   }
 
   /** The batch loaded last. Valid until two more have been loaded. */
-  ActivationBatch current() {
+  Rows current() {
     return Objects.requireNonNull(batches[current]);
   }
 
   /** The batch loaded before {@link #current}. Valid until one more is loaded. */
-  ActivationBatch before() {
+  Rows before() {
     return Objects.requireNonNull(batches[1 - current]);
   }
 
@@ -104,20 +138,22 @@ final class BatchFeed implements AutoCloseable {
    */
   void load(int number) {
     current = 1 - current;
-    ActivationBatch share = current();
+    ActivationBatch share = current().x();
     share.rows(rows);
     int at = number * batch + first;
     if (numbers == null) {
       try (DeviceBuffer.Loan from = buffer.batch().buffer().lend();
           DeviceBuffer.Loan into = share.buffer().lend()) {
-        gather(at, from.floats(), into.floats());
+        gather(at, from.floats(), 0, share.dIn(), into.floats());
+        prepare(share.dIn(), into.floats());
       }
-      share.buffer().upload((long) rows * dIn * Float.BYTES);
+      share.buffer().upload((long) rows * share.dIn() * Float.BYTES);
+      loadTarget(at);
     } else {
       backend.gatherRows(
           buffer.batch().buffer(),
           buffer.rows(),
-          dIn,
+          width,
           numbers,
           at,
           rows,
@@ -126,10 +162,26 @@ final class BatchFeed implements AutoCloseable {
     }
   }
 
-  private void gather(int at, FloatBuffer from, FloatBuffer into) {
-    for (int r = 0; r < rows; r++) {
-      into.put(r * dIn, from, order[at + r] * dIn, dIn);
+  private void loadTarget(int at) {
+    ActivationBatch target = current().y();
+    if (target == null) {
+      return;
     }
+    target.rows(rows);
+    try (DeviceBuffer.Loan from = buffer.batch().buffer().lend();
+        DeviceBuffer.Loan into = target.buffer().lend()) {
+      gather(at, from.floats(), width - dOut, dOut, into.floats());
+    }
+    target.buffer().upload((long) rows * dOut * Float.BYTES);
+  }
+
+  private void gather(int at, FloatBuffer from, int column, int columns, FloatBuffer into) {
+    for (int r = 0; r < rows; r++) {
+      into.put(r * columns, from, order[at + r] * width + column, columns);
+    }
+  }
+
+  private void prepare(int dIn, FloatBuffer into) {
     RowNormalizer.apply(recipe.normalization(), into, into, rows, dIn, unused);
     if (recipe.scale() != 1) {
       for (int i = 0; i < rows * dIn; i++) {
@@ -140,7 +192,7 @@ final class BatchFeed implements AutoCloseable {
 
   @Override
   public void close() {
-    for (ActivationBatch batch : batches) {
+    for (Rows batch : batches) {
       if (batch != null) {
         batch.close();
       }

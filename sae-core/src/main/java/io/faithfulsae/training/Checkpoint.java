@@ -286,14 +286,18 @@ record Checkpoint(
 
   private List<Long> shape(String name) {
     long d = sae.dIn();
+    long out = sae.dOut();
     long f = sae.dSae();
     if (name.equals(State.STEPS.name()) || name.equals(State.LEARNED_THRESHOLD.name())) {
       return List.of(1L);
     }
-    if (name.endsWith("W_ENC") || name.endsWith("W_DEC")) {
-      return List.of(f, d);
+    if (name.endsWith("W_SKIP")) {
+      return List.of(out, d);
     }
-    return List.of(name.endsWith("B_DEC") ? d : f);
+    if (name.endsWith("W_ENC") || name.endsWith("W_DEC")) {
+      return List.of(f, name.endsWith("W_ENC") ? d : out);
+    }
+    return List.of(name.endsWith("B_DEC") ? out : f);
   }
 
   private static DType dtype(State state) {

@@ -2,6 +2,7 @@ package io.faithfulsae.training;
 
 import io.faithfulsae.Activation;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.PairedSource;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.Expected;
@@ -21,7 +22,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Trains SAEs on activations: TopK, BatchTopK, Matryoshka ({@link
- * io.faithfulsae.spi.StepConfig.Prefix}), ReLU, JumpReLU and gated.
+ * io.faithfulsae.spi.StepConfig.Prefix}), ReLU, JumpReLU and gated; and, from a {@link
+ * PairedSource}, transcoders of these, with or without a skip connection.
  *
  * <p>Each run has a folder. During the run, the folder holds the last checkpoint; after it, the SAE
  * ({@code cfg.json}, {@code sae_weights.safetensors}) and {@code training.json}, which records how
@@ -59,8 +61,7 @@ public final class SaeTrainer {
   /**
    * Creates a trainer for one SAE shape and one configuration.
    *
-   * @throws IllegalArgumentException if an option does not suit the activation, or the SAE is a
-   *     transcoder, which cannot be trained
+   * @throws IllegalArgumentException if an option does not suit the activation
    * @throws io.faithfulsae.spi.BackendUnavailableException if it is one that cannot be trained
    *     (groupmax, abstopk). Whether the backend has the others is known when a run starts.
    */
@@ -108,14 +109,17 @@ public final class SaeTrainer {
    */
   public SaeTrainer withInitial(Sae weights) {
     SaeConfig other = weights.config();
-    if (other.dIn() != sae.dIn() || other.dSae() != sae.dSae()) {
+    if (other.dIn() != sae.dIn() || other.dOut() != sae.dOut() || other.dSae() != sae.dSae()) {
       throw new IllegalArgumentException(
-          Expected.message(
-              "initial weights of d_in = %d, d_sae = %d".formatted(sae.dIn(), sae.dSae()),
-              "d_in = %d, d_sae = %d".formatted(other.dIn(), other.dSae()),
-              "use one shape"));
+          Expected.message("initial weights of " + widths(sae), widths(other), "use one shape"));
     }
     return new SaeTrainer(sae, training, backend, replicas, weights, metadata, listeners);
+  }
+
+  private static String widths(SaeConfig of) {
+    return of.dOut() == of.dIn()
+        ? "d_in = %d, d_sae = %d".formatted(of.dIn(), of.dSae())
+        : "d_in = %d, d_out = %d, d_sae = %d".formatted(of.dIn(), of.dOut(), of.dSae());
   }
 
   /** A copy with metadata to store with the SAE (see {@link Sae#metadata()}). */
@@ -134,11 +138,12 @@ public final class SaeTrainer {
    * Starts a run. <b>Closed by</b> the caller.
    *
    * @param source must stay usable until the run ends; reopened from the start whenever it is
-   *     exhausted
+   *     exhausted. A {@link PairedSource} trains a transcoder.
    * @param runDir created if it does not exist. An SAE in it is replaced when the run completes.
    * @throws IOException if the folder holds the checkpoint of an earlier run, cannot be written, or
    *     is in use by a run in progress, in this or another process
-   * @throws IllegalArgumentException if the source has another width
+   * @throws IllegalArgumentException if the source has another width, or a transcoder normalizes or
+   *     scales its input, or subtracts {@code b_dec} from it
    */
   public TrainingRun start(ActivationSource source, Path runDir) throws IOException {
     return startTogether(List.of(this), source, List.of(runDir)).get(0);
@@ -186,7 +191,7 @@ public final class SaeTrainer {
       for (int i = 0; i < trainers.size(); i++) {
         TrainingMember member = new TrainingMember(trainers.get(i), runDirs.get(i));
         members.add(member);
-        member.initialize();
+        member.initialize(source instanceof PairedSource);
       }
       return TrainingLoop.start(members, source, 0, Checkpoint.START, locks);
     } catch (IOException | RuntimeException e) {
@@ -246,6 +251,42 @@ public final class SaeTrainer {
     return listeners;
   }
 
+  private void checkWidth(ActivationSource source) {
+    if (!(source instanceof PairedSource pairs)) {
+      if (sae.dIn() != source.dIn()) {
+        throw new IllegalArgumentException(
+            Expected.message(
+                "activations of width d_in = " + sae.dIn(),
+                source.dIn() + " from " + source.description(),
+                "set d_in to the source's width"));
+      }
+      if (sae.dOut() != sae.dIn()) {
+        throw new IllegalArgumentException(
+            Expected.message(
+                "a source of pairs for a transcoder of d_out = " + sae.dOut(),
+                source.description(),
+                "make one with ActivationSources.pairs or ofModel with a target"));
+      }
+      return;
+    }
+    if (sae.dOut() != pairs.dOut() || sae.dIn() + pairs.dOut() != pairs.dIn()) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "pairs of widths d_in = %d and d_out = %d".formatted(sae.dIn(), sae.dOut()),
+              "%d and %d".formatted(pairs.dIn() - pairs.dOut(), pairs.dOut()),
+              "set d_in and d_out to the source's widths"));
+    }
+    if (sae.subtractDecoderBias()
+        || sae.normalization() != SaeConfig.Normalization.NONE
+        || training.start().scaleActivations()) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "a transcoder that reads its input as it is",
+              sae + (training.start().scaleActivations() ? " with scaleActivations" : ""),
+              "neither subtract b_dec nor normalize nor scale"));
+    }
+  }
+
   private static void checkGroup(
       List<SaeTrainer> trainers, ActivationSource source, List<Path> runDirs) {
     if (trainers.isEmpty()
@@ -260,13 +301,7 @@ public final class SaeTrainer {
     }
     SaeTrainer first = trainers.get(0);
     for (SaeTrainer trainer : trainers) {
-      if (trainer.sae.dIn() != source.dIn()) {
-        throw new IllegalArgumentException(
-            Expected.message(
-                "activations of width d_in = " + trainer.sae.dIn(),
-                source.dIn() + " from " + source.description(),
-                "set d_in to the source's width"));
-      }
+      trainer.checkWidth(source);
       TrainingConfig a = first.training;
       TrainingConfig b = trainer.training;
       if (!trainer.backends().equals(first.backends())

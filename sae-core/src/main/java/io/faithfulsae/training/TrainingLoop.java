@@ -1,7 +1,7 @@
 package io.faithfulsae.training;
 
-import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.PairedSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.RowBuffer;
@@ -162,11 +162,12 @@ final class TrainingLoop implements Runnable {
   }
 
   /**
-   * Whether rows can stay on the device from the source to the step. Normalization and splitting
-   * across devices need the host.
+   * Whether rows can stay on the device from the source to the step. Normalization, targets and
+   * splitting across devices need the host.
    */
   private boolean staysOnDevice(Backend backend) {
     return source.fillsOnDevice(backend)
+        && !(source instanceof PairedSource)
         && members.stream()
             .allMatch(
                 m ->
@@ -249,7 +250,7 @@ final class TrainingLoop implements Runnable {
   }
 
   /** The rows of a member's last step; null if there was none. */
-  private @Nullable ActivationBatch trained(TrainingMember member, boolean nextIsLoaded) {
+  private BatchFeed.@Nullable Rows trained(TrainingMember member, boolean nextIsLoaded) {
     List<BatchFeed> own = feedsOf.get(member);
     if (own == null) {
       return null;
@@ -280,12 +281,14 @@ final class TrainingLoop implements Runnable {
         return feed;
       }
     }
-    BatchFeed feed = new BatchFeed(recipe, backend, buffer, config.rows().batch(), first, rows);
+    int dOut = source instanceof PairedSource pairs ? pairs.dOut() : 0;
+    BatchFeed feed =
+        new BatchFeed(recipe, backend, buffer, dOut, config.rows().batch(), first, rows);
     feeds.add(feed);
     return feed;
   }
 
-  private List<ActivationBatch> shares(TrainingMember member) {
+  private List<BatchFeed.Rows> shares(TrainingMember member) {
     return Objects.requireNonNull(feedsOf.get(member)).stream().map(BatchFeed::current).toList();
   }
 

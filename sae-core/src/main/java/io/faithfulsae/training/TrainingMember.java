@@ -1,7 +1,6 @@
 package io.faithfulsae.training;
 
 import io.faithfulsae.Activation;
-import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.TrainingDivergedException;
@@ -119,11 +118,16 @@ final class TrainingMember implements AutoCloseable {
     return training.rows().accumulate() > 1 || !settings.replicas().isEmpty();
   }
 
-  /** Sets the initial weights: the given ones, or random ones from the seed. */
-  void initialize() {
+  /**
+   * Sets the initial weights: the given ones, or random ones from the seed.
+   *
+   * @param transcodes whether rows have a target of their own; the decoder then starts at zero, as
+   *     sparsify's does
+   */
+  void initialize(boolean transcodes) {
     Sae initial = settings.initial();
     if (initial == null) {
-      draw();
+      draw(!transcodes);
     } else {
       for (Tensor tensor : parameters.shape().tensors()) {
         copy(initial.parameters(), tensor);
@@ -131,7 +135,7 @@ final class TrainingMember implements AutoCloseable {
     }
   }
 
-  private void draw() {
+  private void draw(boolean tied) {
     if (config.activation() instanceof Activation.JumpRelu) {
       fillThreshold(training.start().threshold());
     }
@@ -153,12 +157,14 @@ final class TrainingMember implements AutoCloseable {
           encoder.put(j * d + i, weight);
           squares += (double) weight * weight;
         }
-        for (int i = 0; i < d; i++) {
+        for (int i = 0; tied && i < d; i++) {
           decoder.put(j * d + i, (float) (encoder.get(j * d + i) / Math.sqrt(squares)));
         }
       }
       parameters.write(Tensor.W_ENC, (long) j0 * d, encoder.limit(count * d));
-      parameters.write(Tensor.W_DEC, (long) j0 * d, decoder.limit(count * d));
+      if (tied) {
+        parameters.write(Tensor.W_DEC, (long) j0 * d, decoder.limit(count * d));
+      }
     }
   }
 
@@ -180,9 +186,12 @@ final class TrainingMember implements AutoCloseable {
     }
   }
 
-  /** Sets what depends on the data: the activation scale and the decoder bias. */
+  /**
+   * Sets what depends on the data: the activation scale and the decoder bias; in a transcoder that
+   * bias is the target's center, and b_enc centers the pre-activations as well.
+   */
   void prepare(RowBuffer buffer) {
-    int d = config.dIn();
+    int d = buffer.batch().dIn(); // of input and target, if the rows are pairs
     int rows = Math.max(1, Math.min(Math.min(buffer.rows(), SAMPLE_ROWS), SAMPLE_FLOATS / d));
     boolean biasFromData =
         training.start().decoderBiasInit() != DecoderBiasInit.ZERO && settings.initial() == null;
@@ -208,12 +217,32 @@ final class TrainingMember implements AutoCloseable {
           training.start().decoderBiasInit() == DecoderBiasInit.MEAN
               ? Centers.mean(sample, d)
               : Centers.geometricMedian(sample, d);
-      FloatBuffer bias = DirectBuffers.floats(d);
-      for (int i = 0; i < d; i++) {
-        bias.put(i, (float) center[i]);
+      int targets = d - config.dOut(); // 0 where the rows are their own
+      FloatBuffer bias = DirectBuffers.floats(config.dOut());
+      for (int i = 0; i < config.dOut(); i++) {
+        bias.put(i, (float) center[targets + i]);
       }
       parameters.write(Tensor.B_DEC, 0, bias);
+      if (targets > 0) {
+        centerEncoder(center);
+      }
     }
+  }
+
+  /** b_enc = −W_enc center, of the input's part of the center. */
+  private void centerEncoder(double[] center) {
+    int d = config.dIn();
+    FloatBuffer row = DirectBuffers.floats(d);
+    FloatBuffer bias = DirectBuffers.floats(config.dSae());
+    for (int j = 0; j < config.dSae(); j++) {
+      parameters.read(Tensor.W_ENC, (long) j * d, row);
+      double sum = 0;
+      for (int i = 0; i < d; i++) {
+        sum -= row.get(i) * center[i];
+      }
+      bias.put(j, (float) sum);
+    }
+    parameters.write(Tensor.B_ENC, 0, bias);
   }
 
   private static double meanNorm(float[] rows, int d) {
@@ -246,10 +275,11 @@ final class TrainingMember implements AutoCloseable {
    *
    * @param shares the rows of the batch, one share per backend
    */
-  void step(List<ActivationBatch> shares, long step) {
+  void step(List<BatchFeed.Rows> shares, long step) {
     double lr = training.lrAt(step);
     if (!inParts()) {
-      trainer.step(shares.get(0).buffer(), shares.get(0).rows(), lr);
+      BatchFeed.Rows batch = shares.get(0);
+      trainer.step(batch.x().buffer(), batch.target(), batch.x().rows(), lr);
       return;
     }
     for (Replica replica : replicas) {
@@ -265,10 +295,11 @@ final class TrainingMember implements AutoCloseable {
     trainer.apply(lr);
   }
 
-  private void accumulate(BackendTrainer on, ActivationBatch share) {
-    int rows = share.rows() / training.rows().accumulate();
-    for (int first = 0; first < share.rows(); first += rows) {
-      on.accumulate(share.buffer(), first, rows);
+  private void accumulate(BackendTrainer on, BatchFeed.Rows share) {
+    int all = share.x().rows();
+    int rows = all / training.rows().accumulate();
+    for (int first = 0; first < all; first += rows) {
+      on.accumulate(share.x().buffer(), share.target(), first, rows);
     }
   }
 
@@ -292,16 +323,16 @@ final class TrainingMember implements AutoCloseable {
    *
    * @param step number of steps completed
    */
-  private void checkOutputs(long step, ActivationBatch trained) {
+  private void checkOutputs(long step, BatchFeed.Rows trained) {
     boolean ragged = config.activation().latentsPerRow().isEmpty();
     int most = ragged ? Math.max(1, BLOCK_FLOATS / config.dSae()) : CHECKED_ROWS;
-    int rows = Math.min(trained.rows(), Math.min(CHECKED_ROWS, most));
+    int rows = Math.min(trained.x().rows(), Math.min(CHECKED_ROWS, most));
     int k = ragged ? config.dSae() : config.k(); // entries of a row at most
     Backend on = settings.backend();
     try (DeviceBuffer offsets = on.allocate((rows + 1L) * Integer.BYTES);
         DeviceBuffer indices = on.allocate((long) rows * k * Integer.BYTES);
         DeviceBuffer values = on.allocate((long) rows * k * Float.BYTES);
-        DeviceBuffer outputs = on.allocate((long) rows * config.dIn() * Float.BYTES);
+        DeviceBuffer outputs = on.allocate((long) rows * config.dOut() * Float.BYTES);
         DeviceBuffer.Loan loan = outputs.lend()) {
       LatentBuffers latents =
           ragged
@@ -309,8 +340,9 @@ final class TrainingMember implements AutoCloseable {
               : LatentBuffers.ofK(indices, values, k);
       // BatchTopK's batch would be cut short here: any k finds what is not finite.
       Selection selection = ragged ? config.activation().selection() : Selection.topK(k);
-      parameters.encode(selection, trained.buffer(), rows, latents);
-      parameters.decode(latents, rows, null, outputs);
+      DeviceBuffer x = trained.x().buffer();
+      parameters.encode(selection, x, rows, latents);
+      parameters.decode(latents, rows, config.skip() ? x : null, outputs);
       on.synchronize();
       FloatBuffer floats = loan.floats();
       int at = Finite.firstOther(floats);
@@ -333,7 +365,7 @@ final class TrainingMember implements AutoCloseable {
    *
    * @param trained rows of the last step; null if the weights were already checked
    */
-  private void writeChecked(long step, @Nullable ActivationBatch trained, Writing writing)
+  private void writeChecked(long step, BatchFeed.@Nullable Rows trained, Writing writing)
       throws IOException {
     if (trained != null) {
       checkOutputs(step, trained);
@@ -366,8 +398,7 @@ final class TrainingMember implements AutoCloseable {
     return activationScale;
   }
 
-  void writeCheckpoint(Checkpoint checkpoint, @Nullable ActivationBatch trained)
-      throws IOException {
+  void writeCheckpoint(Checkpoint checkpoint, BatchFeed.@Nullable Rows trained) throws IOException {
     writeChecked(checkpoint.step(), trained, () -> checkpoint.write(dir, parameters, trainer));
   }
 
@@ -376,7 +407,7 @@ final class TrainingMember implements AutoCloseable {
     activationScale = checkpoint.activationScale();
   }
 
-  void writeSae(long step, @Nullable ActivationBatch trained) throws IOException {
+  void writeSae(long step, BatchFeed.@Nullable Rows trained) throws IOException {
     writeChecked(
         step,
         trained,

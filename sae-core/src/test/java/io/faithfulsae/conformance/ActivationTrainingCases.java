@@ -33,6 +33,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * says so when it is asked, and its cases are skipped.
  */
 interface ActivationTrainingCases extends ConformanceCases {
+  Selection TOP = Selection.topK(TrainingSetup.K);
   Selection BATCH = new Selection(Rule.BATCH_TOP_K, TrainingSetup.K);
   Selection ABOVE = new Selection(Rule.THRESHOLD, 0);
 
@@ -132,7 +133,39 @@ interface ActivationTrainingCases extends ConformanceCases {
                 .gateDetach(true)
                 .decoderNorm(DecoderNorm.AFTER_STEP)
                 .clipNorm(0));
+    transcoder(all, "transcoder", TOP, b -> b);
+    transcoder(all, "transcoder with a skip", TOP, b -> b.loss(Loss.FVU));
+    transcoder(
+        all,
+        "transcoder with a skip, clipped",
+        TOP,
+        b -> b.clipNorm(0.05).eps(1e-3).decoderNorm(DecoderNorm.AFTER_STEP));
+    transcoder(
+        all,
+        "transcoder with a skip, residuals detached",
+        TOP,
+        b -> b.auxDetach(true).auxNorm(AuxNorm.RESIDUAL_VARIANCE));
+    transcoder(
+        all,
+        "transcoder with a skip, Matryoshka",
+        BATCH,
+        b -> b.prefixes(thirds).projectGradient(false));
+    transcoder(
+        all,
+        "transcoder, L1 with norms",
+        ABOVE,
+        b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(0.05));
+    all.add(new Variant("SAE with a skip", true, TOP, false, TrainingSetup.STUDY.config()));
     return all;
+  }
+
+  private static void transcoder(
+      List<Variant> all,
+      String name,
+      Selection selection,
+      UnaryOperator<StepConfig.Builder> change) {
+    StepConfig.Builder base = TrainingSetup.STUDY.config().toBuilder().trainEncoderBias(true);
+    all.add(new Variant(name, false, selection, false, change.apply(base).build()));
   }
 
   private static void gated(

@@ -8,6 +8,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
+import java.util.Arrays;
 import java.util.Random;
 
 /** Test data, and how to transfer it to and from a backend. */
@@ -120,8 +121,8 @@ final class Data {
       BackendSae sae = backend.createSae(shape);
       sae.write(BackendSae.Tensor.W_ENC, 0, direct(wEnc));
       sae.write(BackendSae.Tensor.B_ENC, 0, direct(bEnc));
-      sae.write(BackendSae.Tensor.W_DEC, 0, direct(wDec));
-      sae.write(BackendSae.Tensor.B_DEC, 0, direct(bDec));
+      sae.write(BackendSae.Tensor.W_DEC, 0, direct(Arrays.copyOf(wDec, dSae * shape.dOut())));
+      sae.write(BackendSae.Tensor.B_DEC, 0, direct(Arrays.copyOf(bDec, shape.dOut())));
       return sae;
     }
   }

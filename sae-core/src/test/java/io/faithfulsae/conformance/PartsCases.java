@@ -15,7 +15,6 @@ import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
-import io.faithfulsae.spi.Selection;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
@@ -61,7 +60,7 @@ interface PartsCases extends ConformanceCases {
    * Trains in parts: the first member computes the first part, the last member the others; with two
    * members, the first one adds up the sums.
    */
-  private static Run run(List<Member> members, Selection selection) {
+  private static Run run(List<Member> members, Variant variant) {
     Member main = members.get(0);
     Member last = members.get(members.size() - 1);
     boolean together = members.size() > 1;
@@ -70,13 +69,15 @@ interface PartsCases extends ConformanceCases {
       int[] cuts = cuts(TrainingSetup.rows(step));
       float[] batch = TrainingSetup.batch(step);
       try (DeviceBuffer here = Data.upload(main.backend(), batch);
-          DeviceBuffer there = Data.upload(last.backend(), batch)) {
+          DeviceBuffer there = Data.upload(last.backend(), batch);
+          DeviceBuffer y = TrainingSetup.target(main.backend(), variant, step);
+          DeviceBuffer yThere = TrainingSetup.target(last.backend(), variant, step)) {
         if (together) {
           last.trainer().copy(main.trainer());
         }
-        main.trainer().accumulate(here, 0, cuts[1]);
+        main.trainer().accumulate(here, y, 0, cuts[1]);
         for (int part = 1; part < cuts.length - 1; part++) {
-          last.trainer().accumulate(there, cuts[part], cuts[part + 1] - cuts[part]);
+          last.trainer().accumulate(there, yThere, cuts[part], cuts[part + 1] - cuts[part]);
         }
         if (together) {
           main.trainer().add(last.trainer());
@@ -85,19 +86,19 @@ interface PartsCases extends ConformanceCases {
         stats.add(main.trainer().stats());
       }
     }
-    return new Run(stats, Snapshot.of(main.sae(), main.trainer(), selection));
+    return new Run(stats, Snapshot.of(main.sae(), main.trainer(), variant.selection()));
   }
 
   static Run onOne(Backend backend, Variant variant) {
     try (Member one = Member.of(backend, variant, Gradients.KEPT)) {
-      return run(List.of(one), variant.selection());
+      return run(List.of(one), variant);
     }
   }
 
   static Run onTwo(Backend backend, Backend another, Variant variant) {
     try (Member main = Member.of(backend, variant, Gradients.KEPT);
         Member replica = Member.of(another, variant, Gradients.ONLY)) {
-      return run(List.of(main, replica), variant.selection());
+      return run(List.of(main, replica), variant);
     }
   }
 

@@ -86,7 +86,8 @@ final class ReferencePenalty {
       return 1;
     }
     double squares = 0;
-    for (int at = latent * sae.dIn; at < (latent + 1) * sae.dIn; at++) {
+    int d = sae.bDec.length;
+    for (int at = latent * d; at < (latent + 1) * d; at++) {
       squares += (double) sae.wDec[at] * sae.wDec[at];
     }
     return Math.sqrt(squares);

@@ -84,7 +84,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
       FloatBuffer in = backend.floats("x", x, rows, dIn);
       into.check(rows);
       into.checkDistinct(x);
-      requireFinite(in, rows);
+      requireFinite(in, rows, dIn);
       float[][] z = new float[rows][];
       for (int row = 0; row < rows; row++) {
         z[row] = activations(selection, in, row);
@@ -247,10 +247,10 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
     }
   }
 
-  void requireFinite(FloatBuffer x, int rows) {
+  void requireFinite(FloatBuffer x, int rows, int width) {
     for (int row = 0; row < rows; row++) {
-      for (int i = 0; i < dIn; i++) {
-        float value = x.get(row * dIn + i);
+      for (int i = 0; i < width; i++) {
+        float value = x.get(row * width + i);
         if (!Float.isFinite(value)) {
           throw new IllegalArgumentException(
               "expected finite activations, got "
@@ -336,10 +336,16 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
     return starts;
   }
 
-  private void addSkip(double[] sum, FloatBuffer x, int row) {
-    float[] skip = tensor(Tensor.W_SKIP);
+  /** W_skip; empty if there is none. */
+  float[] skip() {
+    return tensors.getOrDefault(Tensor.W_SKIP, new float[0]);
+  }
+
+  /** {@code sum += x W_skipᵀ}, if there is a skip connection. */
+  void addSkip(double[] sum, FloatBuffer x, int row) {
+    float[] skip = skip();
     for (int i = 0; i < sum.length; i++) {
-      for (int from = 0; from < dIn; from++) {
+      for (int from = 0; from < skip.length / sum.length; from++) {
         sum[i] += (double) x.get(row * dIn + from) * skip[i * dIn + from];
       }
     }

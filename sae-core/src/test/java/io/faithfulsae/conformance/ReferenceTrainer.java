@@ -44,9 +44,11 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         sae.backend,
         copies(gradients)
                 * Float.BYTES
-                * (2L * sae.wEnc.length
+                * ((long) sae.wEnc.length
+                    + sae.wDec.length
                     + sae.dSae
-                    + sae.dIn
+                    + sae.bDec.length
+                    + sae.skip().length
                     + (trainsThreshold(sae, selection) ? sae.dSae : 0)
                     + (sae.shape.has(Tensor.R_MAG) ? 2L * sae.dSae : 0))
             + 2L * Long.BYTES * sae.dSae);
@@ -79,10 +81,11 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       new float[sae.wEnc.length],
       new float[sae.dSae],
       new float[sae.wDec.length],
-      new float[sae.dIn],
+      new float[sae.bDec.length],
       new float[sae.dSae],
       new float[sae.dSae],
-      new float[sae.dSae]
+      new float[sae.dSae],
+      new float[sae.skip().length]
     };
   }
 
@@ -91,10 +94,11 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     final double[] wEnc = new double[sae.wEnc.length];
     final double[] bEnc = new double[sae.dSae];
     final double[] wDec = new double[sae.wDec.length];
-    final double[] bDec = new double[sae.dIn];
+    final double[] bDec = new double[sae.bDec.length];
     final double[] threshold = new double[sae.dSae];
     final double[] rMag = new double[sae.dSae];
     final double[] bMag = new double[sae.dSae];
+    final double[] wSkip = new double[sae.skip().length];
 
     /**
      * Adds the gradients through z = ReLU(z_pre) > 0 of one latent and row, given dL/d(its term of
@@ -107,9 +111,9 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     /** Adds the decoder's gradient; returns dL/dz. */
     double addDecoder(int latent, double z, double[] dOut) {
       double dz = 0;
-      for (int i = 0; i < sae.dIn; i++) {
-        wDec[latent * sae.dIn + i] += z * dOut[i];
-        dz += dOut[i] * sae.wDec[latent * sae.dIn + i];
+      for (int i = 0; i < dOut.length; i++) {
+        wDec[latent * dOut.length + i] += z * dOut[i];
+        dz += dOut[i] * sae.wDec[latent * dOut.length + i];
       }
       return dz;
     }
@@ -142,7 +146,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
 
     private double[][] all() {
-      return new double[][] {wEnc, bEnc, wDec, bDec, threshold, rMag, bMag};
+      return new double[][] {wEnc, bEnc, wDec, bDec, threshold, rMag, bMag, wSkip};
     }
 
     /** The trained tensors, by ordinal; null for one that is not trained. */
@@ -154,7 +158,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         bDec,
         trainsThreshold(sae, selection) ? threshold : null,
         sae.shape.has(Tensor.R_MAG) ? rMag : null,
-        sae.shape.has(Tensor.R_MAG) ? bMag : null
+        sae.shape.has(Tensor.R_MAG) ? bMag : null,
+        sae.shape.has(Tensor.W_SKIP) ? wSkip : null
       };
     }
   }
@@ -190,28 +195,33 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   /** A whole step is a step with a single part. */
   @Override
-  public void step(DeviceBuffer x, int rows, double lr) {
+  public void step(DeviceBuffer x, @Nullable DeviceBuffer y, int rows, double lr) {
     synchronized (backend) {
       requireMoments();
       BackendChecks.rows(rows);
       BackendChecks.learningRate(lr);
       FloatBuffer in = backend.floats("x", x, rows, sae.dIn);
+      BackendChecks.target(sae.shape, y, rows);
       if (parts.rows > 0) {
         throw new IllegalArgumentException(
             "expected nothing accumulated before a step, got " + parts.rows + " rows; apply them");
       }
-      part(in, rows);
+      part(in, y == null ? in : backend.floats("y", y, rows, sae.bDec.length), rows);
       update(lr);
     }
   }
 
   @Override
-  public void accumulate(DeviceBuffer x, int first, int rows) {
+  public void accumulate(DeviceBuffer x, @Nullable DeviceBuffer y, int first, int rows) {
     synchronized (backend) {
       requireGradients();
       BackendChecks.part(first, rows);
       FloatBuffer in = backend.floats("x", x, first + rows, sae.dIn);
-      part(in.slice(first * sae.dIn, rows * sae.dIn), rows);
+      BackendChecks.target(sae.shape, y, first + rows);
+      int dOut = sae.bDec.length;
+      FloatBuffer target = y == null ? in : backend.floats("y", y, first + rows, dOut);
+      part(
+          in.slice(first * sae.dIn, rows * sae.dIn), target.slice(first * dOut, rows * dOut), rows);
     }
   }
 
@@ -269,9 +279,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   private ReferenceTrainer alike(BackendTrainer trainer) {
     if (!(trainer instanceof ReferenceTrainer other)
         || other == this
-        || other.sae.dIn != sae.dIn
-        || other.sae.dSae != sae.dSae
-        || other.sae.subtractDecoderBias != sae.subtractDecoderBias
+        || !other.sae.shape.equals(sae.shape)
         || !other.selection.equals(selection)
         || !other.config.equals(config)) {
       throw new IllegalArgumentException(
@@ -300,15 +308,16 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
   }
 
-  private void part(FloatBuffer x, int rows) {
+  private void part(FloatBuffer x, FloatBuffer y, int rows) {
     try {
-      sae.requireFinite(x, rows);
+      sae.requireFinite(x, rows, sae.dIn);
+      sae.requireFinite(y, rows, sae.bDec.length);
     } catch (IllegalArgumentException e) {
       parts = new Parts();
       throw e;
     }
     parts.rows += rows;
-    forwardAndBackward(x, rows);
+    forwardAndBackward(x, y, rows);
   }
 
   private void update(double lr) {
@@ -359,9 +368,9 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
    * The same of a gated SAE: g = ReLU(z_pre) reconstructs too, and L1 is of g; the gate's step has
    * no gradient.
    */
-  private void gatedForwardAndBackward(FloatBuffer x, int rows) {
+  private void gatedForwardAndBackward(FloatBuffer x, FloatBuffer y, int rows) {
     Gradient gradient = parts.gradient;
-    int d = sae.dIn;
+    int d = sae.bDec.length;
     boolean detach = config.sparsity().gateDetach();
     double[][] target = new double[rows][d];
     double[][] error = new double[rows][d];
@@ -370,7 +379,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     float[][] value = new float[rows][sae.dSae];
     for (int row = 0; row < rows; row++) {
       for (int i = 0; i < d; i++) {
-        target[row][i] = x.get(row * d + i);
+        target[row][i] = y.get(row * d + i);
         error[row][i] = sae.bDec[i] - target[row][i];
         gateError[row][i] = error[row][i];
       }
@@ -438,13 +447,13 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   }
 
   /** Adds a part: its losses and gradients times its rows, which are already counted. */
-  private void forwardAndBackward(FloatBuffer x, int rows) {
+  private void forwardAndBackward(FloatBuffer x, FloatBuffer y, int rows) {
     if (sae.shape.has(Tensor.R_MAG)) {
-      gatedForwardAndBackward(x, rows);
+      gatedForwardAndBackward(x, y, rows);
       return;
     }
     Gradient gradient = parts.gradient;
-    int d = sae.dIn;
+    int d = sae.bDec.length;
     float[][] p = new float[rows][];
     for (int row = 0; row < rows; row++) {
       p[row] = sae.positivePreActivations(x, row);
@@ -453,12 +462,15 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     List<Prefix> prefixes =
         config.prefixes().isEmpty() ? List.of(new Prefix(sae.dSae, 1)) : config.prefixes();
     int last = prefixes.size() - 1;
-    double[][][] errors = new double[prefixes.size()][rows][d]; // e = x̂ − x, by prefix
+    double[][][] errors = new double[prefixes.size()][rows][d]; // e = x̂ − y, by prefix
     for (int row = 0; row < rows; row++) {
       for (int i = 0; i < d; i++) {
         for (double[][] error : errors) {
-          error[row][i] = (double) sae.bDec[i] - x.get(row * d + i);
+          error[row][i] = (double) sae.bDec[i] - y.get(row * d + i);
         }
+      }
+      for (double[][] error : errors) {
+        sae.addSkip(error[row], x, row);
       }
       for (int slot = 0; slot < kept[row].index.length; slot++) {
         int latent = kept[row].index[slot];
@@ -482,7 +494,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     double[][] target = new double[rows][d];
     for (int row = 0; row < rows; row++) {
       for (int i = 0; i < d; i++) {
-        target[row][i] = x.get(row * d + i);
+        target[row][i] = y.get(row * d + i);
       }
     }
     double squaredError = sumOfSquares(error);
@@ -534,6 +546,9 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
           dOut[prefix][i] = sum;
         }
         gradient.bDec[i] += sum;
+        for (int from = 0; from < gradient.wSkip.length / d; from++) {
+          gradient.wSkip[i * sae.dIn + from] += sum * x.get(row * sae.dIn + from);
+        }
       }
       double step = rows * penalty.stepSlope(kept[row].value);
       for (int slot = 0; slot < kept[row].index.length; slot++) {
@@ -639,7 +654,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     // denominator.
     AuxNorm norm = config.aux().norm();
     return switch (norm) {
-      case MEAN -> scale / ((double) rows * sae.dIn);
+      case MEAN -> scale / ((double) rows * sae.bDec.length);
       case SUM_MEAN -> scale / rows;
       case TARGET_VARIANCE -> scale * inverse(variance);
       case RESIDUAL_VARIANCE -> scale * inverse(squaresAboutMean(error));
@@ -708,14 +723,15 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     if (!config.weights().projectGradient()) {
       return;
     }
+    int d = sae.bDec.length;
     for (int j = 0; j < sae.dSae; j++) {
       double along = 0;
       double squares = 0;
-      for (int at = j * sae.dIn; at < (j + 1) * sae.dIn; at++) {
+      for (int at = j * d; at < (j + 1) * d; at++) {
         along += gradient.wDec[at] * sae.wDec[at];
         squares += (double) sae.wDec[at] * sae.wDec[at];
       }
-      for (int at = j * sae.dIn; at < (j + 1) * sae.dIn && squares > 0; at++) {
+      for (int at = j * d; at < (j + 1) * d && squares > 0; at++) {
         gradient.wDec[at] -= along / squares * sae.wDec[at];
       }
     }
@@ -723,12 +739,13 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   /** Normalizes the rows of W_dec; leaves a row of zeros unchanged. */
   private void normalizeDecoder() {
+    int d = sae.bDec.length;
     for (int j = 0; j < sae.dSae; j++) {
       double squares = 0;
-      for (int at = j * sae.dIn; at < (j + 1) * sae.dIn; at++) {
+      for (int at = j * d; at < (j + 1) * d; at++) {
         squares += (double) sae.wDec[at] * sae.wDec[at];
       }
-      for (int at = j * sae.dIn; at < (j + 1) * sae.dIn && squares > 0; at++) {
+      for (int at = j * d; at < (j + 1) * d && squares > 0; at++) {
         sae.wDec[at] = (float) (sae.wDec[at] / Math.sqrt(squares));
       }
     }
@@ -740,7 +757,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     double correction1 = 1 - Math.pow(config.adam().beta1(), (double) t);
     double correction2 = 1 - Math.pow(config.adam().beta2(), (double) t);
     double[] @Nullable [] gradients = gradient.trained();
-    for (Tensor tensor : EnumSet.range(Tensor.W_ENC, Tensor.B_MAG)) {
+    for (Tensor tensor : EnumSet.allOf(Tensor.class)) {
       double[] g = gradients[tensor.ordinal()];
       if (g == null) {
         continue;
@@ -811,7 +828,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   public void write(State state, long from, ByteBuffer source) {
     synchronized (backend) {
       requireState(state);
-      BackendChecks.transfer(state, sae.dIn, sae.dSae, from, source);
+      BackendChecks.transfer(state, sae.shape, from, source);
       ByteBuffer bytes = source.duplicate().order(source.order());
       if (state == State.LEARNED_THRESHOLD) {
         bytes.asDoubleBuffer().get(learnedThreshold);
@@ -827,7 +844,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   public void read(State state, long from, ByteBuffer into) {
     synchronized (backend) {
       requireState(state);
-      BackendChecks.transfer(state, sae.dIn, sae.dSae, from, into);
+      BackendChecks.transfer(state, sae.shape, from, into);
       ByteBuffer bytes = into.duplicate().order(into.order());
       if (state == State.LEARNED_THRESHOLD) {
         bytes.asDoubleBuffer().put(learnedThreshold);
@@ -854,6 +871,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     return switch (state) {
       case M_R_MAG -> first[Tensor.R_MAG.ordinal()];
       case V_R_MAG -> second[Tensor.R_MAG.ordinal()];
+      case M_W_SKIP -> first[Tensor.W_SKIP.ordinal()];
+      case V_W_SKIP -> second[Tensor.W_SKIP.ordinal()];
       case M_B_MAG -> first[Tensor.B_MAG.ordinal()];
       case V_B_MAG -> second[Tensor.B_MAG.ordinal()];
       case M_THRESHOLD -> first[Tensor.THRESHOLD.ordinal()];

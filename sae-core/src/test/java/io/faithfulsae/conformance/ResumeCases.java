@@ -36,7 +36,7 @@ interface ResumeCases extends ConformanceCases {
     Snapshot middle;
     try (BackendSae sae = TrainingSetup.sae(backend, variant);
         BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
-      TrainingSetup.train(backend, trainer, 0, half);
+      TrainingSetup.train(backend, variant, trainer, 0, half);
       middle = Snapshot.of(sae, trainer, variant.selection());
     }
     assertNotEquals(whole.end(), middle);
@@ -45,7 +45,8 @@ interface ResumeCases extends ConformanceCases {
       middle.writeTo(sae, trainer);
       assertEquals(
           middle, Snapshot.of(sae, trainer, variant.selection()), "what was written is read");
-      List<StepStats> rest = TrainingSetup.train(backend, trainer, half, TrainingSetup.STEPS);
+      List<StepStats> rest =
+          TrainingSetup.train(backend, variant, trainer, half, TrainingSetup.STEPS);
       assertEquals(whole.stats().subList(half, TrainingSetup.STEPS), rest);
       assertEquals(whole.end(), Snapshot.of(sae, trainer, variant.selection()));
     }

@@ -20,15 +20,21 @@ import java.nio.ByteBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.UnaryOperator;
+import org.jspecify.annotations.Nullable;
 
 /** A small training run in which latents die and every option changes the result. */
 final class TrainingSetup {
   static final int D_IN = 40;
   static final int D_SAE = 96;
+
+  /** What the transcoders write. */
+  static final int D_OUT = 24;
+
   static final int K = 4;
   static final int ROWS = 32;
   static final int STEPS = 12;
@@ -51,12 +57,27 @@ final class TrainingSetup {
       return name.startsWith("gated");
     }
 
+    /** Whether the rows have a target of their own. */
+    boolean transcodes() {
+      return name.startsWith("transcoder");
+    }
+
+    boolean skips() {
+      return name.contains("skip");
+    }
+
     SaeShape shape() {
-      Set<Tensor> more = thresholds ? Set.of(Tensor.THRESHOLD) : Set.of();
-      if (gated()) {
-        more = Set.of(Tensor.R_MAG, Tensor.B_MAG);
+      Set<Tensor> more = EnumSet.noneOf(Tensor.class);
+      if (thresholds) {
+        more.add(Tensor.THRESHOLD);
       }
-      return new SaeShape(D_IN, D_IN, D_SAE, subtract, more);
+      if (gated()) {
+        more.addAll(Set.of(Tensor.R_MAG, Tensor.B_MAG));
+      }
+      if (skips()) {
+        more.add(Tensor.W_SKIP);
+      }
+      return new SaeShape(D_IN, transcodes() ? D_OUT : D_IN, D_SAE, subtract, more);
     }
 
     @Override
@@ -165,6 +186,13 @@ final class TrainingSetup {
       thresholds[7] = 0.01f;
       sae.write(Tensor.THRESHOLD, 0, Data.direct(thresholds));
     }
+    if (variant.skips()) {
+      float[] skip = Data.gaussian(33, (int) sae.shape().elements(Tensor.W_SKIP));
+      for (int i = 0; i < skip.length; i++) {
+        skip[i] *= 0.05f;
+      }
+      sae.write(Tensor.W_SKIP, 0, Data.direct(skip));
+    }
     if (variant.gated()) {
       float[] magnitudes = Data.gaussian(32, 2 * D_SAE);
       for (int i = 0; i < magnitudes.length; i++) {
@@ -205,6 +233,30 @@ final class TrainingSetup {
     return x;
   }
 
+  /**
+   * What a transcoder should write of a step's batch: products of the row's elements, and noise.
+   */
+  static float[] target(int step) {
+    float[] x = batch(step);
+    int rows = rows(step);
+    float[] noise = Data.gaussian(2000L + step, rows * D_OUT);
+    float[] y = new float[rows * D_OUT];
+    for (int row = 0; row < rows; row++) {
+      for (int i = 0; i < D_OUT; i++) {
+        y[row * D_OUT + i] =
+            0.2f
+                + Math.max(0, x[row * D_IN + i] + 0.5f * x[row * D_IN + D_IN - 1 - i])
+                + 0.05f * noise[row * D_OUT + i];
+      }
+    }
+    return y;
+  }
+
+  /** The target of a variant's step in a backend's memory; null if the rows are their own. */
+  static @Nullable DeviceBuffer target(Backend backend, Variant variant, int step) {
+    return variant.transcodes() ? Data.upload(backend, target(step)) : null;
+  }
+
   static double lr(int step) {
     return 3e-3 / (1 + step % 3);
   }
@@ -213,12 +265,19 @@ final class TrainingSetup {
     return step % 4 == 3 ? ROWS - 9 : ROWS;
   }
 
-  /** Trains from step {@code from} to {@code to}; returns the statistics of each step. */
+  /** Trains as {@link #train(Backend, Variant, BackendTrainer, int, int)} without targets. */
   static List<StepStats> train(Backend backend, BackendTrainer trainer, int from, int to) {
+    return train(backend, STUDY, trainer, from, to);
+  }
+
+  /** Trains from step {@code from} to {@code to}; returns the statistics of each step. */
+  static List<StepStats> train(
+      Backend backend, Variant variant, BackendTrainer trainer, int from, int to) {
     List<StepStats> stats = new ArrayList<>();
     for (int step = from; step < to; step++) {
-      try (DeviceBuffer x = Data.upload(backend, batch(step))) {
-        trainer.step(x, rows(step), lr(step));
+      try (DeviceBuffer x = Data.upload(backend, batch(step));
+          DeviceBuffer y = target(backend, variant, step)) {
+        trainer.step(x, y, rows(step), lr(step));
         stats.add(trainer.stats());
       }
     }
@@ -246,7 +305,7 @@ final class TrainingSetup {
       for (State state : State.of(selection, sae.shape())) {
         ByteBuffer host =
             Data.directBytes(
-                BackendChecks.elements(state, D_IN, D_SAE) * BackendChecks.elementBytes(state));
+                BackendChecks.elements(state, sae.shape()) * BackendChecks.elementBytes(state));
         trainer.read(state, 0, host);
         states.put(state, host);
       }
@@ -281,7 +340,7 @@ final class TrainingSetup {
   static Run run(Backend backend, Variant variant) {
     try (BackendSae sae = sae(backend, variant);
         BackendTrainer trainer = trainer(sae, variant)) {
-      List<StepStats> stats = train(backend, trainer, 0, STEPS);
+      List<StepStats> stats = train(backend, variant, trainer, 0, STEPS);
       return new Run(stats, Snapshot.of(sae, trainer, variant.selection()));
     }
   }

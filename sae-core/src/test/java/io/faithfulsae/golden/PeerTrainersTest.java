@@ -41,13 +41,13 @@ import org.junit.jupiter.params.provider.MethodSource;
  * and dictionary_learning (make_peer_trainer_goldens.py). A subclass opens the backend.
  */
 public abstract class PeerTrainersTest {
-  private static final int STEPS = 100;
-  private static final int BATCH = 32;
-  private static final int D_IN = 12;
-  private static final int D_SAE = 48;
-  private static final int K = 4;
+  static final int STEPS = 100;
+  static final int BATCH = 32;
+  static final int D_IN = 12;
+  static final int D_SAE = 48;
+  static final int K = 4;
   private static final int DIRECTIONS = 20;
-  private static final double TOLERANCE = 1e-4;
+  static final double TOLERANCE = 1e-4;
 
   @TempDir Path folder;
 
@@ -279,7 +279,7 @@ public abstract class PeerTrainersTest {
     }
   }
 
-  private static BackendSae create(Backend backend, SaeShape shape) {
+  static BackendSae create(Backend backend, SaeShape shape) {
     try {
       return backend.createSae(shape);
     } catch (BackendUnavailableException e) {
@@ -311,7 +311,7 @@ public abstract class PeerTrainersTest {
     return sum / D_SAE;
   }
 
-  private static FloatBuffer direct(float[] values) {
+  static FloatBuffer direct(float[] values) {
     return DirectBuffers.floats(values.length).put(0, values);
   }
 
@@ -337,7 +337,7 @@ public abstract class PeerTrainersTest {
     }
   }
 
-  private static float[] rows() {
+  static float[] rows() {
     Integers g = new Integers(7);
     double[] directions = g.take(DIRECTIONS * D_IN);
     float[] rows = new float[STEPS * BATCH * D_IN];
@@ -356,7 +356,7 @@ public abstract class PeerTrainersTest {
     return rows;
   }
 
-  private static float[] decoder() {
+  static float[] decoder() {
     double[] values = new Integers(11).take(D_SAE * D_IN);
     float[] rows = new float[values.length];
     for (int j = 0; j < D_SAE; j++) {

@@ -153,14 +153,6 @@ public abstract class ActivationRunsTest extends RunFixture {
         IllegalArgumentException.class,
         () -> SaeTrainer.of(gated, config, backend),
         "auxCoefficient = 0 for a gated SAE");
-    SaeConfig transcoder =
-        new SaeConfig(
-            D_IN, D_IN + 1, D_SAE, new Activation.TopK(2), false, Normalization.NONE, false);
-    assertMessage(
-        IllegalArgumentException.class,
-        () -> SaeTrainer.of(transcoder, config, backend),
-        "expected d_out = d_in",
-        "got d_in = 8, d_out = 9");
     SaeConfig groups =
         new SaeConfig(D_IN, D_SAE, new Activation.GroupMax(2), true, Normalization.NONE);
     assertMessage(

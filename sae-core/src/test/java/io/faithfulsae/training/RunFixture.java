@@ -94,7 +94,7 @@ abstract class RunFixture {
 
   static final class Canceller implements Consumer<TrainingProgress> {
     private final int stop;
-    private volatile TrainingRun run;
+    volatile TrainingRun run;
 
     Canceller(int stop) {
       this.stop = stop;

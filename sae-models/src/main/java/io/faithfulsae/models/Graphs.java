@@ -51,14 +51,25 @@ final class Graphs {
     return what + ".fresh." + layer;
   }
 
-  /** From tokens to the activations at a hook point, with only the nodes that this needs. */
-  static byte[] tap(Architecture model, Weights weights, HookPoint hook, Kind kind)
+  /** The output at the hook point of this number. */
+  static String activations(int number) {
+    return number == 0 ? ACTIVATIONS : ACTIVATIONS + number;
+  }
+
+  /**
+   * From tokens to the activations at hook points, with only the nodes that this needs; norms are
+   * those at the first.
+   */
+  static byte[] tap(Architecture model, Weights weights, List<HookPoint> hooks, Kind kind)
       throws IOException {
     Graph graph = new Graph(weights, kind.precision());
-    wholeSequences(graph, model, hook.layer() + 1, kind);
-    graph.output(ACTIVATIONS, graph.at(hook), "rows", model.dimensions().dModel());
+    int last = hooks.stream().mapToInt(HookPoint::layer).max().orElseThrow();
+    wholeSequences(graph, model, last + 1, kind);
+    for (int i = 0; i < hooks.size(); i++) {
+      graph.output(activations(i), graph.at(hooks.get(i)), "rows", model.dimensions().dModel());
+    }
     if (kind.norms()) {
-      DeviceGraphs.norms(graph, graph.at(hook));
+      DeviceGraphs.norms(graph, graph.at(hooks.get(0)));
     }
     return graph.toBytes();
   }

@@ -43,13 +43,14 @@ final class ModelSessions implements AutoCloseable {
     return kind.ownOperators();
   }
 
-  OnnxSession tap(HookPoint hook) {
-    return sessions.get("tap " + hook, () -> Graphs.tap(architecture, weights, hook, kind));
+  OnnxSession tap(List<HookPoint> hooks) {
+    return sessions.get("tap " + hooks, () -> Graphs.tap(architecture, weights, hooks, kind));
   }
 
   OnnxSession tapWithNorms(HookPoint hook) {
     return sessions.get(
-        "tap with norms " + hook, () -> Graphs.tap(architecture, weights, hook, kind.withNorms()));
+        "tap with norms " + hook,
+        () -> Graphs.tap(architecture, weights, List.of(hook), kind.withNorms()));
   }
 
   OnnxSession gather() {

@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -41,6 +42,8 @@ import org.jspecify.annotations.Nullable;
  * <p><b>Network</b>: none; ONNX Runtime's telemetry is turned off before it initializes. If the
  * host program has initialized it earlier, events about the runtime itself continue, unless the
  * program's environment has {@code ORT_DISABLE_TELEMETRY=1}.
+ *
+ * <p>Over 400 lines: one short method for each of a model's, and what they say to a user.
  */
 public final class OnnxModel implements LanguageModel {
   private static final String LOGITS = "logits";
@@ -184,13 +187,24 @@ public final class OnnxModel implements LanguageModel {
 
   @Override
   public synchronized void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
+    activations(List.of(hook), tokens, List.of(into));
+  }
+
+  @Override
+  public synchronized void activations(
+      List<HookPoint> hooks, int[][] tokens, List<FloatBuffer> into) {
     checkOpen();
-    hook.requireIn(this);
+    hooks.forEach(hook -> hook.requireIn(this));
     Batch batch = tokenIds.fill(tokens);
-    wholeSequences.run(
-        sessions.tap(hook), batch, Map.of(), new Output(Graphs.ACTIVATIONS, dModel(), into));
-    FloatRows.clearPadding(tokens, batch.length(), dModel(), into);
-    FiniteOutput.require(name, hook + " activations", into, batch, dModel());
+    List<Output> outputs = new ArrayList<>();
+    for (int i = 0; i < hooks.size(); i++) {
+      outputs.add(new Output(Graphs.activations(i), dModel(), into.get(i)));
+    }
+    wholeSequences.run(sessions.tap(hooks), batch, Map.of(), outputs);
+    for (int i = 0; i < hooks.size(); i++) {
+      FloatRows.clearPadding(tokens, batch.length(), dModel(), into.get(i));
+      FiniteOutput.require(name, hooks.get(i) + " activations", into.get(i), batch, dModel());
+    }
   }
 
   @Override
@@ -250,7 +264,8 @@ public final class OnnxModel implements LanguageModel {
 
   private void computeLogits(
       OnnxSession session, Batch batch, Map<HookPoint, FloatBuffer> replaced, FloatBuffer into) {
-    wholeSequences.run(session, batch, replaced, new Output(Graphs.LOGITS, vocabularySize(), into));
+    Output output = new Output(Graphs.LOGITS, vocabularySize(), into);
+    wholeSequences.run(session, batch, replaced, List.of(output));
   }
 
   @Override

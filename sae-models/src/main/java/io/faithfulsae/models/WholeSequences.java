@@ -9,6 +9,8 @@ import io.faithfulsae.models.spi.Architecture.Dimensions;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
 import java.nio.LongBuffer;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Map;
 import org.jspecify.annotations.Nullable;
 
@@ -43,15 +45,17 @@ final class WholeSequences {
    *
    * @param hooks activations {@code [rows, dModel]} at the hook points that are inputs
    */
-  void run(OnnxSession session, Batch batch, Map<HookPoint, FloatBuffer> hooks, Output output) {
+  void run(
+      OnnxSession session, Batch batch, Map<HookPoint, FloatBuffer> hooks, List<Output> outputs) {
     int rows = batch.rows();
-    int width = output.width();
-    FloatBuffer into = output.into();
-    FloatRows.requireRoom("into", into, rows, width);
     hooks.forEach(
         (hook, data) -> FloatRows.requireRoom(hook.toString(), data, rows, dims.dModel()));
-    boolean direct = FloatRows.isUsable(into);
-    FloatBuffer result = direct ? into : FloatRows.allocate(rows, width);
+    List<FloatBuffer> results = new ArrayList<>();
+    for (Output output : outputs) {
+      FloatBuffer into = output.into();
+      FloatRows.requireRoom("into", into, rows, output.width());
+      results.add(FloatRows.isUsable(into) ? into : FloatRows.allocate(rows, output.width()));
+    }
     try (Binding binding = session.bind()) {
       bind(binding, session, batch);
       hooks.forEach(
@@ -61,10 +65,17 @@ final class WholeSequences {
                   session,
                   hook.toString(),
                   Tensor.of(FloatRows.readable(data, rows, dims.dModel()), rows, dims.dModel())));
-      binding.output(output.name(), Tensor.of(result, rows, width)).run();
+      for (int i = 0; i < outputs.size(); i++) {
+        Output output = outputs.get(i);
+        binding.output(output.name(), Tensor.of(results.get(i), rows, output.width()));
+      }
+      binding.run();
     }
-    if (!direct) {
-      into.put(into.position(), result, 0, rows * width);
+    for (int i = 0; i < outputs.size(); i++) {
+      FloatBuffer into = outputs.get(i).into();
+      if (!FloatRows.isUsable(into)) {
+        into.put(into.position(), results.get(i), 0, rows * outputs.get(i).width());
+      }
     }
   }
 

@@ -45,6 +45,29 @@ class OnnxModelTest {
   }
 
   @Test
+  void severalHooksOfOnePassAreEachAsAlone() throws IOException {
+    List<HookPoint> hooks =
+        List.of(
+            HookPoint.parse("blocks.1.hook_resid_mid"),
+            HookPoint.parse("blocks.1.hook_mlp_out"),
+            HookPoint.residPre(0));
+    try (OnnxModel model = OnnxModel.open(GoldenModels.folder("gpt2-untied-bf16"), ONE_THREAD)) {
+      int[][] tokens = {{1, 5, 9}, {1, 2}};
+      List<FloatBuffer> together =
+          List.of(
+              FloatRows.allocate(6, model.dModel()),
+              FloatBuffer.allocate(6 * model.dModel()),
+              FloatRows.allocate(6, model.dModel()));
+      model.activations(hooks, tokens, together);
+      for (int i = 0; i < hooks.size(); i++) {
+        FloatBuffer alone = FloatRows.allocate(6, model.dModel());
+        model.activations(hooks.get(i), tokens, alone);
+        assertEquals(alone, together.get(i), hooks.get(i).toString());
+      }
+    }
+  }
+
+  @Test
   void heapAndDirectBuffersHoldTheSameAndPositionsAreKept() throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder("llama-tied-bias"), ONE_THREAD)) {
       int[][] tokens = {{1, 5, 9}, {1, 2, 3}};

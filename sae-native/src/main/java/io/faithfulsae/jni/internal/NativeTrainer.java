@@ -6,6 +6,7 @@ import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.nio.ByteBuffer;
 import org.bytedeco.javacpp.BytePointer;
+import org.jspecify.annotations.Nullable;
 
 /** Optimiser state in native memory. */
 final class NativeTrainer implements BackendTrainer {
@@ -21,32 +22,45 @@ final class NativeTrainer implements BackendTrainer {
   }
 
   @Override
-  public void step(DeviceBuffer x, int rows, double lr) {
+  public void step(DeviceBuffer x, @Nullable DeviceBuffer y, int rows, double lr) {
     Handle in = backend.handleOf("x", x);
+    Handle target = y == null ? null : backend.handleOf("y", y);
     backend.call(
         "step",
-        () -> SaeAbi.sae_train_step(handle.value(), in.value(), rows, lr),
+        () -> SaeAbi.sae_train_step(handle.value(), in.value(), value(target), rows, lr),
         () -> {
           BackendChecks.rows(rows);
           BackendChecks.learningRate(lr);
           BackendChecks.holds("x", x, rows, sae.dIn());
+          BackendChecks.target(sae.shape(), y, rows);
         },
         handle,
-        in);
+        others(in, target));
   }
 
   @Override
-  public void accumulate(DeviceBuffer x, int first, int rows) {
+  public void accumulate(DeviceBuffer x, @Nullable DeviceBuffer y, int first, int rows) {
     Handle in = backend.handleOf("x", x);
+    Handle target = y == null ? null : backend.handleOf("y", y);
     backend.call(
         "accumulate",
-        () -> SaeAbi.sae_train_accumulate(handle.value(), in.value(), first, rows),
+        () -> SaeAbi.sae_train_accumulate(handle.value(), in.value(), value(target), first, rows),
         () -> {
           BackendChecks.part(first, rows);
           BackendChecks.holds("x", x, first + rows, sae.dIn());
+          BackendChecks.target(sae.shape(), y, first + rows);
         },
         handle,
-        in);
+        others(in, target));
+  }
+
+  private static long value(@Nullable Handle target) {
+    return target == null ? 0 : target.value();
+  }
+
+  /** The handles of its arguments. */
+  private static Handle[] others(Handle in, @Nullable Handle target) {
+    return target == null ? new Handle[] {in} : new Handle[] {in, target};
   }
 
   @Override
@@ -123,7 +137,7 @@ final class NativeTrainer implements BackendTrainer {
   }
 
   private long count(State state, long first, ByteBuffer host) {
-    BackendChecks.transfer(state, sae.dIn(), sae.dSae(), first, host);
+    BackendChecks.transfer(state, sae.shape(), first, host);
     return host.remaining() / BackendChecks.elementBytes(state);
   }
 

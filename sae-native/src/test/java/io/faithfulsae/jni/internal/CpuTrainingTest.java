@@ -1,6 +1,7 @@
 package io.faithfulsae.jni.internal;
 
 import io.faithfulsae.golden.PeerTrainersTest;
+import io.faithfulsae.golden.SparsifyTrainersTest;
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.ActivationRunsTest;
@@ -8,6 +9,7 @@ import io.faithfulsae.training.DivergenceTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
+import io.faithfulsae.training.TranscoderRunsTest;
 import org.junit.jupiter.api.Nested;
 
 /** Training on the CPU backend with default options. */
@@ -23,6 +25,22 @@ class CpuTrainingTest {
 
   @Nested
   class Peers extends PeerTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Sparsify extends SparsifyTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Transcoders extends TranscoderRunsTest {
     @Override
     protected Backend open() {
       return new CpuBackendProvider().open();
