@@ -114,7 +114,7 @@ record PeerConfig(Path file, JsonNode json) {
   }
 
   static SaeFormatException otherArchitecture(Path file, String what) {
-    return new SaeFormatException(
+    return new OtherArchitectureException(
         file,
         "architecture",
         Expected.message(
