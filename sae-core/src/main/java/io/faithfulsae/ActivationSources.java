@@ -4,13 +4,15 @@ import io.faithfulsae.internal.ArraySource;
 import io.faithfulsae.internal.ModelSource;
 import io.faithfulsae.internal.ShardSource;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.spi.Services;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * Activations from memory, from disk and from a language model; implement {@link ActivationSource}
- * for others. {@link io.faithfulsae.synthetic.SyntheticFeatures} generates activations with known
- * features.
+ * for others, and {@link ActivationSource.Provider} to give them a name. {@link
+ * io.faithfulsae.synthetic.SyntheticFeatures} generates activations with known features.
  */
 public final class ActivationSources {
   private ActivationSources() {}
@@ -57,5 +59,21 @@ public final class ActivationSources {
       ActivationFilter filter,
       int batchSequences) {
     return new ModelSource(model, hook, tokens, filter, batchSequences);
+  }
+
+  /**
+   * The provider of a name, from any jar on the class path.
+   *
+   * @throws IllegalArgumentException if there is none; the message lists all names
+   * @throws IllegalStateException if one cannot be loaded, or two have the same name; the message
+   *     names the classes and jars
+   */
+  public static ActivationSource.Provider provider(String name) {
+    return Services.named(
+        ActivationSource.Provider.class,
+        "sources",
+        List.of(),
+        ActivationSource.Provider::name,
+        name);
   }
 }

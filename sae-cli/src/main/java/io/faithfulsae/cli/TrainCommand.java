@@ -35,7 +35,7 @@ import picocli.CommandLine.Option;
     name = "train",
     description = {
       "Trains an SAE (TopK, or see --activation) on a model's activations (--model, --hook, --data) or on stored ones"
-          + " (--activations).",
+          + " (--activations), or on those of another jar (--source).",
       "Ctrl-C keeps a checkpoint; --resume continues to the same weights, bit for bit."
     })
 final class TrainCommand implements Callable<Integer> {
@@ -72,6 +72,14 @@ final class TrainCommand implements Callable<Integer> {
           "Folder of shards that 'activations' wrote, or of any *.safetensors with 'activations'"
               + " [n, d], in place of model, hook and data.")
   @Nullable Path activations;
+
+  @Option(
+      names = "--source",
+      paramLabel = "NAME[:ARGUMENT]",
+      description =
+          "Activations from a source of that name in a jar on the class path, in place of model,"
+              + " hook and data.")
+  @Nullable String source;
 
   @Option(names = "--d-sae", paramLabel = "N", required = true, description = "Latents.")
   int dSae;
@@ -191,12 +199,30 @@ final class TrainCommand implements Callable<Integer> {
     common.fromOptions(() -> activation.config(1, dSae));
     requireNoFinishedSae();
     Path stored = activations;
+    String other = source;
+    if ((stored != null || other != null)
+        && (hook != null || data != null || (stored != null && other != null))) {
+      throw common.usage(
+          Expected.message(
+              "--activations, --source, or --model, --hook and --data",
+              "two of them",
+              "leave out one"));
+    }
+    if (other != null) {
+      NamedPlugIn named = NamedPlugIn.of(other);
+      ActivationSource.Provider provider =
+          common.fromOptions(() -> ActivationSources.provider(named.name()));
+      Map<String, String> metadata = new TreeMap<>(Map.of("dataset_path", other));
+      ActivationSource rows =
+          named.opened(
+              provider,
+              () -> {
+                metadata.putAll(provider.metadata(named.argument()));
+                return provider.open(named.argument());
+              });
+      return train(rows, metadata);
+    }
     if (stored != null) {
-      if (hook != null || data != null) {
-        throw common.usage(
-            Expected.message(
-                "--activations, or --model, --hook and --data", "both", "leave out one of them"));
-      }
       // Shards from 'activations' record their model, hook and text, as training on these does.
       Map<String, String> metadata =
           ShardIndex.isIn(stored)
@@ -209,7 +235,7 @@ final class TrainCommand implements Callable<Integer> {
     if (name == null || text == null) {
       throw common.usage(
           Expected.message(
-              "--hook and --data (with --model), or --activations",
+              "--hook and --data (with --model), --activations or --source",
               name == null && text == null ? "neither" : name == null ? "no --hook" : "no --data",
               "add what is missing"));
     }
