@@ -290,18 +290,7 @@ public final class Sae implements AutoCloseable {
   private Selection selectionFor(Latents into, int rows) {
     Selection own = config.activation().selection();
     boolean ragged = own.rule().isRagged();
-    if (into.isRagged() != ragged
-        || into.capacity() < rows
-        || (!ragged && into.k() > config.dSae())) {
-      throw new IllegalArgumentException(
-          Expected.message(
-              (ragged ? "ragged latents" : "latents of k <= " + config.dSae())
-                  + " and room for "
-                  + rows
-                  + " rows",
-              "[" + into.capacity() + ", " + (into.isRagged() ? "ragged" : into.k()) + "]",
-              "allocate other sizes"));
-    }
+    into.require(ragged, config.dSae(), rows, "allocate other sizes");
     return ragged ? own : new Selection(own.rule(), into.k());
   }
 
