@@ -2,6 +2,7 @@ package io.faithfulsae;
 
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
+import java.util.Map;
 import java.util.OptionalLong;
 
 /**
@@ -46,4 +47,34 @@ public interface ActivationSource {
    *     source; only the source interprets it
    */
   ActivationReader open(long position) throws IOException;
+
+  /**
+   * Makes sources of one kind from a text, for {@link ActivationSources#provider} and {@code sae
+   * train --source NAME:ARGUMENT}. List the class in {@code
+   * META-INF/services/io.faithfulsae.ActivationSource$Provider}.
+   *
+   * <p><b>Threads</b>: called from any thread. A new instance is made for each use.
+   */
+  interface Provider {
+
+    /** The name that selects it, without a colon. */
+    String name();
+
+    /**
+     * Makes a source.
+     *
+     * @param argument in the provider's own syntax, such as the path of a file; empty for none
+     * @throws IllegalArgumentException if the argument is wrong
+     * @throws IOException if what it names cannot be read
+     */
+    ActivationSource open(String argument) throws IOException;
+
+    /**
+     * What an SAE trained on such a source keeps as its {@link Sae#metadata()}: {@code model_name}
+     * and {@code hook_name}, where they are known.
+     */
+    default Map<String, String> metadata(String argument) {
+      return Map.of();
+    }
+  }
 }

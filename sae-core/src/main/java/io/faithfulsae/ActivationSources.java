@@ -6,14 +6,15 @@ import io.faithfulsae.internal.Pairs;
 import io.faithfulsae.internal.ShardSource;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.spi.Services;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 
 /**
  * Activations from memory, from disk and from a language model; implement {@link ActivationSource}
- * for others. {@link io.faithfulsae.synthetic.SyntheticFeatures} generates activations with known
- * features.
+ * for others, and {@link ActivationSource.Provider} to give them a name. {@link
+ * io.faithfulsae.synthetic.SyntheticFeatures} generates activations with known features.
  */
 public final class ActivationSources {
   private ActivationSources() {}
@@ -97,5 +98,21 @@ public final class ActivationSources {
    */
   public static PairedSource pairs(ActivationSource rows, int dOut) {
     return new Pairs(rows, dOut);
+  }
+
+  /**
+   * The provider of a name, from any jar on the class path.
+   *
+   * @throws IllegalArgumentException if there is none; the message lists all names
+   * @throws IllegalStateException if one cannot be loaded, or two have the same name; the message
+   *     names the classes and jars
+   */
+  public static ActivationSource.Provider provider(String name) {
+    return Services.named(
+        ActivationSource.Provider.class,
+        "sources",
+        List.of(),
+        ActivationSource.Provider::name,
+        name);
   }
 }

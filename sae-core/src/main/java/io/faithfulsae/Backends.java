@@ -2,6 +2,7 @@ package io.faithfulsae;
 
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendException;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendProvider.Availability;
 import io.faithfulsae.spi.BackendUnavailableException;
@@ -96,12 +97,15 @@ public final class Backends {
 
   private static Backend open(
       List<BackendProvider> providers, String name, Function<BackendProvider, Backend> opening) {
-    for (BackendProvider provider : providers) {
-      if (provider.name().equals(name)) {
-        Availability availability = probe(provider);
-        if (availability.usable()) {
-          return opened(provider, availability, opening);
-        }
+    List<BackendProvider> named =
+        providers.stream().filter(provider -> provider.name().equals(name)).toList();
+    if (named.size() > 1) {
+      throw new BackendUnavailableException(Services.several(Backend.class, name, named));
+    }
+    for (BackendProvider provider : named) {
+      Availability availability = probe(provider);
+      if (availability.usable()) {
+        return opened(provider, availability, opening);
       }
     }
     throw new BackendUnavailableException(
@@ -119,7 +123,14 @@ public final class Backends {
       BackendProvider provider,
       Availability availability,
       Function<BackendProvider, Backend> opening) {
-    Backend backend = opening.apply(provider);
+    Backend backend;
+    try {
+      backend = opening.apply(provider);
+    } catch (BackendUnavailableException | BackendException | IllegalArgumentException e) {
+      throw e;
+    } catch (RuntimeException | LinkageError e) {
+      throw new BackendUnavailableException(Services.failure(provider, "open its backend", e), e);
+    }
     logOnce(Level.INFO, "using backend " + line(availability));
     return backend;
   }
@@ -129,7 +140,8 @@ public final class Backends {
     try {
       return provider.probe();
     } catch (RuntimeException | LinkageError e) {
-      return new Availability(provider.name(), false, e.toString());
+      return new Availability(
+          provider.name(), false, Services.failure(provider, "say whether it can run", e));
     }
   }
 
@@ -146,7 +158,7 @@ public final class Backends {
     List<BackendProvider> broken = new ArrayList<>();
     List<BackendProvider> found =
         new ArrayList<>(
-            Services.load(BackendProvider.class, e -> broken.add(new Broken(e.toString()))));
+            Services.load(BackendProvider.class, message -> broken.add(new Broken(message))));
     found.addAll(broken);
     return found;
   }

@@ -235,7 +235,8 @@ public final class Latents implements AutoCloseable {
     IntBuffer index = indices();
     FloatBuffer value = values();
     List<Active> active = new ArrayList<>();
-    for (int at = start(row); at < end(row); at++) {
+    int end = end(row);
+    for (int at = start(row); at < end; at++) {
       if (value.get(at) != 0) { // only() sets values to 0
         active.add(new Active(index.get(at), value.get(at)));
       }
@@ -289,18 +290,28 @@ public final class Latents implements AutoCloseable {
     values = backend.allocate(bytes);
   }
 
-  /** Copies the first {@code into.k()} latents of each row; ragged rows whole. */
-  void copyFirst(Latents into) {
-    if (into.isRagged() != isRagged() || into.k > k || into.capacity < rows) {
+  /**
+   * Checks that rows fit.
+   *
+   * @param mostK of a row, if rows are not ragged
+   * @throws IllegalArgumentException if they do not
+   */
+  void require(boolean ragged, int mostK, int forRows, String remedy) {
+    if (isRagged() != ragged || capacity < forRows || (!ragged && k > mostK)) {
       throw new IllegalArgumentException(
           Expected.message(
-              (isRagged() ? "ragged latents" : "latents of k <= " + k)
+              (ragged ? "ragged latents" : "latents of k <= " + mostK)
                   + " and room for "
-                  + rows
+                  + forRows
                   + " rows",
-              "[" + into.capacity + ", " + (into.isRagged() ? "ragged" : into.k) + "]",
-              "encode with a larger k, or allocate more rows"));
+              "[" + capacity + ", " + (isRagged() ? "ragged" : k) + "]",
+              remedy));
     }
+  }
+
+  /** Copies the first {@code into.k()} latents of each row; ragged rows whole. */
+  void copyFirst(Latents into) {
+    into.require(isRagged(), k, rows, "encode with a larger k, or allocate more rows");
     if (offsets != null && into.offsets != null) {
       copyRagged(offsets, into, into.offsets);
     } else {

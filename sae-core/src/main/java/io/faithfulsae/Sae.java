@@ -134,7 +134,7 @@ public final class Sae implements AutoCloseable {
    * Loads an SAE that this library, SAELens (version 6 or older), sparsify, dictionary_learning,
    * BatchTopK, OpenAI's sparse_autoencoder, Gemma Scope or Llama Scope wrote; the files say which.
    * Nothing in a {@code .pt} file is executed. {@code docs/file-formats.md} says what is read of
-   * each.
+   * each. Otherwise, a {@link SaeFormat} of another jar that recognizes them reads them.
    *
    * <p>{@code rescale_acts_by_decoder_norm} of SAELens is folded into the weights, as is the
    * scaling factor of {@code expected_average_only_in} if the folder has it.
@@ -290,18 +290,7 @@ public final class Sae implements AutoCloseable {
   private Selection selectionFor(Latents into, int rows) {
     Selection own = config.activation().selection();
     boolean ragged = own.rule().isRagged();
-    if (into.isRagged() != ragged
-        || into.capacity() < rows
-        || (!ragged && into.k() > config.dSae())) {
-      throw new IllegalArgumentException(
-          Expected.message(
-              (ragged ? "ragged latents" : "latents of k <= " + config.dSae())
-                  + " and room for "
-                  + rows
-                  + " rows",
-              "[" + into.capacity() + ", " + (into.isRagged() ? "ragged" : into.k()) + "]",
-              "allocate other sizes"));
-    }
+    into.require(ragged, config.dSae(), rows, "allocate other sizes");
     return ragged ? own : new Selection(own.rule(), into.k());
   }
 
@@ -434,6 +423,7 @@ public final class Sae implements AutoCloseable {
    * Saves it as a folder that another library opens, with the same latents and outputs. A BatchTopK
    * with a threshold becomes SAELens' JumpReLU, as SAELens saves it, and is read as what it was.
    *
+   * @param format one of {@link SaeFormats}, or of your own
    * @throws IllegalArgumentException if the format cannot express it; nothing is written
    * @throws IOException if a file cannot be written, another writer has locked the folder, or it
    *     has an SAE in another format

@@ -13,7 +13,7 @@ import org.jspecify.annotations.Nullable;
 /**
  * What the files of an SAE say about it, without its weights.
  *
- * @param writer the library whose format it is in
+ * @param writer the library whose format it is in: {@link SaeFormat#name()}
  * @param config its shape and activation, as {@link Sae#load} would give them
  * @param metadata see {@link Sae#metadata()}
  * @param weights the file with the weights

@@ -10,7 +10,7 @@ final class ApiSurfaceTest {
 
   @Test
   void staysSmall() {
-    ApiSurface.assertAtMost(42, api);
+    ApiSurface.assertAtMost(43, api);
   }
 
   @Test

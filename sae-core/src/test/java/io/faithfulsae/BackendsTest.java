@@ -8,6 +8,7 @@ import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendUnavailableException;
+import io.faithfulsae.spi.Services;
 import java.util.List;
 import java.util.function.Supplier;
 import org.junit.jupiter.api.Test;
@@ -138,5 +139,37 @@ class BackendsTest {
         assertThrows(BackendUnavailableException.class, () -> Backends.best(List.of(broken), null));
     assertTrue(
         String.valueOf(e.getMessage()).contains("cuda (out of device memory)"), e.getMessage());
+  }
+
+  @Test
+  void backendWhoseProviderThrowsSomethingElseIsNamedWithItsJar() {
+    Fake broken =
+        new Fake(
+            "tpu",
+            100,
+            () -> new BackendProvider.Availability("tpu", true, "a TPU"),
+            () -> {
+              throw new ArithmeticException("/ by zero");
+            });
+    assertEquals(slow, Backends.best(List.of(broken, usable("cpu", 0, slow)), null));
+    BackendUnavailableException e =
+        assertThrows(
+            BackendUnavailableException.class, () -> Backends.open(List.of(broken), "tpu"));
+    assertEquals(
+        "expected "
+            + Services.origin(broken)
+            + " to open its backend, got java.lang.ArithmeticException: / by zero; report it to"
+            + " the author of that class, or remove its jar from the class path",
+        e.getMessage());
+  }
+
+  @Test
+  void twoOfOneNameAreBothNamed() {
+    List<BackendProvider> providers = List.of(usable("cpu", 0, slow), usable("cpu", 0, fast));
+    String message =
+        assertThrows(BackendUnavailableException.class, () -> Backends.open(providers, "cpu"))
+            .getMessage();
+    assertTrue(message.startsWith("expected one Backend \"cpu\", got " + Fake.class.getName()));
+    assertTrue(message.endsWith("; remove one of them from the class path"), message);
   }
 }

@@ -3,11 +3,13 @@ package io.faithfulsae.cli;
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeFormat;
+import io.faithfulsae.SaeFormats;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
@@ -53,8 +55,10 @@ final class ConvertCommand implements Callable<Integer>, WritesFiles {
       names = "--format",
       paramLabel = "NAME",
       required = true,
-      description = "${COMPLETION-CANDIDATES}.")
-  SaeFormat format;
+      description =
+          "saelens, sparsify, dictionary_learning, or the name of a format from a jar on the class"
+              + " path.")
+  String format;
 
   /**
    * What was written.
@@ -80,58 +84,68 @@ final class ConvertCommand implements Callable<Integer>, WritesFiles {
 
   @Override
   public Integer call() throws IOException {
+    SaeFormat into = common.fromOptions(() -> SaeFormats.named(format));
     Path target = to.toAbsolutePath();
     Path unfinished = target.resolveSibling("." + target.getFileName() + ".converting");
-    delete(unfinished);
+    deleteAll(unfinished);
     try (Backend backend = Backends.best();
         Sae original = Sae.load(from, backend)) {
-      original.save(unfinished, format);
+      original.save(unfinished, into);
       double difference;
       try (Sae converted = Sae.load(unfinished, backend)) {
         difference = OutputComparison.require(original, converted);
       }
-      delete(target);
+      requireSaeOnly(target, files(unfinished));
+      deleteAll(target);
       Files.move(unfinished, target);
       common.print(
           new Converted(
               from.toString(),
               to.toString(),
-              format.id(),
+              into.name().toLowerCase(Locale.ROOT),
               InfoCommand.activation(original.config()),
               difference),
           String.format(
               Locale.ROOT,
               "%s: %s of %s; outputs differ by at most %.1g",
               to,
-              format.id(),
+              into.name(),
               from,
               difference));
     } finally {
-      delete(unfinished);
+      deleteAll(unfinished);
     }
     return 0;
   }
 
-  /** Deletes an SAE's folder, and no other. */
-  private static void delete(Path folder) throws IOException {
-    if (!Files.exists(folder)) {
-      return;
-    }
-    List<Path> files;
-    try (Stream<Path> entries = Files.list(folder)) {
-      files = entries.toList();
-    }
-    for (Path file : files) {
-      String name = String.valueOf(file.getFileName());
-      if (!SAE_FILES.contains(name) || Files.isDirectory(file)) {
+  /** Checks that a folder, if there is one, is an SAE's: only such a folder is replaced. */
+  private static void requireSaeOnly(Path folder, List<Path> written) throws IOException {
+    Set<Path> known = new HashSet<>();
+    SAE_FILES.forEach(name -> known.add(Path.of(name)));
+    written.forEach(file -> known.add(file.getFileName())); // what the format has files for
+    for (Path file : files(folder)) {
+      if (!known.contains(file.getFileName()) || Files.isDirectory(file)) {
         throw new IOException(
             Expected.message(
                 "a folder with nothing but an SAE to replace", file, "choose another --to"));
       }
     }
-    for (Path file : files) {
+  }
+
+  private static List<Path> files(Path folder) throws IOException {
+    if (!Files.exists(folder)) {
+      return List.of();
+    }
+    try (Stream<Path> entries = Files.list(folder)) {
+      return entries.toList();
+    }
+  }
+
+  /** Deletes a folder of files. */
+  private static void deleteAll(Path folder) throws IOException {
+    for (Path file : files(folder)) {
       Files.delete(file);
     }
-    Files.delete(folder);
+    Files.deleteIfExists(folder);
   }
 }

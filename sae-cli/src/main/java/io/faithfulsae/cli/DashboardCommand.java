@@ -14,6 +14,7 @@ import io.faithfulsae.models.explain.Detector;
 import io.faithfulsae.models.explain.Explainer;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.random.Rng.Purpose;
+import io.faithfulsae.spi.Services;
 import io.faithfulsae.study.TokenSlice;
 import io.faithfulsae.study.dashboard.Dashboard;
 import io.faithfulsae.study.dashboard.Dashboard.Shown;
@@ -96,14 +97,15 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
 
   @Option(
       names = "--explain-with",
-      paramLabel = "URL",
+      paramLabel = "URL|NAME[:ARGUMENT]",
       description =
           "Ask a server that speaks OpenAI's chat protocol, such as http://localhost:8000/v1, to"
               + " name each latent: its examples are sent there. The API key is read from the"
               + " environment variable "
               + KEY
-              + ". Default: no server is asked.")
-  @Nullable URI explainWith;
+              + ". Or the name of an explainer from a jar on the class path. Default: none is"
+              + " asked.")
+  @Nullable String explainWith;
 
   @Option(
       names = "--explain-model",
@@ -174,9 +176,12 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
   @Override
   public Integer call() throws IOException {
     Explainer explainer = explainer();
-    if (score > 0 && explainer == null) {
+    if (score > 0 && !asksServer()) {
       throw common.usage(
-          Expected.message("--explain-with with --score", "--score alone", "add --explain-with"));
+          Expected.message(
+              "--explain-with URL with --score",
+              explainWith == null ? "--score alone" : "--explain-with " + explainWith,
+              "name a server, or leave out --score"));
     }
     try (SaeModelOptions.Opened on = place.open()) {
       List<Integer> chosen = latents.isEmpty() ? some(on.sae().config().dSae()) : latents;
@@ -231,10 +236,24 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     return all.subList(0, Math.min(random, dSae)).stream().sorted().toList();
   }
 
-  private @Nullable Explainer explainer() {
-    URI base = explainWith;
-    if (base == null) {
+  /** Whether explanations are a server's, and not from another jar. */
+  private boolean asksServer() {
+    return explainWith != null && explainWith.matches("(?i)https?:.*");
+  }
+
+  private URI server() {
+    return common.fromOptions(() -> URI.create(Objects.requireNonNull(explainWith)));
+  }
+
+  private @Nullable Explainer explainer() throws IOException {
+    String chosen = explainWith;
+    if (chosen == null) {
       return null;
+    }
+    if (!asksServer()) {
+      NamedPlugIn named = NamedPlugIn.of(chosen);
+      Explainer.Provider provider = common.fromOptions(() -> Explainer.provider(named.name()));
+      return named.opened(provider, () -> provider.open(named.argument()));
     }
     String model = explainModel;
     if (model == null) {
@@ -242,6 +261,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
           Expected.message(
               "--explain-model with --explain-with", "--explain-with alone", "name the model"));
     }
+    URI base = server();
     return common.fromOptions(
         () ->
             Explainer.ofChat(base, model, System.getenv(KEY), Duration.ofSeconds(explainTimeout)));
@@ -267,6 +287,8 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
         shown.set(i, shown.get(i).withExplanation(explainer.explain(shown.get(i).evidence())));
         progress.at(i + 1);
       }
+    } catch (RuntimeException | LinkageError e) { // of an explainer from another jar
+      throw new IOException(Services.failure(explainer, "explain a latent", e), e);
     } catch (InterruptedException e) {
       Thread.currentThread().interrupt();
       throw new IOException("interrupted while waiting for an explanation", e);
@@ -278,7 +300,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     Path other = scoreData;
     Detector detector =
         Detector.ofChat(
-            Objects.requireNonNull(explainWith),
+            server(),
             Objects.requireNonNull(explainModel),
             System.getenv(KEY),
             Duration.ofSeconds(explainTimeout));

@@ -36,7 +36,7 @@ import picocli.CommandLine.Option;
     name = "train",
     description = {
       "Trains an SAE (TopK, or see --activation) on a model's activations (--model, --hook, --data) or on stored ones"
-          + " (--activations).",
+          + " (--activations), or on those of another jar (--source).",
       "Ctrl-C keeps a checkpoint; --resume continues to the same weights, bit for bit."
     })
 final class TrainCommand implements Callable<Integer> {
@@ -86,6 +86,14 @@ final class TrainCommand implements Callable<Integer> {
           "Folder of shards that 'activations' wrote, or of any *.safetensors with 'activations'"
               + " [n, d], in place of model, hook and data.")
   @Nullable Path activations;
+
+  @Option(
+      names = "--source",
+      paramLabel = "NAME[:ARGUMENT]",
+      description =
+          "Activations from a source of that name in a jar on the class path, in place of model,"
+              + " hook and data.")
+  @Nullable String source;
 
   @Option(names = "--d-sae", paramLabel = "N", required = true, description = "Latents.")
   int dSae;
@@ -209,14 +217,30 @@ final class TrainCommand implements Callable<Integer> {
     }
     requireNoFinishedSae();
     Path stored = activations;
+    String other = source;
+    if ((stored != null || other != null)
+        && (hook != null || data != null || targetHook != null || (stored != null && other != null))) {
+      throw common.usage(
+          Expected.message(
+              "--activations, --source, or --model, --hook, --data and --target-hook",
+              "two of them",
+              "leave out one"));
+    }
+    if (other != null) {
+      NamedPlugIn named = NamedPlugIn.of(other);
+      ActivationSource.Provider provider =
+          common.fromOptions(() -> ActivationSources.provider(named.name()));
+      Map<String, String> metadata = new TreeMap<>(Map.of("dataset_path", other));
+      ActivationSource rows =
+          named.opened(
+              provider,
+              () -> {
+                metadata.putAll(provider.metadata(named.argument()));
+                return provider.open(named.argument());
+              });
+      return train(rows, metadata);
+    }
     if (stored != null) {
-      if (hook != null || data != null || targetHook != null) {
-        throw common.usage(
-            Expected.message(
-                "--activations, or --model, --hook, --data and --target-hook",
-                "both",
-                "leave out one of them"));
-      }
       // Shards from 'activations' record their model, hook and text, as training on these does.
       Map<String, String> metadata =
           ShardIndex.isIn(stored)
@@ -229,13 +253,13 @@ final class TrainCommand implements Callable<Integer> {
     if (name == null || text == null) {
       throw common.usage(
           Expected.message(
-              "--hook and --data (with --model), or --activations",
+              "--hook and --data (with --model), --activations or --source",
               name == null && text == null ? "neither" : name == null ? "no --hook" : "no --data",
               "add what is missing"));
     }
     HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
-    HookPoint target =
-        targetHook == null ? null : common.fromOptions(() -> HookPoint.parse(targetHook));
+    String written = targetHook;
+    HookPoint target = written == null ? null : common.fromOptions(() -> HookPoint.parse(written));
     Path folder = models.folder();
     try (OnnxModel model = models.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder)) {

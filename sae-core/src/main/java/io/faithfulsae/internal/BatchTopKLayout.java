@@ -8,6 +8,7 @@ import io.faithfulsae.Activation.TopK;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
@@ -26,7 +27,11 @@ final class BatchTopKLayout {
 
   private BatchTopKLayout() {}
 
-  static SaeFile read(Path dir) throws IOException {
+  static SaeFile readFolderOrFile(Path path) throws IOException {
+    return read(Files.isDirectory(path) ? path : path.resolveSibling(""));
+  }
+
+  private static SaeFile read(Path dir) throws IOException {
     PeerConfig config = PeerConfig.read(dir.resolve("config.json"));
     String type = config.text("sae_type", "nothing");
     Activation activation =

@@ -71,12 +71,12 @@ final class DictionaryLearningLayout {
 
   private DictionaryLearningLayout() {}
 
-  static SaeFile readFolder(Path dir) throws IOException {
-    return read(dir.resolve(WEIGHTS_FILE));
+  static SaeFile readFolderOrFile(Path path) throws IOException {
+    return read(Files.isDirectory(path) ? path.resolve(WEIGHTS_FILE) : path);
   }
 
   /** Reads a file of weights; the configuration is beside it, or in the folder above. */
-  static SaeFile read(Path weights) throws IOException {
+  private static SaeFile read(Path weights) throws IOException {
     PeerConfig all = PeerConfig.read(configuration(weights));
     PeerConfig trainer = all.in("trainer");
     String type = trainer.text("dict_class", "nothing");

@@ -57,13 +57,7 @@ record PeerConfig(Path file, JsonNode json) {
   int size(String key) throws SaeFormatException {
     JsonNode node = json.path(key);
     if (!node.isInt() || node.asInt() < 1) {
-      throw new SaeFormatException(
-          file,
-          key,
-          Expected.message(
-              "a whole number >= 1",
-              node.isMissingNode() ? "nothing" : PickleText.printable(node.asText("an object")),
-              "fetch the file again"));
+      throw wrong(key, "a whole number >= 1");
     }
     return node.asInt();
   }
@@ -72,15 +66,20 @@ record PeerConfig(Path file, JsonNode json) {
   double number(String key) throws SaeFormatException {
     JsonNode node = json.path(key);
     if (!node.isNumber() || !Double.isFinite(node.asDouble())) {
-      throw new SaeFormatException(
-          file,
-          key,
-          Expected.message(
-              "a number",
-              node.isMissingNode() ? "nothing" : PickleText.printable(node.asText("an object")),
-              "fetch the file again"));
+      throw wrong(key, "a number");
     }
     return node.asDouble();
+  }
+
+  private SaeFormatException wrong(String key, String expected) {
+    JsonNode node = json.path(key);
+    return new SaeFormatException(
+        file,
+        key,
+        Expected.message(
+            expected,
+            node.isMissingNode() ? "nothing" : PickleText.printable(node.asText("an object")),
+            "fetch the file again"));
   }
 
   /** An SAE that reads and writes rows of one width. */
@@ -114,7 +113,7 @@ record PeerConfig(Path file, JsonNode json) {
   }
 
   static SaeFormatException otherArchitecture(Path file, String what) {
-    return new SaeFormatException(
+    return new OtherArchitectureException(
         file,
         "architecture",
         Expected.message(

@@ -27,6 +27,7 @@ import org.jspecify.annotations.Nullable;
 
 /** Reads SAELens' {@code cfg.json}, of version 6 or the older flat one ({@code saes/*.py}). */
 record SaeConfigReader(Path dir, Path file, JsonNode json, @Nullable String weightsChecksum) {
+  private static final String REMEDY = "see docs/file-formats.md for what is read";
   private static final String SKIP_TRANSCODER = "skip_transcoder";
   private static final String TRANSCODER = "transcoder";
 
@@ -132,7 +133,7 @@ record SaeConfigReader(Path dir, Path file, JsonNode json, @Nullable String weig
       return "topk";
     }
     if (!function.isEmpty() && !function.equals("relu") && !function.equals("topk")) {
-      throw unsupported("activation_fn", "relu or topk", PickleText.printable(function));
+      throw other("activation_fn", "relu or topk", PickleText.printable(function));
     }
     return architecture;
   }
@@ -146,7 +147,7 @@ record SaeConfigReader(Path dir, Path file, JsonNode json, @Nullable String weig
     }
     kind = kind.equals("matryoshka_batchtopk") ? "batchtopk" : kind;
     if (!RANKED.contains(kind) && !Set.of("standard", "jumprelu", "gated").contains(kind)) {
-      throw unsupported(
+      throw other(
           "architecture",
           "standard, topk, abstopk, batchtopk, matryoshka_batchtopk, jumprelu, gated or a"
               + " transcoder",
@@ -289,8 +290,11 @@ record SaeConfigReader(Path dir, Path file, JsonNode json, @Nullable String weig
     return node.asInt();
   }
 
+  private SaeFormatException other(String key, String expected, String actual) {
+    return new OtherArchitectureException(file, key, Expected.message(expected, actual, REMEDY));
+  }
+
   private SaeFormatException unsupported(String key, String expected, String actual) {
-    return new SaeFormatException(
-        file, key, Expected.message(expected, actual, "see docs/file-formats.md for what is read"));
+    return new SaeFormatException(file, key, Expected.message(expected, actual, REMEDY));
   }
 }

@@ -2,9 +2,11 @@ package io.faithfulsae.internal;
 
 import io.faithfulsae.Activation.BatchTopK;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.SaeFormat;
 import io.faithfulsae.io.Checksum;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
+import io.faithfulsae.spi.BackendSae;
 import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
@@ -36,7 +38,8 @@ record SaeFile(
     Opener opener,
     Names names,
     Folding folding,
-    @Nullable String checksum) {
+    @Nullable String checksum)
+    implements SaeFormat.Stored {
 
   /** Opens a file of weights. */
   @FunctionalInterface
@@ -128,6 +131,11 @@ record SaeFile(
       Checksum.check(weights, checksum, SaeFolder.CONFIG_FILE);
     }
     return opener.open(weights);
+  }
+
+  @Override
+  public void readWeights(BackendSae into) throws IOException {
+    WeightsReader.read(this, into);
   }
 
   /** The tensors to read: the configuration says a BatchTopK's one threshold. */

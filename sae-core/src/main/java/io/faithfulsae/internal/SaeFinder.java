@@ -21,8 +21,10 @@ final class SaeFinder {
    * SAE folders below a folder, in the order of their names; if there are none, files of torch.save
    * that are not a trainer's state. Directory links are not followed, and a huge tree is not
    * searched to its end.
+   *
+   * @param isSae whether a folder is an SAE's own
    */
-  static List<Path> below(Path dir) throws IOException {
+  static List<Path> below(Path dir, Layout.Is isSae) throws IOException {
     List<Path> folders = new ArrayList<>();
     List<Path> files = new ArrayList<>();
     if (Files.isDirectory(dir)) {
@@ -36,7 +38,7 @@ final class SaeFinder {
             @Override
             public FileVisitResult preVisitDirectory(Path sub, BasicFileAttributes attributes)
                 throws IOException {
-              if (!sub.equals(dir) && SaeLayouts.isSae(sub)) {
+              if (!sub.equals(dir) && isSae.test(sub)) {
                 folders.add(sub);
                 return FileVisitResult.SKIP_SUBTREE;
               }

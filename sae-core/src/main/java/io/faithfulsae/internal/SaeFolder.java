@@ -17,8 +17,9 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 
-/** An SAE on disk: reads any known layout, writes three. */
+/** An SAE on disk, in any format. */
 public final class SaeFolder {
   /** Name of the configuration file. */
   public static final String CONFIG_FILE = "cfg.json";
@@ -29,22 +30,52 @@ public final class SaeFolder {
   private static final String SPARSITY_FILE = "sparsity.safetensors";
   private static final String SPARSITY = "sparsity";
 
-  private final SaeFile file;
+  private final SaeFormat.Stored file;
   private final String writer;
 
-  private SaeFolder(SaeFile file, String writer) {
-    this.file = file;
-    this.writer = writer;
+  private SaeFolder(SaeLayouts.Opened opened) {
+    this.file = opened.stored();
+    this.writer = opened.format().name();
   }
 
   /**
-   * Reads the configuration of an SAE in any layout that {@link SaeLayouts} knows, and compares it
-   * with the header of the weights.
+   * Reads the configuration of an SAE in any format that {@link SaeLayouts} knows.
    *
    * @throws SaeFormatException if they do not match, or it is no SAE that can be read
    */
   public static SaeFolder open(Path path) throws IOException {
-    return new SaeFolder(SaeLayouts.open(path).checked(), SaeLayouts.writer(path));
+    return new SaeFolder(SaeLayouts.open(path));
+  }
+
+  /** All formats, the built-in ones first. */
+  public static List<SaeFormat> formats() {
+    return Stream.concat(SaeLayouts.builtIn().stream(), AddedFormat.all().stream()).toList();
+  }
+
+  /**
+   * A format by its name, in upper or lower case.
+   *
+   * @throws IllegalArgumentException if there is none
+   */
+  public static SaeFormat format(String name) {
+    for (SaeFormat format : formats()) {
+      if (format.name().equalsIgnoreCase(name)) {
+        return format;
+      }
+    }
+    throw new IllegalArgumentException(
+        Expected.message(
+            "one of the installed formats " + formats().stream().map(SaeFormat::name).toList(),
+            name,
+            "choose one, or add its jar to the class path"));
+  }
+
+  /** The built-in format of a name. */
+  public static SaeFormat builtIn(String name) {
+    return SaeLayouts.builtIn().stream()
+        .filter(format -> format.name().equals(name))
+        .findFirst()
+        .orElseThrow();
   }
 
   /** The configuration, after what {@link #readWeights} folds into the weights. */
@@ -99,7 +130,7 @@ public final class SaeFolder {
    * @throws SaeFormatException if one is not finite, or the file is damaged
    */
   public void readWeights(BackendSae into) throws IOException {
-    WeightsReader.read(file, into);
+    file.readWeights(into);
   }
 
   /**
@@ -142,23 +173,46 @@ public final class SaeFolder {
   public static void write(
       Path dir, SaeFormat format, SaeConfig config, Map<String, String> metadata, BackendSae from)
       throws IOException {
-    switch (format) {
-      case SAELENS -> {
-        SaeLensLimits.check(config, metadata);
-        requireOnly(dir, WEIGHTS_FILE);
-        write(dir, config, metadata, from);
-      }
-      case SPARSIFY -> {
-        SparsifyWriter.check(config);
-        requireOnly(dir, SparsifyLayout.WEIGHTS_FILE);
-        SparsifyWriter.write(dir, config, metadata, from);
-      }
-      case DICTIONARY_LEARNING -> {
-        DictionaryLearningWriter.check(config);
-        requireOnly(dir, DictionaryLearningLayout.WEIGHTS_FILE);
-        DictionaryLearningWriter.write(dir, config, metadata, from);
+    if (format instanceof Layout) {
+      format.write(dir, config, metadata, from);
+      return;
+    }
+    for (SaeFormat other : SaeLayouts.builtIn()) { // would be read in place of this one
+      if (other.recognizes(dir)) {
+        throw new IOException(
+            Expected.message(
+                "a folder without an SAE in another format",
+                dir + " of " + other.name(),
+                "save to another folder"));
       }
     }
+    SaeFormat added =
+        format instanceof AddedFormat ? format : new AddedFormat(format, format.name());
+    added.write(dir, config, metadata, from);
+  }
+
+  static void writeSaeLens(
+      Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from)
+      throws IOException {
+    SaeLensLimits.check(config, metadata);
+    requireOnly(dir, WEIGHTS_FILE);
+    write(dir, config, metadata, from);
+  }
+
+  static void writeSparsify(
+      Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from)
+      throws IOException {
+    SparsifyWriter.check(config);
+    requireOnly(dir, SparsifyLayout.WEIGHTS_FILE);
+    SparsifyWriter.write(dir, config, metadata, from);
+  }
+
+  static void writeDictionaryLearning(
+      Path dir, SaeConfig config, Map<String, String> metadata, BackendSae from)
+      throws IOException {
+    DictionaryLearningWriter.check(config);
+    requireOnly(dir, DictionaryLearningLayout.WEIGHTS_FILE);
+    DictionaryLearningWriter.write(dir, config, metadata, from);
   }
 
   /** A folder with the files of two formats would be read as either. */

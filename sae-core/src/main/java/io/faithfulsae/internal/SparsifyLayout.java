@@ -35,11 +35,8 @@ final class SparsifyLayout {
 
   private SparsifyLayout() {}
 
-  /** Whether a folder is one of sparsify's, by its weights or by its configuration. */
-  static boolean is(Path dir) {
-    if (Files.isRegularFile(dir.resolve(WEIGHTS_FILE))) {
-      return true;
-    }
+  /** Whether a folder is one of sparsify's by its configuration. */
+  static boolean isConfigured(Path dir) {
     Path file = dir.resolve(SaeFolder.CONFIG_FILE);
     if (!Files.isRegularFile(file)) {
       return false;

@@ -23,7 +23,10 @@ public interface BackendProvider {
   /** The usable backend with the highest priority is preferred: CPU 0, GPUs 100. */
   int priority();
 
-  /** Reports whether the backend can run here. Must not throw. */
+  /**
+   * Reports whether the backend can run here. Must not throw, nor ask {@code Backends}, which asks
+   * every provider.
+   */
   Availability probe();
 
   /**

@@ -11,4 +11,9 @@ public class BackendUnavailableException extends RuntimeException {
   public BackendUnavailableException(String message) {
     super(message);
   }
+
+  /** Creates the exception with a cause. */
+  public BackendUnavailableException(String message, Throwable cause) {
+    super(message, cause);
+  }
 }

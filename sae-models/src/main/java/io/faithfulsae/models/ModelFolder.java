@@ -9,6 +9,7 @@ import io.faithfulsae.models.spi.ModelConfig;
 import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Weights;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.Services;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -31,7 +32,7 @@ final class ModelFolder {
     ModelConfig config = ModelConfig.read(file);
     ModelFamily family = family(config);
     Weights weights = Weights.open(folder);
-    Architecture architecture = family.architecture(config, weights);
+    Architecture architecture = architecture(family, config, weights);
     // Reports a missing or misshapen tensor now, not at its first use.
     Graphs.logits(
         architecture, weights, Set.of(), new Graphs.Kind(options.precision(), false, false));
@@ -44,6 +45,17 @@ final class ModelFolder {
         special,
         new ModelSessions(architecture, weights, options, OnnxRuntimes.open(backend)),
         backend);
+  }
+
+  private static Architecture architecture(ModelFamily family, ModelConfig config, Weights weights)
+      throws IOException {
+    try {
+      return family.architecture(config, weights);
+    } catch (IllegalArgumentException | IllegalStateException e) {
+      throw e;
+    } catch (RuntimeException | LinkageError e) { // of a family in another jar
+      throw new IllegalStateException(Services.failure(family, "read the model's options", e), e);
+    }
   }
 
   /** ONNX Runtime supports bfloat16 only on GPUs, and attention on GPUs only in 16 bits. */

@@ -1,6 +1,7 @@
 package io.faithfulsae.models.explain;
 
 import io.faithfulsae.io.Expected;
+import io.faithfulsae.spi.Services;
 import java.io.IOException;
 import java.net.URI;
 import java.time.Duration;
@@ -34,6 +35,38 @@ public interface Explainer {
    */
   static Explainer ofChat(URI base, String model, @Nullable String key, Duration timeout) {
     return new ChatExplainer(new ChatClient(base, model, key, timeout));
+  }
+
+  /**
+   * The provider of a name, from any jar on the class path.
+   *
+   * @throws IllegalArgumentException if there is none; the message lists all names
+   * @throws IllegalStateException if one cannot be loaded, or two have the same name; the message
+   *     names the classes and jars
+   */
+  static Provider provider(String name) {
+    return Services.named(Provider.class, "explainers", List.of(), Provider::name, name);
+  }
+
+  /**
+   * Makes explainers of one kind, for {@code sae dashboard --explain-with NAME:ARGUMENT}. List the
+   * class in {@code META-INF/services/io.faithfulsae.models.explain.Explainer$Provider}.
+   *
+   * <p><b>Threads</b>: called from any thread. A new instance is made for each use.
+   */
+  interface Provider {
+
+    /** The name that selects it, without a colon; {@code http} and {@code https} are taken. */
+    String name();
+
+    /**
+     * Makes an explainer, which one thread calls and nobody closes.
+     *
+     * @param argument in the provider's own syntax; empty for none
+     * @throws IllegalArgumentException if the argument is wrong
+     * @throws IOException if what it names cannot be read
+     */
+    Explainer open(String argument) throws IOException;
   }
 
   /**

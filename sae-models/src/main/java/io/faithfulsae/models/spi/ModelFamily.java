@@ -1,10 +1,9 @@
 package io.faithfulsae.models.spi;
 
-import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Services;
 import java.io.IOException;
+import java.util.List;
 import java.util.SortedMap;
-import java.util.TreeMap;
 
 /**
  * A family of language models, such as GPT-2 or Llama. To add one, implement this interface and
@@ -23,30 +22,24 @@ public interface ModelFamily {
    */
   Architecture architecture(ModelConfig config, Weights weights) throws IOException;
 
-  /** The built-in families and those of other jars on the class path, by model type. */
+  /**
+   * The built-in families and those of other jars on the class path, by model type.
+   *
+   * @throws IllegalStateException if one cannot be loaded, or two have the same model type; the
+   *     message names the classes and jars
+   */
   static SortedMap<String, ModelFamily> installed() {
-    SortedMap<String, ModelFamily> families = new TreeMap<>();
-    for (ModelFamily family : Services.load(ModelFamily.class)) {
-      families.put(family.modelType(), family);
-    }
-    return families;
+    return Services.byName(ModelFamily.class, List.of(), ModelFamily::modelType);
   }
 
   /**
    * An installed family, for one of your own that delegates to it.
    *
    * @throws IllegalArgumentException if there is none of that type; the message lists all types
+   * @throws IllegalStateException as for {@link #installed}
    */
   static ModelFamily named(String modelType) {
-    SortedMap<String, ModelFamily> families = installed();
-    ModelFamily family = families.get(modelType);
-    if (family == null) {
-      throw new IllegalArgumentException(
-          Expected.message(
-              "one of the installed families " + families.keySet(),
-              modelType,
-              "choose one, or add its jar to the class path"));
-    }
-    return family;
+    return Services.named(
+        ModelFamily.class, "families", List.of(), ModelFamily::modelType, modelType);
   }
 }

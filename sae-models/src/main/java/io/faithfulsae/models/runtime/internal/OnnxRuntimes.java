@@ -7,8 +7,8 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.Services;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -77,14 +77,10 @@ public final class OnnxRuntimes {
 
   /** By name, ONNX Runtime's own Java API first. */
   private static Map<String, RuntimeProvider> known() {
-    Map<String, RuntimeProvider> others = new TreeMap<>();
-    for (RuntimeProvider provider : Services.load(RuntimeProvider.class)) {
-      others.put(provider.name(), provider);
-    }
-    Map<String, RuntimeProvider> all = new LinkedHashMap<>();
     RuntimeProvider own = new JavaProvider();
+    Map<String, RuntimeProvider> all = new LinkedHashMap<>();
     all.put(own.name(), own);
-    all.putAll(others);
+    all.putAll(Services.byName(RuntimeProvider.class, List.of(own), RuntimeProvider::name));
     return all;
   }
 
