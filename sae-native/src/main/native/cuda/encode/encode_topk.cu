@@ -86,9 +86,9 @@ Selection::Selection(Carver &carver, const Params &params, int64_t rows_, int64_
     chunk = std::min(rows, std::max(rounds::kScores / params.d_sae, kLeastRows));
     listed_rows = is_listed(params, k) ? std::min(rows, kListedRows) : 0;
     capacity = rounds::list_capacity(k);
-    scored = std::max(chunk * round_up(params.d_sae, 4),
-                      listed_rows * std::min(first_round(*params.context, std::max<int64_t>(listed_rows, 1), k),
-                                             round_up(params.d_sae, 4)));
+    const int64_t width = round_up(params.d_sae, 4);
+    const int64_t first = listed_rows == 0 ? 0 : std::min(first_round(*params.context, listed_rows, k), width);
+    scored = std::max(chunk * width, listed_rows * first);
     scores = carver.take<float>(scored);
     keys = carver.take<uint64_t>(topk_scratch(chunk, widest));
     const bool shadow = has_shadow(params);
