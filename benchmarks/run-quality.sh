@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Trains each family here and by SAELens' and dictionary_learning's own trainers on activations whose features are known,
 # and writes a section of RESULTS.md, and quality.json.
-#   run-quality.sh                about 25 minutes of one processor
-#   SIZE=256x64x512x512x3000x3x50000   features, d_in, d_sae, batch, steps, seeds, held-out rows
+#   run-quality.sh                about 20 minutes of one processor
+#   SIZE=128x64x256x256x2500x3x20000   features, d_in, d_sae, batch, steps, seeds, held-out rows
 #   PYTHON=python3                an interpreter with torch, sae-lens 6.54 and dictionary-learning 0.1.0
 #   WORK=DIR                      where rows and SAEs are kept (default: a temporary folder)
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-size=${SIZE:-256x64x512x512x3000x3x50000}
+size=${SIZE:-128x64x256x256x2500x3x20000}
 python=${PYTHON:-python3}
 jar=$here/target/benchmarks.jar
 [ -f "$jar" ] || { echo "$jar is missing; mvn -DskipTests package" >&2; exit 1; }

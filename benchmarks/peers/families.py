@@ -17,7 +17,7 @@ from pathlib import Path
 
 from results_file import commit, machine, write_section
 
-STANDING_STILL = 1e-12
+STANDING_STILL = 0.0
 LOSS_TOLERANCE = 1e-3
 RECIPES = {"saelens": "SAELENS", "dictionary_learning": "DICTIONARY_LEARNING"}
 PEERS = {"saelens": "SAELens", "dictionary_learning": "dictionary_learning"}

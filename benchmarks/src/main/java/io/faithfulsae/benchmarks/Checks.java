@@ -110,7 +110,7 @@ final class Checks {
         "reconstruction loss went from " + first.reconstruction() + " to " + last.reconstruction());
   }
 
-  /** Checks that steps of a learning rate too small to change a weight left the error as it was. */
+  /** Checks that steps of a learning rate of 0 left the error as it was. */
   static void unchanged(StepStats first, StepStats last) {
     require(
         Math.abs(last.reconstruction() / first.reconstruction() - 1) < 1e-3,

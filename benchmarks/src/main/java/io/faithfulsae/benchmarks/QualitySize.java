@@ -31,7 +31,7 @@ record QualitySize(int features, int dIn, int dSae, int batch, int steps, int se
           Expected.message(
               "FEATURESxD_INxD_SAExBATCHxSTEPSxSEEDSxHELD_OUT",
               '"' + text + '"',
-              "write it like 256x64x512x512x3000x3x50000"));
+              "write it like 128x64x256x256x2500x3x20000"));
     }
     return new QualitySize(n[0], n[1], n[2], n[3], n[4], n[5], n[6]);
   }

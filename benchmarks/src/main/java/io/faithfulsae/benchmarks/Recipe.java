@@ -29,7 +29,7 @@ public enum Recipe {
    * A learning rate at which no weight changes, for the trainers whose latents become sparser or
    * denser as they learn: every step then costs the same, however many the clock allows.
    */
-  static final double STANDING_STILL = 1e-12;
+  static final double STANDING_STILL = 0;
 
   /** Whether it is a peer's trainer of each family, and not one of TopK alone. */
   boolean ofFamilies() {
