@@ -118,7 +118,7 @@ public final class Quality {
         }
       }
     }
-    write("quality.json", Map.of("size", size, "results", results));
+    write("quality.json", Map.of("size", size, "k", QualityCase.K, "results", results));
   }
 
   private Map<String, Object> result(QualityCase one, String side, int seed, Sae sae)

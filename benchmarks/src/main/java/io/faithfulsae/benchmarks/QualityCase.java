@@ -31,7 +31,7 @@ record QualityCase(
   static final String DICTIONARY_LEARNING = "dictionary_learning";
 
   /** Active latents per row where the family has a k or a target. */
-  private static final int K = 4;
+  static final int K = 4;
 
   private static final double LR = 3e-3;
   private static final int WARMUP = 200;

@@ -66,8 +66,8 @@ record QualitySize(int features, int dIn, int dSae, int batch, int steps, int se
   }
 
   /**
-   * Features of which some are ten times as common as others, most in trees of three levels with
-   * exclusive siblings, and all correlated a little; a constant vector and noise on top.
+   * Features of which some are ten times as common as others, half in trees of two levels, some
+   * with exclusive siblings, and all correlated a little; a constant vector and noise on top.
    */
   private SyntheticFeatures recipe() {
     int roots = Math.max(1, features / 8);
