@@ -35,7 +35,7 @@ def train(directory):
     files = sorted((directory / "rows").glob("*.safetensors"))
     rows = torch.cat([load_file(file)["activations"] for file in files])
     assert rows.shape == (batch * steps, size["dIn"]) and rows.dtype == torch.float32
-    only = os.environ.get("CASES", "")
+    only = os.environ.get("CASES", "")  # some of them: names with commas
     for case in plan["cases"]:
         if only and case["name"] not in only.split(","):
             continue
@@ -91,7 +91,7 @@ def report(directory, results_md, results_json):
         "Written by `benchmarks/run-quality.sh`: each family that trains, ours with the peer's preset beside the peer's own trainer, on the",
         "same rows in the same order, with the same settings, each from its own initial weights. All SAEs are measured by `Metrics.groundTruth`, theirs",
         f"loaded from the folders that the peers saved. Mean ± standard deviation over {size['seeds']} seeds; *found*: true directions with a decoder",
-        "row at a cosine above 0.9; *same*: the means differ by at most twice the standard error of the difference.", "",
+        "row at a cosine above 0.9; *same*: the means differ by at most twice the standard error of the difference. README.md says why some differ.", "",
         f"- Recorded at commit {commit()}.",
         f"- Machine: {processor()}, one thread on each side.",
         f"- Rows: {size['features']} features in {size['dIn']} dimensions, {true_l0:.1f} active per row, some ten times as common as others, half of them in trees",

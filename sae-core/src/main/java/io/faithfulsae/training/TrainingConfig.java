@@ -216,7 +216,8 @@ public record TrainingConfig(
    * L1 of coefficient 0.1 ({@code StandardTrainer}). Its first 100 steps are dictionary_learning's
    * from the same weights and learning rates; its warm-up starts at 0, here at one step's share.
    * Remaining differences are those of {@link #dictionaryLearning(int, int)} but for clipping, and
-   * JumpReLU's thresholds, which may become negative there.
+   * JumpReLU's thresholds, which may become negative there, and ReLU's encoder bias, which starts
+   * uniform in ±1/sqrt(d_in) there and at 0 here.
    *
    * <p><b>Source</b>: dictionary_learning 0.1.0, {@code trainers/batch_top_k.py}, {@code
    * jumprelu.py} and {@code standard.py}.
