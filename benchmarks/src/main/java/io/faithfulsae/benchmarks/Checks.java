@@ -15,8 +15,8 @@ final class Checks {
 
   /** Compares a few rows with a double-precision product and a full sort. */
   static void latents(Workload w, Latents z) {
-    float[] x = w.activations();
-    float[] encoder = w.encoder();
+    float[] x = WorkloadArrays.of(w).activations();
+    float[] encoder = WorkloadArrays.of(w).encoder();
     IntBuffer indices = z.indices();
     FloatBuffer values = z.values();
     for (int row : new int[] {0, w.rows() / 2, w.rows() - 1}) {
@@ -46,10 +46,15 @@ final class Checks {
     }
   }
 
-  /** Compares a few rows with those of a double-precision product above a threshold. */
-  static void aboveThreshold(Workload w, Latents z, double threshold) {
-    float[] x = w.activations();
-    float[] encoder = w.encoder();
+  /**
+   * Compares a few rows with those of a double-precision product above a threshold.
+   *
+   * @param less whether values are what exceeds the threshold
+   */
+  static void aboveThreshold(Workload w, Latents z, double threshold, boolean less) {
+    float[] x = WorkloadArrays.of(w).activations();
+    float[] encoder = WorkloadArrays.of(w).encoder();
+    double off = less ? threshold : 0;
     for (int row : new int[] {0, w.rows() / 2, w.rows() - 1}) {
       double[] dense = product(w, x, encoder, row);
       float[] kept = new float[w.dSae()];
@@ -60,7 +65,8 @@ final class Checks {
         double tolerance = 1e-4 * Math.max(1, Math.abs(dense[j]));
         require(
             kept[j] > 0
-                ? Math.abs(kept[j] - dense[j]) <= tolerance && dense[j] > threshold - tolerance
+                ? Math.abs(kept[j] + off - dense[j]) <= tolerance
+                    && dense[j] > threshold - tolerance
                 : dense[j] <= threshold + tolerance,
             "row " + row + ", latent " + j + ": expected " + dense[j] + ", got " + kept[j]);
       }
@@ -79,7 +85,7 @@ final class Checks {
 
   /** Compares a row with the sum of its decoder directions. */
   static void reconstruction(Workload w, Latents z, ActivationBatch out) {
-    float[] decoder = w.decoder();
+    float[] decoder = WorkloadArrays.of(w).decoder();
     int row = w.rows() - 1;
     for (int i = 0; i < w.dIn(); i++) {
       double expected = 0;
@@ -101,6 +107,13 @@ final class Checks {
   static void learned(StepStats first, StepStats last) {
     require(
         Double.isFinite(last.loss()) && last.reconstruction() < first.reconstruction(),
+        "reconstruction loss went from " + first.reconstruction() + " to " + last.reconstruction());
+  }
+
+  /** Checks that steps of a learning rate of 0 left the error as it was. */
+  static void unchanged(StepStats first, StepStats last) {
+    require(
+        Math.abs(last.reconstruction() / first.reconstruction() - 1) < 1e-3,
         "reconstruction loss went from " + first.reconstruction() + " to " + last.reconstruction());
   }
 

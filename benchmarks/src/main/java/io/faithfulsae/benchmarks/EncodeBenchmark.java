@@ -1,12 +1,6 @@
 package io.faithfulsae.benchmarks;
 
-import io.faithfulsae.Activation.BatchTopK;
-import io.faithfulsae.Activation.Gated;
-import io.faithfulsae.Activation.JumpRelu;
-import io.faithfulsae.Activation.Relu;
 import io.faithfulsae.Latents;
-import io.faithfulsae.io.Expected;
-import io.faithfulsae.spi.BackendSae.Tensor;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -34,11 +28,7 @@ public class EncodeBenchmark {
   @Param({Workload.GPT2_TINY, Workload.GPT2_SMALL})
   public String shape = "";
 
-  /**
-   * {@code topk}; {@code batchtopk} with the same k; {@code jumprelu} and {@code gated} with the
-   * one threshold that leaves k latents a row on average; {@code relu}, of which half the latents
-   * fire.
-   */
+  /** One of {@link Families}. */
   @Param("topk")
   public String activation = "";
 
@@ -51,51 +41,18 @@ public class EncodeBenchmark {
   @Setup
   public void load() {
     Workload workload = Workload.parse(shape);
-    loaded = activation.equals("topk") ? new LoadedSae(workload) : load(workload);
+    loaded = Families.load(workload, activation, true);
     z = Latents.allocate(loaded.sae, workload.rows());
     loaded.sae.encode(loaded.x, z);
     if (activation.equals("topk")) {
       Checks.latents(workload, z);
     } else {
-      double threshold = activation.equals("relu") ? 0 : smallestOfBatch(workload);
-      Checks.aboveThreshold(workload, z, threshold);
+      double threshold = activation.equals("relu") ? 0 : Families.justBelowKept(workload);
+      Checks.aboveThreshold(workload, z, threshold, activation.equals("relu-sparse"));
     }
     encoder = loaded.backend.allocate((long) workload.dSae() * workload.dIn() * Float.BYTES);
-    encoder.host().asFloatBuffer().put(workload.encoder());
+    encoder.host().asFloatBuffer().put(WorkloadArrays.of(workload).encoder());
     product = loaded.backend.allocate((long) workload.rows() * workload.dSae() * Float.BYTES);
-  }
-
-  private LoadedSae load(Workload workload) {
-    return switch (activation) {
-      case "batchtopk" -> new LoadedSae(workload, new BatchTopK(workload.k(), null));
-      case "relu" -> new LoadedSae(workload, new Relu());
-      case "jumprelu" -> {
-        LoadedSae jumping = new LoadedSae(workload, new JumpRelu());
-        jumping.fill(Tensor.THRESHOLD, Math.nextDown(smallestOfBatch(workload)));
-        yield jumping;
-      }
-      case "gated" -> {
-        LoadedSae gated = new LoadedSae(workload, new Gated());
-        gated.fill(Tensor.B_ENC, -Math.nextDown(smallestOfBatch(workload)));
-        yield gated;
-      }
-      default ->
-          throw new IllegalArgumentException(
-              Expected.message(
-                  "topk, batchtopk, jumprelu, relu or gated", activation, "name one of them"));
-    };
-  }
-
-  /** The smallest of the k · rows largest values of the batch. */
-  private static float smallestOfBatch(Workload workload) {
-    try (LoadedSae batch = new LoadedSae(workload, new BatchTopK(workload.k(), null));
-        Latents chosen = batch.sae.encode(batch.x)) {
-      float smallest = Float.MAX_VALUE;
-      for (int at = 0; at < chosen.entries(); at++) {
-        smallest = Math.min(smallest, chosen.values().get(at));
-      }
-      return smallest;
-    }
   }
 
   /** Frees what {@link #load} allocated. */

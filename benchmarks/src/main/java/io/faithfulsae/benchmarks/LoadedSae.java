@@ -7,6 +7,7 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
+import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
@@ -22,23 +23,29 @@ final class LoadedSae implements AutoCloseable {
   final ActivationBatch x;
 
   LoadedSae(Workload workload) {
-    this(workload, new TopK(workload.k()));
+    this(workload, new TopK(workload.k()), true);
   }
 
-  LoadedSae(Workload workload, Activation activation) {
+  /**
+   * Loads them.
+   *
+   * @param subtract whether b_dec, which is zero, is subtracted from the input
+   */
+  LoadedSae(Workload workload, Activation activation, boolean subtract) {
     this.workload = workload;
     this.backend = Backends.open("cpu");
     this.sae =
         Sae.create(
-            SaeConfig.topK(workload.dIn(), workload.dSae(), workload.k())
-                .withActivation(activation),
+            new SaeConfig(
+                workload.dIn(), workload.dSae(), activation, subtract, Normalization.NONE),
             backend);
     this.x = ActivationBatch.allocate(backend, workload.rows(), workload.dIn());
-    x.data().put(workload.activations());
+    WorkloadArrays arrays = WorkloadArrays.of(workload);
+    x.data().put(arrays.activations());
     x.rows(workload.rows());
     BackendSae parameters = sae.parameters();
-    parameters.write(Tensor.W_ENC, 0, direct(workload.encoder()));
-    parameters.write(Tensor.W_DEC, 0, direct(workload.decoder()));
+    parameters.write(Tensor.W_ENC, 0, direct(arrays.encoder()));
+    parameters.write(Tensor.W_DEC, 0, direct(arrays.decoder()));
   }
 
   Latents latents() {

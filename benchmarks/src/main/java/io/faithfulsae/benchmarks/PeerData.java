@@ -5,6 +5,7 @@ import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.BackendTrainer;
+import io.faithfulsae.spi.BackendTrainer.Gradients;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Files;
@@ -44,10 +45,11 @@ public final class PeerData {
       Workload workload = Workload.parse(shape);
       write(dir.resolve(workload + ".safetensors"), workload);
       Map<String, List<Double>> losses = new LinkedHashMap<>();
-      for (Recipe recipe : Recipe.values()) {
-        try (LoadedSae loaded = new LoadedSae(workload)) {
+      for (Recipe recipe : List.of(Recipe.SPARSIFY, Recipe.STUDY)) {
+        try (LoadedSae loaded = recipe.load(workload, "topk")) {
           device = loaded.backend.info().details();
-          losses.put(recipe.name(), losses(loaded, recipe));
+          losses.put(
+              recipe.name(), losses(loaded, recipe, "topk", recipe.learningRate(workload), STEPS));
         }
       }
       shapes.put(workload.toString(), losses);
@@ -57,22 +59,37 @@ public final class PeerData {
         .writeValue(dir.resolve("ours.json").toFile(), Map.of("device", device, "losses", shapes));
   }
 
-  private static void write(Path file, Workload w) throws IOException {
+  static void write(Path file, Workload w) throws IOException {
     Safetensors.write(
         file,
         Map.of(),
         List.of(
-            Tensor.ofFloats("activations", FloatBuffer.wrap(w.activations()), w.rows(), w.dIn()),
-            Tensor.ofFloats("encoder", FloatBuffer.wrap(w.encoder()), w.dSae(), w.dIn()),
-            Tensor.ofFloats("decoder", FloatBuffer.wrap(w.decoder()), w.dSae(), w.dIn())));
+            Tensor.ofFloats(
+                "activations",
+                FloatBuffer.wrap(WorkloadArrays.of(w).activations()),
+                w.rows(),
+                w.dIn()),
+            Tensor.ofFloats(
+                "encoder", FloatBuffer.wrap(WorkloadArrays.of(w).encoder()), w.dSae(), w.dIn()),
+            Tensor.ofFloats(
+                "decoder", FloatBuffer.wrap(WorkloadArrays.of(w).decoder()), w.dSae(), w.dIn())));
   }
 
-  private static List<Double> losses(LoadedSae loaded, Recipe recipe) {
+  /** Losses of the first steps on the workload's batch. */
+  static List<Double> losses(
+      LoadedSae loaded, Recipe recipe, String family, double learningRate, int steps) {
     Workload w = loaded.workload;
     List<Double> losses = new ArrayList<>();
-    try (BackendTrainer trainer = loaded.sae.parameters().trainer(w.k(), recipe.config())) {
-      for (int step = 0; step < STEPS; step++) {
-        trainer.step(loaded.x.buffer(), w.rows(), recipe.learningRate(w));
+    try (BackendTrainer trainer =
+        loaded
+            .sae
+            .parameters()
+            .trainer(
+                loaded.sae.config().activation().selection(),
+                recipe.config(family, w),
+                Gradients.NONE)) {
+      for (int step = 0; step < steps; step++) {
+        trainer.step(loaded.x.buffer(), w.rows(), learningRate);
         losses.add(trainer.stats().loss());
       }
     }

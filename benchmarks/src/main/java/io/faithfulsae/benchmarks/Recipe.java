@@ -1,8 +1,12 @@
 package io.faithfulsae.benchmarks;
 
+import io.faithfulsae.Activation;
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Prefix;
+import io.faithfulsae.training.TrainingConfig;
 
 /** What one training step computes. */
 public enum Recipe {
@@ -15,26 +19,67 @@ public enum Recipe {
   /**
    * The study's trainer: mean squared error, auxiliary loss on dead latents, clipping, projection.
    */
-  STUDY;
+  STUDY,
+  /** SAELens' trainer of each family. */
+  SAELENS,
+  /** dictionary_learning's trainer of each family. */
+  DICTIONARY_LEARNING;
 
-  /** The options of a training step. */
-  public StepConfig config() {
-    StepConfig.Builder builder = StepConfig.builder();
-    if (this == STUDY) {
-      return builder.build();
-    }
-    return builder
-        .loss(Loss.FVU)
-        .auxCoefficient(0)
-        .beta2(0.999)
-        .clipNorm(0)
-        .decoderNorm(DecoderNorm.AFTER_STEP)
-        .trainEncoderBias(true)
-        .build();
+  /**
+   * A learning rate at which no weight changes, for the trainers whose latents become sparser or
+   * denser as they learn: every step then costs the same, however many the clock allows.
+   */
+  static final double STANDING_STILL = 0;
+
+  /** Whether it is a peer's trainer of each family, and not one of TopK alone. */
+  boolean ofFamilies() {
+    return this == SAELENS || this == DICTIONARY_LEARNING;
   }
 
-  /** sparsify's rule for Adam, or 3e-4, which the study uses for GPT-2. */
-  public double learningRate(Workload workload) {
-    return this == STUDY ? 3e-4 : 2e-4 / Math.sqrt(workload.dSae() / 16384.0);
+  /** A workload's SAE of a family, as the recipe trains it. */
+  LoadedSae load(Workload workload, String family) {
+    if (!ofFamilies() && !family.equals("topk")) {
+      throw new IllegalArgumentException(
+          Expected.message("activation=topk for recipe=" + this, family, "use another recipe"));
+    }
+    boolean subtract = !(this == DICTIONARY_LEARNING && family.equals("jumprelu"));
+    return Families.load(workload, family, subtract);
+  }
+
+  /** The options of a training step. */
+  StepConfig config(String family, Workload workload) {
+    Activation activation = Families.activation(family, workload.k());
+    StepConfig.Builder builder =
+        switch (this) {
+          case STUDY -> StepConfig.builder();
+          case SPARSIFY ->
+              StepConfig.builder()
+                  .loss(Loss.FVU)
+                  .auxCoefficient(0)
+                  .beta2(0.999)
+                  .clipNorm(0)
+                  .decoderNorm(DecoderNorm.AFTER_STEP)
+                  .trainEncoderBias(true);
+          case SAELENS -> TrainingConfig.saeLens(activation, workload.dIn()).step().toBuilder();
+          case DICTIONARY_LEARNING ->
+              TrainingConfig.dictionaryLearning(activation, workload.dIn(), workload.dSae())
+                  .step()
+                  .toBuilder();
+        };
+    if (family.equals("matryoshka")) {
+      double weight = this == SAELENS ? 1 : 1.0 / 9; // three weights of 1/3, in a mean over three
+      builder.prefixes(
+          Families.levels(workload.dSae()).stream().map(n -> new Prefix(n, weight)).toList());
+    }
+    return builder.build();
+  }
+
+  /** sparsify's rule for Adam; 3e-4, which the study uses for GPT-2; or standing still. */
+  double learningRate(Workload workload) {
+    return switch (this) {
+      case STUDY -> 3e-4;
+      case SPARSIFY -> 2e-4 / Math.sqrt(workload.dSae() / 16384.0);
+      case SAELENS, DICTIONARY_LEARNING -> STANDING_STILL;
+    };
   }
 }

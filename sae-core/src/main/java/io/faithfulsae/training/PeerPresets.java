@@ -37,7 +37,10 @@ final class PeerPresets {
       return saeLens(dIn);
     }
     TrainingConfig.Builder builder =
-        saeLens(dIn).toBuilder().decoderNorm(DecoderNorm.NONE).projectGradient(false);
+        saeLens(dIn).toBuilder()
+            .decoderNorm(DecoderNorm.NONE)
+            .projectGradient(false)
+            .encoderInit(EncoderInit.TENTH);
     if (activation instanceof Activation.BatchTopK) {
       return builder.thresholdRate(0.01).build();
     }
@@ -70,6 +73,7 @@ final class PeerPresets {
       return builder
           .lr(1e-3)
           .clipNorm(0)
+          .encoderInit(EncoderInit.TENTH)
           .sparsityPenalty(Penalty.L1)
           .sparsityCoefficient(0.1)
           .weightByNorm(false)

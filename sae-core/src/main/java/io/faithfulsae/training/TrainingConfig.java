@@ -97,7 +97,8 @@ public record TrainingConfig(
   /**
    * Initial weights and input scale; {@link SaeTrainer#withInitial} overrides the weights.
    *
-   * @param encoderInit initial W_enc; W_dec starts as its transpose with unit rows
+   * @param encoderInit initial W_enc; W_dec starts as its transpose with unit rows, if not {@link
+   *     EncoderInit#TENTH}
    * @param decoderBiasInit initial b_dec
    * @param scaleActivations whether activations are multiplied by one constant so that the mean
    *     norm is sqrt(d_in); folded into the weights when saved
@@ -132,7 +133,12 @@ public record TrainingConfig(
     /** Uniform in ±sqrt(6 / d_sae): torch's kaiming_uniform_ on [d_in, d_sae] (the study). */
     KAIMING_D_SAE,
     /** Uniform in ±1/sqrt(d_in): torch's nn.Linear (sparsify). */
-    LINEAR
+    LINEAR,
+    /**
+     * Random directions of norm 0.1, in W_dec too (Anthropic, April 2024; SAELens; ReLU in
+     * dictionary_learning).
+     */
+    TENTH
   }
 
   /** Initial decoder bias. */
@@ -190,9 +196,9 @@ public record TrainingConfig(
    * SAELens' trainer of an activation: that of {@link #saeLens(int)} for TopK; BatchTopK with its
    * learned threshold (add {@link StepConfig.Prefix prefixes} for Matryoshka); ReLU with L1 of
    * coefficient 1, weighted by decoder norms; JumpReLU with L0 of coefficient 1 and a bandwidth of
-   * 0.05. Its first 100 steps are SAELens' from the same weights. Remaining difference: SAELens'
-   * decoder rows start at norm 0.1, here at 1, and it ranks BatchTopK's latents by activation times
-   * row norm unless told not to ({@code rescale_acts_by_decoder_norm}).
+   * 0.05. Its first 100 steps are SAELens' from the same weights. Remaining difference: it ranks
+   * BatchTopK's latents by activation times row norm unless told not to ({@code
+   * rescale_acts_by_decoder_norm}).
    *
    * <p><b>Source</b>: SAELens 6.54, {@code batchtopk_sae.py}, {@code standard_sae.py}, {@code
    * jumprelu_sae.py} and {@code sae_trainer.py}.
@@ -210,7 +216,8 @@ public record TrainingConfig(
    * L1 of coefficient 0.1 ({@code StandardTrainer}). Its first 100 steps are dictionary_learning's
    * from the same weights and learning rates; its warm-up starts at 0, here at one step's share.
    * Remaining differences are those of {@link #dictionaryLearning(int, int)} but for clipping, and
-   * JumpReLU's thresholds, which may become negative there.
+   * JumpReLU's thresholds, which may become negative there, and ReLU's encoder bias, which starts
+   * uniform in ±1/sqrt(d_in) there and at 0 here.
    *
    * <p><b>Source</b>: dictionary_learning 0.1.0, {@code trainers/batch_top_k.py}, {@code
    * jumprelu.py} and {@code standard.py}.
@@ -344,7 +351,7 @@ public record TrainingConfig(
       return this;
     }
 
-    /** Initial W_enc; W_dec starts as its transpose with unit rows. */
+    /** Initial W_enc; W_dec starts as its transpose, in most cases with unit rows. */
     public Builder encoderInit(EncoderInit value) {
       this.encoderInit = value;
       return this;

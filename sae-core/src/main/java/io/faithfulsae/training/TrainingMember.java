@@ -140,10 +140,9 @@ final class TrainingMember implements AutoCloseable {
       fillThreshold(training.start().threshold());
     }
     int d = config.dIn();
+    EncoderInit init = training.start().encoderInit();
     double bound =
-        training.start().encoderInit() == EncoderInit.KAIMING_D_SAE
-            ? Math.sqrt(6.0 / config.dSae())
-            : 1 / Math.sqrt(d);
+        init == EncoderInit.KAIMING_D_SAE ? Math.sqrt(6.0 / config.dSae()) : 1 / Math.sqrt(d);
     Rng rng = new Rng(Purpose.INITIAL_WEIGHTS, training.seed());
     int block = Math.max(1, Math.min(config.dSae(), BLOCK_FLOATS / d));
     FloatBuffer encoder = DirectBuffers.floats((long) block * d);
@@ -157,8 +156,13 @@ final class TrainingMember implements AutoCloseable {
           encoder.put(j * d + i, weight);
           squares += (double) weight * weight;
         }
-        for (int i = 0; tied && i < d; i++) {
-          decoder.put(j * d + i, (float) (encoder.get(j * d + i) / Math.sqrt(squares)));
+        double norm = init == EncoderInit.TENTH ? 0.1 : 1;
+        for (int i = 0; i < d; i++) {
+          float weight = (float) (norm * encoder.get(j * d + i) / Math.sqrt(squares));
+          decoder.put(j * d + i, weight);
+          if (init == EncoderInit.TENTH) {
+            encoder.put(j * d + i, weight);
+          }
         }
       }
       parameters.write(Tensor.W_ENC, (long) j0 * d, encoder.limit(count * d));

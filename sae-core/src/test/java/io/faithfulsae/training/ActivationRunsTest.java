@@ -62,13 +62,13 @@ public abstract class ActivationRunsTest extends RunFixture {
         family(
             "gated",
             GATED,
-            TrainingConfig.saeLens(GATED, D_IN).toBuilder().sparsityCoefficient(0.05).build()),
+            TrainingConfig.saeLens(GATED, D_IN).toBuilder().sparsityCoefficient(0.15).build()),
         family("BatchTopK", batch, byBatch),
         family("Matryoshka", batch, byBatch.toBuilder().prefixes(prefixes).build()),
         family(
             "ReLU",
             relu,
-            TrainingConfig.saeLens(relu, D_IN).toBuilder().sparsityCoefficient(0.05).build()),
+            TrainingConfig.saeLens(relu, D_IN).toBuilder().sparsityCoefficient(0.15).build()),
         family(
             "JumpReLU",
             jump,

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.Activation;
 import io.faithfulsae.spi.StepConfig.Prefix;
+import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.util.Arrays;
 import java.util.Iterator;
 import java.util.List;
@@ -59,6 +60,21 @@ class TrainingConfigTest {
     assertEquals(2e-4, TrainingConfig.dictionaryLearning(768, 16384).lr(), 1e-12);
     assertEquals(384, TrainingConfig.dictionaryLearning(768, 16384).step().aux().k());
     assertEquals(384, TrainingConfig.saeLens(768).step().aux().k());
+  }
+
+  @Test
+  void presetsStartWhereThePeersDoIfTheirDecodersAreFree() {
+    for (Activation free :
+        List.of(
+            new Activation.BatchTopK(4, null),
+            new Activation.Relu(),
+            new Activation.JumpRelu(),
+            new Activation.Gated())) {
+      assertEquals(EncoderInit.TENTH, TrainingConfig.saeLens(free, 64).start().encoderInit());
+    }
+    Activation relu = new Activation.Relu();
+    assertEquals(
+        EncoderInit.TENTH, TrainingConfig.dictionaryLearning(relu, 64, 512).start().encoderInit());
   }
 
   /**

@@ -16,8 +16,10 @@ import io.faithfulsae.TrainingDivergedException;
 import io.faithfulsae.internal.RowReader;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.synthetic.SyntheticFeatures;
 import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
+import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import io.faithfulsae.training.TrainingResult.Reason;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -239,6 +241,29 @@ public abstract class TrainingRunTest extends RunFixture {
       try (Sae trained = Sae.load(after, backend)) {
         assertArrayEquals(start.decoderDirection(5), trained.decoderDirection(5));
         assertFalse(Arrays.equals(start.encoderDirection(5), trained.encoderDirection(5)));
+      }
+    }
+  }
+
+  @Test
+  void aTenthIsTheNormOfBothInitialWeights() throws IOException, InterruptedException {
+    TrainingConfig.Builder still =
+        CONFIG.toBuilder()
+            .tokens(CONFIG.rows().batch())
+            .lr(1e-12) // so that what is saved is what it started with
+            .scaleActivations(false)
+            .decoderNorm(DecoderNorm.NONE);
+    Path tenth = run(still.encoderInit(EncoderInit.TENTH).build(), "tenth");
+    Path unit = run(still.encoderInit(EncoderInit.LINEAR).build(), "unit");
+    try (Sae small = Sae.load(tenth, backend);
+        Sae large = Sae.load(unit, backend)) {
+      for (int latent = 0; latent < small.config().dSae(); latent++) {
+        float[] expected = large.decoderDirection(latent);
+        for (int i = 0; i < D_IN; i++) {
+          expected[i] *= 0.1f;
+        }
+        assertArrayEquals(expected, small.decoderDirection(latent), 1e-6f);
+        assertArrayEquals(expected, small.encoderDirection(latent), 1e-6f);
       }
     }
   }
