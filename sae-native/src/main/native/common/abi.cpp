@@ -510,6 +510,10 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
                 "AUX_COEFFICIENT = 0 with SAE_GATED, which has an auxiliary loss of its own", "another");
         require(rule == SAE_THRESHOLD_RULE || options[SAE_OPT_SPARSITY] < 0.5,
                 "no sparsity term with a rule that has a k", "option SPARSITY");
+        require(rule == SAE_TOPK || rule == SAE_BATCH_TOPK || options[SAE_OPT_K_DECAY_STEPS] == 0,
+                "K_DECAY_STEPS with SAE_TOPK or SAE_BATCH_TOPK only", "rule " + std::to_string(rule));
+        require(rule == SAE_TOPK || options[SAE_OPT_MULTI_TOPK] == 0, "MULTI_TOPK with SAE_TOPK only",
+                "rule " + std::to_string(rule));
         require(rule == SAE_BATCH_TOPK || options[SAE_OPT_PREFIXES] < 0.5, "prefixes with SAE_BATCH_TOPK only",
                 "option PREFIXES");
         require((object.flags & ~flags) == 0, "params with no flags but those of the rule",

@@ -110,6 +110,9 @@ LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
         if (gated() && !options.gate_detach) {
             kernels.gather(scratch + d, d_out, error_of(1, 0), &batch.row_of[from], &batch.gate_of[from], count);
         }
+        if (multi()) {
+            add_multi_gradient(latent, scratch + d);
+        }
         if (options.rule == SAE_THRESHOLD_RULE && !batch.norms.empty() && batch.norms[latent] > 0) {
             const double along = batch.norm_grad[latent] / batch.norms[latent];
             kernels.axpy(scratch + d, static_cast<float>(along), params.w_dec() + latent * d_out, d_out);

@@ -38,6 +38,11 @@ void Trainer::find_dead(int64_t pending_rows) {
             fired[batch.index[i]] = 1;
         }
     }
+    for (int64_t i = 0; multi() && i < batch.rows * batch.multi.k; i++) {
+        if (batch.multi.value[i] > 0) {
+            fired[batch.multi.index[i]] = 1;
+        }
+    }
     batch.dead.clear();
     for (int64_t latent = 0; latent < params.d_sae; latent++) {
         batch.slot_of[latent] = -1;

@@ -40,12 +40,17 @@ struct TrainerOptions {
     float bandwidth;
     bool ste_to_input;
     bool gate_detach;
+    int64_t initial_k;
+    int64_t k_decay_steps;
+    double multi_topk;
     std::vector<int64_t> prefixes; /* ends with d_sae */
     std::vector<double> prefix_weights;
 
     TrainerOptions(const double *options, int64_t d_sae);
     /* The last prefix's, which is all latents'. */
     double weight() const { return prefix_weights.back(); }
+    /* K of the step that follows this many. */
+    int64_t k_after(int64_t steps) const;
 };
 
 /* What one batch leaves for the update: buffers that grow to the largest batch and are reused. */
@@ -60,7 +65,7 @@ struct Batch {
     Block<int32_t> index;   /* [entries] what the encoder chose */
     Block<float> value;     /* [entries]; SAE_THRESHOLD_RULE: 0 where only the threshold's gradient needs the entry */
     Block<float> dz;        /* [entries] dL/dz_pre; TopK: 0 where the value is 0 */
-    Block<float> error;     /* [prefixes, rows, d_out] x_hat - y, then dL/d(what these latents decode to) */
+    Block<float> error;     /* [prefixes, rows, d_out] (gates and multi_topk.cpp: one more) x_hat - y, then dL/d(what these latents decode to) */
     int64_t active = 0;     /* entries > 0, if ragged */
 
     /* sparsity.cpp, with SAE_THRESHOLD_RULE */
@@ -94,6 +99,15 @@ struct Batch {
     Block<int32_t> row_of;
     Block<float> value_of;
     Block<float> dz_of;
+
+    struct Multi { /* multi_topk.cpp */
+        int64_t k = 0;
+        Block<int32_t> index; /* [rows, k] what it chose; batch.index has the first of each row */
+        Block<float> value;
+        std::vector<int64_t> start; /* its entries with a value > 0, by latent, as below */
+        Block<int32_t> row_of;
+        Block<float> value_of;
+    } multi;
 
     std::vector<double> input_norm; /* [rows] |x - b_dec| */
     Block<float> skip_grad;         /* [d_out, d_in], with SAE_SKIP */
@@ -173,6 +187,7 @@ struct Trainer {
     void learn_threshold(double least);
     bool trains_threshold() const { return options.rule == SAE_THRESHOLD_RULE && (params.flags & SAE_THRESHOLDS) != 0; }
     bool skips() const { return (params.flags & SAE_SKIP) != 0; }
+    bool multi() const { return options.multi_topk > 0; }
     bool gated() const { return (params.flags & SAE_GATED) != 0; }
     /* Trained tensors [d_sae] whose gradients are sums of their entries' own. */
     std::vector<int> own_tensors() const {
@@ -197,6 +212,13 @@ struct Trainer {
     void decode_gates(int64_t row, Sums &sums);
     void backward_gates(int64_t row, double error_scale, Sums &sums);
     void sum_gates_by_latent();
+    /* multi_topk.cpp; choose_multi also fills the batch. */
+    void choose_multi(int64_t rows, int64_t k);
+    int64_t positive_of_multi(int64_t row) const;
+    void decode_multi(int64_t row, Sums &sums);
+    void backward_multi(int64_t row, double error_scale, Sums &sums);
+    void group_multi();
+    void add_multi_gradient(int64_t latent, float *decoder) const;
     /* sparsity.cpp: the entries' gradients of thresholds and norms, by latent. */
     void sum_by_latent();
     /* train_step.cpp: counters, statistics and the update, from sums and gradients over `weight`. */

@@ -243,9 +243,16 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_PREFIXES = 31,       /* 0: one, of all latents; otherwise latents ascend to d_sae */
     SAE_OPT_PREFIX_LATENTS = 32, /* 32 ... 39: latents_g */
     SAE_OPT_PREFIX_WEIGHT = 40,  /* 1: 40 ... 47: weight_g */
-    SAE_OPT_GATE_DETACH = 48     /* 0; 1: SAE_GATED's auxiliary loss gives W_dec and b_dec no gradient */
+    SAE_OPT_GATE_DETACH = 48,    /* 0; 1: SAE_GATED's auxiliary loss gives W_dec and b_dec no gradient */
+    /* SAE_TOPK and SAE_BATCH_TOPK: the step after n others has round(K0 (1 - p) + K p) for its k, p = min(1, max(0, n - 1) /
+     * steps), halves to even; as sparsify counts, the first two steps have K0. */
+    SAE_OPT_INITIAL_K = 49,      /* 1: K0 */
+    SAE_OPT_K_DECAY_STEPS = 50,  /* 0: steps; 0: k is K from the first step on */
+    /* SAE_TOPK: w times the reconstruction loss of what the min(4 k, d_sae) largest p decode to, without x W_skip^T. Only W_dec
+     * and b_dec get a gradient of it; all these latents fire. It is in SAE_STAT_RECONSTRUCTION. */
+    SAE_OPT_MULTI_TOPK = 51      /* 0: w */
 };
-enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_GATE_DETACH + 1 };
+enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_MULTI_TOPK + 1 };
 
 /* Every ratio below, and SAE_STAT_FVU, is 0 when its denominator is 0 (a batch of one row has no variance). */
 enum { /* SAE_OPT_LOSS; e = x_hat - y, y the target (x but for transcoders), B rows */

@@ -39,6 +39,13 @@ bool is_narrow(const Trainer &trainer, int32_t state) {
     return state < SAE_STATE_IDLE_BATCHES && trainer.narrow_moments(state % kTensors);
 }
 
+void refuse_options(const double *options) {
+    if (options[SAE_OPT_K_DECAY_STEPS] != 0 || options[SAE_OPT_MULTI_TOPK] != 0) {
+        fail(SAE_UNAVAILABLE, "expected a fixed k and no MULTI_TOPK on the CUDA backend, got another option; train it on "
+                              "the cpu backend");
+    }
+}
+
 void refuse_target(const void *y) {
     if (y != nullptr) {
         fail(SAE_UNAVAILABLE, "expected rows that are their own target on the CUDA backend, got a target; train a "
@@ -56,6 +63,7 @@ sae_status trainer_create(void *handle, const double *options, void **trainer, i
                                   "or option; train it on "
                                   "the cpu backend");
         }
+        refuse_options(options);
         if (params.d_in != params.d_out || (params.flags & SAE_SKIP) != 0) {
             fail(SAE_UNAVAILABLE, "expected d_out = d_in and no skip connection on the CUDA backend, got a transcoder; "
                                   "train it on the cpu backend");

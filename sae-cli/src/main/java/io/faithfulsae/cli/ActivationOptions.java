@@ -55,6 +55,26 @@ final class ActivationOptions {
   List<Integer> prefixes = new ArrayList<>();
 
   @Option(
+      names = "--initial-k",
+      paramLabel = "N",
+      description =
+          "With --k-decay-steps: k of the first step (default: the smaller of 10 d and d_sae).")
+  @Nullable Integer initialK;
+
+  @Option(
+      names = "--k-decay-steps",
+      paramLabel = "N",
+      description =
+          "With topk, batchtopk: steps over which k decreases to --k, as in sparsify (default: 0).")
+  long kDecaySteps;
+
+  @Option(
+      names = "--multi-topk",
+      description =
+          "With topk: add 1/8 of the loss with 4 k latents, as sparsify does. On the CPU.")
+  boolean multiTopK;
+
+  @Option(
       names = "--sparsity",
       paramLabel = "TERM",
       description =
@@ -137,21 +157,27 @@ final class ActivationOptions {
         .decoderBiasInit(DecoderBiasInit.MEAN);
   }
 
-  /** The best backend that trains it: a GPU trains TopK SAEs only. */
+  /** The best backend that trains it: a GPU trains TopK SAEs of a fixed k and one loss. */
   Backend backend(ActivationSource source) {
-    return kind == Kind.TOPK && !(source instanceof PairedSource)
-        ? Backends.best()
-        : Backends.open("cpu");
+    boolean plain = kDecaySteps == 0 && !multiTopK && !(source instanceof PairedSource);
+    return kind == Kind.TOPK && plain ? Backends.best() : Backends.open("cpu");
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */
   TrainingConfig.Builder training(int dIn, int dSae) {
     Activation activation = activation();
     requireSuitable();
-    if (kind == Kind.TOPK) {
-      return TrainingConfig.builder();
+    TrainingConfig.Builder builder =
+        kind == Kind.TOPK
+            ? TrainingConfig.builder()
+            : TrainingConfig.saeLens(activation, dIn).toBuilder();
+    if (kDecaySteps > 0) {
+      int widest = (int) Math.min(10L * dIn, dSae);
+      builder.kDecaySteps(kDecaySteps).initialK(initialK == null ? widest : initialK);
     }
-    TrainingConfig.Builder builder = TrainingConfig.saeLens(activation, dIn).toBuilder();
+    if (multiTopK) {
+      builder.multiTopK(0.125);
+    }
     if (!prefixes.isEmpty()) {
       List<Prefix> all = new ArrayList<>();
       prefixes.forEach(latents -> all.add(new Prefix(latents, 1)));
@@ -183,6 +209,12 @@ final class ActivationOptions {
 
   /** An option of another activation would do nothing. */
   private void requireSuitable() {
+    refuse("--k-decay-steps", kDecaySteps != 0 && !hasK(), Kind.TOPK);
+    refuse("--multi-topk", multiTopK && kind != Kind.TOPK, Kind.TOPK);
+    if (initialK != null && kDecaySteps == 0) {
+      throw new IllegalArgumentException(
+          Expected.message("--k-decay-steps with --initial-k", "none", "add --k-decay-steps N"));
+    }
     refuse("--prefixes", !prefixes.isEmpty() && kind != Kind.BATCHTOPK, Kind.BATCHTOPK);
     boolean sparse =
         sparsity != null || coefficient != null || sparsityWarmupSteps != null || targetL0 != null;

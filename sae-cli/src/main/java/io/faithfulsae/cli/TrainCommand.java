@@ -100,6 +100,12 @@ final class TrainCommand implements Callable<Integer> {
   double lr;
 
   @Option(
+      names = "--lr-by-width",
+      description =
+          "Learning rate 2e-4 / sqrt(d_sae / 16384) in place of --lr, as sparsify has it for Adam.")
+  boolean lrByWidth;
+
+  @Option(
       names = "--seed",
       paramLabel = "N",
       defaultValue = "42",
@@ -234,8 +240,8 @@ final class TrainCommand implements Callable<Integer> {
               "add what is missing"));
     }
     HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
-    HookPoint target =
-        targetHook == null ? null : common.fromOptions(() -> HookPoint.parse(targetHook));
+    String writes = targetHook;
+    HookPoint target = writes == null ? null : common.fromOptions(() -> HookPoint.parse(writes));
     Path folder = models.folder();
     try (OnnxModel model = models.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder)) {
@@ -328,7 +334,7 @@ final class TrainCommand implements Callable<Integer> {
         .tokens(tokens)
         .batch(batch)
         .accumulate(accumulate)
-        .lr(lr)
+        .lr(lrByWidth ? TrainingConfig.lrByWidth(dSae) : lr)
         .seed(seed)
         .warmupSteps(warmupSteps)
         .decaySteps(decaySteps)

@@ -61,6 +61,19 @@ class TrainActivationsTest {
   }
 
   @Test
+  void trainsTopKAsSparsify() throws IOException {
+    sae(train("--k", 4, "--k-decay-steps", 3, "--multi-topk", "--lr-by-width")).ok();
+    String provenance = Files.readString(dir.resolve("sae/training.json"));
+    for (String option :
+        new String[] {
+          "\"initialK\" : 32", "\"kDecaySteps\" : 3", "\"multiTopK\" : 0.125", "\"lr\" : 0.004525"
+        }) {
+      assertTrue(provenance.contains(option), option + " in " + provenance);
+    }
+    assertEquals(new Activation.TopK(4), trained());
+  }
+
+  @Test
   void refusesOptionsOfAnotherActivation() throws IOException {
     for (Object[] wrong :
         new Object[][] {
@@ -69,6 +82,9 @@ class TrainActivationsTest {
           {"--k", 4, "--sparsity", "l1"},
           {"--activation", "relu", "--bandwidth", "0.1"},
           {"--activation", "jumprelu", "--prefixes", "8"},
+          {"--activation", "relu", "--k-decay-steps", "8"},
+          {"--activation", "batchtopk", "--k", 4, "--multi-topk"},
+          {"--k", 4, "--initial-k", 8},
           {"--activation", "groupmax", "--k", 4}
         }) {
       Tiny.Ran ran = sae(train(wrong));

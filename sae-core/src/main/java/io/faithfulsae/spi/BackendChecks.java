@@ -182,6 +182,17 @@ public final class BackendChecks {
             || config.sparsity().penalty() == StepConfig.Penalty.NONE,
         "no sparsityPenalty where a k decides",
         config.sparsity().penalty());
+    boolean top = selection.rule() == Selection.Rule.TOP_K;
+    setting(
+        config.annealing().decaySteps() == 0
+            || ((top || selection.rule() == Selection.Rule.BATCH_TOP_K)
+                && config.annealing().initialK() <= shape.dSae()),
+        "no kDecaySteps, or TopK or BatchTopK with an initialK of at most " + shape.dSae(),
+        selection.rule() + " with " + config.annealing());
+    setting(
+        top || config.multiTopK() == 0,
+        "multiTopK with TopK only",
+        selection.rule() + " with " + config.multiTopK());
     int prefixes = config.prefixes().size();
     setting(
         prefixes == 0

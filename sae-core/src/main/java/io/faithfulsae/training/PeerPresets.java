@@ -111,7 +111,7 @@ final class PeerPresets {
   static TrainingConfig dictionaryLearning(int dIn, int dSae) {
     return TrainingConfig.builder()
         .batch(2048)
-        .lr(2e-4 / Math.sqrt(dSae / 16384.0))
+        .lr(TrainingConfig.lrByWidth(dSae))
         .warmupSteps(1000)
         .loss(Loss.SUM_MEAN)
         .auxK(Math.max(1, dIn / 2))
@@ -133,7 +133,7 @@ final class PeerPresets {
         .tokens(tokens)
         .batch(batch)
         .bufferRows(Math.max(batch, TrainingConfig.Builder.BUFFER_ROWS))
-        .lr(2e-4 / Math.sqrt(dSae / 16384.0))
+        .lr(TrainingConfig.lrByWidth(dSae))
         .warmupSteps(warmup)
         .decaySteps(tokens / batch - warmup)
         .loss(Loss.FVU)

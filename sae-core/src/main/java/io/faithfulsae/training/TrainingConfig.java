@@ -253,6 +253,15 @@ public record TrainingConfig(
     return PeerPresets.sparsifyAdam(dIn, dSae, tokens, batch);
   }
 
+  /**
+   * sparsify's learning rate of Adam for a number of latents: 2e-4 / sqrt(d_sae / 2¹⁴).
+   *
+   * <p><b>Source</b>: sparsify 1.3.3, {@code trainer.py}.
+   */
+  public static double lrByWidth(int dSae) {
+    return 2e-4 / Math.sqrt(dSae / 16384.0);
+  }
+
   /** A builder with the study's values. */
   public static Builder builder() {
     return new Builder();

@@ -133,6 +133,26 @@ interface ActivationTrainingCases extends ConformanceCases {
                 .gateDetach(true)
                 .decoderNorm(DecoderNorm.AFTER_STEP)
                 .clipNorm(0));
+    all.add(
+        new Variant("by batch, k decreasing", true, BATCH, true, annealed(b -> b.initialK(20))));
+    all.add(new Variant("k decreasing", true, TOP, false, annealed(b -> b.initialK(90))));
+    all.add(new Variant("k increasing", true, TOP, false, annealed(b -> b.initialK(1))));
+    all.add(new Variant("multi-TopK", true, TOP, false, annealed(b -> b.multiTopK(0.125))));
+    all.add(
+        new Variant(
+            "multi-TopK, clipped",
+            false,
+            TOP,
+            false,
+            annealed(
+                b ->
+                    b.multiTopK(1)
+                        .initialK(40)
+                        .loss(Loss.FVU)
+                        .clipNorm(0.05)
+                        .eps(1e-3)
+                        .trainEncoderBias(true))));
+    transcoder(all, "transcoder with a skip, multi-TopK", TOP, b -> b.multiTopK(0.25));
     transcoder(all, "transcoder", TOP, b -> b);
     transcoder(all, "transcoder with a skip", TOP, b -> b.loss(Loss.FVU));
     transcoder(
@@ -157,6 +177,12 @@ interface ActivationTrainingCases extends ConformanceCases {
         b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(0.05));
     all.add(new Variant("SAE with a skip", true, TOP, false, TrainingSetup.STUDY.config()));
     return all;
+  }
+
+  private static StepConfig annealed(UnaryOperator<StepConfig.Builder> change) {
+    return change
+        .apply(TrainingSetup.STUDY.config().toBuilder().initialK(8).kDecaySteps(7))
+        .build();
   }
 
   private static void transcoder(
@@ -280,6 +306,12 @@ interface ActivationTrainingCases extends ConformanceCases {
           () -> plain.trainer(new Selection(Rule.GROUP_MAX, 2), config, Gradients.NONE).close());
       StepConfig sparse = config.toBuilder().sparsityPenalty(Penalty.L1).build();
       assertThrows(IllegalArgumentException.class, () -> plain.trainer(2, sparse).close());
+      StepConfig multi = config.toBuilder().multiTopK(0.125).build();
+      StepConfig annealed = config.toBuilder().initialK(7).kDecaySteps(5).build();
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 2), multi, Gradients.NONE).close());
+      assertThrows(IllegalArgumentException.class, () -> plain.trainer(2, annealed).close());
       StepConfig prefixes =
           config.toBuilder().prefixes(List.of(new Prefix(3, 1), new Prefix(5, 1))).build();
       assertThrows(

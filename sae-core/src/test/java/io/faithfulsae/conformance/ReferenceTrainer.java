@@ -488,6 +488,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       }
     }
     double[][] error = errors[last];
+    Kept[] multi = config.multiTopK() > 0 ? keepMulti(p) : new Kept[0];
     boolean[] dead = dead();
     int nDead = count(dead);
 
@@ -527,6 +528,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       parts.reconstruction +=
           rows * lossScale * prefixes.get(prefix).weight() * sumOfSquares(errors[prefix]);
     }
+    multiTopK(multi, y, 2 * rows * lossScale * config.multiTopK());
     parts.aux += auxOn ? rows * auxScale * sumOfSquares(residual) : 0;
     parts.squaredError += squaredError;
     parts.variance += variance;
@@ -592,6 +594,46 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     parts.sparsity += rows * penalty.total();
   }
 
+  /** The min(4k, d_sae) largest of each row; they have fired. */
+  private Kept[] keepMulti(float[][] p) {
+    int most = Math.min(4 * k(), sae.dSae);
+    Kept[] multi = new Kept[p.length];
+    for (int row = 0; row < p.length; row++) {
+      multi[row] = new Kept(new int[most], new float[most]);
+      ReferenceSae.select(p[row], null, multi[row].index, multi[row].value);
+      for (int slot = 0; slot < most; slot++) {
+        parts.fired[multi[row].index[slot]] |= multi[row].value[slot] > 0;
+      }
+    }
+    return multi;
+  }
+
+  /**
+   * Adds the second loss, of more latents; the encoder gets no gradient of it.
+   *
+   * @param scale dL/d(half of the squared error), times the rows of this part
+   */
+  private void multiTopK(Kept[] multi, FloatBuffer y, double scale) {
+    int d = sae.bDec.length;
+    for (int row = 0; row < multi.length; row++) {
+      double[] slope = new double[d];
+      for (int i = 0; i < d; i++) {
+        slope[i] = sae.bDec[i] - (double) y.get(row * d + i);
+      }
+      for (int slot = 0; slot < multi[row].index.length; slot++) {
+        sae.addDirection(slope, multi[row].value[slot], multi[row].index[slot]);
+      }
+      for (int i = 0; i < d; i++) {
+        parts.reconstruction += scale / 2 * slope[i] * slope[i];
+        slope[i] *= scale;
+        parts.gradient.bDec[i] += slope[i];
+      }
+      for (int slot = 0; slot < multi[row].index.length; slot++) {
+        parts.gradient.addDecoder(multi[row].index[slot], multi[row].value[slot], slope);
+      }
+    }
+  }
+
   /**
    * What the encoder keeps of a row; a value of 0 is in the list for its threshold's gradient, or
    * pads a row of k.
@@ -606,7 +648,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       for (int row = 0; row < p.length; row++) {
         z[row] = p[row].clone();
       }
-      ReferenceSae.keepOfBatch(z, (long) selection.k() * p.length);
+      ReferenceSae.keepOfBatch(z, (long) k() * p.length);
       for (int row = 0; row < p.length; row++) {
         float[] of = z[row];
         int[] index = IntStream.range(0, sae.dSae).filter(j -> of[j] > 0).toArray();
@@ -629,11 +671,16 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       }
     } else {
       for (int row = 0; row < p.length; row++) {
-        kept[row] = new Kept(new int[selection.k()], new float[selection.k()]);
+        kept[row] = new Kept(new int[k()], new float[k()]);
         ReferenceSae.select(p[row], null, kept[row].index, kept[row].value);
       }
     }
     return kept;
+  }
+
+  /** Of this step. */
+  private int k() {
+    return config.annealing().kAfter(steps[0], selection.k());
   }
 
   private static Kept kept(int[] index, float[] z) {

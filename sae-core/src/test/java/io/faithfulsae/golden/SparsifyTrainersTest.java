@@ -8,6 +8,7 @@ import static io.faithfulsae.golden.PeerTrainersTest.STEPS;
 import static io.faithfulsae.golden.PeerTrainersTest.TOLERANCE;
 import static io.faithfulsae.golden.PeerTrainersTest.direct;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.abort;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -81,7 +82,10 @@ public abstract class SparsifyTrainersTest {
     return Stream.of(
         new Run("topk", top, sparsify().build()),
         new Run("transcoder", top, transcoder().build()),
-        new Run("skip_transcoder", top, transcoder().build()));
+        new Run("skip_transcoder", top, transcoder().build()),
+        new Run("k_annealing", top, sparsify().initialK(12).kDecaySteps(60).build()),
+        new Run("multi_topk", top, sparsify().multiTopK(0.125).build()),
+        new Run("skip_transcoder_multi_topk", top, transcoder().multiTopK(0.125).build()));
   }
 
   @ParameterizedTest
@@ -108,6 +112,7 @@ public abstract class SparsifyTrainersTest {
         StepStats stats = trainer.stats();
         double loss = at(golden.path("loss"), step);
         assertEquals(loss, stats.loss(), TOLERANCE * loss, "loss of step " + step + ": " + stats);
+        assertTrue(stats.l0() <= at(golden.path("k"), step), "k of step " + step + ": " + stats);
       }
     }
   }
