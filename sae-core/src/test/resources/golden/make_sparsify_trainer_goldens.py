@@ -22,6 +22,8 @@ from make_peer_trainer_goldens import BATCH, D_IN, D_SAE, K, STEPS, compact, mak
 
 import torch  # noqa: E402
 
+torch.Tensor.bfloat16 = lambda tensor: tensor  # see the runs of Muon
+
 
 def target(x):
     """What a transcoder should write; exact in float32 but for the rounding of one difference."""
@@ -110,6 +112,12 @@ RUNS = {
     "skip_transcoder": (dict(transcode=True, skip_connection=True), ADAM),
     "k_annealing": (dict(), ADAM | dict(k_decay_steps=60, initial_k=12)),
     "multi_topk": (dict(multi_topk=True), ADAM),
+    "signum": (dict(), dict(optimizer="signum", lr=5e-3)),
+    "signum_skip_transcoder": (dict(transcode=True, skip_connection=True), dict(optimizer="signum", lr=5e-3)),
+    # Muon iterates in float32 here: in bfloat16 two runs of its own, in float32 and float64, are 6e-3 apart.
+    "muon": (dict(), dict(optimizer="muon", lr=5e-3, lr_warmup_steps=0)),
+    "muon_skip_transcoder": (
+        dict(transcode=True, skip_connection=True), dict(optimizer="muon", lr=5e-3, lr_warmup_steps=0)),
     "skip_transcoder_multi_topk": (dict(transcode=True, skip_connection=True, multi_topk=True), ADAM),
 }
 

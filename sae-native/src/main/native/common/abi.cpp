@@ -91,8 +91,23 @@ int64_t tensor_size(const Object &params, int32_t tensor) {
     }
 }
 
+/* Signum has no second moments, and Muon none of matrices. */
+void require_moments_of(const Object &trainer, int32_t state) {
+    const auto optimizer = static_cast<int32_t>(trainer.options[SAE_OPT_OPTIMIZER]);
+    const bool matrix = state == SAE_STATE_V_W_ENC || state == SAE_STATE_V_W_DEC || state == SAE_STATE_V_W_SKIP;
+    const bool second = matrix || state == SAE_STATE_V_B_ENC || state == SAE_STATE_V_B_DEC ||
+                        state == SAE_STATE_V_THRESHOLD || state == SAE_STATE_V_R_MAG || state == SAE_STATE_V_B_MAG;
+    require(!second || optimizer == SAE_ADAM || (optimizer == SAE_MUON && !matrix),
+            "a state that the trainer's optimiser has", "state " + std::to_string(state));
+}
+
 int64_t state_size(const Object &trainer, int32_t state) {
+    require_moments_of(trainer, state);
     switch (state) {
+    case SAE_STATE_AVERAGING:
+        require(static_cast<int32_t>(trainer.options[SAE_OPT_OPTIMIZER]) == SAE_SIGNUM,
+                "a trainer with SAE_SIGNUM, which averages", "another");
+        return 2;
     case SAE_STATE_IDLE_BATCHES:
     case SAE_STATE_IDLE_ROWS:
         return trainer.d_sae;

@@ -63,6 +63,7 @@ constexpr Option kMoreOptions[static_cast<int>(SAE_OPT_COUNT) - static_cast<int>
     {"INITIAL_K", 1, 1, 2147483647, true},
     {"K_DECAY_STEPS", 0, 0, 9007199254740992.0, true},
     {"MULTI_TOPK", 0, 0, kInfinity, false},
+    {"OPTIMIZER", SAE_ADAM, 0, SAE_MUON, true},
 };
 
 const Option &option_of(int key) {

@@ -30,7 +30,8 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
       tanh_scale(o[SAE_OPT_TANH_SCALE]), weight_by_norm(o[SAE_OPT_WEIGHT_BY_NORM] != 0),
       bandwidth(static_cast<float>(o[SAE_OPT_BANDWIDTH])), ste_to_input(o[SAE_OPT_STE_TO_INPUT] != 0),
       gate_detach(o[SAE_OPT_GATE_DETACH] != 0), initial_k(static_cast<int64_t>(o[SAE_OPT_INITIAL_K])),
-      k_decay_steps(static_cast<int64_t>(o[SAE_OPT_K_DECAY_STEPS])), multi_topk(o[SAE_OPT_MULTI_TOPK]) {
+      k_decay_steps(static_cast<int64_t>(o[SAE_OPT_K_DECAY_STEPS])), multi_topk(o[SAE_OPT_MULTI_TOPK]),
+      optimizer(static_cast<int>(o[SAE_OPT_OPTIMIZER])) {
     const auto count = static_cast<int>(o[SAE_OPT_PREFIXES]);
     for (int i = 0; i < count; i++) {
         prefixes.push_back(static_cast<int64_t>(o[SAE_OPT_PREFIX_LATENTS + i]));
@@ -57,8 +58,15 @@ Trainer::Trainer(Params &of, const double *option_values)
         if (tensor == SAE_THRESHOLD && !trains_threshold()) {
             continue;
         }
-        first[tensor] = Block<float>(params.tensors[tensor].size());
-        second[tensor] = Block<float>(params.tensors[tensor].size());
+        const int64_t size = params.tensors[tensor].size();
+        const bool muons = options.optimizer == SAE_MUON &&
+                           (tensor == SAE_W_ENC || tensor == SAE_W_DEC || tensor == SAE_W_SKIP);
+        first[tensor] = Block<float>(size);
+        if (muons) {
+            muon.momentum[tensor] = Block<float>(size);
+        } else if (options.optimizer != SAE_SIGNUM) {
+            second[tensor] = Block<float>(size);
+        }
     }
     if (options.gradients != SAE_GRADIENTS_NONE) {
         pending.encoder = Block<float>(params.d_sae * params.d_in);
@@ -79,7 +87,7 @@ int64_t Trainer::live_bytes() const {
     int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + pending.encoder.bytes() + pending.decoder.bytes() +
                     pending.bias.bytes() + pending.own.bytes() + pending.skip.bytes();
     for (int tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
-        bytes += first[tensor].bytes() + second[tensor].bytes();
+        bytes += first[tensor].bytes() + second[tensor].bytes() + muon.momentum[tensor].bytes();
     }
     return bytes;
 }

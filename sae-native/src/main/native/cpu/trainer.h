@@ -43,6 +43,7 @@ struct TrainerOptions {
     int64_t initial_k;
     int64_t k_decay_steps;
     double multi_topk;
+    int optimizer;
     std::vector<int64_t> prefixes; /* ends with d_sae */
     std::vector<double> prefix_weights;
 
@@ -144,6 +145,14 @@ struct LatentGradient {
     float bias;
 };
 
+/* optimizer.cpp: what a step's updates have in common. */
+struct Descent {
+    AdamStep adam;
+    float lr;
+    float share = 0; /* of the new iterate in the average (signum) */
+    float keep;      /* of a weight before its step (Muon) */
+};
+
 /* What accumulate.cpp adds up between updates, weighted by rows. Empty if the trainer keeps no gradients. */
 struct Pending {
     Block<float> encoder; /* [d_sae, d_in] */
@@ -165,6 +174,7 @@ struct Trainer {
     Block<int64_t> idle_rows;
     int64_t steps = 0;
     double learned_threshold = -1; /* below 0: none yet */
+    double averaging[2] = {};      /* SAE_STATE_AVERAGING */
     double stats[SAE_STAT_COUNT] = {};
 
     Trainer(Params &of, const double *option_values);
@@ -256,6 +266,30 @@ struct Trainer {
     /* adam.cpp: the weights' gradients, clipping, projection, Adam and the norms; returns the gradient's norm. All
      * gradients are to be divided by the weight. */
     double update(const Sums &sums, bool from_pending, double weight, double lr);
+
+    /* optimizer.cpp: one step of n elements of a tensor, from `at` on; arguments and result as of Kernels::adam. */
+    double descend(int tensor, int64_t at, const float *g, float clip, float scale, float along, int64_t n,
+                   const Descent &step);
+    double descend_signum(float *w, float *z, const float *g, float clip, float scale, float along, int64_t n,
+                          const Descent &step) const;
+    double descend_muon(float *w, float *m, float *momentum, const float *g, float clip, float scale, float along,
+                        int64_t n, const Descent &step) const;
+    Descent descent(double lr);
+    /* Once per step, before anything descends. */
+    void start_averaging(Descent &step, double lr);
+    double &averaged() { return averaging[0]; }
+    double &largest_lr() { return averaging[1]; }
+
+    /* muon.cpp */
+    void orthogonalise(float *momentum, int64_t rows, int64_t columns);
+    double apply_muon(int tensor, int64_t rows, int64_t columns, double lr);
+    void finish_muon(double lr, double &longest_encoder_row);
+    struct Muon {
+        Block<float> momentum[SAE_W_SKIP + 1]; /* of matrices */
+        Block<float> gram, scaled, squared;    /* [shorter, shorter] */
+        Block<float> moved;                    /* of the largest matrix */
+    } muon;
+
     struct Sweep;
     void sweep_latents(Sweep &sweep);
     /* Of a row of W_dec's gradient; of its projection where that is what is clipped. */

@@ -9,6 +9,7 @@ import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import io.faithfulsae.training.TrainingConfig;
@@ -157,9 +158,13 @@ final class ActivationOptions {
         .decoderBiasInit(DecoderBiasInit.MEAN);
   }
 
-  /** The best backend that trains it: a GPU trains TopK SAEs of a fixed k and one loss. */
-  Backend backend(ActivationSource source) {
-    boolean plain = kDecaySteps == 0 && !multiTopK && !(source instanceof PairedSource);
+  /** The best backend that trains it: a GPU trains TopK SAEs of a fixed k with Adam. */
+  Backend backend(ActivationSource source, Optimizer optimizer) {
+    boolean plain =
+        kDecaySteps == 0
+            && !multiTopK
+            && optimizer == Optimizer.ADAM
+            && !(source instanceof PairedSource);
     return kind == Kind.TOPK && plain ? Backends.best() : Backends.open("cpu");
   }
 

@@ -74,6 +74,18 @@ class TrainActivationsTest {
   }
 
   @Test
+  void trainsWithOtherOptimizers() throws IOException {
+    sae(train("--k", 4, "--optimizer", "signum")).ok();
+    String provenance = Files.readString(dir.resolve("sae/training.json"));
+    assertTrue(provenance.contains("\"optimizer\" : \"SIGNUM\""), provenance);
+    assertTrue(provenance.contains("\"lr\" : 0.113137"), provenance);
+    sae(train("--k", 4, "--optimizer", "muon", "--lr", "1e-3")).ok();
+    provenance = Files.readString(dir.resolve("sae/training.json"));
+    assertTrue(provenance.contains("\"optimizer\" : \"MUON\""), provenance);
+    assertEquals(2, sae(train("--k", 4, "--lr", "1e-3", "--lr-by-width")).code());
+  }
+
+  @Test
   void refusesOptionsOfAnotherActivation() throws IOException {
     for (Object[] wrong :
         new Object[][] {

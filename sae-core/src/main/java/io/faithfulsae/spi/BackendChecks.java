@@ -279,13 +279,14 @@ public final class BackendChecks {
           shape.dSae();
       case M_B_DEC, V_B_DEC -> shape.dOut();
       case STEPS, LEARNED_THRESHOLD -> 1;
+      case AVERAGING -> 2;
     };
   }
 
   /** Bytes per element of a tensor of the optimizer. */
   public static int elementBytes(BackendTrainer.State state) {
     return switch (state) {
-      case IDLE_BATCHES, IDLE_ROWS, STEPS, LEARNED_THRESHOLD -> Long.BYTES;
+      case IDLE_BATCHES, IDLE_ROWS, STEPS, LEARNED_THRESHOLD, AVERAGING -> Long.BYTES;
       default -> Float.BYTES;
     };
   }

@@ -28,6 +28,7 @@ import org.jspecify.annotations.Nullable;
  *     latents only
  * @param annealing how k decreases to its value
  * @param multiTopK weight of the second loss, of what the 4k largest latents decode to
+ * @param optimizer what the gradients become
  */
 public record StepConfig(
     Loss loss,
@@ -39,7 +40,9 @@ public record StepConfig(
     @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Sparsity sparsity,
     @JsonInclude(JsonInclude.Include.NON_EMPTY) List<Prefix> prefixes,
     @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Annealing annealing,
-    @JsonInclude(JsonInclude.Include.NON_DEFAULT) double multiTopK) {
+    @JsonInclude(JsonInclude.Include.NON_DEFAULT) double multiTopK,
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class)
+        Optimizer optimizer) {
 
   /**
    * Checks the prefixes.
@@ -48,6 +51,7 @@ public record StepConfig(
    * @param sparsity null: none
    * @param prefixes null: none
    * @param annealing null: none
+   * @param optimizer null: Adam
    * @throws IllegalArgumentException if they do not ascend, or there are more than 8, or a weight
    *     is negative
    */
@@ -56,6 +60,7 @@ public record StepConfig(
     sparsity = sparsity == null ? Sparsity.USUAL : sparsity;
     prefixes = prefixes == null ? List.of() : List.copyOf(prefixes);
     annealing = annealing == null ? Annealing.USUAL : annealing;
+    optimizer = optimizer == null ? Optimizer.ADAM : optimizer;
     BackendChecks.setting(
         multiTopK >= 0 && Double.isFinite(multiTopK), "a finite multiTopK >= 0", multiTopK);
     BackendChecks.setting(prefixes.size() <= 8, "at most 8 prefixes", prefixes.size());
@@ -87,6 +92,33 @@ public record StepConfig(
     TARGET_VARIANCE,
     /** Σ r² / Σ (u − batch mean of u)², u = x − x̂ (dictionary_learning). */
     RESIDUAL_VARIANCE
+  }
+
+  /** What a step makes of the gradients, after they are clipped and projected. */
+  public enum Optimizer {
+    /** torch.optim.Adam, with the constants of {@link Adam}. */
+    ADAM,
+    /**
+     * signSGD with schedule-free averaging (Bernstein et al. 2018; Defazio et al. 2024), momentum
+     * {@link #MOMENTUM}: gradients are taken at y = z + 0.95 (x − z), of an iterate z and its
+     * average x, which is what a run saves. As in sparsify, a constraint on the norm of decoder
+     * rows holds for y, so rows of x are a little shorter.
+     *
+     * <p><b>Source</b>: sparsify 1.3.3, {@code sign_sgd.py} and {@code trainer.py} (its default);
+     * schedulefree 1.4.1, {@code ScheduleFreeWrapper}.
+     */
+    SIGNUM,
+    /**
+     * Muon (Jordan et al. 2024) for matrices, with weight decay 0.1 and momentum {@link #MOMENTUM};
+     * Adam for biases. The five Newton-Schulz iterations are in float32, in sparsify in bfloat16,
+     * whose rounding moves its losses by some 0.5 % within 100 steps.
+     *
+     * <p><b>Source</b>: sparsify 1.3.3, {@code muon.py}.
+     */
+    MUON;
+
+    /** The momentum of {@link #SIGNUM} and {@link #MUON}. */
+    public static final double MOMENTUM = 0.95;
   }
 
   /** When decoder rows are scaled to unit norm. */
@@ -363,7 +395,8 @@ public record StepConfig(
     public boolean equals(@Nullable Object other) {
       return Threshold.USUAL.equals(other)
           || Sparsity.USUAL.equals(other)
-          || Annealing.USUAL.equals(other);
+          || Annealing.USUAL.equals(other)
+          || other == Optimizer.ADAM;
     }
 
     @Override
@@ -440,6 +473,7 @@ public record StepConfig(
     private int initialK = Annealing.USUAL.initialK;
     private long kDecaySteps;
     private double multiTopK;
+    private Optimizer optimizer = Optimizer.ADAM;
 
     /** Starts with the study's values. */
     protected Options() {}
@@ -472,7 +506,8 @@ public record StepConfig(
               steToInput),
           prefixes,
           new Annealing(initialK, kDecaySteps),
-          multiTopK);
+          multiTopK,
+          optimizer);
     }
 
     /** Sets all options of a step. */
@@ -510,6 +545,7 @@ public record StepConfig(
       initialK = all.annealing.initialK;
       kDecaySteps = all.annealing.decaySteps;
       multiTopK = all.multiTopK;
+      optimizer = all.optimizer;
       return self();
     }
 
@@ -712,6 +748,12 @@ public record StepConfig(
      */
     public B multiTopK(double value) {
       multiTopK = value;
+      return self();
+    }
+
+    /** What the gradients become. */
+    public B optimizer(Optimizer value) {
+      optimizer = value;
       return self();
     }
 

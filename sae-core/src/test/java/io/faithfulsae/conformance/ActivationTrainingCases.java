@@ -19,6 +19,7 @@ import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import java.util.ArrayList;
@@ -153,6 +154,32 @@ interface ActivationTrainingCases extends ConformanceCases {
                         .eps(1e-3)
                         .trainEncoderBias(true))));
     transcoder(all, "transcoder with a skip, multi-TopK", TOP, b -> b.multiTopK(0.25));
+    for (Optimizer optimizer : List.of(Optimizer.SIGNUM, Optimizer.MUON)) {
+      optimized(all, optimizer.name(), TOP, optimizer, b -> b);
+      optimized(
+          all,
+          optimizer + ", norm after, clipped, b_enc",
+          TOP,
+          optimizer,
+          b ->
+              b.decoderNorm(DecoderNorm.AFTER_STEP)
+                  .clipNorm(0.05)
+                  .trainEncoderBias(true)
+                  .eps(1e-3));
+      optimized(all, optimizer + ", decoder frozen", TOP, optimizer, b -> b.freezeDecoder(true));
+      transcoder(
+          all,
+          "transcoder with a skip, " + optimizer,
+          TOP,
+          b -> b.optimizer(optimizer).decoderNorm(DecoderNorm.NONE).projectGradient(false));
+      all.add(
+          new Variant(
+              "JumpReLU, " + optimizer,
+              true,
+              ABOVE,
+              true,
+              sparse(b -> b.sparsityPenalty(Penalty.L0).optimizer(optimizer))));
+    }
     transcoder(all, "transcoder", TOP, b -> b);
     transcoder(all, "transcoder with a skip", TOP, b -> b.loss(Loss.FVU));
     transcoder(
@@ -177,6 +204,16 @@ interface ActivationTrainingCases extends ConformanceCases {
         b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(0.05));
     all.add(new Variant("SAE with a skip", true, TOP, false, TrainingSetup.STUDY.config()));
     return all;
+  }
+
+  private static void optimized(
+      List<Variant> all,
+      String name,
+      Selection selection,
+      Optimizer optimizer,
+      UnaryOperator<StepConfig.Builder> change) {
+    StepConfig.Builder base = TrainingSetup.STUDY.config().toBuilder().optimizer(optimizer);
+    all.add(new Variant(name, true, selection, false, change.apply(base).build()));
   }
 
   private static StepConfig annealed(UnaryOperator<StepConfig.Builder> change) {

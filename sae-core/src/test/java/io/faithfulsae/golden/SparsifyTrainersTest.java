@@ -27,6 +27,7 @@ import io.faithfulsae.spi.Selection;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Set;
@@ -84,6 +85,10 @@ public abstract class SparsifyTrainersTest {
         new Run("transcoder", top, transcoder().build()),
         new Run("skip_transcoder", top, transcoder().build()),
         new Run("k_annealing", top, sparsify().initialK(12).kDecaySteps(60).build()),
+        new Run("signum", top, sparsify().optimizer(Optimizer.SIGNUM).build()),
+        new Run("signum_skip_transcoder", top, transcoder().optimizer(Optimizer.SIGNUM).build()),
+        new Run("muon", top, sparsify().optimizer(Optimizer.MUON).build()),
+        new Run("muon_skip_transcoder", top, transcoder().optimizer(Optimizer.MUON).build()),
         new Run("multi_topk", top, sparsify().multiTopK(0.125).build()),
         new Run("skip_transcoder_multi_topk", top, transcoder().multiTopK(0.125).build()));
   }
