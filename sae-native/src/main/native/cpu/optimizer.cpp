@@ -37,7 +37,8 @@ void Trainer::start_averaging(Descent &step, double lr) {
     if (options.optimizer != SAE_SIGNUM) {
         return;
     }
-    if (steps == 0) {
+    step.starts = steps == 0;
+    if (step.starts) { /* what is not trained has an iterate too */
         for (int tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
             std::copy_n(params.tensors[tensor].data(), first[tensor].size(), first[tensor].data());
         }
@@ -54,6 +55,7 @@ double Trainer::descend_signum(float *w, float *z, const float *g, float clip, f
     double squares = 0;
     for (int64_t i = 0; i < n; i++) {
         const float from = scale * w[i];
+        z[i] = step.starts ? from : z[i];
         const float average = from + back * (z[i] - from);
         z[i] -= step.lr * sign(clip * g[i] - along * from);
         const float after = average + step.share * (z[i] - average);

@@ -150,6 +150,7 @@ struct Descent {
     AdamStep adam;
     float lr;
     float share = 0; /* of the new iterate in the average (signum) */
+    bool starts = false;
     float keep;      /* of a weight before its step (Muon) */
 };
 
