@@ -110,6 +110,7 @@ RUNS = {
     "topk": (dict(), ADAM),
     "transcoder": (dict(transcode=True), ADAM),
     "skip_transcoder": (dict(transcode=True, skip_connection=True), ADAM),
+    "groupmax": (dict(activation="groupmax", k=3), ADAM),
     "k_annealing": (dict(), ADAM | dict(k_decay_steps=60, initial_k=12)),
     "multi_topk": (dict(multi_topk=True), ADAM),
     "signum": (dict(), dict(optimizer="signum", lr=5e-3)),

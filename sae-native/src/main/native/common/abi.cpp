@@ -509,13 +509,15 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
         const Object &object = registry().get(params, Kind::params, "params");
         const auto options = trainer_options(keys, values, count, object.d_sae);
         const auto rule = static_cast<int32_t>(options[SAE_OPT_RULE]);
-        if (rule == SAE_ABS_TOPK || rule == SAE_GROUP_MAX) {
-            fail(SAE_UNAVAILABLE,
-                 "expected a rule that can be trained, SAE_TOPK, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE, got rule " +
-                     std::to_string(rule) + "; train one of those");
+        if (rule == SAE_ABS_TOPK) {
+            fail(SAE_UNAVAILABLE, "expected a rule that can be trained, SAE_TOPK, SAE_GROUP_MAX, SAE_BATCH_TOPK or "
+                                  "SAE_THRESHOLD_RULE, got SAE_ABS_TOPK; train one of those");
         }
+        const auto k = static_cast<int64_t>(options[SAE_OPT_K]);
+        require(rule != SAE_GROUP_MAX || object.d_sae % k == 0,
+                ("K that divides d_sae = " + std::to_string(object.d_sae)).c_str(), std::to_string(k));
         const int32_t flags =
-            SAE_SUBTRACT_B_DEC | SAE_SKIP | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0) |
+            SAE_SUBTRACT_B_DEC | SAE_SKIP | (rule == SAE_BATCH_TOPK || rule == SAE_THRESHOLD_RULE ? SAE_THRESHOLDS : 0) |
             (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
         require((object.flags & (SAE_GATED | SAE_SKIP)) != (SAE_GATED | SAE_SKIP), "SAE_GATED or SAE_SKIP", "both");
         const auto sparsity = static_cast<int32_t>(options[SAE_OPT_SPARSITY]);

@@ -130,6 +130,9 @@ void Trainer::choose(int64_t rows) {
             list_above_thresholds(rows);
         }
         room = batch.entries();
+    } else if (options.rule == SAE_GROUP_MAX) {
+        batch.k = k;
+        encode_groups(params, batch.x, rows, k, batch.index.data(), batch.value.data());
     } else if (options.rule == SAE_TOPK) {
         batch.k = k;
         if (multi()) {

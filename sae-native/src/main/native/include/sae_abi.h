@@ -224,7 +224,7 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_TRAIN_B_ENC = 15,       /* 0 */
     SAE_OPT_FREEZE_DECODER = 16,    /* 0; 1: W_dec stays as it is */
     SAE_OPT_GRADIENTS = 17,         /* SAE_GRADIENTS_NONE */
-    SAE_OPT_RULE = 18,              /* SAE_TOPK; or SAE_BATCH_TOPK, SAE_THRESHOLD_RULE: what the forward pass keeps */
+    SAE_OPT_RULE = 18,              /* SAE_TOPK; or SAE_GROUP_MAX, SAE_BATCH_TOPK, SAE_THRESHOLD_RULE: what is kept */
     SAE_OPT_CLIP_PROJECTED = 19,    /* 0; 1: the norm that is clipped is that of the projected gradient */
     /* SAE_BATCH_TOPK learns a threshold t for encoding without a batch: t += rate (least kept value > 0 - t) */
     SAE_OPT_THRESHOLD_RATE = 20,      /* 0.01; 0: none is learned */

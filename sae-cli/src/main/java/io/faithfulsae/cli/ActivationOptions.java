@@ -24,6 +24,7 @@ final class ActivationOptions {
   /** The activations that can be trained. */
   enum Kind {
     TOPK,
+    GROUPMAX,
     BATCHTOPK,
     RELU,
     JUMPRELU,
@@ -35,7 +36,7 @@ final class ActivationOptions {
       paramLabel = "NAME",
       defaultValue = "topk",
       description =
-          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk train as SAELens does;"
+          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk and groupmax train as SAELens does;"
               + " batchtopk learns a threshold for use after training.")
   Kind kind = Kind.TOPK;
 
@@ -115,7 +116,7 @@ final class ActivationOptions {
   @Nullable Double threshold;
 
   private boolean hasK() {
-    return kind == Kind.TOPK || kind == Kind.BATCHTOPK;
+    return kind == Kind.TOPK || kind == Kind.GROUPMAX || kind == Kind.BATCHTOPK;
   }
 
   private Activation activation() {
@@ -127,6 +128,7 @@ final class ActivationOptions {
     }
     return switch (kind) {
       case TOPK -> new Activation.TopK(of(k));
+      case GROUPMAX -> new Activation.GroupMax(of(k));
       case BATCHTOPK -> new Activation.BatchTopK(of(k), null);
       case RELU -> new Activation.Relu();
       case JUMPRELU -> new Activation.JumpRelu();
@@ -173,7 +175,7 @@ final class ActivationOptions {
     Activation activation = activation();
     requireSuitable();
     TrainingConfig.Builder builder =
-        kind == Kind.TOPK
+        kind == Kind.TOPK || kind == Kind.GROUPMAX
             ? TrainingConfig.builder()
             : TrainingConfig.saeLens(activation, dIn).toBuilder();
     if (kDecaySteps > 0) {
@@ -214,7 +216,8 @@ final class ActivationOptions {
 
   /** An option of another activation would do nothing. */
   private void requireSuitable() {
-    refuse("--k-decay-steps", kDecaySteps != 0 && !hasK(), Kind.TOPK);
+    boolean anneals = kind == Kind.TOPK || kind == Kind.BATCHTOPK;
+    refuse("--k-decay-steps", kDecaySteps != 0 && !anneals, Kind.TOPK);
     refuse("--multi-topk", multiTopK && kind != Kind.TOPK, Kind.TOPK);
     if (initialK != null && kDecaySteps == 0) {
       throw new IllegalArgumentException(

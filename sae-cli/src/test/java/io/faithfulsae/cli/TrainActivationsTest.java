@@ -53,6 +53,8 @@ class TrainActivationsTest {
     String provenance = Files.readString(dir.resolve("sae/training.json"));
     assertTrue(provenance.contains("\"latents\" : 16"), provenance);
     assertEquals(Rule.THRESHOLD, trained().selection().rule(), "with the learned threshold");
+    sae(train("--activation", "groupmax", "--k", 4)).ok();
+    assertEquals(new Activation.GroupMax(4), trained());
     sae(train("--activation", "relu", "--sparsity-coefficient", "0.1")).ok();
     assertEquals(new Activation.Relu(), trained());
     sae(train("--activation", "jumprelu", "--sparsity", "tanh", "--sparsity-coefficient", "0.05"))
@@ -97,7 +99,9 @@ class TrainActivationsTest {
           {"--activation", "relu", "--k-decay-steps", "8"},
           {"--activation", "batchtopk", "--k", 4, "--multi-topk"},
           {"--k", 4, "--initial-k", 8},
-          {"--activation", "groupmax", "--k", 4}
+          {"--activation", "groupmax", "--k", 4, "--k-decay-steps", 5},
+          {"--activation", "groupmax", "--k", 5},
+          {"--activation", "abstopk", "--k", 4}
         }) {
       Tiny.Ran ran = sae(train(wrong));
       assertEquals(2, ran.code(), Arrays.toString(wrong) + ran.err());

@@ -169,11 +169,10 @@ public final class BackendChecks {
   /** Checks that a selection suits an SAE that is trained with it. */
   public static void training(Selection selection, SaeShape shape, StepConfig config) {
     selection.check(shape.dSae());
-    if (selection.rule() == Selection.Rule.GROUP_MAX
-        || selection.rule() == Selection.Rule.ABS_TOP_K) {
+    if (selection.rule() == Selection.Rule.ABS_TOP_K) {
       throw new BackendUnavailableException(
           Expected.message(
-              "an activation that can be trained: topk, batchtopk, relu, jumprelu or gated",
+              "an activation that can be trained: topk, groupmax, batchtopk, relu, jumprelu or gated",
               selection.rule(),
               "train one of those"));
     }

@@ -180,6 +180,15 @@ interface ActivationTrainingCases extends ConformanceCases {
               true,
               sparse(b -> b.sparsityPenalty(Penalty.L0).optimizer(optimizer))));
     }
+    Selection groups = new Selection(Rule.GROUP_MAX, TrainingSetup.K);
+    all.add(new Variant("groups", true, groups, false, TrainingSetup.STUDY.config()));
+    optimized(
+        all,
+        "groups, norm after, clipped",
+        groups,
+        Optimizer.ADAM,
+        b -> b.decoderNorm(DecoderNorm.AFTER_STEP).clipNorm(0.05).trainEncoderBias(true).eps(1e-3));
+    transcoder(all, "transcoder of groups with a skip", groups, b -> b.loss(Loss.FVU));
     transcoder(all, "transcoder", TOP, b -> b);
     transcoder(all, "transcoder with a skip", TOP, b -> b.loss(Loss.FVU));
     transcoder(
@@ -340,7 +349,11 @@ interface ActivationTrainingCases extends ConformanceCases {
           () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 7), config, Gradients.NONE).close());
       assertThrows(
           BackendUnavailableException.class,
-          () -> plain.trainer(new Selection(Rule.GROUP_MAX, 2), config, Gradients.NONE).close());
+          () -> plain.trainer(new Selection(Rule.ABS_TOP_K, 2), config, Gradients.NONE).close());
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> plain.trainer(new Selection(Rule.GROUP_MAX, 4), config, Gradients.NONE).close(),
+          "4 does not divide 6");
       StepConfig sparse = config.toBuilder().sparsityPenalty(Penalty.L1).build();
       assertThrows(IllegalArgumentException.class, () -> plain.trainer(2, sparse).close());
       StepConfig multi = config.toBuilder().multiTopK(0.125).build();

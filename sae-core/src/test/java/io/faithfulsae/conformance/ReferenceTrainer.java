@@ -674,7 +674,11 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     } else {
       for (int row = 0; row < p.length; row++) {
         kept[row] = new Kept(new int[k()], new float[k()]);
-        ReferenceSae.select(p[row], null, kept[row].index, kept[row].value);
+        float[] among = p[row].clone();
+        if (selection.rule() == Rule.GROUP_MAX) {
+          ReferenceSae.keepOfGroups(among, sae.dSae / k());
+        }
+        ReferenceSae.select(among, null, kept[row].index, kept[row].value);
       }
     }
     return kept;

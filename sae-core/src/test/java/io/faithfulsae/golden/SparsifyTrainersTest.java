@@ -24,6 +24,7 @@ import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.spi.SaeShape;
 import io.faithfulsae.spi.Selection;
+import io.faithfulsae.spi.Selection.Rule;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
@@ -84,6 +85,7 @@ public abstract class SparsifyTrainersTest {
         new Run("topk", top, sparsify().build()),
         new Run("transcoder", top, transcoder().build()),
         new Run("skip_transcoder", top, transcoder().build()),
+        new Run("groupmax", new Selection(Rule.GROUP_MAX, 3), sparsify().build()),
         new Run("k_annealing", top, sparsify().initialK(12).kDecaySteps(60).build()),
         new Run("signum", top, sparsify().optimizer(Optimizer.SIGNUM).build()),
         new Run("signum_skip_transcoder", top, transcoder().optimizer(Optimizer.SIGNUM).build()),
