@@ -126,7 +126,8 @@ double Trainer::backward_dead() {
     const auto transposed_product = [&](const float *of, int64_t width, Block<float> &result) {
         for_ranges(context, dead, kTileLatents, [&](int64_t first, int64_t last, int64_t, int worker) {
             context.multiply(
-                {last - first, width, rows, batch.z_aux.data() + first, 1, dead, of, width, 1, &result[first * width], width, false},
+                {last - first, width, rows, batch.z_aux.data() + first, 1, dead, of, width, 1, &result[first * width],
+                 width, false},
                 worker);
         });
     };

@@ -40,7 +40,8 @@ bool is_narrow(const Trainer &trainer, int32_t state) {
 }
 
 void refuse_options(const double *options) {
-    if (options[SAE_OPT_K_DECAY_STEPS] != 0 || options[SAE_OPT_MULTI_TOPK] != 0 || static_cast<int32_t>(options[SAE_OPT_OPTIMIZER]) != SAE_ADAM) {
+    if (options[SAE_OPT_K_DECAY_STEPS] != 0 || options[SAE_OPT_MULTI_TOPK] != 0 ||
+        static_cast<int32_t>(options[SAE_OPT_OPTIMIZER]) != SAE_ADAM) {
         fail(SAE_UNAVAILABLE, "expected a fixed k, no MULTI_TOPK and Adam on the CUDA backend, got another option; train it on "
                               "the cpu backend");
     }
