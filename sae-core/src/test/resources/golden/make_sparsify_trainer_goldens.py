@@ -22,6 +22,8 @@ from make_peer_trainer_goldens import BATCH, D_IN, D_SAE, K, STEPS, compact, mak
 
 import torch  # noqa: E402
 
+torch.Tensor.bfloat16 = lambda tensor: tensor  # see the runs of Muon
+
 
 def target(x):
     """What a transcoder should write; exact in float32 but for the rounding of one difference."""
@@ -70,11 +72,15 @@ def run(coder, training, dtype):
 
     rows = make_rows().reshape(-1, D_IN)
     outputs = target(rows) if coder.get("transcode") else rows
+    training = dict(training)
+    # Its own, 10 d_in, is above the latents with a value > 0, and which of those at 0 it chooses, and trains, is not defined.
+    initial_k = training.pop("initial_k", None)
     config = TrainConfig(
         SparseCoderConfig(num_latents=D_SAE, **{"k": K, **coder}), batch_size=1, hookpoints=["place"], save_every=10**9,
         log_to_wandb=False, finetune="the weights below", **training)
     model = Model(rows.to(dtype), outputs.to(dtype))
     trainer = Trainer(config, Numbers(), model)
+    trainer.initial_k = initial_k or trainer.initial_k
     (sae,) = trainer.saes.values()
     for parameter in sae.parameters():  # the optimizer holds them
         parameter.data = parameter.data.to(dtype)
@@ -104,6 +110,16 @@ RUNS = {
     "topk": (dict(), ADAM),
     "transcoder": (dict(transcode=True), ADAM),
     "skip_transcoder": (dict(transcode=True, skip_connection=True), ADAM),
+    "groupmax": (dict(activation="groupmax", k=3), ADAM),
+    "k_annealing": (dict(), ADAM | dict(k_decay_steps=60, initial_k=12)),
+    "multi_topk": (dict(multi_topk=True), ADAM),
+    "signum": (dict(), dict(optimizer="signum", lr=5e-3)),
+    "signum_skip_transcoder": (dict(transcode=True, skip_connection=True), dict(optimizer="signum", lr=5e-3)),
+    # Muon iterates in float32 here: in bfloat16 two runs of its own, in float32 and float64, are 6e-3 apart.
+    "muon": (dict(), dict(optimizer="muon", lr=5e-3, lr_warmup_steps=0)),
+    "muon_skip_transcoder": (
+        dict(transcode=True, skip_connection=True), dict(optimizer="muon", lr=5e-3, lr_warmup_steps=0)),
+    "skip_transcoder_multi_topk": (dict(transcode=True, skip_connection=True, multi_topk=True), ADAM),
 }
 
 

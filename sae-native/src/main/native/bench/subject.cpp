@@ -225,8 +225,9 @@ void Subject::step(const std::string &id, Step kind, const Anchors &anchors) {
 
 void Subject::step_phases(const std::string &id, Step kind) {
     void *trainer = start_training(kind);
-    print_phases(id, timer_.phases([&] { must(table().train_step(trainer, x_, nullptr, shape_.rows, kLr), "train_step"); },
-                                   [&] { next_batch(); }));
+    print_phases(id,
+                 timer_.phases([&] { must(table().train_step(trainer, x_, nullptr, shape_.rows, kLr), "train_step"); },
+                               [&] { next_batch(); }));
     table().trainer_close(trainer);
 }
 

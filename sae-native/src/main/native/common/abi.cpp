@@ -91,8 +91,23 @@ int64_t tensor_size(const Object &params, int32_t tensor) {
     }
 }
 
+/* Signum has no second moments, and Muon none of matrices. */
+void require_moments_of(const Object &trainer, int32_t state) {
+    const auto optimizer = static_cast<int32_t>(trainer.options[SAE_OPT_OPTIMIZER]);
+    const bool matrix = state == SAE_STATE_V_W_ENC || state == SAE_STATE_V_W_DEC || state == SAE_STATE_V_W_SKIP;
+    const bool second = matrix || state == SAE_STATE_V_B_ENC || state == SAE_STATE_V_B_DEC ||
+                        state == SAE_STATE_V_THRESHOLD || state == SAE_STATE_V_R_MAG || state == SAE_STATE_V_B_MAG;
+    require(!second || optimizer == SAE_ADAM || (optimizer == SAE_MUON && !matrix),
+            "a state that the trainer's optimiser has", "state " + std::to_string(state));
+}
+
 int64_t state_size(const Object &trainer, int32_t state) {
+    require_moments_of(trainer, state);
     switch (state) {
+    case SAE_STATE_AVERAGING:
+        require(static_cast<int32_t>(trainer.options[SAE_OPT_OPTIMIZER]) == SAE_SIGNUM,
+                "a trainer with SAE_SIGNUM, which averages", "another");
+        return 2;
     case SAE_STATE_IDLE_BATCHES:
     case SAE_STATE_IDLE_ROWS:
         return trainer.d_sae;
@@ -163,8 +178,8 @@ void require_alike(const Object &into, const Object &from) {
     require(into.table == from.table, "two trainers of one backend library",
             std::string("one of ") + into.table->name + " and one of " + from.table->name);
     const auto shape = [](const Object &of) {
-        return "d_in " + std::to_string(of.d_in) + ", d_out " + std::to_string(of.d_out) + ", d_sae " + std::to_string(of.d_sae) + ", flags " +
-               std::to_string(of.flags);
+        return "d_in " + std::to_string(of.d_in) + ", d_out " + std::to_string(of.d_out) + ", d_sae " +
+               std::to_string(of.d_sae) + ", flags " + std::to_string(of.flags);
     };
     require(into.d_in == from.d_in && into.d_out == from.d_out && into.d_sae == from.d_sae && into.flags == from.flags,
             ("two trainers of one shape, " + shape(into)).c_str(), shape(from));
@@ -494,14 +509,16 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
         const Object &object = registry().get(params, Kind::params, "params");
         const auto options = trainer_options(keys, values, count, object.d_sae);
         const auto rule = static_cast<int32_t>(options[SAE_OPT_RULE]);
-        if (rule == SAE_ABS_TOPK || rule == SAE_GROUP_MAX) {
-            fail(SAE_UNAVAILABLE,
-                 "expected a rule that can be trained, SAE_TOPK, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE, got rule " +
-                     std::to_string(rule) + "; train one of those");
+        if (rule == SAE_ABS_TOPK) {
+            fail(SAE_UNAVAILABLE, "expected a rule that can be trained, SAE_TOPK, SAE_GROUP_MAX, SAE_BATCH_TOPK or "
+                                  "SAE_THRESHOLD_RULE, got SAE_ABS_TOPK; train one of those");
         }
-        const int32_t flags =
-            SAE_SUBTRACT_B_DEC | SAE_SKIP | (rule != SAE_TOPK ? SAE_THRESHOLDS : 0) |
-            (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
+        const auto k = static_cast<int64_t>(options[SAE_OPT_K]);
+        require(rule != SAE_GROUP_MAX || object.d_sae % k == 0,
+                ("K that divides d_sae = " + std::to_string(object.d_sae)).c_str(), std::to_string(k));
+        const int32_t flags = SAE_SUBTRACT_B_DEC | SAE_SKIP |
+                              (rule == SAE_BATCH_TOPK || rule == SAE_THRESHOLD_RULE ? SAE_THRESHOLDS : 0) |
+                              (rule == SAE_THRESHOLD_RULE ? SAE_GATED : 0);
         require((object.flags & (SAE_GATED | SAE_SKIP)) != (SAE_GATED | SAE_SKIP), "SAE_GATED or SAE_SKIP", "both");
         const auto sparsity = static_cast<int32_t>(options[SAE_OPT_SPARSITY]);
         require((object.flags & SAE_GATED) == 0 || sparsity == SAE_SPARSITY_NONE || sparsity == SAE_SPARSITY_L1,
@@ -510,6 +527,10 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
                 "AUX_COEFFICIENT = 0 with SAE_GATED, which has an auxiliary loss of its own", "another");
         require(rule == SAE_THRESHOLD_RULE || options[SAE_OPT_SPARSITY] < 0.5,
                 "no sparsity term with a rule that has a k", "option SPARSITY");
+        require(rule == SAE_TOPK || rule == SAE_BATCH_TOPK || options[SAE_OPT_K_DECAY_STEPS] == 0,
+                "K_DECAY_STEPS with SAE_TOPK or SAE_BATCH_TOPK only", "rule " + std::to_string(rule));
+        require(rule == SAE_TOPK || options[SAE_OPT_MULTI_TOPK] == 0, "MULTI_TOPK with SAE_TOPK only",
+                "rule " + std::to_string(rule));
         require(rule == SAE_BATCH_TOPK || options[SAE_OPT_PREFIXES] < 0.5, "prefixes with SAE_BATCH_TOPK only",
                 "option PREFIXES");
         require((object.flags & ~flags) == 0, "params with no flags but those of the rule",

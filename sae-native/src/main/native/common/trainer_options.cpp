@@ -55,14 +55,25 @@ constexpr Option kOptions[SAE_OPT_PREFIX_LATENTS] = {
     {"PREFIXES", 0, 0, SAE_MOST_PREFIXES, true},
 };
 constexpr Option kPrefixLatents = {"PREFIX_LATENTS", 0, 0, 2147483647, true};
-constexpr Option kGateDetach = {"GATE_DETACH", 0, 0, 1, true};
 constexpr Option kPrefixWeight = {"PREFIX_WEIGHT", 1, 0, kInfinity, false};
+
+/* From SAE_OPT_GATE_DETACH on. */
+constexpr Option kMoreOptions[static_cast<int>(SAE_OPT_COUNT) - static_cast<int>(SAE_OPT_GATE_DETACH)] = {
+    {"GATE_DETACH", 0, 0, 1, true},
+    {"INITIAL_K", 1, 1, 2147483647, true},
+    {"K_DECAY_STEPS", 0, 0, 9007199254740992.0, true},
+    {"MULTI_TOPK", 0, 0, kInfinity, false},
+    {"OPTIMIZER", SAE_ADAM, 0, SAE_MUON, true},
+};
 
 const Option &option_of(int key) {
     if (key < SAE_OPT_PREFIX_LATENTS) {
         return kOptions[key];
     }
-    return key == SAE_OPT_GATE_DETACH ? kGateDetach : key < SAE_OPT_PREFIX_WEIGHT ? kPrefixLatents : kPrefixWeight;
+    if (key >= SAE_OPT_GATE_DETACH) {
+        return kMoreOptions[key - SAE_OPT_GATE_DETACH];
+    }
+    return key < SAE_OPT_PREFIX_WEIGHT ? kPrefixLatents : kPrefixWeight;
 }
 
 std::string number(double value) {
@@ -117,6 +128,8 @@ std::array<double, kTrainerOptions> trainer_options(const int32_t *keys, const d
     }
     require(options[SAE_OPT_K] <= static_cast<double>(d_sae), ("K <= d_sae = " + std::to_string(d_sae)).c_str(),
             number(options[SAE_OPT_K]));
+    require(options[SAE_OPT_INITIAL_K] <= static_cast<double>(d_sae),
+            ("INITIAL_K <= d_sae = " + std::to_string(d_sae)).c_str(), number(options[SAE_OPT_INITIAL_K]));
     return options;
 }
 

@@ -37,7 +37,9 @@ void Trainer::accumulate(const float *x, const float *y, int64_t rows, int64_t p
         scratch.grow(d + d_out);
         for (int64_t latent = begin; latent < end; latent++) {
             const bool dead = batch.aux && batch.slot_of[latent] >= 0;
-            if (add && !dead && batch.start[latent] == batch.start[latent + 1]) {
+            const bool chosen = batch.start[latent] < batch.start[latent + 1] ||
+                                (multi() && batch.multi.start[latent] < batch.multi.start[latent + 1]);
+            if (add && !dead && !chosen) {
                 continue; /* adds nothing */
             }
             const LatentGradient part = batch_gradient(latent, scratch.data());
@@ -73,7 +75,8 @@ void Trainer::add(int64_t pending_rows, const Trainer &from) {
         const int64_t count = end - begin;
         const int64_t d_out = params.d_out;
         put(context.kernels, adds, &from.pending.encoder[begin * d], &pending.encoder[begin * d], count * d);
-        put(context.kernels, adds, &from.pending.decoder[begin * d_out], &pending.decoder[begin * d_out], count * d_out);
+        put(context.kernels, adds, &from.pending.decoder[begin * d_out], &pending.decoder[begin * d_out],
+            count * d_out);
         put(context.kernels, adds, &from.pending.bias[begin], &pending.bias[begin], end - begin);
         for (size_t i = 0; i < own_tensors().size(); i++) {
             const int64_t own = i * params.d_sae + begin;

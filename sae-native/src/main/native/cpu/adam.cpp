@@ -1,5 +1,6 @@
 /*
- * adam.cpp: from dL/dz to updated weights, in one sweep over the latents.
+ * adam.cpp: from dL/dz to updated weights, in one sweep over the latents. With other optimisers, optimizer.cpp's step is in
+ * the place of Adam's.
  *
  *   dW_dec[j] = sum over the rows where j was chosen of z dL/dx_hat      (or the dead latent's sum, dead.cpp)
  *   dW_enc[j] = sum of dz (x - b_dec);  db_enc[j] = sum of dz;  db_dec = sum dL/dx_hat - sum_j db_enc[j] W_enc[j]
@@ -28,16 +29,6 @@ constexpr double kRounding = 1.01; /* of float sums, generously */
 
 float inverse_norm(double squares) { return squares > 0 ? static_cast<float>(1 / std::sqrt(squares)) : 1; }
 
-AdamStep adam_step(const TrainerOptions &options, int64_t step, double lr) {
-    const double t = static_cast<double>(step);
-    return {static_cast<float>(1 - options.beta1),
-            static_cast<float>(options.beta2),
-            static_cast<float>(1 - options.beta2),
-            static_cast<float>(lr / (1 - std::pow(options.beta1, t))),
-            static_cast<float>(1 / std::sqrt(1 - std::pow(options.beta2, t))),
-            static_cast<float>(options.eps)};
-}
-
 } // namespace
 
 double longest_row(Context &context, const float *matrix, int64_t rows, int64_t columns) {
@@ -53,7 +44,7 @@ struct Trainer::Sweep {
     bool from_pending; /* gradients come from accumulate.cpp; otherwise they are summed from the batch */
     bool update;
     float clip; /* over the weight */
-    AdamStep step;
+    Descent step;
     std::vector<float> d_b_enc;          /* [d_sae] */
     std::vector<float> d_b_dec;          /* [d_out] */
     const Block<float> *skip;            /* [d_out, d_in]; empty without SAE_SKIP */
@@ -69,9 +60,8 @@ void Trainer::update_decoder_row(int64_t latent, const float *gradient, const Sw
     const float scale = options.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP ? inverse_norm(dots.ww) : 1;
     const float along =
         options.project_gradient && dots.ww > 0 ? static_cast<float>(sweep.clip * dots.gw / (dots.ww * scale)) : 0;
-    const double squares = context.kernels.adam(w, &first[SAE_W_DEC][latent * d], &second[SAE_W_DEC][latent * d],
-                                                gradient, sweep.clip, scale, along, d, sweep.step);
-    if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
+    const double squares = descend(SAE_W_DEC, latent * d, gradient, sweep.clip, scale, along, d, sweep.step);
+    if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP && options.optimizer != SAE_MUON) {
         context.kernels.scale(w, inverse_norm(squares), d);
     }
 }
@@ -109,6 +99,9 @@ LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
         kernels.gather(scratch + d, d_out, error, &batch.row_of[from], &batch.value_of[from], count);
         if (gated() && !options.gate_detach) {
             kernels.gather(scratch + d, d_out, error_of(1, 0), &batch.row_of[from], &batch.gate_of[from], count);
+        }
+        if (multi()) {
+            add_multi_gradient(latent, scratch + d);
         }
         if (options.rule == SAE_THRESHOLD_RULE && !batch.norms.empty() && batch.norms[latent] > 0) {
             const double along = batch.norm_grad[latent] / batch.norms[latent];
@@ -161,8 +154,7 @@ void Trainer::sweep_latents(Sweep &sweep) {
                 continue;
             }
             part.longest = std::max(part.longest,
-                                    kernels.adam(w_enc, &first[SAE_W_ENC][latent * d], &second[SAE_W_ENC][latent * d],
-                                                 gradient.encoder, sweep.clip, 1, 0, d, sweep.step));
+                                    descend(SAE_W_ENC, latent * d, gradient.encoder, sweep.clip, 1, 0, d, sweep.step));
             if (!options.freeze_decoder) {
                 update_decoder_row(latent, gradient.decoder, sweep);
             }
@@ -193,12 +185,11 @@ double Trainer::update(const Sums &sums, bool from_pending, double weight, doubl
     const Block<float> &skip = from_pending ? pending.skip : batch.skip_grad;
     const double skip_norm = std::sqrt(kernels.dot3(skip.data(), skip.data(), skip.size()).gg);
     const bool surely_unclipped =
-        options.clip_norm == 0 ||
-        (sums.gradient_bound + skip_norm) / weight * kRounding + 1e-6 <= options.clip_norm;
+        options.clip_norm == 0 || (sums.gradient_bound + skip_norm) / weight * kRounding + 1e-6 <= options.clip_norm;
     Sweep sweep = {from_pending,
                    surely_unclipped,
                    static_cast<float>(1 / weight),
-                   adam_step(options, steps + 1, lr),
+                   descent(lr),
                    std::vector<float>(params.d_sae),
                    sums.d_b_dec,
                    &skip,
@@ -207,6 +198,7 @@ double Trainer::update(const Sums &sums, bool from_pending, double weight, doubl
     for (size_t i = 0; i < tensors.size(); i++) {
         sweep.own.push_back(own_gradient(i, from_pending));
     }
+    start_averaging(sweep.step, lr);
     sweep_latents(sweep);
     const double norm = options.clip_norm == 0 ? 0 : std::sqrt(sweep.squares) / weight;
     if (!surely_unclipped) {
@@ -217,20 +209,18 @@ double Trainer::update(const Sums &sums, bool from_pending, double weight, doubl
         sweep.d_b_dec = sums.d_b_dec;
         sweep_latents(sweep);
     }
-    params.encoder_changed(sweep.longest_encoder_row);
-    kernels.adam(params.b_dec(), first[SAE_B_DEC].data(), second[SAE_B_DEC].data(), sweep.d_b_dec.data(), sweep.clip, 1,
-                 0, params.d_out, sweep.step);
-    kernels.adam(params.tensors[SAE_W_SKIP].data(), first[SAE_W_SKIP].data(), second[SAE_W_SKIP].data(), skip.data(),
-                 sweep.clip, 1, 0, skip.size(), sweep.step);
+    descend(SAE_B_DEC, 0, sweep.d_b_dec.data(), sweep.clip, 1, 0, params.d_out, sweep.step);
+    descend(SAE_W_SKIP, 0, skip.data(), sweep.clip, 1, 0, params.tensors[SAE_W_SKIP].size(), sweep.step);
     if (options.train_b_enc) {
-        kernels.adam(params.b_enc(), first[SAE_B_ENC].data(), second[SAE_B_ENC].data(), sweep.d_b_enc.data(),
-                     sweep.clip, 1, 0, params.d_sae, sweep.step);
+        descend(SAE_B_ENC, 0, sweep.d_b_enc.data(), sweep.clip, 1, 0, params.d_sae, sweep.step);
     }
     for (size_t i = gated() ? 1 : 0; i < tensors.size(); i++) {
-        const int tensor = tensors[i];
-        kernels.adam(params.tensors[tensor].data(), first[tensor].data(), second[tensor].data(), sweep.own[i].data(),
-                     sweep.clip, 1, 0, params.d_sae, sweep.step);
+        descend(tensors[i], 0, sweep.own[i].data(), sweep.clip, 1, 0, params.d_sae, sweep.step);
     }
+    if (options.optimizer == SAE_MUON) {
+        finish_muon(lr, sweep.longest_encoder_row);
+    }
+    params.encoder_changed(sweep.longest_encoder_row);
     if (trains_threshold()) {
         float *threshold = params.tensors[SAE_THRESHOLD].data();
         std::transform(threshold, threshold + params.d_sae, threshold, [](float t) { return std::max(t, 0.0f); });

@@ -202,6 +202,8 @@ std::pair<char *, int64_t> state_memory(Trainer &trainer, int32_t state) {
         return {reinterpret_cast<char *>(trainer.first[SAE_B_MAG].data()), 4};
     case SAE_STATE_V_B_MAG:
         return {reinterpret_cast<char *>(trainer.second[SAE_B_MAG].data()), 4};
+    case SAE_STATE_AVERAGING:
+        return {reinterpret_cast<char *>(trainer.averaging), 8};
     case SAE_STATE_M_W_SKIP:
         return {reinterpret_cast<char *>(trainer.first[SAE_W_SKIP].data()), 4};
     case SAE_STATE_V_W_SKIP:

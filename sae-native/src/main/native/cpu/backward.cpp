@@ -56,10 +56,10 @@ void Sums::add(const Sums &other) {
 
 void Trainer::decode_rows(int64_t first, int64_t last, int worker, Sums &sums) {
     const int64_t d = params.d_out;
-    for (int64_t row = first; row < last; row++) {
-        std::copy_n(params.b_dec(), d, error_of(0, row));
-    }
     if (skips()) {
+        for (int64_t row = first; row < last; row++) {
+            std::copy_n(params.b_dec(), d, error_of(0, row));
+        }
         context.multiply({last - first, d, params.d_in, batch.x + first * params.d_in, params.d_in, 1,
                           params.tensors[SAE_W_SKIP].data(), 1, params.d_in, error_of(0, first), d, true},
                          worker);
@@ -69,6 +69,9 @@ void Trainer::decode_rows(int64_t first, int64_t last, int worker, Sums &sums) {
         const int64_t count = batch.positive(row);
         const int32_t *index = &batch.index[at];
         int64_t from = 0;
+        if (!skips()) {
+            std::copy_n(params.b_dec(), d, error_of(0, row));
+        }
         for (int64_t prefix = 0; prefix <= last_prefix(); prefix++) {
             float *error = error_of(prefix, row);
             const int64_t to = prefix == last_prefix()
@@ -85,6 +88,9 @@ void Trainer::decode_rows(int64_t first, int64_t last, int worker, Sums &sums) {
         }
         if (batch.k > 0) {
             sums.active += count;
+            if (multi()) {
+                decode_multi(row, sums);
+            }
             continue;
         }
         if (gated()) {
@@ -130,6 +136,9 @@ void Trainer::backward_rows(int64_t first, int64_t last, double error_scale, dou
         }
         kernels.axpy(sums.d_b_dec.data(), 1, error_of(0, row), d);
         std::fill(dz + count, dz + k, 0.0f);
+        if (multi()) {
+            backward_multi(row, error_scale, sums);
+        }
         if (options.rule == SAE_THRESHOLD_RULE) {
             if (gated()) {
                 backward_gates(row, error_scale, sums);

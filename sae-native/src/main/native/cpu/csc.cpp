@@ -37,6 +37,9 @@ void Trainer::group_by_latent() {
     if (options.rule == SAE_THRESHOLD_RULE) {
         sum_by_latent();
     }
+    if (multi()) {
+        group_multi();
+    }
 }
 
 } // namespace sae::cpu

@@ -38,6 +38,11 @@ void Trainer::find_dead(int64_t pending_rows) {
             fired[batch.index[i]] = 1;
         }
     }
+    for (int64_t i = 0; multi() && i < batch.rows * batch.multi.k; i++) {
+        if (batch.multi.value[i] > 0) {
+            fired[batch.multi.index[i]] = 1;
+        }
+    }
     batch.dead.clear();
     for (int64_t latent = 0; latent < params.d_sae; latent++) {
         batch.slot_of[latent] = -1;
@@ -120,9 +125,9 @@ double Trainer::backward_dead() {
     const int64_t dead = static_cast<int64_t>(batch.dead.size());
     const auto transposed_product = [&](const float *of, int64_t width, Block<float> &result) {
         for_ranges(context, dead, kTileLatents, [&](int64_t first, int64_t last, int64_t, int worker) {
-            context.multiply(
-                {last - first, width, rows, batch.z_aux.data() + first, 1, dead, of, width, 1, &result[first * width], width, false},
-                worker);
+            context.multiply({last - first, width, rows, batch.z_aux.data() + first, 1, dead, of, width, 1,
+                              &result[first * width], width, false},
+                             worker);
         });
     };
     if (!options.freeze_decoder) {

@@ -29,7 +29,9 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
       sparsity_warmup(static_cast<int64_t>(o[SAE_OPT_SPARSITY_WARMUP])), target_l0(o[SAE_OPT_TARGET_L0]),
       tanh_scale(o[SAE_OPT_TANH_SCALE]), weight_by_norm(o[SAE_OPT_WEIGHT_BY_NORM] != 0),
       bandwidth(static_cast<float>(o[SAE_OPT_BANDWIDTH])), ste_to_input(o[SAE_OPT_STE_TO_INPUT] != 0),
-      gate_detach(o[SAE_OPT_GATE_DETACH] != 0) {
+      gate_detach(o[SAE_OPT_GATE_DETACH] != 0), initial_k(static_cast<int64_t>(o[SAE_OPT_INITIAL_K])),
+      k_decay_steps(static_cast<int64_t>(o[SAE_OPT_K_DECAY_STEPS])), multi_topk(o[SAE_OPT_MULTI_TOPK]),
+      optimizer(static_cast<int>(o[SAE_OPT_OPTIMIZER])) {
     const auto count = static_cast<int>(o[SAE_OPT_PREFIXES]);
     for (int i = 0; i < count; i++) {
         prefixes.push_back(static_cast<int64_t>(o[SAE_OPT_PREFIX_LATENTS + i]));
@@ -41,14 +43,30 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
     }
 }
 
+int64_t TrainerOptions::k_after(int64_t steps) const {
+    const int64_t before = std::max<int64_t>(0, steps - 1);
+    if (before >= k_decay_steps) {
+        return k;
+    }
+    const double progress = static_cast<double>(before) / static_cast<double>(k_decay_steps);
+    return std::llrint(static_cast<double>(initial_k) * (1 - progress) + static_cast<double>(k) * progress);
+}
+
 Trainer::Trainer(Params &of, const double *option_values)
     : params(of), context(of.context), options(option_values, of.d_sae), idle_batches(of.d_sae), idle_rows(of.d_sae) {
     for (int tensor = 0; tensor <= SAE_W_SKIP && options.gradients != SAE_GRADIENTS_ONLY; tensor++) {
         if (tensor == SAE_THRESHOLD && !trains_threshold()) {
             continue;
         }
-        first[tensor] = Block<float>(params.tensors[tensor].size());
-        second[tensor] = Block<float>(params.tensors[tensor].size());
+        const int64_t size = params.tensors[tensor].size();
+        const bool muons =
+            options.optimizer == SAE_MUON && (tensor == SAE_W_ENC || tensor == SAE_W_DEC || tensor == SAE_W_SKIP);
+        first[tensor] = Block<float>(size);
+        if (muons) {
+            muon.momentum[tensor] = Block<float>(size);
+        } else if (options.optimizer != SAE_SIGNUM) {
+            second[tensor] = Block<float>(size);
+        }
     }
     if (options.gradients != SAE_GRADIENTS_NONE) {
         pending.encoder = Block<float>(params.d_sae * params.d_in);
@@ -69,7 +87,7 @@ int64_t Trainer::live_bytes() const {
     int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + pending.encoder.bytes() + pending.decoder.bytes() +
                     pending.bias.bytes() + pending.own.bytes() + pending.skip.bytes();
     for (int tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
-        bytes += first[tensor].bytes() + second[tensor].bytes();
+        bytes += first[tensor].bytes() + second[tensor].bytes() + muon.momentum[tensor].bytes();
     }
     return bytes;
 }
@@ -80,7 +98,8 @@ void Trainer::prepare(const float *x, const float *y, int64_t rows) {
     batch.x = x;
     batch.y = y;
     batch.rows = rows;
-    batch.error.grow(rows * params.d_out * (static_cast<int64_t>(options.prefixes.size()) + (gated() ? 1 : 0)));
+    batch.error.grow(rows * params.d_out *
+                     (static_cast<int64_t>(options.prefixes.size()) + (gated() || multi() ? 1 : 0)));
     batch.input_norm.resize(rows);
     batch.input.grow(rows * d);
     for_ranges(context, rows, kRows, [&](int64_t first, int64_t last, int64_t, int) {
@@ -99,7 +118,8 @@ int64_t Trainer::prefix_of(int64_t latent) const {
 }
 
 void Trainer::choose(int64_t rows) {
-    int64_t room = rows * options.k;
+    const int64_t k = options.k_after(steps);
+    int64_t room = rows * k;
     batch.index.grow(room);
     batch.value.grow(room);
     if (options.rule == SAE_THRESHOLD_RULE) {
@@ -111,15 +131,22 @@ void Trainer::choose(int64_t rows) {
             list_above_thresholds(rows);
         }
         room = batch.entries();
+    } else if (options.rule == SAE_GROUP_MAX) {
+        batch.k = k;
+        encode_groups(params, batch.x, rows, k, batch.index.data(), batch.value.data());
     } else if (options.rule == SAE_TOPK) {
-        batch.k = options.k;
-        encode_topk(context, encoder_of(params), batch.input.data(), rows, options.k, batch.index.data(),
-                    batch.value.data());
+        batch.k = k;
+        if (multi()) {
+            choose_multi(rows, k);
+        } else {
+            encode_topk(context, encoder_of(params), batch.input.data(), rows, k, batch.index.data(),
+                        batch.value.data());
+        }
     } else {
         batch.k = 0;
         batch.offsets.grow(rows + 1);
         select_of_batch(params, batch.input.data(), rows,
-                        {batch.offsets.data(), batch.index.data(), batch.value.data(), options.k, room});
+                        {batch.offsets.data(), batch.index.data(), batch.value.data(), k, room});
     }
     batch.dz.grow(room);
     batch.row_of.grow(room);

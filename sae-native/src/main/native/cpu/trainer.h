@@ -40,12 +40,18 @@ struct TrainerOptions {
     float bandwidth;
     bool ste_to_input;
     bool gate_detach;
+    int64_t initial_k;
+    int64_t k_decay_steps;
+    double multi_topk;
+    int optimizer;
     std::vector<int64_t> prefixes; /* ends with d_sae */
     std::vector<double> prefix_weights;
 
     TrainerOptions(const double *options, int64_t d_sae);
     /* The last prefix's, which is all latents'. */
     double weight() const { return prefix_weights.back(); }
+    /* K of the step that follows this many. */
+    int64_t k_after(int64_t steps) const;
 };
 
 /* What one batch leaves for the update: buffers that grow to the largest batch and are reused. */
@@ -60,8 +66,9 @@ struct Batch {
     Block<int32_t> index;   /* [entries] what the encoder chose */
     Block<float> value;     /* [entries]; SAE_THRESHOLD_RULE: 0 where only the threshold's gradient needs the entry */
     Block<float> dz;        /* [entries] dL/dz_pre; TopK: 0 where the value is 0 */
-    Block<float> error;     /* [prefixes, rows, d_out] x_hat - y, then dL/d(what these latents decode to) */
-    int64_t active = 0;     /* entries > 0, if ragged */
+    Block<float>
+        error; /* [prefixes, rows, d_out] (gates and multi_topk.cpp: one more) x_hat - y, then dL/d(what these latents decode to) */
+    int64_t active = 0; /* entries > 0, if ragged */
 
     /* sparsity.cpp, with SAE_THRESHOLD_RULE */
     double penalty = 0;              /* c, with its warm-up, times the weight */
@@ -94,6 +101,15 @@ struct Batch {
     Block<int32_t> row_of;
     Block<float> value_of;
     Block<float> dz_of;
+
+    struct Multi { /* multi_topk.cpp */
+        int64_t k = 0;
+        Block<int32_t> index; /* [rows, k] what it chose; batch.index has the first of each row */
+        Block<float> value;
+        std::vector<int64_t> start; /* its entries with a value > 0, by latent, as below */
+        Block<int32_t> row_of;
+        Block<float> value_of;
+    } multi;
 
     std::vector<double> input_norm; /* [rows] |x - b_dec| */
     Block<float> skip_grad;         /* [d_out, d_in], with SAE_SKIP */
@@ -130,6 +146,15 @@ struct LatentGradient {
     float bias;
 };
 
+/* optimizer.cpp: what a step's updates have in common. */
+struct Descent {
+    AdamStep adam;
+    float lr;
+    float share = 0; /* of the new iterate in the average (signum) */
+    bool starts = false;
+    float keep; /* of a weight before its step (Muon) */
+};
+
 /* What accumulate.cpp adds up between updates, weighted by rows. Empty if the trainer keeps no gradients. */
 struct Pending {
     Block<float> encoder; /* [d_sae, d_in] */
@@ -151,6 +176,7 @@ struct Trainer {
     Block<int64_t> idle_rows;
     int64_t steps = 0;
     double learned_threshold = -1; /* below 0: none yet */
+    double averaging[2] = {};      /* SAE_STATE_AVERAGING */
     double stats[SAE_STAT_COUNT] = {};
 
     Trainer(Params &of, const double *option_values);
@@ -173,6 +199,7 @@ struct Trainer {
     void learn_threshold(double least);
     bool trains_threshold() const { return options.rule == SAE_THRESHOLD_RULE && (params.flags & SAE_THRESHOLDS) != 0; }
     bool skips() const { return (params.flags & SAE_SKIP) != 0; }
+    bool multi() const { return options.multi_topk > 0; }
     bool gated() const { return (params.flags & SAE_GATED) != 0; }
     /* Trained tensors [d_sae] whose gradients are sums of their entries' own. */
     std::vector<int> own_tensors() const {
@@ -197,6 +224,13 @@ struct Trainer {
     void decode_gates(int64_t row, Sums &sums);
     void backward_gates(int64_t row, double error_scale, Sums &sums);
     void sum_gates_by_latent();
+    /* multi_topk.cpp; choose_multi also fills the batch. */
+    void choose_multi(int64_t rows, int64_t k);
+    int64_t positive_of_multi(int64_t row) const;
+    void decode_multi(int64_t row, Sums &sums);
+    void backward_multi(int64_t row, double error_scale, Sums &sums);
+    void group_multi();
+    void add_multi_gradient(int64_t latent, float *decoder) const;
     /* sparsity.cpp: the entries' gradients of thresholds and norms, by latent. */
     void sum_by_latent();
     /* train_step.cpp: counters, statistics and the update, from sums and gradients over `weight`. */
@@ -234,6 +268,30 @@ struct Trainer {
     /* adam.cpp: the weights' gradients, clipping, projection, Adam and the norms; returns the gradient's norm. All
      * gradients are to be divided by the weight. */
     double update(const Sums &sums, bool from_pending, double weight, double lr);
+
+    /* optimizer.cpp: one step of n elements of a tensor, from `at` on; arguments and result as of Kernels::adam. */
+    double descend(int tensor, int64_t at, const float *g, float clip, float scale, float along, int64_t n,
+                   const Descent &step);
+    double descend_signum(float *w, float *z, const float *g, float clip, float scale, float along, int64_t n,
+                          const Descent &step) const;
+    double descend_muon(float *w, float *m, float *momentum, const float *g, float clip, float scale, float along,
+                        int64_t n, const Descent &step) const;
+    Descent descent(double lr);
+    /* Once per step, before anything descends. */
+    void start_averaging(Descent &step, double lr);
+    double &averaged() { return averaging[0]; }
+    double &largest_lr() { return averaging[1]; }
+
+    /* muon.cpp */
+    void orthogonalise(float *momentum, int64_t rows, int64_t columns);
+    double apply_muon(int tensor, int64_t rows, int64_t columns, double lr);
+    void finish_muon(double lr, double &longest_encoder_row);
+    struct Muon {
+        Block<float> momentum[SAE_W_SKIP + 1]; /* of matrices */
+        Block<float> gram, scaled, squared;    /* [shorter, shorter] */
+        Block<float> moved;                    /* of the largest matrix */
+    } muon;
+
     struct Sweep;
     void sweep_latents(Sweep &sweep);
     /* Of a row of W_dec's gradient; of its projection where that is what is clipped. */

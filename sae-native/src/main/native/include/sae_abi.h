@@ -224,7 +224,7 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_TRAIN_B_ENC = 15,       /* 0 */
     SAE_OPT_FREEZE_DECODER = 16,    /* 0; 1: W_dec stays as it is */
     SAE_OPT_GRADIENTS = 17,         /* SAE_GRADIENTS_NONE */
-    SAE_OPT_RULE = 18,              /* SAE_TOPK; or SAE_BATCH_TOPK, SAE_THRESHOLD_RULE: what the forward pass keeps */
+    SAE_OPT_RULE = 18,              /* SAE_TOPK; or SAE_GROUP_MAX, SAE_BATCH_TOPK, SAE_THRESHOLD_RULE: what is kept */
     SAE_OPT_CLIP_PROJECTED = 19,    /* 0; 1: the norm that is clipped is that of the projected gradient */
     /* SAE_BATCH_TOPK learns a threshold t for encoding without a batch: t += rate (least kept value > 0 - t) */
     SAE_OPT_THRESHOLD_RATE = 20,      /* 0.01; 0: none is learned */
@@ -243,9 +243,17 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_PREFIXES = 31,       /* 0: one, of all latents; otherwise latents ascend to d_sae */
     SAE_OPT_PREFIX_LATENTS = 32, /* 32 ... 39: latents_g */
     SAE_OPT_PREFIX_WEIGHT = 40,  /* 1: 40 ... 47: weight_g */
-    SAE_OPT_GATE_DETACH = 48     /* 0; 1: SAE_GATED's auxiliary loss gives W_dec and b_dec no gradient */
+    SAE_OPT_GATE_DETACH = 48,    /* 0; 1: SAE_GATED's auxiliary loss gives W_dec and b_dec no gradient */
+    /* SAE_TOPK and SAE_BATCH_TOPK: the step after n others has round(K0 (1 - p) + K p) for its k, p = min(1, max(0, n - 1) /
+     * steps), halves to even; as sparsify counts, the first two steps have K0. */
+    SAE_OPT_INITIAL_K = 49,      /* 1: K0 */
+    SAE_OPT_K_DECAY_STEPS = 50,  /* 0: steps; 0: k is K from the first step on */
+    /* SAE_TOPK: w times the reconstruction loss of what the min(4 k, d_sae) largest p decode to, without x W_skip^T. Only W_dec
+     * and b_dec get a gradient of it; all these latents fire. It is in SAE_STAT_RECONSTRUCTION. */
+    SAE_OPT_MULTI_TOPK = 51,     /* 0: w */
+    SAE_OPT_OPTIMIZER = 52       /* SAE_ADAM */
 };
-enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_GATE_DETACH + 1 };
+enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_OPTIMIZER + 1 };
 
 /* Every ratio below, and SAE_STAT_FVU, is 0 when its denominator is 0 (a batch of one row has no variance). */
 enum { /* SAE_OPT_LOSS; e = x_hat - y, y the target (x but for transcoders), B rows */
@@ -277,6 +285,21 @@ enum { /* SAE_OPT_SPARSITY: what is added to the loss; L0 is a row's number of z
  * in place of z, and the auxiliary loss is the reconstruction loss of g W_dec + b_dec (SAE_STAT_AUX); SAE_OPT_AUX_COEFFICIENT
  * must be 0. r_mag and b_mag are trained. */
 
+enum { /* SAE_OPT_OPTIMIZER; g is the gradient, clipped and projected */
+    SAE_ADAM = 0,
+    /* signSGD with schedule-free averaging (Defazio et al. 2024), as sparsify wraps it, b = 0.95. Parameters are y = z + b (x - z)
+     * between an iterate z, which SAE_STATE_M_* hold, and its average x:
+     *   x = y + (1 - 1/b) (z - y);  z -= lr sign(g);  x += c (z - x);  y = z + b (x - z)
+     * with c = l^2 / (sum of l^2 over the steps), l the largest lr so far. z starts at the parameters of the first step. x is what
+     * training gives, and what is to be saved. There are no second moments. */
+    SAE_SIGNUM = 1,
+    /* Muon (Jordan et al. 2024), as in sparsify, b = 0.95, for matrices: W *= 1 - 0.1 lr;  m += (1 - b) (g - m);
+     *   W -= 0.2 lr sqrt(longer side) N(g + b (m - g)), N five Newton-Schulz steps (there in
+     * bfloat16, here in float32)
+     * Matrices have no second moments. Vectors are trained by Adam. */
+    SAE_MUON = 2
+};
+
 enum { /* SAE_OPT_DECODER_NORM: when rows of W_dec are scaled to unit L2 norm */
     SAE_DECODER_NORM_NONE = 0,
     SAE_DECODER_NORM_BEFORE_STEP = 1, /* after backward and before Adam; the projection uses the unit rows */
@@ -300,8 +323,8 @@ sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const doub
  * Forward; a latent fires where its kept value is > 0; counters; dead set
  * (a latent is dead when this batch included it has not fired for DEAD_AFTER_BATCHES batches or DEAD_AFTER_ROWS
  * rows); loss + aux loss over the min(AUX_K, n_dead) largest ReLU'd pre-activations of dead latents in each row;
- * backward (kept values of 0 get no gradient); clip; normalise and project as configured; Adam (torch.optim.Adam,
- * bias-corrected, no weight decay) with this lr; normalise after the step if so configured. Same input, same
+ * backward (kept values of 0 get no gradient); clip; normalise and project as configured; the optimiser's step (SAE_ADAM:
+ * torch.optim.Adam, bias-corrected, no weight decay) with this lr; normalise after the step if so configured. Same input, same
  * threads: bit-identical result. On SAE_NONFINITE the parameters are as before the call (a CUDA backend may report
  * it from the next sae_trainer_stats; it then skipped the update). */
 sae_status sae_train_step(sae_handle trainer, sae_handle x, sae_handle y, int64_t rows, double lr);
@@ -370,7 +393,8 @@ enum { /* optimiser state, for checkpoints */
     SAE_STATE_M_B_MAG = 16,
     SAE_STATE_V_B_MAG = 17,
     SAE_STATE_M_W_SKIP = 18, /* float32 [d_out, d_in], with SAE_SKIP */
-    SAE_STATE_V_W_SKIP = 19
+    SAE_STATE_V_W_SKIP = 19,
+    SAE_STATE_AVERAGING = 20 /* double [2], with SAE_SIGNUM: sum of l^2, and l */
 };
 /* A trainer of SAE_GRADIENTS_ONLY has no moments to write or read. What is pending is no state: save between steps. */
 sae_status sae_trainer_write(sae_handle trainer, int32_t state, int64_t first, const void *source, int64_t count);

@@ -370,8 +370,9 @@ sae_status step_in_parts(Trained &main, void *context, Trained *replica, void *o
     for (const int64_t end : cuts) {
         const bool mine = replica == nullptr || first == 0;
         int64_t &rows = mine ? pending : elsewhere;
-        const sae_status status = table->train_accumulate(mine ? main.trainer : replica->trainer,
-                                                          mine ? here.buffer : there.buffer, nullptr, first, end - first, rows);
+        const sae_status status =
+            table->train_accumulate(mine ? main.trainer : replica->trainer, mine ? here.buffer : there.buffer, nullptr,
+                                    first, end - first, rows);
         if (status != SAE_OK) {
             return status;
         }
@@ -682,7 +683,8 @@ void check_graph(const std::string &others) {
             ok(table->trainer_create(params.handle, small_options(4).data(), &trainer, &bytes), "trainer_create");
             for (int step = 0; step < 7; step++) {
                 ok(table->buffer_write(device_x.buffer, 0, x.data() + step * rows * d, rows * d * 4), "buffer_write");
-                ok(table->train_step(trainer, device_x.buffer, nullptr, step % 3 == 2 ? rows - 7 : rows, 1e-3 * (step + 1)),
+                ok(table->train_step(trainer, device_x.buffer, nullptr, step % 3 == 2 ? rows - 7 : rows,
+                                     1e-3 * (step + 1)),
                    "train_step");
             }
             weights[run] = params.read(SAE_W_ENC);
@@ -714,7 +716,8 @@ void check_failed_capture() {
             const Trained trained(context, sae, small_options(4));
             const Memory<float> device_x(context, x, SAE_DEVICE);
             for (int step = 0; step < 4; step++) {
-                ok(table->train_step(trained.trainer, device_x.buffer, nullptr, rows, 1e-3), "train_step without graphs");
+                ok(table->train_step(trained.trainer, device_x.buffer, nullptr, rows, 1e-3),
+                   "train_step without graphs");
             }
             weights[run] = trained.params.read(SAE_W_ENC);
         }
@@ -933,7 +936,8 @@ void check_copies(const char *context_options, int64_t d, bool clipped) {
         ok(table->trainer_create(params.handle, options.data(), &trainer, &bytes), "trainer_create");
         for (int step = 0; step < 3; step++) {
             const Memory<float> device_x(context, random.normals(rows * d), SAE_DEVICE);
-            ok(table->train_step(trainer, device_x.buffer, nullptr, rows, 0.5), "train_step"); // large: stale copies would show
+            ok(table->train_step(trainer, device_x.buffer, nullptr, rows, 0.5),
+               "train_step"); // large: stale copies would show
         }
         table->trainer_close(trainer);
         Sae same(d, m, true);

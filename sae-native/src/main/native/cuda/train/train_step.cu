@@ -56,6 +56,21 @@ StateAt locate(const Trainer &trainer, int32_t state) {
     }
 }
 
+void refuse_options(const double *options) {
+    const auto rule = static_cast<int32_t>(options[SAE_OPT_RULE]);
+    if (rule != SAE_TOPK && rule != SAE_BATCH_TOPK && rule != SAE_THRESHOLD_RULE) {
+        fail(SAE_UNAVAILABLE,
+             "expected the rule TopK, BatchTopK or a threshold on the CUDA backend, got another; train "
+             "it on the cpu backend");
+    }
+    if (options[SAE_OPT_K_DECAY_STEPS] != 0 || options[SAE_OPT_MULTI_TOPK] != 0 ||
+        static_cast<int32_t>(options[SAE_OPT_OPTIMIZER]) != SAE_ADAM) {
+        fail(SAE_UNAVAILABLE,
+             "expected a fixed k, no MULTI_TOPK and Adam on the CUDA backend, got another option; train "
+             "it on the cpu backend");
+    }
+}
+
 void refuse_target(const void *y) {
     if (y != nullptr) {
         fail(SAE_UNAVAILABLE, "expected rows that are their own target on the CUDA backend, got a target; train a "
@@ -68,6 +83,7 @@ void refuse_target(const void *y) {
 sae_status trainer_create(void *handle, const double *options, void **trainer, int64_t *live_bytes) {
     return guarded([&] {
         const Params &params = *static_cast<Params *>(handle);
+        refuse_options(options);
         if (params.d_in != params.d_out || (params.flags & SAE_SKIP) != 0) {
             fail(SAE_UNAVAILABLE, "expected d_out = d_in and no skip connection on the CUDA backend, got a transcoder; "
                                   "train it on the cpu backend");

@@ -9,6 +9,7 @@ import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import io.faithfulsae.training.TrainingConfig;
@@ -23,6 +24,7 @@ final class ActivationOptions {
   /** The activations that can be trained. */
   enum Kind {
     TOPK,
+    GROUPMAX,
     BATCHTOPK,
     RELU,
     JUMPRELU,
@@ -34,7 +36,7 @@ final class ActivationOptions {
       paramLabel = "NAME",
       defaultValue = "topk",
       description =
-          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk train as SAELens does;"
+          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk and groupmax train as SAELens does;"
               + " batchtopk learns a threshold for use after training.")
   Kind kind = Kind.TOPK;
 
@@ -53,6 +55,26 @@ final class ActivationOptions {
           "With batchtopk: also reconstruct from the first N latents, for each of these"
               + " (Matryoshka).")
   List<Integer> prefixes = new ArrayList<>();
+
+  @Option(
+      names = "--initial-k",
+      paramLabel = "N",
+      description =
+          "With --k-decay-steps: k of the first step (default: the smaller of 10 d and d_sae).")
+  @Nullable Integer initialK;
+
+  @Option(
+      names = "--k-decay-steps",
+      paramLabel = "N",
+      description =
+          "With topk, batchtopk: steps over which k decreases to --k, as in sparsify (default: 0).")
+  long kDecaySteps;
+
+  @Option(
+      names = "--multi-topk",
+      description =
+          "With topk: add 1/8 of the loss with 4 k latents, as sparsify does. On the CPU.")
+  boolean multiTopK;
 
   @Option(
       names = "--sparsity",
@@ -94,7 +116,7 @@ final class ActivationOptions {
   @Nullable Double threshold;
 
   private boolean hasK() {
-    return kind == Kind.TOPK || kind == Kind.BATCHTOPK;
+    return kind == Kind.TOPK || kind == Kind.GROUPMAX || kind == Kind.BATCHTOPK;
   }
 
   private Activation activation() {
@@ -106,6 +128,7 @@ final class ActivationOptions {
     }
     return switch (kind) {
       case TOPK -> new Activation.TopK(of(k));
+      case GROUPMAX -> new Activation.GroupMax(of(k));
       case BATCHTOPK -> new Activation.BatchTopK(of(k), null);
       case RELU -> new Activation.Relu();
       case JUMPRELU -> new Activation.JumpRelu();
@@ -137,19 +160,32 @@ final class ActivationOptions {
         .decoderBiasInit(DecoderBiasInit.MEAN);
   }
 
-  /** The best backend that trains it: CUDA trains no transcoders. */
-  Backend backend(ActivationSource source) {
-    return source instanceof PairedSource ? Backends.open("cpu") : Backends.best();
+  /** The best backend that trains it; what CUDA lacks trains on the CPU. */
+  Backend backend(ActivationSource source, Optimizer optimizer) {
+    boolean cpuOnly =
+        kDecaySteps != 0
+            || multiTopK
+            || optimizer != Optimizer.ADAM
+            || kind == Kind.GROUPMAX
+            || source instanceof PairedSource;
+    return cpuOnly ? Backends.open("cpu") : Backends.best();
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */
   TrainingConfig.Builder training(int dIn, int dSae) {
     Activation activation = activation();
     requireSuitable();
-    if (kind == Kind.TOPK) {
-      return TrainingConfig.builder();
+    TrainingConfig.Builder builder =
+        kind == Kind.TOPK || kind == Kind.GROUPMAX
+            ? TrainingConfig.builder()
+            : TrainingConfig.saeLens(activation, dIn).toBuilder();
+    if (kDecaySteps > 0) {
+      int widest = (int) Math.min(10L * dIn, dSae);
+      builder.kDecaySteps(kDecaySteps).initialK(initialK == null ? widest : initialK);
     }
-    TrainingConfig.Builder builder = TrainingConfig.saeLens(activation, dIn).toBuilder();
+    if (multiTopK) {
+      builder.multiTopK(0.125);
+    }
     if (!prefixes.isEmpty()) {
       List<Prefix> all = new ArrayList<>();
       prefixes.forEach(latents -> all.add(new Prefix(latents, 1)));
@@ -181,6 +217,13 @@ final class ActivationOptions {
 
   /** An option of another activation would do nothing. */
   private void requireSuitable() {
+    boolean anneals = kind == Kind.TOPK || kind == Kind.BATCHTOPK;
+    refuse("--k-decay-steps", kDecaySteps != 0 && !anneals, Kind.TOPK);
+    refuse("--multi-topk", multiTopK && kind != Kind.TOPK, Kind.TOPK);
+    if (initialK != null && kDecaySteps == 0) {
+      throw new IllegalArgumentException(
+          Expected.message("--k-decay-steps with --initial-k", "none", "add --k-decay-steps N"));
+    }
     refuse("--prefixes", !prefixes.isEmpty() && kind != Kind.BATCHTOPK, Kind.BATCHTOPK);
     boolean sparse =
         sparsity != null || coefficient != null || sparsityWarmupSteps != null || targetL0 != null;

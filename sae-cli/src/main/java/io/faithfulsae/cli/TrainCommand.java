@@ -13,6 +13,7 @@ import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.study.provenance.ModelHash;
 import io.faithfulsae.study.provenance.TrainedOn;
 import io.faithfulsae.study.work.TrainingSession;
@@ -101,11 +102,26 @@ final class TrainCommand implements Callable<Integer> {
   @Mixin ActivationOptions activation;
 
   @Option(
+      names = "--optimizer",
+      paramLabel = "NAME",
+      defaultValue = "adam",
+      description =
+          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). signum averages without a schedule;"
+              + " muon is for matrices, with adam for biases; both as in sparsify, on the CPU.")
+  Optimizer optimizer = Optimizer.ADAM;
+
+  @Option(
       names = "--lr",
       paramLabel = "X",
-      defaultValue = "3e-4",
-      description = "Learning rate (default: ${DEFAULT-VALUE}).")
-  double lr;
+      description = "Learning rate (default: 3e-4; with signum and muon as --lr-by-width).")
+  @Nullable Double lr;
+
+  @Option(
+      names = "--lr-by-width",
+      description =
+          "sparsify's learning rate: 2e-4 / sqrt(d_sae / 16384) with adam, 5e-3 / sqrt(d_sae / 16384)"
+              + " with signum, 2e-3 with muon.")
+  boolean lrByWidth;
 
   @Option(
       names = "--seed",
@@ -258,8 +274,8 @@ final class TrainCommand implements Callable<Integer> {
               "add what is missing"));
     }
     HookPoint point = common.fromOptions(() -> HookPoint.parse(name));
-    String written = targetHook;
-    HookPoint target = written == null ? null : common.fromOptions(() -> HookPoint.parse(written));
+    String writes = targetHook;
+    HookPoint target = writes == null ? null : common.fromOptions(() -> HookPoint.parse(writes));
     Path folder = models.folder();
     try (OnnxModel model = models.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder)) {
@@ -288,7 +304,7 @@ final class TrainCommand implements Callable<Integer> {
             : activation.config(source.dIn(), dSae);
     shape = shape.withNormalization(normalization);
     TrainingConfig training = training(shape.dIn());
-    try (Backend backend = activation.backend(source);
+    try (Backend backend = activation.backend(source, optimizer);
         LogOptions.Logs logs = logging.open()) {
       requireNoFinishedSae(); // one may have appeared while the model was opened
       SaeTrainer trainer = logs.of(SaeTrainer.of(shape, training, backend).withMetadata(metadata));
@@ -343,6 +359,19 @@ final class TrainCommand implements Callable<Integer> {
             .orElse(null));
   }
 
+  private double learningRate() {
+    Double given = lr;
+    if (given != null && lrByWidth) {
+      throw new IllegalArgumentException(
+          Expected.message("--lr or --lr-by-width", "both", "leave out one of them"));
+    }
+    if (given != null) {
+      return given;
+    }
+    boolean byWidth = lrByWidth || optimizer != Optimizer.ADAM;
+    return byWidth ? TrainingConfig.lrByWidth(optimizer, dSae) : 3e-4;
+  }
+
   private TrainingConfig training(int dIn) {
     TrainingConfig.Builder builder = activation.training(dIn, dSae);
     if (targetHook != null) {
@@ -352,7 +381,8 @@ final class TrainCommand implements Callable<Integer> {
         .tokens(tokens)
         .batch(batch)
         .accumulate(accumulate)
-        .lr(lr)
+        .optimizer(optimizer)
+        .lr(learningRate())
         .seed(seed)
         .warmupSteps(warmupSteps)
         .decaySteps(decaySteps)

@@ -53,11 +53,38 @@ class TrainActivationsTest {
     String provenance = Files.readString(dir.resolve("sae/training.json"));
     assertTrue(provenance.contains("\"latents\" : 16"), provenance);
     assertEquals(Rule.THRESHOLD, trained().selection().rule(), "with the learned threshold");
+    sae(train("--activation", "groupmax", "--k", 4)).ok();
+    assertEquals(new Activation.GroupMax(4), trained());
     sae(train("--activation", "relu", "--sparsity-coefficient", "0.1")).ok();
     assertEquals(new Activation.Relu(), trained());
     sae(train("--activation", "jumprelu", "--sparsity", "tanh", "--sparsity-coefficient", "0.05"))
         .ok();
     assertEquals(new Activation.JumpRelu(), trained());
+  }
+
+  @Test
+  void trainsTopKAsSparsify() throws IOException {
+    sae(train("--k", 4, "--k-decay-steps", 3, "--multi-topk", "--lr-by-width")).ok();
+    String provenance = Files.readString(dir.resolve("sae/training.json"));
+    for (String option :
+        new String[] {
+          "\"initialK\" : 32", "\"kDecaySteps\" : 3", "\"multiTopK\" : 0.125", "\"lr\" : 0.004525"
+        }) {
+      assertTrue(provenance.contains(option), option + " in " + provenance);
+    }
+    assertEquals(new Activation.TopK(4), trained());
+  }
+
+  @Test
+  void trainsWithOtherOptimizers() throws IOException {
+    sae(train("--k", 4, "--optimizer", "signum")).ok();
+    String provenance = Files.readString(dir.resolve("sae/training.json"));
+    assertTrue(provenance.contains("\"optimizer\" : \"SIGNUM\""), provenance);
+    assertTrue(provenance.contains("\"lr\" : 0.113137"), provenance);
+    sae(train("--k", 4, "--optimizer", "muon", "--lr", "1e-3")).ok();
+    provenance = Files.readString(dir.resolve("sae/training.json"));
+    assertTrue(provenance.contains("\"optimizer\" : \"MUON\""), provenance);
+    assertEquals(2, sae(train("--k", 4, "--lr", "1e-3", "--lr-by-width")).code());
   }
 
   @Test
@@ -69,7 +96,12 @@ class TrainActivationsTest {
           {"--k", 4, "--sparsity", "l1"},
           {"--activation", "relu", "--bandwidth", "0.1"},
           {"--activation", "jumprelu", "--prefixes", "8"},
-          {"--activation", "groupmax", "--k", 4}
+          {"--activation", "relu", "--k-decay-steps", "8"},
+          {"--activation", "batchtopk", "--k", 4, "--multi-topk"},
+          {"--k", 4, "--initial-k", 8},
+          {"--activation", "groupmax", "--k", 4, "--k-decay-steps", 5},
+          {"--activation", "groupmax", "--k", 5},
+          {"--activation", "abstopk", "--k", 4}
         }) {
       Tiny.Ran ran = sae(train(wrong));
       assertEquals(2, ran.code(), Arrays.toString(wrong) + ran.err());

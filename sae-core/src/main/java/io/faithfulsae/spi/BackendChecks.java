@@ -169,11 +169,10 @@ public final class BackendChecks {
   /** Checks that a selection suits an SAE that is trained with it. */
   public static void training(Selection selection, SaeShape shape, StepConfig config) {
     selection.check(shape.dSae());
-    if (selection.rule() == Selection.Rule.GROUP_MAX
-        || selection.rule() == Selection.Rule.ABS_TOP_K) {
+    if (selection.rule() == Selection.Rule.ABS_TOP_K) {
       throw new BackendUnavailableException(
           Expected.message(
-              "an activation that can be trained: topk, batchtopk, relu, jumprelu or gated",
+              "an activation that can be trained: topk, groupmax, batchtopk, relu, jumprelu or gated",
               selection.rule(),
               "train one of those"));
     }
@@ -182,6 +181,17 @@ public final class BackendChecks {
             || config.sparsity().penalty() == StepConfig.Penalty.NONE,
         "no sparsityPenalty where a k decides",
         config.sparsity().penalty());
+    boolean top = selection.rule() == Selection.Rule.TOP_K;
+    setting(
+        config.annealing().decaySteps() == 0
+            || ((top || selection.rule() == Selection.Rule.BATCH_TOP_K)
+                && config.annealing().initialK() <= shape.dSae()),
+        "no kDecaySteps, or TopK or BatchTopK with an initialK of at most " + shape.dSae(),
+        selection.rule() + " with " + config.annealing());
+    setting(
+        top || config.multiTopK() == 0,
+        "multiTopK with TopK only",
+        selection.rule() + " with " + config.multiTopK());
     int prefixes = config.prefixes().size();
     setting(
         prefixes == 0
@@ -268,13 +278,14 @@ public final class BackendChecks {
           shape.dSae();
       case M_B_DEC, V_B_DEC -> shape.dOut();
       case STEPS, LEARNED_THRESHOLD -> 1;
+      case AVERAGING -> 2;
     };
   }
 
   /** Bytes per element of a tensor of the optimizer. */
   public static int elementBytes(BackendTrainer.State state) {
     return switch (state) {
-      case IDLE_BATCHES, IDLE_ROWS, STEPS, LEARNED_THRESHOLD -> Long.BYTES;
+      case IDLE_BATCHES, IDLE_ROWS, STEPS, LEARNED_THRESHOLD, AVERAGING -> Long.BYTES;
       default -> Float.BYTES;
     };
   }

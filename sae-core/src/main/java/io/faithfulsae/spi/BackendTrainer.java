@@ -52,10 +52,16 @@ public interface BackendTrainer extends AutoCloseable {
     V_B_MAG,
     /** Moments of a skip connection, float32 {@code [dOut, dIn]}. */
     M_W_SKIP,
-    V_W_SKIP;
+    V_W_SKIP,
+    /**
+     * Of {@link StepConfig.Optimizer#SIGNUM}, whose first moments are its iterate: the sum of the
+     * averages' weights and the largest learning rate so far, float64 {@code [2]}.
+     */
+    AVERAGING;
 
-    /** The states that a trainer of this selection has for an SAE of this shape. */
-    public static Set<State> of(Selection selection, SaeShape shape) {
+    /** The states that a trainer has for an SAE of this shape. */
+    public static Set<State> of(
+        Selection selection, SaeShape shape, StepConfig.Optimizer optimizer) {
       Set<State> states = EnumSet.range(M_W_ENC, STEPS);
       if (selection.rule() == Selection.Rule.BATCH_TOP_K) {
         states.add(LEARNED_THRESHOLD);
@@ -71,7 +77,17 @@ public interface BackendTrainer extends AutoCloseable {
         states.add(M_W_SKIP);
         states.add(V_W_SKIP);
       }
+      if (optimizer == StepConfig.Optimizer.SIGNUM) {
+        states.removeIf(State::isSecondMoment);
+        states.add(AVERAGING);
+      } else if (optimizer == StepConfig.Optimizer.MUON) {
+        states.removeAll(EnumSet.of(V_W_ENC, V_W_DEC, V_W_SKIP));
+      }
       return Collections.unmodifiableSet(states);
+    }
+
+    private boolean isSecondMoment() {
+      return name().startsWith("V_");
     }
   }
 

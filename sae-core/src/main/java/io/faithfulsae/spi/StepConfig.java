@@ -26,6 +26,9 @@ import org.jspecify.annotations.Nullable;
  * @param sparsity the term that makes ReLU and JumpReLU latents sparse
  * @param prefixes the prefixes of latents that BatchTopK reconstructs from (Matryoshka); empty: all
  *     latents only
+ * @param annealing how k decreases to its value
+ * @param multiTopK weight of the second loss, of what the 4k largest latents decode to
+ * @param optimizer what the gradients become
  */
 public record StepConfig(
     Loss loss,
@@ -35,7 +38,11 @@ public record StepConfig(
     @JsonUnwrapped Weights weights,
     @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Threshold threshold,
     @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Sparsity sparsity,
-    @JsonInclude(JsonInclude.Include.NON_EMPTY) List<Prefix> prefixes) {
+    @JsonInclude(JsonInclude.Include.NON_EMPTY) List<Prefix> prefixes,
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Annealing annealing,
+    @JsonInclude(JsonInclude.Include.NON_DEFAULT) double multiTopK,
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class)
+        Optimizer optimizer) {
 
   /**
    * Checks the prefixes.
@@ -43,12 +50,19 @@ public record StepConfig(
    * @param threshold null: as SAELens learns it
    * @param sparsity null: none
    * @param prefixes null: none
-   * @throws IllegalArgumentException if they do not ascend, or there are more than 8
+   * @param annealing null: none
+   * @param optimizer null: Adam
+   * @throws IllegalArgumentException if they do not ascend, or there are more than 8, or a weight
+   *     is negative
    */
   public StepConfig {
     threshold = threshold == null ? Threshold.USUAL : threshold;
     sparsity = sparsity == null ? Sparsity.USUAL : sparsity;
     prefixes = prefixes == null ? List.of() : List.copyOf(prefixes);
+    annealing = annealing == null ? Annealing.USUAL : annealing;
+    optimizer = optimizer == null ? Optimizer.ADAM : optimizer;
+    BackendChecks.setting(
+        multiTopK >= 0 && Double.isFinite(multiTopK), "a finite multiTopK >= 0", multiTopK);
     BackendChecks.setting(prefixes.size() <= 8, "at most 8 prefixes", prefixes.size());
     for (int i = 1; i < prefixes.size(); i++) {
       BackendChecks.setting(
@@ -78,6 +92,33 @@ public record StepConfig(
     TARGET_VARIANCE,
     /** Σ r² / Σ (u − batch mean of u)², u = x − x̂ (dictionary_learning). */
     RESIDUAL_VARIANCE
+  }
+
+  /** What a step makes of the gradients, after they are clipped and projected. */
+  public enum Optimizer {
+    /** torch.optim.Adam, with the constants of {@link Adam}. */
+    ADAM,
+    /**
+     * signSGD with schedule-free averaging (Bernstein et al. 2018; Defazio et al. 2024), momentum
+     * {@link #MOMENTUM}: gradients are taken at y = z + 0.95 (x − z), of an iterate z and its
+     * average x, which is what a run saves. As in sparsify, a constraint on the norm of decoder
+     * rows holds for y, so rows of x are a little shorter.
+     *
+     * <p><b>Source</b>: sparsify 1.3.3, {@code sign_sgd.py} and {@code trainer.py} (its default);
+     * schedulefree 1.4.1, {@code ScheduleFreeWrapper}.
+     */
+    SIGNUM,
+    /**
+     * Muon (Jordan et al. 2024) for matrices, with weight decay 0.1 and momentum {@link #MOMENTUM};
+     * Adam for biases. The five Newton-Schulz iterations are in float32, in sparsify in bfloat16,
+     * whose rounding moves its losses by some 0.5 % within 100 steps.
+     *
+     * <p><b>Source</b>: sparsify 1.3.3, {@code muon.py}.
+     */
+    MUON;
+
+    /** The momentum of {@link #SIGNUM} and {@link #MUON}. */
+    public static final double MOMENTUM = 0.95;
   }
 
   /** When decoder rows are scaled to unit norm. */
@@ -310,11 +351,52 @@ public record StepConfig(
     }
   }
 
+  /**
+   * How k decreases to its value: step s, counted from 0, has round(initialK (1 − p) + k p), p =
+   * min(1, max(0, s − 1) / decaySteps). As in sparsify's run, where k is set before the step
+   * counter moves on, the first two steps have the initial k. Where a row has fewer latents with a
+   * value above 0 than k, sparsify also gives the encoder of some others a gradient; here those get
+   * none.
+   *
+   * <p><b>Source</b>: sparsify 1.3.3, {@code Trainer.get_current_k}, where the initial k is the
+   * smaller of 10 d_in and d_sae.
+   *
+   * @param initialK active latents per row at first
+   * @param decaySteps steps until it is k; 0: from the first step on
+   */
+  public record Annealing(
+      @JsonProperty("initialK") int initialK, @JsonProperty("kDecaySteps") long decaySteps) {
+    private static final Annealing USUAL = new Annealing(1, 0);
+
+    /**
+     * Checks the ranges.
+     *
+     * @throws IllegalArgumentException naming the option, the expected range and the value
+     */
+    public Annealing {
+      BackendChecks.setting(initialK >= 1, "initialK >= 1", initialK);
+      BackendChecks.setting(decaySteps >= 0, "kDecaySteps >= 0", decaySteps);
+    }
+
+    /** k after {@code steps} steps, if it ends at {@code k}. */
+    public int kAfter(long steps, int k) {
+      long before = Math.max(0, steps - 1);
+      if (before >= decaySteps) {
+        return k;
+      }
+      double progress = (double) before / decaySteps;
+      return (int) Math.rint(initialK * (1 - progress) + k * progress);
+    }
+  }
+
   /** What is left out of JSON, so that configurations of TopK read as they always did. */
   private static final class Usual {
     @Override
     public boolean equals(@Nullable Object other) {
-      return Threshold.USUAL.equals(other) || Sparsity.USUAL.equals(other);
+      return Threshold.USUAL.equals(other)
+          || Sparsity.USUAL.equals(other)
+          || Annealing.USUAL.equals(other)
+          || other == Optimizer.ADAM;
     }
 
     @Override
@@ -388,6 +470,10 @@ public record StepConfig(
     private boolean steToInput;
     private boolean gateDetach;
     private List<Prefix> prefixes = List.of();
+    private int initialK = Annealing.USUAL.initialK;
+    private long kDecaySteps;
+    private double multiTopK;
+    private Optimizer optimizer = Optimizer.ADAM;
 
     /** Starts with the study's values. */
     protected Options() {}
@@ -418,7 +504,10 @@ public record StepConfig(
               bandwidth,
               gateDetach,
               steToInput),
-          prefixes);
+          prefixes,
+          new Annealing(initialK, kDecaySteps),
+          multiTopK,
+          optimizer);
     }
 
     /** Sets all options of a step. */
@@ -453,6 +542,10 @@ public record StepConfig(
       steToInput = all.sparsity.steToInput;
       gateDetach = all.sparsity.gateDetach;
       prefixes = all.prefixes;
+      initialK = all.annealing.initialK;
+      kDecaySteps = all.annealing.decaySteps;
+      multiTopK = all.multiTopK;
+      optimizer = all.optimizer;
       return self();
     }
 
@@ -629,6 +722,38 @@ public record StepConfig(
     /** Whether a gated SAE's auxiliary loss gives the decoder no gradient. */
     public B gateDetach(boolean value) {
       gateDetach = value;
+      return self();
+    }
+
+    /** k before the first step, if it decreases. */
+    public B initialK(int value) {
+      initialK = value;
+      return self();
+    }
+
+    /** Steps over which k decreases from {@link #initialK} to its value; 0 for none. */
+    public B kDecaySteps(long value) {
+      kDecaySteps = value;
+      return self();
+    }
+
+    /**
+     * Weight of TopK's second loss, the reconstruction loss of what the min(4k, d_sae) largest
+     * latents decode to (OpenAI; sparsify: 1/8); 0 for none. As in sparsify, whose encoder has no
+     * gradient of its pre-activations, only the decoder and b_dec get one, and a skip connection is
+     * not added; latents among the 4k count as active for the dead-latent term.
+     *
+     * <p><b>Source</b>: sparsify 1.3.3, {@code multi_topk} in {@code sparse_coder.py} and {@code
+     * trainer.py}.
+     */
+    public B multiTopK(double value) {
+      multiTopK = value;
+      return self();
+    }
+
+    /** What the gradients become. */
+    public B optimizer(Optimizer value) {
+      optimizer = value;
       return self();
     }
 

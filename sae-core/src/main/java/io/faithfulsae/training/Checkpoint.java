@@ -281,7 +281,7 @@ record Checkpoint(
   }
 
   private Set<State> states() {
-    return State.of(SaeTrainer.selection(sae), sae.shape());
+    return State.of(SaeTrainer.selection(sae), sae.shape(), training.step().optimizer());
   }
 
   private List<Long> shape(String name) {
@@ -290,6 +290,9 @@ record Checkpoint(
     long f = sae.dSae();
     if (name.equals(State.STEPS.name()) || name.equals(State.LEARNED_THRESHOLD.name())) {
       return List.of(1L);
+    }
+    if (name.equals(State.AVERAGING.name())) {
+      return List.of(2L);
     }
     if (name.endsWith("W_SKIP")) {
       return List.of(out, d);
@@ -303,7 +306,7 @@ record Checkpoint(
   private static DType dtype(State state) {
     return switch (state) {
       case IDLE_BATCHES, IDLE_ROWS, STEPS -> DType.I64;
-      case LEARNED_THRESHOLD -> DType.F64;
+      case LEARNED_THRESHOLD, AVERAGING -> DType.F64;
       default -> DType.F32;
     };
   }

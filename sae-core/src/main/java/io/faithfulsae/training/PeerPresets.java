@@ -1,10 +1,12 @@
 package io.faithfulsae.training;
 
 import io.faithfulsae.Activation;
+import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
@@ -115,7 +117,7 @@ final class PeerPresets {
   static TrainingConfig dictionaryLearning(int dIn, int dSae) {
     return TrainingConfig.builder()
         .batch(2048)
-        .lr(2e-4 / Math.sqrt(dSae / 16384.0))
+        .lr(TrainingConfig.lrByWidth(Optimizer.ADAM, dSae))
         .warmupSteps(1000)
         .loss(Loss.SUM_MEAN)
         .auxK(Math.max(1, dIn / 2))
@@ -137,7 +139,7 @@ final class PeerPresets {
         .tokens(tokens)
         .batch(batch)
         .bufferRows(Math.max(batch, TrainingConfig.Builder.BUFFER_ROWS))
-        .lr(2e-4 / Math.sqrt(dSae / 16384.0))
+        .lr(TrainingConfig.lrByWidth(Optimizer.ADAM, dSae))
         .warmupSteps(warmup)
         .decaySteps(tokens / batch - warmup)
         .loss(Loss.FVU)
@@ -155,5 +157,19 @@ final class PeerPresets {
         .encoderInit(EncoderInit.LINEAR)
         .decoderBiasInit(DecoderBiasInit.MEAN)
         .build();
+  }
+
+  static TrainingConfig sparsify(Optimizer optimizer, SaeConfig sae, long tokens, int batch) {
+    TrainingConfig.Builder builder =
+        sparsifyAdam(sae.dOut(), sae.dSae(), tokens, batch).toBuilder()
+            .optimizer(optimizer)
+            .lr(TrainingConfig.lrByWidth(optimizer, sae.dSae()));
+    if (optimizer != Optimizer.ADAM) {
+      builder.warmupSteps(0).decaySteps(optimizer == Optimizer.MUON ? tokens / batch : 0);
+    }
+    if (!sae.subtractDecoderBias()) {
+      builder.decoderNorm(DecoderNorm.NONE).projectGradient(false);
+    }
+    return builder.build();
   }
 }

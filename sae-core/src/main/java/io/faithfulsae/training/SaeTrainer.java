@@ -21,7 +21,7 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Trains SAEs on activations: TopK, BatchTopK, Matryoshka ({@link
+ * Trains SAEs on activations: TopK, GroupMax, BatchTopK, Matryoshka ({@link
  * io.faithfulsae.spi.StepConfig.Prefix}), ReLU, JumpReLU and gated; and, from a {@link
  * PairedSource}, transcoders of these, with or without a skip connection.
  *
@@ -63,7 +63,7 @@ public final class SaeTrainer {
    *
    * @throws IllegalArgumentException if an option does not suit the activation
    * @throws io.faithfulsae.spi.BackendUnavailableException if it is one that cannot be trained
-   *     (groupmax, abstopk). Whether the backend has the others is known when a run starts.
+   *     (abstopk). Whether the backend has the others is known when a run starts.
    */
   public static SaeTrainer of(SaeConfig sae, TrainingConfig training, Backend on) {
     BackendChecks.training(selection(sae), sae.shape(), training.step());

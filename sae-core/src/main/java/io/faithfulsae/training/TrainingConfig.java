@@ -3,6 +3,7 @@ package io.faithfulsae.training;
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
 import io.faithfulsae.Activation;
+import io.faithfulsae.SaeConfig;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.StepConfig;
 import org.jspecify.annotations.Nullable;
@@ -258,6 +259,40 @@ public record TrainingConfig(
    */
   public static TrainingConfig sparsifyAdam(int dIn, int dSae, long tokens, int batch) {
     return PeerPresets.sparsifyAdam(dIn, dSae, tokens, batch);
+  }
+
+  /**
+   * sparsify's learning rate of an optimizer for a number of latents: 2e-4 / sqrt(d_sae / 2¹⁴) for
+   * Adam, 5e-3 / sqrt(d_sae / 2¹⁴) for signum, 2e-3 for Muon.
+   *
+   * <p><b>Source</b>: sparsify 1.3.3, {@code trainer.py}.
+   */
+  public static double lrByWidth(StepConfig.Optimizer optimizer, int dSae) {
+    double narrow = Math.sqrt(dSae / 16384.0);
+    return switch (optimizer) {
+      case ADAM -> 2e-4 / narrow;
+      case SIGNUM -> 5e-3 / narrow;
+      case MUON -> 2e-3;
+    };
+  }
+
+  /**
+   * sparsify's trainer, of SAEs and transcoders; signum is its default. Its first 100 steps are
+   * sparsify's from the same weights and learning rates. Remaining differences: it has bf16 and,
+   * with Adam, 8-bit optimizer state; its warm-up of Adam starts at 0, here at one step's share,
+   * and with Muon it applies to the biases alone, here to nothing; its dead-latent term (off by
+   * default, as here) gives the encoder no gradient.
+   *
+   * <p><b>Source</b>: sparsify 1.3.3, {@code sparse_coder.py} and {@code trainer.py}.
+   *
+   * @param sae its shape sets the learning rate; one that does not subtract {@code b_dec} is
+   *     trained as a transcoder, whose decoder rows have no norm to keep
+   * @param tokens rows to train on; the learning rate of Adam and Muon decays to 0 over all of them
+   * @param batch rows per step
+   */
+  public static TrainingConfig sparsify(
+      StepConfig.Optimizer optimizer, SaeConfig sae, long tokens, int batch) {
+    return PeerPresets.sparsify(optimizer, sae, tokens, batch);
   }
 
   /** A builder with the study's values. */

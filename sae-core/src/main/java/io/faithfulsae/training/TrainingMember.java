@@ -24,6 +24,7 @@ import io.faithfulsae.spi.BackendTrainer.StepStats;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.spi.LatentBuffers;
 import io.faithfulsae.spi.Selection;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.io.IOException;
@@ -412,12 +413,42 @@ final class TrainingMember implements AutoCloseable {
   }
 
   void writeSae(long step, BatchFeed.@Nullable Rows trained) throws IOException {
+    if (training.step().optimizer() == Optimizer.SIGNUM) {
+      for (Tensor tensor : parameters.shape().tensors()) {
+        average(tensor);
+      }
+    }
     writeChecked(
         step,
         trained,
         () ->
             SaeFolder.write(
                 dir, withThreshold(), settings.metadata(), parameters, activationScale));
+  }
+
+  /** Replaces y by the average x = y + (1 − 1/b) (z − y), if the tensor is trained. */
+  private void average(Tensor tensor) {
+    State iterate = State.valueOf("M_" + tensor.name());
+    if (!State.of(SaeTrainer.selection(config), config.shape(), Optimizer.SIGNUM)
+        .contains(iterate)) {
+      return; // thresholds that stay as they are
+    }
+    double back = 1 - 1 / Optimizer.MOMENTUM;
+    long size = parameters.shape().elements(tensor);
+    FloatBuffer block = DirectBuffers.floats(Math.min(size, BLOCK_FLOATS));
+    ByteBuffer state =
+        DirectBuffers.bytes((long) block.capacity() * Float.BYTES).order(ByteOrder.nativeOrder());
+    for (long at = 0; at < size; at += block.limit()) {
+      block.limit((int) Math.min(block.capacity(), size - at));
+      state.limit(block.limit() * Float.BYTES);
+      parameters.read(tensor, at, block);
+      trainer.read(iterate, at, state);
+      for (int i = 0; i < block.limit(); i++) {
+        float y = block.get(i);
+        block.put(i, (float) (y + back * (state.getFloat(i * Float.BYTES) - y)));
+      }
+      parameters.write(tensor, at, block);
+    }
   }
 
   /**

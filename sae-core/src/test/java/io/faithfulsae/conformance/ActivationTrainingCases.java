@@ -19,6 +19,7 @@ import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import java.util.ArrayList;
@@ -133,6 +134,61 @@ interface ActivationTrainingCases extends ConformanceCases {
                 .gateDetach(true)
                 .decoderNorm(DecoderNorm.AFTER_STEP)
                 .clipNorm(0));
+    all.add(
+        new Variant("by batch, k decreasing", true, BATCH, true, annealed(b -> b.initialK(20))));
+    all.add(new Variant("k decreasing", true, TOP, false, annealed(b -> b.initialK(90))));
+    all.add(new Variant("k increasing", true, TOP, false, annealed(b -> b.initialK(1))));
+    all.add(new Variant("multi-TopK", true, TOP, false, annealed(b -> b.multiTopK(0.125))));
+    all.add(
+        new Variant(
+            "multi-TopK, clipped",
+            false,
+            TOP,
+            false,
+            annealed(
+                b ->
+                    b.multiTopK(1)
+                        .initialK(40)
+                        .loss(Loss.FVU)
+                        .clipNorm(0.05)
+                        .eps(1e-3)
+                        .trainEncoderBias(true))));
+    transcoder(all, "transcoder with a skip, multi-TopK", TOP, b -> b.multiTopK(0.25));
+    for (Optimizer optimizer : List.of(Optimizer.SIGNUM, Optimizer.MUON)) {
+      optimized(all, optimizer.name(), TOP, optimizer, b -> b);
+      optimized(
+          all,
+          optimizer + ", norm after, clipped, b_enc",
+          TOP,
+          optimizer,
+          b ->
+              b.decoderNorm(DecoderNorm.AFTER_STEP)
+                  .clipNorm(0.05)
+                  .trainEncoderBias(true)
+                  .eps(1e-3));
+      optimized(all, optimizer + ", decoder frozen", TOP, optimizer, b -> b.freezeDecoder(true));
+      transcoder(
+          all,
+          "transcoder with a skip, " + optimizer,
+          TOP,
+          b -> b.optimizer(optimizer).decoderNorm(DecoderNorm.NONE).projectGradient(false));
+      all.add(
+          new Variant(
+              "JumpReLU, " + optimizer,
+              true,
+              ABOVE,
+              true,
+              sparse(b -> b.sparsityPenalty(Penalty.L0).optimizer(optimizer))));
+    }
+    Selection groups = new Selection(Rule.GROUP_MAX, TrainingSetup.K);
+    all.add(new Variant("groups", true, groups, false, TrainingSetup.STUDY.config()));
+    optimized(
+        all,
+        "groups, norm after, clipped",
+        groups,
+        Optimizer.ADAM,
+        b -> b.decoderNorm(DecoderNorm.AFTER_STEP).clipNorm(0.05).trainEncoderBias(true).eps(1e-3));
+    transcoder(all, "transcoder of groups with a skip", groups, b -> b.loss(Loss.FVU));
     transcoder(all, "transcoder", TOP, b -> b);
     transcoder(all, "transcoder with a skip", TOP, b -> b.loss(Loss.FVU));
     transcoder(
@@ -157,6 +213,22 @@ interface ActivationTrainingCases extends ConformanceCases {
         b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(0.05));
     all.add(new Variant("SAE with a skip", true, TOP, false, TrainingSetup.STUDY.config()));
     return all;
+  }
+
+  private static void optimized(
+      List<Variant> all,
+      String name,
+      Selection selection,
+      Optimizer optimizer,
+      UnaryOperator<StepConfig.Builder> change) {
+    StepConfig.Builder base = TrainingSetup.STUDY.config().toBuilder().optimizer(optimizer);
+    all.add(new Variant(name, true, selection, false, change.apply(base).build()));
+  }
+
+  private static StepConfig annealed(UnaryOperator<StepConfig.Builder> change) {
+    return change
+        .apply(TrainingSetup.STUDY.config().toBuilder().initialK(8).kDecaySteps(7))
+        .build();
   }
 
   private static void transcoder(
@@ -277,9 +349,19 @@ interface ActivationTrainingCases extends ConformanceCases {
           () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 7), config, Gradients.NONE).close());
       assertThrows(
           BackendUnavailableException.class,
-          () -> plain.trainer(new Selection(Rule.GROUP_MAX, 2), config, Gradients.NONE).close());
+          () -> plain.trainer(new Selection(Rule.ABS_TOP_K, 2), config, Gradients.NONE).close());
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> plain.trainer(new Selection(Rule.GROUP_MAX, 4), config, Gradients.NONE).close(),
+          "4 does not divide 6");
       StepConfig sparse = config.toBuilder().sparsityPenalty(Penalty.L1).build();
       assertThrows(IllegalArgumentException.class, () -> plain.trainer(2, sparse).close());
+      StepConfig multi = config.toBuilder().multiTopK(0.125).build();
+      StepConfig annealed = config.toBuilder().initialK(7).kDecaySteps(5).build();
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 2), multi, Gradients.NONE).close());
+      assertThrows(IllegalArgumentException.class, () -> plain.trainer(2, annealed).close());
       StepConfig prefixes =
           config.toBuilder().prefixes(List.of(new Prefix(3, 1), new Prefix(5, 1))).build();
       assertThrows(

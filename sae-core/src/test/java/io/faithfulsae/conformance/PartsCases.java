@@ -86,7 +86,7 @@ interface PartsCases extends ConformanceCases {
         stats.add(main.trainer().stats());
       }
     }
-    return new Run(stats, Snapshot.of(main.sae(), main.trainer(), variant.selection()));
+    return new Run(stats, Snapshot.of(main.sae(), main.trainer(), variant));
   }
 
   static Run onOne(Backend backend, Variant variant) {

@@ -123,7 +123,7 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
     return z;
   }
 
-  private static void keepOfGroups(float[] z, int size) {
+  static void keepOfGroups(float[] z, int size) {
     for (int start = 0; start < z.length; start += size) {
       int best = start;
       for (int j = start + 1; j < start + size; j++) {

@@ -9,6 +9,7 @@ import io.faithfulsae.spi.Selection.Rule;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.AuxNorm;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import java.nio.ByteBuffer;
@@ -36,6 +37,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   private final long[] idleRows;
   private final long[] steps = new long[1];
   private final double[] learnedThreshold = {-1};
+  private final double[] averaging = new double[2]; // sum of weights, largest lr
   private Parts parts;
   private @Nullable StepStats stats;
 
@@ -329,7 +331,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     double norm = config.adam().clipProjected() ? 0 : clip(of.gradient);
     normalizeAndProject(of.gradient);
     norm = config.adam().clipProjected() ? clip(of.gradient) : norm;
-    adam(of.gradient, lr);
+    descend(of.gradient, lr);
     if (config.weights().decoderNorm() == DecoderNorm.AFTER_STEP
         && !config.weights().freezeDecoder()) {
       normalizeDecoder();
@@ -488,6 +490,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       }
     }
     double[][] error = errors[last];
+    Kept[] multi = config.multiTopK() > 0 ? keepMulti(p) : new Kept[0];
     boolean[] dead = dead();
     int nDead = count(dead);
 
@@ -527,6 +530,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       parts.reconstruction +=
           rows * lossScale * prefixes.get(prefix).weight() * sumOfSquares(errors[prefix]);
     }
+    multiTopK(multi, y, 2 * rows * lossScale * config.multiTopK());
     parts.aux += auxOn ? rows * auxScale * sumOfSquares(residual) : 0;
     parts.squaredError += squaredError;
     parts.variance += variance;
@@ -592,6 +596,46 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     parts.sparsity += rows * penalty.total();
   }
 
+  /** The min(4k, d_sae) largest of each row; they have fired. */
+  private Kept[] keepMulti(float[][] p) {
+    int most = Math.min(4 * k(), sae.dSae);
+    Kept[] multi = new Kept[p.length];
+    for (int row = 0; row < p.length; row++) {
+      multi[row] = new Kept(new int[most], new float[most]);
+      ReferenceSae.select(p[row], null, multi[row].index, multi[row].value);
+      for (int slot = 0; slot < most; slot++) {
+        parts.fired[multi[row].index[slot]] |= multi[row].value[slot] > 0;
+      }
+    }
+    return multi;
+  }
+
+  /**
+   * Adds the second loss, of more latents; the encoder gets no gradient of it.
+   *
+   * @param scale dL/d(half of the squared error), times the rows of this part
+   */
+  private void multiTopK(Kept[] multi, FloatBuffer y, double scale) {
+    int d = sae.bDec.length;
+    for (int row = 0; row < multi.length; row++) {
+      double[] slope = new double[d];
+      for (int i = 0; i < d; i++) {
+        slope[i] = sae.bDec[i] - (double) y.get(row * d + i);
+      }
+      for (int slot = 0; slot < multi[row].index.length; slot++) {
+        sae.addDirection(slope, multi[row].value[slot], multi[row].index[slot]);
+      }
+      for (int i = 0; i < d; i++) {
+        parts.reconstruction += scale / 2 * slope[i] * slope[i];
+        slope[i] *= scale;
+        parts.gradient.bDec[i] += slope[i];
+      }
+      for (int slot = 0; slot < multi[row].index.length; slot++) {
+        parts.gradient.addDecoder(multi[row].index[slot], multi[row].value[slot], slope);
+      }
+    }
+  }
+
   /**
    * What the encoder keeps of a row; a value of 0 is in the list for its threshold's gradient, or
    * pads a row of k.
@@ -606,7 +650,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       for (int row = 0; row < p.length; row++) {
         z[row] = p[row].clone();
       }
-      ReferenceSae.keepOfBatch(z, (long) selection.k() * p.length);
+      ReferenceSae.keepOfBatch(z, (long) k() * p.length);
       for (int row = 0; row < p.length; row++) {
         float[] of = z[row];
         int[] index = IntStream.range(0, sae.dSae).filter(j -> of[j] > 0).toArray();
@@ -629,11 +673,20 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       }
     } else {
       for (int row = 0; row < p.length; row++) {
-        kept[row] = new Kept(new int[selection.k()], new float[selection.k()]);
-        ReferenceSae.select(p[row], null, kept[row].index, kept[row].value);
+        kept[row] = new Kept(new int[k()], new float[k()]);
+        float[] among = p[row].clone();
+        if (selection.rule() == Rule.GROUP_MAX) {
+          ReferenceSae.keepOfGroups(among, sae.dSae / k());
+        }
+        ReferenceSae.select(among, null, kept[row].index, kept[row].value);
       }
     }
     return kept;
+  }
+
+  /** Of this step. */
+  private int k() {
+    return config.annealing().kAfter(steps[0], selection.k());
   }
 
   private static Kept kept(int[] index, float[] z) {
@@ -751,34 +804,36 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
   }
 
-  /** torch.optim.Adam without weight decay. */
-  private void adam(Gradient gradient, double lr) {
-    long t = ++steps[0];
-    double correction1 = 1 - Math.pow(config.adam().beta1(), (double) t);
-    double correction2 = 1 - Math.pow(config.adam().beta2(), (double) t);
+  private void descend(Gradient gradient, double lr) {
+    Optimizer optimizer = config.optimizer();
+    if (optimizer == Optimizer.SIGNUM && steps[0] == 0) {
+      for (Tensor tensor : sae.shape.tensors()) {
+        if (tensor != Tensor.THRESHOLD || trainsThreshold(sae, selection)) {
+          System.arraycopy(
+              sae.tensor(tensor), 0, first[tensor.ordinal()], 0, first[tensor.ordinal()].length);
+        }
+      }
+    }
+    double share =
+        optimizer == Optimizer.SIGNUM ? ReferenceOptimizer.share(averaging, lr) : Double.NaN;
+    ReferenceOptimizer step = new ReferenceOptimizer(config, lr, ++steps[0]);
     double[] @Nullable [] gradients = gradient.trained();
     for (Tensor tensor : EnumSet.allOf(Tensor.class)) {
-      double[] g = gradients[tensor.ordinal()];
+      int at = tensor.ordinal();
+      double[] g = gradients[at];
       if (g == null) {
         continue;
       }
       float[] w = sae.tensor(tensor);
-      float[] m = first[tensor.ordinal()];
-      float[] v = second[tensor.ordinal()];
-      for (int i = 0; i < w.length; i++) {
-        double mean = config.adam().beta1() * m[i] + (1 - config.adam().beta1()) * g[i];
-        double square = config.adam().beta2() * v[i] + (1 - config.adam().beta2()) * g[i] * g[i];
-        w[i] =
-            (float)
-                (w[i]
-                    - lr
-                        * (mean / correction1)
-                        / (Math.sqrt(square / correction2) + config.adam().eps()));
-        m[i] = (float) mean;
-        v[i] = (float) square;
-        if (tensor == Tensor.THRESHOLD) {
-          w[i] = Math.max(w[i], 0);
-        }
+      if (optimizer == Optimizer.SIGNUM) {
+        step.signum(g, w, first[at], share);
+      } else if (optimizer == Optimizer.MUON && ReferenceOptimizer.isMatrix(tensor)) {
+        step.muon(g, w, first[at], tensor == Tensor.W_DEC ? sae.bDec.length : sae.dIn);
+      } else {
+        step.adam(g, w, first[at], second[at]);
+      }
+      for (int i = 0; tensor == Tensor.THRESHOLD && i < w.length; i++) {
+        w[i] = Math.max(w[i], 0);
       }
     }
   }
@@ -832,6 +887,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       ByteBuffer bytes = source.duplicate().order(source.order());
       if (state == State.LEARNED_THRESHOLD) {
         bytes.asDoubleBuffer().get(learnedThreshold);
+      } else if (state == State.AVERAGING) {
+        bytes.asDoubleBuffer().get(averaging, (int) from, bytes.remaining() / Double.BYTES);
       } else if (BackendChecks.elementBytes(state) == Long.BYTES) {
         bytes.asLongBuffer().get(longs(state), (int) from, bytes.remaining() / Long.BYTES);
       } else {
@@ -848,6 +905,8 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       ByteBuffer bytes = into.duplicate().order(into.order());
       if (state == State.LEARNED_THRESHOLD) {
         bytes.asDoubleBuffer().put(learnedThreshold);
+      } else if (state == State.AVERAGING) {
+        bytes.asDoubleBuffer().put(averaging, (int) from, bytes.remaining() / Double.BYTES);
       } else if (BackendChecks.elementBytes(state) == Long.BYTES) {
         bytes.asLongBuffer().put(longs(state), (int) from, bytes.remaining() / Long.BYTES);
       } else {
@@ -858,7 +917,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
 
   private void requireState(State state) {
     requireOpen();
-    if (!State.of(selection, sae.shape).contains(state)) {
+    if (!State.of(selection, sae.shape, config.optimizer()).contains(state)) {
       throw new IllegalArgumentException(
           "expected a state of a trainer with " + selection + ", got " + state + "; read another");
     }

@@ -37,18 +37,17 @@ interface ResumeCases extends ConformanceCases {
     try (BackendSae sae = TrainingSetup.sae(backend, variant);
         BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
       TrainingSetup.train(backend, variant, trainer, 0, half);
-      middle = Snapshot.of(sae, trainer, variant.selection());
+      middle = Snapshot.of(sae, trainer, variant);
     }
     assertNotEquals(whole.end(), middle);
     try (BackendSae sae = backend.createSae(variant.shape());
         BackendTrainer trainer = TrainingSetup.trainer(sae, variant)) {
       middle.writeTo(sae, trainer);
-      assertEquals(
-          middle, Snapshot.of(sae, trainer, variant.selection()), "what was written is read");
+      assertEquals(middle, Snapshot.of(sae, trainer, variant), "what was written is read");
       List<StepStats> rest =
           TrainingSetup.train(backend, variant, trainer, half, TrainingSetup.STEPS);
       assertEquals(whole.stats().subList(half, TrainingSetup.STEPS), rest);
-      assertEquals(whole.end(), Snapshot.of(sae, trainer, variant.selection()));
+      assertEquals(whole.end(), Snapshot.of(sae, trainer, variant));
     }
   }
 

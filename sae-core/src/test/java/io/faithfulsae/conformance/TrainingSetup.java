@@ -289,10 +289,10 @@ final class TrainingSetup {
 
     /** With TopK. */
     static Snapshot of(BackendSae sae, BackendTrainer trainer) {
-      return of(sae, trainer, Selection.topK(K));
+      return of(sae, trainer, STUDY);
     }
 
-    static Snapshot of(BackendSae sae, BackendTrainer trainer, Selection selection) {
+    static Snapshot of(BackendSae sae, BackendTrainer trainer, Variant variant) {
       Map<Tensor, List<Float>> tensors = new EnumMap<>(Tensor.class);
       for (Tensor tensor : sae.shape().tensors()) {
         List<Float> boxed = new ArrayList<>(); // whose equality distinguishes -0.0 from 0.0
@@ -302,7 +302,7 @@ final class TrainingSetup {
         tensors.put(tensor, boxed);
       }
       Map<State, ByteBuffer> states = new EnumMap<>(State.class);
-      for (State state : State.of(selection, sae.shape())) {
+      for (State state : State.of(variant.selection(), sae.shape(), variant.config().optimizer())) {
         ByteBuffer host =
             Data.directBytes(
                 BackendChecks.elements(state, sae.shape()) * BackendChecks.elementBytes(state));
@@ -341,7 +341,7 @@ final class TrainingSetup {
     try (BackendSae sae = sae(backend, variant);
         BackendTrainer trainer = trainer(sae, variant)) {
       List<StepStats> stats = train(backend, variant, trainer, 0, STEPS);
-      return new Run(stats, Snapshot.of(sae, trainer, variant.selection()));
+      return new Run(stats, Snapshot.of(sae, trainer, variant));
     }
   }
 
@@ -351,8 +351,11 @@ final class TrainingSetup {
     }
   }
 
-  /** ‖a − b‖ / ‖b‖. */
+  /** ‖a − b‖ / ‖b‖; infinite if they differ in size. */
   static double distance(float[] a, float[] b) {
+    if (a.length != b.length) {
+      return Double.POSITIVE_INFINITY;
+    }
     double difference = 0;
     double size = 0;
     for (int i = 0; i < a.length; i++) {

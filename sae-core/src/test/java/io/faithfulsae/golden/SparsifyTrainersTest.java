@@ -8,6 +8,7 @@ import static io.faithfulsae.golden.PeerTrainersTest.STEPS;
 import static io.faithfulsae.golden.PeerTrainersTest.TOLERANCE;
 import static io.faithfulsae.golden.PeerTrainersTest.direct;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.abort;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -23,9 +24,11 @@ import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.DeviceBuffer;
 import io.faithfulsae.spi.SaeShape;
 import io.faithfulsae.spi.Selection;
+import io.faithfulsae.spi.Selection.Rule;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Set;
@@ -81,7 +84,15 @@ public abstract class SparsifyTrainersTest {
     return Stream.of(
         new Run("topk", top, sparsify().build()),
         new Run("transcoder", top, transcoder().build()),
-        new Run("skip_transcoder", top, transcoder().build()));
+        new Run("skip_transcoder", top, transcoder().build()),
+        new Run("groupmax", new Selection(Rule.GROUP_MAX, 3), sparsify().build()),
+        new Run("k_annealing", top, sparsify().initialK(12).kDecaySteps(60).build()),
+        new Run("signum", top, sparsify().optimizer(Optimizer.SIGNUM).build()),
+        new Run("signum_skip_transcoder", top, transcoder().optimizer(Optimizer.SIGNUM).build()),
+        new Run("muon", top, sparsify().optimizer(Optimizer.MUON).build()),
+        new Run("muon_skip_transcoder", top, transcoder().optimizer(Optimizer.MUON).build()),
+        new Run("multi_topk", top, sparsify().multiTopK(0.125).build()),
+        new Run("skip_transcoder_multi_topk", top, transcoder().multiTopK(0.125).build()));
   }
 
   @ParameterizedTest
@@ -108,6 +119,7 @@ public abstract class SparsifyTrainersTest {
         StepStats stats = trainer.stats();
         double loss = at(golden.path("loss"), step);
         assertEquals(loss, stats.loss(), TOLERANCE * loss, "loss of step " + step + ": " + stats);
+        assertTrue(stats.l0() <= at(golden.path("k"), step), "k of step " + step + ": " + stats);
       }
     }
   }

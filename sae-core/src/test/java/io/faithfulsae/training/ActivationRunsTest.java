@@ -63,6 +63,10 @@ public abstract class ActivationRunsTest extends RunFixture {
             "gated",
             GATED,
             TrainingConfig.saeLens(GATED, D_IN).toBuilder().sparsityCoefficient(0.15).build()),
+        family(
+            "GroupMax",
+            new Activation.GroupMax(3),
+            TrainingConfig.builder().trainEncoderBias(true).build()),
         family("BatchTopK", batch, byBatch),
         family("Matryoshka", batch, byBatch.toBuilder().prefixes(prefixes).build()),
         family(
@@ -153,12 +157,12 @@ public abstract class ActivationRunsTest extends RunFixture {
         IllegalArgumentException.class,
         () -> SaeTrainer.of(gated, config, backend),
         "auxCoefficient = 0 for a gated SAE");
-    SaeConfig groups =
-        new SaeConfig(D_IN, D_SAE, new Activation.GroupMax(2), true, Normalization.NONE);
+    SaeConfig signed =
+        new SaeConfig(D_IN, D_SAE, new Activation.AbsTopK(2), true, Normalization.NONE);
     assertMessage(
         BackendUnavailableException.class,
-        () -> SaeTrainer.of(groups, config, backend),
-        "GROUP_MAX");
+        () -> SaeTrainer.of(signed, config, backend),
+        "ABS_TOP_K");
     TrainingConfig sparse = TrainingConfig.saeLens(new Activation.Relu(), D_IN);
     assertThrows(
         IllegalArgumentException.class,

@@ -49,6 +49,10 @@ final class TrainerOptions {
             .put(SaeAbi.SAE_OPT_BANDWIDTH, config.sparsity().bandwidth())
             .put(SaeAbi.SAE_OPT_STE_TO_INPUT, config.sparsity().steToInput())
             .put(SaeAbi.SAE_OPT_GATE_DETACH, config.sparsity().gateDetach())
+            .put(SaeAbi.SAE_OPT_INITIAL_K, config.annealing().initialK())
+            .put(SaeAbi.SAE_OPT_K_DECAY_STEPS, (double) config.annealing().decaySteps())
+            .put(SaeAbi.SAE_OPT_MULTI_TOPK, config.multiTopK())
+            .put(SaeAbi.SAE_OPT_OPTIMIZER, config.optimizer().ordinal())
             .put(SaeAbi.SAE_OPT_GRADIENTS, gradients.ordinal())
             .put(SaeAbi.SAE_OPT_PREFIXES, config.prefixes().size());
     for (int i = 0; i < config.prefixes().size(); i++) {

@@ -6,6 +6,7 @@ import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.ActivationRunsTest;
 import io.faithfulsae.training.DivergenceTest;
+import io.faithfulsae.training.OptimizerRunsTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
@@ -33,6 +34,14 @@ class CpuTrainingTest {
 
   @Nested
   class Sparsify extends SparsifyTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Optimizers extends OptimizerRunsTest {
     @Override
     protected Backend open() {
       return new CpuBackendProvider().open();
