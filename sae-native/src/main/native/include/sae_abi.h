@@ -1,5 +1,5 @@
 /*
- * sae_abi.h: THE native boundary of FaithfulSAE (C11).
+ * sae_abi.h: THE native boundary of FaithfulSAE (C11). Over 400 lines: one header, most of it comments.
  *
  * One header, two implementations: the CPU backend is inside libsae.so; the CUDA backend is
  * libsae_cuda.so, opened on demand by sae_context_open. Nothing above this header knows which one
