@@ -235,7 +235,10 @@ final class TrainCommand implements Callable<Integer> {
     Path stored = activations;
     String other = source;
     if ((stored != null || other != null)
-        && (hook != null || data != null || targetHook != null || (stored != null && other != null))) {
+        && (hook != null
+            || data != null
+            || targetHook != null
+            || (stored != null && other != null))) {
       throw common.usage(
           Expected.message(
               "--activations, --source, or --model, --hook, --data and --target-hook",

@@ -82,7 +82,8 @@ final class NamedPlugInTest {
             "--out",
             dir);
     assertEquals(2, ran.code());
-    assertTrue(ran.err().contains("expected --activations, --source, or --model, --hook, --data and"));
+    assertTrue(
+        ran.err().contains("expected --activations, --source, or --model, --hook, --data and"));
     assertThrows(IllegalStateException.class, () -> NamedPlugIn.of("x").opened(this, this::fails));
   }
 
