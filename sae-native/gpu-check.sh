@@ -98,7 +98,7 @@ pack() {
         cp "$SAE_OPENAI_KERNELS" "$dir/peers/openai_kernels.py"
     fi
 
-    tar -C "$dir" -cf - java jars native peers | xz -6 -T0 >"$target.part"
+    tar -C "$dir" -cf - java jars native peers | xz -9 -T0 >"$target.part"
     check_size "$target.part"
     mv "$target.part" "$target"
     echo "gpu-check: $target"
