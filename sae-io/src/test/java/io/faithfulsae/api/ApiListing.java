@@ -107,7 +107,9 @@ public final class ApiListing {
   }
 
   private static String header(Class<?> type) {
-    StringBuilder text = new StringBuilder(type.toGenericString());
+    // JDK 17 leaves "sealed" out, later ones do not.
+    StringBuilder text =
+        new StringBuilder(type.toGenericString().replaceFirst("\\b(non-)?sealed ", ""));
     if (type.getGenericSuperclass() != null && type.getSuperclass() != Object.class) {
       text.append(" extends ").append(type.getGenericSuperclass().getTypeName());
     }
