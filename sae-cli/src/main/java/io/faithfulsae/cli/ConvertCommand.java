@@ -87,6 +87,7 @@ final class ConvertCommand implements Callable<Integer>, WritesFiles {
     SaeFormat into = common.fromOptions(() -> SaeFormats.named(format));
     Path target = to.toAbsolutePath();
     Path unfinished = target.resolveSibling("." + target.getFileName() + ".converting");
+    requireSaeOnly(unfinished, List.of()); // of a run that was killed
     deleteAll(unfinished);
     try (Backend backend = Backends.best();
         Sae original = Sae.load(from, backend)) {

@@ -72,6 +72,18 @@ final class ConvertCommandTest {
   }
 
   @Test
+  void aFolderThatOnlyLooksUnfinishedIsLeftAlone() throws IOException {
+    Path first = golden("saelens_topk", "cfg.json", "sae_weights.safetensors");
+    Path notes = Files.createDirectory(dir.resolve(".to.converting")).resolve("notes.txt");
+    Files.writeString(notes, "mine");
+    Path to = dir.resolve("to");
+    Tiny.Ran ran = sae("convert", "--from", first, "--format", "sparsify", "--to", to);
+    assertEquals(1, ran.code());
+    assertTrue(ran.err().contains("expected a folder with nothing but an SAE to replace"));
+    assertEquals("mine", Files.readString(notes));
+  }
+
+  @Test
   void infoSaysWhatIsKnown() throws IOException {
     Path folder = golden("saelens_skip_transcoder", "cfg.json", "sae_weights.safetensors");
     FloatBuffer logs = FloatBuffer.allocate(12);
