@@ -1,6 +1,5 @@
 package io.faithfulsae.training;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -105,13 +104,7 @@ public abstract class ActivationRunsTest extends RunFixture {
   @ParameterizedTest
   @MethodSource("families")
   void otherActivationsResumeToTheSameBits(Family family) throws IOException, InterruptedException {
-    SaeTrainer trainer = SaeTrainer.of(family.sae(), family.config(), backend);
-    Path whole = folder.resolve("whole");
-    finish(trainer.start(SOURCE, whole));
-    Path dir = folder.resolve("interrupted");
-    crash(trainer, dir, 13);
-    finish(trainer.resume(SOURCE, dir));
-    assertArrayEquals(weights(whole), weights(dir));
+    assertResumesToTheSameBits(SaeTrainer.of(family.sae(), family.config(), backend));
   }
 
   @ParameterizedTest

@@ -1,6 +1,5 @@
 package io.faithfulsae.training;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -34,13 +33,7 @@ public abstract class OptimizerRunsTest extends RunFixture {
   @ParameterizedTest
   @EnumSource(Optimizer.class)
   void resumesToTheSameBits(Optimizer optimizer) throws IOException, InterruptedException {
-    SaeTrainer trainer = trainer(config(optimizer, STEPS));
-    Path whole = folder.resolve("whole");
-    finish(trainer.start(SOURCE, whole));
-    Path dir = folder.resolve("interrupted");
-    crash(trainer, dir, 13);
-    finish(trainer.resume(SOURCE, dir));
-    assertArrayEquals(weights(whole), weights(dir));
+    assertResumesToTheSameBits(trainer(config(optimizer, STEPS)));
   }
 
   @ParameterizedTest

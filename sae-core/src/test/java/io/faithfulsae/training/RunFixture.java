@@ -1,5 +1,6 @@
 package io.faithfulsae.training;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -123,6 +124,16 @@ abstract class RunFixture {
   static void crash(SaeTrainer trainer, Path dir, int step) throws IOException {
     TrainingRun run = failingAt(trainer, step).start(SOURCE, dir);
     assertThrows(UnsupportedOperationException.class, () -> finish(run));
+  }
+
+  /** A run that crashed and was resumed gives the weights of one that nothing happened to. */
+  void assertResumesToTheSameBits(SaeTrainer trainer) throws IOException, InterruptedException {
+    Path whole = folder.resolve("whole");
+    finish(trainer.start(SOURCE, whole));
+    Path dir = folder.resolve("interrupted");
+    crash(trainer, dir, 13);
+    finish(trainer.resume(SOURCE, dir));
+    assertArrayEquals(weights(whole), weights(dir));
   }
 
   static TrainingResult finish(TrainingRun run) throws IOException, InterruptedException {
