@@ -3,8 +3,6 @@ package io.faithfulsae.benchmarks;
 import io.faithfulsae.Activation;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.StepConfig;
-import io.faithfulsae.spi.StepConfig.DecoderNorm;
-import io.faithfulsae.spi.StepConfig.Loss;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import io.faithfulsae.training.TrainingConfig;
 
@@ -53,13 +51,10 @@ public enum Recipe {
         switch (this) {
           case STUDY -> StepConfig.builder();
           case SPARSIFY ->
-              StepConfig.builder()
-                  .loss(Loss.FVU)
-                  .auxCoefficient(0)
-                  .beta2(0.999)
-                  .clipNorm(0)
-                  .decoderNorm(DecoderNorm.AFTER_STEP)
-                  .trainEncoderBias(true);
+              TrainingConfig.sparsifyAdam(
+                  workload.dIn(), workload.dSae(), workload.rows(), workload.rows())
+                  .step()
+                  .toBuilder();
           case SAELENS -> TrainingConfig.saeLens(activation, workload.dIn()).step().toBuilder();
           case DICTIONARY_LEARNING ->
               TrainingConfig.dictionaryLearning(activation, workload.dIn(), workload.dSae())

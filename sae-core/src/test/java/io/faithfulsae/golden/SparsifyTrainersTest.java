@@ -13,6 +13,9 @@ import static org.junit.jupiter.api.Assumptions.abort;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import io.faithfulsae.Activation;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Goldens;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae;
@@ -26,9 +29,8 @@ import io.faithfulsae.spi.SaeShape;
 import io.faithfulsae.spi.Selection;
 import io.faithfulsae.spi.Selection.Rule;
 import io.faithfulsae.spi.StepConfig;
-import io.faithfulsae.spi.StepConfig.DecoderNorm;
-import io.faithfulsae.spi.StepConfig.Loss;
 import io.faithfulsae.spi.StepConfig.Optimizer;
+import io.faithfulsae.training.TrainingConfig;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Set;
@@ -66,17 +68,19 @@ public abstract class SparsifyTrainersTest {
   }
 
   private static StepConfig.Builder sparsify() {
-    return StepConfig.builder()
-        .loss(Loss.FVU)
-        .auxCoefficient(0)
-        .beta2(0.999)
-        .clipNorm(0)
-        .decoderNorm(DecoderNorm.AFTER_STEP)
-        .trainEncoderBias(true);
+    return preset(true);
   }
 
   private static StepConfig.Builder transcoder() {
-    return sparsify().decoderNorm(DecoderNorm.NONE).projectGradient(false);
+    return preset(false);
+  }
+
+  private static StepConfig.Builder preset(boolean subtractDecoderBias) {
+    SaeConfig sae =
+        new SaeConfig(D_IN, D_SAE, new Activation.TopK(K), subtractDecoderBias, Normalization.NONE);
+    return TrainingConfig.sparsify(Optimizer.ADAM, sae, (long) STEPS * BATCH, BATCH)
+        .step()
+        .toBuilder();
   }
 
   static Stream<Run> runs() {
