@@ -13,20 +13,10 @@ seconds=${SECONDS_EACH:-5}
 python=${PYTHON:-python3}
 out=$(mkdir -p "${OUT:-$here}" && cd "${OUT:-$here}" && pwd)
 shapes=(2048x288x4608x32 1024x768x12288x16)
-jar=$here/target/benchmarks.jar
-
-[ -f "$jar" ] || { echo "$jar is missing; mvn -DskipTests package" >&2; exit 1; }
 "$python" -c 'import torch, sparsify, safetensors' 2>/dev/null \
     || { echo "$python lacks a package; pip install -r $here/peers/requirements.txt" >&2; exit 1; }
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads MKL_NUM_THREADS=$threads
-
-# Both sides get the same processors: the first $threads that this process may use.
-cpus=$("$python" -c "import os; print(','.join(map(str, sorted(os.sched_getaffinity(0))[:$threads])))")
-on_cpus() { taskset -c "$cpus" "$@"; }
-java=("${JAVA_HOME:+$JAVA_HOME/bin/}java" --enable-native-access=ALL-UNNAMED "-Dsae.cpu.options=threads=$threads")
+. "$here/both-sides.sh"
 
 on_cpus "${java[@]}" -cp "$jar" io.faithfulsae.benchmarks.PeerData "$work" "${shapes[@]}"
 on_cpus "$python" "$here/peers/peers.py" check "$work"

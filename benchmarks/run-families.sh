@@ -13,16 +13,8 @@ rounds=${ROUNDS:-5}
 read -ra shapes <<< "${SHAPES:-2048x288x4608x32 1024x768x12288x16}"
 python=${PYTHON:-python3}
 out=$(mkdir -p "${OUT:-$here}" && cd "${OUT:-$here}" && pwd)
-jar=$here/target/benchmarks.jar
-[ -f "$jar" ] || { echo "$jar is missing; mvn -DskipTests package" >&2; exit 1; }
+. "$here/both-sides.sh"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-export OMP_NUM_THREADS=$threads OPENBLAS_NUM_THREADS=$threads MKL_NUM_THREADS=$threads
-# Both sides get the same processors: the first $threads that this process may use.
-cpus=$("$python" -c "import os; print(','.join(map(str, sorted(os.sched_getaffinity(0))[:$threads])))")
-on_cpus() { taskset -c "$cpus" "$@"; }
-java=("${JAVA_HOME:+$JAVA_HOME/bin/}java" --enable-native-access=ALL-UNNAMED "-Dsae.cpu.options=threads=$threads")
 peers() { PYTHONWARNINGS=ignore PEERS_SECONDS=0.5 on_cpus "$python" "$here/peers/families.py" "$@"; }
 # One JVM for all of a benchmark's lines: what is timed is native code, and a fork for each would take half of the time.
 ours() {

@@ -1,10 +1,6 @@
 package io.faithfulsae.benchmarks;
 
-import com.fasterxml.jackson.databind.ObjectMapper;
-import io.faithfulsae.io.Expected;
 import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -29,17 +25,9 @@ public final class FamilyData {
    * @param args the folder, then shapes as {@link Workload#parse} reads them
    */
   public static void main(String[] args) throws IOException {
-    if (args.length < 2) {
-      throw new IllegalArgumentException(
-          Expected.message(
-              "DIR SHAPE...", args.length + " arguments", "name a folder and at least one shape"));
-    }
-    Path dir = Files.createDirectories(Path.of(args[0]));
     Map<String, Object> shapes = new LinkedHashMap<>();
     String device = "";
-    for (String shape : List.of(args).subList(1, args.length)) {
-      Workload workload = Workload.parse(shape);
-      PeerData.write(dir.resolve(workload + ".safetensors"), workload);
+    for (Workload workload : PeerData.writeShapes(args)) {
       Map<String, Object> losses = new LinkedHashMap<>();
       for (Recipe recipe : List.of(Recipe.SAELENS, Recipe.DICTIONARY_LEARNING)) {
         Map<String, List<Double>> ofRecipe = new LinkedHashMap<>();
@@ -55,10 +43,9 @@ public final class FamilyData {
           workload.toString(),
           Map.of("threshold", Families.justBelowKept(workload), "losses", losses));
     }
-    new ObjectMapper()
-        .writerWithDefaultPrettyPrinter()
-        .writeValue(
-            dir.resolve("families.json").toFile(),
-            Map.of("device", device, "learning_rate", LEARNING_RATE, "shapes", shapes));
+    PeerData.writeJson(
+        args,
+        "families.json",
+        Map.of("device", device, "learning_rate", LEARNING_RATE, "shapes", shapes));
   }
 }

@@ -33,17 +33,9 @@ public final class PeerData {
    * @param args the folder, then shapes as {@link Workload#parse} reads them
    */
   public static void main(String[] args) throws IOException {
-    if (args.length < 2) {
-      throw new IllegalArgumentException(
-          Expected.message(
-              "DIR SHAPE...", args.length + " arguments", "name a folder and at least one shape"));
-    }
-    Path dir = Files.createDirectories(Path.of(args[0]));
     Map<String, Object> shapes = new LinkedHashMap<>();
     String device = "";
-    for (String shape : List.of(args).subList(1, args.length)) {
-      Workload workload = Workload.parse(shape);
-      write(dir.resolve(workload + ".safetensors"), workload);
+    for (Workload workload : writeShapes(args)) {
       Map<String, List<Double>> losses = new LinkedHashMap<>();
       for (Recipe recipe : List.of(Recipe.SPARSIFY, Recipe.STUDY)) {
         try (LoadedSae loaded = recipe.load(workload, "topk")) {
@@ -54,12 +46,38 @@ public final class PeerData {
       }
       shapes.put(workload.toString(), losses);
     }
-    new ObjectMapper()
-        .writerWithDefaultPrettyPrinter()
-        .writeValue(dir.resolve("ours.json").toFile(), Map.of("device", device, "losses", shapes));
+    writeJson(args, "ours.json", Map.of("device", device, "losses", shapes));
   }
 
-  static void write(Path file, Workload w) throws IOException {
+  /**
+   * Writes {@code SHAPE.safetensors} for each shape.
+   *
+   * @param args the folder, which is made, then shapes
+   */
+  static List<Workload> writeShapes(String[] args) throws IOException {
+    if (args.length < 2) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "DIR SHAPE...", args.length + " arguments", "name a folder and at least one shape"));
+    }
+    Path dir = Files.createDirectories(Path.of(args[0]));
+    List<Workload> workloads = new ArrayList<>();
+    for (String shape : List.of(args).subList(1, args.length)) {
+      Workload workload = Workload.parse(shape);
+      write(dir.resolve(workload + ".safetensors"), workload);
+      workloads.add(workload);
+    }
+    return workloads;
+  }
+
+  static void writeJson(String[] args, String name, Map<String, Object> content)
+      throws IOException {
+    new ObjectMapper()
+        .writerWithDefaultPrettyPrinter()
+        .writeValue(Path.of(args[0]).resolve(name).toFile(), content);
+  }
+
+  private static void write(Path file, Workload w) throws IOException {
     Safetensors.write(
         file,
         Map.of(),
