@@ -74,11 +74,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void __launch_bounds__(kThreads)
     total_kernel(const double *__restrict__ terms, int64_t count, double *__restrict__ total) {
-    double sum = 0.0;
-    for (int64_t i = threadIdx.x; i < count; i += kThreads) {
-        sum += terms[i];
-    }
-    sum = block_sum(sum);
+    const double sum = sum_of(terms, count);
     if (threadIdx.x == 0) {
         *total = sum;
     }
@@ -125,6 +121,10 @@ __global__ void __launch_bounds__(kThreads)
 
 } // namespace
 
+cudaError_t launch_total(const double *terms, int64_t count, double *total, cudaStream_t stream) {
+    return launch(total_kernel, 1, stream, terms, count, total);
+}
+
 int64_t column_scratch(int64_t rows, int64_t columns) { return divide_up(rows, kChunk) * columns; }
 
 cudaError_t launch_column_sums(const float *a, const float *weights, int64_t rows, int64_t columns, double *partials,
@@ -141,7 +141,7 @@ cudaError_t launch_squares_about(const float *a, const double *column_sums, int6
                                  double *squares, double *total, cudaStream_t stream) {
     cudaError_t error =
         launch(row_squares_kernel, rows, stream, a, column_sums, 1.0 / static_cast<double>(rows), columns, squares);
-    return error != cudaSuccess ? error : launch(total_kernel, 1, stream, squares, rows, total);
+    return error != cudaSuccess ? error : launch_total(squares, rows, total, stream);
 }
 
 cudaError_t launch_count_active(const float *values, int64_t entries, double *total, cudaStream_t stream) {

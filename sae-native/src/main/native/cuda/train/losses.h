@@ -9,6 +9,8 @@ namespace sae::cuda {
 
 constexpr int64_t kChunk = 64; // rows of a column sum added by one thread
 
+/* total = sum of terms[0, count) */
+cudaError_t launch_total(const double *terms, int64_t count, double *total, cudaStream_t stream);
 /* sums [columns] = sum over rows of weights[row] a[row]; partials: scratch of column_scratch(rows, columns) */
 int64_t column_scratch(int64_t rows, int64_t columns);
 cudaError_t launch_column_sums(const float *a, const float *weights, int64_t rows, int64_t columns, double *partials,

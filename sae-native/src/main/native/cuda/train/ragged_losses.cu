@@ -6,12 +6,11 @@
  *   c = coefficient min(1, steps / warm-up)
  *   step slope = c (SAE_SPARSITY_L0);  2 c (mean L0 / T - 1) / T (SAE_SPARSITY_L0_OF_BATCH);  otherwise it depends on the row
  *
- * in and out: scalars in StepSums, RaggedSums and StepStatus. Launch: one thread; totals of terms: one block.
- * Deterministic: double sums in a fixed tree. Not yet run on a GPU.
+ * in and out: scalars in StepSums, RaggedSums and StepStatus. Launch: one thread.
+ * Deterministic. Not yet run on a GPU.
  */
 #include "ragged_losses.h"
 
-#include "../device/reduce.cuh"
 #include "step_numbers.cuh"
 
 namespace sae::cuda {
@@ -61,14 +60,6 @@ __global__ void ragged_totals_kernel(RaggedLosses of) {
     of.status->parts = of.first ? part : of.status->parts + part;
 }
 
-__global__ void __launch_bounds__(kThreads)
-    total_of_terms_kernel(const double *__restrict__ terms, int64_t count, double *__restrict__ total) {
-    const double sum = sum_of(terms, count);
-    if (threadIdx.x == 0) {
-        *total = sum;
-    }
-}
-
 } // namespace
 
 cudaError_t launch_ragged_scales(const RaggedLosses &of, cudaStream_t stream) {
@@ -77,10 +68,6 @@ cudaError_t launch_ragged_scales(const RaggedLosses &of, cudaStream_t stream) {
 
 cudaError_t launch_ragged_totals(const RaggedLosses &of, cudaStream_t stream) {
     return launch(ragged_totals_kernel, 1, stream, of);
-}
-
-cudaError_t launch_total(const double *terms, int64_t count, double *total, cudaStream_t stream) {
-    return launch(total_of_terms_kernel, 1, stream, terms, count, total);
 }
 
 } // namespace sae::cuda

@@ -23,8 +23,6 @@ struct RaggedLosses {
 cudaError_t launch_ragged_scales(const RaggedLosses &of, cudaStream_t stream);
 /* The part's losses join those of its step. */
 cudaError_t launch_ragged_totals(const RaggedLosses &of, cudaStream_t stream);
-/* total = sum of terms[0, count) */
-cudaError_t launch_total(const double *terms, int64_t count, double *total, cudaStream_t stream);
 
 } // namespace sae::cuda
 #endif
