@@ -70,25 +70,26 @@ __device__ inline void block_sums(double (&values)[N]) {
     __syncthreads(); // the next call overwrites of_warp
 }
 
-/* The sum of the values of the threads before this one, and that of all. */
-__device__ inline uint32_t block_sum_before(uint32_t value, uint32_t &total) {
-    __shared__ uint32_t of_warp[kWarps];
-    const int thread = static_cast<int>(threadIdx.x);
-    const int lane = thread % kWarp;
-    uint32_t through = value;
+/* The sum of `value` over the threads before this one; `total`: over all. */
+template <typename T>
+__device__ inline T block_scan(T value, T &total) {
+    __shared__ T of_warp[kWarps];
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    const int warp = static_cast<int>(threadIdx.x) / kWarp;
+    T through = value;
     for (int by = 1; by < kWarp; by *= 2) {
-        const uint32_t other = __shfl_up_sync(0xFFFFFFFFu, through, static_cast<unsigned>(by));
+        const T other = __shfl_up_sync(0xFFFFFFFFu, through, static_cast<unsigned>(by));
         through += lane >= by ? other : 0;
     }
     if (lane == kWarp - 1) {
-        of_warp[thread / kWarp] = through;
+        of_warp[warp] = through;
     }
     __syncthreads();
-    uint32_t before = 0;
+    T before = 0;
     total = 0;
-    for (int warp = 0; warp < kWarps; warp++) {
-        before += warp < thread / kWarp ? of_warp[warp] : 0;
-        total += of_warp[warp];
+    for (int i = 0; i < kWarps; i++) {
+        before += i < warp ? of_warp[i] : 0;
+        total += of_warp[i];
     }
     __syncthreads(); // the next call overwrites of_warp
     return before + through - value;

@@ -13,7 +13,7 @@
 
 #include <algorithm>
 
-#include "block_scan.cuh"
+#include "../device/reduce.cuh"
 
 namespace sae::cuda {
 namespace {

@@ -10,7 +10,7 @@
  */
 #include "ragged.h"
 
-#include "block_scan.cuh"
+#include "../device/reduce.cuh"
 
 namespace sae::cuda {
 namespace {

@@ -22,7 +22,7 @@
 
 #include <algorithm>
 
-#include "block_scan.cuh"
+#include "../device/reduce.cuh"
 #include "epilogue.cuh"
 #include "rounding.cuh"
 #include "topk.cuh"

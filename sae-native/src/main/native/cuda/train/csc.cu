@@ -71,7 +71,7 @@ __device__ inline void sum_counts(uint32_t *counts, int64_t d_sae, int64_t *offs
             sum += mine[i];
         }
         uint32_t total = 0;
-        uint32_t at = before + block_sum_before(sum, total);
+        uint32_t at = before + block_scan(sum, total);
 #pragma unroll
         for (int i = 0; i < kScanned; i++) {
             if (start + i < d_sae) {
@@ -161,7 +161,7 @@ __device__ inline void order_long(const uint32_t *list, int64_t begin, int64_t e
         }
         __syncthreads();
         uint32_t total = 0;
-        before[thread] = block_sum_before(static_cast<uint32_t>(__popc(marks[thread])), total);
+        before[thread] = block_scan(static_cast<uint32_t>(__popc(marks[thread])), total);
         __syncthreads();
         for (int64_t at = begin + thread; at < end; at += kThreads) {
             const uint32_t row = of.row(list[at]) - first;

@@ -9,7 +9,7 @@
  */
 #include "list_latents.h"
 
-#include "../encode/block_scan.cuh"
+#include "../device/reduce.cuh"
 
 namespace sae::cuda {
 namespace {
