@@ -91,10 +91,8 @@ void write_rows(Context &context, const std::vector<Candidate> &chosen, int64_t 
 
 } // namespace
 
-int64_t encode_batch(Params &params, const float *x, int64_t rows, int64_t k, const Latents &into) {
-    Context &context = params.context;
-    const float *input = encoder_input(params, x, rows);
-    const Encoder encoder = encoder_of(params);
+int64_t encode_batch(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
+                     const Latents &into) {
     const int64_t most = k * rows;
     const int64_t room = most + std::max(most, kLeastList);
     const RaggedTiles tiles(rows, encoder.latents);
@@ -104,7 +102,7 @@ int64_t encode_batch(Params &params, const float *x, int64_t rows, int64_t k, co
         std::vector<Candidate> &list = workers[worker].list;
         std::vector<uint64_t> &keys = workers[worker].keys;
         keys.resize(tiles.width + kSlack);
-        for_tile(context, encoder, input + row * params.d_in, height, latent, width, worker, [&](int64_t i, float *p) {
+        for_tile(context, encoder, input + row * encoder.d_in, height, latent, width, worker, [&](int64_t i, float *p) {
             int64_t count = 0;
             context.kernels.collect(p, nullptr, 0, 0, width, bound.value(), latent, keys.data(), &count,
                                     static_cast<int64_t>(keys.size()));
@@ -129,6 +127,11 @@ int64_t encode_batch(Params &params, const float *x, int64_t rows, int64_t k, co
         write_rows(context, all, rows, into);
     }
     return entries;
+}
+
+int64_t encode_batch(Params &params, const float *x, int64_t rows, int64_t k, const Latents &into) {
+    const float *input = encoder_input(params, x, rows);
+    return encode_batch(params.context, encoder_of(params), input, rows, k, into);
 }
 
 } // namespace sae::cpu

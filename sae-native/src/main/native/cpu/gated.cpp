@@ -62,10 +62,7 @@ void Trainer::list_open_gates(int64_t rows) {
         batch.offsets[row] = static_cast<int32_t>(entries);
         entries += static_cast<int64_t>(listed[row].size());
     }
-    if (entries > INT32_MAX) {
-        fail(SAE_OUT_OF_MEMORY, "expected at most 2147483647 open gates in a batch, got " + std::to_string(entries) +
-                                    "; train it in parts");
-    }
+    require_countable(entries, "open gates");
     batch.offsets[rows] = static_cast<int32_t>(entries);
     batch.active = 0;
     for (Block<float> *block : {&batch.value, &batch.gate, &batch.dgate, &batch.gate_of, &batch.dtheta}) {

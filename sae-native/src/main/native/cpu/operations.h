@@ -151,6 +151,9 @@ void encode_groups(Params &params, const float *x, int64_t rows, int64_t k, int3
 /* These return the number of entries; if there is no room for so many, or it exceeds kMostEntries, nothing is written. */
 constexpr int64_t kMostEntries = INT32_MAX; /* offsets are int32 */
 int64_t encode_batch(Params &params, const float *x, int64_t rows, int64_t k, const Latents &into);
+/* The same of what the encoder reads (encoder_input). */
+int64_t encode_batch(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k,
+                     const Latents &into);
 int64_t encode_threshold(Params &params, const float *x, int64_t rows, const Latents &into);
 /* x: null without SAE_SKIP */
 void decode(Params &params, const Latents &latents, int64_t rows, const float *x, float *x_hat);

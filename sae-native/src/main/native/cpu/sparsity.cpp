@@ -62,10 +62,7 @@ void Trainer::list_above_thresholds(int64_t rows) {
         batch.offsets[row] = static_cast<int32_t>(entries);
         entries += static_cast<int64_t>(listed[row].size());
     }
-    if (entries > INT32_MAX) {
-        fail(SAE_OUT_OF_MEMORY, "expected at most 2147483647 active latents in a batch, got " +
-                                    std::to_string(entries) + "; train it in parts");
-    }
+    require_countable(entries, "active latents");
     batch.offsets[rows] = static_cast<int32_t>(entries);
     batch.index.grow(entries);
     batch.value.grow(entries);

@@ -1,5 +1,5 @@
 /*
- * train_step.cpp: one step, in the order of sae_train_step: forward (encode_topk.cpp, train_batch_topk.cpp), dead latents (dead.cpp), losses
+ * train_step.cpp: one step, in the order of sae_train_step: forward (encode_topk.cpp, encode_batch.cpp), dead latents (dead.cpp), losses
  * and backward (losses.cpp, backward.cpp), entries by latent (csc.cpp), weights (adam.cpp).
  *
  * FLOPs per row: 2 d_in d_sae for the encoder, 8 k d_in for the sparse parts, and with dead latents 10 n_dead d_in.
@@ -40,6 +40,13 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
     if (count == 0) {
         prefixes.push_back(d_sae);
         prefix_weights.push_back(1);
+    }
+}
+
+void require_countable(int64_t entries, const char *what) {
+    if (entries > kMostEntries) {
+        fail(SAE_OUT_OF_MEMORY, std::string("expected at most 2147483647 ") + what + " in a batch, got " +
+                                    std::to_string(entries) + "; train it in parts");
     }
 }
 
@@ -145,8 +152,9 @@ void Trainer::choose(int64_t rows) {
     } else {
         batch.k = 0;
         batch.offsets.grow(rows + 1);
-        select_of_batch(params, batch.input.data(), rows,
-                        {batch.offsets.data(), batch.index.data(), batch.value.data(), k, room});
+        const int64_t entries = encode_batch(context, encoder_of(params), batch.input.data(), rows, k,
+                                             {batch.offsets.data(), batch.index.data(), batch.value.data(), k, room});
+        require_countable(entries, "active latents");
     }
     batch.dz.grow(room);
     batch.row_of.grow(room);

@@ -303,9 +303,8 @@ struct Trainer {
     Pending pending;
 };
 
-/* train_batch_topk.cpp: of all rows together the k * rows largest ReLU'd pre-activations > 0, as ragged rows. The number
- * of entries; there must be room for k * rows. */
-int64_t select_of_batch(Params &params, const float *input, int64_t rows, const Latents &into);
+/* Refuses a batch with more entries than offsets can count. */
+void require_countable(int64_t entries, const char *what);
 
 /* sum over rows and columns of (value - mean of its column)^2; exactly 0 when all rows are equal. */
 double squares_about_mean(Context &context, const float *matrix, int64_t rows, int64_t columns);
