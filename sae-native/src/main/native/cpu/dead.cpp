@@ -4,8 +4,8 @@
  *   z_aux = keep the min(AUX_K, n_dead) largest of ReLU(z_pre) over the dead latents;  r = z_aux W_dec - (y - x_hat)
  *   dW_dec = z_aux^T dr;  dz_aux = dr W_dec^T where z_aux > 0;  dW_enc = dz_aux^T (x - b_dec)
  *
- * The dead latents' rows are copied together and all five products are dense: AUX_K of n_dead is seldom sparse enough
- * for gathers to win, and when n_dead <= AUX_K nothing is left out. FLOPs 10 rows n_dead d (d_in or d_out).
+ * The dead latents' rows are copied together and all five products are dense, FLOPs 10 rows n_dead d (d_in or d_out): when
+ * n_dead <= AUX_K nothing is left out, and up to a few times AUX_K gathers do not win. Beyond that, dead_sparse.cpp.
  * Deterministic: dense products in fixed tiles.
  */
 #include <cmath>
@@ -62,12 +62,16 @@ void Trainer::find_dead(int64_t pending_rows) {
         }
         batch.dead_bias.resize(dead);
         batch.dead_sum.resize(dead);
-        batch.z_aux.grow(batch.rows * dead);
         batch.residual.grow(batch.rows * d_out);
         for (int64_t slot = 0; slot < dead; slot++) {
             std::copy_n(params.w_enc() + batch.dead[slot] * d, d, &batch.dead_enc[slot * d]);
             std::copy_n(params.w_dec() + batch.dead[slot] * d_out, d_out, &batch.dead_dec[slot * d_out]);
             batch.dead_bias[slot] = params.b_enc()[batch.dead[slot]];
+        }
+        if (few_of_dead()) {
+            choose_dead();
+        } else {
+            batch.z_aux.grow(batch.rows * dead);
         }
     }
 }
@@ -83,6 +87,9 @@ int64_t Trainer::count_idle(int64_t rows) {
 }
 
 double Trainer::decode_dead(int64_t first, int64_t last, int worker) {
+    if (few_of_dead()) {
+        return decode_few_dead(first, last);
+    }
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
     const int64_t d_out = params.d_out;
@@ -118,6 +125,9 @@ double Trainer::decode_dead(int64_t first, int64_t last, int worker) {
 }
 
 double Trainer::backward_dead() {
+    if (few_of_dead()) {
+        return backward_few_dead();
+    }
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
     const int64_t d_out = params.d_out;

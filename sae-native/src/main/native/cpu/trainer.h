@@ -89,11 +89,23 @@ struct Batch {
     Block<float> dead_enc;        /* [n_dead, d_in] */
     Block<float> dead_dec;        /* [n_dead, d_out] */
     std::vector<float> dead_bias; /* [n_dead] */
-    Block<float> z_aux;           /* [rows, n_dead], then dL/dz_aux */
+    Block<float> z_aux;           /* [rows, n_dead], then dL/dz_aux; of use where most of it is not 0 */
     Block<float> residual;        /* [rows, d_out] r, then dL/d(z_aux W_dec) */
     Block<float> dead_enc_grad;   /* [n_dead, d_in] */
     Block<float> dead_dec_grad;   /* [n_dead, d_out] */
     std::vector<float> dead_sum;  /* [n_dead] sum over rows of dL/dz_aux */
+
+    struct Aux {             /* dead_sparse.cpp: z_aux where most of it is 0 */
+        Block<int32_t> slot; /* [rows, AUX_K] ascending, as many as count says */
+        Block<float> value;
+        Block<float> dz;
+        std::vector<int64_t> count; /* [rows] */
+        std::vector<int64_t> start; /* the same by slot, in row order, as below */
+        Block<int32_t> row_of;
+        Block<float> value_of;
+        Block<float> dz_of;
+        Shadow shadow;
+    } chosen_dead;
 
     /* the chosen entries with a value > 0, by latent: those of latent j are [start[j], start[j + 1]), in row order */
     std::vector<int64_t> start;
@@ -246,6 +258,17 @@ struct Trainer {
     double decode_dead(int64_t first, int64_t last, int worker);
     /* dead.cpp: from dL/d(z_aux W_dec) to the gradients of the dead latents; returns a bound on their norm. */
     double backward_dead();
+    /* dead_sparse.cpp: whether lists take less time than the dense products of dead.cpp, and the same with lists.
+     * choose_dead comes first. */
+    bool few_of_dead() const;
+    void choose_dead();
+    double decode_few_dead(int64_t first, int64_t last);
+    double backward_few_dead();
+    void group_dead();
+    template <typename Body>
+    void for_dead_blocks(int64_t first, int64_t last, Body &&body) const;
+    /* result[slot] = sum over its entries of coefficient row_of's row of `of` [rows, d] */
+    void sum_dead_rows(const float *of, int64_t d, const Block<float> &coefficient, Block<float> &result);
 
     /* backward.cpp: x_hat, both losses, dL/dx_hat and dL/dz. */
     Sums forward_and_backward();
