@@ -46,6 +46,7 @@ fi
 isa_flags() {
   case $1 in
     */kernels_avx2.cpp) echo -mavx2 -mfma ;;
+    */screen_amx.cpp) echo -mamx-tile -mamx-bf16 ;;
     */screen_avx512bf16.cpp) echo -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512bf16 -mavx2 -mfma ;;
     */kernels_avx512.cpp) echo -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx2 -mfma ;;
   esac

@@ -8,32 +8,13 @@
 #include <optional>
 #include <thread>
 
+#include "screens.h"
 #include "text.h"
 
 namespace sae::cpu {
 namespace {
 
 constexpr int kMostThreads = 1024;
-
-const ScreenKernels *screen_named(const std::string &name) {
-    if (name == "portable") {
-        return &portable::screen_kernels;
-    }
-    if (name != "off") {
-        fail(SAE_INVALID_ARGUMENT, "expected option screen to be off or portable, got " + name);
-    }
-    return nullptr;
-}
-
-/* Zen 4 and later multiply bfloat16 at twice the rate of float32; Intel's cores without AMX do not. */
-const ScreenKernels *best_screen() {
-#if defined(__x86_64__)
-    const bool pays = __builtin_cpu_supports("avx512bf16") && __builtin_cpu_is("amd");
-    return pays ? &avx512bf16::screen_kernels : nullptr;
-#else
-    return nullptr;
-#endif
-}
 
 bool runs_here(const Kernels &kernels) {
 #if defined(__x86_64__)
@@ -142,10 +123,18 @@ std::string processor_name() {
     return "unknown processor";
 }
 
+std::string describe_screen(const ScreenKernels *screen) {
+    if (screen != nullptr) {
+        return screen->name;
+    }
+    return amx_refused() ? "off (the kernel refused AMX)" : "off";
+}
+
 std::string describe(const Context &context) {
     const int64_t memory = sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE);
     return "{\"backend\":\"cpu\",\"device\":" + json_string(processor_name()) + ",\"isa\":\"" + context.kernels.isa +
-           (context.screen != nullptr ? "+bf16" : "") + "\",\"threads\":" + std::to_string(context.pool.threads()) +
+           "\",\"screen\":\"" + describe_screen(context.screen) +
+           "\",\"threads\":" + std::to_string(context.pool.threads()) +
            ",\"blas\":" + json_string(context.blas.present() ? context.blas.description() : "built-in") +
            ",\"memory_bytes\":" + std::to_string(memory) + ",\"abi_version\":" + std::to_string(SAE_ABI_VERSION) + "}";
 }

@@ -9,8 +9,8 @@
  *
  *   bytes: W_enc in bfloat16 once per tile of rows; 2 rows k d_in floats for the dot products
  *
- * On Zen 4 the gain is limited by its bfloat16 rate (twice float32); encode_topk.cpp has both timings. AMX would gain
- * more with the same panels.
+ * On Zen 4 the gain is limited by its bfloat16 rate (twice float32); encode_topk.cpp has both timings. AMX multiplies the same
+ * panels (screen_amx.cpp).
  */
 #include "certificate.h"
 

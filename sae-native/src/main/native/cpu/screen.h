@@ -20,6 +20,7 @@ struct Rounding {
 };
 
 struct ScreenKernels {
+    const char *name; /* of option screen */
     /* n floats to bfloat16, `depth` with the padding */
     Rounding (*round_row)(const float *x, int64_t n, uint16_t *out, int64_t depth);
     /* count <= kPanel rows of n floats to a panel [depth / 2][kPanel][2]; roundings: count of them */
@@ -31,6 +32,11 @@ struct ScreenKernels {
 };
 
 namespace avx512bf16 {
+extern const ScreenKernels screen_kernels;
+Rounding round_row(const float *x, int64_t n, uint16_t *out, int64_t depth);
+void pack_panel(const float *rows, int64_t count, int64_t n, uint16_t *panel, int64_t depth, Rounding *roundings);
+} // namespace avx512bf16
+namespace amx {
 extern const ScreenKernels screen_kernels;
 }
 namespace portable {

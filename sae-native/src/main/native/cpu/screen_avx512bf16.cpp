@@ -21,6 +21,8 @@ __m512 load_upto(const float *x, int64_t n) {
 
 __m512 widen(__m256i half) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16)); }
 
+} // namespace
+
 Rounding round_row(const float *x, int64_t n, uint16_t *out, int64_t depth) {
     __m512 error = _mm512_setzero_ps();
     __m512 rounded = _mm512_setzero_ps();
@@ -55,6 +57,8 @@ void pack_panel(const float *rows, int64_t count, int64_t n, uint16_t *panel, in
         }
     }
 }
+
+namespace {
 
 /* used <= kRows rows; the rest repeat the last one and are not stored. */
 void multiply_rows(const uint16_t *a, int64_t used, const uint16_t *panel, int64_t depth, float *c, int64_t c_row) {
@@ -97,6 +101,6 @@ void multiply(const uint16_t *a, int64_t rows, const uint16_t *panel, int64_t pa
 
 } // namespace
 
-const ScreenKernels screen_kernels = {round_row, pack_panel, multiply};
+const ScreenKernels screen_kernels = {"avx512bf16", round_row, pack_panel, multiply};
 
 } // namespace sae::cpu::avx512bf16

@@ -1,7 +1,7 @@
-/* screen_portable.cpp: screen.h in plain C++: what the certificate allows, not how fast. */
-#include "screen.h"
-
+/* screen_portable.cpp: screen.h in plain C++, over a matrix unit in plain C++: what the certificate allows, not how fast. */
 #include <cstring>
+
+#include "amx.h"
 
 namespace sae::cpu::portable {
 namespace {
@@ -43,22 +43,70 @@ void pack_panel(const float *rows, int64_t count, int64_t n, uint16_t *panel, in
     }
 }
 
-void multiply(const uint16_t *a, int64_t rows, const uint16_t *panel, int64_t panels, int64_t depth, float *c,
-              int64_t c_row) {
-    for (int64_t row = 0; row < rows; row++) {
-        for (int64_t latent = 0; latent < panels * kPanel; latent++) {
-            const uint16_t *pairs = panel + latent / kPanel * kPanel * depth + latent % kPanel * 2;
-            float sum = 0;
-            for (int64_t i = 0; i < depth; i++) {
-                sum += from_bfloat16(a[row * depth + i]) * from_bfloat16(pairs[i / 2 * kPanel * 2 + i % 2]);
-            }
-            c[row * c_row + latent] = sum;
+/* The matrix unit of amx.h in plain C++: each pair of a row is added up over the depth before the two sums are added, as the
+ * processor does. */
+struct Unit {
+    static constexpr int64_t kColumns = amx::kTileRows;
+
+    struct Register {
+        int64_t rows;
+        union {
+            float sums[amx::kTileRows][kColumns];
+            uint16_t halves[amx::kTileRows][amx::kTileDepth];
+        };
+    };
+    static thread_local Register registers[amx::kTiles];
+
+    static void configure(int64_t first, int64_t second) {
+        for (const amx::Tile tile : {amx::kSums00, amx::kSums01, amx::kRows0}) {
+            registers[tile].rows = first;
+        }
+        for (const amx::Tile tile : {amx::kSums10, amx::kSums11, amx::kRows1}) {
+            registers[tile].rows = second;
+        }
+        registers[amx::kPanel0].rows = registers[amx::kPanel1].rows = amx::kTileRows;
+    }
+    static void release() {}
+    template <amx::Tile T>
+    static void zero() {
+        std::memset(registers[T].sums, 0, sizeof registers[T].sums);
+    }
+    template <amx::Tile T>
+    static void load(const uint16_t *from, int64_t stride) {
+        for (int64_t row = 0; row < registers[T].rows; row++) {
+            std::memcpy(registers[T].halves[row], from + row * stride / 2, amx::kRowBytes);
         }
     }
-}
+    template <amx::Tile T>
+    static void store(float *to, int64_t stride) {
+        for (int64_t row = 0; row < registers[T].rows; row++) {
+            std::memcpy(to + row * stride / 4, registers[T].sums[row], amx::kRowBytes);
+        }
+    }
+    template <amx::Tile Sums, amx::Tile Rows, amx::Tile Panel>
+    static void multiply() {
+        for (int64_t row = 0; row < registers[Sums].rows; row++) {
+            float even[kColumns] = {};
+            float odd[kColumns] = {};
+            for (int64_t pair = 0; pair < amx::kTileDepth / 2; pair++) {
+                const uint16_t *weights = registers[Panel].halves[pair];
+                const float x0 = from_bfloat16(registers[Rows].halves[row][2 * pair]);
+                const float x1 = from_bfloat16(registers[Rows].halves[row][2 * pair + 1]);
+                for (int64_t column = 0; column < kColumns; column++) {
+                    even[column] += x0 * from_bfloat16(weights[2 * column]);
+                    odd[column] += x1 * from_bfloat16(weights[2 * column + 1]);
+                }
+            }
+            for (int64_t column = 0; column < kColumns; column++) {
+                registers[Sums].sums[row][column] += even[column] + odd[column];
+            }
+        }
+    }
+};
+thread_local Unit::Register Unit::registers[amx::kTiles];
 
 } // namespace
 
-const ScreenKernels screen_kernels = {round_row, pack_panel, multiply};
+const ScreenKernels screen_kernels = {"portable", round_row, pack_panel, amx::multiply<Unit>};
 
 } // namespace sae::cpu::portable

@@ -13,6 +13,7 @@
 
 #include "activation_cases.h"
 #include "harness.h"
+#include "screen_cases.h"
 
 using namespace test;
 
@@ -214,6 +215,7 @@ Trained test_training(sae_handle context, const std::map<int, double> &changes, 
 const std::vector<std::pair<std::string, std::map<int, double>>> kVariants = {
     {"study", {}},
     {"few of the dead", {{SAE_OPT_AUX_K, 7}}},
+    {"one of the dead", {{SAE_OPT_AUX_K, 1}}},
     {"fvu", {{SAE_OPT_LOSS, SAE_LOSS_FVU}, {SAE_OPT_AUX_NORM, SAE_AUX_TARGET_VARIANCE}}},
     {"sum", {{SAE_OPT_LOSS, SAE_LOSS_SUM_MEAN}, {SAE_OPT_AUX_NORM, SAE_AUX_SUM_MEAN}, {SAE_OPT_AUX_DETACH, 1}}},
     {"residual variance", {{SAE_OPT_AUX_NORM, SAE_AUX_RESIDUAL_VARIANCE}, {SAE_OPT_AUX_SCALE_BY_DEAD, 1}}},
@@ -560,11 +562,14 @@ int main() {
     for (const char *isa : {"portable", "avx2", "avx512"}) {
         run_all(std::string("threads=3;isa=") + isa);
     }
-    run_all("threads=2;screen=portable");
+    for (const char *screen : {"portable", "avx512bf16", "amx"}) {
+        run_all(std::string("threads=2;screen=") + screen);
+    }
     const char *blas = std::getenv("SAE_TEST_BLAS");
     if (blas != nullptr) {
         run_all(std::string("threads=2;blas=") + blas);
     }
+    test_screens();
     where = "lifetimes";
     test_lifetimes();
     where = "detached memory";

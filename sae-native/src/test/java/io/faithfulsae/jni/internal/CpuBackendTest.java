@@ -61,6 +61,25 @@ class CpuBackendTest {
     }
   }
 
+  @Nested
+  @Tag("slow")
+  class ScreenedByAvx512Bf16 extends EncodeConformanceTest
+      implements ActivationCases, RealActivationCases {
+    @Override
+    protected Backend open() {
+      return openIfSupported("threads=2;screen=avx512bf16");
+    }
+  }
+
+  @Nested
+  @Tag("slow")
+  class ScreenedByAmx extends EncodeConformanceTest implements ActivationCases, RealActivationCases {
+    @Override
+    protected Backend open() {
+      return openIfSupported("threads=2;screen=amx");
+    }
+  }
+
   private static Backend openIfSupported(String options) {
     try {
       return new CpuBackendProvider().open(options);
