@@ -11,7 +11,6 @@ import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.spi.BackendSae.Tensor;
-import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import io.faithfulsae.synthetic.SyntheticFeatures;
 import io.faithfulsae.synthetic.SyntheticFeatures.Magnitude;
@@ -53,7 +52,8 @@ public abstract class ActivationRunsTest extends RunFixture {
 
   static Stream<Family> families() {
     Activation batch = new Activation.BatchTopK(2, null);
-    TrainingConfig byBatch = TrainingConfig.saeLens(batch, D_IN);
+    TrainingConfig ranked = TrainingConfig.saeLens(batch, D_IN);
+    TrainingConfig byBatch = ranked.toBuilder().rankByNorm(false).auxSigned(false).build();
     List<Prefix> prefixes = List.of(new Prefix(8, 1), new Prefix(D_SAE, 1));
     Activation relu = new Activation.Relu();
     Activation jump = new Activation.JumpRelu();
@@ -67,6 +67,13 @@ public abstract class ActivationRunsTest extends RunFixture {
             new Activation.GroupMax(3),
             TrainingConfig.builder().trainEncoderBias(true).build()),
         family("BatchTopK", batch, byBatch),
+        family("BatchTopK by norm", batch, ranked),
+        family("TopK by norm", new Activation.TopK(2), ranked),
+        family("AbsTopK by norm", new Activation.AbsTopK(2), ranked),
+        family(
+            "Matryoshka by norm, dead latents by prefix",
+            batch,
+            ranked.toBuilder().prefixes(prefixes).auxByPrefix(true).deadAfterBatches(5).build()),
         family("Matryoshka", batch, byBatch.toBuilder().prefixes(prefixes).build()),
         family(
             "ReLU",
@@ -121,6 +128,15 @@ public abstract class ActivationRunsTest extends RunFixture {
     assertTrue(last.l0() > 0.5 && last.l0() < 9, "L0: " + last);
     try (Sae sae = Sae.load(dir, backend)) {
       assertEquals(D_SAE, sae.config().dSae());
+      if (family.config().step().rankByNorm()) {
+        for (int j = 0; j < D_SAE; j++) {
+          double squares = 0;
+          for (float weight : sae.decoderDirection(j)) {
+            squares += (double) weight * weight;
+          }
+          assertEquals(1, squares, 1e-5, "norms are folded");
+        }
+      }
       if (family.activation().tensors().isEmpty() || family.activation().equals(GATED)) {
         assertEquals(family.activation(), sae.config().activation());
         return;
@@ -150,12 +166,6 @@ public abstract class ActivationRunsTest extends RunFixture {
         IllegalArgumentException.class,
         () -> SaeTrainer.of(gated, config, backend),
         "auxCoefficient = 0 for a gated SAE");
-    SaeConfig signed =
-        new SaeConfig(D_IN, D_SAE, new Activation.AbsTopK(2), true, Normalization.NONE);
-    assertMessage(
-        BackendUnavailableException.class,
-        () -> SaeTrainer.of(signed, config, backend),
-        "ABS_TOP_K");
     TrainingConfig sparse = TrainingConfig.saeLens(new Activation.Relu(), D_IN);
     assertThrows(
         IllegalArgumentException.class,
