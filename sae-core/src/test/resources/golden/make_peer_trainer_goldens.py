@@ -2,7 +2,7 @@
 
 Each run is repeated in float64: where that disagrees, the data are too close to a tie to be a fair test, and the script
 stops. Both sides start from the same weights and see the same batches, which a generator of integers gives (rows() and
-weights(); PeerTrainersTest has the same one). Needs torch, sae-lens 6.54.0 and dictionary-learning 0.1.0; what those import
+weights(); PeerTrainersTest has the same one). Needs torch, sae-lens 6.54 and dictionary-learning 0.1.0; what those import
 and training does not use is replaced by stubs where it is not installed. What is set here and not left at its default is
 in the golden, with the learning rate of each step.
 """
@@ -94,24 +94,26 @@ def make_rows():
     return rows.float().reshape(STEPS, BATCH, D_IN)
 
 
-def make_weights():
-    """W_dec [d_sae, d_in] with unit rows; W_enc is its transpose."""
+def make_weights(short=False):
+    """W_dec [d_sae, d_in] with unit rows, or with rows of norm 0.05, 0.1, 0.15, 0.05, ...; W_enc is its transpose."""
     W_dec = Integers(11).take(D_SAE, D_IN)
     W_dec = (W_dec / (W_dec**2).sum(-1, keepdim=True).sqrt()).float()
+    if short:
+        W_dec *= torch.tensor([(1 + latent % 3) * 0.05 for latent in range(D_SAE)])[:, None]
     return W_dec
 
 
-def saelens(kind, settings, dtype):
+def saelens(kind, settings, dtype, short=False, window=1000):
     import sae_lens
     from sae_lens.config import LoggingConfig, SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
 
-    name = {"batchtopk": "BatchTopK", "jumprelu": "JumpReLU", "standard": "Standard", "gated": "Gated",
+    name = {"topk": "TopK", "abstopk": "AbsTopK", "batchtopk": "BatchTopK", "jumprelu": "JumpReLU", "standard": "Standard", "gated": "Gated",
             "matryoshka": "MatryoshkaBatchTopK"}[kind]
     config = getattr(sae_lens, name + "TrainingSAEConfig")(d_in=D_IN, d_sae=D_SAE, device="cpu", dtype=str(dtype)[6:], **settings)
     sae = getattr(sae_lens, name + "TrainingSAE")(config)
     with torch.no_grad():
-        W_dec = make_weights()
+        W_dec = make_weights(short)
         sae.W_dec.copy_(W_dec)
         sae.W_enc.copy_(W_dec.T)
     trainer = SAETrainer(
@@ -119,7 +121,7 @@ def saelens(kind, settings, dtype):
             n_checkpoints=0, checkpoint_path=None, save_final_checkpoint=False, total_training_samples=STEPS * BATCH,
             device="cpu", autocast=False, lr=LR, lr_end=LR / 10, lr_scheduler_name="constant", lr_warm_up_steps=0,
             lr_decay_steps=0, n_restart_cycles=1, adam_beta1=0.9, adam_beta2=0.999, train_batch_size_samples=BATCH,
-            dead_feature_window=1000, feature_sampling_window=2000, logger=LoggingConfig(log_to_wandb=False),
+            dead_feature_window=window, feature_sampling_window=2000, logger=LoggingConfig(log_to_wandb=False),
         ),
         sae,
         iter([]),
@@ -127,15 +129,29 @@ def saelens(kind, settings, dtype):
     log = {"loss": [], "l0": [], "lr": []}
     for batch in make_rows().to(dtype):
         log["lr"].append(trainer.optimizer.param_groups[0]["lr"])
+        dead = trainer.dead_neurons
         output = trainer.step(batch)
         trainer.n_training_steps += 1
+        if window < STEPS:
+            log.setdefault("dead", []).append(int(dead.sum()))
+            assert not (dead & (output.feature_acts != 0).any(0)).any(), "a dead latent fires; take another window"
         log["loss"].append(output.loss.item())
-        log["l0"].append((output.feature_acts > 0).sum(-1).double().mean().item())
+        log["l0"].append((output.feature_acts != 0).sum(-1).double().mean().item())
     if kind in ("batchtopk", "matryoshka"):
         log["threshold"] = sae.topk_threshold.item()
     if kind == "jumprelu":
         log["threshold"] = sae.threshold.clamp(min=0).double().mean().item()
     return log
+
+
+def saelens_default(kind, settings, dtype):
+    """As it trains by default: latents ranked by activation times decoder norm, rows that are not unit vectors."""
+    return saelens(kind, settings, dtype, short=True)
+
+
+def saelens_dead(kind, settings, dtype):
+    """The same with latents that die within the run."""
+    return saelens(kind, settings, dtype, short=True, window=WINDOW)
 
 
 def dictionary_learning(kind, settings, dead, dtype):
@@ -184,6 +200,7 @@ def dictionary_learning(kind, settings, dead, dtype):
 
 
 LR = 2e-3
+WINDOW = 71
 RUNS = {
     "saelens_batchtopk": (saelens, "batchtopk", dict(k=3, rescale_acts_by_decoder_norm=False)),
     "dictionary_learning_batchtopk": (
@@ -212,6 +229,14 @@ RUNS = {
         dictionary_learning, "gated", dict(l1_penalty=0.1, warmup_steps=20, sparsity_warmup_steps=30), None),
     "saelens_matryoshka": (
         saelens, "matryoshka", dict(k=K, rescale_acts_by_decoder_norm=False, matryoshka_widths=[12, 24, 48])),
+    "saelens_topk_default": (saelens_default, "topk", dict(k=3)),
+    "saelens_abstopk_default": (saelens_default, "abstopk", dict(k=3)),
+    "saelens_batchtopk_default": (saelens_default, "batchtopk", dict(k=3)),
+    "saelens_matryoshka_default": (saelens_default, "matryoshka", dict(k=3, matryoshka_widths=[12, 24, 48])),
+    "saelens_topk_dead": (saelens_dead, "topk", dict(k=3)),
+    "saelens_abstopk_dead": (saelens_dead, "abstopk", dict(k=3)),
+    "saelens_matryoshka_dead": (
+        saelens_dead, "matryoshka", dict(k=3, matryoshka_widths=[12, 24, 48], use_matryoshka_aux_loss=True)),
     "dictionary_learning_matryoshka": (
         dictionary_learning, "matryoshka",
         dict(k=K, warmup_steps=20, threshold_start_step=30, group_fractions=[0.25, 0.25, 0.5]), 10 * BATCH),

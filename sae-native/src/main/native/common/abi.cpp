@@ -509,10 +509,6 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
         const Object &object = registry().get(params, Kind::params, "params");
         const auto options = trainer_options(keys, values, count, object.d_sae);
         const auto rule = static_cast<int32_t>(options[SAE_OPT_RULE]);
-        if (rule == SAE_ABS_TOPK) {
-            fail(SAE_UNAVAILABLE, "expected a rule that can be trained, SAE_TOPK, SAE_GROUP_MAX, SAE_BATCH_TOPK or "
-                                  "SAE_THRESHOLD_RULE, got SAE_ABS_TOPK; train one of those");
-        }
         const auto k = static_cast<int64_t>(options[SAE_OPT_K]);
         require(rule != SAE_GROUP_MAX || object.d_sae % k == 0,
                 ("K that divides d_sae = " + std::to_string(object.d_sae)).c_str(), std::to_string(k));
@@ -533,6 +529,13 @@ SAE_EXPORT sae_status sae_trainer_create(sae_handle params, const int32_t *keys,
                 "rule " + std::to_string(rule));
         require(rule == SAE_BATCH_TOPK || options[SAE_OPT_PREFIXES] < 0.5, "prefixes with SAE_BATCH_TOPK only",
                 "option PREFIXES");
+        const bool ranks = rule == SAE_TOPK || rule == SAE_ABS_TOPK || rule == SAE_BATCH_TOPK;
+        require(options[SAE_OPT_RANK_BY_NORM] == 0 || (ranks && options[SAE_OPT_MULTI_TOPK] == 0),
+                "RANK_BY_NORM with SAE_TOPK, SAE_ABS_TOPK or SAE_BATCH_TOPK, without MULTI_TOPK",
+                "rule " + std::to_string(rule));
+        require(options[SAE_OPT_AUX_BY_PREFIX] == 0 ||
+                    (options[SAE_OPT_PREFIXES] > 0.5 && options[SAE_OPT_AUX_DETACH] != 0),
+                "AUX_BY_PREFIX with PREFIXES and AUX_DETACH", "one without");
         require((object.flags & ~flags) == 0, "params with no flags but those of the rule",
                 "flags " + std::to_string(object.flags));
         void *self = nullptr;

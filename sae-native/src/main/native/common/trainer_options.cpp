@@ -64,6 +64,9 @@ constexpr Option kMoreOptions[static_cast<int>(SAE_OPT_COUNT) - static_cast<int>
     {"K_DECAY_STEPS", 0, 0, 9007199254740992.0, true},
     {"MULTI_TOPK", 0, 0, kInfinity, false},
     {"OPTIMIZER", SAE_ADAM, 0, SAE_MUON, true},
+    {"RANK_BY_NORM", 0, 0, 1, true},
+    {"AUX_BY_PREFIX", 0, 0, 1, true},
+    {"AUX_SIGNED", 0, 0, 1, true},
 };
 
 const Option &option_of(int key) {

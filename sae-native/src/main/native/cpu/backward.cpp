@@ -31,7 +31,7 @@ int64_t Batch::positive(int64_t row) const {
         return most;
     }
     int64_t count = 0;
-    while (count < most && value[row * k + count] > 0) { /* they descend */
+    while (count < most && value[row * k + count] != 0) { /* they descend in size */
         count++;
     }
     return count;
@@ -43,7 +43,9 @@ void Sums::add(const Sums &other) {
     prefixes += other.prefixes;
     sparsity += other.sparsity;
     gate += other.gate;
-    residual += other.residual;
+    for (int level = 0; level < SAE_MOST_PREFIXES; level++) {
+        residual[level] += other.residual[level];
+    }
     active += other.active;
     reconstruction += other.reconstruction;
     aux += other.aux;
@@ -99,20 +101,21 @@ void Trainer::decode_rows(int64_t first, int64_t last, int worker, Sums &sums) {
         for (int64_t i = at; i < at + count; i++) {
             if (batch.value[i] > 0) {
                 sums.active++;
-                sums.least = std::min<double>(sums.least, batch.value[i]);
+                sums.least = std::min(sums.least, batch.rank_of(i));
             }
         }
     }
 }
 
-void Trainer::backward_rows(int64_t first, int64_t last, double error_scale, double residual_scale, Sums &sums) {
+void Trainer::backward_rows(int64_t first, int64_t last, double error_scale, const std::vector<double> &aux_scales,
+                            Sums &sums) {
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_out;
     for (int64_t row = first; row < last; row++) {
         const float *residual = nullptr;
-        if (batch.aux) {
-            kernels.scale(&batch.residual[row * d], static_cast<float>(residual_scale), d);
-            residual = options.aux_detach ? nullptr : &batch.residual[row * d];
+        for (size_t level = 0; level < aux_scales.size(); level++) {
+            kernels.scale(residual_of(level, row), static_cast<float>(2 * aux_scales[level]), d);
+            residual = options.aux_detach ? nullptr : residual_of(level, row); /* not detached: there is one level */
         }
         const int64_t at = batch.begin(row);
         const int64_t k = batch.size(row);
@@ -180,16 +183,18 @@ Sums Trainer::forward_and_backward() {
     for_ranges(context, batch.rows, size, [&](int64_t first, int64_t last, int64_t part, int worker) {
         decode_rows(first, last, worker, parts[part]);
         if (batch.aux) {
-            parts[part].residual = decode_dead(first, last, worker);
+            decode_dead(first, last, worker, parts[part]);
         } else {
-            backward_rows(first, last, error_scale, 0, parts[part]);
+            backward_rows(first, last, error_scale, {}, parts[part]);
         }
     });
-    double scale = 0;
+    std::vector<double> scales;
     if (batch.aux) {
-        scale = aux_scale(total);
+        for (const Batch::Level &level : batch.levels) {
+            scales.push_back(aux_scale(total, level));
+        }
         for_ranges(context, batch.rows, size, [&](int64_t first, int64_t last, int64_t part, int) {
-            backward_rows(first, last, error_scale, 2 * scale, parts[part]);
+            backward_rows(first, last, error_scale, scales, parts[part]);
         });
         total.gradient_bound += backward_dead();
     }
@@ -197,7 +202,10 @@ Sums Trainer::forward_and_backward() {
         total.add(part);
     }
     total.reconstruction = loss_scale(total) * (options.weight() * total.error + total.prefixes);
-    total.aux = gated() ? loss_scale(total) * total.gate : scale * total.residual;
+    total.aux = gated() ? loss_scale(total) * total.gate : 0;
+    for (size_t level = 0; level < scales.size(); level++) {
+        total.aux += scales[level] * total.residual[level];
+    }
     return total;
 }
 

@@ -86,7 +86,8 @@ std::vector<float> margins(const Encoder &encoder, const Rows &rows) {
         const double absolute = 8 * kUnit * bias + d * kFlushed;
         const double scaled = static_cast<double>(encoder.shadow->error[latent]) +
                               relative * static_cast<double>(encoder.shadow->length[latent]);
-        result[latent] = static_cast<float>(kRounding * (scaled + absolute / divisor));
+        const double rank = encoder.rank == nullptr ? 1 : static_cast<double>(encoder.rank[latent]);
+        result[latent] = static_cast<float>(rank * kRounding * (scaled + absolute / divisor));
     }
     return result;
 }

@@ -8,8 +8,8 @@
 
 namespace sae::cpu {
 
-/* The rows are in context.rounded [rows, depth], the encoder in its shadow. The screen's value plus bias differs from any
- * float32 evaluation of the pre-activation by at most norm[row] margin[latent]. */
+/* The rows are in context.rounded [rows, depth], the encoder in its shadow. The screen's value plus bias, times the rank,
+ * differs from any float32 evaluation of the pre-activation times the rank by at most norm[row] margin[latent]. */
 struct Certificate {
     int64_t depth;
     std::vector<float> norm;   /* [rows] */

@@ -13,7 +13,7 @@ void Trainer::group_by_latent() {
     std::vector<int64_t> &start = batch.start;
     std::fill(start.begin(), start.end(), 0);
     for (int64_t i = 0; i < batch.entries(); i++) {
-        if (ragged || batch.value[i] > 0) {
+        if (ragged || batch.value[i] != 0) {
             start[batch.index[i] + 1]++;
         }
     }
@@ -24,7 +24,7 @@ void Trainer::group_by_latent() {
     std::copy(start.begin(), start.end(), next.begin());
     for (int64_t row = 0; row < batch.rows; row++) {
         const int64_t end = batch.begin(row + 1);
-        for (int64_t i = batch.begin(row); i < end && (ragged || batch.value[i] > 0); i++) {
+        for (int64_t i = batch.begin(row); i < end && (ragged || batch.value[i] != 0); i++) {
             const int64_t to = next[batch.index[i]]++;
             batch.row_of[to] = static_cast<int32_t>(row);
             batch.value_of[to] = batch.value[i];

@@ -2,13 +2,17 @@
  * dead.cpp: the auxiliary loss, over the latents that have not fired for a while.
  *
  *   z_aux = keep the min(AUX_K, n_dead) largest of ReLU(z_pre) over the dead latents;  r = z_aux W_dec - (y - x_hat)
- *   dW_dec = z_aux^T dr;  dz_aux = dr W_dec^T where z_aux > 0;  dW_enc = dz_aux^T (x - b_dec)
+ *   dW_dec = z_aux^T dr;  dz_aux = dr W_dec^T where z_aux != 0;  dW_enc = dz_aux^T (x - b_dec)
+ *
+ * With AUX_SIGNED or SAE_ABS_TOPK of z_pre itself. With AUX_BY_PREFIX all of this by prefix, a level each: r of its own dead
+ * latents and of what it decodes to (SAELens 6.54, matryoshka_batchtopk_sae.py).
  *
  * The dead latents' rows are copied together and all five products are dense, FLOPs 10 rows n_dead d (d_in or d_out): when
  * n_dead <= AUX_K nothing is left out, and up to a few times AUX_K gathers do not win. Beyond that, dead_sparse.cpp.
  * Deterministic: dense products in fixed tiles.
  */
 #include <cmath>
+#include <numeric>
 
 #include "selection.h"
 #include "trainer.h"
@@ -34,7 +38,7 @@ void Trainer::find_dead(int64_t pending_rows) {
         std::fill(fired.begin(), fired.end(), 0);
     }
     for (int64_t i = 0; i < batch.entries(); i++) {
-        if (batch.value[i] > 0) {
+        if (batch.value[i] != 0) {
             fired[batch.index[i]] = 1;
         }
     }
@@ -54,6 +58,15 @@ void Trainer::find_dead(int64_t pending_rows) {
     const int64_t dead = static_cast<int64_t>(batch.dead.size());
     batch.aux = options.aux_coefficient > 0 && dead > 0;
     if (batch.aux) {
+        batch.levels.clear();
+        for (int64_t prefix = options.aux_by_prefix ? 0 : last_prefix(), from = 0; prefix <= last_prefix(); prefix++) {
+            const int64_t to =
+                std::lower_bound(batch.dead.begin(), batch.dead.end(), options.prefixes[prefix]) - batch.dead.begin();
+            if (to > from) {
+                batch.levels.push_back({from, to, prefix});
+            }
+            from = to;
+        }
         for (Block<float> *rows : {&batch.dead_enc, &batch.dead_enc_grad}) {
             rows->grow(dead * d);
         }
@@ -62,7 +75,7 @@ void Trainer::find_dead(int64_t pending_rows) {
         }
         batch.dead_bias.resize(dead);
         batch.dead_sum.resize(dead);
-        batch.residual.grow(batch.rows * d_out);
+        batch.residual.grow(static_cast<int64_t>(batch.levels.size()) * batch.rows * d_out);
         for (int64_t slot = 0; slot < dead; slot++) {
             std::copy_n(params.w_enc() + batch.dead[slot] * d, d, &batch.dead_enc[slot * d]);
             std::copy_n(params.w_dec() + batch.dead[slot] * d_out, d_out, &batch.dead_dec[slot * d_out]);
@@ -86,9 +99,46 @@ int64_t Trainer::count_idle(int64_t rows) {
     return dead;
 }
 
-double Trainer::decode_dead(int64_t first, int64_t last, int worker) {
+void Trainer::keep_largest(float *z, const Batch::Level &level, Selection &selection) const {
+    const int64_t n = level.last - level.first;
+    float *p = z + level.first;
+    const auto rank = [&](int64_t i) { return batch.rank.empty() ? 1.0f : batch.rank[batch.dead[level.first + i]]; };
+    if (options.rule != SAE_ABS_TOPK && !options.aux_signed) {
+        std::transform(p, p + n, p, [](float value) { return value > 0 ? value : 0; });
+    }
+    if (n <= options.aux_k) {
+        return;
+    }
+    if (options.rule != SAE_ABS_TOPK && !options.aux_signed) {
+        for (int64_t i = 0; i < n; i++) {
+            p[i] *= rank(i);
+        }
+        selection.reset();
+        selection.add(p, n, 0);
+        const int64_t chosen = selection.finish();
+        std::fill_n(p, n, 0.0f);
+        for (int64_t i = 0; i < chosen; i++) {
+            const int32_t at = key_index(selection.keys()[i]);
+            p[at] = key_value(selection.keys()[i]) / rank(at);
+        }
+        return;
+    }
+    std::vector<float> size(n);
+    for (int64_t i = 0; i < n; i++) {
+        size[i] = (options.rule == SAE_ABS_TOPK ? std::abs(p[i]) : p[i]) * rank(i);
+    }
+    std::vector<int32_t> order(n);
+    std::iota(order.begin(), order.end(), 0);
+    std::nth_element(order.begin(), order.begin() + options.aux_k, order.end(), [&](int32_t one, int32_t other) {
+        return size[one] != size[other] ? size[one] > size[other] : one < other;
+    });
+    std::for_each(order.begin() + options.aux_k, order.end(), [&](int32_t i) { p[i] = 0; });
+}
+
+void Trainer::decode_dead(int64_t first, int64_t last, int worker, Sums &sums) {
     if (few_of_dead()) {
-        return decode_few_dead(first, last);
+        sums.residual[0] += decode_few_dead(first, last);
+        return;
     }
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
@@ -98,30 +148,25 @@ double Trainer::decode_dead(int64_t first, int64_t last, int worker) {
     float *z = &batch.z_aux[first * dead];
     context.multiply({rows, dead, d, batch.input.data() + first * d, d, 1, batch.dead_enc.data(), 1, d, z, dead, false},
                      worker);
-    Selection selection(kernels, std::min(options.aux_k, dead), dead);
     for (int64_t row = 0; row < rows; row++) {
-        float *p = z + row * dead;
-        kernels.axpy(p, 1, batch.dead_bias.data(), dead);
-        if (dead <= options.aux_k) {
-            std::transform(p, p + dead, p, [](float value) { return value > 0 ? value : 0; });
-            continue;
+        kernels.axpy(z + row * dead, 1, batch.dead_bias.data(), dead);
+    }
+    for (size_t at = 0; at < batch.levels.size(); at++) {
+        const Batch::Level &level = batch.levels[at];
+        const int64_t count = level.last - level.first;
+        Selection selection(kernels, std::min(options.aux_k, count), count);
+        for (int64_t row = 0; row < rows; row++) {
+            keep_largest(z + row * dead, level, selection);
         }
-        selection.reset();
-        selection.add(p, dead, 0);
-        const int64_t chosen = selection.finish();
-        std::fill_n(p, dead, 0.0f);
-        for (int64_t i = 0; i < chosen; i++) {
-            p[key_index(selection.keys()[i])] = key_value(selection.keys()[i]);
+        float *residual = residual_of(at, first);
+        std::copy_n(error_of(level.prefix, first), rows * d_out, residual);
+        context.multiply({rows, d_out, count, z + level.first, dead, 1, &batch.dead_dec[level.first * d_out], d_out, 1,
+                          residual, d_out, true},
+                         worker);
+        for (int64_t row = 0; row < rows; row++) {
+            sums.residual[at] += kernels.dot3(residual + row * d_out, residual + row * d_out, d_out).gg;
         }
     }
-    float *residual = &batch.residual[first * d_out];
-    std::copy_n(error_of(last_prefix(), first), rows * d_out, residual);
-    context.multiply({rows, d_out, dead, z, dead, 1, batch.dead_dec.data(), d_out, 1, residual, d_out, true}, worker);
-    double squares = 0;
-    for (int64_t row = 0; row < rows; row++) {
-        squares += kernels.dot3(residual + row * d_out, residual + row * d_out, d_out).gg;
-    }
-    return squares;
 }
 
 double Trainer::backward_dead() {
@@ -133,36 +178,43 @@ double Trainer::backward_dead() {
     const int64_t d_out = params.d_out;
     const int64_t rows = batch.rows;
     const int64_t dead = static_cast<int64_t>(batch.dead.size());
-    const auto transposed_product = [&](const float *of, int64_t width, Block<float> &result) {
-        for_ranges(context, dead, kTileLatents, [&](int64_t first, int64_t last, int64_t, int worker) {
-            context.multiply({last - first, width, rows, batch.z_aux.data() + first, 1, dead, of, width, 1,
-                              &result[first * width], width, false},
+    const auto transposed_product = [&](int64_t from, int64_t to, const float *of, int64_t width,
+                                        Block<float> &result) {
+        for_ranges(context, to - from, kTileLatents, [&](int64_t first, int64_t last, int64_t, int worker) {
+            context.multiply({last - first, width, rows, batch.z_aux.data() + from + first, 1, dead, of, width, 1,
+                              &result[(from + first) * width], width, false},
                              worker);
         });
     };
-    if (!options.freeze_decoder) {
-        transposed_product(batch.residual.data(), d_out, batch.dead_dec_grad);
+    for (size_t at = 0; at < batch.levels.size() && !options.freeze_decoder; at++) {
+        transposed_product(batch.levels[at].first, batch.levels[at].last, residual_of(at, 0), d_out,
+                           batch.dead_dec_grad);
     }
     const double through_encoder = std::sqrt(static_cast<double>(dead)) * params.longest_encoder_row + 1;
     std::vector<double> bounds(context.parts(rows, kTileRows));
     for_ranges(context, rows, kTileRows, [&](int64_t first, int64_t last, int64_t part, int worker) {
         Block<float> &tile = context.scratch[worker];
         tile.grow(kTileRows * dead);
-        context.multiply({last - first, dead, d_out, &batch.residual[first * d_out], d_out, 1, batch.dead_dec.data(), 1,
-                          d_out, tile.data(), dead, false},
-                         worker);
+        for (size_t at = 0; at < batch.levels.size(); at++) {
+            const Batch::Level &level = batch.levels[at];
+            context.multiply({last - first, level.last - level.first, d_out, residual_of(at, first), d_out, 1,
+                              &batch.dead_dec[level.first * d_out], 1, d_out, tile.data() + level.first, dead, false},
+                             worker);
+        }
         for (int64_t row = first; row < last; row++) {
             float *z = &batch.z_aux[row * dead];
             const float *dz = tile.data() + (row - first) * dead;
-            const float *residual = &batch.residual[row * d_out];
             const double z_norm = std::sqrt(kernels.dot3(z, z, dead).gg);
-            std::transform(z, z + dead, dz, z, [](float value, float slope) { return value > 0 ? slope : 0; });
+            std::transform(z, z + dead, dz, z, [](float value, float slope) { return value != 0 ? slope : 0; });
             const double dz_norm = std::sqrt(kernels.dot3(z, z, dead).gg);
-            bounds[part] += std::sqrt(kernels.dot3(residual, residual, d_out).gg) * z_norm +
-                            dz_norm * (batch.input_norm[row] + through_encoder);
+            bounds[part] += dz_norm * (batch.input_norm[row] + through_encoder);
+            for (size_t at = 0; at < batch.levels.size(); at++) {
+                const float *residual = residual_of(at, row);
+                bounds[part] += std::sqrt(kernels.dot3(residual, residual, d_out).gg) * z_norm;
+            }
         }
     });
-    transposed_product(batch.input.data(), d, batch.dead_enc_grad);
+    transposed_product(0, dead, batch.input.data(), d, batch.dead_enc_grad);
     std::fill(batch.dead_sum.begin(), batch.dead_sum.end(), 0.0f);
     for (int64_t row = 0; row < rows; row++) {
         kernels.axpy(batch.dead_sum.data(), 1, &batch.z_aux[row * dead], dead);

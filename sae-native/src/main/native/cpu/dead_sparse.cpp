@@ -49,8 +49,14 @@ void Trainer::choose_dead() {
         block->grow(entries);
     }
     aux.count.resize(batch.rows);
-    const Encoder encoder = {batch.dead_enc.data(), batch.dead_bias.data(), params.d_in, dead, &aux.shadow};
+    Encoder encoder = {batch.dead_enc.data(), batch.dead_bias.data(), params.d_in, dead, &aux.shadow};
     aux.shadow.current = false;
+    if (!batch.rank.empty()) {
+        aux.rank.resize(dead);
+        std::transform(batch.dead.begin(), batch.dead.end(), aux.rank.begin(),
+                       [&](int32_t latent) { return batch.rank[latent]; });
+        encoder.rank = aux.rank.data();
+    }
     encode_topk(context, encoder, batch.input.data(), batch.rows, k, aux.slot.data(), aux.value.data());
     constexpr int64_t kRows = 32;
     for_ranges(context, batch.rows, kRows, [&](int64_t first, int64_t last, int64_t, int) {
@@ -69,6 +75,7 @@ void Trainer::choose_dead() {
                 const uint32_t bits = static_cast<uint32_t>(by_slot[i]);
                 slots[i] = static_cast<int32_t>(by_slot[i] >> 32);
                 std::memcpy(&values[i], &bits, sizeof bits);
+                values[i] /= encoder.rank == nullptr ? 1 : encoder.rank[slots[i]];
             }
             aux.count[row] = count;
         }
@@ -100,7 +107,7 @@ double Trainer::decode_few_dead(int64_t first, int64_t last) {
     const Kernels &kernels = context.kernels;
     const Batch::Aux &aux = batch.chosen_dead;
     const int64_t d = params.d_out;
-    std::copy_n(error_of(last_prefix(), first), (last - first) * d, &batch.residual[first * d]);
+    std::copy_n(error_of(batch.levels[0].prefix, first), (last - first) * d, &batch.residual[first * d]);
     for_dead_blocks(first, last, [&](int64_t row, int64_t at, int64_t count) {
         kernels.gather(&batch.residual[row * d], d, batch.dead_dec.data(), &aux.slot[at], &aux.value[at], count);
     });

@@ -34,12 +34,15 @@ void merge(Selection &above, Selection &below, int64_t k, int32_t *indices, floa
 } // namespace
 
 void encode_abs(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values) {
-    Context &context = params.context;
     const float *input = encoder_input(params, x, rows);
-    const Encoder encoder = encoder_of(params);
+    encode_abs(params.context, encoder_of(params), input, rows, k, indices, values);
+}
+
+void encode_abs(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
+                float *values) {
     for_ranges(context, rows, tile_rows(context, rows, 2 * k), [&](int64_t first, int64_t last, int64_t, int worker) {
         std::vector<Selection> &selections = context.selections(worker, 2 * (last - first), k, encoder.latents);
-        for_tiles(context, encoder, input + first * params.d_in, last - first, worker,
+        for_tiles(context, encoder, input + first * encoder.d_in, last - first, worker,
                   [&](int64_t row, float *p, int64_t latent, int64_t count) {
                       selections[2 * row].add(p, count, latent);
                       context.kernels.scale(p, -1, count);

@@ -30,6 +30,9 @@ void settle_row(const Context &context, const Encoder &encoder, const float *x, 
     for (size_t i = 0; encoder.bias != nullptr && i < contenders.size(); i++) {
         exact[i] += encoder.bias[contenders[i]];
     }
+    for (size_t i = 0; encoder.rank != nullptr && i < contenders.size(); i++) {
+        exact[i] *= encoder.rank[contenders[i]];
+    }
     selection.settle(exact.data());
 }
 
@@ -86,6 +89,7 @@ bool encode_screened(Context &context, const Encoder &encoder, const float *inpu
                 if (encoder.bias != nullptr) {
                     context.kernels.axpy(p, 1, encoder.bias + latent, count);
                 }
+                encoder.scale(p, latent, count);
                 clear[row] = clear[row] && selections[row].add_screened(p, &certificate->margin[latent],
                                                                         certificate->norm[first + row], count, latent);
             }

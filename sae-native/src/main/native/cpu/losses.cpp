@@ -48,11 +48,11 @@ double Trainer::loss_scale(const Sums &sums) const {
     }
 }
 
-double Trainer::aux_scale(const Sums &sums) {
+double Trainer::aux_scale(const Sums &sums, const Batch::Level &level) {
     const double rows = static_cast<double>(batch.rows);
     double scale = batch.weight * options.aux_coefficient;
     if (options.aux_scale_by_dead) {
-        scale *= std::min(1.0, static_cast<double>(batch.dead.size()) / static_cast<double>(options.aux_k));
+        scale *= std::min(1.0, static_cast<double>(level.last - level.first) / static_cast<double>(options.aux_k));
     }
     switch (options.aux_norm) {
     case SAE_AUX_SUM_MEAN:
@@ -60,7 +60,7 @@ double Trainer::aux_scale(const Sums &sums) {
     case SAE_AUX_TARGET_VARIANCE:
         return scale * inverse(sums.variance);
     case SAE_AUX_RESIDUAL_VARIANCE: /* of u = -error: the same squares */
-        return scale * inverse(squares_about_mean(context, error_of(last_prefix(), 0), batch.rows, params.d_out));
+        return scale * inverse(squares_about_mean(context, error_of(level.prefix, 0), batch.rows, params.d_out));
     default:
         return scale / (rows * static_cast<double>(params.d_out));
     }

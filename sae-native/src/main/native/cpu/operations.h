@@ -108,7 +108,15 @@ struct Encoder {
     const float *bias;    /* [latents]; null: zero */
     int64_t d_in;
     int64_t latents;
-    Shadow *shadow; /* null: do not screen */
+    Shadow *shadow;              /* null: do not screen */
+    const float *rank = nullptr; /* [latents] >= 0: factors of the outputs; null: 1 */
+
+    /* outputs[i] *= rank[first + i] */
+    void scale(float *outputs, int64_t first, int64_t count) const {
+        for (int64_t i = 0; rank != nullptr && i < count; i++) {
+            outputs[i] *= rank[first + i];
+        }
+    }
 };
 
 /* The top k of ReLU(input w + bias), input already centred; sae_abi.h has the order and the ties. */
@@ -147,6 +155,9 @@ struct Latents {
 
 void encode_topk(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
 void encode_abs(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
+/* The same of what the encoder reads (encoder_input). */
+void encode_abs(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t k, int32_t *indices,
+                float *values);
 void encode_groups(Params &params, const float *x, int64_t rows, int64_t k, int32_t *indices, float *values);
 /* These return the number of entries; if there is no room for so many, or it exceeds kMostEntries, nothing is written. */
 constexpr int64_t kMostEntries = INT32_MAX; /* offsets are int32 */

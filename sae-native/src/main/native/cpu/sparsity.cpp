@@ -94,11 +94,7 @@ void Trainer::prepare_penalty() {
     batch.norms.clear();
     if (options.weight_by_norm && (options.sparsity == SAE_SPARSITY_L1 || options.sparsity == SAE_SPARSITY_TANH)) {
         batch.dnorm.grow(batch.entries());
-        batch.norms.resize(params.d_sae);
-        for (int64_t latent = 0; latent < params.d_sae; latent++) {
-            const float *row = params.w_dec() + latent * params.d_out;
-            batch.norms[latent] = static_cast<float>(std::sqrt(context.kernels.dot3(row, row, params.d_out).gg));
-        }
+        batch.norms = decoder_norms();
     }
 }
 

@@ -8,7 +8,7 @@ namespace sae::cpu {
 
 constexpr int64_t kTileLatents = 1536; /* narrow enough for the threads' combined L2 caches */
 
-/* input w + bias for rows x the encoder's latents [first, first + count): body(row, p), p its `count` values. */
+/* (input w + bias) rank for rows x the encoder's latents [first, first + count): body(row, p), p its `count` values. */
 template <typename Body>
 void for_tile(Context &context, const Encoder &encoder, const float *input, int64_t rows, int64_t first, int64_t count,
               int worker, Body &&body) {
@@ -22,6 +22,7 @@ void for_tile(Context &context, const Encoder &encoder, const float *input, int6
         if (encoder.bias != nullptr) {
             context.kernels.axpy(p, 1, encoder.bias + first, count);
         }
+        encoder.scale(p, first, count);
         body(row, p);
     }
 }

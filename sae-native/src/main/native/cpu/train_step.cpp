@@ -31,7 +31,8 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
       bandwidth(static_cast<float>(o[SAE_OPT_BANDWIDTH])), ste_to_input(o[SAE_OPT_STE_TO_INPUT] != 0),
       gate_detach(o[SAE_OPT_GATE_DETACH] != 0), initial_k(static_cast<int64_t>(o[SAE_OPT_INITIAL_K])),
       k_decay_steps(static_cast<int64_t>(o[SAE_OPT_K_DECAY_STEPS])), multi_topk(o[SAE_OPT_MULTI_TOPK]),
-      optimizer(static_cast<int>(o[SAE_OPT_OPTIMIZER])) {
+      optimizer(static_cast<int>(o[SAE_OPT_OPTIMIZER])), rank_by_norm(o[SAE_OPT_RANK_BY_NORM] != 0),
+      aux_by_prefix(o[SAE_OPT_AUX_BY_PREFIX] != 0), aux_signed(o[SAE_OPT_AUX_SIGNED] != 0) {
     const auto count = static_cast<int>(o[SAE_OPT_PREFIXES]);
     for (int i = 0; i < count; i++) {
         prefixes.push_back(static_cast<int64_t>(o[SAE_OPT_PREFIX_LATENTS + i]));
@@ -146,16 +147,20 @@ void Trainer::choose(int64_t rows) {
         if (multi()) {
             choose_multi(rows, k);
         } else {
-            encode_topk(context, encoder_of(params), batch.input.data(), rows, k, batch.index.data(),
+            encode_topk(context, ranking_encoder(), batch.input.data(), rows, k, batch.index.data(),
                         batch.value.data());
         }
+    } else if (options.rule == SAE_ABS_TOPK) {
+        batch.k = k;
+        encode_abs(context, ranking_encoder(), batch.input.data(), rows, k, batch.index.data(), batch.value.data());
     } else {
         batch.k = 0;
         batch.offsets.grow(rows + 1);
-        const int64_t entries = encode_batch(context, encoder_of(params), batch.input.data(), rows, k,
+        const int64_t entries = encode_batch(context, ranking_encoder(), batch.input.data(), rows, k,
                                              {batch.offsets.data(), batch.index.data(), batch.value.data(), k, room});
         require_countable(entries, "active latents");
     }
+    unrank(batch.entries());
     batch.dz.grow(room);
     batch.row_of.grow(room);
     batch.value_of.grow(room);

@@ -44,6 +44,9 @@ struct TrainerOptions {
     int64_t k_decay_steps;
     double multi_topk;
     int optimizer;
+    bool rank_by_norm;
+    bool aux_by_prefix;
+    bool aux_signed;
     std::vector<int64_t> prefixes; /* ends with d_sae */
     std::vector<double> prefix_weights;
 
@@ -59,13 +62,14 @@ struct Batch {
     const float *x = nullptr;
     const float *y = nullptr; /* [rows, d_out] the target: x but for transcoders */
     int64_t rows = 0;
-    double weight = 1;      /* of its losses and gradients: 1 for a whole step, its row count for a part */
-    Block<float> input;     /* [rows, d_in] x - b_dec, or x: what the encoder saw */
-    int64_t k = 0;          /* entries of every row; 0: rows are ragged */
-    Block<int32_t> offsets; /* [rows + 1] where rows begin, if ragged */
-    Block<int32_t> index;   /* [entries] what the encoder chose */
-    Block<float> value;     /* [entries]; SAE_THRESHOLD_RULE: 0 where only the threshold's gradient needs the entry */
-    Block<float> dz;        /* [entries] dL/dz_pre; TopK: 0 where the value is 0 */
+    double weight = 1;       /* of its losses and gradients: 1 for a whole step, its row count for a part */
+    Block<float> input;      /* [rows, d_in] x - b_dec, or x: what the encoder saw */
+    int64_t k = 0;           /* entries of every row; 0: rows are ragged */
+    Block<int32_t> offsets;  /* [rows + 1] where rows begin, if ragged */
+    Block<int32_t> index;    /* [entries] what the encoder chose */
+    Block<float> value;      /* [entries]; SAE_THRESHOLD_RULE: 0 where only the threshold's gradient needs the entry */
+    Block<float> dz;         /* [entries] dL/dz_pre; TopK: 0 where the value is 0 */
+    std::vector<float> rank; /* [d_sae] |W_dec[j]|, with SAE_OPT_RANK_BY_NORM */
     Block<float>
         error; /* [prefixes, rows, d_out] (gates and multi_topk.cpp: one more) x_hat - y, then dL/d(what these latents decode to) */
     int64_t active = 0; /* entries > 0, if ragged */
@@ -90,15 +94,20 @@ struct Batch {
     Block<float> dead_dec;        /* [n_dead, d_out] */
     std::vector<float> dead_bias; /* [n_dead] */
     Block<float> z_aux;           /* [rows, n_dead], then dL/dz_aux; of use where most of it is not 0 */
-    Block<float> residual;        /* [rows, d_out] r, then dL/d(z_aux W_dec) */
-    Block<float> dead_enc_grad;   /* [n_dead, d_in] */
-    Block<float> dead_dec_grad;   /* [n_dead, d_out] */
-    std::vector<float> dead_sum;  /* [n_dead] sum over rows of dL/dz_aux */
+    struct Level {                /* the dead latents of a prefix, or all: slots [first, last) */
+        int64_t first, last, prefix;
+    };
+    std::vector<Level> levels;   /* with at least one each */
+    Block<float> residual;       /* [levels, rows, d_out] r, then dL/d(z_aux W_dec) */
+    Block<float> dead_enc_grad;  /* [n_dead, d_in] */
+    Block<float> dead_dec_grad;  /* [n_dead, d_out] */
+    std::vector<float> dead_sum; /* [n_dead] sum over rows of dL/dz_aux */
 
     struct Aux {             /* dead_sparse.cpp: z_aux where most of it is 0 */
         Block<int32_t> slot; /* [rows, AUX_K] ascending, as many as count says */
         Block<float> value;
         Block<float> dz;
+        std::vector<float> rank;    /* [n_dead], with SAE_OPT_RANK_BY_NORM */
         std::vector<int64_t> count; /* [rows] */
         std::vector<int64_t> start; /* the same by slot, in row order, as below */
         Block<int32_t> row_of;
@@ -129,22 +138,26 @@ struct Batch {
     int64_t begin(int64_t row) const { return k > 0 ? row * k : offsets[row]; }
     int64_t size(int64_t row) const { return k > 0 ? k : offsets[row + 1] - offsets[row]; }
     int64_t entries() const { return begin(rows); }
-    /* A row's entries with a value > 0; they come first. */
+    /* A row's entries with a value that is not 0; they come first. */
     int64_t positive(int64_t row) const;
+    /* By what an entry was chosen. */
+    double rank_of(int64_t i) const {
+        return rank.empty() ? static_cast<double>(value[i]) : static_cast<double>(value[i]) * rank[index[i]];
+    }
 };
 
 /* Sums over the rows of a batch, or of several parts of one. */
 struct Sums {
-    double variance = 0; /* |y - mean of y|^2 */
-    double error = 0;    /* |x_hat - y|^2 */
-    double prefixes = 0; /* the same of prefixes but the last, each times its weight */
-    double residual = 0; /* |r|^2 */
-    double sparsity = 0; /* times the weight */
-    double gate = 0;     /* |what the gate reconstructs - y|^2 */
+    double variance = 0;                     /* |y - mean of y|^2 */
+    double error = 0;                        /* |x_hat - y|^2 */
+    double prefixes = 0;                     /* the same of prefixes but the last, each times its weight */
+    double residual[SAE_MOST_PREFIXES] = {}; /* |r|^2, by level */
+    double sparsity = 0;                     /* times the weight */
+    double gate = 0;                         /* |what the gate reconstructs - y|^2 */
     int64_t active = 0;
     double reconstruction = 0; /* the loss's terms, times the weight */
     double aux = 0;
-    double least = std::numeric_limits<double>::infinity(); /* kept value > 0 */
+    double least = std::numeric_limits<double>::infinity(); /* what a value > 0 was kept for */
     double gradient_bound = 0;                              /* upper bound on the gradient's norm */
     std::vector<float> d_b_dec;                             /* [d_out] sum of dL/dx_hat */
 
@@ -208,6 +221,10 @@ struct Trainer {
     void prepare(const float *x, const float *y, int64_t rows);
     /* train_step.cpp: what the encoder chooses, into the batch. */
     void choose(int64_t rows);
+    /* rank.cpp: the encoder whose outputs are compared, and values in place of what was. */
+    Encoder ranking_encoder();
+    void unrank(int64_t entries);
+    std::vector<float> decoder_norms() const;
     void learn_threshold(double least);
     bool trains_threshold() const { return options.rule == SAE_THRESHOLD_RULE && (params.flags & SAE_THRESHOLDS) != 0; }
     bool skips() const { return (params.flags & SAE_SKIP) != 0; }
@@ -221,6 +238,9 @@ struct Trainer {
     }
     float *error_of(int64_t prefix, int64_t row) const {
         return &batch.error[(prefix * batch.rows + row) * params.d_out];
+    }
+    float *residual_of(int64_t level, int64_t row) const {
+        return &batch.residual[(level * batch.rows + row) * params.d_out];
     }
     int64_t last_prefix() const { return static_cast<int64_t>(options.prefixes.size()) - 1; }
     int64_t prefix_of(int64_t latent) const;
@@ -254,8 +274,9 @@ struct Trainer {
     void find_dead(int64_t pending_rows);
     /* dead.cpp: advances the counters by the whole batch; returns how many latents are dead. */
     int64_t count_idle(int64_t rows);
-    /* dead.cpp: z_aux of rows [first, last), and residual = error + z_aux W_dec; returns |residual|^2. */
-    double decode_dead(int64_t first, int64_t last, int worker);
+    /* dead.cpp: z_aux of rows [first, last), and residual = error + z_aux W_dec. */
+    void decode_dead(int64_t first, int64_t last, int worker, Sums &sums);
+    void keep_largest(float *z, const Batch::Level &level, Selection &selection) const;
     /* dead.cpp: from dL/d(z_aux W_dec) to the gradients of the dead latents; returns a bound on their norm. */
     double backward_dead();
     /* dead_sparse.cpp: whether lists take less time than the dense products of dead.cpp, and the same with lists.
@@ -273,11 +294,12 @@ struct Trainer {
     /* backward.cpp: x_hat, both losses, dL/dx_hat and dL/dz. */
     Sums forward_and_backward();
     double loss_scale(const Sums &sums) const;
-    double aux_scale(const Sums &sums);
+    double aux_scale(const Sums &sums, const Batch::Level &level);
     void decode_rows(int64_t first, int64_t last, int worker, Sums &sums);
     /* backward.cpp: from dL/dx_hat to W_skip's gradient. */
     void backward_skip();
-    void backward_rows(int64_t first, int64_t last, double error_scale, double residual_scale, Sums &sums);
+    void backward_rows(int64_t first, int64_t last, double error_scale, const std::vector<double> &aux_scales,
+                       Sums &sums);
 
     /* csc.cpp */
     void group_by_latent();

@@ -33,7 +33,7 @@ extern "C" {
 /* The comments beside constants keep their columns. */
 /* clang-format off */
 
-#define SAE_ABI_VERSION 9
+#define SAE_ABI_VERSION 10
 
 typedef int64_t sae_handle;
 typedef int32_t sae_status;
@@ -224,7 +224,7 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     SAE_OPT_TRAIN_B_ENC = 15,       /* 0 */
     SAE_OPT_FREEZE_DECODER = 16,    /* 0; 1: W_dec stays as it is */
     SAE_OPT_GRADIENTS = 17,         /* SAE_GRADIENTS_NONE */
-    SAE_OPT_RULE = 18,              /* SAE_TOPK; or SAE_GROUP_MAX, SAE_BATCH_TOPK, SAE_THRESHOLD_RULE: what is kept */
+    SAE_OPT_RULE = 18,              /* SAE_TOPK: what is kept; any other rule as well */
     SAE_OPT_CLIP_PROJECTED = 19,    /* 0; 1: the norm that is clipped is that of the projected gradient */
     /* SAE_BATCH_TOPK learns a threshold t for encoding without a batch: t += rate (least kept value > 0 - t) */
     SAE_OPT_THRESHOLD_RATE = 20,      /* 0.01; 0: none is learned */
@@ -251,9 +251,16 @@ enum { /* keys of sae_trainer_create; every one has the default shown (the study
     /* SAE_TOPK: w times the reconstruction loss of what the min(4 k, d_sae) largest p decode to, without x W_skip^T. Only W_dec
      * and b_dec get a gradient of it; all these latents fire. It is in SAE_STAT_RECONSTRUCTION. */
     SAE_OPT_MULTI_TOPK = 51,     /* 0: w */
-    SAE_OPT_OPTIMIZER = 52       /* SAE_ADAM */
+    SAE_OPT_OPTIMIZER = 52,      /* SAE_ADAM */
+    /* SAE_TOPK, SAE_ABS_TOPK, SAE_BATCH_TOPK: 1: p |W_dec[j]| in place of p decides what is kept, of all latents and of dead
+     * ones, and is what the threshold is learned from. Values stay p, so gradients are as without it. */
+    SAE_OPT_RANK_BY_NORM = 53,   /* 0 */
+    /* With prefixes: each one's own dead latents, those that no shorter one has, reconstruct what it leaves of y, with an AUX_K,
+     * a norm and AUX_SCALE_BY_DEAD of their own; the terms add up. AUX_DETACH must be 1. */
+    SAE_OPT_AUX_BY_PREFIX = 54,  /* 0 */
+    SAE_OPT_AUX_SIGNED = 55      /* 0; 1: the auxiliary loss takes z_pre, negative ones too, in place of p */
 };
-enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_OPTIMIZER + 1 };
+enum { SAE_MOST_PREFIXES = 8, SAE_OPT_COUNT = SAE_OPT_AUX_SIGNED + 1 };
 
 /* Every ratio below, and SAE_STAT_FVU, is 0 when its denominator is 0 (a batch of one row has no variance). */
 enum { /* SAE_OPT_LOSS; e = x_hat - y, y the target (x but for transcoders), B rows */
@@ -320,9 +327,10 @@ sae_status sae_trainer_create(sae_handle params, const int32_t *keys, const doub
 
 /* One step on x float32 [rows, d_in] towards y float32 [rows, d_out] (transcoders); y 0: towards x, d_out is d_in. A
  * backend may lack targets: SAE_UNAVAILABLE. SAE_SKIP: W_skip, which multiplies x as it is, is trained as well.
- * Forward; a latent fires where its kept value is > 0; counters; dead set
+ * Forward; a latent fires where its kept value is not 0; counters; dead set
  * (a latent is dead when this batch included it has not fired for DEAD_AFTER_BATCHES batches or DEAD_AFTER_ROWS
- * rows); loss + aux loss over the min(AUX_K, n_dead) largest ReLU'd pre-activations of dead latents in each row;
+ * rows); loss + aux loss over the min(AUX_K, n_dead) largest ReLU'd pre-activations of dead latents in each row (with
+ * SAE_ABS_TOPK the largest |z_pre|, with their signs);
  * backward (kept values of 0 get no gradient); clip; normalise and project as configured; the optimiser's step (SAE_ADAM:
  * torch.optim.Adam, bias-corrected, no weight decay) with this lr; normalise after the step if so configured. Same input, same
  * threads: bit-identical result. On SAE_NONFINITE the parameters are as before the call (a CUDA backend may report
@@ -361,7 +369,7 @@ enum { /* what sae_trainer_stats writes, of the last step */
     SAE_STAT_LOSS = 1,          /* total */
     SAE_STAT_RECONSTRUCTION = 2,
     SAE_STAT_AUX = 3,           /* with its coefficient */
-    SAE_STAT_L0 = 4,            /* mean over rows of the number of kept values > 0 */
+    SAE_STAT_L0 = 4,            /* mean over rows of the number of kept values that are not 0 */
     SAE_STAT_DEAD = 5,          /* dead latents, this batch counted */
     SAE_STAT_FVU = 6,
     SAE_STAT_GRADIENT_NORM = 7, /* before clipping; 0 when clipping is off */

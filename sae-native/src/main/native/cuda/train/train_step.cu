@@ -63,6 +63,11 @@ void refuse_options(const double *options) {
              "expected the rule TopK, BatchTopK or a threshold on the CUDA backend, got another; train "
              "it on the cpu backend");
     }
+    if (options[SAE_OPT_RANK_BY_NORM] != 0 || options[SAE_OPT_AUX_BY_PREFIX] != 0 || options[SAE_OPT_AUX_SIGNED] != 0) {
+        fail(SAE_UNAVAILABLE,
+             "expected no RANK_BY_NORM, AUX_BY_PREFIX and AUX_SIGNED on the CUDA backend, got one; train it on the cpu "
+             "backend, or without");
+    }
     if (options[SAE_OPT_K_DECAY_STEPS] != 0 || options[SAE_OPT_MULTI_TOPK] != 0 ||
         static_cast<int32_t>(options[SAE_OPT_OPTIMIZER]) != SAE_ADAM) {
         fail(SAE_UNAVAILABLE,

@@ -55,7 +55,7 @@ public enum Recipe {
                   workload.dIn(), workload.dSae(), workload.rows(), workload.rows())
                   .step()
                   .toBuilder();
-          case SAELENS -> TrainingConfig.saeLens(activation, workload.dIn()).step().toBuilder();
+          case SAELENS -> saeLens(activation, workload.dIn()).step().toBuilder();
           case DICTIONARY_LEARNING ->
               TrainingConfig.dictionaryLearning(activation, workload.dIn(), workload.dSae())
                   .step()
@@ -67,6 +67,16 @@ public enum Recipe {
           Families.levels(workload.dSae()).stream().map(n -> new Prefix(n, weight)).toList());
     }
     return builder.build();
+  }
+
+  /** As any backend trains it: latents are ranked by activation alone, on both sides. */
+  private static TrainingConfig saeLens(Activation activation, int dIn) {
+    return activation instanceof Activation.TopK
+        ? TrainingConfig.saeLens(dIn)
+        : TrainingConfig.saeLens(activation, dIn).toBuilder()
+            .rankByNorm(false)
+            .auxSigned(false)
+            .build();
   }
 
   /** sparsify's rule for Adam; 3e-4, which the study uses for GPT-2; or standing still. */

@@ -24,6 +24,7 @@ final class ActivationOptions {
   /** The activations that can be trained. */
   enum Kind {
     TOPK,
+    ABSTOPK,
     GROUPMAX,
     BATCHTOPK,
     RELU,
@@ -36,8 +37,8 @@ final class ActivationOptions {
       paramLabel = "NAME",
       defaultValue = "topk",
       description =
-          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk and groupmax train as SAELens does;"
-              + " batchtopk learns a threshold for use after training.")
+          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk, abstopk and groupmax train as"
+              + " SAELens does; batchtopk learns a threshold for use after training.")
   Kind kind = Kind.TOPK;
 
   @Option(
@@ -69,6 +70,13 @@ final class ActivationOptions {
       description =
           "With topk, batchtopk: steps over which k decreases to --k, as in sparsify (default: 0).")
   long kDecaySteps;
+
+  @Option(
+      names = "--rank-by-norm",
+      description =
+          "With topk, abstopk, batchtopk: all settings as SAELens has them by default, which ranks latents by"
+              + " value times norm of their decoder row. On the CPU.")
+  boolean rankByNorm;
 
   @Option(
       names = "--multi-topk",
@@ -116,7 +124,10 @@ final class ActivationOptions {
   @Nullable Double threshold;
 
   private boolean hasK() {
-    return kind == Kind.TOPK || kind == Kind.GROUPMAX || kind == Kind.BATCHTOPK;
+    return kind == Kind.TOPK
+        || kind == Kind.ABSTOPK
+        || kind == Kind.GROUPMAX
+        || kind == Kind.BATCHTOPK;
   }
 
   private Activation activation() {
@@ -128,6 +139,7 @@ final class ActivationOptions {
     }
     return switch (kind) {
       case TOPK -> new Activation.TopK(of(k));
+      case ABSTOPK -> new Activation.AbsTopK(of(k));
       case GROUPMAX -> new Activation.GroupMax(of(k));
       case BATCHTOPK -> new Activation.BatchTopK(of(k), null);
       case RELU -> new Activation.Relu();
@@ -165,8 +177,10 @@ final class ActivationOptions {
     boolean cpuOnly =
         kDecaySteps != 0
             || multiTopK
+            || rankByNorm
             || optimizer != Optimizer.ADAM
             || kind == Kind.GROUPMAX
+            || kind == Kind.ABSTOPK
             || source instanceof PairedSource;
     return cpuOnly ? Backends.open("cpu") : Backends.best();
   }
@@ -176,9 +190,12 @@ final class ActivationOptions {
     Activation activation = activation();
     requireSuitable();
     TrainingConfig.Builder builder =
-        kind == Kind.TOPK || kind == Kind.GROUPMAX
+        hasK() && kind != Kind.BATCHTOPK && !rankByNorm
             ? TrainingConfig.builder()
             : TrainingConfig.saeLens(activation, dIn).toBuilder();
+    if (!rankByNorm) {
+      builder.rankByNorm(false).auxSigned(false); // which CUDA lacks
+    }
     if (kDecaySteps > 0) {
       int widest = (int) Math.min(10L * dIn, dSae);
       builder.kDecaySteps(kDecaySteps).initialK(initialK == null ? widest : initialK);
@@ -220,6 +237,7 @@ final class ActivationOptions {
     boolean anneals = kind == Kind.TOPK || kind == Kind.BATCHTOPK;
     refuse("--k-decay-steps", kDecaySteps != 0 && !anneals, Kind.TOPK);
     refuse("--multi-topk", multiTopK && kind != Kind.TOPK, Kind.TOPK);
+    refuse("--rank-by-norm", rankByNorm && (!hasK() || kind == Kind.GROUPMAX), Kind.BATCHTOPK);
     if (initialK != null && kDecaySteps == 0) {
       throw new IllegalArgumentException(
           Expected.message("--k-decay-steps with --initial-k", "none", "add --k-decay-steps N"));

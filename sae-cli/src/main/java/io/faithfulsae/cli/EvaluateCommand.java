@@ -1,6 +1,9 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.Activation;
+import io.faithfulsae.ActivationFilter;
+import io.faithfulsae.HookPoint;
+import io.faithfulsae.TokenSource;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.FakeFeatures;
@@ -53,6 +56,14 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       defaultValue = "20000",
       description = "Maximum tokens for the cross entropy (default: ${DEFAULT-VALUE}).")
   long ceTokens;
+
+  @Option(
+      names = "--target-hook",
+      paramLabel = "HOOK",
+      description =
+          "With a transcoder: where its outputs replace the activations. Default: the hook point that"
+              + " it names.")
+  @Nullable String targetHook;
 
   @Option(
       names = "--k",
@@ -120,9 +131,16 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
     try (SaeModelOptions.Opened on = place.open()) {
       requireK(on.sae().config().activation());
       ModelActivations activations = on.activations(on.text(data));
+      HookPoint target = target(on);
       Reconstruction reconstruction =
-          Metrics.reconstruction(on.sae(), activations.source(place.models.batchSequences), rows);
-      CrossEntropy crossEntropy = Metrics.crossEntropy(on.sae(), activations, ceTokens);
+          target == null
+              ? Metrics.reconstruction(
+                  on.sae(), activations.source(place.models.batchSequences), rows)
+              : predicted(on, target);
+      CrossEntropy crossEntropy =
+          target == null
+              ? Metrics.crossEntropy(on.sae(), activations, ceTokens)
+              : Metrics.crossEntropy(List.of(on.sae()), activations, target, ceTokens).get(0);
       KCurve curve = ks.isEmpty() ? null : curve(on, activations);
       FeatureSubsets parts = subsets.isEmpty() ? null : parts(on, activations);
       common.write(
@@ -173,6 +191,37 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
       throw common.usage(
           Expected.message("an SAE with a k for --k", activation.label(), "leave --k out"));
     }
+  }
+
+  /** Where a transcoder writes; null for an SAE. */
+  private @Nullable HookPoint target(SaeModelOptions.Opened on) {
+    String named = on.sae().metadata().get("hook_name_out");
+    String name = targetHook == null ? named : targetHook;
+    if (name == null || name.equals(on.hook().toString())) {
+      return null;
+    }
+    if (!ks.isEmpty() || !subsets.isEmpty()) {
+      throw common.usage(
+          Expected.message(
+              "neither --k nor --subsets with a transcoder", "one to " + name, "leave them out"));
+    }
+    return common.fromOptions(() -> HookPoint.parse(name));
+  }
+
+  /** How well a transcoder predicts its target, at all positions that the filter keeps by place. */
+  private Reconstruction predicted(SaeModelOptions.Opened on, HookPoint target) throws IOException {
+    ActivationFilter places =
+        new ActivationFilter(
+            on.filter().skipPositions(), on.filter().excludedTokens(), Double.POSITIVE_INFINITY);
+    TokenSource text = on.text(data);
+    return Metrics.reconstruction(
+            List.of(on.sae()),
+            new ModelActivations(on.model(), on.hook(), text, places)
+                .source(place.models.batchSequences),
+            new ModelActivations(on.model(), target, text, places)
+                .source(place.models.batchSequences),
+            rows)
+        .get(0);
   }
 
   private KCurve curve(SaeModelOptions.Opened on, ModelActivations activations) throws IOException {

@@ -170,6 +170,25 @@ final class CommandsTest {
     JsonNode config = json(trained.resolve("cfg.json"));
     assertEquals("topk_skip_transcoder", config.path("architecture").asText());
     assertTrue(config.toString().contains("blocks.0.hook_mlp_out"), config.toString());
+    Tiny.Ran info = sae("info", trained).ok();
+    assertTrue(info.out().contains("blocks.0.hook_resid_mid to blocks.0.hook_mlp_out"), info.out());
+    Path evaluated = dir.resolve("transcoder.json");
+    sae(
+            "evaluate",
+            "--sae",
+            trained,
+            "--data",
+            generate("test.jsonl", 2),
+            "--rows",
+            200,
+            "--ce-tokens",
+            100,
+            "--out",
+            evaluated)
+        .ok();
+    JsonNode cost = json(evaluated).path("crossEntropy");
+    assertEquals("blocks.0.hook_mlp_out", cost.path("hook").asText());
+    assertTrue(cost.path("replaced").asDouble() > 0, cost.toString());
     assertEquals(
         2, sae("train", "--skip", "--d-sae", 8, "--k", 2, "--tokens", 9, "--out", dir).code());
   }

@@ -55,6 +55,11 @@ class TrainActivationsTest {
     assertEquals(Rule.THRESHOLD, trained().selection().rule(), "with the learned threshold");
     sae(train("--activation", "groupmax", "--k", 4)).ok();
     assertEquals(new Activation.GroupMax(4), trained());
+    sae(train("--activation", "abstopk", "--k", 4)).ok();
+    assertEquals(new Activation.AbsTopK(4), trained());
+    sae(train("--k", 4, "--rank-by-norm")).ok();
+    String ranked = Files.readString(dir.resolve("sae/training.json"));
+    assertTrue(ranked.contains("\"rankByNorm\" : true"), ranked);
     sae(train("--activation", "relu", "--sparsity-coefficient", "0.1")).ok();
     assertEquals(new Activation.Relu(), trained());
     sae(train("--activation", "jumprelu", "--sparsity", "tanh", "--sparsity-coefficient", "0.05"))
@@ -101,7 +106,9 @@ class TrainActivationsTest {
           {"--k", 4, "--initial-k", 8},
           {"--activation", "groupmax", "--k", 4, "--k-decay-steps", 5},
           {"--activation", "groupmax", "--k", 5},
-          {"--activation", "abstopk", "--k", 4}
+          {"--activation", "abstopk"},
+          {"--activation", "relu", "--rank-by-norm"},
+          {"--activation", "groupmax", "--k", 4, "--rank-by-norm"}
         }) {
       Tiny.Ran ran = sae(train(wrong));
       assertEquals(2, ran.code(), Arrays.toString(wrong) + ran.err());

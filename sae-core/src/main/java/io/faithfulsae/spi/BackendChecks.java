@@ -169,13 +169,6 @@ public final class BackendChecks {
   /** Checks that a selection suits an SAE that is trained with it. */
   public static void training(Selection selection, SaeShape shape, StepConfig config) {
     selection.check(shape.dSae());
-    if (selection.rule() == Selection.Rule.ABS_TOP_K) {
-      throw new BackendUnavailableException(
-          Expected.message(
-              "an activation that can be trained: topk, groupmax, batchtopk, relu, jumprelu or gated",
-              selection.rule(),
-              "train one of those"));
-    }
     setting(
         selection.rule() == Selection.Rule.THRESHOLD
             || config.sparsity().penalty() == StepConfig.Penalty.NONE,
@@ -199,6 +192,18 @@ public final class BackendChecks {
                 && config.prefixes().get(prefixes - 1).latents() == shape.dSae()),
         "no prefixes, or BatchTopK and a last prefix of all " + shape.dSae() + " latents",
         selection.rule() + " with " + config.prefixes());
+    setting(
+        !config.rankByNorm()
+            || ((top
+                    || selection.rule() == Selection.Rule.ABS_TOP_K
+                    || selection.rule() == Selection.Rule.BATCH_TOP_K)
+                && config.multiTopK() == 0),
+        "rankByNorm with TopK, AbsTopK or BatchTopK, without multiTopK",
+        selection.rule() + " with multiTopK " + config.multiTopK());
+    setting(
+        !config.aux().byPrefix() || (prefixes > 0 && config.aux().detach()),
+        "auxByPrefix with prefixes and auxDetach",
+        config.prefixes() + " with auxDetach " + config.aux().detach());
     if (shape.has(BackendSae.Tensor.R_MAG)) {
       StepConfig.Penalty penalty = config.sparsity().penalty();
       setting(

@@ -29,6 +29,7 @@ import org.jspecify.annotations.Nullable;
  * @param annealing how k decreases to its value
  * @param multiTopK weight of the second loss, of what the 4k largest latents decode to
  * @param optimizer what the gradients become
+ * @param rankByNorm whether latents are chosen by value times norm of their decoder row
  */
 public record StepConfig(
     Loss loss,
@@ -41,8 +42,8 @@ public record StepConfig(
     @JsonInclude(JsonInclude.Include.NON_EMPTY) List<Prefix> prefixes,
     @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Annealing annealing,
     @JsonInclude(JsonInclude.Include.NON_DEFAULT) double multiTopK,
-    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class)
-        Optimizer optimizer) {
+    @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Optimizer optimizer,
+    @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean rankByNorm) {
 
   /**
    * Checks the prefixes.
@@ -142,13 +143,20 @@ public record StepConfig(
    * @param detach whether the residual is treated as a constant (in the study's code gradients flow
    *     through it)
    * @param scaleByDead whether it is multiplied by min(1, dead / k)
+   * @param signed whether dead latents take part with their pre-activations, negative ones too, and
+   *     not only with values above 0 (SAELens)
+   * @param byPrefix whether the dead latents of each prefix reconstruct what that prefix leaves,
+   *     with a k, a norm and a share of dead latents of their own (SAELens' {@code
+   *     use_matryoshka_aux_loss}); needs {@code detach}
    */
   public record Auxiliary(
       @JsonProperty("auxCoefficient") double coefficient,
       @JsonProperty("auxK") int k,
       @JsonProperty("auxNorm") AuxNorm norm,
       @JsonProperty("auxDetach") boolean detach,
-      @JsonProperty("auxScaleByDead") boolean scaleByDead) {
+      @JsonProperty("auxScaleByDead") boolean scaleByDead,
+      @JsonProperty("auxSigned") @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean signed,
+      @JsonProperty("auxByPrefix") @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean byPrefix) {
     /**
      * Checks the ranges.
      *
@@ -446,6 +454,8 @@ public record StepConfig(
     private AuxNorm auxNorm = AuxNorm.MEAN;
     private boolean auxDetach;
     private boolean auxScaleByDead;
+    private boolean auxSigned;
+    private boolean auxByPrefix;
     private int deadAfterBatches = 5;
     private long deadAfterRows;
     private double beta1 = 0.9;
@@ -474,6 +484,7 @@ public record StepConfig(
     private long kDecaySteps;
     private double multiTopK;
     private Optimizer optimizer = Optimizer.ADAM;
+    private boolean rankByNorm;
 
     /** Starts with the study's values. */
     protected Options() {}
@@ -489,7 +500,8 @@ public record StepConfig(
     protected final StepConfig buildStep() {
       return new StepConfig(
           loss,
-          new Auxiliary(auxCoefficient, auxK, auxNorm, auxDetach, auxScaleByDead),
+          new Auxiliary(
+              auxCoefficient, auxK, auxNorm, auxDetach, auxScaleByDead, auxSigned, auxByPrefix),
           new Dead(deadAfterBatches, deadAfterRows),
           new Adam(beta1, beta2, eps, clipNorm, clipProjected),
           new Weights(decoderNorm, projectGradient, trainEncoderBias, freezeDecoder),
@@ -507,7 +519,8 @@ public record StepConfig(
           prefixes,
           new Annealing(initialK, kDecaySteps),
           multiTopK,
-          optimizer);
+          optimizer,
+          rankByNorm);
     }
 
     /** Sets all options of a step. */
@@ -518,6 +531,8 @@ public record StepConfig(
       auxNorm = all.aux.norm;
       auxDetach = all.aux.detach;
       auxScaleByDead = all.aux.scaleByDead;
+      auxSigned = all.aux.signed;
+      auxByPrefix = all.aux.byPrefix;
       deadAfterBatches = all.dead.afterBatches;
       deadAfterRows = all.dead.afterRows;
       beta1 = all.adam.beta1;
@@ -546,6 +561,7 @@ public record StepConfig(
       kDecaySteps = all.annealing.decaySteps;
       multiTopK = all.multiTopK;
       optimizer = all.optimizer;
+      rankByNorm = all.rankByNorm;
       return self();
     }
 
@@ -582,6 +598,18 @@ public record StepConfig(
     /** Whether the dead-latent term is multiplied by min(1, dead / auxK). */
     public B auxScaleByDead(boolean value) {
       auxScaleByDead = value;
+      return self();
+    }
+
+    /** Whether negative pre-activations take part in the dead-latent term. */
+    public B auxSigned(boolean value) {
+      auxSigned = value;
+      return self();
+    }
+
+    /** Whether the dead latents of each prefix have a term of their own. */
+    public B auxByPrefix(boolean value) {
+      auxByPrefix = value;
       return self();
     }
 
@@ -754,6 +782,20 @@ public record StepConfig(
     /** What the gradients become. */
     public B optimizer(Optimizer value) {
       optimizer = value;
+      return self();
+    }
+
+    /**
+     * Whether TopK, AbsTopK and BatchTopK choose latents, and dead ones, by value times norm of
+     * their decoder row, which BatchTopK's threshold then bounds; else rows that shrink would not
+     * matter. The norms are folded into the weights that a run saves: decoder rows become unit
+     * vectors.
+     *
+     * <p><b>Source</b>: SAELens 6.54, {@code rescale_acts_by_decoder_norm} in {@code topk_sae.py}
+     * (its default).
+     */
+    public B rankByNorm(boolean value) {
+      rankByNorm = value;
       return self();
     }
 

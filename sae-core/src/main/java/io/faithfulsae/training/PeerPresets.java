@@ -35,16 +35,19 @@ final class PeerPresets {
   }
 
   static TrainingConfig saeLens(Activation activation, int dIn) {
-    if (activation instanceof Activation.TopK) {
-      return saeLens(dIn);
-    }
     TrainingConfig.Builder builder =
         saeLens(dIn).toBuilder()
             .decoderNorm(DecoderNorm.NONE)
             .projectGradient(false)
             .encoderInit(EncoderInit.TENTH);
-    if (activation instanceof Activation.BatchTopK) {
-      return builder.thresholdRate(0.01).build();
+    if (activation instanceof Activation.TopK
+        || activation instanceof Activation.AbsTopK
+        || activation instanceof Activation.BatchTopK) {
+      return builder
+          .rankByNorm(true)
+          .auxSigned(true)
+          .deadAfterBatches(1002) // dead before a batch if idle for more than 1000
+          .build();
     }
     builder.auxCoefficient(0).sparsityCoefficient(1);
     if (activation instanceof Activation.Relu) {
@@ -108,7 +111,7 @@ final class PeerPresets {
     if (!(activation instanceof Activation.JumpRelu)) {
       throw new IllegalArgumentException(
           Expected.message(
-              "an activation that can be trained: topk, batchtopk, relu, jumprelu or gated",
+              "an activation that this library trains: topk, batchtopk, relu, jumprelu or gated",
               activation,
               "train one of those"));
     }

@@ -21,7 +21,7 @@ import java.util.function.Consumer;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Trains SAEs on activations: TopK, GroupMax, BatchTopK, Matryoshka ({@link
+ * Trains SAEs on activations: TopK, AbsTopK, GroupMax, BatchTopK, Matryoshka ({@link
  * io.faithfulsae.spi.StepConfig.Prefix}), ReLU, JumpReLU and gated; and, from a {@link
  * PairedSource}, transcoders of these, with or without a skip connection.
  *
@@ -61,9 +61,8 @@ public final class SaeTrainer {
   /**
    * Creates a trainer for one SAE shape and one configuration.
    *
-   * @throws IllegalArgumentException if an option does not suit the activation
-   * @throws io.faithfulsae.spi.BackendUnavailableException if it is one that cannot be trained
-   *     (abstopk). Whether the backend has the others is known when a run starts.
+   * @throws IllegalArgumentException if an option does not suit the activation. Whether the backend
+   *     can train it is known when a run starts.
    */
   public static SaeTrainer of(SaeConfig sae, TrainingConfig training, Backend on) {
     BackendChecks.training(selection(sae), sae.shape(), training.step());

@@ -181,9 +181,10 @@ public record TrainingConfig(
   }
 
   /**
-   * SAELens' TopK trainer. Remaining difference: SAELens' decoder rows start at norm 0.1 and are
-   * unconstrained, and latents are ranked by activation times row norm; here rows are normalized to
-   * 1 after each step.
+   * SAELens' TopK trainer with unit decoder rows: {@link #saeLens(Activation, int)} is what it is
+   * by default. There, decoder rows start at norm 0.1 and are unconstrained, and latents are ranked
+   * by activation times row norm; here rows are normalized to 1 after each step, which every
+   * backend can do.
    *
    * <p><b>Source</b>: SAELens 6, {@code topk_sae.py} and {@code sae_trainer.py}.
    *
@@ -194,14 +195,17 @@ public record TrainingConfig(
   }
 
   /**
-   * SAELens' trainer of an activation: that of {@link #saeLens(int)} for TopK; BatchTopK with its
-   * learned threshold (add {@link StepConfig.Prefix prefixes} for Matryoshka); ReLU with L1 of
-   * coefficient 1, weighted by decoder norms; JumpReLU with L0 of coefficient 1 and a bandwidth of
-   * 0.05. Its first 100 steps are SAELens' from the same weights. Remaining difference: it ranks
-   * BatchTopK's latents by activation times row norm unless told not to ({@code
-   * rescale_acts_by_decoder_norm}).
+   * SAELens' trainer of an activation, as it is by default: TopK, AbsTopK and BatchTopK with its
+   * learned threshold (add {@link StepConfig.Prefix prefixes} for Matryoshka, and {@code
+   * auxByPrefix} for its {@code use_matryoshka_aux_loss}), ranked by activation times row norm;
+   * ReLU with L1 of coefficient 1, weighted by decoder norms; JumpReLU with L0 of coefficient 1 and
+   * a bandwidth of 0.05. Its first 100 steps are SAELens' from the same weights. Remaining
+   * difference: a dead latent that fires again counts as dead for that step there.
    *
-   * <p><b>Source</b>: SAELens 6.54, {@code batchtopk_sae.py}, {@code standard_sae.py}, {@code
+   * <p>CUDA trains TopK and BatchTopK with {@code rankByNorm} and {@code auxSigned} off.
+   *
+   * <p><b>Source</b>: SAELens 6.54, {@code topk_sae.py}, {@code abstopk_sae.py}, {@code
+   * batchtopk_sae.py}, {@code matryoshka_batchtopk_sae.py}, {@code standard_sae.py}, {@code
    * jumprelu_sae.py} and {@code sae_trainer.py}.
    *
    * @param dIn width of the activations; sets the size of the dead-latent term

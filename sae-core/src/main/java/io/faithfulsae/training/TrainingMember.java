@@ -418,12 +418,44 @@ final class TrainingMember implements AutoCloseable {
         average(tensor);
       }
     }
+    if (training.step().rankByNorm()) {
+      foldNorms();
+    }
     writeChecked(
         step,
         trained,
         () ->
             SaeFolder.write(
                 dir, withThreshold(), settings.metadata(), parameters, activationScale));
+  }
+
+  /** Multiplies encoder rows and biases by the norms of decoder rows, which become unit vectors. */
+  private void foldNorms() {
+    FloatBuffer bias = DirectBuffers.floats(config.dSae());
+    parameters.read(Tensor.B_ENC, 0, bias);
+    FloatBuffer encoder = DirectBuffers.floats(config.dIn());
+    FloatBuffer decoder = DirectBuffers.floats(config.dOut());
+    for (int j = 0; j < config.dSae(); j++) {
+      parameters.read(Tensor.W_DEC, (long) j * config.dOut(), decoder);
+      double squares = 0;
+      for (int i = 0; i < config.dOut(); i++) {
+        squares += (double) decoder.get(i) * decoder.get(i);
+      }
+      double norm = Math.sqrt(squares);
+      parameters.read(Tensor.W_ENC, (long) j * config.dIn(), encoder);
+      scale(encoder, norm);
+      scale(decoder, norm == 0 ? 1 : 1 / norm);
+      bias.put(j, (float) (bias.get(j) * norm));
+      parameters.write(Tensor.W_ENC, (long) j * config.dIn(), encoder);
+      parameters.write(Tensor.W_DEC, (long) j * config.dOut(), decoder);
+    }
+    parameters.write(Tensor.B_ENC, 0, bias);
+  }
+
+  private static void scale(FloatBuffer row, double factor) {
+    for (int i = 0; i < row.limit(); i++) {
+      row.put(i, (float) (row.get(i) * factor));
+    }
   }
 
   /** Replaces y by the average x = y + (1 − 1/b) (z − y), if the tensor is trained. */

@@ -81,6 +81,42 @@ interface ActivationTrainingCases extends ConformanceCases {
                 .auxDetach(true)
                 .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
                 .trainEncoderBias(true));
+    batch(
+        all,
+        "Matryoshka, dead latents by prefix",
+        b -> b.prefixes(thirds).auxDetach(true).auxByPrefix(true).auxK(6).auxScaleByDead(true));
+    batch(
+        all,
+        "Matryoshka, dead latents by prefix, residual variance, signed, clipped",
+        b ->
+            b.prefixes(thirds)
+                .auxDetach(true)
+                .auxByPrefix(true)
+                .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
+                .auxSigned(true)
+                .auxK(6)
+                .eps(1e-3)
+                .clipNorm(0.05));
+    for (Selection selection :
+        List.of(TOP, BATCH, new Selection(Rule.ABS_TOP_K, TrainingSetup.K))) {
+      ranked(all, selection + ", norms free", selection, b -> b);
+      ranked(all, selection + " by norm", selection, b -> b.rankByNorm(true));
+      ranked(
+          all,
+          selection + " by norm, few dead latents",
+          selection,
+          b -> b.rankByNorm(true).auxK(6).auxCoefficient(1));
+      ranked(
+          all,
+          selection + " by norm, few dead latents, signed, detached",
+          selection,
+          b -> b.rankByNorm(true).auxK(6).auxCoefficient(1).auxSigned(true).auxDetach(true));
+    }
+    ranked(
+        all,
+        "Matryoshka by norm",
+        BATCH,
+        b -> b.rankByNorm(true).prefixes(thirds).auxDetach(true).auxByPrefix(true));
     relu(all, "L1", b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(1));
     relu(
         all,
@@ -213,6 +249,20 @@ interface ActivationTrainingCases extends ConformanceCases {
         b -> b.sparsityPenalty(Penalty.L1).sparsityCoefficient(0.05));
     all.add(new Variant("SAE with a skip", true, TOP, false, TrainingSetup.STUDY.config()));
     return all;
+  }
+
+  /** With decoder rows of norms that change. */
+  private static void ranked(
+      List<Variant> all,
+      String name,
+      Selection selection,
+      UnaryOperator<StepConfig.Builder> change) {
+    StepConfig.Builder base =
+        TrainingSetup.STUDY.config().toBuilder()
+            .decoderNorm(DecoderNorm.NONE)
+            .projectGradient(false)
+            .trainEncoderBias(true);
+    all.add(new Variant(name, true, selection, false, change.apply(base).build()));
   }
 
   private static void optimized(
@@ -348,9 +398,6 @@ interface ActivationTrainingCases extends ConformanceCases {
           IllegalArgumentException.class,
           () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 7), config, Gradients.NONE).close());
       assertThrows(
-          BackendUnavailableException.class,
-          () -> plain.trainer(new Selection(Rule.ABS_TOP_K, 2), config, Gradients.NONE).close());
-      assertThrows(
           IllegalArgumentException.class,
           () -> plain.trainer(new Selection(Rule.GROUP_MAX, 4), config, Gradients.NONE).close(),
           "4 does not divide 6");
@@ -362,6 +409,17 @@ interface ActivationTrainingCases extends ConformanceCases {
           IllegalArgumentException.class,
           () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 2), multi, Gradients.NONE).close());
       assertThrows(IllegalArgumentException.class, () -> plain.trainer(2, annealed).close());
+      StepConfig ranked = config.toBuilder().rankByNorm(true).build();
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> plain.trainer(new Selection(Rule.GROUP_MAX, 2), ranked, Gradients.NONE).close());
+      StepConfig both = ranked.toBuilder().multiTopK(0.125).build();
+      assertThrows(IllegalArgumentException.class, () -> plain.trainer(2, both).close());
+      StepConfig byPrefix = config.toBuilder().auxByPrefix(true).auxDetach(true).build();
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> plain.trainer(new Selection(Rule.BATCH_TOP_K, 2), byPrefix, Gradients.NONE).close(),
+          "there are no prefixes");
       StepConfig prefixes =
           config.toBuilder().prefixes(List.of(new Prefix(3, 1), new Prefix(5, 1))).build();
       assertThrows(

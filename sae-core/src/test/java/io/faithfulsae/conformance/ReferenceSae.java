@@ -198,15 +198,6 @@ final class ReferenceSae extends ReferenceBackend.Resource implements BackendSae
     return entries;
   }
 
-  /** ReLU of the pre-activations of one row, each rounded to float32 once. */
-  float[] positivePreActivations(FloatBuffer x, int row) {
-    float[] p = new float[dSae];
-    for (int j = 0; j < dSae; j++) {
-      p[j] = Math.max(0f, preActivation(x, row, j));
-    }
-    return p;
-  }
-
   /** Rounded to float32 once. */
   float preActivation(FloatBuffer x, int row, int latent) {
     double sum = bEnc[latent];

@@ -14,6 +14,7 @@ import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
+import java.util.ArrayList;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -456,11 +457,16 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     }
     Gradient gradient = parts.gradient;
     int d = sae.bDec.length;
-    float[][] p = new float[rows][];
+    float[][] pre = new float[rows][sae.dSae];
+    float[][] p = new float[rows][sae.dSae]; // what the rule looks at: ReLU'd, but for AbsTopK
     for (int row = 0; row < rows; row++) {
-      p[row] = sae.positivePreActivations(x, row);
+      for (int j = 0; j < sae.dSae; j++) {
+        pre[row][j] = sae.preActivation(x, row, j);
+        p[row][j] = isSigned() ? pre[row][j] : Math.max(0f, pre[row][j]);
+      }
     }
-    Kept[] kept = keep(x, p);
+    float[] rank = ranks();
+    Kept[] kept = keep(x, p, rank);
     List<Prefix> prefixes =
         config.prefixes().isEmpty() ? List.of(new Prefix(sae.dSae, 1)) : config.prefixes();
     int last = prefixes.size() - 1;
@@ -477,10 +483,10 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       for (int slot = 0; slot < kept[row].index.length; slot++) {
         int latent = kept[row].index[slot];
         float value = kept[row].value[slot];
-        if (value > 0) {
+        if (value != 0) {
           parts.fired[latent] = true;
           parts.active++;
-          parts.least = Math.min(parts.least, value);
+          parts.least = Math.min(parts.least, (double) value * rank[latent]);
         }
         for (int prefix = 0; prefix <= last; prefix++) {
           if (latent < prefixes.get(prefix).latents()) {
@@ -492,7 +498,6 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
     double[][] error = errors[last];
     Kept[] multi = config.multiTopK() > 0 ? keepMulti(p) : new Kept[0];
     boolean[] dead = dead();
-    int nDead = count(dead);
 
     double[][] target = new double[rows][d];
     for (int row = 0; row < rows; row++) {
@@ -510,28 +515,25 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         };
 
     // r = z_aux W_dec − (x − x̂) = z_aux W_dec + e
-    int auxK = Math.min(config.aux().k(), nDead);
-    boolean auxOn = config.aux().coefficient() > 0 && auxK > 0;
-    int[][] auxIndex = new int[rows][auxK];
-    float[][] auxValue = new float[rows][auxK];
-    double[][] residual = new double[rows][];
-    double auxScale = 0;
-    if (auxOn) {
-      for (int row = 0; row < rows; row++) {
-        ReferenceSae.select(p[row], dead, auxIndex[row], auxValue[row]);
-        residual[row] = error[row].clone();
-        for (int slot = 0; slot < auxK; slot++) {
-          sae.addDirection(residual[row], auxValue[row][slot], auxIndex[row][slot]);
-        }
+    List<Level> levels = new ArrayList<>();
+    for (int prefix = config.aux().byPrefix() ? 0 : last, from = 0; prefix <= last; prefix++) {
+      boolean[] own = new boolean[sae.dSae];
+      int to = prefixes.get(prefix).latents();
+      System.arraycopy(dead, from, own, from, to - from);
+      from = to;
+      if (count(own) > 0 && config.aux().coefficient() > 0) {
+        double scale = auxScale(rows, count(own), variance, errors[prefix]);
+        levels.add(level(own, scale, errors[prefix], config.aux().signed() ? pre : p, rank));
       }
-      auxScale = auxScale(rows, nDead, variance, error);
     }
     for (int prefix = 0; prefix <= last; prefix++) {
       parts.reconstruction +=
           rows * lossScale * prefixes.get(prefix).weight() * sumOfSquares(errors[prefix]);
     }
     multiTopK(multi, y, 2 * rows * lossScale * config.multiTopK());
-    parts.aux += auxOn ? rows * auxScale * sumOfSquares(residual) : 0;
+    for (Level level : levels) {
+      parts.aux += rows * level.scale * sumOfSquares(level.residual);
+    }
     parts.squaredError += squaredError;
     parts.variance += variance;
 
@@ -540,11 +542,12 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       penalty.count(one.value);
     }
     double[][] dOut = new double[prefixes.size()][d]; // dL/d(what a prefix's own latents decode to)
-    double[] dAux = new double[d]; // dL/d(z_aux W_dec)
     for (int row = 0; row < rows; row++) {
       for (int i = 0; i < d; i++) {
-        dAux[i] = auxOn ? 2 * rows * auxScale * residual[row][i] : 0;
-        double sum = config.aux().detach() ? 0 : dAux[i];
+        double sum = 0;
+        for (Level level : levels) {
+          sum += config.aux().detach() ? 0 : 2 * rows * level.scale * level.residual[row][i];
+        }
         for (int prefix = last; prefix >= 0; prefix--) {
           sum += 2 * rows * lossScale * prefixes.get(prefix).weight() * errors[prefix][row][i];
           dOut[prefix][i] = sum;
@@ -582,18 +585,83 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
         }
         gradient.threshold[latent] -= through;
         gradient.addEncoder(
-            x, row, latent, (z > 0 ? dz : 0) + (config.sparsity().steToInput() ? through : 0));
+            x, row, latent, (z != 0 ? dz : 0) + (config.sparsity().steToInput() ? through : 0));
       }
       if (config.sparsity().penalty() == Penalty.L0_OF_BATCH && trainsThreshold(sae, selection)) {
         for (int latent : penalty.nearZero(kept[row].index, kept[row].value)) {
           gradient.threshold[latent] -= step / config.sparsity().bandwidth();
         }
       }
-      for (int slot = 0; slot < auxK && auxOn && auxValue[row][slot] > 0; slot++) {
-        gradient.addLatent(x, row, auxIndex[row][slot], auxValue[row][slot], dAux);
+      for (Level level : levels) {
+        double[] slope = new double[d]; // dL/d(z_aux W_dec)
+        for (int i = 0; i < d; i++) {
+          slope[i] = 2 * rows * level.scale * level.residual[row][i];
+        }
+        Kept of = level.kept[row];
+        for (int slot = 0; slot < of.index.length; slot++) {
+          if (of.value[slot] != 0) {
+            gradient.addLatent(x, row, of.index[slot], of.value[slot], slope);
+          }
+        }
       }
     }
     parts.sparsity += rows * penalty.total();
+  }
+
+  private boolean isSigned() {
+    return selection.rule() == Rule.ABS_TOP_K;
+  }
+
+  /** What values are multiplied by before they are compared. */
+  private float[] ranks() {
+    float[] ranks = new float[sae.dSae];
+    int d = sae.bDec.length;
+    for (int j = 0; j < sae.dSae; j++) {
+      double squares = 0;
+      for (int at = j * d; at < (j + 1) * d; at++) {
+        squares += (double) sae.wDec[at] * sae.wDec[at];
+      }
+      ranks[j] = config.rankByNorm() ? (float) Math.sqrt(squares) : 1;
+    }
+    return ranks;
+  }
+
+  /** What a row's values are compared by. */
+  private float[] sizes(float[] p, float[] rank) {
+    float[] sizes = new float[p.length];
+    for (int j = 0; j < p.length; j++) {
+      sizes[j] = (isSigned() ? Math.abs(p[j]) : p[j]) * rank[j];
+    }
+    return sizes;
+  }
+
+  /** The largest of a row. */
+  private Kept largest(float[] p, float[] rank, boolean @Nullable [] among, int most) {
+    Kept kept = new Kept(new int[most], new float[most]);
+    ReferenceSae.select(sizes(p, rank), among, kept.index, kept.value);
+    return kept(kept.index, p);
+  }
+
+  /**
+   * Dead latents that reconstruct a residual.
+   *
+   * @param kept the largest of them in each row
+   * @param residual r = z_aux W_dec − (y − x̂), by row
+   */
+  @SuppressWarnings("ArrayRecordComponent") // never compared
+  private record Level(double scale, Kept[] kept, double[][] residual) {}
+
+  private Level level(boolean[] dead, double scale, double[][] error, float[][] p, float[] rank) {
+    Kept[] kept = new Kept[p.length];
+    double[][] residual = new double[p.length][];
+    for (int row = 0; row < p.length; row++) {
+      kept[row] = largest(p[row], rank, dead, Math.min(config.aux().k(), count(dead)));
+      residual[row] = error[row].clone();
+      for (int slot = 0; slot < kept[row].index.length; slot++) {
+        sae.addDirection(residual[row], kept[row].value[slot], kept[row].index[slot]);
+      }
+    }
+    return new Level(scale, kept, residual);
   }
 
   /** The min(4k, d_sae) largest of each row; they have fired. */
@@ -643,18 +711,18 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
   @SuppressWarnings("ArrayRecordComponent") // never compared
   private record Kept(int[] index, float[] value) {}
 
-  private Kept[] keep(FloatBuffer x, float[][] p) {
+  private Kept[] keep(FloatBuffer x, float[][] p, float[] rank) {
     Kept[] kept = new Kept[p.length];
     if (selection.rule() == Rule.BATCH_TOP_K) {
       float[][] z = new float[p.length][];
       for (int row = 0; row < p.length; row++) {
-        z[row] = p[row].clone();
+        z[row] = sizes(p[row], rank);
       }
       ReferenceSae.keepOfBatch(z, (long) k() * p.length);
       for (int row = 0; row < p.length; row++) {
         float[] of = z[row];
         int[] index = IntStream.range(0, sae.dSae).filter(j -> of[j] > 0).toArray();
-        kept[row] = kept(index, of);
+        kept[row] = kept(index, p[row]);
       }
     } else if (selection.rule() == Rule.THRESHOLD) {
       for (int row = 0; row < p.length; row++) {
@@ -673,12 +741,11 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
       }
     } else {
       for (int row = 0; row < p.length; row++) {
-        kept[row] = new Kept(new int[k()], new float[k()]);
         float[] among = p[row].clone();
         if (selection.rule() == Rule.GROUP_MAX) {
           ReferenceSae.keepOfGroups(among, sae.dSae / k());
         }
-        ReferenceSae.select(among, null, kept[row].index, kept[row].value);
+        kept[row] = largest(among, rank, null, k());
       }
     }
     return kept;

@@ -24,6 +24,7 @@ import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
+import io.faithfulsae.training.TrainingConfig;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -236,7 +237,28 @@ public abstract class PeerTrainersTest {
                 .sparsityPenalty(Penalty.L1)
                 .sparsityCoefficient(0.1)
                 .sparsityWarmupSteps(30)
-                .build()));
+                .build()),
+        preset("saelens_topk_default", new Activation.TopK(3)),
+        preset("saelens_abstopk_default", new Activation.AbsTopK(3)),
+        preset("saelens_batchtopk_default", new Activation.BatchTopK(3, null)),
+        preset("saelens_matryoshka_default", new Activation.BatchTopK(3, null)),
+        preset("saelens_topk_dead", new Activation.TopK(3)),
+        preset("saelens_abstopk_dead", new Activation.AbsTopK(3)),
+        preset("saelens_matryoshka_dead", new Activation.BatchTopK(3, null)));
+  }
+
+  /** Our preset against SAELens' defaults, or those with latents that die after 71 batches. */
+  private static Peer preset(String name, Activation activation) {
+    StepConfig.Builder step = TrainingConfig.saeLens(activation, D_IN).step().toBuilder();
+    boolean levels = name.contains("matryoshka");
+    boolean dead = name.endsWith("dead");
+    if (levels) {
+      step.prefixes(List.of(new Prefix(12, 1), new Prefix(24, 1), new Prefix(48, 1)));
+    }
+    if (dead) {
+      step.deadAfterBatches(71 + 2).auxByPrefix(levels);
+    }
+    return new Peer(name, activation, true, 0, step.build());
   }
 
   @ParameterizedTest
@@ -249,6 +271,9 @@ public abstract class PeerTrainersTest {
             .path(peer.name);
     float[] rows = rows();
     float[] decoder = decoder();
+    if (peer.name.endsWith("_default") || peer.name.endsWith("_dead")) {
+      shorten(decoder);
+    }
     SaeShape shape = new SaeShape(D_IN, D_IN, D_SAE, peer.subtract, peer.activation.tensors());
     try (Backend backend = open();
         BackendSae sae = create(backend, shape);
@@ -354,6 +379,13 @@ public abstract class PeerTrainersTest {
       }
     }
     return rows;
+  }
+
+  /** To rows of norm 0.05, 0.1, 0.15, 0.05, ... */
+  private static void shorten(float[] decoder) {
+    for (int at = 0; at < decoder.length; at++) {
+      decoder[at] *= (float) ((1 + at / D_IN % 3) * 0.05);
+    }
   }
 
   static float[] decoder() {

@@ -66,6 +66,8 @@ class TrainingConfigTest {
   void presetsStartWhereThePeersDoIfTheirDecodersAreFree() {
     for (Activation free :
         List.of(
+            new Activation.TopK(4),
+            new Activation.AbsTopK(4),
             new Activation.BatchTopK(4, null),
             new Activation.Relu(),
             new Activation.JumpRelu(),
@@ -120,6 +122,7 @@ class TrainingConfigTest {
               TrainingConfig.dictionaryLearning(activation, 64, 256),
               TrainingConfig.saeLens(activation, 64).toBuilder()
                   .prefixes(List.of(new Prefix(64, 1), new Prefix(256, 0.5)))
+                  .auxByPrefix(true)
                   .build())) {
         String text = json.writeValueAsString(config);
         assertEquals(config, json.readValue(text, TrainingConfig.class), text);

@@ -22,7 +22,7 @@ import java.util.List;
  * (causal scrubbing).
  *
  * @param model name of the language model
- * @param hook the hook point
+ * @param hook the hook point whose activations were replaced: of a transcoder, the one it writes
  * @param text description of the text
  * @param sequences number of sequences
  * @param tokensPredicted predicted positions, over which the means are taken

@@ -1,6 +1,7 @@
 package io.faithfulsae.metrics;
 
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.TokenSource;
@@ -36,10 +37,11 @@ import java.util.function.LongConsumer;
  * BatchTopK without a threshold chooses latents per batch, and so its results depend on how rows
  * fall into batches: on the order of a source's rows, and on the number of sequences per pass.
  *
- * <p>Of a transcoder, which predicts other activations than it reads, only what compares x̂ with x
- * cannot be measured: {@link #crossEntropy}, {@link #latentStatistics}, {@link #groundTruth} and
- * what is based on them refuse it, and {@link #reconstruction(List, ActivationSource,
- * ActivationSource, long)} takes the activations to predict as a second source.
+ * <p>Of a transcoder, which predicts other activations than it reads, what compares x̂ with x
+ * cannot be measured: {@link #latentStatistics}, {@link #groundTruth} and what is based on them
+ * refuse it. {@link #reconstruction(List, ActivationSource, ActivationSource, long)} takes the
+ * activations to predict as a second source, and {@link #crossEntropy(List, ModelActivations,
+ * HookPoint, long)} the hook point where they are.
  *
  * <p>Results are deterministic on a given backend. <b>Threads</b>: as safe as the SAE and the model
  * passed in.
@@ -110,6 +112,22 @@ public final class Metrics {
   public static List<CrossEntropy> crossEntropy(
       List<Sae> saes, ModelActivations activations, long maxTokens) throws IOException {
     return ModelCost.measure(saes, activations, maxTokens);
+  }
+
+  /**
+   * Measures what it costs the language model to compute activations at one hook point by
+   * transcoders from those at another. All else is as with SAEs: at the same positions, the
+   * activations at the target are replaced by zeros and by their mean as well.
+   *
+   * @param activations what the transcoders read
+   * @param target where their outputs replace the activations; not before what they read
+   * @throws IllegalArgumentException as above, or if one writes another width than the model's, or
+   *     the model does not have the target
+   */
+  public static List<CrossEntropy> crossEntropy(
+      List<Sae> transcoders, ModelActivations activations, HookPoint target, long maxTokens)
+      throws IOException {
+    return ModelCost.measure(transcoders, activations, target, maxTokens);
   }
 
   /**

@@ -8,8 +8,8 @@ import java.util.Locale;
 import java.util.StringJoiner;
 
 /**
- * The SAEs that a study trains on each data set: every combination of the listed sizes, k, presets
- * and learning rates, with every seed.
+ * The SAEs that a study trains on each data set: every combination of the listed sizes,
+ * activations, k, presets and learning rates, with every seed.
  *
  * @param variants all combinations, in training order
  * @param cells each variant with each seed
@@ -34,14 +34,16 @@ record Grid(List<Variant> variants, List<Cell> cells) {
     List<Variant> variants = new ArrayList<>();
     List<Cell> cells = new ArrayList<>();
     for (int dSae : config.sae().dSae()) {
-      for (int k : config.sae().k()) {
-        for (Recipe preset : config.training().preset()) {
-          for (TrainingConfig one : config.training().configs(preset, dIn, dSae)) {
-            Variant variant =
-                new Variant(dSae, k, preset, one.lr(), label(config, dSae, k, preset, one.lr()));
-            variants.add(variant);
-            for (long seed : config.seeds()) {
-              cells.add(new Cell(variant, seed, one.toBuilder().seed(seed).build()));
+      for (SaeFamily family : config.sae().families()) {
+        for (int k : config.sae().ksOf(family)) {
+          for (Recipe preset : config.training().preset()) {
+            for (TrainingConfig one : config.training().configs(preset, family, dIn, dSae)) {
+              String label = label(config, family, dSae, k, preset, one.lr());
+              Variant variant = new Variant(family, dSae, k, preset, one.lr(), label);
+              variants.add(variant);
+              for (long seed : config.seeds()) {
+                cells.add(new Cell(variant, seed, one.toBuilder().seed(seed).build()));
+              }
             }
           }
         }
@@ -50,12 +52,16 @@ record Grid(List<Variant> variants, List<Cell> cells) {
     return new Grid(variants, cells);
   }
 
-  private static String label(StudyConfig config, int dSae, int k, Recipe preset, double lr) {
+  private static String label(
+      StudyConfig config, SaeFamily family, int dSae, int k, Recipe preset, double lr) {
     StringJoiner label = new StringJoiner("-");
+    if (!config.sae().families().equals(List.of(SaeFamily.TOPK))) {
+      label.add(family.name().toLowerCase(Locale.ROOT));
+    }
     if (config.sae().dSae().size() > 1) {
       label.add("d" + dSae);
     }
-    if (config.sae().k().size() > 1) {
+    if (config.sae().k().size() > 1 && family.hasK()) {
       label.add("k" + k);
     }
     if (config.training().preset().size() > 1) {

@@ -63,6 +63,9 @@ final class KCurveMeasurement implements Measurement {
               Map<String, List<AtK>> bySae = new LinkedHashMap<>();
               try (Opened saes = group.open(on.backend())) {
                 for (Variant variant : on.grid().variants()) {
+                  if (!variant.family().takesAnyK()) {
+                    continue;
+                  }
                   List<Integer> places = places(group, variant);
                   List<KCurve> curves =
                       Metrics.kCurves(

@@ -22,10 +22,13 @@ final class Methods {
     FakeSettings fake = config.fakeFeatures();
     StringBuilder text = new StringBuilder();
     text.append(
-        "TopK sparse autoencoders with %s latents and k = %s were trained with FaithfulSAE for Java %s (%s backend, Java %s, %s) on the activations of %s (SHA-256 of its files %s) at %s, d_in = %d, in sequences of %d tokens. "
+        "%s sparse autoencoders with %s latents%s were trained with FaithfulSAE for Java %s (%s backend, Java %s, %s) on the activations of %s (SHA-256 of its files %s) at %s, d_in = %d, in sequences of %d tokens. "
             .formatted(
+                ModelSection.families(config.sae()),
                 list(config.sae().dSae()),
-                list(config.sae().k()),
+                config.sae().families().stream().anyMatch(SaeFamily::hasK)
+                    ? " and k = " + list(config.sae().k())
+                    : "",
                 made.version(),
                 made.backend().name(),
                 made.java(),
@@ -101,7 +104,9 @@ final class Methods {
     List<String> all = new ArrayList<>();
     for (Recipe preset : config.training().preset()) {
       List<TrainingConfig> each =
-          config.training().configs(preset, dIn, config.sae().dSae().get(0));
+          config
+              .training()
+              .configs(preset, config.sae().families().get(0), dIn, config.sae().dSae().get(0));
       TrainingConfig first = each.get(0);
       all.add(
           "the recipe of %s, Adam (betas %s and %s, eps %s), learning rate %s, %d steps of linear warm-up, %d of linear decay"

@@ -58,16 +58,32 @@ final class ModelSection {
         "<section id=\"%s\"><h2 class=\"model\">%s</h2>"
             .formatted(Html.escape(results.name()), Html.escape(results.name())));
     page.markup(
-        "<p class=\"lead\">TopK SAEs (%s latents, k = %s) on <code>%s</code> of %s (%d blocks, width %d): trained with %s on each of %s, evaluated on text that none was trained on.</p>"
+        "<p class=\"lead\">%s SAEs (%s latents%s) on <code>%s</code> of %s (%d blocks, width %d): trained with %s on each of %s, evaluated on text that none was trained on.</p>"
             .formatted(
+                families(config.sae()),
                 config.sae().dSae().stream().map(Format::count).collect(Collectors.joining(", ")),
-                config.sae().k().stream().map(String::valueOf).collect(Collectors.joining(", ")),
+                config.sae().families().stream().anyMatch(SaeFamily::hasK)
+                    ? config.sae().k().stream()
+                        .map(String::valueOf)
+                        .collect(Collectors.joining(", ", ", k = ", ""))
+                    : "",
                 Html.escape(model.hook()),
                 Html.escape(results.name()),
                 model.blocks(),
                 model.dModel(),
                 count(config.seeds().size(), "seed"),
                 count(config.dataSets().size(), "data set")));
+  }
+
+  /** The activations, as their SAEs are called. */
+  static String families(StudyConfig.SaeShape sae) {
+    return sae.families().stream()
+        .map(
+            family -> {
+              String label = family.activation(1).label();
+              return family == SaeFamily.TOPK ? "TopK" : label.split(",", 2)[0];
+            })
+        .collect(Collectors.joining(", "));
   }
 
   private void failures() {

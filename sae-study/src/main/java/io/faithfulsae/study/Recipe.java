@@ -1,5 +1,6 @@
 package io.faithfulsae.study;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.training.TrainingConfig;
 
 /**
@@ -17,7 +18,37 @@ public enum Recipe {
   /** EleutherAI's sparsify, with Adam. */
   SPARSIFY;
 
-  TrainingConfig config(int dIn, int dSae, long tokens, int batch) {
+  /** Of an activation; one that the authors do not train is trained as SAELens trains it. */
+  TrainingConfig config(SaeFamily family, int dIn, int dSae, long tokens, int batch) {
+    return switch (family) {
+      case TOPK -> ofTopK(dIn, dSae, tokens, batch);
+      case ABSTOPK, GROUPMAX ->
+          switch (this) {
+            case FAITHFULSAE, SPARSIFY -> ofTopK(dIn, dSae, tokens, batch);
+            default -> throw unsuitable(family);
+          };
+      case BATCHTOPK, RELU, JUMPRELU, GATED ->
+          switch (this) {
+            case FAITHFULSAE, SAELENS ->
+                TrainingConfig.saeLens(family.activation(1), dIn).toBuilder()
+                    .rankByNorm(false) // as on a GPU, if options.rankByNorm does not say otherwise
+                    .auxSigned(false)
+                    .build();
+            case DICTIONARY_LEARNING ->
+                TrainingConfig.dictionaryLearning(family.activation(1), dIn, dSae);
+            case SPARSIFY -> throw unsuitable(family);
+          };
+    };
+  }
+
+  private IllegalArgumentException unsuitable(SaeFamily family) {
+    return new IllegalArgumentException(
+        "training.preset: "
+            + Expected.message(
+                "a recipe of " + family, this, "use faithfulsae, or another activation"));
+  }
+
+  private TrainingConfig ofTopK(int dIn, int dSae, long tokens, int batch) {
     return switch (this) {
       case FAITHFULSAE -> TrainingConfig.faithfulSae();
       case SAELENS -> TrainingConfig.saeLens(dIn);

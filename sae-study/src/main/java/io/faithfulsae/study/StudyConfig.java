@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
+import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
@@ -139,18 +140,36 @@ public record StudyConfig(
    * Shape of the SAEs; a list trains an SAE with each value.
    *
    * @param dSae latents
-   * @param k active latents per token
+   * @param k active latents per token; not used by activations without one
+   * @param activation what is kept of a row; null: topk
    */
   public record SaeShape(
       @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Integer> dSae,
-      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Integer> k) {
+      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Integer> k,
+      @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY)
+          @JsonInclude(JsonInclude.Include.NON_NULL)
+          @Nullable List<SaeFamily> activation) {
 
     /** Copies the lists and checks that their values are distinct. */
     public SaeShape {
+      activation =
+          activation == null || activation.isEmpty()
+              ? null
+              : different("sae.activation", activation);
       dSae = different("sae.dSae", dSae);
       k = different("sae.k", k);
       require(!dSae.isEmpty(), "sae.dSae", "at least one", dSae);
       require(!k.isEmpty(), "sae.k", "at least one", k);
+    }
+
+    /** At least one. */
+    List<SaeFamily> families() {
+      return activation == null ? List.of(SaeFamily.TOPK) : activation;
+    }
+
+    /** A family's k; one that means nothing where there is none. */
+    List<Integer> ksOf(SaeFamily family) {
+      return family.hasK() ? k : List.of(0);
     }
   }
 
@@ -305,6 +324,9 @@ public record StudyConfig(
   public StudyConfig {
     dataSets = List.copyOf(dataSets);
     seeds = different("seeds", seeds);
+    if (training.options() != null) {
+      training.options().requireUsed(sae.families());
+    }
     require(!dataSets.isEmpty(), "dataSets", "at least one", dataSets);
     require(!seeds.isEmpty(), "seeds", "at least one", seeds);
     require(context >= 2, "context", "at least 2", context);

@@ -137,7 +137,8 @@ final class Sweep {
     if (results.config().sae().dSae().size() > 1) {
       axes.add(Axis.D_SAE);
     }
-    if (results.config().sae().k().size() > 1) {
+    if (results.config().sae().k().size() > 1
+        && results.config().sae().families().stream().allMatch(SaeFamily::hasK)) {
       axes.add(Axis.K);
     }
     if (results.config().training().lr().size() > 1) {

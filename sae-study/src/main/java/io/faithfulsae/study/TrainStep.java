@@ -1,5 +1,6 @@
 package io.faithfulsae.study;
 
+import com.fasterxml.jackson.annotation.JsonInclude;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.SaeConfig;
@@ -16,6 +17,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.jspecify.annotations.Nullable;
 
 /**
  * The step that trains all SAEs of a data set: every seed and variant, of every entry of the study
@@ -28,12 +30,35 @@ final class TrainStep implements Measurement {
    *
    * @param folder relative to the step's
    * @param dSae latents
-   * @param k active latents per token
+   * @param k active latents per token; 0 if the activation has none
+   * @param family its activation; null: topk, as studies always had it
    * @param training all other settings, including the seed
    */
-  private record Member(String folder, int dSae, int k, TrainingConfig training) {
+  private record Member(
+      String folder,
+      int dSae,
+      int k,
+      @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable SaeFamily family,
+      TrainingConfig training) {
+    static Member of(String folder, Cell cell) {
+      SaeFamily family = cell.variant().family();
+      return new Member(
+          folder,
+          cell.variant().dSae(),
+          cell.variant().k(),
+          family == SaeFamily.TOPK ? null : family,
+          cell.training());
+    }
+
+    SaeConfig config(int dIn) {
+      return family == null
+          ? SaeConfig.topK(dIn, dSae, k)
+          : new SaeConfig(dIn, dSae, family.activation(k), true, SaeConfig.Normalization.NONE);
+    }
+
     boolean is(Cell cell) {
-      return dSae == cell.variant().dSae()
+      return (family == null ? SaeFamily.TOPK : family) == cell.variant().family()
+          && dSae == cell.variant().dSae()
           && k == cell.variant().k()
           && training.equals(cell.training());
     }
@@ -127,12 +152,7 @@ final class TrainStep implements Measurement {
       Grid grid = Grid.of(sharing.config(entry), on.model().dModel());
       for (Cell cell : grid.cells()) {
         if (members.stream().noneMatch(member -> member.is(cell))) {
-          members.add(
-              new Member(
-                  prefix + "sae-" + cell.variant().cell(cell.seed()),
-                  cell.variant().dSae(),
-                  cell.variant().k(),
-                  cell.training()));
+          members.add(Member.of(prefix + "sae-" + cell.variant().cell(cell.seed()), cell));
         }
       }
     }
@@ -155,10 +175,7 @@ final class TrainStep implements Measurement {
     for (Member member : members) {
       CurveFile curve = new CurveFile(folder.resolve(member.folder() + "-curve.jsonl"));
       trainers.add(
-          SaeTrainer.of(
-                  SaeConfig.topK(source.dIn(), member.dSae(), member.k()),
-                  member.training(),
-                  on.backend())
+          SaeTrainer.of(member.config(source.dIn()), member.training(), on.backend())
               .withMetadata(metadata)
               .withListener(curve));
       dirs.add(folder.resolve(member.folder()));

@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
+import com.fasterxml.jackson.annotation.JsonInclude;
 import io.faithfulsae.training.TrainingConfig;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
@@ -16,6 +17,7 @@ import org.jspecify.annotations.Nullable;
  * @param warmupSteps linear warm-up; null for the preset's own
  * @param decaySteps linear decay at the end; null for the preset's own
  * @param bufferRows rows in the shuffle buffer
+ * @param options what activations have of their own; null for the preset's
  */
 public record TrainingSettings(
     long tokens,
@@ -24,7 +26,8 @@ public record TrainingSettings(
     @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Double> lr,
     @Nullable Long warmupSteps,
     @Nullable Long decaySteps,
-    int bufferRows) {
+    int bufferRows,
+    @JsonInclude(JsonInclude.Include.NON_NULL) @Nullable FamilyOptions options) {
 
   /** Copies the lists and checks that their values are distinct. */
   public TrainingSettings {
@@ -34,8 +37,8 @@ public record TrainingSettings(
   }
 
   /** One configuration per learning rate, each with the first seed. */
-  List<TrainingConfig> configs(Recipe recipe, int dIn, int dSae) {
-    TrainingConfig theirs = recipe.config(dIn, dSae, tokens, batch);
+  List<TrainingConfig> configs(Recipe recipe, SaeFamily family, int dIn, int dSae) {
+    TrainingConfig theirs = recipe.config(family, dIn, dSae, tokens, batch);
     Long warmup = warmupSteps;
     Long decay = decaySteps;
     TrainingConfig.Builder ours =
@@ -46,6 +49,10 @@ public record TrainingSettings(
             .decaySteps(decay == null ? theirs.schedule().decaySteps() : decay)
             .bufferRows(bufferRows)
             .checkpointSteps(100);
+    FamilyOptions own = options;
+    if (own != null) {
+      own.apply(family, dIn, dSae, ours);
+    }
     List<Double> rates = lr.isEmpty() ? List.of(theirs.lr()) : lr;
     return rates.stream().map(rate -> ours.lr(rate).build()).toList();
   }

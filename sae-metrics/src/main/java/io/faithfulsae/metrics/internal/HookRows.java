@@ -87,9 +87,31 @@ public final class HookRows implements SequenceRows, AutoCloseable {
 
   /** Runs the model up to the hook and picks the rows that the filter keeps. */
   public void read(int[][] tokens) {
-    int length = tokens[0].length;
-    FloatBuffer all = activations(tokens.length * length);
+    FloatBuffer all = activations(tokens.length * tokens[0].length);
     on.model().activations(on.hook(), tokens, all);
+    pick(tokens, all);
+  }
+
+  /**
+   * Reads another hook point in the same pass, of which it picks the positions that this filter
+   * keeps.
+   */
+  void read(int[][] tokens, HookRows other) {
+    int count = tokens.length * tokens[0].length;
+    FloatBuffer all = activations(count);
+    FloatBuffer others = other.activations(count);
+    on.model().activations(List.of(on.hook(), other.on.hook()), tokens, List.of(all, others));
+    pick(tokens, all);
+    System.arraycopy(positions, 0, other.positions, 0, kept.rows());
+    for (int r = 0; r < kept.rows(); r++) {
+      others.get(positions[r] * row.length, other.row);
+      other.kept.data().put(r * row.length, other.row);
+    }
+    other.kept.rows(kept.rows());
+  }
+
+  private void pick(int[][] tokens, FloatBuffer all) {
+    int length = tokens[0].length;
     FloatBuffer into = kept.data();
     int rows = 0;
     norms = 0;

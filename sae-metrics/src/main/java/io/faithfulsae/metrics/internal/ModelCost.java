@@ -8,6 +8,7 @@ import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.BootstrapInterval;
 import io.faithfulsae.metrics.CrossEntropy;
 import io.faithfulsae.metrics.ModelActivations;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.IOException;
@@ -21,9 +22,10 @@ import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
- * Runs a model on text with and without SAEs' reconstructions in its residual stream. Regardless of
- * the number of SAEs, the model runs up to the hook twice (the first time for the mean), and from
- * the hook once unchanged, once with zeros and once with the mean.
+ * Runs a model on text with and without SAEs' reconstructions in place of its activations, or
+ * transcoders' outputs in place of those at their target. Regardless of the number of SAEs, the
+ * model runs up to the hook twice (the first time for the mean), and from the hook once unchanged,
+ * once with zeros and once with the mean.
  */
 public final class ModelCost implements AutoCloseable {
   private static final long LOGIT_BYTES = 128L << 20;
@@ -31,6 +33,7 @@ public final class ModelCost implements AutoCloseable {
   private final Backend backend;
   private final ModelActivations activations;
   private final LanguageModel model;
+  private final @Nullable HookedModel target; // null: where the SAEs read
   private final int batchTokens;
   private @Nullable Workspace workspace;
   private long sequences;
@@ -56,6 +59,7 @@ public final class ModelCost implements AutoCloseable {
   private record Workspace(
       int tokens,
       HookRows rows,
+      HookRows written,
       ActivationBatch reconstructions,
       DeviceBuffer clean,
       DeviceBuffer changed)
@@ -65,15 +69,22 @@ public final class ModelCost implements AutoCloseable {
       reconstructions.close();
       changed.close();
       clean.close();
+      written.close();
       rows.close();
     }
   }
 
-  private ModelCost(List<Sae> saes, ModelActivations activations) {
-    Targets.requireAutoencoders(
-        saes, "the cross entropy with x̂ in place of x", "measure an autoencoder");
+  private ModelCost(List<Sae> saes, ModelActivations activations, @Nullable HookPoint writes) {
     this.activations = activations;
     this.model = activations.model();
+    this.target =
+        writes == null || writes.equals(activations.hook()) ? null : new HookedModel(model, writes);
+    if (target == null) {
+      Targets.requireAutoencoders(
+          saes, "the cross entropy with x̂ in place of x", "pass the hook point it writes");
+    } else {
+      Targets.requireOutputs(saes, model);
+    }
     this.backend = HookRows.backendOf(saes, model);
     this.saes = saes.stream().map(OfSae::new).toList();
     this.encoding = new SharedEncoding(saes);
@@ -85,8 +96,19 @@ public final class ModelCost implements AutoCloseable {
   /** Measures whole sequences until at least {@code maxTokens} positions have been predicted. */
   public static List<CrossEntropy> measure(
       List<Sae> saes, ModelActivations activations, long maxTokens) throws IOException {
+    return measure(saes, activations, null, maxTokens);
+  }
+
+  /**
+   * The same of transcoders.
+   *
+   * @param target where their outputs replace the activations; null: where they read
+   */
+  public static List<CrossEntropy> measure(
+      List<Sae> saes, ModelActivations activations, @Nullable HookPoint target, long maxTokens)
+      throws IOException {
     Expected.atLeast("maxTokens", maxTokens, 1, "use Long.MAX_VALUE to read all text");
-    try (ModelCost cost = new ModelCost(saes, activations)) {
+    try (ModelCost cost = new ModelCost(saes, activations, target)) {
       cost.read(maxTokens, cost::addToMean);
       cost.setMean();
       long predicted = cost.read(maxTokens, cost::add);
@@ -118,8 +140,9 @@ public final class ModelCost implements AutoCloseable {
   }
 
   private void addToMean(int[][] tokens) {
-    HookRows rows = workspace(tokens.length * tokens[0].length).rows();
-    rows.read(tokens);
+    Workspace memory = workspace(tokens.length * tokens[0].length);
+    read(tokens, memory);
+    HookRows rows = memory.written();
     FloatBuffer kept = rows.kept().data();
     for (int i = 0; i < rows.keptRows() * rowSums.length; i++) {
       rowSums[i % rowSums.length] += kept.get(i);
@@ -143,14 +166,15 @@ public final class ModelCost implements AutoCloseable {
   private void add(int[][] tokens) {
     int count = tokens.length * tokens[0].length;
     Workspace memory = workspace(count);
-    HookRows rows = memory.rows();
-    rows.read(tokens);
+    read(tokens, memory);
+    ActivationBatch read = memory.rows().kept();
+    HookRows rows = memory.written();
     FloatBuffer before = run(tokens, rows, memory.clean());
     encoding.encode(
-        rows.kept(),
+        read,
         (i, latents) -> {
           OfSae each = saes.get(i);
-          each.sae.decode(latents, memory.reconstructions());
+          each.sae.decode(latents, read, memory.reconstructions());
           rows.replaceWith(memory.reconstructions());
           each.batch = compare(tokens, before, run(tokens, rows, memory.changed()));
         });
@@ -170,6 +194,14 @@ public final class ModelCost implements AutoCloseable {
     keptPositions += count - rows.keptRows();
   }
 
+  private void read(int[][] tokens, Workspace memory) {
+    if (target == null) {
+      memory.rows().read(tokens);
+    } else {
+      memory.rows().read(tokens, memory.written());
+    }
+  }
+
   private Workspace workspace(int tokens) {
     Workspace current = workspace;
     if (current == null || current.tokens() < tokens) {
@@ -183,10 +215,13 @@ public final class ModelCost implements AutoCloseable {
                 "[" + tokens + ", " + model.vocabularySize() + "]",
                 "use shorter sequences"));
       }
+      HookRows rows = new HookRows(backend, activations.on(), activations.filter(), capacity);
+      HookedModel writes = target;
       current =
           new Workspace(
               capacity,
-              new HookRows(backend, activations.on(), activations.filter(), capacity),
+              rows,
+              writes == null ? rows : new HookRows(backend, writes, activations.filter(), capacity),
               ActivationBatch.allocate(backend, capacity, model.dModel()),
               backend.allocate(logitBytes),
               backend.allocate(logitBytes));
@@ -195,10 +230,14 @@ public final class ModelCost implements AutoCloseable {
     return current;
   }
 
+  private HookPoint replaced() {
+    return target == null ? activations.hook() : target.hook();
+  }
+
   private FloatBuffer run(int[][] tokens, HookRows rows, DeviceBuffer into) {
     int length = tokens[0].length;
     int count = tokens.length * length;
-    HookPoint hook = activations.hook();
+    HookPoint hook = replaced();
     FloatBuffer logits = into.host().asFloatBuffer().limit(count * model.vocabularySize());
     if (hook.isResidual()) {
       model.logitsFrom(hook, rows.activations(count), tokens.length, length, logits);
@@ -290,7 +329,7 @@ public final class ModelCost implements AutoCloseable {
             sums -> sums[5] / sums[0]);
     return new CrossEntropy(
         model.name(),
-        activations.hook().toString(),
+        replaced().toString(),
         activations.text().description(),
         sequences,
         predicted,

@@ -1,5 +1,6 @@
 package io.faithfulsae.metrics.internal;
 
+import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.Expected;
@@ -34,6 +35,23 @@ final class Targets {
         throw new IllegalArgumentException(
             Expected.message(
                 "an SAE that writes the activations it reads, for " + metric, name(sae), remedy));
+      }
+    }
+  }
+
+  /**
+   * Checks that what SAEs write can replace a model's activations.
+   *
+   * @throws IllegalArgumentException if one writes another width
+   */
+  static void requireOutputs(List<Sae> saes, LanguageModel model) {
+    for (Sae sae : saes) {
+      if (sae.config().dOut() != model.dModel()) {
+        throw new IllegalArgumentException(
+            Expected.message(
+                "an SAE with d_out = %d, the width of %s".formatted(model.dModel(), model.name()),
+                sae.config().dOut(),
+                "use the model that the SAE was trained on"));
       }
     }
   }
