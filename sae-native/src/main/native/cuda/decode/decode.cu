@@ -2,8 +2,9 @@
  * decode.cu: sparse rows times the decoder.
  *
  *   decode:    x_hat[b] = sum_s values[b, s] W_dec[indices[b, s]] + b_dec + x W_skip^T     (the last by matmul_nt.cu)
- *   error:     e[b]     = the same - x[b]
- *   residual:  r[b]     = sum_s values[b, s] W_dec[indices[b, s]] + e[b]       (the auxiliary loss's residual)
+ *   error:     e[b]     = the same - y[b]                                      (y the target, without a skip)
+ *   residual:  r[b]     = sum_s values[b, s] W_dec[indices[b, s]] + e[b]       (the auxiliary loss's residual; with a
+ *                         skip, what is kept joins what train/skip.cu left in e, and r is e)
  *
  * in:  indices int32 [rows, k], values float32 [rows, k] (in decode also ragged rows), W_dec float32 [d_sae, d_in] (bf16
  *      too in decode, where d_in is d_out), b_dec float32 [d_in], x or e float32 [rows, d_in]
@@ -124,8 +125,7 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void __launch_bounds__(kThreads)
     residual_kernel(const int *__restrict__ indices, const float *__restrict__ values, int64_t k,
-                    const float *__restrict__ w_dec, const float *__restrict__ error, int64_t d_in,
-                    float *__restrict__ residual) {
+                    const float *__restrict__ w_dec, const float *error, int64_t d_in, float *residual) {
     const int64_t row = blockIdx.x;
     for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
         const float sum = sparse_dot(indices + row * k, values + row * k, k, w_dec, d_in, i);

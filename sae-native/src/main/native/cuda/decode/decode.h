@@ -7,9 +7,10 @@
 namespace sae::cuda {
 
 cudaError_t launch_error(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
-                         const float *b_dec, const float *x, int64_t d_in, float *error, cudaStream_t stream);
+                         const float *b_dec, const float *y, int64_t d_out, float *error, cudaStream_t stream);
+/* residual may be error */
 cudaError_t launch_residual(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
-                            const float *error, int64_t d_in, float *residual, cudaStream_t stream);
+                            const float *error, int64_t d_out, float *residual, cudaStream_t stream);
 
 } // namespace sae::cuda
 #endif
