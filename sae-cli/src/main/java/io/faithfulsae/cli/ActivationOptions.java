@@ -1,7 +1,6 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.Activation;
-import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Backends;
 import io.faithfulsae.PairedSource;
 import io.faithfulsae.SaeConfig;
@@ -72,8 +71,7 @@ final class ActivationOptions {
 
   @Option(
       names = "--multi-topk",
-      description =
-          "With topk: add 1/8 of the loss with 4 k latents, as sparsify does. On the CPU.")
+      description = "With topk: add 1/8 of the loss with 4 k latents, as sparsify does.")
   boolean multiTopK;
 
   @Option(
@@ -160,15 +158,9 @@ final class ActivationOptions {
         .decoderBiasInit(DecoderBiasInit.MEAN);
   }
 
-  /** The best backend that trains it; what CUDA lacks trains on the CPU. */
-  Backend backend(ActivationSource source, Optimizer optimizer) {
-    boolean cpuOnly =
-        kDecaySteps != 0
-            || multiTopK
-            || optimizer != Optimizer.ADAM
-            || kind == Kind.GROUPMAX
-            || source instanceof PairedSource;
-    return cpuOnly ? Backends.open("cpu") : Backends.best();
+  /** The best backend with this optimizer; those that CUDA lacks train on the CPU. */
+  static Backend backend(Optimizer optimizer) {
+    return optimizer == Optimizer.ADAM ? Backends.best() : Backends.open("cpu");
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */
