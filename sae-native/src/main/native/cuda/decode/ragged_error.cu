@@ -19,12 +19,12 @@ namespace {
 __global__ void __launch_bounds__(kThreads)
     ragged_error_kernel(RaggedBatch batch, const float *__restrict__ values, Prefixes prefixes,
                         const float *__restrict__ w_dec, const float *__restrict__ b_dec, const float *__restrict__ y,
-                        int64_t d_out, float *errors) {
+                        int64_t d_out, bool add, float *errors) {
     const int64_t row = blockIdx.x;
     const int64_t end = batch.starts[row + 1];
     for (int64_t i = threadIdx.x; i < d_out; i += kThreads) {
-        const int64_t own = row * d_out + i; // read before it is written, by the same thread
-        const float base = b_dec == nullptr ? errors[own] : b_dec[i] - y[own];
+        const int64_t own = row * d_out + i; // the first plane's, read before the same thread writes it
+        const float base = b_dec[i] - y[own] + (add ? errors[own] : 0.0f);
         float sum = 0.0f;
         int prefix = 0;
         for (int64_t at = batch.starts[row]; at < end; at++) {
@@ -46,9 +46,10 @@ __global__ void __launch_bounds__(kThreads)
 } // namespace
 
 cudaError_t launch_ragged_error(const RaggedBatch &batch, const float *values, const Prefixes &prefixes,
-                                const float *w_dec, const float *b_dec, const float *y, int64_t d_out, float *errors,
-                                cudaStream_t stream) {
-    return launch(ragged_error_kernel, batch.rows, stream, batch, values, prefixes, w_dec, b_dec, y, d_out, errors);
+                                const float *w_dec, const float *b_dec, const float *y, int64_t d_out, bool add,
+                                float *errors, cudaStream_t stream) {
+    return launch(ragged_error_kernel, batch.rows, stream, batch, values, prefixes, w_dec, b_dec, y, d_out, add,
+                  errors);
 }
 
 } // namespace sae::cuda

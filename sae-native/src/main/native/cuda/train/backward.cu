@@ -82,13 +82,14 @@ struct Stretch {
     __device__ inline bool empty() const { return begin == end; }
 };
 
+template <bool kSecond> // whether there is a second loss
 __global__ void __launch_bounds__(kThreads)
     weight_gradient_kernel(WeightGradient of, float *__restrict__ dw_enc, float *__restrict__ dw_dec,
                            float *__restrict__ db_enc) {
     const int64_t latent = blockIdx.x;
     const Stretch kept(of.kept, latent);
     const Stretch aux(of.aux, latent);
-    const Stretch second(of.second, latent);
+    const Stretch second(kSecond ? of.second : SparseList{}, latent);
     if (of.add && kept.empty() && aux.empty() && second.empty()) {
         return;
     }
@@ -96,9 +97,11 @@ __global__ void __launch_bounds__(kThreads)
                         int64_t column) { return list_sum(list, at.begin, at.end, factor, source, d, column); };
     for (int64_t column = threadIdx.x; column < of.d_out; column += kThreads) {
         const int64_t at = latent * of.d_out + column;
-        const float decoder = sum(of.kept, kept, of.kept.values, of.kept.gradient, of.d_out, column) +
-                              sum(of.aux, aux, of.aux.values, of.aux.gradient, of.d_out, column) +
-                              sum(of.second, second, of.second.values, of.second.gradient, of.d_out, column);
+        float decoder = sum(of.kept, kept, of.kept.values, of.kept.gradient, of.d_out, column) +
+                        sum(of.aux, aux, of.aux.values, of.aux.gradient, of.d_out, column);
+        if (kSecond) {
+            decoder += sum(of.second, second, of.second.values, of.second.gradient, of.d_out, column);
+        }
         dw_dec[at] = of.add ? dw_dec[at] + decoder : decoder;
     }
     for (int64_t column = threadIdx.x; column < of.d_in; column += kThreads) {
@@ -140,7 +143,8 @@ cudaError_t launch_latent_gradient(const int *indices, const float *values, int6
 
 cudaError_t launch_weight_gradient(const WeightGradient &of, float *dw_enc, float *dw_dec, float *db_enc,
                                    cudaStream_t stream) {
-    return launch(weight_gradient_kernel, of.d_sae, stream, of, dw_enc, dw_dec, db_enc);
+    const auto kernel = of.second.offsets == nullptr ? weight_gradient_kernel<false> : weight_gradient_kernel<true>;
+    return launch(kernel, of.d_sae, stream, of, dw_enc, dw_dec, db_enc);
 }
 
 cudaError_t launch_decoder_bias_gradient(const float *outputs, const double *through_encoder, int64_t d_out,

@@ -6,8 +6,8 @@
 
 namespace sae::cuda {
 
-/* error [rows, d_out] = x W_skip^T + b_dec - y */
-cudaError_t launch_skip_error(const Params &params, const float *x, const float *y, int64_t rows, float *error);
+/* out [rows, d_out] = x W_skip^T */
+cudaError_t launch_skip_forward(const Params &params, const float *x, int64_t rows, float *out);
 /* dw_skip [d_out, d_in] = gradient^T x, or += */
 cudaError_t launch_skip_gradient(const Params &params, const float *gradient, const float *x, int64_t rows, bool add,
                                  float *dw_skip);

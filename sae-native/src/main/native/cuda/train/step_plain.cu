@@ -125,18 +125,15 @@ class Part {
 
     /* e of what is kept, with the skip's part. */
     void reconstruct() {
-        if (p_.has(SAE_SKIP)) {
-            check(launch_skip_error(p_, x_, y_, rows_, s_.error), "multiplying by the skip");
-            check(launch_residual(s_.kept.indices, s_.kept.values, rows_, t_.k, decoder(), s_.error, p_.d_out, s_.error,
-                                  stream_),
-                  "reconstructing");
-        } else {
-            error_of(s_.kept, s_.error);
+        const bool skip = p_.has(SAE_SKIP);
+        if (skip) {
+            check(launch_skip_forward(p_, x_, rows_, s_.error), "multiplying by the skip");
         }
+        error_of(s_.kept, skip, s_.error);
     }
 
-    void error_of(const Kept &kept, float *error) {
-        check(launch_error(kept.indices, kept.values, rows_, kept.k, decoder(), p_.tensor(SAE_B_DEC), y_, p_.d_out,
+    void error_of(const Kept &kept, bool add, float *error) {
+        check(launch_error(kept.indices, kept.values, rows_, kept.k, decoder(), p_.tensor(SAE_B_DEC), y_, p_.d_out, add,
                            error, stream_),
               "reconstructing");
     }
@@ -151,7 +148,7 @@ class Part {
               "counting dead latents");
         reconstruct();
         if (s_.multi) {
-            error_of(s_.multi->kept, s_.multi->error);
+            error_of(s_.multi->kept, false, s_.multi->error);
         }
         if (t_.aux_k > 0) {
             Selection selection = s_.selection;

@@ -67,15 +67,14 @@ class RaggedPart {
 
     void reconstruct() {
         if (p_.has(SAE_SKIP)) {
-            check(launch_skip_error(p_, f_.x, f_.y, rows_, s_.errors), "multiplying by the skip");
+            check(launch_skip_forward(p_, f_.x, rows_, s_.errors), "multiplying by the skip");
         }
-        check(launch_ragged_error(f_.batch, f_.batch.values, t_.prefixes, decoder(),
-                                  p_.has(SAE_SKIP) ? nullptr : p_.tensor(SAE_B_DEC), f_.y, p_.d_out, s_.errors,
-                                  stream_),
+        check(launch_ragged_error(f_.batch, f_.batch.values, t_.prefixes, decoder(), p_.tensor(SAE_B_DEC), f_.y,
+                                  p_.d_out, p_.has(SAE_SKIP), s_.errors, stream_),
               "reconstructing");
         if (s_.gates) {
             check(launch_ragged_error(f_.batch, s_.gates->gate, t_.prefixes, decoder(), p_.tensor(SAE_B_DEC), f_.y,
-                                      p_.d_out, s_.gates->error, stream_),
+                                      p_.d_out, false, s_.gates->error, stream_),
                   "reconstructing from gates");
         }
         if (s_.aux) {
