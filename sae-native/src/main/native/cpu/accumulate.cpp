@@ -103,6 +103,7 @@ void Trainer::copy(const Trainer &from) {
     }
     params.encoder_changed(from.params.longest_encoder_row);
     learned_threshold = from.learned_threshold;
+    steps = from.steps; /* k and the sparsity term's coefficient follow it */
     std::copy_n(from.idle_batches.data(), params.d_sae, idle_batches.data());
     std::copy_n(from.idle_rows.data(), params.d_sae, idle_rows.data());
 }

@@ -12,10 +12,9 @@
 namespace sae::cpu {
 
 TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
-    : k(static_cast<int64_t>(o[SAE_OPT_K])), loss(static_cast<int>(o[SAE_OPT_LOSS])),
-      aux_coefficient(o[SAE_OPT_AUX_COEFFICIENT]), aux_k(static_cast<int64_t>(o[SAE_OPT_AUX_K])),
-      aux_norm(static_cast<int>(o[SAE_OPT_AUX_NORM])), aux_detach(o[SAE_OPT_AUX_DETACH] != 0),
-      aux_scale_by_dead(o[SAE_OPT_AUX_SCALE_BY_DEAD] != 0),
+    : loss(static_cast<int>(o[SAE_OPT_LOSS])), aux_coefficient(o[SAE_OPT_AUX_COEFFICIENT]),
+      aux_k(static_cast<int64_t>(o[SAE_OPT_AUX_K])), aux_norm(static_cast<int>(o[SAE_OPT_AUX_NORM])),
+      aux_detach(o[SAE_OPT_AUX_DETACH] != 0), aux_scale_by_dead(o[SAE_OPT_AUX_SCALE_BY_DEAD] != 0),
       dead_after_batches(static_cast<int64_t>(o[SAE_OPT_DEAD_AFTER_BATCHES])),
       dead_after_rows(static_cast<int64_t>(o[SAE_OPT_DEAD_AFTER_ROWS])), beta1(o[SAE_OPT_ADAM_BETA1]),
       beta2(o[SAE_OPT_ADAM_BETA2]), eps(o[SAE_OPT_ADAM_EPS]), clip_norm(o[SAE_OPT_CLIP_NORM]),
@@ -29,8 +28,7 @@ TrainerOptions::TrainerOptions(const double *o, int64_t d_sae)
       sparsity_warmup(static_cast<int64_t>(o[SAE_OPT_SPARSITY_WARMUP])), target_l0(o[SAE_OPT_TARGET_L0]),
       tanh_scale(o[SAE_OPT_TANH_SCALE]), weight_by_norm(o[SAE_OPT_WEIGHT_BY_NORM] != 0),
       bandwidth(static_cast<float>(o[SAE_OPT_BANDWIDTH])), ste_to_input(o[SAE_OPT_STE_TO_INPUT] != 0),
-      gate_detach(o[SAE_OPT_GATE_DETACH] != 0), initial_k(static_cast<int64_t>(o[SAE_OPT_INITIAL_K])),
-      k_decay_steps(static_cast<int64_t>(o[SAE_OPT_K_DECAY_STEPS])), multi_topk(o[SAE_OPT_MULTI_TOPK]),
+      gate_detach(o[SAE_OPT_GATE_DETACH] != 0), k_schedule(o), multi_topk(o[SAE_OPT_MULTI_TOPK]),
       optimizer(static_cast<int>(o[SAE_OPT_OPTIMIZER])), rank_by_norm(o[SAE_OPT_RANK_BY_NORM] != 0),
       aux_by_prefix(o[SAE_OPT_AUX_BY_PREFIX] != 0), aux_signed(o[SAE_OPT_AUX_SIGNED] != 0) {
     const auto count = static_cast<int>(o[SAE_OPT_PREFIXES]);
@@ -49,15 +47,6 @@ void require_countable(int64_t entries, const char *what) {
         fail(SAE_OUT_OF_MEMORY, std::string("expected at most 2147483647 ") + what + " in a batch, got " +
                                     std::to_string(entries) + "; train it in parts");
     }
-}
-
-int64_t TrainerOptions::k_after(int64_t steps) const {
-    const int64_t before = std::max<int64_t>(0, steps - 1);
-    if (before >= k_decay_steps) {
-        return k;
-    }
-    const double progress = static_cast<double>(before) / static_cast<double>(k_decay_steps);
-    return std::llrint(static_cast<double>(initial_k) * (1 - progress) + static_cast<double>(k) * progress);
 }
 
 Trainer::Trainer(Params &of, const double *option_values)
@@ -126,7 +115,7 @@ int64_t Trainer::prefix_of(int64_t latent) const {
 }
 
 void Trainer::choose(int64_t rows) {
-    const int64_t k = options.k_after(steps);
+    const int64_t k = options.k_schedule.after(steps);
     int64_t room = rows * k;
     batch.index.grow(room);
     batch.value.grow(room);

@@ -4,13 +4,13 @@
 
 #include <limits>
 
+#include "../common/k_schedule.h"
 #include "operations.h"
 
 namespace sae::cpu {
 
 /* The SAE_OPT_* by name. */
 struct TrainerOptions {
-    int64_t k;
     int loss;
     double aux_coefficient;
     int64_t aux_k;
@@ -40,8 +40,7 @@ struct TrainerOptions {
     float bandwidth;
     bool ste_to_input;
     bool gate_detach;
-    int64_t initial_k;
-    int64_t k_decay_steps;
+    KSchedule k_schedule;
     double multi_topk;
     int optimizer;
     bool rank_by_norm;
@@ -53,8 +52,6 @@ struct TrainerOptions {
     TrainerOptions(const double *options, int64_t d_sae);
     /* The last prefix's, which is all latents'. */
     double weight() const { return prefix_weights.back(); }
-    /* K of the step that follows this many. */
-    int64_t k_after(int64_t steps) const;
 };
 
 /* What one batch leaves for the update: buffers that grow to the largest batch and are reused. */

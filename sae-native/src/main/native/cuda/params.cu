@@ -197,13 +197,14 @@ sae_status params_create(void *handle, int64_t d_in, int64_t d_out, int64_t d_sa
         for (int32_t tensor = SAE_W_ENC; tensor <= SAE_W_SKIP; tensor++) {
             bytes += made->elements(tensor) * static_cast<int64_t>(sizeof(float));
         }
+        const memory::Shape shape{d_in, d_out, d_sae, made->elements(SAE_W_SKIP)};
         const int64_t copies = shadow_bytes(*made) + rounded_decoder_bytes(*made);
         const char *less = context.precision == Precision::kBf16 ? "precision=fp32 with encode=dense" : "encode=dense";
         require_memory(bytes + copies, 0,
                        "the parameters of an SAE with d_in " + std::to_string(d_in) + " and d_sae " +
                            std::to_string(d_sae) + " (a trainer takes " +
-                           std::to_string(memory::trainer_bytes(d_in, d_sae, 4, false)) + " more, " +
-                           std::to_string(memory::trainer_bytes(d_in, d_sae, 2, false)) + " with moments=bf16)",
+                           std::to_string(memory::trainer_bytes(shape, 4, false)) + " more, " +
+                           std::to_string(memory::trainer_bytes(shape, 2, false)) + " with moments=bf16)",
                        "a smaller d_sae, a device with more memory, or " + std::string(less) + ", which saves " +
                            std::to_string(copies) + " bytes");
         for (int32_t tensor = SAE_W_ENC; tensor <= SAE_W_SKIP; tensor++) {

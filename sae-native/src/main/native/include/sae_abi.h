@@ -360,7 +360,8 @@ sae_status sae_train_apply(sae_handle trainer, double lr);
 /* Several trainers of one SAE: two of the same shape and the same options but SAE_OPT_GRADIENTS, of one backend library,
  * on any contexts and devices; no thread may use either context meanwhile. Sums are ordered as the calls are.
  * add: what is pending in `from` becomes pending in `into`, as if `into` had accumulated it; `from` has nothing pending
- * afterwards. copy: parameters and idle counters of `into` become those of `from`; nothing may be pending in `into`. */
+ * afterwards. copy: parameters, idle counters and the number of steps of `into` become those of `from`; nothing may be
+ * pending in `into`. */
 sae_status sae_trainer_add(sae_handle into, sae_handle from);
 sae_status sae_trainer_copy(sae_handle into, sae_handle from);
 

@@ -1,4 +1,4 @@
-/* rules_training.h: training with the rules whose rows are ragged, in double precision and over dense rows, from the
+/* rules_training.h: training with any rule, also of transcoders, in double precision and over dense rows, from the
  * formulas of sae_abi.h (SAE_OPT_*, SAE_SPARSITY_*). Used by rules_training_cases.h.
  *
  * Parameters are float32 between steps, as in every backend; what differs is explained in reference.h. */
@@ -24,12 +24,15 @@ class RuleTraining : public RuleUpdate {
     }
 
     /* Forward and backward on a part of a step's batch; everything it adds is weighted by its rows. */
-    void accumulate(const std::vector<float> &x, int64_t rows) {
+    void accumulate(const std::vector<float> &x, const std::vector<float> &y, int64_t rows) {
         const Forward f = forward(x, rows);
         rows_ += rows;
         for (int64_t row = 0; row < rows; row++) {
             for (int64_t j = 0; j < s_.m; j++) {
                 const double z = f.z[at(row, j)];
+                if (f.multi[at(row, j)] > 0) {
+                    fired_[static_cast<size_t>(j)] = true;
+                }
                 if (z > 0) {
                     fired_[static_cast<size_t>(j)] = true;
                     active_ += 1;
@@ -37,10 +40,11 @@ class RuleTraining : public RuleUpdate {
                 }
             }
         }
-        const std::vector<double> target(x.begin(), x.end());
+        const std::vector<double> target(y.begin(), y.end());
+        const std::vector<double> through_skip = skipped(x, rows);
         std::vector<std::vector<double>> errors;
         for (const int64_t latents : prefixes_) {
-            errors.push_back(error(f.z, latents, target, rows));
+            errors.push_back(sum(error(f.z, latents, target, rows), through_skip));
         }
         const double scale = loss_scale(target, rows);
         std::vector<double> residual(target.size());
@@ -52,7 +56,7 @@ class RuleTraining : public RuleUpdate {
         }
         aux_ += weight * aux_scale * squares(residual);
         squared_error_ += squares(errors.back());
-        variance_ += squares_about_mean(target, rows, s_.d_in);
+        variance_ += squares_about_mean(target, rows, s_.d_out);
 
         std::vector<double> through_aux = times(residual, weight * 2 * aux_scale);
         std::vector<double> above = o_[SAE_OPT_AUX_DETACH] != 0 ? std::vector<double>(target.size()) : through_aux;
@@ -62,6 +66,14 @@ class RuleTraining : public RuleUpdate {
             outputs[g] = above;
         }
         to_b_dec(outputs[0]);
+        to_skip(outputs[0], x, rows);
+        std::vector<double> multi_output(target.size());
+        if (multi_topk() > 0) {
+            const std::vector<double> e = error(f.multi, s_.m, target, rows);
+            reconstruction_ += weight * scale * multi_topk() * squares(e);
+            multi_output = times(e, weight * 2 * scale * multi_topk());
+            to_b_dec(multi_output);
+        }
         std::vector<double> gate_output(target.size());
         if (gated()) {
             const std::vector<double> gate_error = error(f.gate, s_.m, target, rows);
@@ -80,6 +92,7 @@ class RuleTraining : public RuleUpdate {
                 const double z = f.z[at(row, j)];
                 const double dz = dot(outputs[g], row, j);
                 decode_gradient(j, z, outputs[g], row);
+                decode_gradient(j, f.multi[at(row, j)], multi_output, row);
                 const double dz_pre = gated() ? gate(f, x, row, j, dz, gate_output) : penalise(f, row, j, dz, slope);
                 if (!gated()) {
                     gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dz_pre;
@@ -99,6 +112,7 @@ class RuleTraining : public RuleUpdate {
   private:
     struct Forward { // dense, [rows, m]
         std::vector<double> z_pre, z, gate;
+        std::vector<double> multi; // what the second loss decodes; 0 without it
     };
 
     size_t at(int64_t row, int64_t j) const { return static_cast<size_t>(row * s_.m + j); }
@@ -118,12 +132,59 @@ class RuleTraining : public RuleUpdate {
             }
         }
         if (rule() == SAE_BATCH_TOPK) {
-            keep_of_batch(kept, static_cast<size_t>(o_[SAE_OPT_K] * static_cast<double>(rows)));
+            keep_of_batch(kept, static_cast<size_t>(k() * rows));
         }
-        for (const std::vector<float> &row : kept) {
+        for (std::vector<float> &row : kept) {
+            const std::vector<float> more = largest(row, multi_topk() > 0 ? std::min(4 * k(), s_.m) : 0);
+            f.multi.insert(f.multi.end(), more.begin(), more.end());
+            if (rule() == SAE_GROUP_MAX) {
+                keep_of_groups(row, s_.m / k());
+            }
+            row = rule() == SAE_TOPK ? largest(row, k()) : row;
             f.z.insert(f.z.end(), row.begin(), row.end());
         }
         return f;
+    }
+
+    /* Of this step. */
+    int64_t k() const {
+        const double before = std::max(0.0, stats[SAE_STAT_STEPS] - 1);
+        const double decay = o_[SAE_OPT_K_DECAY_STEPS];
+        const double p = decay == 0 ? 1 : std::min(1.0, before / decay);
+        return std::llrint(o_[SAE_OPT_INITIAL_K] * (1 - p) + o_[SAE_OPT_K] * p);
+    }
+    double multi_topk() const { return o_[SAE_OPT_MULTI_TOPK]; }
+
+    /* A row with all but its k largest 0. */
+    static std::vector<float> largest(const std::vector<float> &row, int64_t k) {
+        Rows chosen;
+        append_row_of_k(row, k, chosen);
+        std::vector<float> only(row.size());
+        for (size_t i = 0; i < chosen.indices.size(); i++) {
+            only[static_cast<size_t>(chosen.indices[i])] = chosen.values[i];
+        }
+        return only;
+    }
+
+    /* x W_skip^T, [rows, d_out] */
+    std::vector<double> skipped(const std::vector<float> &x, int64_t rows) const {
+        std::vector<double> of(static_cast<size_t>(rows * s_.d_out));
+        for (size_t at = 0; s_.has(SAE_SKIP) && at < of.size(); at++) {
+            const int64_t row = static_cast<int64_t>(at) / s_.d_out, i = static_cast<int64_t>(at) % s_.d_out;
+            for (int64_t from = 0; from < s_.d_in; from++) {
+                of[at] += x[static_cast<size_t>(row * s_.d_in + from)] * s_.at(SAE_W_SKIP, i * s_.d_in + from);
+            }
+        }
+        return of;
+    }
+
+    void to_skip(const std::vector<double> &output, const std::vector<float> &x, int64_t rows) {
+        for (int64_t at = 0; s_.has(SAE_SKIP) && at < rows * s_.d_out; at++) {
+            for (int64_t from = 0; from < s_.d_in; from++) {
+                gradient_[SAE_W_SKIP][static_cast<size_t>(at % s_.d_out * s_.d_in + from)] +=
+                    output[static_cast<size_t>(at)] * x[static_cast<size_t>(at / s_.d_out * s_.d_in + from)];
+            }
+        }
     }
 
     /* What the first latents decode to, without b_dec and x where they are not wanted. */
@@ -131,10 +192,10 @@ class RuleTraining : public RuleUpdate {
                               int64_t rows) const {
         std::vector<double> e;
         for (int64_t row = 0; row < rows; row++) {
-            for (int64_t i = 0; i < s_.d_in; i++) {
-                double sum = s_.at(SAE_B_DEC, i) - target[static_cast<size_t>(row * s_.d_in + i)];
+            for (int64_t i = 0; i < s_.d_out; i++) {
+                double sum = s_.at(SAE_B_DEC, i) - target[static_cast<size_t>(row * s_.d_out + i)];
                 for (int64_t j = 0; j < latents; j++) {
-                    sum += z[at(row, j)] * s_.at(SAE_W_DEC, j * s_.d_in + i);
+                    sum += z[at(row, j)] * s_.at(SAE_W_DEC, j * s_.d_out + i);
                 }
                 e.push_back(sum);
             }
@@ -145,11 +206,11 @@ class RuleTraining : public RuleUpdate {
     double loss_scale(const std::vector<double> &target, int64_t rows) const {
         switch (static_cast<int>(o_[SAE_OPT_LOSS])) {
         case SAE_LOSS_MEAN:
-            return 1 / static_cast<double>(rows * s_.d_in);
+            return 1 / static_cast<double>(rows * s_.d_out);
         case SAE_LOSS_SUM_MEAN:
             return 1 / static_cast<double>(rows);
         default:
-            return inverse(squares_about_mean(target, rows, s_.d_in));
+            return inverse(squares_about_mean(target, rows, s_.d_out));
         }
     }
 
@@ -182,14 +243,14 @@ class RuleTraining : public RuleUpdate {
         }
         residual = error(z_aux, s_.m, std::vector<double>(target.size()), rows);
         for (size_t i = 0; i < residual.size(); i++) {
-            residual[i] += e[i] - s_.at(SAE_B_DEC, static_cast<int64_t>(i) % s_.d_in);
+            residual[i] += e[i] - s_.at(SAE_B_DEC, static_cast<int64_t>(i) % s_.d_out);
         }
         const auto norm = static_cast<int>(o_[SAE_OPT_AUX_NORM]);
-        scale = o_[SAE_OPT_AUX_COEFFICIENT] * (norm == SAE_AUX_MEAN       ? 1 / static_cast<double>(rows * s_.d_in)
+        scale = o_[SAE_OPT_AUX_COEFFICIENT] * (norm == SAE_AUX_MEAN       ? 1 / static_cast<double>(rows * s_.d_out)
                                                : norm == SAE_AUX_SUM_MEAN ? 1 / static_cast<double>(rows)
                                                : norm == SAE_AUX_TARGET_VARIANCE
-                                                   ? inverse(squares_about_mean(target, rows, s_.d_in))
-                                                   : inverse(squares_about_mean(e, rows, s_.d_in)));
+                                                   ? inverse(squares_about_mean(target, rows, s_.d_out))
+                                                   : inverse(squares_about_mean(e, rows, s_.d_out)));
         if (o_[SAE_OPT_AUX_SCALE_BY_DEAD] != 0) {
             scale *= std::min(1.0, static_cast<double>(dead.size()) / o_[SAE_OPT_AUX_K]);
         }
@@ -198,22 +259,22 @@ class RuleTraining : public RuleUpdate {
 
     void to_b_dec(const std::vector<double> &output) {
         for (size_t i = 0; i < output.size(); i++) {
-            gradient_[SAE_B_DEC][i % static_cast<size_t>(s_.d_in)] += output[i];
+            gradient_[SAE_B_DEC][i % static_cast<size_t>(s_.d_out)] += output[i];
         }
     }
 
     double dot(const std::vector<double> &output, int64_t row, int64_t j) const {
         double sum = 0;
-        for (int64_t i = 0; i < s_.d_in; i++) {
-            sum += output[static_cast<size_t>(row * s_.d_in + i)] * s_.at(SAE_W_DEC, j * s_.d_in + i);
+        for (int64_t i = 0; i < s_.d_out; i++) {
+            sum += output[static_cast<size_t>(row * s_.d_out + i)] * s_.at(SAE_W_DEC, j * s_.d_out + i);
         }
         return sum;
     }
 
     void decode_gradient(int64_t j, double z, const std::vector<double> &output, int64_t row) {
-        for (int64_t i = 0; i < s_.d_in; i++) {
-            gradient_[SAE_W_DEC][static_cast<size_t>(j * s_.d_in + i)] +=
-                z * output[static_cast<size_t>(row * s_.d_in + i)];
+        for (int64_t i = 0; i < s_.d_out; i++) {
+            gradient_[SAE_W_DEC][static_cast<size_t>(j * s_.d_out + i)] +=
+                z * output[static_cast<size_t>(row * s_.d_out + i)];
         }
     }
 
@@ -230,8 +291,8 @@ class RuleTraining : public RuleUpdate {
 
     double norm(int64_t j) const {
         double sum = 0;
-        for (int64_t i = 0; i < s_.d_in; i++) {
-            sum += std::pow(s_.at(SAE_W_DEC, j * s_.d_in + i), 2);
+        for (int64_t i = 0; i < s_.d_out; i++) {
+            sum += std::pow(s_.at(SAE_W_DEC, j * s_.d_out + i), 2);
         }
         return o_[SAE_OPT_WEIGHT_BY_NORM] != 0 ? std::sqrt(sum) : 1;
     }
@@ -239,8 +300,8 @@ class RuleTraining : public RuleUpdate {
     /* dL/d|W_dec[j]| to the row. */
     void norm_gradient(int64_t j, double dn) {
         const double n = norm(j);
-        for (int64_t i = 0; o_[SAE_OPT_WEIGHT_BY_NORM] != 0 && n > 0 && i < s_.d_in; i++) {
-            gradient_[SAE_W_DEC][static_cast<size_t>(j * s_.d_in + i)] += dn * s_.at(SAE_W_DEC, j * s_.d_in + i) / n;
+        for (int64_t i = 0; o_[SAE_OPT_WEIGHT_BY_NORM] != 0 && n > 0 && i < s_.d_out; i++) {
+            gradient_[SAE_W_DEC][static_cast<size_t>(j * s_.d_out + i)] += dn * s_.at(SAE_W_DEC, j * s_.d_out + i) / n;
         }
     }
 

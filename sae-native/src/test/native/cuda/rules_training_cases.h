@@ -1,4 +1,4 @@
-/* rules_training_cases.h: training with the rules whose rows are ragged, on one backend, against double precision
+/* rules_training_cases.h: training with every rule, and of transcoders, on one backend, against double precision
  * (rules_training.h). Part of backend_check.cpp. Over 400 lines: a function per case. */
 #ifndef SAE_TEST_RULES_TRAINING_CASES_H
 #define SAE_TEST_RULES_TRAINING_CASES_H
@@ -50,11 +50,13 @@ struct RuleTrainingCase {
     double bias = 0;                // added to every b_enc
     bool narrow = false;            // of a context with precision=bf16: what the encoder multiplies is bfloat16 already
     double moments = 2e-5;          // tolerance
+    int64_t d_out = 0;              // of a transcoder; 0: rows are their own target
+    int64_t written() const { return d_out == 0 ? d : d_out; }
 };
 
 RuleSae rule_sae(const RuleTrainingCase &of, Random &random) {
-    RuleSae sae(of.d, of.d, of.m, of.flags);
-    for (int32_t tensor = 0; tensor <= SAE_B_MAG; tensor++) {
+    RuleSae sae(of.d, of.written(), of.m, of.flags);
+    for (int32_t tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
         sae.tensors[tensor] = random.normals(sae.elements(tensor));
     }
     const double spread = std::sqrt(static_cast<double>(of.d));
@@ -92,11 +94,13 @@ class RuleRun {
             const std::string name = of_.name + ", step " + std::to_string(step);
             round_encoder();
             const std::vector<float> x = rounded(random_.normals(of_.rows * of_.d));
+            const std::vector<float> y = transcodes() ? random_.normals(of_.rows * of_.d_out) : x;
             if (step == 3) {
-                refuse(x, name);
+                refuse(x, y, false, name);
+                refuse(x, y, transcodes(), name);
             }
-            ok(take_step(x), name.c_str());
-            reference_step(x);
+            ok(take_step(x, y), name.c_str());
+            reference_step(x, y);
             compare(name);
             revived = revived || (reference_.stats[SAE_STAT_AUX] > 0 && options_[SAE_OPT_AUX_COEFFICIENT] > 0);
         }
@@ -127,21 +131,28 @@ class RuleRun {
            "params_write");
     }
 
-    sae_status take_step(const std::vector<float> &x) {
+    bool transcodes() const { return of_.d_out > 0; }
+
+    /* The argument y. */
+    void *target(const Memory<float> &y) const { return transcodes() ? y.buffer : nullptr; }
+
+    sae_status take_step(const std::vector<float> &x, const std::vector<float> &y) {
         const Memory<float> here(context_, x, of_.place);
+        const Memory<float> y_here(context_, y, of_.place);
         double ignored[SAE_STAT_COUNT];
         if (of_.cuts.empty()) {
-            const sae_status status = table->train_step(trained_.trainer, here.buffer, nullptr, of_.rows, 1e-2);
+            const sae_status status = table->train_step(trained_.trainer, here.buffer, target(y_here), of_.rows, 1e-2);
             return status == SAE_OK ? table->trainer_stats(trained_.trainer, ignored) : status;
         }
         const Memory<float> there(replica_ == nullptr ? context_ : of_.other, x, of_.place);
+        const Memory<float> y_there(replica_ == nullptr ? context_ : of_.other, y, of_.place);
         int64_t pending = 0, elsewhere = 0, first = 0;
         for (const int64_t end : ends()) {
             const bool mine = replica_ == nullptr || first == 0;
             int64_t &rows = mine ? pending : elsewhere;
             const sae_status status =
                 table->train_accumulate(mine ? trained_.trainer : replica_->trainer, mine ? here.buffer : there.buffer,
-                                        nullptr, first, end - first, rows);
+                                        target(mine ? y_here : y_there), first, end - first, rows);
             if (status != SAE_OK) {
                 return status;
             }
@@ -151,15 +162,18 @@ class RuleRun {
         if (replica_ != nullptr) {
             ok(table->trainer_add(trained_.trainer, pending, replica_->trainer), "trainer_add");
         }
-        const sae_status status = table->train_apply(trained_.trainer, pending + elsewhere, 1e-2);
+        sae_status status = table->train_apply(trained_.trainer, pending + elsewhere, 1e-2);
+        if (status == SAE_OK) {
+            status = table->trainer_stats(trained_.trainer, ignored); // before a replica copies its number of steps
+        }
         if (replica_ != nullptr) {
             ok(table->trainer_copy(replica_->trainer, trained_.trainer), "trainer_copy");
-            for (int32_t tensor = 0; tensor <= SAE_B_MAG; tensor++) {
+            for (int32_t tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
                 const size_t count = sae_.tensors[tensor].size();
                 expect(replica_->read(tensor, count) == trained_.read(tensor, count), "a replica's parameters");
             }
         }
-        return status == SAE_OK ? table->trainer_stats(trained_.trainer, ignored) : status;
+        return status;
     }
 
     std::vector<int64_t> ends() const {
@@ -168,31 +182,35 @@ class RuleRun {
         return ends;
     }
 
-    void reference_step(const std::vector<float> &x) {
+    void reference_step(const std::vector<float> &x, const std::vector<float> &y) {
         RuleTraining theirs(sae_, options_); // decides by its own parts
         theirs.idle_batches = reference_.idle_batches;
         theirs.idle_rows = reference_.idle_rows;
         theirs.stats[SAE_STAT_STEPS] = reference_.stats[SAE_STAT_STEPS];
         int64_t first = 0;
         for (const int64_t end : ends()) {
-            const std::vector<float> part(x.begin() + first * of_.d, x.begin() + end * of_.d);
-            (replica_ != nullptr && first > 0 ? theirs : reference_).accumulate(part, end - first);
+            const auto part = [&](const std::vector<float> &of, int64_t d) {
+                return std::vector<float>(of.begin() + first * d, of.begin() + end * d);
+            };
+            (replica_ != nullptr && first > 0 ? theirs : reference_)
+                .accumulate(part(x, of_.d), part(y, of_.written()), end - first);
             first = end;
         }
         reference_.add(theirs);
         reference_.apply(1e-2);
     }
 
-    /* A batch with NaN changes nothing. */
-    void refuse(std::vector<float> x, const std::string &name) {
+    /* A batch with NaN, in its rows or in its target, changes nothing. */
+    void refuse(std::vector<float> x, std::vector<float> y, bool in_target, const std::string &name) {
         const int64_t row = std::min<int64_t>(of_.rows - 1, 1); // with parts, of the second one
         const int64_t at = row + (of_.cuts.empty() ? 0 : of_.cuts[0]);
-        x[static_cast<size_t>(at * of_.d)] = std::numeric_limits<float>::quiet_NaN();
+        (in_target ? y[static_cast<size_t>(at * of_.d_out)] : x[static_cast<size_t>(at * of_.d)]) =
+            std::numeric_limits<float>::quiet_NaN();
         const std::string text = "row " + std::to_string(row) + " of ";
-        const sae_status status = take_step(x);
+        const sae_status status = take_step(x, y);
         expect(status == SAE_NONFINITE && std::string(table->last_error()).find(text) != std::string::npos,
                name + ": a batch with NaN is refused by row");
-        for (int32_t tensor = 0; tensor <= SAE_B_MAG; tensor++) {
+        for (int32_t tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
             expect(trained_.read(tensor, sae_.tensors[tensor].size()) == sae_.tensors[tensor],
                    name + ": a refused batch leaves tensor " + std::to_string(tensor));
         }
@@ -210,7 +228,7 @@ class RuleRun {
                    name + ": statistic " + std::to_string(i) + " is " + std::to_string(stats[i]) + ", expected " +
                        std::to_string(wanted));
         }
-        for (int32_t tensor = 0; tensor <= SAE_B_MAG; tensor++) {
+        for (int32_t tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
             const size_t count = sae_.tensors[tensor].size();
             const std::string which = name + ": tensor " + std::to_string(tensor);
             const std::vector<float> values = trained_.read(tensor, count);
@@ -255,7 +273,7 @@ class RuleRun {
     /* Another trainer with this one's parameters and state goes on with the same bits. */
     void resume() {
         const RuleTrained copy(context_, sae_, options_);
-        for (int32_t tensor = 0; tensor <= SAE_B_MAG; tensor++) {
+        for (int32_t tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
             for (const bool first : {true, false}) {
                 if (reference_.trains(tensor) && !sae_.tensors[tensor].empty()) {
                     carry<float>(trained_, copy, moment_state(tensor, first), sae_.tensors[tensor].size());
@@ -271,11 +289,12 @@ class RuleRun {
         }
         for (int step = 0; step < 2; step++) {
             const Memory<float> x(context_, random_.normals(of_.rows * of_.d), of_.place);
+            const Memory<float> y(context_, random_.normals(of_.rows * of_.written()), of_.place);
             for (const RuleTrained *one : {static_cast<const RuleTrained *>(&trained_), &copy}) {
-                ok(table->train_step(one->trainer, x.buffer, nullptr, of_.rows, 1e-2), "train_step");
+                ok(table->train_step(one->trainer, x.buffer, target(y), of_.rows, 1e-2), "train_step");
             }
         }
-        for (int32_t tensor = 0; tensor <= SAE_B_MAG; tensor++) {
+        for (int32_t tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
             const size_t count = sae_.tensors[tensor].size();
             expect(trained_.read(tensor, count) == copy.read(tensor, count),
                    of_.name + ": tensor " + std::to_string(tensor) + " of a resumed run");
@@ -360,6 +379,46 @@ void check_batch_training(void *context, void *other) {
                              -100});
 }
 
+/* k changes with every step: K0, K0, then by 1/3 of the way. */
+Options annealed(const Options &options, double initial) {
+    return with(options, {{SAE_OPT_INITIAL_K, initial}, {SAE_OPT_K_DECAY_STEPS, 3}});
+}
+
+void check_changing_k(void *context, void *other) {
+    const std::vector<std::pair<int, double>> dying = {{SAE_OPT_AUX_K, 7}, {SAE_OPT_DEAD_AFTER_BATCHES, 2}};
+    const Options top = with(rule_options(SAE_TOPK, 4), dying);
+    const Options batch = with(rule_options(SAE_BATCH_TOPK, 4), dying);
+    const int32_t flags = SAE_SUBTRACT_B_DEC;
+    const int64_t d = 40, m = 600; // screened
+    check_rule_run(context, {"TopK", 40, 19, 61, flags, top});
+    check_rule_run(context, {"decreasing k", 40, 19, 61, flags, annealed(top, 40), SAE_HOST});
+    check_rule_run(context, {"decreasing k, screened", 40, d, m, 0, annealed(top, 32)});
+    check_rule_run(context, {"increasing k in parts", 40, 19, 61, flags, annealed(top, 1), SAE_DEVICE, {9, 12}});
+    check_rule_run(context,
+                   {"decreasing k on two devices", 40, 19, 61, flags, annealed(top, 20), SAE_HOST, {9, 30}, other});
+    check_rule_run(context, {"BatchTopK, decreasing k", 40, 19, 61, flags, annealed(batch, 20)});
+    check_rule_run(
+        context,
+        {"BatchTopK, decreasing k, on two devices", 40, 19, 61, flags, annealed(batch, 20), SAE_HOST, {9, 30}, other});
+}
+
+void check_multi_topk(void *context, void *other) {
+    const Options base = with(rule_options(SAE_TOPK, 4),
+                              {{SAE_OPT_AUX_K, 7}, {SAE_OPT_DEAD_AFTER_BATCHES, 2}, {SAE_OPT_MULTI_TOPK, 0.125}});
+    const Options fvu = with(base, {{SAE_OPT_LOSS, SAE_LOSS_FVU},
+                                    {SAE_OPT_AUX_NORM, SAE_AUX_RESIDUAL_VARIANCE},
+                                    {SAE_OPT_MULTI_TOPK, 2},
+                                    {SAE_OPT_CLIP_NORM, 0.05},
+                                    {SAE_OPT_TRAIN_B_ENC, 1}});
+    const int32_t flags = SAE_SUBTRACT_B_DEC;
+    check_rule_run(context, {"multi-TopK", 40, 19, 61, flags, base, SAE_HOST});
+    check_rule_run(context, {"multi-TopK, all latents", 20, 12, 13, flags, base});
+    check_rule_run(context, {"multi-TopK, decreasing k, fvu, clipped", 40, 40, 600, 0, annealed(fvu, 12)});
+    check_rule_run(context, {"multi-TopK in parts", 40, 19, 61, flags, fvu, SAE_DEVICE, {9, 12, 30}});
+    check_rule_run(context,
+                   {"multi-TopK on two devices", 40, 19, 61, flags, annealed(base, 10), SAE_HOST, {9, 30}, other});
+}
+
 Options sparse_options() {
     return with(rule_options(SAE_THRESHOLD_RULE, 0), {{SAE_OPT_AUX_K, 7},
                                                       {SAE_OPT_DEAD_AFTER_BATCHES, 2},
@@ -383,6 +442,15 @@ void check_threshold_training(void *context, void *other) {
                              with(l1, {{SAE_OPT_WEIGHT_BY_NORM, 0}, {SAE_OPT_FREEZE_DECODER, 1}})});
     check_rule_run(context, {"ReLU with more entries a row than the first guess", 9, 8, 400, flags, l1});
     check_rule_run(context, {"ReLU in parts", 40, 19, 61, flags, l1, SAE_HOST, {9, 12, 30}});
+    check_rule_run(context, {"ReLU warming up on two devices",
+                             40,
+                             19,
+                             61,
+                             flags,
+                             with(l1, {{SAE_OPT_SPARSITY_WARMUP, 4}}),
+                             SAE_HOST,
+                             {9, 30},
+                             other});
     check_rule_run(context, {"ReLU without an active latent",
                              12,
                              8,
@@ -421,6 +489,78 @@ void check_gated_training(void *context, void *other) {
     check_rule_run(context, {"gated without an open gate", 12, 8, 20, flags, base, SAE_DEVICE, {}, nullptr, -100});
 }
 
+RuleTrainingCase transcoder(RuleTrainingCase of, int64_t d_out) {
+    of.name = "transcoder, " + of.name;
+    of.d_out = d_out;
+    return of;
+}
+
+void check_group_training(void *context, void *other) {
+    const Options base = with(rule_options(SAE_GROUP_MAX, 6), {{SAE_OPT_AUX_K, 7}, {SAE_OPT_DEAD_AFTER_BATCHES, 2}});
+    const Options clipped = with(base, {{SAE_OPT_LOSS, SAE_LOSS_FVU},
+                                        {SAE_OPT_DECODER_NORM, SAE_DECODER_NORM_AFTER_STEP},
+                                        {SAE_OPT_TRAIN_B_ENC, 1},
+                                        {SAE_OPT_CLIP_NORM, 0.05}});
+    const int32_t flags = SAE_SUBTRACT_B_DEC;
+    check_rule_run(context, {"groups", 40, 19, 60, flags, base, SAE_HOST});
+    check_rule_run(context, {"groups, clipped", 33, 32, 600, 0, clipped});
+    check_rule_run(context, {"groups in parts", 40, 19, 60, flags, clipped, SAE_DEVICE, {9, 12, 30}});
+    check_rule_run(context, {"groups on two devices", 40, 19, 60, flags, base, SAE_HOST, {9, 30}, other});
+    check_rule_run(context, transcoder({"groups with a skip", 40, 19, 60, SAE_SKIP, clipped}, 24));
+}
+
+void check_transcoder_training(void *context, void *other) {
+    const Options base = with(rule_options(SAE_TOPK, 4),
+                              {{SAE_OPT_AUX_K, 7}, {SAE_OPT_DEAD_AFTER_BATCHES, 2}, {SAE_OPT_TRAIN_B_ENC, 1}});
+    const Options fvu = with(base, {{SAE_OPT_LOSS, SAE_LOSS_FVU}, {SAE_OPT_AUX_NORM, SAE_AUX_TARGET_VARIANCE}});
+    const Options clipped = with(base, {{SAE_OPT_CLIP_NORM, 0.05},
+                                        {SAE_OPT_CLIP_PROJECTED, 1},
+                                        {SAE_OPT_DECODER_NORM, SAE_DECODER_NORM_AFTER_STEP},
+                                        {SAE_OPT_AUX_NORM, SAE_AUX_RESIDUAL_VARIANCE},
+                                        {SAE_OPT_AUX_DETACH, 1}});
+    check_rule_run(context, transcoder({"narrower", 40, 40, 61, 0, base, SAE_HOST}, 24));
+    check_rule_run(context, transcoder({"wider", 40, 19, 61, 0, clipped}, 300));
+    check_rule_run(context, transcoder({"as wide as it reads", 40, 40, 600, 0, fvu, SAE_HOST}, 40));
+    check_rule_run(context,
+                   transcoder({"as wide, clipped", 40, 19, 61, 0, with(fvu, {{SAE_OPT_CLIP_NORM, 0.05}})}, 19));
+    check_rule_run(context, transcoder({"as wide, b_dec subtracted", 40, 19, 61, SAE_SUBTRACT_B_DEC, base}, 19));
+    check_rule_run(context, transcoder({"as wide, in parts", 40, 19, 61, 0, base, SAE_HOST, {9, 12}}, 19));
+    check_rule_run(context, transcoder({"one row", 1, 19, 61, SAE_SKIP, base}, 7));
+    check_rule_run(context, transcoder({"with a skip", 40, 19, 61, SAE_SKIP, fvu, SAE_HOST}, 24));
+    check_rule_run(context, transcoder({"with a skip, several tiles", 150, 140, 61, SAE_SKIP, base}, 131));
+    check_rule_run(context, transcoder({"with a skip, clipped", 40, 19, 61, SAE_SKIP, clipped}, 24));
+    check_rule_run(context,
+                   transcoder({"with a skip, in parts", 40, 19, 61, SAE_SKIP, fvu, SAE_DEVICE, {9, 12, 30}}, 24));
+    check_rule_run(
+        context, transcoder({"with a skip, on two devices", 40, 19, 61, SAE_SKIP, base, SAE_HOST, {9, 30}, other}, 24));
+    check_rule_run(context, transcoder({"with a skip and multi-TopK", 40, 19, 61, SAE_SKIP,
+                                        annealed(with(fvu, {{SAE_OPT_MULTI_TOPK, 0.5}}), 9)},
+                                       24));
+    check_rule_run(context, {"SAE with a skip", 40, 19, 61, SAE_SKIP | SAE_SUBTRACT_B_DEC, base});
+    const Options batch = with(fvu, {{SAE_OPT_RULE, SAE_BATCH_TOPK},
+                                     {SAE_OPT_PREFIXES, 2},
+                                     {SAE_OPT_PREFIX_LATENTS, 20},
+                                     {SAE_OPT_PREFIX_LATENTS + 1, 61},
+                                     {SAE_OPT_PREFIX_WEIGHT, 0.5},
+                                     {SAE_OPT_PREFIX_WEIGHT + 1, 1}});
+    check_rule_run(context, transcoder({"Matryoshka with a skip", 40, 19, 61, SAE_SKIP, batch, SAE_HOST}, 24));
+    check_rule_run(context,
+                   transcoder({"Matryoshka with a skip, in parts", 40, 19, 61, SAE_SKIP, batch, SAE_HOST, {9}}, 24));
+    const Options l1 = with(sparse_options(), {{SAE_OPT_SPARSITY, SAE_SPARSITY_L1}});
+    check_rule_run(context, transcoder({"L1", 40, 19, 61, 0, l1}, 24));
+    check_rule_run(context, transcoder({"JumpReLU with a skip, on two devices",
+                                        40,
+                                        19,
+                                        61,
+                                        SAE_THRESHOLDS | SAE_SKIP,
+                                        with(sparse_options(), {{SAE_OPT_SPARSITY, SAE_SPARSITY_TANH}}),
+                                        SAE_HOST,
+                                        {9, 30},
+                                        other},
+                                       24));
+    check_rule_run(context, transcoder({"gated", 40, 19, 61, SAE_GATED, with(l1, {{SAE_OPT_AUX_COEFFICIENT, 0}})}, 24));
+}
+
 /* With an option of the context. */
 void check_rule_option(const std::string &option, const RuleTrainingCase &of) {
     void *context = nullptr;
@@ -439,6 +579,22 @@ void check_rule_options() {
     of.flags = SAE_THRESHOLDS;
     of.options = l0;
     check_rule_option("precision=bf16", of);
+    const Options dying = with(rule_options(SAE_TOPK, 4), {{SAE_OPT_AUX_K, 7}, {SAE_OPT_DEAD_AFTER_BATCHES, 2}});
+    const Options multi = annealed(with(dying, {{SAE_OPT_MULTI_TOPK, 0.5}}), 9);
+    RuleTrainingCase skip = transcoder({"with a skip, precision=bf16", 40, 19, 61, SAE_SKIP, multi}, 24);
+    skip.narrow = true;
+    check_rule_option("precision=bf16", skip);
+    RuleTrainingCase groups{"groups, precision=bf16", 40, 19, 61, 0, dying};
+    groups.m = 60;
+    groups.options[SAE_OPT_RULE] = SAE_GROUP_MAX;
+    groups.narrow = true;
+    check_rule_option("precision=bf16", groups);
+    skip.narrow = false;
+    check_rule_option("kernels=plain", skip);
+    check_rule_option("graph=off", skip);
+    check_rule_option("step=plain", transcoder({"as wide, step=plain", 40, 19, 61, 0, annealed(dying, 9)}, 19));
+    skip.moments = 0.01;
+    check_rule_option("moments=bf16", skip);
     of.narrow = false;
     of.name = "JumpReLU, moments=bf16";
     of.moments = 0.01; // of 8 significant bits, the last one rounded up or down
@@ -450,6 +606,10 @@ void check_rule_training(void *context) {
     if (table->context_open("device=1", &other) != SAE_OK) {
         ok(table->context_open("", &other), "context_open");
     }
+    check_changing_k(context, other);
+    check_multi_topk(context, other);
+    check_group_training(context, other);
+    check_transcoder_training(context, other);
     check_batch_training(context, other);
     check_threshold_training(context, other);
     check_gated_training(context, other);

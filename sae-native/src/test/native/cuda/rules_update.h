@@ -1,4 +1,4 @@
-/* rules_update.h: what a ragged rule's training in double precision accumulates, and the update from it (sae_abi.h:
+/* rules_update.h: what a rule's training in double precision accumulates, and the update from it (sae_abi.h:
  * SAE_OPT_*). Used by rules_training.h. */
 #ifndef SAE_TEST_RULES_UPDATE_H
 #define SAE_TEST_RULES_UPDATE_H
@@ -7,7 +7,7 @@
 
 namespace reference {
 
-constexpr int kTrainable = SAE_B_MAG + 1;
+constexpr int kTrainable = SAE_W_SKIP + 1;
 
 /* The options of sae_trainer_create with a rule, as common/trainer_options.cpp has them. */
 inline Options rule_options(int32_t rule, double k) {
@@ -172,9 +172,9 @@ class RuleUpdate {
 
     void normalise() {
         std::vector<float> &w = s_.tensors[SAE_W_DEC];
-        for (auto row = w.begin(); row != w.end(); row += s_.d_in) {
-            const double norm = std::sqrt(std::inner_product(row, row + s_.d_in, row, 0.0));
-            std::transform(row, row + s_.d_in, row,
+        for (auto row = w.begin(); row != w.end(); row += s_.d_out) {
+            const double norm = std::sqrt(std::inner_product(row, row + s_.d_out, row, 0.0));
+            std::transform(row, row + s_.d_out, row,
                            [&](float value) { return norm > 0 ? static_cast<float>(value / norm) : value; });
         }
     }
@@ -182,12 +182,12 @@ class RuleUpdate {
     std::vector<double> projected() const {
         std::vector<double> g = gradient_[SAE_W_DEC];
         const std::vector<float> &w = s_.tensors[SAE_W_DEC];
-        for (size_t row = 0; row < w.size(); row += static_cast<size_t>(s_.d_in)) {
+        for (size_t row = 0; row < w.size(); row += static_cast<size_t>(s_.d_out)) {
             const auto from = static_cast<std::ptrdiff_t>(row);
             const double along =
-                std::inner_product(w.begin() + from, w.begin() + from + s_.d_in, g.begin() + from, 0.0) *
-                inverse(std::inner_product(w.begin() + from, w.begin() + from + s_.d_in, w.begin() + from, 0.0));
-            for (size_t i = row; i < row + static_cast<size_t>(s_.d_in); i++) {
+                std::inner_product(w.begin() + from, w.begin() + from + s_.d_out, g.begin() + from, 0.0) *
+                inverse(std::inner_product(w.begin() + from, w.begin() + from + s_.d_out, w.begin() + from, 0.0));
+            for (size_t i = row; i < row + static_cast<size_t>(s_.d_out); i++) {
                 g[i] -= along * w[i];
             }
         }

@@ -2,7 +2,7 @@
  * decode.cu: sparse rows times the decoder.
  *
  *   decode:    x_hat[b] = sum_s values[b, s] W_dec[indices[b, s]] + b_dec + x W_skip^T     (the last by matmul_nt.cu)
- *   error:     e[b]     = the same - x[b]
+ *   error:     e[b]     = the same - y[b]              (y the target; the skip's part is in e already, train/skip.cu)
  *   residual:  r[b]     = sum_s values[b, s] W_dec[indices[b, s]] + e[b]       (the auxiliary loss's residual)
  *
  * in:  indices int32 [rows, k], values float32 [rows, k] (in decode also ragged rows), W_dec float32 [d_sae, d_in] (bf16
@@ -113,12 +113,14 @@ __device__ inline float sparse_dot(const int *indices, const float *values, int6
 
 __global__ void __launch_bounds__(kThreads)
     error_kernel(const int *__restrict__ indices, const float *__restrict__ values, int64_t k,
-                 const float *__restrict__ w_dec, const float *__restrict__ b_dec, const float *__restrict__ x,
-                 int64_t d_in, float *__restrict__ error) {
+                 const float *__restrict__ w_dec, const float *__restrict__ b_dec, const float *__restrict__ y,
+                 int64_t d_out, bool add, float *__restrict__ error) {
     const int64_t row = blockIdx.x;
-    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
-        const float sum = sparse_dot(indices + row * k, values + row * k, k, w_dec, d_in, i);
-        error[row * d_in + i] = sum + (b_dec[i] - x[row * d_in + i]);
+    for (int64_t i = threadIdx.x; i < d_out; i += kThreads) {
+        const float sum = sparse_dot(indices + row * k, values + row * k, k, w_dec, d_out, i);
+        float &target = error[row * d_out + i];
+        const float base = b_dec[i] - y[row * d_out + i];
+        target = sum + (add ? target + base : base);
     }
 }
 
@@ -136,8 +138,9 @@ __global__ void __launch_bounds__(kThreads)
 } // namespace
 
 cudaError_t launch_error(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
-                         const float *b_dec, const float *x, int64_t d_in, float *error, cudaStream_t stream) {
-    return launch(error_kernel, rows, stream, indices, values, k, w_dec, b_dec, x, d_in, error);
+                         const float *b_dec, const float *y, int64_t d_out, bool add, float *error,
+                         cudaStream_t stream) {
+    return launch(error_kernel, rows, stream, indices, values, k, w_dec, b_dec, y, d_out, add, error);
 }
 
 cudaError_t launch_residual(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,

@@ -6,10 +6,10 @@
 
 namespace sae::cuda {
 
-/* errors [prefixes, rows, d_in]; values in place of the batch's own */
+/* errors [prefixes, rows, d_out]; values in place of the batch's own. add: to what is in the errors' first plane. */
 cudaError_t launch_ragged_error(const RaggedBatch &batch, const float *values, const Prefixes &prefixes,
-                                const float *w_dec, const float *b_dec, const float *x, int64_t d_in, float *errors,
-                                cudaStream_t stream);
+                                const float *w_dec, const float *b_dec, const float *y, int64_t d_out, bool add,
+                                float *errors, cudaStream_t stream);
 
 } // namespace sae::cuda
 #endif

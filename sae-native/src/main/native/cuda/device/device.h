@@ -287,7 +287,7 @@ struct RoundedDecoder {
 struct Params {
     Context *context = nullptr;
     int64_t d_in = 0;
-    int64_t d_out = 0; // d_in wherever there is a trainer
+    int64_t d_out = 0;
     int64_t d_sae = 0;
     int32_t flags = 0; // of sae_params_create
     bool subtract_b_dec = false;

@@ -12,6 +12,7 @@
 
 #include "../device/matmul_nt.h"
 #include "../operations.h"
+#include "groups.h"
 #include "preact.h"
 #include "prepare_rows.h"
 #include "rounds.h"
@@ -85,6 +86,38 @@ void require_finite_rows(const Context &context, const int *bad_row, int64_t row
 
 namespace {
 
+struct GroupChunks { // scratch for some rows at a time
+    int64_t chunk;
+    float *scores; // [chunk, d_sae]
+    uint64_t *keys;
+};
+
+void choose_of_groups(const Params &params, const RowsView &rounded, const GroupChunks &scratch, const float *input,
+                      int64_t rows, int64_t k, int *indices, float *values) {
+    const cudaStream_t stream = params.context->stream;
+    for (int64_t first = 0; first < rows; first += scratch.chunk) {
+        const int64_t count = std::min(scratch.chunk, rows - first);
+        multiply_rows(params, rounded, input, first, count, params.tensor(SAE_B_ENC), scratch.scores);
+        check(launch_keep_of_groups(scratch.scores, count, params.d_sae, params.d_sae / k, stream),
+              "choosing of groups");
+        check(launch_topk(scratch.scores, count, params.d_sae, nullptr, nullptr, k, scratch.keys, indices + first * k,
+                          values + first * k, stream),
+              "sorting the groups' largest");
+    }
+}
+
+} // namespace
+
+void choose_of_groups(const Params &params, const Selection &selection, const float *input, int64_t rows, int64_t k,
+                      int *indices, float *values) {
+    check(cudaMemsetAsync(selection.counts, 0, static_cast<size_t>(selection.cleared), params.context->stream),
+          "clearing counts");
+    choose_of_groups(params, selection.rounded, {selection.chunk, selection.scores, selection.keys}, input, rows, k,
+                     indices, values);
+}
+
+namespace {
+
 struct RowsOfKScratch {
     RuleInput input;
     int64_t chunk;
@@ -103,10 +136,24 @@ struct RowsOfKScratch {
           values(carver, values_, rows * k) {}
 };
 
+void choose_by_size(const Params &params, const RowsOfKScratch &scratch, const float *input, int64_t rows, int64_t k) {
+    const cudaStream_t stream = params.context->stream;
+    const int64_t d_sae = params.d_sae;
+    for (int64_t first = 0; first < rows; first += scratch.chunk) {
+        const int64_t count = std::min(scratch.chunk, rows - first);
+        int *indices = scratch.indices.address + first * k;
+        float *values = scratch.values.address + first * k;
+        multiply_rows(params, scratch.input.rounded, input, first, count, params.tensor(SAE_B_ENC), scratch.scores);
+        check(launch_sizes(scratch.scores, count * d_sae, scratch.sizes, stream), "taking absolute values");
+        check(launch_topk(scratch.sizes, count, d_sae, nullptr, nullptr, k, scratch.keys, indices, values, stream),
+              "choosing the top k");
+        check(launch_signed_values(scratch.scores, count, d_sae, k, indices, values, stream), "restoring signs");
+    }
+}
+
 void encode_rows_of_k(const Params &params, int32_t rule, const Buffer &x, int64_t rows, const sae_latents &into) {
     Context &context = *params.context;
     const int64_t k = into.k;
-    const int64_t d_sae = params.d_sae;
     require_size(rows, k);
     const auto scratch =
         context.scratch.make<RowsOfKScratch>(params, rule, rows, k, x, *static_cast<const Buffer *>(into.indices),
@@ -117,24 +164,11 @@ void encode_rows_of_k(const Params &params, int32_t rule, const Buffer &x, int64
         clear_bad_row(context, bad_row);
     }
     const float *input = prepare_input(params, scratch.input, rows, bad_row);
-    for (int64_t first = 0; first < rows; first += scratch.chunk) {
-        const int64_t count = std::min(scratch.chunk, rows - first);
-        int *indices = scratch.indices.address + first * k;
-        float *values = scratch.values.address + first * k;
-        multiply_rows(params, scratch.input.rounded, input, first, count, params.tensor(SAE_B_ENC), scratch.scores);
-        if (rule == SAE_GROUP_MAX) {
-            check(launch_keep_of_groups(scratch.scores, count, d_sae, d_sae / k, context.stream), "choosing of groups");
-            check(launch_topk(scratch.scores, count, d_sae, nullptr, nullptr, k, scratch.keys, indices, values,
-                              context.stream),
-                  "sorting the groups' largest");
-        } else {
-            check(launch_sizes(scratch.scores, count * d_sae, scratch.sizes, context.stream), "taking absolute values");
-            check(launch_topk(scratch.sizes, count, d_sae, nullptr, nullptr, k, scratch.keys, indices, values,
-                              context.stream),
-                  "choosing the top k");
-            check(launch_signed_values(scratch.scores, count, d_sae, k, indices, values, context.stream),
-                  "restoring signs");
-        }
+    if (rule == SAE_GROUP_MAX) {
+        choose_of_groups(params, scratch.input.rounded, {scratch.chunk, scratch.scores, scratch.keys}, input, rows, k,
+                         scratch.indices.address, scratch.values.address);
+    } else {
+        choose_by_size(params, scratch, input, rows, k);
     }
     if (!late) {
         require_finite_rows(context, bad_row, rows);

@@ -86,4 +86,13 @@ cudaError_t launch_prepare_rows(const PrepareRows &rows, cudaStream_t stream) {
     return launch(prepare_rows_kernel, divide_up(rows.rows, kRowsPerBlock), stream, rows);
 }
 
+void require_finite_on_device(const Params &params, const float *matrix, int64_t rows, int64_t columns, int *bad_row) {
+    PrepareRows job{};
+    job.x = matrix;
+    job.rows = rows;
+    job.d_in = columns;
+    job.bad_row = bad_row;
+    check(launch_prepare_rows(job, params.context->stream), "checking targets");
+}
+
 } // namespace sae::cuda

@@ -19,6 +19,8 @@ struct PrepareRows {
     Narrow format;
 };
 cudaError_t launch_prepare_rows(const PrepareRows &rows, cudaStream_t stream);
+/* Only the finite check. */
+void require_finite_on_device(const Params &params, const float *matrix, int64_t rows, int64_t columns, int *bad_row);
 
 } // namespace sae::cuda
 #endif

@@ -13,15 +13,22 @@ struct SparseList {
     const int64_t *offsets = nullptr; // [m + 1]; null: an empty list
     const float *values = nullptr;    // [B, k]
     const float *dz = nullptr;        // [B, k]
-    const float *gradient = nullptr;  // [B, d]
+    const float *gradient = nullptr;  // [B, d_out]
+};
+
+struct WeightGradient {
+    SparseList kept, aux;
+    SparseList second;  // of a second loss (multi_topk.cu), whose dz is not used: only the decoder has a gradient of it
+    const float *input; // [B, d_in]
+    int64_t d_in, d_out, d_sae;
+    bool add;
 };
 
 cudaError_t launch_latent_gradient(const int *indices, const float *values, int64_t rows, int64_t k, const float *w_dec,
-                                   const float *gradient, int64_t d_in, float *dz, cudaStream_t stream);
-cudaError_t launch_weight_gradient(const SparseList &kept, const SparseList &aux, const float *input, int64_t d_in,
-                                   int64_t d_sae, bool add, float *dw_enc, float *dw_dec, float *db_enc,
+                                   const float *gradient, int64_t d_out, float *dz, cudaStream_t stream);
+cudaError_t launch_weight_gradient(const WeightGradient &of, float *dw_enc, float *dw_dec, float *db_enc,
                                    cudaStream_t stream);
-cudaError_t launch_decoder_bias_gradient(const float *outputs, const double *through_encoder, int64_t d_in,
+cudaError_t launch_decoder_bias_gradient(const float *outputs, const double *through_encoder, int64_t d_out,
                                          float *db_dec, cudaStream_t stream);
 
 } // namespace sae::cuda

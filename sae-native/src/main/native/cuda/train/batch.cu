@@ -11,6 +11,7 @@
  * scratch: partials double [batch_scratch(rows, d_in)]; counters
  * How: sums of x - x[0, i] and of its square, so that a column far from zero does not cancel; then by chunk. The last
  * block of 256 columns adds up their chunks, the last of those the columns: one launch, three before.
+ * A target y other than x: the same pass over it once more, whose variance and scales replace x's (one thread); 4 rows d_in.
  * Bytes: 4 rows d_in read once, the same written where b_dec is subtracted. Launch: a block of 256 threads per
  * kBatchRows rows and 256 columns. 0.4 KiB shared memory.
  * Deterministic: chunks of fixed size, added in order, in double. Not measured on a GPU yet.
@@ -106,6 +107,14 @@ __global__ void __launch_bounds__(kThreads) prepare_batch_kernel(BatchRows in, i
     }
 }
 
+__global__ void take_target_kernel(const StepSums *of_target, StepSums *sums) {
+    if (threadIdx.x == 0) {
+        sums->variance = of_target->variance;
+        sums->error_scale = of_target->error_scale;
+        sums->aux_scale = of_target->aux_scale;
+    }
+}
+
 } // namespace
 
 int64_t batch_scratch(int64_t rows, int64_t d_in) {
@@ -116,6 +125,11 @@ cudaError_t launch_prepare_batch(const BatchRows &in, cudaStream_t stream) {
     const int64_t chunks = divide_up(in.rows, kBatchRows);
     const int64_t column_blocks = divide_up(in.d_in, kThreads);
     return launch(prepare_batch_kernel, chunks * column_blocks, stream, in, chunks, column_blocks);
+}
+
+cudaError_t launch_prepare_target(const BatchRows &in, StepSums *sums, cudaStream_t stream) {
+    const cudaError_t error = launch_prepare_batch(in, stream);
+    return error != cudaSuccess ? error : launch(take_target_kernel, 1, stream, in.sums, sums);
 }
 
 } // namespace sae::cuda

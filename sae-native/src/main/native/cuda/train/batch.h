@@ -19,6 +19,9 @@ struct BatchRows {
 };
 int64_t batch_scratch(int64_t rows, int64_t d_in);
 cudaError_t launch_prepare_batch(const BatchRows &in, cudaStream_t stream);
+/* After that, of another target y [rows, d_in] (x in `in`): its finite check, and what the losses need, into sums in place of
+ * what x gave. `in` has sums of its own, and no b_dec. */
+cudaError_t launch_prepare_target(const BatchRows &in, StepSums *sums, cudaStream_t stream);
 
 } // namespace sae::cuda
 #endif

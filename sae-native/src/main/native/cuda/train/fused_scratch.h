@@ -24,7 +24,7 @@ struct FusedScratch {
     int64_t slices;
     int64_t group;
     int64_t groups;
-    Staged<float> x;
+    StagedRows rows;
     float *centred;             // [B, d]
     float *gradient;            // [B, d]
     uint16_t *rounded_gradient; // [B, depth], with precision=bf16
@@ -45,10 +45,13 @@ struct FusedScratch {
     float *through;   // [groups, d]
     double *partials; // of finish.cu
 
-    FusedScratch(Carver &carver, const Trainer &t, int64_t rows, const Buffer &buffer)
+    StepSums *of_target; // [1], of a target other than x
+
+    FusedScratch(Carver &carver, const Trainer &t, const StepRows &of) : FusedScratch(carver, t, of, of.count) {}
+
+    FusedScratch(Carver &carver, const Trainer &t, const StepRows &of, int64_t rows)
         : slices(forward_slices(t.params.d_in, t.k, rounded_decoder_bytes(t.params) > 0)),
-          group(row_update_group(t.params.d_sae)), groups(divide_up(t.params.d_sae, group)),
-          x(carver, buffer, rows * t.params.d_in),
+          group(row_update_group(t.params.d_sae)), groups(divide_up(t.params.d_sae, group)), rows(carver, t.params, of),
           centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
           gradient(carver.take<float>(rows * t.params.d_in)),
           rounded_gradient(rounded_decoder_bytes(t.params) > 0
@@ -64,7 +67,8 @@ struct FusedScratch {
           collected(carver.take<double>(kCollected * kCollectBlocks)),
           lists(list_arrays(carver, rows * t.k, t.params.d_in)), by_group(carver.take<double>(3 * groups)),
           through(carver.take<float>(groups * t.params.d_in)),
-          partials(carver.take<double>(finish_scratch(rows, t.params.d_in, groups))) {}
+          partials(carver.take<double>(finish_scratch(rows, t.params.d_in, groups))),
+          of_target(carver.take<StepSums>(1)) {}
 
     /* Blocks that are done: of all (lists.cu, batch.cu, finish.cu), then of each 256 columns. */
     uint32_t *arrived(const Params &params) const { return counters.at + csc_counters(params.d_sae); }

@@ -3,14 +3,14 @@
  *
  *   column sums:   sums[i] = sum_b w[b] a[b, i]                         (w = 1 when null)
  *   row squares:   squares[b] = sum_i (a[b, i] - scale sums[i])^2        (no mean when sums is null)
- *   reconstruction = main sum e^2,  main = 1/(B d) | 1/B | 1/sum (x - mean x)^2                    (SAE_OPT_LOSS)
- *   aux            = aux sum r^2,   aux = coefficient share / (B d) | / B | / sum (x - mean x)^2
+ *   reconstruction = main sum e^2,  main = 1/(B d) | 1/B | 1/sum (y - mean y)^2    (SAE_OPT_LOSS; y the target, d d_out)
+ *   aux            = aux sum r^2,   aux = coefficient share / (B d) | / B | / sum (y - mean y)^2
  *                                         | / sum (e - mean e)^2                                   (SAE_OPT_AUX_NORM)
  *   share = min(1, n_dead / aux_k) with SAE_OPT_AUX_SCALE_BY_DEAD, else 1; aux = 0 without dead latents
  *   output gradient: dL/dx_hat = 2 main e + (detach ? 0 : 2 aux r),  dL/d(z_aux W_dec) = 2 aux r
  *   A ratio over zero variance counts as 0. In the plain step main and aux are multiplied by B, so that parts add up.
  *
- * in and out: float32 [rows, d_in] matrices, double sums. Bytes: 4 rows d_in per pass.
+ * in and out: float32 [rows, d_out] matrices, double sums. Bytes: 4 rows d_out per pass.
  * Launch: column sums: a block per 256 columns and kChunk rows, then a thread per column over the chunks; row squares:
  * one block per row; totals: one block; scales: one thread. All with 256 threads, at most 2 KiB of shared memory.
  * Deterministic: chunks have a fixed size and are added in order, in double. Not yet run on a GPU.
@@ -93,14 +93,19 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-__global__ void scales_kernel(LossOptions options, double rows, double d_in, const int *n_dead,
-                              const SelectionCounts *counts, bool first, StepSums *sums, StepStatus *status) {
+__global__ void scales_kernel(LossOptions options, double rows, double d_out, const int *n_dead,
+                              const SelectionCounts *counts, bool first, SecondLoss second, StepSums *sums,
+                              StepStatus *status) {
     if (threadIdx.x == 0) {
-        sums->error_scale = error_scale_of(options, rows, d_in, *sums) * rows;
+        sums->error_scale = error_scale_of(options, rows, d_out, *sums) * rows;
         const double share = aux_share(options, *n_dead); // without dead latents there may be no residual's variance
-        sums->aux_scale = share == 0.0 ? 0.0 : aux_scale_of(options, rows, d_in, *sums) * share * rows;
+        sums->aux_scale = share == 0.0 ? 0.0 : aux_scale_of(options, rows, d_out, *sums) * share * rows;
         set_counts(*counts, sums);
-        status->parts = first ? totals(*sums) : status->parts + totals(*sums);
+        StepTotals part = totals(*sums);
+        if (second.squares != nullptr) {
+            part.reconstruction += sums->error_scale / 2.0 * second.weight * *second.squares;
+        }
+        status->parts = first ? part : status->parts + part;
     }
 }
 
@@ -148,11 +153,11 @@ cudaError_t launch_count_active(const float *values, int64_t entries, double *to
     return launch(count_active_kernel, 1, stream, values, entries, total);
 }
 
-cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead,
-                          const SelectionCounts *counts, bool first, StepSums *sums, StepStatus *status,
-                          cudaStream_t stream) {
-    return launch(scales_kernel, 1, stream, options, static_cast<double>(rows), static_cast<double>(d_in), n_dead,
-                  counts, first, sums, status);
+cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_out, const int *n_dead,
+                          const SelectionCounts *counts, bool first, const SecondLoss &second, StepSums *sums,
+                          StepStatus *status, cudaStream_t stream) {
+    return launch(scales_kernel, 1, stream, options, static_cast<double>(rows), static_cast<double>(d_out), n_dead,
+                  counts, first, second, sums, status);
 }
 
 cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t count, float *error, float *residual,

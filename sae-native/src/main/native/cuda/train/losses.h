@@ -19,10 +19,15 @@ cudaError_t launch_column_sums(const float *a, const float *weights, int64_t row
 cudaError_t launch_squares_about(const float *a, const double *column_sums, int64_t rows, int64_t columns,
                                  double *squares, double *total, cudaStream_t stream);
 cudaError_t launch_count_active(const float *values, int64_t entries, double *total, cudaStream_t stream);
+/* of another reconstruction loss, as multi_topk.cu's */
+struct SecondLoss {
+    double weight;
+    const double *squares; // [1]; null: there is none
+};
 /* for a part, weighted by its rows */
-cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_in, const int *n_dead,
-                          const SelectionCounts *counts, bool first, StepSums *sums, StepStatus *status,
-                          cudaStream_t stream);
+cudaError_t launch_scales(const LossOptions &options, int64_t rows, int64_t d_out, const int *n_dead,
+                          const SelectionCounts *counts, bool first, const SecondLoss &second, StepSums *sums,
+                          StepStatus *status, cudaStream_t stream);
 cudaError_t launch_output_gradient(const StepSums *sums, bool detach, int64_t count, float *error, float *residual,
                                    cudaStream_t stream);
 

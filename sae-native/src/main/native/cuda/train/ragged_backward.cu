@@ -8,7 +8,8 @@
  *   dW_enc[j] = sum of dz input[row]              (+ the auxiliary entries')
  *   scalars of a latent: sums of its entries' terms
  *
- * in and out: float32, as ragged_batch.h and ragged_backward.h say. FLOP: 6 d_in an entry. Bytes an entry, gathered: 8 d_in
+ * in and out: float32, as ragged_batch.h and ragged_backward.h say; d_in here d_out where a transcoder's decoder has that.
+ * FLOP: 6 d_in an entry. Bytes an entry, gathered: 8 d_in
  * for dz (from L2), 8 d_in for the weights, 4 d_in more with gates; 8 d_sae d_in written. At 4,096 rows, 64 entries a row
  * and d_in 4096: 17 GB from L2, 3 to 4 ms.
  * Launch: gradients: a thread per element; dz: a warp per entry; weights: a block per latent, a thread per column in turn;
@@ -44,14 +45,14 @@ __global__ void __launch_bounds__(kThreads)
 
 __global__ void __launch_bounds__(kThreads)
     entry_gradient_kernel(RaggedBatch batch, Prefixes prefixes, const float *__restrict__ gradients,
-                          const float *__restrict__ w_dec, int64_t d_in, float *__restrict__ dz) {
+                          const float *__restrict__ w_dec, int64_t d_out, float *__restrict__ dz) {
     const int64_t entry = static_cast<int64_t>(blockIdx.x) * kWarps + static_cast<int>(threadIdx.x) / kWarp;
     if (entry >= batch.entries) {
         return; // the same for the whole warp
     }
     const int64_t latent = batch.indices[entry];
     const int64_t row = prefixes.of(latent) * batch.rows + batch.row_of[entry];
-    const float sum = warp_dot(gradients + row * d_in, w_dec + latent * d_in, d_in);
+    const float sum = warp_dot(gradients + row * d_out, w_dec + latent * d_out, d_out);
     if (threadIdx.x % kWarp == 0) {
         dz[entry] = sum;
     }
@@ -69,26 +70,30 @@ __global__ void __launch_bounds__(kThreads)
     }
     const EntriesOfRows rows{of.batch.row_of};
     const EntriesOfK aux_rows{of.aux.k};
-    const float *gradient = of.gradients + of.prefixes.of(latent) * of.batch.rows * of.d_in;
+    const float *gradient = of.gradients + of.prefixes.of(latent) * of.batch.rows * of.d_out;
     const bool has_norm = of.dnorm != nullptr && of.norms[latent] > 0.0f;
     const float by_norm = has_norm ? static_cast<float>(of.dnorm[latent] / of.norms[latent]) : 0.0f;
-    for (int64_t column = threadIdx.x; column < of.d_in; column += kThreads) {
-        const int64_t at = latent * of.d_in + column;
-        const auto sum = [&](const float *factor, const float *source) {
-            return list_sum(rows, of.lists.order, begin, end, factor, source, of.d_in, column);
-        };
-        const auto aux_sum = [&](const float *factor, const float *source) {
-            return list_sum(aux_rows, of.aux.order, aux_begin, aux_end, factor, source, of.d_in, column);
-        };
-        float decoder = sum(of.batch.values, gradient) + aux_sum(of.aux.values, of.aux.gradient);
+    const auto sum = [&](const float *factor, const float *source, int64_t d, int64_t column) {
+        return list_sum(rows, of.lists.order, begin, end, factor, source, d, column);
+    };
+    const auto aux_sum = [&](const float *factor, const float *source, int64_t d, int64_t column) {
+        return list_sum(aux_rows, of.aux.order, aux_begin, aux_end, factor, source, d, column);
+    };
+    for (int64_t column = threadIdx.x; column < of.d_out; column += kThreads) {
+        const int64_t at = latent * of.d_out + column;
+        float decoder = sum(of.batch.values, gradient, of.d_out, column) +
+                        aux_sum(of.aux.values, of.aux.gradient, of.d_out, column);
         if (of.gate != nullptr) {
-            decoder += sum(of.gate, of.gate_gradient);
+            decoder += sum(of.gate, of.gate_gradient, of.d_out, column);
         }
         if (has_norm) {
             decoder = fmaf(by_norm, of.w_dec[at], decoder);
         }
-        const float encoder = sum(of.dz, of.input) + aux_sum(of.aux.dz, of.input);
         dw_dec[at] = of.add ? dw_dec[at] + decoder : decoder;
+    }
+    for (int64_t column = threadIdx.x; column < of.d_in; column += kThreads) {
+        const int64_t at = latent * of.d_in + column;
+        const float encoder = sum(of.dz, of.input, of.d_in, column) + aux_sum(of.aux.dz, of.input, of.d_in, column);
         dw_enc[at] = of.add ? dw_enc[at] + encoder : encoder;
     }
 }
@@ -129,9 +134,9 @@ cudaError_t launch_prefix_gradients(const StepSums *sums, bool detach, const Pre
 }
 
 cudaError_t launch_entry_gradient(const RaggedBatch &batch, const Prefixes &prefixes, const float *gradients,
-                                  const float *w_dec, int64_t d_in, float *dz, cudaStream_t stream) {
+                                  const float *w_dec, int64_t d_out, float *dz, cudaStream_t stream) {
     return launch(entry_gradient_kernel, divide_up(batch.entries, kWarps), stream, batch, prefixes, gradients, w_dec,
-                  d_in, dz);
+                  d_out, dz);
 }
 
 cudaError_t launch_ragged_weight_gradient(const RaggedWeights &of, float *dw_enc, float *dw_dec, cudaStream_t stream) {

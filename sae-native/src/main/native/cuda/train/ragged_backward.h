@@ -8,27 +8,27 @@
 
 namespace sae::cuda {
 
-/* errors [prefixes, rows, d_in] become gradients; residual [rows, d_in] or null as in launch_output_gradient. */
+/* errors [prefixes, rows, d_out] become gradients; residual [rows, d_out] or null as in launch_output_gradient. */
 cudaError_t launch_prefix_gradients(const StepSums *sums, bool detach, const Prefixes &prefixes, int64_t count,
                                     float *errors, float *residual, cudaStream_t stream);
-/* dz [entries] = <the row's gradient of the latent's prefix, W_dec[latent]>; gradients [prefixes, rows, d_in] */
+/* dz [entries] = <the row's gradient of the latent's prefix, W_dec[latent]>; gradients [prefixes, rows, d_out] */
 cudaError_t launch_entry_gradient(const RaggedBatch &batch, const Prefixes &prefixes, const float *gradients,
-                                  const float *w_dec, int64_t d_in, float *dz, cudaStream_t stream);
+                                  const float *w_dec, int64_t d_out, float *dz, cudaStream_t stream);
 
 struct RaggedWeights {
     RaggedBatch batch;
     RaggedLists lists;
     Prefixes prefixes;
-    const float *gradients; // [prefixes, rows, d_in]
+    const float *gradients; // [prefixes, rows, d_out]
     const float *dz;        // [entries]
-    const float *gate;      // [entries] decoded by the gates, with their gradient [rows, d_in]; null: none
+    const float *gate;      // [entries] decoded by the gates, with their gradient [rows, d_out]; null: none
     const float *gate_gradient;
     const double *dnorm; // [m] dL/d|W_dec[j]|; null: none
     const float *norms;  // [m]
     const float *w_dec;
     SparseList aux;
     const float *input; // [rows, d_in]
-    int64_t d_in, d_sae;
+    int64_t d_in, d_out, d_sae;
     bool add;
 };
 cudaError_t launch_ragged_weight_gradient(const RaggedWeights &of, float *dw_enc, float *dw_dec, cudaStream_t stream);

@@ -14,6 +14,7 @@
  */
 #include "ragged_forward.h"
 
+#include "../encode/prepare_rows.h"
 #include "../encode/ragged_output.h"
 #include "../operations.h"
 #include "list_latents.h"
@@ -61,17 +62,22 @@ int64_t choose(const Trainer &trainer, const RaggedScratch &s, const float *inpu
 
 } // namespace
 
-RaggedForward forward_ragged(Trainer &trainer, const Buffer &x, int64_t first, int64_t rows) {
+RaggedForward forward_ragged(Trainer &trainer, const StepRows &of) {
+    const int64_t rows = of.count;
     Context &context = *trainer.params.context;
     const bool by_batch = trainer.rule == SAE_BATCH_TOPK;
     require_size(rows, std::max({trainer.k, trainer.aux_k, int64_t{1}}));
     int64_t room =
         by_batch ? rows * trainer.k : std::max(trainer.room, rows * std::min(kLeastRoom, trainer.params.d_sae));
     for (;;) {
-        const auto s = context.scratch.make<RaggedScratch>(trainer, first, rows, room, x);
+        const auto s = context.scratch.make<RaggedScratch>(trainer, of, room);
         clear_bad_row(context, s.bad_row);
-        const float *at = s.x.upload();
+        s.rows.upload();
+        const float *at = s.rows.x.address;
         const float *input = prepare_rows(trainer.params, s.selection, at, rows, s.centred, s.bad_row);
+        if (s.rows.has_target) {
+            require_finite_on_device(trainer.params, s.rows.target(), rows, trainer.params.d_out, s.bad_row);
+        }
         const int64_t entries = (by_batch ? choose : list_latents)(trainer, s, input, rows);
         require_finite_rows(context, s.bad_row, rows);
         if (entries > kMostEntries) {
@@ -81,7 +87,7 @@ RaggedForward forward_ragged(Trainer &trainer, const Buffer &x, int64_t first, i
         }
         if (entries <= room) {
             trainer.room = by_batch ? 0 : room;
-            return {s, {rows, entries, s.starts, s.indices, s.values, s.row_of}, at, input};
+            return {s, {rows, entries, s.starts, s.indices, s.values, s.row_of}, at, s.rows.target(), input};
         }
         room = std::min(entries + entries / 8, kMostEntries);
     }

@@ -10,12 +10,12 @@ struct RaggedForward {
     RaggedScratch scratch;
     RaggedBatch batch;
     const float *x;
+    const float *y;     // the target
     const float *input; // the encoder's: x or x - b_dec
 };
 
-/* Rows [first, first + rows) of the buffer. Waits for everything queued. Changes nothing of the trainer but the room that
- * later batches are given. */
-RaggedForward forward_ragged(Trainer &trainer, const Buffer &x, int64_t first, int64_t rows);
+/* Waits for everything queued. Changes nothing of the trainer but the room that later batches are given. */
+RaggedForward forward_ragged(Trainer &trainer, const StepRows &of);
 
 } // namespace sae::cuda
 #endif

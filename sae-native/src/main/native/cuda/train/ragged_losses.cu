@@ -21,12 +21,12 @@ __global__ void ragged_scales_kernel(RaggedLosses of) {
         return;
     }
     const auto rows = static_cast<double>(of.rows);
-    const auto d_in = static_cast<double>(of.d_in);
+    const auto d_out = static_cast<double>(of.d_out);
     StepSums &sums = *of.sums;
-    sums.error_scale = error_scale_of(of.loss, rows, d_in, sums) * rows;
+    sums.error_scale = error_scale_of(of.loss, rows, d_out, sums) * rows;
     // without dead latents there may be no residual's variance
     const double share = of.n_dead == nullptr ? 0.0 : aux_share(of.loss, *of.n_dead);
-    sums.aux_scale = share == 0.0 ? 0.0 : aux_scale_of(of.loss, rows, d_in, sums) * share * rows;
+    sums.aux_scale = share == 0.0 ? 0.0 : aux_scale_of(of.loss, rows, d_out, sums) * share * rows;
     const double steps = static_cast<double>(of.status->steps);
     const double warm = of.penalty.warmup == 0.0 ? 1.0 : fmin(1.0, steps / of.penalty.warmup);
     const double c = of.penalty.coefficient * warm;

@@ -8,7 +8,7 @@
 namespace sae::cuda {
 
 struct RaggedLosses {
-    int64_t rows, d_in;
+    int64_t rows, d_out;
     LossOptions loss;
     PenaltyOptions penalty;
     Prefixes prefixes;

@@ -19,13 +19,13 @@ inline bool has_norms(const Trainer &trainer) {
 
 /* The dead latents that are chosen, and what else only the auxiliary loss needs. */
 struct RaggedAux {
-    float *residual; // [B, d], then dL/d(z_aux W_dec)
+    float *residual; // [B, d_out], then dL/d(z_aux W_dec)
     Kept kept;
     float *dz;            // [B, aux_k]
     IdleCounters counted; // counters if the batch ended with this part
 
     RaggedAux(Carver &carver, const Trainer &trainer, int64_t rows)
-        : residual(carver.take<float>(rows * trainer.params.d_in)),
+        : residual(carver.take<float>(rows * trainer.params.d_out)),
           kept(carver, rows, trainer.aux_k, trainer.params.d_sae),
           dz(carver.take<float>(rows * trainer.aux_k)), counted{carver.take<int64_t>(trainer.params.d_sae),
                                                                 carver.take<int64_t>(trainer.params.d_sae)} {}
@@ -37,19 +37,19 @@ struct GateScratch {
     float *dgate; // [room]
     float *dmag;  // [room]
     float *dr;    // [room]
-    float *error; // [B, d] of what the gates decode to, then its gradient
+    float *error; // [B, d_out] of what the gates decode to, then its gradient
 
     GateScratch(Carver &carver, const Trainer &trainer, int64_t rows, int64_t room)
         : gate(carver.take<float>(room)), dgate(carver.take<float>(room)), dmag(carver.take<float>(room)),
-          dr(carver.take<float>(room)), error(carver.take<float>(rows * trainer.params.d_in)) {}
+          dr(carver.take<float>(room)), error(carver.take<float>(rows * trainer.params.d_out)) {}
 };
 
-/* Bytes: 24 an entry, 4 more each for thresholds and for norms, 16 more gated; and 4 B d a prefix, among others. */
+/* Bytes: 24 an entry, 4 more each for thresholds and for norms, 16 more gated; and 4 B d_out a prefix, among others. */
 struct RaggedScratch {
     int64_t room; // entries
     int *bad_row;
-    Staged<float> x;
-    float *centred;      // [B, d]
+    StagedRows rows;
+    float *centred;      // [B, d_in]
     Selection selection; // products of a chunk of rows; the choice among dead latents
     std::optional<BatchChoice> choice;
     int *kept;        // [B] entries of a row
@@ -61,7 +61,7 @@ struct RaggedScratch {
     uint32_t *order;  // [room]
     int64_t *offsets; // [m + 1]
     CscScratch csc;
-    float *errors; // [prefixes, B, d], then gradients
+    float *errors; // [prefixes, B, d_out], then gradients
     std::optional<RaggedAux> aux;
     std::optional<GateScratch> gates;
     float *dtheta;      // [room]; null without trained thresholds
@@ -75,15 +75,18 @@ struct RaggedScratch {
     RaggedSums *ragged; // [1]
     SumsScratch shared;
 
-    RaggedScratch(Carver &carver, const Trainer &t, int64_t first, int64_t rows, int64_t room_, const Buffer &buffer)
-        : room(room_), bad_row(carver.take<int>(1)), x(carver, buffer, rows * t.params.d_in, first * t.params.d_in),
+    RaggedScratch(Carver &carver, const Trainer &t, const StepRows &of, int64_t room_)
+        : RaggedScratch(carver, t, of, of.count, room_) {}
+
+    RaggedScratch(Carver &carver, const Trainer &t, const StepRows &of, int64_t rows, int64_t room_)
+        : room(room_), bad_row(carver.take<int>(1)), rows(carver, t.params, of),
           centred(carver.take<float>(t.params.subtract_b_dec ? rows * t.params.d_in : 0)),
           selection(carver, t.params, rows, t.params.d_sae, std::max<int64_t>(t.aux_k, 1)), // k = d_sae: without lists
           kept(carver.take<int>(rows)), starts(carver.take<int64_t>(rows + 1)), indices(carver.take<int>(room)),
           values(carver.take<float>(room)), row_of(carver.take<uint32_t>(room)), dz(carver.take<float>(room)),
           order(carver.take<uint32_t>(room)), offsets(carver.take<int64_t>(t.params.d_sae + 1)),
           csc(csc_arrays(carver, std::max(room, rows * t.aux_k), carver.take<uint32_t>(csc_counters(t.params.d_sae)))),
-          errors(carver.take<float>(t.prefixes.count * rows * t.params.d_in)),
+          errors(carver.take<float>(t.prefixes.count * rows * t.params.d_out)),
           dtheta(t.trains(SAE_THRESHOLD) ? carver.take<float>(room) : nullptr),
           of_theta(t.trains(SAE_THRESHOLD) ? carver.take<double>(t.params.d_sae) : nullptr),
           dnorm(has_norms(t) ? carver.take<float>(room) : nullptr),

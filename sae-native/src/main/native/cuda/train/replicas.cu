@@ -127,7 +127,7 @@ sae_status trainer_add(void *into_handle, int64_t into_pending, void *from_handl
 
 sae_status trainer_copy(void *into_handle, void *from_handle) {
     return guarded([&] {
-        const Trainer &into = *static_cast<Trainer *>(into_handle);
+        Trainer &into = *static_cast<Trainer *>(into_handle);
         const Trainer &from = *static_cast<Trainer *>(from_handle);
         Pull pull(*into.params.context, *from.params.context);
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
@@ -137,6 +137,8 @@ sae_status trainer_copy(void *into_handle, void *from_handle) {
         }
         pull.copy(into.idle_batches.as<void>(), from.idle_batches.as<void>(), from.idle_batches.bytes());
         pull.copy(into.idle_rows.as<void>(), from.idle_rows.as<void>(), from.idle_rows.bytes());
+        pull.copy(&into.status()->steps, &from.status()->steps, sizeof(int64_t)); // what the sparsity term warms up by
+        into.steps = from.steps;
         if (from.rule == SAE_BATCH_TOPK) {
             pull.copy(&into.status()->learned_threshold, &from.status()->learned_threshold, sizeof(double));
         }

@@ -46,9 +46,10 @@ namespace {
 class FusedStep {
   public:
     FusedStep(Trainer &trainer, const FusedScratch &scratch, int64_t rows, const Branches &branches)
-        : t_(trainer), p_(trainer.params), s_(scratch), branches_(branches), rows_(rows), x_(scratch.x.address),
-          input_(p_.subtract_b_dec ? scratch.centred : x_), n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr),
-          decoder_(gathered_decoder(p_)), dead_bf16_(scratch.aux.dead) {
+        : t_(trainer), p_(trainer.params), s_(scratch), branches_(branches), rows_(rows), x_(scratch.rows.x.address),
+          y_(scratch.rows.target()), input_(p_.subtract_b_dec ? scratch.centred : x_),
+          n_dead_(trainer.aux_k > 0 ? scratch.dead.counts : nullptr), decoder_(gathered_decoder(p_)),
+          dead_bf16_(scratch.aux.dead) {
         dead_bf16_.n_dead = n_dead_;
         dead_bf16_.decoder = decoder_;
         dead_bf16_.input = scratch.selection.rounded.rounded;
@@ -115,6 +116,9 @@ class FusedStep {
             .arrived = s_.arrived(p_),
         };
         check(launch_prepare_batch(batch, stream()), "preparing rows");
+        if (s_.rows.has_target) {
+            prepare_target(batch);
+        }
         round_rows(p_, s_.selection, input_, rows_, &t_.status()->bad_row);
         Selection selection = s_.selection;
         selection.k = t_.k;
@@ -125,6 +129,14 @@ class FusedStep {
         check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, {s_.kept.offsets, nullptr, true}, rows_,
                           p_.d_sae, t_.status(), t_.idle(), t_.idle(), s_.in_block, s_.dead, stream(), branches),
               "counting dead latents");
+    }
+
+    void prepare_target(BatchRows target) const {
+        target.x = y_;
+        target.b_dec = nullptr;
+        target.centred = nullptr;
+        target.sums = s_.of_target;
+        check(launch_prepare_target(target, s_.sums, stream()), "preparing targets");
     }
 
     /* gated: no latents if the gradient's norm is not needed */
@@ -167,7 +179,7 @@ class FusedStep {
             .values = s_.kept.values,
             .w_dec = decoder_,
             .b_dec = p_.tensor(SAE_B_DEC),
-            .x = x_,
+            .x = y_,
             .n_dead = n_dead_,
             .sums = s_.sums,
             .loss = t_.loss,
@@ -344,6 +356,7 @@ class FusedStep {
     const Branches &branches_;
     const int64_t rows_;
     const float *x_;
+    const float *y_;     // the target: x or a transcoder's
     const float *input_; // the encoder's input: x or x - b_dec
     const int *n_dead_;  // null without the auxiliary loss
     const Gathered decoder_;
@@ -352,12 +365,12 @@ class FusedStep {
 
 } // namespace
 
-void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
+void step_fused(Trainer &trainer, const StepRows &rows, double lr) {
     const Params &params = trainer.params;
     Context &context = *params.context;
-    require_size(rows, std::max(trainer.k, trainer.aux_k));
-    const auto scratch = context.scratch.make<FusedScratch>(trainer, rows, x);
-    const float *at = scratch.x.upload();
+    require_size(rows.count, std::max(trainer.k, trainer.aux_k));
+    const auto scratch = context.scratch.make<FusedScratch>(trainer, rows);
+    scratch.rows.upload();
     if (params.weight_squares_stale) {
         check(launch_weight_squares(params.tensor(SAE_W_ENC), params.tensor(SAE_W_DEC), params.elements(SAE_W_ENC),
                                     scratch.squares, params.weight_squares.as<double>(), context.stream),
@@ -367,9 +380,10 @@ void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
     refresh_shadow(params);
     gathered_decoder(params);
     check(launch_begin_step(lr, scratch.sums, trainer.status(), scratch.counters, context.stream), "starting a step");
-    trainer.graphs.run(context, {at, rows, context.scratch.base(), context.scratch.bytes()},
-                       [&](const Branches &branches) { FusedStep(trainer, scratch, rows, branches).enqueue(); });
-    x.mark_read();
+    const auto key = step_key(scratch.rows, rows.count, trainer.k, context.scratch);
+    trainer.graphs.run(context, key,
+                       [&](const Branches &branches) { FusedStep(trainer, scratch, rows.count, branches).enqueue(); });
+    rows.mark_read();
 }
 
 } // namespace sae::cuda

@@ -4,8 +4,9 @@
  * The first step with a key runs as separate launches, which also loads its kernels; the second is captured, and later
  * ones are one launch of the graph. A key seen only once, such as that of a short last batch, is never captured. What
  * changes from step to step (lr, the step number, the rows) is in device memory, so a graph stays valid while the
- * addresses do: its key is the address and number of the rows, and the address of the scratch. The last kGraphs keys
- * are kept, enough for two alternating buffers and a shorter last batch.
+ * addresses do: its key is the addresses and number of the rows, k, which sizes the launches, and the address of the scratch.
+ * The last kGraphs keys are kept, enough for two alternating buffers and a shorter last batch. While k decreases, each of
+ * its values is captured anew.
  *
  * What a step may turn out not to need, such as the auxiliary loss when nobody is dead, is a branch: a conditional node
  * whose body runs only if a kernel before it says so. In separate launches it always runs, and each of its kernels finds
@@ -42,13 +43,12 @@ class StepGraphs {
   public:
     struct Key {
         const void *rows_at = nullptr;
+        const void *target_at = nullptr;
         int64_t rows = 0;
+        int64_t k = 0;
         const void *scratch = nullptr;
         int64_t scratch_bytes = 0;
-        bool operator==(const Key &other) const {
-            return rows_at == other.rows_at && rows == other.rows && scratch == other.scratch &&
-                   scratch_bytes == other.scratch_bytes;
-        }
+        bool operator==(const Key &other) const = default;
     };
     using Enqueue = std::function<void(const Branches &)>;
 

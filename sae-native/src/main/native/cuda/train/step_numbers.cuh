@@ -14,18 +14,18 @@ namespace sae::cuda {
 __device__ inline double inverse(double denominator) { return denominator == 0.0 ? 0.0 : 1.0 / denominator; }
 
 /* The factor of e in the gradients; needs the variance. */
-__device__ inline double error_scale_of(const LossOptions &options, double rows, double d_in, const StepSums &sums) {
-    return options.loss == SAE_LOSS_MEAN       ? 2.0 / (rows * d_in)
+__device__ inline double error_scale_of(const LossOptions &options, double rows, double d_out, const StepSums &sums) {
+    return options.loss == SAE_LOSS_MEAN       ? 2.0 / (rows * d_out)
            : options.loss == SAE_LOSS_SUM_MEAN ? 2.0 / rows
                                                : 2.0 * inverse(sums.variance);
 }
 
 /* The factor of r, for a share of 1; needs the variances. */
-__device__ inline double aux_scale_of(const LossOptions &options, double rows, double d_in, const StepSums &sums) {
+__device__ inline double aux_scale_of(const LossOptions &options, double rows, double d_out, const StepSums &sums) {
     if (!(options.aux_coefficient > 0.0)) {
         return 0.0;
     }
-    const double normaliser = options.aux_norm == SAE_AUX_MEAN              ? 1.0 / (rows * d_in)
+    const double normaliser = options.aux_norm == SAE_AUX_MEAN              ? 1.0 / (rows * d_out)
                               : options.aux_norm == SAE_AUX_SUM_MEAN        ? 1.0 / rows
                               : options.aux_norm == SAE_AUX_TARGET_VARIANCE ? inverse(sums.variance)
                                                                             : inverse(sums.residual_variance);

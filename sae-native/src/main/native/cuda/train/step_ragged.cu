@@ -3,7 +3,7 @@
  * gated. One kernel per formula and every gradient in memory, as in the plain step, whose update it shares (update.cu); so
  * it also serves a batch in parts.
  *
- * Shapes: B rows, d = d_in, m = d_sae. Scratch of a part: ragged_scratch.h. The gradients' bytes are those of the plain step
+ * Shapes: B rows, m = d_sae. Scratch of a part: ragged_scratch.h. The gradients' bytes are those of the plain step
  * (step_plain.cu); what the entries cost is in the files of the kernels. With precision=bf16 a part encodes in bfloat16; all
  * else is in float32. The host waits once for the number of entries (ragged_forward.cu), so a step is not a graph.
  * Deterministic: every kernel is. Not yet run on a GPU.
@@ -18,6 +18,7 @@
 #include "ragged_counts.h"
 #include "ragged_forward.h"
 #include "ragged_losses.h"
+#include "skip.h"
 #include "step_sums.h"
 
 namespace sae::cuda {
@@ -65,12 +66,15 @@ class RaggedPart {
     }
 
     void reconstruct() {
-        check(launch_ragged_error(f_.batch, f_.batch.values, t_.prefixes, decoder(), p_.tensor(SAE_B_DEC), f_.x,
-                                  p_.d_in, s_.errors, stream_),
+        if (p_.has(SAE_SKIP)) {
+            check(launch_skip_forward(p_, f_.x, rows_, s_.errors), "multiplying by the skip");
+        }
+        check(launch_ragged_error(f_.batch, f_.batch.values, t_.prefixes, decoder(), p_.tensor(SAE_B_DEC), f_.y,
+                                  p_.d_out, p_.has(SAE_SKIP), s_.errors, stream_),
               "reconstructing");
         if (s_.gates) {
-            check(launch_ragged_error(f_.batch, s_.gates->gate, t_.prefixes, decoder(), p_.tensor(SAE_B_DEC), f_.x,
-                                      p_.d_in, s_.gates->error, stream_),
+            check(launch_ragged_error(f_.batch, s_.gates->gate, t_.prefixes, decoder(), p_.tensor(SAE_B_DEC), f_.y,
+                                      p_.d_out, false, s_.gates->error, stream_),
                   "reconstructing from gates");
         }
         if (s_.aux) {
@@ -79,7 +83,7 @@ class RaggedPart {
             select_latents(p_, selection, f_.input, s_.shared.dead.list, s_.shared.dead.counts, s_.aux->kept.indices,
                            s_.aux->kept.values);
             check(launch_residual(s_.aux->kept.indices, s_.aux->kept.values, rows_, t_.aux_k, decoder(), last_error_,
-                                  p_.d_in, s_.aux->residual, stream_),
+                                  p_.d_out, s_.aux->residual, stream_),
                   "reconstructing from dead latents");
         }
     }
@@ -87,19 +91,19 @@ class RaggedPart {
     /* total = the sum of squares of a matrix, about its column means if about_means */
     void squares(const float *matrix, bool about_means, double *total) {
         if (about_means) {
-            check(launch_column_sums(matrix, nullptr, rows_, p_.d_in, s_.shared.partials, s_.shared.columns, stream_),
+            check(launch_column_sums(matrix, nullptr, rows_, p_.d_out, s_.shared.partials, s_.shared.columns, stream_),
                   "summing columns");
         }
-        check(launch_squares_about(matrix, about_means ? s_.shared.columns : nullptr, rows_, p_.d_in, s_.shared.squares,
-                                   total, stream_),
+        check(launch_squares_about(matrix, about_means ? s_.shared.columns : nullptr, rows_, p_.d_out,
+                                   s_.shared.squares, total, stream_),
               "summing squares");
     }
 
     void losses() {
         for (int prefix = 0; prefix < t_.prefixes.count; prefix++) {
-            squares(s_.errors + prefix * rows_ * p_.d_in, false, s_.ragged->prefix_squares + prefix);
+            squares(s_.errors + prefix * rows_ * p_.d_out, false, s_.ragged->prefix_squares + prefix);
         }
-        squares(f_.x, true, &sums_->variance);
+        squares(f_.y, true, &sums_->variance);
         if (s_.gates) {
             squares(s_.gates->error, false, &s_.ragged->gate_squares);
         }
@@ -110,24 +114,25 @@ class RaggedPart {
             }
         }
         check(launch_ragged_scales(losses_, stream_), "scaling the loss");
-        check(launch_prefix_gradients(sums_, t_.aux_detach, t_.prefixes, rows_ * p_.d_in, s_.errors,
+        check(launch_prefix_gradients(sums_, t_.aux_detach, t_.prefixes, rows_ * p_.d_out, s_.errors,
                                       s_.aux ? s_.aux->residual : nullptr, stream_),
               "differentiating the loss");
         if (s_.gates) {
-            check(launch_prefix_gradients(sums_, true, t_.prefixes, rows_ * p_.d_in, s_.gates->error, nullptr, stream_),
-                  "differentiating the gates' loss");
+            check(
+                launch_prefix_gradients(sums_, true, t_.prefixes, rows_ * p_.d_out, s_.gates->error, nullptr, stream_),
+                "differentiating the gates' loss");
         }
     }
 
     /* dL/dz_pre of every entry, and what else an entry has a gradient for. */
     void differentiate_entries() {
-        check(launch_entry_gradient(f_.batch, t_.prefixes, s_.errors, decoder(), p_.d_in, s_.dz, stream_),
+        check(launch_entry_gradient(f_.batch, t_.prefixes, s_.errors, decoder(), p_.d_out, s_.dz, stream_),
               "differentiating latents");
         if (norms()) {
-            check(launch_row_norms(decoder(), p_.d_sae, p_.d_in, s_.norms, stream_), "measuring the decoder");
+            check(launch_row_norms(decoder(), p_.d_sae, p_.d_out, s_.norms, stream_), "measuring the decoder");
         }
         if (s_.gates) {
-            check(launch_entry_gradient(f_.batch, t_.prefixes, s_.gates->error, decoder(), p_.d_in, s_.gates->dgate,
+            check(launch_entry_gradient(f_.batch, t_.prefixes, s_.gates->error, decoder(), p_.d_out, s_.gates->dgate,
                                         stream_),
                   "differentiating gates");
             check(launch_gates({f_.batch, t_.penalty.sparsity == SAE_SPARSITY_L1, s_.norms, p_.tensor(SAE_R_MAG),
@@ -159,7 +164,7 @@ class RaggedPart {
         check(launch_csc(kept.indices, kept.values, rows_, kept.k, p_.d_sae, s_.csc, kept.order, kept.sorted,
                          kept.offsets, stream_),
               "listing dead latents' values");
-        check(launch_latent_gradient(kept.indices, kept.values, rows_, kept.k, decoder(), s_.aux->residual, p_.d_in,
+        check(launch_latent_gradient(kept.indices, kept.values, rows_, kept.k, decoder(), s_.aux->residual, p_.d_out,
                                      s_.aux->dz, stream_),
               "differentiating dead latents");
         return {kept.k, kept.order, kept.offsets, kept.values, s_.aux->dz, s_.aux->residual};
@@ -185,21 +190,26 @@ class RaggedPart {
             .aux = aux_,
             .input = f_.input,
             .d_in = p_.d_in,
+            .d_out = p_.d_out,
             .d_sae = p_.d_sae,
             .add = adds(),
         };
         check(launch_ragged_weight_gradient(weights, gradient(SAE_W_ENC), gradient(SAE_W_DEC), stream_),
               "differentiating weights");
         add_columns(s_.errors, adds());
+        if (p_.has(SAE_SKIP)) {
+            check(launch_skip_gradient(p_, s_.errors, f_.x, rows_, adds(), gradient(SAE_W_SKIP)),
+                  "differentiating the skip");
+        }
         if (gates_decode) {
             add_columns(s_.gates->error, true);
         }
     }
 
     void add_columns(const float *outputs, bool add) {
-        check(launch_column_sums(outputs, nullptr, rows_, p_.d_in, s_.shared.partials, s_.shared.columns, stream_),
+        check(launch_column_sums(outputs, nullptr, rows_, p_.d_out, s_.shared.partials, s_.shared.columns, stream_),
               "differentiating the decoder's bias");
-        check(launch_put(s_.shared.columns, p_.d_in, add, gradient(SAE_B_DEC), stream_),
+        check(launch_put(s_.shared.columns, p_.d_out, add, gradient(SAE_B_DEC), stream_),
               "differentiating the decoder's bias");
     }
 
@@ -237,35 +247,35 @@ class RaggedPart {
     const int64_t pending_;
     const cudaStream_t stream_;
     const RaggedLists lists_{s_.order, s_.offsets};
-    const float *last_error_ = s_.errors + (t_.prefixes.count - 1) * rows_ * p_.d_in;
-    const RaggedLosses losses_{rows_,       p_.d_in,    t_.loss,    t_.penalty,
+    const float *last_error_ = s_.errors + (t_.prefixes.count - 1) * rows_ * p_.d_out;
+    const RaggedLosses losses_{rows_,       p_.d_out,   t_.loss,    t_.penalty,
                                t_.prefixes, t_.gated(), !adds(),    s_.aux ? s_.shared.dead.counts : nullptr,
                                sums_,       s_.ragged,  t_.status()};
     SparseList aux_;
 };
 
 /* Forward and backward, of a whole batch or of a part. */
-RaggedForward differentiate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending, double lr) {
-    const RaggedForward forward = forward_ragged(trainer, x, first, rows);
+RaggedForward differentiate(Trainer &trainer, const StepRows &rows, int64_t pending, double lr) {
+    const RaggedForward forward = forward_ragged(trainer, rows);
     const RaggedScratch &scratch = forward.scratch;
     check(launch_begin_step(lr, scratch.shared.sums, pending == 0 ? trainer.status() : nullptr,
                             {scratch.csc.counts, csc_counters(trainer.params.d_sae)}, trainer.params.context->stream),
           "starting a step");
     RaggedPart(trainer, forward, pending).enqueue();
-    x.mark_read();
+    rows.mark_read();
     return forward;
 }
 
 } // namespace
 
-void step_ragged(Trainer &trainer, Buffer &x, int64_t rows, double lr) {
-    const RaggedForward forward = differentiate(trainer, x, 0, rows, 0, lr);
-    enqueue_update(trainer, forward.scratch.shared, rows);
+void step_ragged(Trainer &trainer, const StepRows &rows, double lr) {
+    const RaggedForward forward = differentiate(trainer, rows, 0, lr);
+    enqueue_update(trainer, forward.scratch.shared, rows.count);
     parameters_changed(trainer.params);
 }
 
-void accumulate_ragged(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending) {
-    differentiate(trainer, x, first, rows, pending, 0.0);
+void accumulate_ragged(Trainer &trainer, const StepRows &rows, int64_t pending) {
+    differentiate(trainer, rows, pending, 0.0);
 }
 
 } // namespace sae::cuda

@@ -4,7 +4,8 @@
  *
  * A step of TopK never waits for the device: the number of dead latents, the finite check, losses, clipping and Adam's step
  * count stay there. After a batch with NaN or infinity nothing is updated and the next trainer_stats reports it. A ragged
- * step waits for its number of entries, and reports NaN then.
+ * step waits for its number of entries, and reports NaN then. Where k decreases, the host counts the steps: a refused one counts
+ * until trainer_stats reports it.
  */
 #include <algorithm>
 #include <memory>
@@ -57,29 +58,18 @@ StateAt locate(const Trainer &trainer, int32_t state) {
 }
 
 void refuse_options(const double *options) {
-    const auto rule = static_cast<int32_t>(options[SAE_OPT_RULE]);
-    if (rule != SAE_TOPK && rule != SAE_BATCH_TOPK && rule != SAE_THRESHOLD_RULE) {
+    if (static_cast<int32_t>(options[SAE_OPT_OPTIMIZER]) != SAE_ADAM) {
         fail(SAE_UNAVAILABLE,
-             "expected the rule TopK, BatchTopK or a threshold on the CUDA backend, got another; train "
-             "it on the cpu backend");
+             "expected the optimizer Adam on the CUDA backend, got another; train it on the cpu backend");
+    }
+    if (static_cast<int32_t>(options[SAE_OPT_RULE]) == SAE_ABS_TOPK) {
+        fail(SAE_UNAVAILABLE,
+             "expected a rule other than AbsTopK on the CUDA backend, got AbsTopK; train it on the cpu backend");
     }
     if (options[SAE_OPT_RANK_BY_NORM] != 0 || options[SAE_OPT_AUX_BY_PREFIX] != 0 || options[SAE_OPT_AUX_SIGNED] != 0) {
         fail(SAE_UNAVAILABLE,
              "expected no RANK_BY_NORM, AUX_BY_PREFIX and AUX_SIGNED on the CUDA backend, got one; train it on the cpu "
              "backend, or without");
-    }
-    if (options[SAE_OPT_K_DECAY_STEPS] != 0 || options[SAE_OPT_MULTI_TOPK] != 0 ||
-        static_cast<int32_t>(options[SAE_OPT_OPTIMIZER]) != SAE_ADAM) {
-        fail(SAE_UNAVAILABLE,
-             "expected a fixed k, no MULTI_TOPK and Adam on the CUDA backend, got another option; train "
-             "it on the cpu backend");
-    }
-}
-
-void refuse_target(const void *y) {
-    if (y != nullptr) {
-        fail(SAE_UNAVAILABLE, "expected rows that are their own target on the CUDA backend, got a target; train a "
-                              "transcoder on the cpu backend");
     }
 }
 
@@ -89,10 +79,6 @@ sae_status trainer_create(void *handle, const double *options, void **trainer, i
     return guarded([&] {
         const Params &params = *static_cast<Params *>(handle);
         refuse_options(options);
-        if (params.d_in != params.d_out || (params.flags & SAE_SKIP) != 0) {
-            fail(SAE_UNAVAILABLE, "expected d_out = d_in and no skip connection on the CUDA backend, got a transcoder; "
-                                  "train it on the cpu backend");
-        }
         params.context->activate();
         auto made = std::make_unique<Trainer>(params, options);
         *live_bytes = made->live_bytes();
@@ -102,21 +88,23 @@ sae_status trainer_create(void *handle, const double *options, void **trainer, i
 
 sae_status train_step(void *handle, void *x, void *y, int64_t rows, double lr) {
     return guarded([&] {
-        refuse_target(y);
         Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
+        trainer.choose_k();
         const auto step = trainer.ragged ? step_ragged : trainer.fused ? step_fused : step_plain;
-        step(trainer, *static_cast<Buffer *>(x), rows, lr);
+        step(trainer, {*static_cast<Buffer *>(x), static_cast<Buffer *>(y), 0, rows}, lr);
+        trainer.steps++;
         trainer.last_rows = rows;
     });
 }
 
 sae_status train_accumulate(void *handle, void *x, void *y, int64_t first, int64_t rows, int64_t pending) {
     return guarded([&] {
-        refuse_target(y);
         Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
-        (trainer.ragged ? accumulate_ragged : accumulate)(trainer, *static_cast<Buffer *>(x), first, rows, pending);
+        trainer.choose_k();
+        const StepRows of{*static_cast<Buffer *>(x), static_cast<Buffer *>(y), first, rows};
+        (trainer.ragged ? accumulate_ragged : accumulate)(trainer, of, pending);
         trainer.last_rows = 0;
     });
 }
@@ -126,14 +114,16 @@ sae_status train_apply(void *handle, int64_t pending, double lr) {
         Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         apply(trainer, pending, lr);
+        trainer.steps++;
     });
 }
 
 sae_status trainer_stats(void *handle, double *values) {
     return guarded([&] {
-        const Trainer &trainer = *static_cast<Trainer *>(handle);
+        Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         StepStatus status = trainer.read_status();
+        trainer.steps = status.steps;                                 // without those that were refused
         const int row = std::min(status.refused_row, status.bad_row); // of a step, or of parts waiting for their update
         if (row != kNoBadRow) {
             status.refused_row = kNoBadRow;
@@ -148,7 +138,7 @@ sae_status trainer_stats(void *handle, double *values) {
 
 sae_status trainer_write(void *handle, int32_t state, int64_t first, const void *source, int64_t count) {
     return guarded([&] {
-        const Trainer &trainer = *static_cast<Trainer *>(handle);
+        Trainer &trainer = *static_cast<Trainer *>(handle);
         trainer.params.context->activate();
         const auto [base, size, is_narrow] = locate(trainer, state);
         std::vector<uint16_t> narrow;
@@ -162,6 +152,9 @@ sae_status trainer_write(void *handle, int32_t state, int64_t first, const void 
                               trainer.params.context->stream),
               "writing optimiser state");
         trainer.params.context->synchronize();
+        if (state == SAE_STATE_STEPS) {
+            trainer.steps = trainer.read_status().steps;
+        }
     });
 }
 

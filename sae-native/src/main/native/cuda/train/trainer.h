@@ -5,7 +5,8 @@
  * every gradient to memory: it is used where the fused one does not fit (rows too long for the registers of a block; an
  * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several
  * parts or devices are added up, where the norm to clip is that of the projected gradient, and as the fused one's
- * counterpart in tests (context option step=plain). Neither waits for the device. The ragged step (step_ragged.cu) is for
+ * counterpart in tests (context option step=plain); and for what is rarer than TopK: GroupMax, transcoders with d_out != d_in
+ * or a skip, a second loss (multi_topk.cu). Neither waits for the device. The ragged step (step_ragged.cu) is for
  * rules whose rows are ragged: every gradient is in memory too, and it waits for the number of entries.
  */
 #ifndef SAE_CUDA_TRAINER_H
@@ -13,17 +14,18 @@
 
 #include <algorithm>
 
+#include "../../common/k_schedule.h"
 #include "../dead/dead.h"
 #include "../device/memory_plan.h"
 #include "csc.h"
 #include "ragged_options.h"
 #include "row_update.h"
-#include "step_graph.h"
+#include "step_rows.h"
 #include "step_state.h"
 
 namespace sae::cuda {
 
-constexpr int kTensors = SAE_B_MAG + 1; // that may be trained
+constexpr int kTensors = SAE_W_SKIP + 1; // that may be trained
 
 inline LossOptions loss_options(const double *options) {
     return {
@@ -49,15 +51,18 @@ struct Trainer {
     const Params &params;
     const LossOptions loss;
     const AdamOptions adam;
-    const int64_t k;
-    const int64_t aux_k; // 0: no auxiliary loss
+    const KSchedule k_schedule;
+    int64_t k;               // of the current step
+    int64_t steps = 0;       // that were queued, whether or not one of them turns out to be refused
+    const double multi_topk; // weight of the second loss; 0: there is none
+    const int64_t aux_k;     // 0: no auxiliary loss
     const bool aux_detach;
     const int64_t dead_after_batches;
     const int64_t dead_after_rows;
     const bool train_b_enc;
     const bool freeze_decoder;
     const bool clip_projected;
-    const int32_t rule; // SAE_TOPK, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE
+    const int32_t rule; // SAE_TOPK, SAE_GROUP_MAX, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE
     const Prefixes prefixes;
     const LearnedThreshold learned;
     const PenaltyOptions penalty;
@@ -82,8 +87,8 @@ struct Trainer {
     StepGraphs graphs;
 
     Trainer(const Params &of, const double *options)
-        : params(of), loss(loss_options(options)), adam(adam_options(options)),
-          k(static_cast<int64_t>(options[SAE_OPT_K])),
+        : params(of), loss(loss_options(options)), adam(adam_options(options)), k_schedule(options), k(k_schedule.last),
+          multi_topk(options[SAE_OPT_MULTI_TOPK]),
           aux_k(loss.aux_coefficient > 0.0 ? std::min(static_cast<int64_t>(options[SAE_OPT_AUX_K]), of.d_sae) : 0),
           aux_detach(options[SAE_OPT_AUX_DETACH] != 0.0),
           dead_after_batches(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_BATCHES])),
@@ -92,21 +97,24 @@ struct Trainer {
           clip_projected(options[SAE_OPT_CLIP_PROJECTED] != 0.0 && adam.project_gradient),
           rule(static_cast<int32_t>(options[SAE_OPT_RULE])), prefixes(prefixes_of(options, of.d_sae)),
           learned(learned_threshold_of(options)), penalty(penalty_options(options)),
-          gate_detach(options[SAE_OPT_GATE_DETACH] != 0.0), ragged(rule != SAE_TOPK),
-          fused(!ragged && of.context->fused_step && row_update_fits(of.d_in) && !clip_projected &&
+          gate_detach(options[SAE_OPT_GATE_DETACH] != 0.0),
+          ragged(rule == SAE_BATCH_TOPK || rule == SAE_THRESHOLD_RULE),
+          fused(rule == SAE_TOPK && multi_topk == 0.0 && of.d_in == of.d_out && !of.has(SAE_SKIP) &&
+                of.context->fused_step && row_update_fits(of.d_in) && !clip_projected &&
                 (aux_k == 0 || loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE)),
           has_moments(static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_ONLY),
           has_gradients(!fused || static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_NONE) {
         const cudaStream_t stream = params.context->stream;
         const bool narrow = params.context->bf16_moments;
-        require_memory(
-            memory::trainer_bytes(params.d_in, params.d_sae, has_moments ? (narrow ? 2 : 4) : 0, has_gradients) +
-                12 * params.d_sae * own_tensors(),
-            0,
-            std::string(has_gradients ? "the optimiser state and gradients" : "the optimiser state") +
-                " of an SAE with d_in " + std::to_string(params.d_in) + " and d_sae " + std::to_string(params.d_sae),
-            narrow || !has_moments ? "a smaller d_sae, or a device with more memory"
-                                   : "a smaller d_sae, or moments=bf16 in the options of the backend");
+        require_memory(memory::trainer_bytes({params.d_in, params.d_out, params.d_sae, params.elements(SAE_W_SKIP)},
+                                             has_moments ? (narrow ? 2 : 4) : 0, has_gradients) +
+                           12 * params.d_sae * own_tensors(),
+                       0,
+                       std::string(has_gradients ? "the optimiser state and gradients" : "the optimiser state") +
+                           " of an SAE with d_in " + std::to_string(params.d_in) + " and d_sae " +
+                           std::to_string(params.d_sae),
+                       narrow || !has_moments ? "a smaller d_sae, or a device with more memory"
+                                              : "a smaller d_sae, or moments=bf16 in the options of the backend");
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
             if (tensor > SAE_B_DEC && !trains(tensor)) {
                 continue;
@@ -136,7 +144,7 @@ struct Trainer {
         write_status(fresh);
     }
 
-    /* Only matrices: the biases are small. */
+    /* Only the large matrices. */
     bool narrow_moments(int32_t tensor) const {
         return params.context->bf16_moments && (tensor == SAE_W_ENC || tensor == SAE_W_DEC);
     }
@@ -161,6 +169,13 @@ struct Trainer {
         params.context->synchronize();
     }
 
+    /* Called before a step or a part of one is queued. */
+    void choose_k() { k = k_schedule.after(steps); }
+    /* Latents that the second loss decodes, as many as sparsify's; 0 without it. */
+    int64_t multi_k() const { return multi_topk > 0.0 ? std::min(4 * k, params.d_sae) : 0; }
+    /* The most latents that a row of TopK or GroupMax chooses at a time. */
+    int64_t widest_choice() const { return std::max({k, multi_k(), aux_k}); }
+
     bool gated() const { return params.has(SAE_GATED); }
     bool trains(int32_t tensor) const {
         switch (tensor) {
@@ -173,6 +188,8 @@ struct Trainer {
         case SAE_R_MAG:
         case SAE_B_MAG:
             return gated();
+        case SAE_W_SKIP:
+            return params.has(SAE_SKIP);
         default:
             return true;
         }
@@ -217,15 +234,15 @@ inline CscScratch csc_arrays(Carver &carver, int64_t entries, uint32_t *counts) 
     return csc;
 }
 
-/* One step on x, with this lr. */
-void step_fused(Trainer &trainer, Buffer &x, int64_t rows, double lr);
-void step_plain(Trainer &trainer, Buffer &x, int64_t rows, double lr);
-void step_ragged(Trainer &trainer, Buffer &x, int64_t rows, double lr);
+/* One step with this lr. */
+void step_fused(Trainer &trainer, const StepRows &rows, double lr);
+void step_plain(Trainer &trainer, const StepRows &rows, double lr);
+void step_ragged(Trainer &trainer, const StepRows &rows, double lr);
 
 /* The two halves of the plain and of the ragged step: one per part of a batch, where pending rows are those before it; and
  * one for the whole, which they share. */
-void accumulate(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending);
-void accumulate_ragged(Trainer &trainer, Buffer &x, int64_t first, int64_t rows, int64_t pending);
+void accumulate(Trainer &trainer, const StepRows &rows, int64_t pending);
+void accumulate_ragged(Trainer &trainer, const StepRows &rows, int64_t pending);
 void apply(Trainer &trainer, int64_t pending, double lr);
 
 } // namespace sae::cuda

@@ -41,7 +41,7 @@ class Update {
     }
 
   private:
-    /* b_dec also gets what flows through the encoder's input. */
+    /* b_dec also gets what flows through the encoder's input, where d_in is d_out. */
     void through_bias() {
         double *through_encoder = p_.subtract_b_dec ? s_.columns : nullptr;
         if (through_encoder != nullptr) {
@@ -49,7 +49,7 @@ class Update {
                                      through_encoder, stream_),
                   "differentiating the encoder's input");
         }
-        check(launch_decoder_bias_gradient(t_.gradients[SAE_B_DEC].as<const float>(), through_encoder, p_.d_in,
+        check(launch_decoder_bias_gradient(t_.gradients[SAE_B_DEC].as<const float>(), through_encoder, p_.d_out,
                                            s_.b_dec_gradient, stream_),
               "differentiating the decoder's bias");
     }
@@ -61,7 +61,7 @@ class Update {
             if (t_.trains(tensor)) {
                 double *const into = s_.squares + partials;
                 check(tensor == SAE_W_DEC && t_.clip_projected
-                          ? launch_projected_squares(gradient(tensor), p_.tensor(tensor), p_.d_in, p_.d_sae, into,
+                          ? launch_projected_squares(gradient(tensor), p_.tensor(tensor), p_.d_out, p_.d_sae, into,
                                                      stream_)
                           : launch_squares(gradient(tensor), p_.elements(tensor), into, stream_),
                       "measuring the gradient");
@@ -79,7 +79,7 @@ class Update {
     void step(int32_t tensor) const {
         auto *first = t_.first[tensor].as<Moment>();
         auto *second = t_.second[tensor].as<Moment>();
-        check(tensor == SAE_W_DEC ? launch_update_decoder(gradient(tensor), p_.d_in, p_.d_sae, t_.adam, s_.sums,
+        check(tensor == SAE_W_DEC ? launch_update_decoder(gradient(tensor), p_.d_out, p_.d_sae, t_.adam, s_.sums,
                                                           t_.status(), p_.tensor(tensor), first, second, stream_)
                                   : launch_update(gradient(tensor), p_.elements(tensor), t_.adam, s_.sums, t_.status(),
                                                   p_.tensor(tensor), first, second, stream_),

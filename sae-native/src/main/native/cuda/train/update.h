@@ -15,18 +15,18 @@ struct SumsScratch {
     DeadLatents dead; // one part
     int *in_block;
     double *partials;      // column sums of up to max(B, m) rows
-    double *columns;       // [d]
+    double *columns;       // [d_out]
     double *squares;       // [B] per row; then per gradient
-    float *b_dec_gradient; // [d]
+    float *b_dec_gradient; // [d_out]
 
     SumsScratch(Carver &carver, const Params &params, int64_t rows)
         : sums(carver.take<StepSums>(1)), dead{carver.take<int>(params.d_sae), carver.take<int>(params.d_sae),
                                                carver.take<int>(2), params.d_sae, 1},
           in_block(carver.take<int>(divide_up(params.d_sae, kThreads))),
-          partials(carver.take<double>(column_scratch(std::max(rows, params.d_sae), params.d_in))),
-          columns(carver.take<double>(params.d_in)),
+          partials(carver.take<double>(column_scratch(std::max(rows, params.d_sae), params.d_out))),
+          columns(carver.take<double>(params.d_out)),
           squares(carver.take<double>(std::max(rows, kTensors * kSquareBlocks))),
-          b_dec_gradient(carver.take<float>(params.d_in)) {}
+          b_dec_gradient(carver.take<float>(params.d_out)) {}
 };
 
 /* Queues the update from the trainer's gradients, those of `rows` rows in all. */

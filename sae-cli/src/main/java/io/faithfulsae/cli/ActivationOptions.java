@@ -1,7 +1,6 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.Activation;
-import io.faithfulsae.ActivationSource;
 import io.faithfulsae.Backends;
 import io.faithfulsae.PairedSource;
 import io.faithfulsae.SaeConfig;
@@ -80,8 +79,7 @@ final class ActivationOptions {
 
   @Option(
       names = "--multi-topk",
-      description =
-          "With topk: add 1/8 of the loss with 4 k latents, as sparsify does. On the CPU.")
+      description = "With topk: add 1/8 of the loss with 4 k latents, as sparsify does.")
   boolean multiTopK;
 
   @Option(
@@ -173,15 +171,8 @@ final class ActivationOptions {
   }
 
   /** The best backend that trains it; what CUDA lacks trains on the CPU. */
-  Backend backend(ActivationSource source, Optimizer optimizer) {
-    boolean cpuOnly =
-        kDecaySteps != 0
-            || multiTopK
-            || rankByNorm
-            || optimizer != Optimizer.ADAM
-            || kind == Kind.GROUPMAX
-            || kind == Kind.ABSTOPK
-            || source instanceof PairedSource;
+  Backend backend(Optimizer optimizer) {
+    boolean cpuOnly = rankByNorm || kind == Kind.ABSTOPK || optimizer != Optimizer.ADAM;
     return cpuOnly ? Backends.open("cpu") : Backends.best();
   }
 

@@ -59,7 +59,7 @@ final class TrainCommand implements Callable<Integer> {
       paramLabel = "HOOK",
       description =
           "Train a transcoder: it reads --hook and writes this hook point of the same pass, such as"
-              + " blocks.2.hook_mlp_out. On the CPU.")
+              + " blocks.2.hook_mlp_out.")
   @Nullable String targetHook;
 
   @Option(
@@ -307,7 +307,7 @@ final class TrainCommand implements Callable<Integer> {
             : activation.config(source.dIn(), dSae);
     shape = shape.withNormalization(normalization);
     TrainingConfig training = training(shape.dIn());
-    try (Backend backend = activation.backend(source, optimizer);
+    try (Backend backend = activation.backend(optimizer);
         LogOptions.Logs logs = logging.open()) {
       requireNoFinishedSae(); // one may have appeared while the model was opened
       SaeTrainer trainer = logs.of(SaeTrainer.of(shape, training, backend).withMetadata(metadata));

@@ -214,7 +214,8 @@ public interface BackendTrainer extends AutoCloseable {
   void add(BackendTrainer from);
 
   /**
-   * Copies another trainer's parameters and idle counters, but not its moments. Does not wait.
+   * Copies another trainer's parameters, idle counters and number of steps, but not its moments.
+   * Does not wait.
    *
    * @param from has the same shape and configuration, on this backend or another of its kind
    * @throws IllegalArgumentException if it does not, or this trainer has accumulated gradients

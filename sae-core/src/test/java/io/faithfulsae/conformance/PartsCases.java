@@ -3,6 +3,7 @@ package io.faithfulsae.conformance;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.abort;
 
 import io.faithfulsae.conformance.TrainingSetup.Run;
 import io.faithfulsae.conformance.TrainingSetup.Snapshot;
@@ -14,10 +15,14 @@ import io.faithfulsae.spi.BackendTrainer;
 import io.faithfulsae.spi.BackendTrainer.Gradients;
 import io.faithfulsae.spi.BackendTrainer.State;
 import io.faithfulsae.spi.BackendTrainer.StepStats;
+import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.DeviceBuffer;
+import io.faithfulsae.spi.Selection;
+import io.faithfulsae.spi.Selection.Rule;
 import io.faithfulsae.spi.StepConfig;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Loss;
+import io.faithfulsae.spi.StepConfig.Penalty;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Pattern;
@@ -195,6 +200,34 @@ interface PartsCases extends ConformanceCases {
         assertEquals(
             Snapshot.of(alone.sae(), alone.trainer()), Snapshot.of(main.sae(), main.trainer()));
       }
+    }
+  }
+
+  /** Variants whose steps depend on how many there were before. */
+  static List<Variant> byStep() {
+    StepConfig mean = TrainingSetup.STUDY.config().toBuilder().auxCoefficient(0).build();
+    return List.of(
+        new Variant("k decreasing", true, mean.toBuilder().initialK(20).kDecaySteps(7).build()),
+        new Variant(
+            "L1 warming up",
+            true,
+            new Selection(Rule.THRESHOLD, 0),
+            false,
+            mean.toBuilder()
+                .sparsityPenalty(Penalty.L1)
+                .sparsityCoefficient(1)
+                .sparsityWarmupSteps(7)
+                .build()));
+  }
+
+  /** A replica has taken no step itself. */
+  @ParameterizedTest
+  @MethodSource("byStep")
+  default void aReplicaIsAtTheStepOfTheTrainerThatItCopies(Variant variant) {
+    try (Backend another = openAnother()) {
+      TrainingCases.assertRun(onOne(backend(), variant), onTwo(backend(), another, variant));
+    } catch (BackendUnavailableException e) {
+      abort(String.valueOf(e.getMessage()));
     }
   }
 

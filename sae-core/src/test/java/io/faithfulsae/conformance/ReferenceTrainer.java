@@ -270,6 +270,7 @@ final class ReferenceTrainer extends ReferenceBackend.Resource implements Backen
                 + " rows; apply or add them");
       }
       learnedThreshold[0] = other.learnedThreshold[0];
+      steps[0] = other.steps[0];
       for (Tensor tensor : sae.shape.tensors()) {
         float[] values = other.sae.tensor(tensor);
         System.arraycopy(values, 0, sae.tensor(tensor), 0, values.length);

@@ -1,6 +1,7 @@
 package io.faithfulsae.jni.internal;
 
 import io.faithfulsae.golden.PeerTrainersTest;
+import io.faithfulsae.golden.SparsifyTrainersTest;
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.ActivationRunsTest;
@@ -8,6 +9,7 @@ import io.faithfulsae.training.DivergenceTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
+import io.faithfulsae.training.TranscoderRunsTest;
 import org.junit.jupiter.api.Nested;
 import org.junit.jupiter.api.extension.ExtendWith;
 
@@ -25,6 +27,22 @@ class CudaTrainingTest {
 
   @Nested
   class Peers extends PeerTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Sparsify extends SparsifyTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Transcoders extends TranscoderRunsTest {
     @Override
     protected Backend open() {
       return new CudaBackendProvider().open();
