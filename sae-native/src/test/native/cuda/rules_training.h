@@ -1,4 +1,4 @@
-/* rules_training.h: training with the rules whose rows are ragged, in double precision and over dense rows, from the
+/* rules_training.h: training with TopK and with the rules whose rows are ragged, in double precision and over dense rows, from the
  * formulas of sae_abi.h (SAE_OPT_*, SAE_SPARSITY_*). Used by rules_training_cases.h.
  *
  * Parameters are float32 between steps, as in every backend; what differs is explained in reference.h. */
@@ -119,6 +119,12 @@ class RuleTraining : public RuleUpdate {
         }
         if (rule() == SAE_BATCH_TOPK) {
             keep_of_batch(kept, static_cast<size_t>(o_[SAE_OPT_K] * static_cast<double>(rows)));
+        } else if (rule() == SAE_TOPK) {
+            for (std::vector<float> &row : kept) {
+                std::vector<std::vector<float>> alone = {row};
+                keep_of_batch(alone, static_cast<size_t>(o_[SAE_OPT_K]));
+                row = alone[0];
+            }
         }
         for (const std::vector<float> &row : kept) {
             f.z.insert(f.z.end(), row.begin(), row.end());

@@ -35,6 +35,7 @@
 #include "../device/bf16_bits.h"
 #include "../encode/shadow.h"
 #include "bias_tile.cuh"
+#include "plain_product.cuh"
 #include "split_product.cuh"
 
 namespace sae::cuda {
@@ -73,64 +74,6 @@ __global__ void __launch_bounds__(kThreads)
         }
     }
 }
-
-/* A tile of c = a b^T on float32 units; the interface is SplitProduct's. */
-struct PlainProduct {
-    static constexpr int kTile = 64;
-    static constexpr int kResident = 4; // blocks of a multiprocessor
-    static constexpr int64_t kBlocks = 132 * kResident;
-    static constexpr int kDepth = 16;
-    static constexpr int kEach = 4; // rows and columns of a tile a thread computes
-    static constexpr int kSide = kTile / kEach;
-
-    struct Shared {
-        float a[kDepth][kTile + 4];
-        float b[kDepth][kTile + 4];
-    };
-
-    template <bool AcrossA, bool AcrossB, typename Store>
-    __device__ static inline void tile(Shared &shared, int first_row, int first_column, int m, int n, int inner,
-                                       const Factor<AcrossA> &a, const Factor<AcrossB> &b, const Store &store) {
-        const int thread = static_cast<int>(threadIdx.x);
-        const int thread_row = thread / kSide * kEach;
-        const int thread_column = thread % kSide * kEach;
-        float sum[kEach][kEach] = {};
-        for (int first = 0; first < inner; first += kDepth) {
-            for (int at = thread; at < kTile * kDepth; at += kThreads) {
-                const int row = AcrossA ? at % kTile : at / kDepth;
-                const int p = AcrossA ? at / kTile : at % kDepth;
-                shared.a[p][row] = first_row + row < m && first + p < inner ? a.at(first_row + row, first + p) : 0.0f;
-                const int column = AcrossB ? at % kTile : at / kDepth;
-                const int q = AcrossB ? at / kTile : at % kDepth;
-                shared.b[q][column] =
-                    first_column + column < n && first + q < inner ? b.at(first_column + column, first + q) : 0.0f;
-            }
-            __syncthreads();
-#pragma unroll
-            for (int p = 0; p < kDepth; p++) {
-#pragma unroll
-                for (int i = 0; i < kEach; i++) {
-#pragma unroll
-                    for (int j = 0; j < kEach; j++) {
-                        sum[i][j] = fmaf(shared.a[p][thread_row + i], shared.b[p][thread_column + j], sum[i][j]);
-                    }
-                }
-            }
-            __syncthreads();
-        }
-        for (int i = 0; i < kEach; i++) {
-            for (int j = 0; j < kEach; j++) {
-                const int row = first_row + thread_row + i;
-                const int column = first_column + thread_column + j;
-                if (row < m && column < n) {
-                    store(row, column, sum[i][j]);
-                }
-            }
-        }
-    }
-};
-
-__host__ __device__ inline int64_t tiles_of(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
 
 template <typename Product>
 __global__ void __launch_bounds__(kThreads, Product::kResident)
@@ -198,13 +141,6 @@ __global__ void __launch_bounds__(kThreads, Product::kResident)
         bias_tile((tile - 2 * products) * kBiasTile, n, rows,
                   [&](int64_t row, int64_t p) { return t[row * part.most + p]; }, bias);
     }
-}
-
-bool is_plain(const Context &context) { return context.kernels == Kernels::kPlain; }
-
-template <typename Product>
-int64_t blocks_of(int64_t rows, int64_t columns) {
-    return std::min(tiles_of(rows, Product::kTile) * tiles_of(columns, Product::kTile), Product::kBlocks);
 }
 
 } // namespace

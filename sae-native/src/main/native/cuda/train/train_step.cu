@@ -48,6 +48,8 @@ StateAt locate(const Trainer &trainer, int32_t state) {
         return {reinterpret_cast<unsigned char *>(&trainer.status()->steps), sizeof(int64_t), false};
     case SAE_STATE_LEARNED_THRESHOLD:
         return {reinterpret_cast<unsigned char *>(&trainer.status()->learned_threshold), sizeof(double), false};
+    case SAE_STATE_AVERAGING:
+        return {reinterpret_cast<unsigned char *>(trainer.status()->averaging), sizeof(double), false};
     default: {
         const auto [tensor, first] = moments_of(state);
         return {(first ? trainer.first : trainer.second)[tensor].as<unsigned char>(), trainer.moment_bytes(tensor),
@@ -63,11 +65,9 @@ void refuse_options(const double *options) {
              "expected the rule TopK, BatchTopK or a threshold on the CUDA backend, got another; train "
              "it on the cpu backend");
     }
-    if (options[SAE_OPT_K_DECAY_STEPS] != 0 || options[SAE_OPT_MULTI_TOPK] != 0 ||
-        static_cast<int32_t>(options[SAE_OPT_OPTIMIZER]) != SAE_ADAM) {
-        fail(SAE_UNAVAILABLE,
-             "expected a fixed k, no MULTI_TOPK and Adam on the CUDA backend, got another option; train "
-             "it on the cpu backend");
+    if (options[SAE_OPT_K_DECAY_STEPS] != 0 || options[SAE_OPT_MULTI_TOPK] != 0) {
+        fail(SAE_UNAVAILABLE, "expected a fixed k and no MULTI_TOPK on the CUDA backend, got another option; train "
+                              "it on the cpu backend");
     }
 }
 

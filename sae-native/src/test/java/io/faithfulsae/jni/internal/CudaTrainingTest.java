@@ -1,10 +1,12 @@
 package io.faithfulsae.jni.internal;
 
 import io.faithfulsae.golden.PeerTrainersTest;
+import io.faithfulsae.golden.SparsifyTrainersTest;
 import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.ActivationRunsTest;
 import io.faithfulsae.training.DivergenceTest;
+import io.faithfulsae.training.OptimizerRunsTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
@@ -25,6 +27,22 @@ class CudaTrainingTest {
 
   @Nested
   class Peers extends PeerTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Sparsify extends SparsifyTrainersTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Optimizers extends OptimizerRunsTest {
     @Override
     protected Backend open() {
       return new CudaBackendProvider().open();
