@@ -32,7 +32,7 @@ else
 fi
 common=(-std=c++20 -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Wno-unknown-pragmas -Wno-psabi)
 flags=("${mode[@]}" "${common[@]}")
-blocks=(-DSAE_SUM_BLOCKS=3 -DSAE_STAGE_BYTES=4096)
+blocks=(-DSAE_SUM_BLOCKS=3 -DSAE_STAGE_BYTES=4096 -DSAE_SPLIT_INNER=16)
 small=(-DSAE_SCORE_BYTES=65536 -DSAE_RECOMPUTE_BYTES=65536 -DSAE_DENSE_BYTES=2048 "${blocks[@]}")
 compile() { # OBJECTS FLAGS..., sources on stdin
     xargs -0 -P "$(nproc)" -I{} sh -c 'objects=$1; source=$2; shift 2

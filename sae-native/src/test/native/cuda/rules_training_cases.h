@@ -234,15 +234,21 @@ class RuleRun {
             const std::vector<float> values = trained_.read(tensor, count);
             expect_close(values, sae_.tensors[tensor], 1e-3, which);
             sae_.tensors[tensor] = values;
-            if (!reference_.trains(tensor) || count == 0) {
-                continue;
+            if (reference_.has_first(tensor)) {
+                const std::vector<float> first = read_state(trained_.trainer, moment_state(tensor, true), count);
+                expect_close(first, reference_.first[tensor], of_.moments, which + ", first moment");
+                reference_.first[tensor].assign(first.begin(), first.end());
             }
-            const std::vector<float> first = read_state(trained_.trainer, moment_state(tensor, true), count);
-            const std::vector<float> second = read_state(trained_.trainer, moment_state(tensor, false), count);
-            expect_close(first, reference_.first[tensor], of_.moments, which + ", first moment");
-            expect_close(second, reference_.second[tensor], 2 * of_.moments, which + ", second moment");
-            reference_.first[tensor].assign(first.begin(), first.end());
-            reference_.second[tensor].assign(second.begin(), second.end());
+            if (reference_.has_second(tensor)) {
+                const std::vector<float> second = read_state(trained_.trainer, moment_state(tensor, false), count);
+                expect_close(second, reference_.second[tensor], 2 * of_.moments, which + ", second moment");
+                reference_.second[tensor].assign(second.begin(), second.end());
+            }
+        }
+        if (reference_.optimizer() == SAE_SIGNUM) {
+            std::vector<double> averaging(2);
+            ok(table->trainer_read(trained_.trainer, SAE_STATE_AVERAGING, 0, averaging.data(), 2), "trainer_read");
+            expect(averaging == reference_.averaging, name + ": state of the averaging");
         }
         if (static_cast<int32_t>(options_[SAE_OPT_RULE]) == SAE_BATCH_TOPK) {
             double learned = 0;
@@ -275,7 +281,7 @@ class RuleRun {
         const RuleTrained copy(context_, sae_, options_);
         for (int32_t tensor = 0; tensor <= SAE_W_SKIP; tensor++) {
             for (const bool first : {true, false}) {
-                if (reference_.trains(tensor) && !sae_.tensors[tensor].empty()) {
+                if (first ? reference_.has_first(tensor) : reference_.has_second(tensor)) {
                     carry<float>(trained_, copy, moment_state(tensor, first), sae_.tensors[tensor].size());
                 }
             }
@@ -283,6 +289,9 @@ class RuleRun {
         carry<int64_t>(trained_, copy, SAE_STATE_IDLE_BATCHES, static_cast<size_t>(of_.m));
         carry<int64_t>(trained_, copy, SAE_STATE_IDLE_ROWS, static_cast<size_t>(of_.m));
         carry<int64_t>(trained_, copy, SAE_STATE_STEPS, 1);
+        if (reference_.optimizer() == SAE_SIGNUM) {
+            carry<double>(trained_, copy, SAE_STATE_AVERAGING, 2);
+        }
         const bool learns = static_cast<int32_t>(options_[SAE_OPT_RULE]) == SAE_BATCH_TOPK;
         if (learns) {
             carry<double>(trained_, copy, SAE_STATE_LEARNED_THRESHOLD, 1);
@@ -561,6 +570,49 @@ void check_transcoder_training(void *context, void *other) {
     check_rule_run(context, transcoder({"gated", 40, 19, 61, SAE_GATED, with(l1, {{SAE_OPT_AUX_COEFFICIENT, 0}})}, 24));
 }
 
+/* The optimisers besides Adam, with every kind of rule. */
+void check_optimizer_training(void *context, void *other, int32_t optimizer) {
+    const std::vector<std::pair<int, double>> change = {{SAE_OPT_OPTIMIZER, optimizer}};
+    const std::string name = optimizer == SAE_SIGNUM ? "signum, " : "muon, ";
+    const int32_t flags = SAE_SUBTRACT_B_DEC;
+    const Options top =
+        with(with(rule_options(SAE_TOPK, 4), {{SAE_OPT_AUX_K, 7}, {SAE_OPT_DEAD_AFTER_BATCHES, 2}}), change);
+    check_rule_run(context, {name + "TopK", 70, 19, 61, flags, top, SAE_HOST});
+    const Options clipped = with(top, {{SAE_OPT_DECODER_NORM, SAE_DECODER_NORM_AFTER_STEP},
+                                       {SAE_OPT_CLIP_NORM, 0.05},
+                                       {SAE_OPT_CLIP_PROJECTED, 1},
+                                       {SAE_OPT_TRAIN_B_ENC, 1}});
+    check_rule_run(context, {name + "TopK, clipped, norm after", 33, 32, 300, flags, clipped});
+    check_rule_run(context, {name + "TopK, wide rows", 5, 1032, 11, 0, with(clipped, {{SAE_OPT_PROJECT_GRADIENT, 0}})});
+    check_rule_run(context,
+                   {name + "TopK, decoder frozen", 70, 19, 61, flags, with(top, {{SAE_OPT_FREEZE_DECODER, 1}})});
+    check_rule_run(context, {name + "TopK in parts", 70, 19, 61, flags, top, SAE_HOST, {9, 12, 50}});
+    check_rule_run(context, {name + "TopK on two devices", 70, 19, 61, flags, clipped, SAE_HOST, {9, 12, 50}, other});
+    check_rule_run(
+        context,
+        {name + "BatchTopK", 70, 19, 61, SAE_THRESHOLDS,
+         with(with(rule_options(SAE_BATCH_TOPK, 4), {{SAE_OPT_AUX_K, 7}, {SAE_OPT_DEAD_AFTER_BATCHES, 2}}), change)});
+    const Options sparse = with(with(sparse_options(), {{SAE_OPT_SPARSITY, SAE_SPARSITY_L1}}), change);
+    check_rule_run(context, {name + "ReLU in parts", 40, 19, 61, flags, sparse, SAE_HOST, {9, 30}});
+    check_rule_run(context, {name + "JumpReLU on two devices",
+                             40,
+                             19,
+                             61,
+                             SAE_THRESHOLDS | flags,
+                             with(sparse, {{SAE_OPT_SPARSITY, SAE_SPARSITY_L0}}),
+                             SAE_DEVICE,
+                             {9, 30},
+                             other});
+    check_rule_run(context,
+                   {name + "gated", 40, 19, 61, SAE_GATED | flags, with(sparse, {{SAE_OPT_AUX_COEFFICIENT, 0}})});
+    check_rule_run(context, transcoder({name + "with a skip", 40, 19, 61, SAE_SKIP, top, SAE_HOST}, 24));
+    check_rule_run(
+        context,
+        transcoder({name + "with a skip, in parts", 40, 19, 61, SAE_SKIP, clipped, SAE_HOST, {9, 12, 30}}, 24));
+    check_rule_run(context,
+                   {name + "groups", 40, 19, 60, flags, with(with(rule_options(SAE_GROUP_MAX, 6), {}), change)});
+}
+
 /* With an option of the context. */
 void check_rule_option(const std::string &option, const RuleTrainingCase &of) {
     void *context = nullptr;
@@ -599,6 +651,18 @@ void check_rule_options() {
     of.name = "JumpReLU, moments=bf16";
     of.moments = 0.01; // of 8 significant bits, the last one rounded up or down
     check_rule_option("moments=bf16", of);
+    of.options = with(l0, {{SAE_OPT_OPTIMIZER, SAE_SIGNUM}});
+    of.name = "signum, JumpReLU, moments=bf16";
+    of.moments = 2e-5; // only Adam's are bfloat16
+    check_rule_option("moments=bf16", of);
+    of.options = with(l0, {{SAE_OPT_OPTIMIZER, SAE_MUON}});
+    of.name = "muon, JumpReLU, moments=bf16";
+    check_rule_option("moments=bf16", of);
+    of.name = "muon, JumpReLU, kernels=plain";
+    check_rule_option("kernels=plain", of);
+    of.narrow = true;
+    of.name = "signum, JumpReLU, precision=bf16";
+    check_rule_option("precision=bf16", of);
 }
 
 void check_rule_training(void *context) {
@@ -613,6 +677,8 @@ void check_rule_training(void *context) {
     check_batch_training(context, other);
     check_threshold_training(context, other);
     check_gated_training(context, other);
+    check_optimizer_training(context, other, SAE_SIGNUM);
+    check_optimizer_training(context, other, SAE_MUON);
     table->context_close(other);
     if (std::string(table->name) == "cuda") { // other backends have no such options
         check_rule_options();

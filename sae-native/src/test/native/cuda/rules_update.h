@@ -3,6 +3,7 @@
 #ifndef SAE_TEST_RULES_UPDATE_H
 #define SAE_TEST_RULES_UPDATE_H
 
+#include "rules_optimizer.h"
 #include "rules_reference.h"
 
 namespace reference {
@@ -27,6 +28,7 @@ class RuleUpdate {
     std::vector<double> first[kTrainable], second[kTrainable];
     std::vector<int64_t> idle_batches, idle_rows;
     double learned_threshold = -1;
+    std::vector<double> averaging = {0, 0}; // as SAE_STATE_AVERAGING
 
     RuleUpdate(RuleSae &sae, const Options &options)
         : idle_batches(static_cast<size_t>(sae.m)), idle_rows(static_cast<size_t>(sae.m)), s_(sae), o_(options) {
@@ -42,6 +44,16 @@ class RuleUpdate {
                : tensor == SAE_W_DEC     ? o_[SAE_OPT_FREEZE_DECODER] == 0
                : tensor == SAE_THRESHOLD ? thresholds()
                                          : !s_.tensors[tensor].empty();
+    }
+
+    int32_t optimizer() const { return static_cast<int32_t>(o_[SAE_OPT_OPTIMIZER]); }
+    /* Whether a trainer has this state. With signum what is not trained has an iterate too. */
+    bool has_first(int tensor) const {
+        return !s_.tensors[tensor].empty() && (trains(tensor) || (optimizer() == SAE_SIGNUM && tensor <= SAE_B_DEC));
+    }
+    bool has_second(int tensor) const {
+        return has_first(tensor) &&
+               (optimizer() == SAE_ADAM || (optimizer() == SAE_MUON && tensor != SAE_W_ENC && tensor != SAE_W_DEC));
     }
 
     /* The update from all parts: means over their rows. */
@@ -70,7 +82,7 @@ class RuleUpdate {
         if (o_[SAE_OPT_PROJECT_GRADIENT] != 0 && trains(SAE_W_DEC)) {
             gradient_[SAE_W_DEC] = projected();
         }
-        adam(lr);
+        descend(lr);
         if (static_cast<int>(o_[SAE_OPT_DECODER_NORM]) == SAE_DECODER_NORM_AFTER_STEP && trains(SAE_W_DEC)) {
             normalise();
         }
@@ -194,19 +206,23 @@ class RuleUpdate {
         return g;
     }
 
-    void adam(double lr) {
+    void descend(double lr) {
         const double t = ++stats[SAE_STAT_STEPS];
-        const double beta1 = o_[SAE_OPT_ADAM_BETA1], beta2 = o_[SAE_OPT_ADAM_BETA2];
+        const double share = optimizer() == SAE_SIGNUM ? next_share(lr, averaging) : 0;
         for (int tensor = 0; tensor < kTrainable; tensor++) {
-            for (size_t i = 0; trains(tensor) && i < gradient_[tensor].size(); i++) {
-                const double g = gradient_[tensor][i];
-                double &m = first[tensor][i];
-                double &v = second[tensor][i];
-                m = beta1 * m + (1 - beta1) * g;
-                v = beta2 * v + (1 - beta2) * g * g;
-                float &w = s_.tensors[tensor][i];
-                w = static_cast<float>(w - lr * m / (1 - std::pow(beta1, t)) /
-                                               (std::sqrt(v / (1 - std::pow(beta2, t))) + o_[SAE_OPT_ADAM_EPS]));
+            std::vector<float> &w = s_.tensors[tensor];
+            if (optimizer() == SAE_SIGNUM && t == 1) {
+                first[tensor].assign(w.begin(), w.end());
+            }
+            if (!trains(tensor) || w.empty()) {
+                continue;
+            }
+            if (optimizer() == SAE_SIGNUM) {
+                signum_step(lr, share, gradient_[tensor], w, first[tensor]);
+            } else if (optimizer() == SAE_MUON && !has_second(tensor)) {
+                muon_step(lr, gradient_[tensor], w, first[tensor], static_cast<size_t>(s_.d_in));
+            } else {
+                adam_step(o_, lr, t, gradient_[tensor], w, first[tensor], second[tensor]);
             }
         }
     }

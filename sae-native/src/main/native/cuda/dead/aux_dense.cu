@@ -36,6 +36,7 @@
 #include "../encode/shadow.h"
 #include "bias_tile.cuh"
 #include "plain_product.cuh"
+#include "split_product.cuh"
 
 namespace sae::cuda {
 namespace {

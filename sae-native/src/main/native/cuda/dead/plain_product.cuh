@@ -1,9 +1,6 @@
 /*
- * plain_product.cuh: a tile of c = a b on float32 units, for kernels=plain, in place of split_product.cuh's; and the grid of
- * either.
- *
- * A block of 256 threads computes 64 x 64, a thread 4 x 4 of it; 8.5 KiB of shared memory. Deterministic: each result is a
- * chain of fused multiply-adds in the order of p.
+ * plain_product.cuh: a tile of a product on float32 units, with the interface of SplitProduct (split_product.cuh): chains
+ * of fused multiply-adds in the order of p, for kernels=plain. And what kernels need that take either.
  */
 #ifndef SAE_CUDA_PLAIN_PRODUCT_CUH
 #define SAE_CUDA_PLAIN_PRODUCT_CUH
@@ -15,7 +12,6 @@
 namespace sae::cuda {
 namespace {
 
-/* A tile of c = a b^T on float32 units; the interface is SplitProduct's. */
 struct PlainProduct {
     static constexpr int kTile = 64;
     static constexpr int kResident = 4; // blocks of a multiprocessor
@@ -73,8 +69,9 @@ struct PlainProduct {
 
 __host__ __device__ inline int64_t tiles_of(int64_t size, int64_t tile) { return (size + tile - 1) / tile; }
 
-bool is_plain(const Context &context) { return context.kernels == Kernels::kPlain; }
+inline bool is_plain(const Context &context) { return context.kernels == Kernels::kPlain; }
 
+/* Of a launch whose blocks take the tiles of a result in turn. */
 template <typename Product>
 int64_t blocks_of(int64_t rows, int64_t columns) {
     return std::min(tiles_of(rows, Product::kTile) * tiles_of(columns, Product::kTile), Product::kBlocks);

@@ -21,6 +21,7 @@
 
 #include "../device/reduce.cuh"
 #include "adam_step.cuh"
+#include "decoder_row.cuh"
 #include "step_numbers.cuh"
 #include "step_state.h"
 
@@ -62,10 +63,18 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
+/* The share of this step's iterate in signum's average: l^2 / (sum of l^2), l the largest lr so far. */
+__device__ inline double next_share(double lr, double (&averaging)[2]) {
+    averaging[1] = fmax(averaging[1], lr);
+    const double weight = averaging[1] * averaging[1];
+    averaging[0] += weight;
+    return averaging[0] > 0.0 ? weight / averaging[0] : 0.0;
+}
+
 /* One block. partials holds the squares of every trained G; count 0: clipping is off. */
 __global__ void __launch_bounds__(kThreads)
     prepare_update_kernel(const double *__restrict__ partials, int64_t count, double rows, const int *n_dead,
-                          AdamOptions options, StepSums *sums, StepStatus *status) {
+                          AdamOptions options, bool averages, StepSums *sums, StepStatus *status) {
     double squares = 0.0;
     for (int64_t i = threadIdx.x; i < count; i += kThreads) {
         squares += partials[i];
@@ -79,6 +88,9 @@ __global__ void __launch_bounds__(kThreads)
         const double norm = sqrt(squares) / rows;
         sums->clip = (count == 0 ? 1.0 : clip_factor(options, norm)) / rows;
         status->stats[SAE_STAT_GRADIENT_NORM] = norm;
+        if (averages) {
+            sums->average_share = next_share(sums->lr, status->averaging);
+        }
     }
 }
 
@@ -94,23 +106,6 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* 1 / |row|; 1 for a row of zeros. */
-__device__ inline double inverse_norm(const float *row, int64_t d_in) {
-    double squares = 0.0;
-    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
-        squares += static_cast<double>(row[i]) * row[i];
-    }
-    squares = block_sum(squares);
-    return squares > 0.0 ? 1.0 / sqrt(squares) : 1.0;
-}
-
-/* Each thread reads and writes only its own columns of the row. */
-__device__ inline void scale_row(float *row, int64_t d_in, double factor) {
-    for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
-        row[i] = static_cast<float>(row[i] * factor);
-    }
-}
-
 template <typename Moment>
 __global__ void __launch_bounds__(kThreads)
     update_decoder_kernel(const float *__restrict__ gradients, int64_t d_in, AdamOptions options,
@@ -122,17 +117,7 @@ __global__ void __launch_bounds__(kThreads)
     const int64_t start = static_cast<int64_t>(blockIdx.x) * d_in;
     const float *gradient = gradients + start;
     float *row = w_dec + start;
-    if (options.decoder_norm == SAE_DECODER_NORM_BEFORE_STEP) {
-        scale_row(row, d_in, inverse_norm(row, d_in));
-    }
-    double along = 0.0; // <g, w> / |w|^2
-    if (options.project_gradient) {
-        const double inverse = inverse_norm(row, d_in);
-        for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
-            along += sums->clip * gradient[i] * row[i];
-        }
-        along = block_sum(along) * inverse * inverse;
-    }
+    const double along = begin_row(gradient, sums->clip, options, d_in, row);
     for (int64_t i = threadIdx.x; i < d_in; i += kThreads) {
         row[i] = adam_step(row[i], sums->clip * gradient[i] - along * row[i], options, *sums, first, second,
                            sums->decoder_seed, start + i);
@@ -154,9 +139,10 @@ cudaError_t launch_projected_squares(const float *gradient, const float *w, int6
 }
 
 cudaError_t launch_prepare_update(const double *partials, int64_t count, int64_t rows, const int *n_dead,
-                                  const AdamOptions &options, StepSums *sums, StepStatus *status, cudaStream_t stream) {
-    return launch(prepare_update_kernel, 1, stream, partials, count, static_cast<double>(rows), n_dead, options, sums,
-                  status);
+                                  const AdamOptions &options, bool averages, StepSums *sums, StepStatus *status,
+                                  cudaStream_t stream) {
+    return launch(prepare_update_kernel, 1, stream, partials, count, static_cast<double>(rows), n_dead, options,
+                  averages, sums, status);
 }
 
 template <typename Moment>

@@ -29,6 +29,7 @@ struct StepStatus {  // of a trainer
     double stats[SAE_STAT_COUNT];
     StepTotals parts;         // sums of this step so far, weighted by rows; unused by the fused step
     double learned_threshold; // SAE_STATE_LEARNED_THRESHOLD
+    double averaging[2];      // SAE_STATE_AVERAGING
 };
 
 struct StepSums { // of one step
@@ -49,6 +50,7 @@ struct StepSums { // of one step
     int needs_norm;           // 1: the bound does not rule out clipping
     uint32_t encoder_seed;    // for this step's stochastic rounding
     uint32_t decoder_seed;
+    double average_share; // of this step's iterate in the average (SAE_SIGNUM)
 };
 
 struct LossOptions {

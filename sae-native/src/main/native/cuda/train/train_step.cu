@@ -49,6 +49,8 @@ StateAt locate(const Trainer &trainer, int32_t state) {
         return {reinterpret_cast<unsigned char *>(&trainer.status()->steps), sizeof(int64_t), false};
     case SAE_STATE_LEARNED_THRESHOLD:
         return {reinterpret_cast<unsigned char *>(&trainer.status()->learned_threshold), sizeof(double), false};
+    case SAE_STATE_AVERAGING:
+        return {reinterpret_cast<unsigned char *>(trainer.status()->averaging), sizeof(double), false};
     default: {
         const auto [tensor, first] = moments_of(state);
         return {(first ? trainer.first : trainer.second)[tensor].as<unsigned char>(), trainer.moment_bytes(tensor),
@@ -58,10 +60,6 @@ StateAt locate(const Trainer &trainer, int32_t state) {
 }
 
 void refuse_options(const double *options) {
-    if (static_cast<int32_t>(options[SAE_OPT_OPTIMIZER]) != SAE_ADAM) {
-        fail(SAE_UNAVAILABLE,
-             "expected the optimizer Adam on the CUDA backend, got another; train it on the cpu backend");
-    }
     if (static_cast<int32_t>(options[SAE_OPT_RULE]) == SAE_ABS_TOPK) {
         fail(SAE_UNAVAILABLE,
              "expected a rule other than AbsTopK on the CUDA backend, got AbsTopK; train it on the cpu backend");

@@ -1,12 +1,12 @@
 /*
  * trainer.h: optimiser state of one SAE, and its three kinds of step.
  *
- * The fused step (step_fused.cu) is the default for TopK. The plain step (step_plain.cu) has one kernel per formula and writes
+ * The fused step (step_fused.cu) is the default for TopK with Adam. The plain step (step_plain.cu) has one kernel per formula and writes
  * every gradient to memory: it is used where the fused one does not fit (rows too long for the registers of a block; an
  * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several
- * parts or devices are added up, where the norm to clip is that of the projected gradient, and as the fused one's
- * counterpart in tests (context option step=plain); and for what is rarer than TopK: GroupMax, transcoders with d_out != d_in
- * or a skip, a second loss (multi_topk.cu). Neither waits for the device. The ragged step (step_ragged.cu) is for
+ * parts or devices are added up, where the norm to clip is that of the projected gradient, with other optimisers, and as the
+ * fused one's counterpart in tests (context option step=plain); and for what is rarer than TopK: GroupMax, transcoders with
+ * d_out != d_in or a skip, a second loss (multi_topk.cu). Neither waits for the device. The ragged step (step_ragged.cu) is for
  * rules whose rows are ragged: every gradient is in memory too, and it waits for the number of entries.
  */
 #ifndef SAE_CUDA_TRAINER_H
@@ -18,6 +18,7 @@
 #include "../dead/dead.h"
 #include "../device/memory_plan.h"
 #include "csc.h"
+#include "muon.h"
 #include "ragged_options.h"
 #include "row_update.h"
 #include "step_rows.h"
@@ -67,7 +68,8 @@ struct Trainer {
     const LearnedThreshold learned;
     const PenaltyOptions penalty;
     const bool gate_detach;
-    int64_t last_rows = 0; // of the last step, for the message about a refused row; 0: it came in parts
+    const int32_t optimizer; // SAE_ADAM ...
+    int64_t last_rows = 0;   // of the last step, for the message about a refused row; 0: it came in parts
 
     int64_t room = 0; // entries that a ragged step has had room for so far
 
@@ -79,10 +81,11 @@ struct Trainer {
     DeviceMemory gradients[kTensors];
     DeviceMemory of_product; // float32 [m], gated: sums of the gradient of the encoder's product, which is not b_enc's
     DeviceMemory fired;      // uint8 [m]: whether a latent fired in the parts so far
-    DeviceMemory first[kTensors]; // float32; bfloat16 if narrow_moments
-    DeviceMemory second[kTensors];
-    DeviceMemory idle_batches; // int64 [m]
-    DeviceMemory idle_rows;    // int64 [m]
+    DeviceMemory first[kTensors];  // float32; bfloat16 if narrow_moments; signum: its iterate
+    DeviceMemory second[kTensors]; // empty where the optimiser has none
+    DeviceMemory idle_batches;     // int64 [m]
+    DeviceMemory idle_rows;        // int64 [m]
+    DeviceMemory muon_memory;      // MuonScratch; empty with other optimisers
     DeviceMemory status_memory;
     StepGraphs graphs;
 
@@ -97,24 +100,25 @@ struct Trainer {
           clip_projected(options[SAE_OPT_CLIP_PROJECTED] != 0.0 && adam.project_gradient),
           rule(static_cast<int32_t>(options[SAE_OPT_RULE])), prefixes(prefixes_of(options, of.d_sae)),
           learned(learned_threshold_of(options)), penalty(penalty_options(options)),
-          gate_detach(options[SAE_OPT_GATE_DETACH] != 0.0),
+          gate_detach(options[SAE_OPT_GATE_DETACH] != 0.0), optimizer(static_cast<int32_t>(options[SAE_OPT_OPTIMIZER])),
           ragged(rule == SAE_BATCH_TOPK || rule == SAE_THRESHOLD_RULE),
-          fused(rule == SAE_TOPK && multi_topk == 0.0 && of.d_in == of.d_out && !of.has(SAE_SKIP) &&
-                of.context->fused_step && row_update_fits(of.d_in) && !clip_projected &&
+          fused(rule == SAE_TOPK && optimizer == SAE_ADAM && multi_topk == 0.0 && of.d_in == of.d_out &&
+                !of.has(SAE_SKIP) && of.context->fused_step && row_update_fits(of.d_in) && !clip_projected &&
                 (aux_k == 0 || loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE)),
           has_moments(static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_ONLY),
           has_gradients(!fused || static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_NONE) {
         const cudaStream_t stream = params.context->stream;
-        const bool narrow = params.context->bf16_moments;
+        const bool narrow = params.context->bf16_moments && optimizer == SAE_ADAM;
         require_memory(memory::trainer_bytes({params.d_in, params.d_out, params.d_sae, params.elements(SAE_W_SKIP)},
                                              has_moments ? (narrow ? 2 : 4) : 0, has_gradients) +
-                           12 * params.d_sae * own_tensors(),
+                           12 * params.d_sae * own_tensors() + beyond_adam(),
                        0,
                        std::string(has_gradients ? "the optimiser state and gradients" : "the optimiser state") +
                            " of an SAE with d_in " + std::to_string(params.d_in) + " and d_sae " +
                            std::to_string(params.d_sae),
-                       narrow || !has_moments ? "a smaller d_sae, or a device with more memory"
-                                              : "a smaller d_sae, or moments=bf16 in the options of the backend");
+                       narrow || !has_moments || optimizer != SAE_ADAM
+                           ? "a smaller d_sae, or a device with more memory"
+                           : "a smaller d_sae, or moments=bf16 in the options of the backend");
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
             if (tensor > SAE_B_DEC && !trains(tensor)) {
                 continue;
@@ -122,7 +126,9 @@ struct Trainer {
             if (has_moments) {
                 const int64_t bytes = params.elements(tensor) * moment_bytes(tensor);
                 first[tensor] = zeroed(bytes, stream);
-                second[tensor] = zeroed(bytes, stream);
+                if (has_second(tensor)) {
+                    second[tensor] = zeroed(bytes, stream);
+                }
             }
             if (has_gradients) {
                 gradients[tensor] = zeroed(params.elements(tensor) * static_cast<int64_t>(sizeof(float)), stream);
@@ -134,6 +140,9 @@ struct Trainer {
                 of_product = zeroed(params.d_sae * static_cast<int64_t>(sizeof(float)), stream);
             }
         }
+        if (muon_bytes() > 0) {
+            muon_memory = DeviceMemory(muon_bytes());
+        }
         idle_batches = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
         idle_rows = zeroed(params.d_sae * static_cast<int64_t>(sizeof(int64_t)), stream);
         status_memory = DeviceMemory(sizeof(StepStatus));
@@ -144,9 +153,33 @@ struct Trainer {
         write_status(fresh);
     }
 
-    /* Only the large matrices. */
+    /* Only Adam's, of matrices: the biases are small, and signum's iterate is a parameter. */
     bool narrow_moments(int32_t tensor) const {
-        return params.context->bf16_moments && (tensor == SAE_W_ENC || tensor == SAE_W_DEC);
+        return params.context->bf16_moments && optimizer == SAE_ADAM && (tensor == SAE_W_ENC || tensor == SAE_W_DEC);
+    }
+    bool has_second(int32_t tensor) const {
+        return optimizer == SAE_ADAM || (optimizer == SAE_MUON && !is_matrix(tensor));
+    }
+    /* Whether Muon trains it by its own rule. */
+    static bool is_matrix(int32_t tensor) { return tensor == SAE_W_ENC || tensor == SAE_W_DEC || tensor == SAE_W_SKIP; }
+    MuonShape shape_of(int32_t matrix) const {
+        return {matrix == SAE_W_SKIP ? params.d_out : params.d_sae, matrix == SAE_W_DEC ? params.d_out : params.d_in};
+    }
+    MuonScratch muon_scratch(Carver &carver) const {
+        std::vector<MuonShape> shapes;
+        for (int32_t tensor = 0; tensor < kTensors; tensor++) {
+            if (is_matrix(tensor) && trains(tensor) && params.elements(tensor) > 0) {
+                shapes.push_back(shape_of(tensor));
+            }
+        }
+        return MuonScratch(carver, shapes);
+    }
+    int64_t muon_bytes() const {
+        Carver measure;
+        if (optimizer == SAE_MUON && has_moments) {
+            muon_scratch(measure);
+        }
+        return measure.used();
     }
     int64_t moment_bytes(int32_t tensor) const {
         return static_cast<int64_t>(narrow_moments(tensor) ? sizeof(Bf16) : sizeof(float));
@@ -194,6 +227,15 @@ struct Trainer {
             return true;
         }
     }
+    /* Bytes that the optimiser's state takes beyond Adam's. */
+    int64_t beyond_adam() const {
+        int64_t bytes = muon_bytes();
+        for (int32_t tensor = 0; tensor < kTensors && has_moments; tensor++) {
+            const bool kept = tensor <= SAE_B_DEC || trains(tensor);
+            bytes -= kept && !has_second(tensor) ? 4 * params.elements(tensor) : 0;
+        }
+        return bytes;
+    }
     /* Trained tensors [m] besides b_enc, and of_product. */
     int64_t own_tensors() const { return gated() ? 3 : trains(SAE_THRESHOLD) ? 1 : 0; }
     /* By latent, the sums of the gradient of z_pre without its bias. */
@@ -202,8 +244,8 @@ struct Trainer {
     }
 
     int64_t live_bytes() const {
-        int64_t bytes =
-            idle_batches.bytes() + idle_rows.bytes() + status_memory.bytes() + fired.bytes() + of_product.bytes();
+        int64_t bytes = idle_batches.bytes() + idle_rows.bytes() + status_memory.bytes() + fired.bytes() +
+                        of_product.bytes() + muon_memory.bytes();
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
             bytes += gradients[tensor].bytes() + first[tensor].bytes() + second[tensor].bytes();
         }

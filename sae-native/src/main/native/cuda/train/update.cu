@@ -1,6 +1,6 @@
 /*
  * update.cu: the update, once the gradients of all rows are in memory: idle counters, the learned threshold, the norm and
- * clipping, Adam. One kernel per formula; their costs are in the files that define them.
+ * clipping, the optimiser. One kernel per formula; their costs are in the files that define them.
  * Deterministic: every kernel is.
  */
 #include "update.h"
@@ -8,6 +8,8 @@
 #include "../encode/shadow_copies.h"
 #include "accumulate.h"
 #include "backward.h"
+#include "muon.h"
+#include "signum.h"
 #include "threshold.h"
 
 namespace sae::cuda {
@@ -27,11 +29,15 @@ class Update {
             check(launch_learn_threshold(t_.learned, t_.status(), stream_), "learning a threshold");
         }
         const int64_t partials = measure();
-        check(
-            launch_prepare_update(s_.squares, partials, rows_, s_.dead.counts, t_.adam, s_.sums, t_.status(), stream_),
-            "preparing the update");
+        check(launch_prepare_update(s_.squares, partials, rows_, s_.dead.counts, t_.adam, t_.optimizer == SAE_SIGNUM,
+                                    s_.sums, t_.status(), stream_),
+              "preparing the update");
         for (int32_t tensor = 0; tensor < kTensors; tensor++) {
-            if (t_.trains(tensor)) {
+            if (t_.optimizer == SAE_SIGNUM) {
+                signum(tensor);
+            } else if (t_.optimizer == SAE_MUON && Trainer::is_matrix(tensor) && t_.trains(tensor)) {
+                muon(tensor);
+            } else if (t_.trains(tensor)) {
                 t_.narrow_moments(tensor) ? step<Bf16>(tensor) : step<float>(tensor);
             }
         }
@@ -83,6 +89,27 @@ class Update {
                                                           t_.status(), p_.tensor(tensor), first, second, stream_)
                                   : launch_update(gradient(tensor), p_.elements(tensor), t_.adam, s_.sums, t_.status(),
                                                   p_.tensor(tensor), first, second, stream_),
+              "updating parameters");
+    }
+
+    /* What is not trained has an iterate too. */
+    void signum(int32_t tensor) const {
+        const DeviceMemory &iterate = t_.first[tensor];
+        if (iterate.bytes() == 0) {
+            return;
+        }
+        const bool of_decoder = tensor == SAE_W_DEC;
+        const int64_t columns = of_decoder ? p_.d_out : 1;
+        const SignumTensor of{t_.trains(tensor) ? gradient(tensor) : nullptr, p_.elements(tensor) / columns, columns,
+                              p_.tensor(tensor), iterate.as<float>()};
+        check(launch_signum(of, of_decoder, t_.adam, s_.sums, t_.status(), stream_), "updating parameters");
+    }
+
+    void muon(int32_t tensor) const {
+        const MuonMatrix of{t_.shape_of(tensor), t_.gradients[tensor].as<float>(), t_.first[tensor].as<float>(),
+                            p_.tensor(tensor), tensor == SAE_W_DEC};
+        Carver carver(t_.muon_memory.as<unsigned char>());
+        check(launch_muon(*p_.context, of, t_.adam, s_.sums, t_.status(), t_.muon_scratch(carver)),
               "updating parameters");
     }
 

@@ -8,7 +8,6 @@ import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
-import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import io.faithfulsae.training.TrainingConfig;
@@ -171,9 +170,8 @@ final class ActivationOptions {
   }
 
   /** The best backend that trains it; what CUDA lacks trains on the CPU. */
-  Backend backend(Optimizer optimizer) {
-    boolean cpuOnly = rankByNorm || kind == Kind.ABSTOPK || optimizer != Optimizer.ADAM;
-    return cpuOnly ? Backends.open("cpu") : Backends.best();
+  Backend backend() {
+    return rankByNorm || kind == Kind.ABSTOPK ? Backends.open("cpu") : Backends.best();
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */

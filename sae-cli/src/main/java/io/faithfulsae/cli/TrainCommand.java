@@ -307,7 +307,7 @@ final class TrainCommand implements Callable<Integer> {
             : activation.config(source.dIn(), dSae);
     shape = shape.withNormalization(normalization);
     TrainingConfig training = training(shape.dIn());
-    try (Backend backend = activation.backend(optimizer);
+    try (Backend backend = activation.backend();
         LogOptions.Logs logs = logging.open()) {
       requireNoFinishedSae(); // one may have appeared while the model was opened
       SaeTrainer trainer = logs.of(SaeTrainer.of(shape, training, backend).withMetadata(metadata));

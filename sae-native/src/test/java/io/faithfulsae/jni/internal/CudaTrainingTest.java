@@ -6,6 +6,7 @@ import io.faithfulsae.golden.TrainingParityTest;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.training.ActivationRunsTest;
 import io.faithfulsae.training.DivergenceTest;
+import io.faithfulsae.training.OptimizerRunsTest;
 import io.faithfulsae.training.PartsTest;
 import io.faithfulsae.training.ResumptionTest;
 import io.faithfulsae.training.TrainingRunTest;
@@ -43,6 +44,14 @@ class CudaTrainingTest {
 
   @Nested
   class Transcoders extends TranscoderRunsTest {
+    @Override
+    protected Backend open() {
+      return new CudaBackendProvider().open();
+    }
+  }
+
+  @Nested
+  class Optimizers extends OptimizerRunsTest {
     @Override
     protected Backend open() {
       return new CudaBackendProvider().open();
