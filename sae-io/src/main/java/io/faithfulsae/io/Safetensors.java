@@ -157,10 +157,10 @@ public final class Safetensors implements AutoCloseable {
    * Opens a file and checks its header.
    *
    * @throws java.nio.file.NoSuchFileException if there is no such file
-   * @throws SaeFormatException if it is not a safetensors file, or truncated
+   * @throws SaeFormatException if it is not a safetensors file, truncated, or not a regular file
    */
   public static Safetensors open(Path file) throws IOException {
-    FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
+    FileChannel channel = FileChannel.open(RegularFile.require(file), StandardOpenOption.READ);
     try {
       return new Safetensors(file, channel, SafetensorsHeader.read(file, channel));
     } catch (IOException | RuntimeException e) {
