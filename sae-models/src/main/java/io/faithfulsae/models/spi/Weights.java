@@ -6,6 +6,7 @@ import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -54,7 +55,7 @@ public final class Weights {
    *
    * @throws NoSuchFileException if the folder has neither, or a shard is missing
    * @throws SaeFormatException if a file is truncated or damaged, or lacks a tensor listed in the
-   *     index
+   *     index, or the index names a file outside the folder
    */
   public static Weights open(Path folder) throws IOException {
     if (Files.exists(folder.resolve(SINGLE))) {
@@ -84,7 +85,7 @@ public final class Weights {
     Map<String, Stored> tensors = new LinkedHashMap<>();
     List<Path> files = new ArrayList<>();
     for (Map.Entry<String, List<String>> shard : namesByShard.entrySet()) {
-      Path file = folder.resolve(shard.getKey());
+      Path file = shardFile(folder, index, shard.getKey(), shard.getValue().get(0));
       if (!Files.exists(file)) {
         throw new NoSuchFileException(
             file.toString(),
@@ -114,6 +115,28 @@ public final class Weights {
           index, "weight_map", Expected.message("tensors", "none", "fetch it again"));
     }
     return new Weights(index, commonFolder(files), tensors);
+  }
+
+  /** An index comes with a download, so it must not name files elsewhere on the disk. */
+  private static Path shardFile(Path folder, Path index, String shard, String tensor)
+      throws SaeFormatException {
+    try {
+      Path file = folder.resolve(shard).normalize();
+      if (!shard.isEmpty() && !Path.of(shard).isAbsolute() && inside(folder.normalize(), file)) {
+        return file;
+      }
+    } catch (InvalidPathException e) {
+      // reported below
+    }
+    throw new SaeFormatException(
+        index,
+        "weight_map." + tensor,
+        Expected.message("a file in the same folder", '"' + shard + '"', "fetch the index again"));
+  }
+
+  private static boolean inside(Path folder, Path file) {
+    // The empty path is the working directory: everything relative is in it, unless it goes up.
+    return folder.toString().isEmpty() ? !file.startsWith("..") : file.startsWith(folder);
   }
 
   private static Map<String, Stored> header(Path file) throws IOException {

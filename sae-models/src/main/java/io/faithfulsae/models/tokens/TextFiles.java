@@ -2,6 +2,7 @@ package io.faithfulsae.models.tokens;
 
 import com.github.luben.zstd.ZstdInputStream;
 import io.faithfulsae.io.Expected;
+import io.faithfulsae.io.RegularFile;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.BufferedInputStream;
 import java.io.BufferedReader;
@@ -34,7 +35,8 @@ final class TextFiles {
    * files of one format, with tables taking precedence over plain text, so that a data set's
    * description is not read as its text.
    *
-   * @throws SaeFormatException if a folder contains no text, or tables of several formats
+   * @throws SaeFormatException if a folder contains no text, or tables of several formats, or it is
+   *     a pipe or a device
    */
   static List<Path> of(Path path) throws IOException {
     if (Files.isDirectory(path)) {
@@ -44,7 +46,7 @@ final class TextFiles {
     if (!Files.exists(path) && name.chars().anyMatch(c -> "*?[{".indexOf(c) >= 0)) {
       return matching(path, name);
     }
-    return List.of(path);
+    return List.of(RegularFile.require(path));
   }
 
   private static List<Path> matching(Path path, String pattern) throws IOException {
