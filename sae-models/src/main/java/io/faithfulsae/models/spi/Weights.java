@@ -11,6 +11,7 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -33,6 +34,8 @@ public final class Weights {
   private final Path root;
   private final Map<String, Stored> tensors;
 
+  private final Map<Path, Long> sizes = new HashMap<>();
+
   /** Names of the tensors that have been checked and hold neither NaN nor infinity. */
   private final Set<String> finite = ConcurrentHashMap.newKeySet();
 
@@ -40,6 +43,10 @@ public final class Weights {
     this.source = source;
     this.root = root;
     this.tensors = tensors;
+    for (Stored stored : tensors.values()) {
+      long end = stored.entry().offset() + stored.entry().bytes();
+      sizes.merge(stored.file(), end, Math::max);
+    }
   }
 
   /**
@@ -157,6 +164,33 @@ public final class Weights {
       }
     }
     return names == 0 ? first.getRoot() : first.getRoot().resolve(first.subpath(0, names));
+  }
+
+  /**
+   * Requires that no file has become shorter. The files are mapped into memory, where reading past
+   * the end of a file ends the process.
+   *
+   * @throws SaeFormatException if one is too short for its tensors; one that was deleted or
+   *     replaced is still there for whoever has mapped it
+   */
+  public void requireWhole() throws IOException {
+    for (Map.Entry<Path, Long> file : sizes.entrySet()) {
+      try {
+        long size = Files.size(file.getKey());
+        if (size < file.getValue()) {
+          throw new SaeFormatException(
+              file.getKey(),
+              "size",
+              Expected.message(
+                  "at least " + file.getValue() + " bytes, as when the model was opened",
+                  size,
+                  "leave a model's files as they are while it is open, or open it without mapping"
+                      + " them"));
+        }
+      } catch (NoSuchFileException e) {
+        // deleted: whoever has mapped it keeps it
+      }
+    }
   }
 
   /** The common root folder of all files. */
