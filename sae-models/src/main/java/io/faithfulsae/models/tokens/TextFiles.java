@@ -9,6 +9,7 @@ import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -158,6 +159,9 @@ final class TextFiles {
     return new SaeFormatException(
         file,
         "text",
-        Expected.message("UTF-8, compressed as the file name says", e, "fetch it again"));
+        Expected.message(
+            "UTF-8, compressed as the file name says",
+            e instanceof CharacterCodingException ? "bytes that are not UTF-8" : e,
+            "fetch it again"));
   }
 }
