@@ -109,9 +109,11 @@ void Registry::close(sae_handle handle, Kind kind, const char *what) {
     const std::lock_guard lock(mutex);
     find(handle, kind, what);
     std::vector<sae_handle> doomed = {handle};
-    for (const auto &[other, object] : objects) {
-        if (other != handle && (object->context == handle || object->params == handle)) {
-            doomed.push_back(other);
+    if (kind == Kind::context || kind == Kind::params) { /* nothing else has children to look for */
+        for (const auto &[other, object] : objects) {
+            if (other != handle && (object->context == handle || object->params == handle)) {
+                doomed.push_back(other);
+            }
         }
     }
     std::sort(doomed.rbegin(), doomed.rend()); /* newest first: children are newer than their parents */

@@ -10,6 +10,7 @@ import io.faithfulsae.spi.Services;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
+import org.jspecify.annotations.Nullable;
 
 /**
  * Activations from memory, from disk and from a language model; implement {@link ActivationSource}
@@ -114,5 +115,30 @@ public final class ActivationSources {
         List.of(),
         ActivationSource.Provider::name,
         name);
+  }
+
+  /**
+   * Reads rows into a batch that is not full, and requires what {@link ActivationReader#read}
+   * promises: whoever waits for a reader that adds nothing waits for ever.
+   *
+   * @param into rows are appended to it. Modified.
+   * @param origins the new rows' origins are appended to it; null to ask for none
+   * @return the number of rows added, at least 1, or -1 at the end of the source
+   * @throws IOException if it added no rows, or not as many as it says
+   */
+  public static int read(
+      ActivationReader reader, ActivationBatch into, @Nullable RowOrigins origins)
+      throws IOException {
+    int before = into.rows();
+    int count = origins == null ? reader.read(into) : reader.read(into, origins);
+    int added = into.rows() - before;
+    if (count == 0 || added != Math.max(0, count)) {
+      throw new IOException(
+          Expected.message(
+              "at least one row, or -1 at the end, and as many in the batch",
+              count + " and " + added + " in the batch, from " + reader.getClass().getName(),
+              "correct its read method"));
+    }
+    return count;
   }
 }

@@ -186,7 +186,7 @@ public final class ShardWriter implements AutoCloseable {
     int before = (int) Math.max(0, chunk.capacity() - wanted);
     chunk.rows(before);
     origins.clear();
-    int count = reader.read(chunk, origins);
+    int count = ActivationSources.read(reader, chunk, origins);
     if (count > 0) {
       FloatBuffer values = chunk.data().slice(before * index.dIn(), count * index.dIn());
       ShardFolder.requireFinite(index, rows(), values, origins);
@@ -271,8 +271,11 @@ public final class ShardWriter implements AutoCloseable {
   /** Drops the rows since the last shard or {@link #flush}, unless everything is written. */
   @Override
   public void close() {
-    reader.close();
-    chunk.close();
-    lock.close();
+    try {
+      reader.close();
+    } finally {
+      chunk.close();
+      lock.close();
+    }
   }
 }

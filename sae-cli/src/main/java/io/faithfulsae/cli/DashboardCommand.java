@@ -20,13 +20,15 @@ import io.faithfulsae.study.dashboard.Dashboard;
 import io.faithfulsae.study.dashboard.Dashboard.Shown;
 import io.faithfulsae.study.dashboard.DashboardPage;
 import io.faithfulsae.study.dashboard.NeuronpediaExport;
+import io.faithfulsae.study.provenance.Json;
 import java.io.IOException;
 import java.net.URI;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
@@ -205,13 +207,16 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
               String.valueOf(data.getFileName()),
               second == null ? null : nameOf(second),
               shown);
-      AtomicFile.writeString(out, DashboardPage.render(dashboard));
+      Map<Path, AtomicFile.Content> files = new LinkedHashMap<>();
+      files.put(out, AtomicFile.text(DashboardPage.render(dashboard)));
       if (neuronpedia != null) {
-        Files.createDirectories(neuronpedia);
-        AtomicFile.writeString(
-            neuronpedia.resolve(BATCH), NeuronpediaExport.batch(dashboard, nameOf(neuronpedia)));
+        files.put(
+            neuronpedia.resolve(BATCH),
+            AtomicFile.text(NeuronpediaExport.batch(dashboard, nameOf(neuronpedia))));
       }
-      common.write(json(), dashboard, shown.size() + " latents on " + out.toAbsolutePath());
+      files.put(json(), AtomicFile.text(Json.pretty(dashboard)));
+      AtomicFile.writeTogether(files);
+      common.print(dashboard, shown.size() + " latents on " + out.toAbsolutePath() + "\n" + json());
       if (failure != null) {
         throw new IOException(
             "the page and its JSON are written with the answers so far: " + failure.getMessage(),

@@ -96,6 +96,9 @@ final class InterruptionTest {
     List<String> command =
         new ArrayList<>(
             List.of(
+                // A background job ignores SIGINT, and so would what it starts.
+                "env",
+                "--default-signal=INT",
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "--enable-native-access=ALL-UNNAMED",
                 "-cp",

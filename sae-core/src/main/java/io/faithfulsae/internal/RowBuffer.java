@@ -4,6 +4,7 @@ import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter.Counts;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.ActivationSources;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.Finite;
 import io.faithfulsae.random.Rng;
@@ -77,7 +78,7 @@ public final class RowBuffer implements AutoCloseable {
     rows.rows(0);
     passStarts.clear();
     while (rows.rows() < rows.capacity()) {
-      int count = reader().read(rows);
+      int count = ActivationSources.read(reader(), rows, null);
       if (count < 0) {
         startOver();
       } else {
@@ -156,11 +157,14 @@ public final class RowBuffer implements AutoCloseable {
 
   @Override
   public void close() {
-    if (reader != null) {
-      reader.close();
-      reader = null;
+    try {
+      if (reader != null) {
+        reader.close();
+        reader = null;
+      }
+    } finally {
+      rows.close();
     }
-    rows.close();
   }
 
   private ActivationReader reader() throws IOException {

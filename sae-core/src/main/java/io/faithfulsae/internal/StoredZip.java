@@ -1,6 +1,7 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.io.Expected;
+import io.faithfulsae.io.RegularFile;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.Closeable;
 import java.io.EOFException;
@@ -40,7 +41,7 @@ final class StoredZip implements Closeable {
   static StoredZip open(Path file, String writer, String again) throws IOException {
     ZipFile zip;
     try {
-      zip = new ZipFile(file.toFile());
+      zip = new ZipFile(RegularFile.require(file).toFile());
     } catch (ZipException | IllegalArgumentException e) {
       throw error(file, "a zip as " + writer + " writes it", e.getMessage(), FETCH);
     } catch (UnsupportedOperationException e) {

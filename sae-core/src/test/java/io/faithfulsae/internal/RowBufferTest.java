@@ -5,12 +5,17 @@ import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import io.faithfulsae.ActivationBatch;
+import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
 import io.faithfulsae.conformance.ReferenceBackend;
 import io.faithfulsae.internal.RowBuffer.Mark;
 import java.io.IOException;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Rows that are not finite: found by the step that reads them, named by the buffer. */
 final class RowBufferTest {
@@ -51,6 +56,57 @@ final class RowBufferTest {
       IllegalArgumentException e =
           assertThrows(IllegalArgumentException.class, () -> buffer.first(3));
       assertTrue(String.valueOf(e.getMessage()).contains("got NaN in row 2, column 1"));
+    }
+  }
+
+  @ParameterizedTest
+  @CsvSource({"0, 0", "3, 0", "1, 2", "-1, 1"})
+  void aReaderThatDoesNotAddWhatItSaysIsNamed(int says, int adds) {
+    AtomicBoolean closed = new AtomicBoolean();
+    try (ReferenceBackend backend = new ReferenceBackend()) {
+      RowBuffer buffer =
+          new RowBuffer(new Wrong(says, adds, closed), backend, false, 4, Mark.START);
+      IOException e = assertThrows(IOException.class, buffer::fill);
+      assertTrue(
+          String.valueOf(e.getMessage()).contains("expected at least one row"), e.toString());
+      assertThrows(IllegalStateException.class, buffer::close);
+      assertTrue(closed.get());
+      assertEquals(0, backend.liveBytes(), "freed although the reader failed to close");
+    }
+  }
+
+  /** Breaks the promises of a reader. */
+  private record Wrong(int says, int adds, AtomicBoolean closed) implements ActivationSource {
+    @Override
+    public int dIn() {
+      return 2;
+    }
+
+    @Override
+    public String description() {
+      return "wrong";
+    }
+
+    @Override
+    public ActivationReader open(long position) {
+      return new ActivationReader() {
+        @Override
+        public int read(ActivationBatch into) {
+          into.rows(into.rows() + adds);
+          return says;
+        }
+
+        @Override
+        public long position() {
+          return 0;
+        }
+
+        @Override
+        public void close() {
+          closed.set(true);
+          throw new IllegalStateException("cannot close");
+        }
+      };
     }
   }
 

@@ -4,15 +4,14 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.AtomicMoveNotSupportedException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
-import java.nio.file.StandardOpenOption;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
 
 /**
- * Writes to a temporary file next to the target and renames it, so that a reader sees either the
- * old file or the complete new one.
+ * Writes to a temporary file next to the target, syncs it, renames it and syncs the folder, so that
+ * a reader sees either the old file or the complete new one, also after a crash or a power cut.
  */
 public final class AtomicFile {
   private AtomicFile() {}
@@ -31,45 +30,42 @@ public final class AtomicFile {
    * @throws IOException if the content cannot be written, for example because the disk is full
    */
   public static void write(Path target, Content content) throws IOException {
-    Path folder = target.toAbsolutePath().getParent();
-    if (folder != null) {
-      Files.createDirectories(folder);
-    }
-    Path temporary =
-        target.resolveSibling(
-            "." + target.getFileName() + "." + Long.toHexString(System.nanoTime()) + ".tmp");
-    boolean moved = false;
+    writeTogether(Map.of(target, content));
+  }
+
+  /**
+   * Writes files that belong together: all of them are complete and on the disk before the first
+   * one replaces its old file, in the order of the map. If one cannot be written, all old files
+   * stay.
+   */
+  public static void writeTogether(Map<Path, Content> contents) throws IOException {
+    List<StagedFile> staged = new ArrayList<>();
+    Path current = null;
     try {
-      try (FileChannel channel =
-          FileChannel.open(temporary, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE)) {
-        content.writeTo(channel);
-        channel.force(true);
+      for (Map.Entry<Path, Content> each : contents.entrySet()) {
+        current = each.getKey();
+        staged.add(StagedFile.write(current, each.getValue()));
       }
-      move(temporary, target);
-      moved = true;
+      for (StagedFile file : staged) {
+        file.move();
+      }
     } catch (IOException e) {
-      throw new IOException("cannot write " + target + ": " + e.getMessage(), e);
+      throw new IOException("cannot write " + current + ": " + StagedFile.reason(e), e);
     } finally {
-      if (!moved) {
-        Files.deleteIfExists(temporary);
+      for (StagedFile file : staged) {
+        file.close();
       }
     }
   }
 
   /** Writes a text file in UTF-8. */
   public static void writeString(Path target, String text) throws IOException {
-    write(
-        target,
-        channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8))));
+    write(target, text(text));
   }
 
-  /** Renames a file or folder, atomically where the file system supports it. */
-  static void move(Path from, Path to) throws IOException {
-    try {
-      Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
-    } catch (AtomicMoveNotSupportedException e) {
-      Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
-    }
+  /** The content of a text file in UTF-8. */
+  public static Content text(String text) {
+    return channel -> writeFully(channel, ByteBuffer.wrap(text.getBytes(StandardCharsets.UTF_8)));
   }
 
   static void writeFully(FileChannel channel, ByteBuffer bytes) throws IOException {

@@ -73,7 +73,7 @@ public final class CheckedJson {
   public static ObjectNode parse(Path file, String remedy) throws IOException {
     String got;
     try {
-      JsonNode json = JSON.readTree(Files.readAllBytes(file));
+      JsonNode json = JSON.readTree(Files.readAllBytes(RegularFile.require(file)));
       if (json instanceof ObjectNode object) {
         return object;
       }

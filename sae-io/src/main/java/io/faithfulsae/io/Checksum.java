@@ -73,7 +73,8 @@ public final class Checksum {
 
   private static String of(Path file, boolean checked) throws IOException {
     Checksum sum = new Checksum();
-    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.READ)) {
+    try (FileChannel channel =
+        FileChannel.open(RegularFile.require(file), StandardOpenOption.READ)) {
       if (checked) { // leave out the checksum itself
         ByteBuffer start = ByteBuffer.allocate(PLACE + ZEROS.length());
         while (start.hasRemaining() && channel.read(start) >= 0) {}

@@ -157,10 +157,10 @@ public final class Safetensors implements AutoCloseable {
    * Opens a file and checks its header.
    *
    * @throws java.nio.file.NoSuchFileException if there is no such file
-   * @throws SaeFormatException if it is not a safetensors file, or truncated
+   * @throws SaeFormatException if it is not a safetensors file, truncated, or not a regular file
    */
   public static Safetensors open(Path file) throws IOException {
-    FileChannel channel = FileChannel.open(file, StandardOpenOption.READ);
+    FileChannel channel = FileChannel.open(RegularFile.require(file), StandardOpenOption.READ);
     try {
       return new Safetensors(file, channel, SafetensorsHeader.read(file, channel));
     } catch (IOException | RuntimeException e) {
@@ -340,12 +340,26 @@ public final class Safetensors implements AutoCloseable {
     int size = entry.dtype().bytes();
     long at = first * size;
     long end = at + count * size;
+    requireStillThere(entry, end);
     while (at < end) {
       int window = (int) (at / WINDOW);
       int from = (int) (at % WINDOW);
       int length = (int) Math.min(end - at, WINDOW - from);
       piece.accept(window(entry, window).slice(from, length).order(ByteOrder.LITTLE_ENDIAN));
       at += length;
+    }
+  }
+
+  /** A mapped file that has become shorter would end in an error of the virtual machine. */
+  private void requireStillThere(Entry entry, long end) throws IOException {
+    if (channel.isOpen() && channel.size() < entry.offset() + end) {
+      throw new SaeFormatException(
+          file,
+          entry.name(),
+          Expected.message(
+              "at least " + (entry.offset() + end) + " bytes, as when the file was opened",
+              channel.size(),
+              "leave files as they are while they are read"));
     }
   }
 

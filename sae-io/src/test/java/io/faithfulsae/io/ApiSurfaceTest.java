@@ -10,7 +10,7 @@ final class ApiSurfaceTest {
 
   @Test
   void staysSmall() {
-    ApiSurface.assertAtMost(13, api);
+    ApiSurface.assertAtMost(14, api);
   }
 
   @Test

@@ -25,6 +25,13 @@ final class ModelFolder {
   static OnnxModel open(Path folder, Options options, @Nullable Backend backend)
       throws IOException {
     checkPrecision(options.precision(), backend);
+    if (backend != null && !options.mapped()) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "mapped weights on a backend's device",
+              "weights to be copied",
+              "open the model mapped, or on the CPU"));
+    }
     Path file = folder.resolve("config.json");
     if (!Files.exists(file)) {
       throw new NoSuchFileException(file.toString(), null, "name a Hugging Face model folder");

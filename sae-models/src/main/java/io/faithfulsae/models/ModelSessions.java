@@ -4,6 +4,7 @@ import io.faithfulsae.HookPoint;
 import io.faithfulsae.models.OnnxModel.Options;
 import io.faithfulsae.models.runtime.OnnxRuntime;
 import io.faithfulsae.models.runtime.OnnxRuntime.Keeping;
+import io.faithfulsae.models.runtime.OnnxRuntime.Reading;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Graph.Precision;
@@ -29,7 +30,14 @@ final class ModelSessions implements AutoCloseable {
     boolean mapped = options.precision() == Precision.FLOAT32;
     Keeping keeping = mapped ? Keeping.WORKSPACE : Keeping.WEIGHTS;
     this.sessions =
-        new Sessions(runtime, new OnnxRuntime.Loading(weights.root(), options.threads(), keeping));
+        new Sessions(
+            runtime,
+            new OnnxRuntime.Loading(
+                weights.root(),
+                options.threads(),
+                keeping,
+                options.mapped() ? Reading.MAPPED : Reading.COPIED),
+            options.mapped() ? weights::requireWhole : () -> {});
     // The widened unembedding is by far the largest matrix, and each of these graphs has one.
     this.ofLogits = mapped && !weights.allFloat32() ? Keeping.NOTHING : keeping;
   }
@@ -75,6 +83,11 @@ final class ModelSessions implements AutoCloseable {
         "sampling step " + topP + (steered == null ? "" : " steered at " + steered),
         Keeping.WEIGHTS,
         () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP, steered));
+  }
+
+  /** Requires that the weights' files are as they were. */
+  void check() {
+    sessions.check();
   }
 
   @Override

@@ -39,6 +39,11 @@ import org.jspecify.annotations.Nullable;
  * measurements). Whole sequences need {@code 4 * batch * heads * length * length} bytes for
  * attention. Direct buffers in native order are used in place; others are copied.
  *
+ * <p><b>Files</b> must not be shortened or written to while the model is open. Their sizes are
+ * checked before each run, but one that shrinks during a run ends the process, as for any program
+ * that maps files; {@link Options#mapped} avoids that. Deleting or replacing (renaming over) them
+ * is safe.
+ *
  * <p><b>Network</b>: none; ONNX Runtime's telemetry is turned off before it initializes. If the
  * host program has initialized it earlier, events about the runtime itself continue, unless the
  * program's environment has {@code ORT_DISABLE_TELEMETRY=1}.
@@ -67,11 +72,18 @@ public final class OnnxModel implements LanguageModel {
    * @param threads for ONNX Runtime, at least 1
    * @param precision of products and the residual stream; weights stay as stored in the files,
    *     activations and logits are returned as float32
+   * @param mapped whether weights are read where they lie in mapped files; if not, each is copied
+   *     to memory when it is first needed, and the files may then change. On the CPU only
    */
-  public record Options(int threads, Precision precision) {
-    /** Computes in float32. */
+  public record Options(int threads, Precision precision, boolean mapped) {
+    /** Computes in float32, with mapped weights. */
     public Options(int threads) {
       this(threads, Precision.FLOAT32);
+    }
+
+    /** With mapped weights. */
+    public Options(int threads, Precision precision) {
+      this(threads, precision, true);
     }
 
     /** Checks the options. */
@@ -385,6 +397,7 @@ public final class OnnxModel implements LanguageModel {
     life.readLock().lock();
     try {
       checkOpen();
+      sessions.check();
       work.run();
     } finally {
       life.readLock().unlock();

@@ -44,7 +44,11 @@ final class OnnxTap implements LanguageModel {
         new Sessions(
             OnnxRuntimes.open(null),
             new OnnxRuntime.Loading(
-                requireNonNull(file.file().toAbsolutePath().getParent()), options.threads()));
+                requireNonNull(file.file().toAbsolutePath().getParent()),
+                options.threads(),
+                OnnxRuntime.Keeping.WEIGHTS,
+                options.mapped() ? OnnxRuntime.Reading.MAPPED : OnnxRuntime.Reading.COPIED),
+            () -> {});
     boolean made = false;
     try {
       this.dModel = width();

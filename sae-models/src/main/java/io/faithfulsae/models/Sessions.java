@@ -13,7 +13,13 @@ import java.util.Map;
 final class Sessions implements AutoCloseable {
   private final OnnxRuntime runtime;
   private final OnnxRuntime.Loading loading;
+  private final Check check;
   private final Map<String, OnnxSession> sessions = new HashMap<>();
+
+  /** Looks at the weights' files before a session is opened or run. */
+  interface Check {
+    void run() throws IOException;
+  }
 
   /** Builds a graph. */
   interface Source {
@@ -22,10 +28,21 @@ final class Sessions implements AutoCloseable {
 
   /**
    * @param runtime closed with this
+   * @param check throws if the weights can no longer be read
    */
-  Sessions(OnnxRuntime runtime, OnnxRuntime.Loading loading) {
+  Sessions(OnnxRuntime runtime, OnnxRuntime.Loading loading, Check check) {
     this.runtime = runtime;
     this.loading = loading;
+    this.check = check;
+  }
+
+  /** Requires that the weights' files are as they were. */
+  void check() {
+    try {
+      check.run();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   OnnxSession get(String key, Source graph) {
@@ -38,10 +55,14 @@ final class Sessions implements AutoCloseable {
    * @param keeping applied when the session is created
    */
   OnnxSession get(String key, Keeping keeping, Source graph) {
+    check();
     OnnxSession known = sessions.get(key);
     if (known == null) {
       known =
-          open(graph, new OnnxRuntime.Loading(loading.weightsRoot(), loading.threads(), keeping));
+          open(
+              graph,
+              new OnnxRuntime.Loading(
+                  loading.weightsRoot(), loading.threads(), keeping, loading.weights()));
       sessions.put(key, known);
     }
     return known;

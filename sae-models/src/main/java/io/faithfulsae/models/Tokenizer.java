@@ -5,7 +5,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.models.spi.ModelConfig;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
@@ -14,6 +16,10 @@ import java.util.Map;
 
 /**
  * A model's tokenizer, from its {@code tokenizer.json}. Does not use the network.
+ *
+ * <p>The file is checked before the native library reads it, since an error in there would end the
+ * process: text that is not Unicode, merges of unknown tokens, precompiled normalizers and patterns
+ * that can take exponential time are refused.
  *
  * <p><b>Threads</b>: any number may use it. <b>Closed by</b> whoever opened it.
  */
@@ -33,8 +39,8 @@ public final class Tokenizer implements AutoCloseable {
    * Opens the tokenizer of a model folder.
    *
    * @throws NoSuchFileException if the folder has no {@code tokenizer.json}
-   * @throws SaeFormatException if it cannot be read, no file gives the EOS token, or its vocabulary
-   *     is larger than {@code vocab_size} in {@code config.json}
+   * @throws SaeFormatException if it cannot be read or trusted, no file gives the EOS token, or its
+   *     vocabulary is larger than {@code vocab_size} in {@code config.json}
    */
   public static Tokenizer open(Path folder) throws IOException {
     Path file = folder.resolve("tokenizer.json");
@@ -43,10 +49,13 @@ public final class Tokenizer implements AutoCloseable {
           file.toString(), null, "name a model folder with a tokenizer.json");
     }
     SpecialTokens special = SpecialTokens.read(folder);
-    checkVocabulary(folder, file);
+    TokenizerJson json = TokenizerJson.read(file);
+    checkVocabulary(folder, file, json.vocabulary());
+    ByteArrayInputStream text =
+        new ByteArrayInputStream(json.text().getBytes(StandardCharsets.UTF_8));
     try {
       return new Tokenizer(
-          QuietDjl.call(() -> HuggingFaceTokenizer.newInstance(file, OPTIONS)), special);
+          QuietDjl.call(() -> HuggingFaceTokenizer.newInstance(text, OPTIONS)), special);
     } catch (RuntimeException e) {
       throw new SaeFormatException(
           file,
@@ -59,13 +68,13 @@ public final class Tokenizer implements AutoCloseable {
    * Added tokens may exceed the model's vocabulary; those that were never trained are never
    * sampled.
    */
-  private static void checkVocabulary(Path folder, Path file) throws IOException {
+  private static void checkVocabulary(Path folder, Path file, JsonNode vocabulary)
+      throws IOException {
     Path config = folder.resolve("config.json");
     if (!Files.exists(config)) {
       return;
     }
     int known = ModelConfig.read(config).number("vocab_size", Integer.MAX_VALUE);
-    JsonNode vocabulary = ModelConfig.read(file).json("model").path("vocab");
     long highest = vocabulary.size() - 1L; // a list has no ids
     String token = "the last one";
     for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {

@@ -322,6 +322,7 @@ public record StudyConfig(
    * @throws IllegalArgumentException naming the setting
    */
   public StudyConfig {
+    require(hook != null, "hook", "a hook point, or middle", "null");
     dataSets = List.copyOf(dataSets);
     seeds = different("seeds", seeds);
     if (training.options() != null) {

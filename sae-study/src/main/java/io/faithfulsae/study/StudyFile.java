@@ -1,11 +1,15 @@
 package io.faithfulsae.study;
 
+import com.fasterxml.jackson.annotation.JsonSetter;
+import com.fasterxml.jackson.annotation.Nulls;
+import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.MapperFeature;
 import com.fasterxml.jackson.databind.exc.InvalidFormatException;
+import com.fasterxml.jackson.databind.exc.InvalidNullException;
 import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
@@ -42,7 +46,15 @@ public record StudyFile(Map<String, StudyConfig> models) {
       YAMLMapper.builder()
           .enable(DeserializationFeature.FAIL_ON_NULL_FOR_PRIMITIVES)
           .enable(MapperFeature.ACCEPT_CASE_INSENSITIVE_ENUMS)
+          // A list that is null, or has a null in it, is a mistake in every setting.
+          .defaultSetterInfo(JsonSetter.Value.forContentNulls(Nulls.FAIL))
+          .withConfigOverride(
+              List.class,
+              list -> list.setSetterInfo(JsonSetter.Value.construct(Nulls.FAIL, Nulls.FAIL)))
           .build();
+
+  /** Names the folder of a model's results, inside that of the study. */
+  private static final Pattern NAME = Pattern.compile("[A-Za-z0-9_-][A-Za-z0-9._-]*");
 
   /**
    * Checks references between the models.
@@ -55,9 +67,9 @@ public record StudyFile(Map<String, StudyConfig> models) {
     for (Map.Entry<String, StudyConfig> model : models.entrySet()) {
       String at = MODELS + "." + model.getKey();
       StudyConfig.require(
-          model.getKey().matches("[A-Za-z0-9._-]+"),
+          NAME.matcher(model.getKey()).matches(),
           at,
-          "a name of letters, digits, ., - and _",
+          "a name of letters, digits, ., - and _ that does not start with a .",
           model.getKey());
       for (DataSet set : model.getValue().dataSets()) {
         if (set.from() != null) {
@@ -128,8 +140,11 @@ public record StudyFile(Map<String, StudyConfig> models) {
     } catch (JsonMappingException e) {
       throw new SaeFormatException(file, where(e), problem(e));
     } catch (JsonProcessingException e) {
+      JsonLocation at = e.getLocation(); // null if the nesting is too deep
       throw new SaeFormatException(
-          file, "line " + e.getLocation().getLineNr(), e.getOriginalMessage());
+          file,
+          at == null ? "study" : "line " + at.getLineNr(),
+          Expected.message("YAML", firstLine(e.getOriginalMessage()), "correct the file"));
     } catch (IllegalArgumentException e) {
       throw new SaeFormatException(file, "study", String.valueOf(e.getMessage()));
     }
@@ -202,7 +217,9 @@ public record StudyFile(Map<String, StudyConfig> models) {
   private static String nameOf(StudyConfig one) {
     String folder = one.model();
     Path name = folder == null ? null : Path.of(folder).toAbsolutePath().normalize().getFileName();
-    return name == null ? EmbeddedModel.NAME : name.toString().replaceAll("[^A-Za-z0-9._-]", "-");
+    return name == null
+        ? EmbeddedModel.NAME
+        : name.toString().replaceAll("^\\.|[^A-Za-z0-9._-]", "-");
   }
 
   /** NaN and infinity are invalid in any spelling that YAML or Jackson accepts. */
@@ -234,6 +251,10 @@ public record StudyFile(Map<String, StudyConfig> models) {
     }
   }
 
+  private static String firstLine(String text) {
+    return text.lines().findFirst().orElse("an error");
+  }
+
   private static String problem(JsonMappingException e) {
     if (e.getCause() instanceof IllegalArgumentException own) {
       return String.valueOf(own.getMessage());
@@ -245,8 +266,9 @@ public record StudyFile(Map<String, StudyConfig> models) {
               .collect(Collectors.joining(", "));
       return Expected.message("one of " + names, wrong.getValue(), "use one of these");
     }
-    if (e instanceof MismatchedInputException missing
-        && String.valueOf(missing.getOriginalMessage()).startsWith("Cannot map `null`")) {
+    if (e instanceof InvalidNullException
+        || (e instanceof MismatchedInputException missing
+            && String.valueOf(missing.getOriginalMessage()).startsWith("Cannot map `null`"))) {
       return Expected.message("a value", null, "write one, or leave the setting out");
     }
     return e.getOriginalMessage();

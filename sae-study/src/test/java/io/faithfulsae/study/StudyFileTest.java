@@ -77,7 +77,22 @@ final class StudyFileTest {
     for (String[] wrong :
         new String[][] {
           {"training: {batch: null}", "training.batch", "expected a value, got null"},
-          {"training: {lr: null}", "training.lr", "expected a value or a list of them, got null"},
+          {"training: {lr: null}", "training.lr", "expected a value, got null"},
+          {"dataSets: null", "dataSets", "expected a value, got null"},
+          {"dataSets: [null]", "dataSets", "expected a value, got null"},
+          {"seeds: [1, null]", "seeds", "expected a value, got null"},
+          {"checks: {nGrams: null}", "checks.nGrams", "expected a value, got null"},
+          {"kCurve: {multiples: null}", "kCurve.multiples", "expected a value, got null"},
+          {"featureSubsets: {rankBy: [null]}", "featureSubsets.rankBy", "a value, got null"},
+          {"probing: {only: null}", "probing.only", "expected a value, got null"},
+          {
+            "dataSets: [{name: own, generate: {}}, {name: mix, mixture: {own: null}}]",
+            "mixture",
+            "expected a value, got null"
+          },
+          {"hook: null", "hook", "expected a hook point, or middle, got null"},
+          {"probing: " + "[".repeat(2000), "study", "expected YAML, got"},
+          {"probing: " + "{a: ".repeat(2000), "study", "expected YAML, got"},
           {"dataSets: [{file: embedded}]", "dataSets", "expected a name of letters"},
           {
             "dataSets: [{name: own}]",
@@ -90,6 +105,31 @@ final class StudyFileTest {
       String said = String.valueOf(e.getMessage());
       assertTrue(said.contains(wrong[1]) && said.contains(wrong[2]), said);
     }
+  }
+
+  @Test
+  void sectionsThatAreNullChangeNothing() throws IOException {
+    for (RecordComponent section : StudyConfig.class.getRecordComponents()) {
+      if (section.getType().isRecord()) {
+        StudyFile study = read("models: {one: {%s: null}}".formatted(section.getName()));
+        assertEquals(
+            StudyFile.defaults().models().values().iterator().next(),
+            study.models().get("one"),
+            section.getName());
+      }
+    }
+  }
+
+  @Test
+  void namesOfModelsStayInTheStudysFolder() throws IOException {
+    for (String name : new String[] {"..", ".", "../x", "/tmp/x", ".lock", "a/b", ""}) {
+      SaeFormatException e =
+          assertThrows(
+              SaeFormatException.class, () -> read("models: {'%s': {}}".formatted(name)), name);
+      assertTrue(String.valueOf(e.getMessage()).contains("does not start with a ."), name);
+    }
+    StudyFile hidden = StudyFile.ofModel("/models/.cache");
+    assertEquals(List.of("-cache"), List.copyOf(hidden.models().keySet()));
   }
 
   private StudyFile read(String yaml) throws IOException {

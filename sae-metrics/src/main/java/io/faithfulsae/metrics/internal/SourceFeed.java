@@ -3,6 +3,7 @@ package io.faithfulsae.metrics.internal;
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationReader;
 import io.faithfulsae.ActivationSource;
+import io.faithfulsae.ActivationSources;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -52,7 +53,7 @@ final class SourceFeed implements SequenceFeed {
       while (more && seen < maxSequences) {
         batch.rows(0);
         while (more && batch.rows() < batch.capacity()) {
-          more = reader.read(batch) >= 0;
+          more = ActivationSources.read(reader, batch, null) >= 0;
         }
         int sequences = Math.min(batch.rows() / length, maxSequences - seen);
         batch.rows(sequences * length);

@@ -23,20 +23,34 @@ public interface OnnxRuntime extends AutoCloseable {
     NOTHING
   }
 
+  /** How a graph's external weights are read. */
+  enum Reading {
+    /** Where they lie, in the mapped file. */
+    MAPPED,
+    /** Into memory, before the graph is loaded. */
+    COPIED
+  }
+
   /**
    * How a graph is loaded.
    *
    * @param weightsRoot folder of the files with the graph's external weights
    * @param threads for the graph's operators, at least 1
    * @param keeping what stays in memory on the CPU between runs
+   * @param weights how they are read
    */
-  record Loading(Path weightsRoot, int threads, Keeping keeping) {
+  record Loading(Path weightsRoot, int threads, Keeping keeping, Reading weights) {
     /** Conversions up to this many bytes, such as those of norms and biases, run at load time. */
     private static final int SMALL = 1 << 16;
 
     /** Keeps the weights. */
     public Loading(Path weightsRoot, int threads) {
       this(weightsRoot, threads, Keeping.WEIGHTS);
+    }
+
+    /** Maps the weights. */
+    public Loading(Path weightsRoot, int threads, Keeping keeping) {
+      this(weightsRoot, threads, keeping, Reading.MAPPED);
     }
 
     /** The options that ONNX Runtime takes as strings. */

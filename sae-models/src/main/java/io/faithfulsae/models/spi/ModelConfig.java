@@ -5,7 +5,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.Expected;
+import io.faithfulsae.io.RegularFile;
 import io.faithfulsae.io.SaeFormatException;
+import java.io.CharConversionException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -35,10 +37,13 @@ public final class ModelConfig {
   public static ModelConfig read(Path file) throws IOException {
     JsonNode root;
     try {
-      root = JSON.readTree(Files.readAllBytes(file));
+      root = JSON.readTree(Files.readAllBytes(RegularFile.require(file)));
     } catch (JsonProcessingException e) {
       throw new SaeFormatException(
           file, "file", Expected.message("JSON", e.getOriginalMessage(), "fetch it again"));
+    } catch (CharConversionException e) {
+      throw new SaeFormatException(
+          file, "file", Expected.message("JSON in UTF-8", e.getMessage(), "fetch it again"));
     }
     if (!root.isObject()) {
       throw new SaeFormatException(

@@ -6,10 +6,12 @@ import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import java.io.IOException;
 import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -32,6 +34,8 @@ public final class Weights {
   private final Path root;
   private final Map<String, Stored> tensors;
 
+  private final Map<Path, Long> sizes = new HashMap<>();
+
   /** Names of the tensors that have been checked and hold neither NaN nor infinity. */
   private final Set<String> finite = ConcurrentHashMap.newKeySet();
 
@@ -39,6 +43,10 @@ public final class Weights {
     this.source = source;
     this.root = root;
     this.tensors = tensors;
+    for (Stored stored : tensors.values()) {
+      long end = stored.entry().offset() + stored.entry().bytes();
+      sizes.merge(stored.file(), end, Math::max);
+    }
   }
 
   /**
@@ -54,7 +62,7 @@ public final class Weights {
    *
    * @throws NoSuchFileException if the folder has neither, or a shard is missing
    * @throws SaeFormatException if a file is truncated or damaged, or lacks a tensor listed in the
-   *     index
+   *     index, or the index names a file outside the folder
    */
   public static Weights open(Path folder) throws IOException {
     if (Files.exists(folder.resolve(SINGLE))) {
@@ -84,7 +92,7 @@ public final class Weights {
     Map<String, Stored> tensors = new LinkedHashMap<>();
     List<Path> files = new ArrayList<>();
     for (Map.Entry<String, List<String>> shard : namesByShard.entrySet()) {
-      Path file = folder.resolve(shard.getKey());
+      Path file = shardFile(folder, index, shard.getKey(), shard.getValue().get(0));
       if (!Files.exists(file)) {
         throw new NoSuchFileException(
             file.toString(),
@@ -116,6 +124,28 @@ public final class Weights {
     return new Weights(index, commonFolder(files), tensors);
   }
 
+  /** An index comes with a download, so it must not name files elsewhere on the disk. */
+  private static Path shardFile(Path folder, Path index, String shard, String tensor)
+      throws SaeFormatException {
+    try {
+      Path file = folder.resolve(shard).normalize();
+      if (!shard.isEmpty() && !Path.of(shard).isAbsolute() && inside(folder.normalize(), file)) {
+        return file;
+      }
+    } catch (InvalidPathException e) {
+      // reported below
+    }
+    throw new SaeFormatException(
+        index,
+        "weight_map." + tensor,
+        Expected.message("a file in the same folder", '"' + shard + '"', "fetch the index again"));
+  }
+
+  private static boolean inside(Path folder, Path file) {
+    // The empty path is the working directory: everything relative is in it, unless it goes up.
+    return folder.toString().isEmpty() ? !file.startsWith("..") : file.startsWith(folder);
+  }
+
   private static Map<String, Stored> header(Path file) throws IOException {
     Map<String, Stored> tensors = new LinkedHashMap<>();
     try (Safetensors opened = Safetensors.open(file)) {
@@ -134,6 +164,33 @@ public final class Weights {
       }
     }
     return names == 0 ? first.getRoot() : first.getRoot().resolve(first.subpath(0, names));
+  }
+
+  /**
+   * Requires that no file has become shorter. The files are mapped into memory, where reading past
+   * the end of a file ends the process.
+   *
+   * @throws SaeFormatException if one is too short for its tensors; one that was deleted or
+   *     replaced is still there for whoever has mapped it
+   */
+  public void requireWhole() throws IOException {
+    for (Map.Entry<Path, Long> file : sizes.entrySet()) {
+      try {
+        long size = Files.size(file.getKey());
+        if (size < file.getValue()) {
+          throw new SaeFormatException(
+              file.getKey(),
+              "size",
+              Expected.message(
+                  "at least " + file.getValue() + " bytes, as when the model was opened",
+                  size,
+                  "leave a model's files as they are while it is open, or open it without mapping"
+                      + " them"));
+        }
+      } catch (NoSuchFileException e) {
+        // deleted: whoever has mapped it keeps it
+      }
+    }
   }
 
   /** The common root folder of all files. */

@@ -29,7 +29,7 @@ final class JsonLines {
   }
 
   static Stream<int[]> open(Path file, TextOptions options, Encoder encoder) throws IOException {
-    BufferedReader lines = TextFiles.reader(file);
+    BufferedReader lines = new BufferedReader(new BoundedLines(file, TextFiles.reader(file)));
     return lines
         .lines()
         .map(new JsonLines(file, options, encoder)::document)

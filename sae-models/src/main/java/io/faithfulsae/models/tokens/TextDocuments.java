@@ -19,10 +19,13 @@ import java.util.stream.StreamSupport;
 /** Documents of a text file, in pieces of bounded size. */
 final class TextDocuments implements Iterator<int[]> {
   /**
-   * Longer documents are tokenized in pieces, split at line ends, so that a file may be larger than
-   * memory.
+   * Longer documents are tokenized in pieces, split at line ends, or else at a space, or else
+   * anywhere, so that a file may be larger than memory.
    */
   private static final int PIECE = 1 << 18;
+
+  /** What stays behind a split inside a line, so that it does not split a separator. */
+  private static final int KEPT = 256;
 
   private final Path file;
   private final Reader reader;
@@ -96,11 +99,24 @@ final class TextDocuments implements Iterator<int[]> {
       done = matcher.end();
     }
     text.delete(0, done);
-    int cut = ended ? text.length() : text.length() < PIECE ? 0 : text.lastIndexOf("\n") + 1;
+    int cut = ended ? text.length() : text.length() < PIECE ? 0 : cut();
     if (cut > 0) {
       take(text.substring(0, cut));
       text.delete(0, cut);
     }
+  }
+
+  private int cut() {
+    int lineEnd = text.lastIndexOf("\n") + 1;
+    if (lineEnd > 0) {
+      return lineEnd;
+    }
+    int most = text.length() - KEPT;
+    int space = text.lastIndexOf(" ", most); // which begins a token in most vocabularies
+    if (space > 0) {
+      return space;
+    }
+    return Character.isLowSurrogate(text.charAt(most)) ? most - 1 : most;
   }
 
   private void take(String piece) {

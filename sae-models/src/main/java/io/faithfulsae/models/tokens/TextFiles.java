@@ -2,12 +2,14 @@ package io.faithfulsae.models.tokens;
 
 import com.github.luben.zstd.ZstdInputStream;
 import io.faithfulsae.io.Expected;
+import io.faithfulsae.io.RegularFile;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.BufferedInputStream;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.InputStreamReader;
+import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
@@ -34,7 +36,8 @@ final class TextFiles {
    * files of one format, with tables taking precedence over plain text, so that a data set's
    * description is not read as its text.
    *
-   * @throws SaeFormatException if a folder contains no text, or tables of several formats
+   * @throws SaeFormatException if a folder contains no text, or tables of several formats, or it is
+   *     a pipe or a device
    */
   static List<Path> of(Path path) throws IOException {
     if (Files.isDirectory(path)) {
@@ -44,7 +47,7 @@ final class TextFiles {
     if (!Files.exists(path) && name.chars().anyMatch(c -> "*?[{".indexOf(c) >= 0)) {
       return matching(path, name);
     }
-    return List.of(path);
+    return List.of(RegularFile.require(path));
   }
 
   private static List<Path> matching(Path path, String pattern) throws IOException {
@@ -156,6 +159,9 @@ final class TextFiles {
     return new SaeFormatException(
         file,
         "text",
-        Expected.message("UTF-8, compressed as the file name says", e, "fetch it again"));
+        Expected.message(
+            "UTF-8, compressed as the file name says",
+            e instanceof CharacterCodingException ? "bytes that are not UTF-8" : e,
+            "fetch it again"));
   }
 }

@@ -27,8 +27,9 @@ import java.util.stream.StreamSupport;
  * appears once between two documents. {@link TextOptions#withinDocuments} splits each document
  * separately.
  *
- * <p>Files are streamed, so they may be larger than memory. The tokenizer must stay open while the
- * source is in use.
+ * <p>Files are streamed, so they may be larger than memory, also decompressed: text in pieces that
+ * end at a line end, or after about 2^18 characters without one; JSON lines of at most 2^26
+ * characters each. The tokenizer must stay open while the source is in use.
  */
 public final class TokenSources {
   private TokenSources() {}

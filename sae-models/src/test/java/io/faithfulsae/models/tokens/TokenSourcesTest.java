@@ -232,7 +232,7 @@ class TokenSourcesTest {
         "expected UTF-8, compressed as the file name says");
     assertSays(Files.write(temp.resolve("no.txt.gz"), text), 4, "Not in GZIP format");
     assertSays(
-        Files.write(temp.resolve("latin.txt"), new byte[] {'a', (byte) 0xe9, 'b'}), 4, "Malformed");
+        Files.write(temp.resolve("latin.txt"), new byte[] {'a', (byte) 0xe9, 'b'}), 4, "not UTF-8");
   }
 
   @Test

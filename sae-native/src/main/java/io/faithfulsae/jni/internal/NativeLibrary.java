@@ -23,6 +23,10 @@ final class NativeLibrary {
   private static final String OURS = "/io/faithfulsae/jni/internal/linux-x86_64/";
   private static final String OPENBLAS = "/org/bytedeco/openblas/linux-x86_64/";
 
+  static {
+    CacheFolder.choose();
+  }
+
   private static final Map<String, Optional<Path>> UNPACKED = new ConcurrentHashMap<>();
 
   private NativeLibrary() {}
@@ -76,8 +80,8 @@ final class NativeLibrary {
   }
 
   /**
-   * JavaCPP caches by size and time, and all jars of a reproducible build have the same time: our
-   * own libraries are unpacked again if the cached file differs from the resource.
+   * JavaCPP caches by size and time, and all jars of a reproducible build have the same time: a
+   * library is unpacked again if the cached file differs from the resource.
    */
   private static Optional<Path> unpackNow(String resource) {
     URL url = NativeLibrary.class.getResource(resource);
@@ -89,7 +93,7 @@ final class NativeLibrary {
         return Optional.of(Path.of(url.toURI()));
       }
       File file = Loader.cacheResource(url);
-      if (resource.startsWith(OURS) && !same(url, file.toPath())) {
+      if (!same(url, file.toPath())) {
         Files.deleteIfExists(file.toPath());
         file = Loader.cacheResource(url);
       }

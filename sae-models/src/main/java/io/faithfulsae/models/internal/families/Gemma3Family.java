@@ -12,6 +12,7 @@ import io.faithfulsae.models.spi.ModelFamily;
 import io.faithfulsae.models.spi.Rotary;
 import io.faithfulsae.models.spi.Weights;
 import java.util.List;
+import java.util.function.IntPredicate;
 
 /**
  * Gemma 3: Gemma 2 with query and key norms instead of soft-capped scores, and a separate rotary
@@ -75,7 +76,7 @@ public final class Gemma3Family implements ModelFamily {
       throw config.problem("attn_logit_softcapping", "null");
     }
     GatedTransformer model = GatedTransformer.of(config, HEAD_DIM, tied);
-    boolean[] slides = slides(config, model.dimensions().layers());
+    IntPredicate slides = slides(config, model.dimensions().layers());
     int headDim = model.dimensions().headDim();
     Rotary windowed = rotary(config, WINDOWED, headDim);
     Rotary global = rotary(config, GLOBAL, headDim);
@@ -87,8 +88,8 @@ public final class Gemma3Family implements ModelFamily {
         .activation(Activation.of(config, "hidden_activation", "gelu_pytorch_tanh"))
         .biases(bias, bias, false)
         .queryKeyNorms()
-        .rotary(layer -> slides[layer] ? windowed : global)
-        .scores(layer -> slides[layer] ? near : all)
+        .rotary(layer -> slides.test(layer) ? windowed : global)
+        .scores(layer -> slides.test(layer) ? near : all)
         .postNorms()
         .normOffset(1)
         .embeddingScale(Math.sqrt(model.dimensions().dModel()))
@@ -96,25 +97,21 @@ public final class Gemma3Family implements ModelFamily {
   }
 
   /** {@code layer_types} if present; otherwise all but the last block of each group. */
-  private static boolean[] slides(ModelConfig config, int layers) throws SaeFormatException {
-    boolean[] slides = new boolean[layers];
+  private static IntPredicate slides(ModelConfig config, int layers) throws SaeFormatException {
     if (!config.has("layer_types")) {
       int pattern = config.number("sliding_window_pattern", 6);
-      for (int layer = 0; layer < layers; layer++) {
-        slides[layer] = (layer + 1) % pattern != 0;
-      }
-      return slides;
+      return layer -> (layer + 1) % pattern != 0;
     }
     JsonNode types = config.json("layer_types");
-    for (int layer = 0; layer < layers; layer++) {
-      String type = types.path(layer).asText();
-      if (types.size() != layers || !List.of(WINDOWED, GLOBAL).contains(type)) {
-        throw config.problem(
-            "layer_types", layers + " times \"" + WINDOWED + "\" or \"" + GLOBAL + "\"");
-      }
-      slides[layer] = type.equals(WINDOWED);
+    boolean valid = types.size() == layers;
+    for (JsonNode type : types) {
+      valid &= List.of(WINDOWED, GLOBAL).contains(type.asText());
     }
-    return slides;
+    if (!valid) {
+      throw config.problem(
+          "layer_types", layers + " times \"" + WINDOWED + "\" or \"" + GLOBAL + "\"");
+    }
+    return layer -> types.path(layer).asText().equals(WINDOWED);
   }
 
   /**

@@ -25,6 +25,7 @@ import java.util.Set;
 /** ONNX Runtime through its own Java API, on the CPU: host tensors only. */
 final class JavaRuntime implements OnnxRuntime {
   private final OrtEnvironment environment = environment();
+  private final CopiedWeights copies = new CopiedWeights(environment);
 
   /** One per process; the host program may have created it. */
   private static OrtEnvironment environment() {
@@ -48,6 +49,9 @@ final class JavaRuntime implements OnnxRuntime {
       for (Map.Entry<String, String> entry : loading.entries().entrySet()) {
         options.addConfigEntry(entry.getKey(), entry.getValue());
       }
+      if (loading.weights() == Reading.COPIED) {
+        options.addExternalInitializers(copies.of(graph, loading.weightsRoot()));
+      }
       return new Session(environment.createSession(graph, options), loading.runEntries());
     } catch (OrtException e) {
       throw failed("loading a graph", e);
@@ -61,7 +65,9 @@ final class JavaRuntime implements OnnxRuntime {
 
   /** The environment is shared by the whole process, and stays open. */
   @Override
-  public void close() {}
+  public void close() {
+    copies.close();
+  }
 
   private static BackendException failed(String what, OrtException e) {
     return new BackendException(what, "onnxruntime", String.valueOf(e.getMessage()));
