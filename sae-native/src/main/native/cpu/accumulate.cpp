@@ -37,7 +37,7 @@ void Trainer::accumulate(const float *x, const float *y, int64_t rows, int64_t p
         scratch.grow(d + d_out);
         for (int64_t latent = begin; latent < end; latent++) {
             const bool dead = batch.aux && batch.slot_of[latent] >= 0;
-            const bool chosen = batch.start[latent] < batch.start[latent + 1] ||
+            const bool chosen = batch.dense || batch.start[latent] < batch.start[latent + 1] ||
                                 (multi() && batch.multi.start[latent] < batch.multi.start[latent + 1]);
             if (add && !dead && !chosen) {
                 continue; /* adds nothing */

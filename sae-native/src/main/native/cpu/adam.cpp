@@ -76,6 +76,9 @@ double Trainer::decoder_squares(int64_t latent, const float *gradient) const {
 }
 
 LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
+    if (batch.dense) {
+        return dense_gradient(latent);
+    }
     const Kernels &kernels = context.kernels;
     const int64_t d = params.d_in;
     const int64_t d_out = params.d_out;

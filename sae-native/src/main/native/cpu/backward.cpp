@@ -19,7 +19,7 @@ namespace sae::cpu {
 namespace {
 
 constexpr int64_t kRows = 32;     /* rows per part without dead latents */
-constexpr int64_t kAuxRows = 128; /* with dead latents: the tile of a matrix product */
+constexpr int64_t kAuxRows = 128; /* with dead latents or dense entries: the tile of a matrix product */
 
 double norm(const Kernels &kernels, const float *x, int64_t n) { return std::sqrt(kernels.dot3(x, x, n).gg); }
 
@@ -170,7 +170,7 @@ void Trainer::backward_skip() {
 
 Sums Trainer::forward_and_backward() {
     /* rows per part */
-    const int64_t size = batch.aux ? kAuxRows : kRows;
+    const int64_t size = batch.aux || batch.dense ? kAuxRows : kRows;
     Sums zero;
     zero.d_b_dec.resize(params.d_out);
     std::vector<Sums> parts(context.parts(batch.rows, size), zero);
@@ -180,12 +180,24 @@ Sums Trainer::forward_and_backward() {
     if (options.rule == SAE_THRESHOLD_RULE) {
         prepare_penalty();
     }
+    const auto backward = [&](int64_t first, int64_t last, int worker, const std::vector<double> &aux_scales,
+                              Sums &sums) {
+        if (batch.dense) { /* without prefixes: at most one level */
+            backward_densely(first, last, worker, error_scale, aux_scales.empty() ? 0 : 2 * aux_scales[0], sums);
+        } else {
+            backward_rows(first, last, error_scale, aux_scales, sums);
+        }
+    };
     for_ranges(context, batch.rows, size, [&](int64_t first, int64_t last, int64_t part, int worker) {
-        decode_rows(first, last, worker, parts[part]);
+        if (batch.dense) {
+            decode_densely(first, last, worker, parts[part]);
+        } else {
+            decode_rows(first, last, worker, parts[part]);
+        }
         if (batch.aux) {
             decode_dead(first, last, worker, parts[part]);
         } else {
-            backward_rows(first, last, error_scale, {}, parts[part]);
+            backward(first, last, worker, {}, parts[part]);
         }
     });
     std::vector<double> scales;
@@ -193,8 +205,8 @@ Sums Trainer::forward_and_backward() {
         for (const Batch::Level &level : batch.levels) {
             scales.push_back(aux_scale(total, level));
         }
-        for_ranges(context, batch.rows, size, [&](int64_t first, int64_t last, int64_t part, int) {
-            backward_rows(first, last, error_scale, scales, parts[part]);
+        for_ranges(context, batch.rows, size, [&](int64_t first, int64_t last, int64_t part, int worker) {
+            backward(first, last, worker, scales, parts[part]);
         });
         total.gradient_bound += backward_dead();
     }

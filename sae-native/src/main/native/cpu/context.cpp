@@ -50,6 +50,14 @@ const Kernels &kernels_named(const std::string &name) {
     fail(SAE_INVALID_ARGUMENT, "expected option isa to be portable, avx2 or avx512, got " + name);
 }
 
+Products products_named(const std::string &name) {
+    if (name == "auto") {
+        return Products::kAuto;
+    }
+    require(name == "sparse" || name == "dense", "option products to be auto, sparse or dense", name);
+    return name == "sparse" ? Products::kSparse : Products::kDense;
+}
+
 int usable_processors() {
     cpu_set_t set;
     CPU_ZERO(&set);
@@ -93,6 +101,7 @@ std::unique_ptr<Context> open_context(const char *options) {
     const Kernels *kernels = &best_kernels();
     std::optional<const ScreenKernels *> screen;
     std::string blas;
+    Products products = Products::kAuto;
     int threads = usable_processors();
     for (const auto &[key, value] : parse_options(options)) {
         if (key == "threads") {
@@ -104,11 +113,15 @@ std::unique_ptr<Context> open_context(const char *options) {
             screen = screen.value_or(nullptr);
         } else if (key == "screen") {
             screen = screen_named(value);
+        } else if (key == "products") {
+            products = products_named(value);
         } else {
-            fail(SAE_INVALID_ARGUMENT, "expected an option of threads, blas, isa, screen, got " + key);
+            fail(SAE_INVALID_ARGUMENT, "expected an option of threads, blas, isa, screen, products, got " + key);
         }
     }
-    return std::make_unique<Context>(*kernels, screen ? *screen : best_screen(), blas, threads);
+    auto context = std::make_unique<Context>(*kernels, screen ? *screen : best_screen(), blas, threads);
+    context->products = products;
+    return context;
 }
 
 std::string processor_name() {

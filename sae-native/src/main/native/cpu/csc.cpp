@@ -9,6 +9,10 @@
 namespace sae::cpu {
 
 void Trainer::group_by_latent() {
+    if (batch.dense) { /* nobody reads the lists */
+        sum_by_latent();
+        return differentiate_densely();
+    }
     const bool ragged = batch.k == 0;
     std::vector<int64_t> &start = batch.start;
     std::fill(start.begin(), start.end(), 0);

@@ -26,11 +26,14 @@ struct EntryList {
     std::vector<float> values;
 };
 
+enum class Products { kAuto, kSparse, kDense }; /* option products: of a step's entries (dense_step.cpp) */
+
 struct Context {
     const Kernels &kernels;
     const ScreenKernels *screen; /* null: this processor gains nothing from one */
     Blas blas;
     Pool pool;
+    Products products = Products::kAuto;
     std::vector<Block<float>> scratch; /* one per worker; grows to the largest operation's needs */
     std::vector<EntryList> lists;      /* likewise */
     Block<float> centred;              /* x - b_dec of the batch being encoded */

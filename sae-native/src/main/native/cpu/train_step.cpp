@@ -150,10 +150,12 @@ void Trainer::choose(int64_t rows) {
         require_countable(entries, "active latents");
     }
     unrank(batch.entries());
+    batch.dense = is_dense();
     batch.dz.grow(room);
-    batch.row_of.grow(room);
-    batch.value_of.grow(room);
-    batch.dz_of.grow(room);
+    const int64_t listed = batch.dense ? 0 : room;
+    batch.row_of.grow(listed);
+    batch.value_of.grow(listed);
+    batch.dz_of.grow(listed);
 }
 
 Sums Trainer::differentiate(const float *x, const float *y, int64_t rows, int64_t pending_rows, double weight) {

@@ -83,6 +83,11 @@ struct Batch {
     std::vector<double> own_grad[3]; /* [d_sae] of own_tensors() */
     std::vector<double> norm_grad;   /* [d_sae] */
 
+    bool dense = false;           /* dense_step.cpp: this batch's entries are multiplied as dense matrices */
+    Block<float> dense_enc_grad;  /* [d_sae, d_in] */
+    Block<float> dense_dec_grad;  /* [d_sae, d_out]; empty when the decoder is frozen */
+    std::vector<float> dense_sum; /* [d_sae] sum over rows of dL/dz_pre */
+
     /* dead latents, compacted: latent j of W_enc is row slot_of[j] of these */
     std::vector<int32_t> dead;
     std::vector<int32_t> slot_of; /* [d_sae]; -1: alive */
@@ -260,6 +265,18 @@ struct Trainer {
     void backward_multi(int64_t row, double error_scale, Sums &sums);
     void group_multi();
     void add_multi_gradient(int64_t latent, float *decoder) const;
+    /* dense_step.cpp: the parts of a step with dense products. */
+    bool is_dense() const;
+    std::vector<int64_t> first_entries(int64_t first, int64_t last) const;
+    template <typename Put>
+    void for_entries(int64_t first, int64_t last, int64_t latent, int64_t count, std::vector<int64_t> &next,
+                     const Put &put) const;
+    void decode_densely(int64_t first, int64_t last, int worker, Sums &sums);
+    void backward_densely(int64_t first, int64_t last, int worker, double error_scale, double residual_scale,
+                          Sums &sums);
+    void differentiate_densely();
+    void add_to_dense(int64_t latent);
+    LatentGradient dense_gradient(int64_t latent) const;
     /* sparsity.cpp: the entries' gradients of thresholds and norms, by latent. */
     void sum_by_latent();
     /* train_step.cpp: counters, statistics and the update, from sums and gradients over `weight`. */

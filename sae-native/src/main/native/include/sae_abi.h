@@ -67,6 +67,8 @@ sae_status sae_probe(const char *library, char *text, int64_t capacity);
  *   isa=NAME    CPU: portable | avx2 | avx512, to force a path (default: the best one there is)
  *   screen=NAME CPU: off | portable, whether products in bfloat16 rule out latents; portable is slow, for tests (default:
  *               where the processor multiplies bfloat16 faster; off with isa)
+ *   products=NAME CPU: auto | sparse | dense, how a training step with SAE_THRESHOLD_RULE and without gates multiplies its active
+ *               latents (default auto: as dense matrices where more than a sixth of all latents are active)
  *   device=N    CUDA: device ordinal (default 0)
  *   moments=T   CUDA: fp32 | bf16, how Adam's moments of the weight matrices are stored (default fp32). bf16 is rounded
  *               stochastically, repeats bit by bit, and takes 8 bytes per parameter instead of 12

@@ -8,6 +8,8 @@
  *                  2 d_sae D more of W_dec with precision=bf16
  *   trainer        2 T d_sae (d_in + d_out) + 8 (d_sae + d_out + skip)     of moments: T = 4, or 2 with moments=bf16;
  *                                                                          none with SAE_GRADIENTS_ONLY
+ *                  with SAE_SIGNUM half of the float32 moments; with SAE_MUON no second ones of matrices, and scratch of 4 d_sae
+ *                  d_in + 8 d_in^2 bytes and its partial sums (Trainer::beyond_adam)
  *                  the parameters' bytes and d_sae            of gradients: for the plain and the ragged step, and with
  *                                                             SAE_GRADIENTS_KEPT and SAE_GRADIENTS_ONLY
  *                  12 d_sae for trained thresholds; 36 d_sae for a gated SAE

@@ -119,7 +119,7 @@ public abstract class SparsifyTrainersTest {
       }
       for (int step = 0; step < STEPS; step++) {
         load(rows, step, x, y);
-        trainer.step(x, y, BATCH, at(golden.path("lr"), step));
+        step(trainer, x, y, at(golden.path("lr"), step));
         StepStats stats = trainer.stats();
         double loss = at(golden.path("loss"), step);
         assertEquals(loss, stats.loss(), TOLERANCE * loss, "loss of step " + step + ": " + stats);
@@ -133,6 +133,16 @@ public abstract class SparsifyTrainersTest {
       return sae.trainer(run.selection, run.config, Gradients.NONE);
     } catch (BackendUnavailableException e) {
       return abort(String.valueOf(e.getMessage()));
+    }
+  }
+
+  /** Skips the test where the backend trains towards no target. */
+  private static void step(
+      BackendTrainer trainer, DeviceBuffer x, @Nullable DeviceBuffer y, double lr) {
+    try {
+      trainer.step(x, y, BATCH, lr);
+    } catch (BackendUnavailableException e) {
+      abort(String.valueOf(e.getMessage()));
     }
   }
 

@@ -80,6 +80,26 @@ class CpuBackendTest {
     }
   }
 
+  /** Active latents of thresholds gathered one by one, however many there are. */
+  @Nested
+  @Tag("slow")
+  class SparseProducts extends BackendConformanceTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open("threads=2;products=sparse");
+    }
+  }
+
+  /** The same in dense products, however few there are. */
+  @Nested
+  @Tag("slow")
+  class DenseProducts extends BackendConformanceTest {
+    @Override
+    protected Backend open() {
+      return new CpuBackendProvider().open("threads=3;products=dense");
+    }
+  }
+
   private static Backend openIfSupported(String options) {
     try {
       return new CpuBackendProvider().open(options);
