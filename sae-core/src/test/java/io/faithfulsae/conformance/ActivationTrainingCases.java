@@ -33,7 +33,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  * Training of activations other than TopK, against the reference. A backend that cannot train one
  * says so when it is asked, and its cases are skipped.
  */
-interface ActivationTrainingCases extends ConformanceCases {
+public interface ActivationTrainingCases extends ConformanceCases {
   Selection TOP = Selection.topK(TrainingSetup.K);
   Selection BATCH = new Selection(Rule.BATCH_TOP_K, TrainingSetup.K);
   Selection ABOVE = new Selection(Rule.THRESHOLD, 0);

@@ -3,6 +3,7 @@ package io.faithfulsae.jni.internal;
 import static org.junit.jupiter.api.Assumptions.abort;
 
 import io.faithfulsae.conformance.ActivationCases;
+import io.faithfulsae.conformance.ActivationTrainingCases;
 import io.faithfulsae.conformance.BackendConformanceTest;
 import io.faithfulsae.conformance.EncodeConformanceTest;
 import io.faithfulsae.conformance.RealActivationCases;
@@ -83,20 +84,30 @@ class CpuBackendTest {
   /** Active latents of thresholds gathered one by one, however many there are. */
   @Nested
   @Tag("slow")
-  class SparseProducts extends BackendConformanceTest {
+  class SparseProducts extends EncodeConformanceTest implements ActivationTrainingCases {
     @Override
     protected Backend open() {
       return new CpuBackendProvider().open("threads=2;products=sparse");
+    }
+
+    @Override
+    public Backend openAnother() {
+      return open();
     }
   }
 
   /** The same in dense products, however few there are. */
   @Nested
   @Tag("slow")
-  class DenseProducts extends BackendConformanceTest {
+  class DenseProducts extends EncodeConformanceTest implements ActivationTrainingCases {
     @Override
     protected Backend open() {
       return new CpuBackendProvider().open("threads=3;products=dense");
+    }
+
+    @Override
+    public Backend openAnother() {
+      return open();
     }
   }
 
