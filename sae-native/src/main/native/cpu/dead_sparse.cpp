@@ -35,7 +35,11 @@ int64_t block_rows(int64_t d) { return std::max<int64_t>(8, kBlockFloats / d); }
 
 } // namespace
 
-bool Trainer::few_of_dead() const { return static_cast<int64_t>(batch.dead.size()) > kDensePerSparse * options.aux_k; }
+bool Trainer::few_of_dead() const {
+    const bool largest = options.rule != SAE_ABS_TOPK && !options.aux_signed; /* encode_topk takes no others */
+    return largest && batch.levels.size() == 1 &&
+           static_cast<int64_t>(batch.dead.size()) > kDensePerSparse * options.aux_k;
+}
 
 void Trainer::choose_dead() {
     Batch::Aux &aux = batch.chosen_dead;

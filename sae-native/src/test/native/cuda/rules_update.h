@@ -52,8 +52,8 @@ class RuleUpdate {
         return !s_.tensors[tensor].empty() && (trains(tensor) || (optimizer() == SAE_SIGNUM && tensor <= SAE_B_DEC));
     }
     bool has_second(int tensor) const {
-        return has_first(tensor) &&
-               (optimizer() == SAE_ADAM || (optimizer() == SAE_MUON && tensor != SAE_W_ENC && tensor != SAE_W_DEC));
+        const bool matrix = tensor == SAE_W_ENC || tensor == SAE_W_DEC || tensor == SAE_W_SKIP;
+        return has_first(tensor) && (optimizer() == SAE_ADAM || (optimizer() == SAE_MUON && !matrix));
     }
 
     /* The update from all parts: means over their rows. */
@@ -220,7 +220,8 @@ class RuleUpdate {
             if (optimizer() == SAE_SIGNUM) {
                 signum_step(lr, share, gradient_[tensor], w, first[tensor]);
             } else if (optimizer() == SAE_MUON && !has_second(tensor)) {
-                muon_step(lr, gradient_[tensor], w, first[tensor], static_cast<size_t>(s_.d_in));
+                muon_step(lr, gradient_[tensor], w, first[tensor],
+                          static_cast<size_t>(tensor == SAE_W_DEC ? s_.d_out : s_.d_in));
             } else {
                 adam_step(o_, lr, t, gradient_[tensor], w, first[tensor], second[tensor]);
             }
