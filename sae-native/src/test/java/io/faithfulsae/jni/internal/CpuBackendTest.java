@@ -74,7 +74,8 @@ class CpuBackendTest {
 
   @Nested
   @Tag("slow")
-  class ScreenedByAmx extends EncodeConformanceTest implements ActivationCases, RealActivationCases {
+  class ScreenedByAmx extends EncodeConformanceTest
+      implements ActivationCases, RealActivationCases {
     @Override
     protected Backend open() {
       return openIfSupported("threads=2;screen=amx");
