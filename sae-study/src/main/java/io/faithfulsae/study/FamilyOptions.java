@@ -1,6 +1,8 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
+import com.fasterxml.jackson.annotation.JsonSetter;
+import com.fasterxml.jackson.annotation.Nulls;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.spi.StepConfig.Prefix;
 import io.faithfulsae.training.TrainingConfig;
@@ -29,7 +31,7 @@ import org.jspecify.annotations.Nullable;
  */
 @JsonInclude(JsonInclude.Include.NON_NULL)
 public record FamilyOptions(
-    @Nullable List<Integer> prefixes,
+    @JsonSetter(nulls = Nulls.SET, contentNulls = Nulls.FAIL) @Nullable List<Integer> prefixes,
     @Nullable Boolean rankByNorm,
     @Nullable Integer initialK,
     @Nullable Long kDecaySteps,

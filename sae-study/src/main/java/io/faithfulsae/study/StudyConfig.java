@@ -2,6 +2,8 @@ package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonFormat;
 import com.fasterxml.jackson.annotation.JsonInclude;
+import com.fasterxml.jackson.annotation.JsonSetter;
+import com.fasterxml.jackson.annotation.Nulls;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.LatentStatistics.Criterion;
@@ -148,6 +150,7 @@ public record StudyConfig(
       @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY) List<Integer> k,
       @JsonFormat(with = JsonFormat.Feature.ACCEPT_SINGLE_VALUE_AS_ARRAY)
           @JsonInclude(JsonInclude.Include.NON_NULL)
+          @JsonSetter(nulls = Nulls.SET, contentNulls = Nulls.FAIL)
           @Nullable List<SaeFamily> activation) {
 
     /** Copies the lists and checks that their values are distinct. */
