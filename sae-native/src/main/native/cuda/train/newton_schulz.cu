@@ -11,12 +11,12 @@
  * a X + P X is a N + N P, as P is symmetric. N is scaled in the epilogues of the first two products that read it.
  *
  * Products are float32's: bf16x3 on the tensor cores (dead/split_product.cuh has the argument for its error), and float32
- * units with kernels=plain. A and P are symmetric: tiles on and above the diagonal are computed, and each is stored
- * twice. Where they are too few for the device (GPT-2: 21 tiles), the inner dimension is divided among blocks, and one
- * more launch adds their sums in order; the parts depend on the shape alone.
+ * units with kernels=plain. A and P are symmetric: only tiles on and above the diagonal are computed. Where they are too few
+ * for the device (GPT-2: 21 tiles), the inner dimension is divided among blocks; the parts depend on the shape alone. A
+ * second launch adds the parts in order and writes both halves: in the product's epilogue that would not fit in registers.
  * FLOP: 5 (3 S^2 L + S^3), times 3 for bf16x3: d 768, m 12288: 0.11 TFLOP a matrix; d 4096, m 16384: 4.5. Bytes: 12 S L
  * and about 8 S^2 (1 + parts) an iteration, but every tile reads its factors: 1 / 16 byte a FLOP from L2.
- * Launches of a matrix: 15, and up to 10 more where a product is divided.
+ * Launches of a matrix: 25.
  * Launch: blocks of 256 threads that take tiles of 128 x 128 (plain: 64 x 64) in turn; 33 KiB shared memory (8.5).
  * Source: sparsify 1.3.3, muon.py (quintic_newtonschulz), after Jordan et al. 2024, "Muon"; there in bfloat16.
  * Deterministic: each result is one fixed sequence of sums. Not yet run on a GPU.
@@ -53,14 +53,8 @@ struct SymmetricProduct {
     const float *base;
     float linear, factor;
     float *out;
-    float *partials; // [parts, size, size]; unused with one part
+    float *partials; // [parts, size, size], of tiles on and above the diagonal
 };
-
-__device__ inline void put_symmetric(const SymmetricProduct &of, int64_t at, float sum) {
-    const float scale = scale_of(of.squares);
-    const float product = of.factor * scale * scale * sum;
-    of.out[at] = of.base == nullptr ? product : of.linear * of.base[at] + product;
-}
 
 template <typename Product, bool Across>
 __global__ void __launch_bounds__(kThreads, Product::kResident) symmetric_product_kernel(SymmetricProduct of) {
@@ -81,36 +75,29 @@ __global__ void __launch_bounds__(kThreads, Product::kResident) symmetric_produc
         const Factor<Across> x{of.x + (Across ? first * of.stride : first), of.stride};
         float *partial = of.partials + static_cast<int64_t>(part) * of.size * of.size;
         Product::tile(shared, row * Product::kTile, static_cast<int>(column) * Product::kTile, of.size, of.size, inner,
-                      x, x, [&](int i, int j, float sum) {
-                          const int64_t here = static_cast<int64_t>(i) * of.size + j;
-                          const int64_t mirrored = static_cast<int64_t>(j) * of.size + i;
-                          if (of.parts > 1) {
-                              partial[here] = sum;
-                              if (row < column) { // a tile on the diagonal has both
-                                  partial[mirrored] = sum;
-                              }
-                          } else {
-                              put_symmetric(of, here, sum);
-                              if (row < column) {
-                                  put_symmetric(of, mirrored, sum);
-                              }
-                          }
-                      });
+                      x, x, [&](int i, int j, float sum) { partial[static_cast<int64_t>(i) * of.size + j] = sum; });
     }
 }
 
-/* The parts' sums, in order. */
+/* Both halves of the result from the parts' sums, in order. */
+template <typename Product>
 __global__ void __launch_bounds__(kThreads) combine_kernel(SymmetricProduct of) {
     const int64_t count = static_cast<int64_t>(of.size) * of.size;
     const int64_t at = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (at >= count) {
         return;
     }
+    const int64_t row = at / of.size;
+    const int64_t column = at % of.size;
+    const bool below = row / Product::kTile > column / Product::kTile;
+    const int64_t from = below ? column * of.size + row : at;
     float sum = 0.0f;
     for (int part = 0; part < of.parts; part++) {
-        sum += of.partials[part * count + at];
+        sum += of.partials[part * count + from];
     }
-    put_symmetric(of, at, sum);
+    const float scale = scale_of(of.squares);
+    const float product = of.factor * scale * scale * sum;
+    of.out[at] = of.base == nullptr ? product : of.linear * of.base[at] + product;
 }
 
 /* y = a X + P X as it is stored; w -= the last one. */
@@ -169,9 +156,9 @@ cudaError_t launch_symmetric(SymmetricProduct of, cudaStream_t stream) {
     const int64_t side = tiles_of(of.size, Product::kTile);
     const int64_t blocks = std::min(side * (side + 1) / 2 * of.parts, Product::kBlocks);
     const cudaError_t error = launch(symmetric_product_kernel<Product, Across>, blocks, stream, of);
-    return error != cudaSuccess || of.parts == 1
-               ? error
-               : launch(combine_kernel, divide_up(static_cast<int64_t>(of.size) * of.size, kThreads), stream, of);
+    return error != cudaSuccess ? error
+                                : launch(combine_kernel<Product>,
+                                         divide_up(static_cast<int64_t>(of.size) * of.size, kThreads), stream, of);
 }
 
 template <typename Product, bool Flat>
@@ -219,7 +206,7 @@ cudaError_t newton_schulz(const NewtonSchulz &of, const NewtonSchulzScratch &scr
 int64_t newton_schulz_partials(const MuonShape &shape) {
     const int64_t parts =
         std::max(parts_of(shape.shorter(), shape.longer()), parts_of(shape.shorter(), shape.shorter()));
-    return parts == 1 ? 0 : parts * shape.shorter() * shape.shorter();
+    return parts * shape.shorter() * shape.shorter();
 }
 
 cudaError_t launch_newton_schulz(const Context &context, const NewtonSchulz &of, const NewtonSchulzScratch &scratch) {
