@@ -64,7 +64,7 @@ final class BadInputTest {
           sae("study", "--config", study, "--out", dir.resolve("study")),
           1,
           value.contains(".") // the parser itself rejects YAML's own spelling
-              ? "s.yaml: line 1: Malformed numeric value '" + value + "'"
+              ? "s.yaml: line 1: expected YAML, got Malformed numeric value '" + value + "'"
               : "s.yaml: study: training.lr: expected a finite number, got ");
     }
     Path results = dir.resolve("results.json");
