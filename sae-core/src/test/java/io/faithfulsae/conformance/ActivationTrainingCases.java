@@ -31,7 +31,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 
 /**
  * Training of activations other than TopK, against the reference. A backend that cannot train one
- * says so when it is asked, and its cases are skipped.
+ * says so when it is asked, and its cases are skipped. Over 400 lines: a list of variants.
  */
 public interface ActivationTrainingCases extends ConformanceCases {
   Selection TOP = Selection.topK(TrainingSetup.K);

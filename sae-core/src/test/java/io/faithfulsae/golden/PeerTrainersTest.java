@@ -40,6 +40,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 /**
  * 100 steps from the same weights on the same batches give the losses of the trainers of SAELens
  * and dictionary_learning (make_peer_trainer_goldens.py). A subclass opens the backend.
+ *
+ * <p>Over 400 lines: one preset of each peer for each activation.
  */
 public abstract class PeerTrainersTest {
   static final int STEPS = 100;
