@@ -283,7 +283,9 @@ class RuleTraining : public RuleUpdate {
             const bool subtract = s_.has(SAE_SUBTRACT_B_DEC);
             const double input = x[static_cast<size_t>(row * s_.d_in + i)] - (subtract ? s_.at(SAE_B_DEC, i) : 0.0);
             gradient_[SAE_W_ENC][static_cast<size_t>(j * s_.d_in + i)] += dz_pre * input;
-            gradient_[SAE_B_DEC][static_cast<size_t>(i)] -= subtract ? dz_pre * s_.at(SAE_W_ENC, j * s_.d_in + i) : 0.0;
+            if (subtract) { /* otherwise d_out may be less than d_in */
+                gradient_[SAE_B_DEC][static_cast<size_t>(i)] -= dz_pre * s_.at(SAE_W_ENC, j * s_.d_in + i);
+            }
         }
     }
 
