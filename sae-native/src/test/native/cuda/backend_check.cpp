@@ -1531,12 +1531,12 @@ void check_rule_refusals(void *context) {
     refuse({0, 1, 1, 3}, {0, 1, 12, 3}, "got 12 in row 2");
 }
 
-void run_rules(void *context) {
+void run_rules(void *context, bool brief) {
     check_rule_refusals(context);
     check_integer_rules();
     check_hard_thresholds();
     check_overflowing_rows(context);
-    check_rule_training(context);
+    check_rule_training(context, brief);
 }
 
 } // namespace
@@ -1567,8 +1567,8 @@ int main(int argc, char **argv) {
     ok(table->context_open("", &context), "context_open");
     ok(table->context_describe(context, text, sizeof text), "context_describe");
     std::printf("%s\n", text);
-    run_rules(context);
     const bool all = mode != "--rules", brief = mode == "--brief";
+    run_rules(context, brief);
     if (all) {
         run_cases(context, mode == "--large", brief);
         check_interop(context);
