@@ -75,6 +75,13 @@ double Trainer::decoder_squares(int64_t latent, const float *gradient) const {
     return dots.ww > 0 ? std::max(0.0, dots.gg - dots.gw * dots.gw / dots.ww) : dots.gg;
 }
 
+void Trainer::add_norm_gradient(int64_t latent, float *decoder) const {
+    if (!batch.norms.empty() && batch.norms[latent] > 0) {
+        const double along = batch.norm_grad[latent] / batch.norms[latent];
+        context.kernels.axpy(decoder, static_cast<float>(along), params.w_dec() + latent * params.d_out, params.d_out);
+    }
+}
+
 LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
     if (batch.dense) {
         return dense_gradient(latent);
@@ -106,10 +113,7 @@ LatentGradient Trainer::batch_gradient(int64_t latent, float *scratch) const {
         if (multi()) {
             add_multi_gradient(latent, scratch + d);
         }
-        if (options.rule == SAE_THRESHOLD_RULE && !batch.norms.empty() && batch.norms[latent] > 0) {
-            const double along = batch.norm_grad[latent] / batch.norms[latent];
-            kernels.axpy(scratch + d, static_cast<float>(along), params.w_dec() + latent * d_out, d_out);
-        }
+        add_norm_gradient(latent, scratch + d);
     }
     for (int64_t i = from; i < from + count; i++) {
         bias += batch.dz_of[i];

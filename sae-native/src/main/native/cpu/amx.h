@@ -59,18 +59,14 @@ void multiply_rows(const uint16_t *a, const uint16_t *panel, int64_t depth, floa
 template <typename Unit>
 void multiply(const uint16_t *a, int64_t rows, const uint16_t *panel, int64_t panels, int64_t depth, float *c,
               int64_t c_row) {
-    int64_t configured = 0;
-    const auto configure = [&](int64_t count) { /* rows of this block; loading a configuration empties the registers */
-                                                if (configured != count) {
-                                                    Unit::configure(std::min(count, kTileRows),
-                                                                    std::max<int64_t>(count - kTileRows, 0));
-                                                    configured = count;
-                                                }
-    };
+    int64_t configured = 0; /* rows of a block; loading a configuration empties the registers */
     for (int64_t at = 0; at < panels; at += kPanelsAtOnce) {
         for (int64_t row = 0; row < rows; row += 2 * kTileRows) {
             const int64_t count = std::min(2 * kTileRows, rows - row);
-            configure(count);
+            if (configured != count) {
+                Unit::configure(std::min(count, kTileRows), std::max<int64_t>(count - kTileRows, 0));
+                configured = count;
+            }
             const auto block = count > kTileRows ? multiply_rows<Unit, true> : multiply_rows<Unit, false>;
             block(a + row * depth, panel + at * kPanel * depth, depth, c + row * c_row + at * kPanel, c_row);
         }

@@ -103,13 +103,13 @@ void Trainer::keep_largest(float *z, const Batch::Level &level, Selection &selec
     const int64_t n = level.last - level.first;
     float *p = z + level.first;
     const auto rank = [&](int64_t i) { return batch.rank.empty() ? 1.0f : batch.rank[batch.dead[level.first + i]]; };
-    if (options.rule != SAE_ABS_TOPK && !options.aux_signed) {
+    if (!options.aux_keeps_signs()) {
         std::transform(p, p + n, p, [](float value) { return value > 0 ? value : 0; });
     }
     if (n <= options.aux_k) {
         return;
     }
-    if (options.rule != SAE_ABS_TOPK && !options.aux_signed) {
+    if (!options.aux_keeps_signs()) {
         for (int64_t i = 0; i < n; i++) {
             p[i] *= rank(i);
         }

@@ -22,6 +22,7 @@
 #include <cstring>
 #include <numeric>
 
+#include "csc.h"
 #include "trainer.h"
 
 namespace sae::cpu {
@@ -36,8 +37,7 @@ int64_t block_rows(int64_t d) { return std::max<int64_t>(8, kBlockFloats / d); }
 } // namespace
 
 bool Trainer::few_of_dead() const {
-    const bool largest = options.rule != SAE_ABS_TOPK && !options.aux_signed; /* encode_topk takes no others */
-    return largest && batch.levels.size() == 1 &&
+    return !options.aux_keeps_signs() && batch.levels.size() == 1 && /* encode_topk takes values above 0 */
            static_cast<int64_t>(batch.dead.size()) > kDensePerSparse * options.aux_k;
 }
 
@@ -125,25 +125,13 @@ double Trainer::decode_few_dead(int64_t first, int64_t last) {
 void Trainer::group_dead() {
     Batch::Aux &aux = batch.chosen_dead;
     const int64_t k = options.aux_k;
-    const int64_t dead = static_cast<int64_t>(batch.dead.size());
-    aux.start.assign(dead + 1, 0);
-    for (int64_t row = 0; row < batch.rows; row++) {
-        for (int64_t i = row * k; i < row * k + aux.count[row]; i++) {
-            aux.start[aux.slot[i] + 1]++;
-        }
-    }
-    for (int64_t slot = 0; slot < dead; slot++) {
-        aux.start[slot + 1] += aux.start[slot];
-    }
-    std::vector<int64_t> next(aux.start);
-    for (int64_t row = 0; row < batch.rows; row++) {
-        for (int64_t i = row * k; i < row * k + aux.count[row]; i++) {
-            const int64_t to = next[aux.slot[i]]++;
-            aux.row_of[to] = static_cast<int32_t>(row);
-            aux.value_of[to] = aux.value[i];
-            aux.dz_of[to] = aux.dz[i];
-        }
-    }
+    const auto entries = [&](int64_t row) { return std::pair(row * k, row * k + aux.count[row]); };
+    group_by_column(batch.rows, static_cast<int64_t>(batch.dead.size()), aux.slot.data(), aux.start, entries,
+                    [&](int64_t to, int64_t row, int64_t i) {
+                        aux.row_of[to] = static_cast<int32_t>(row);
+                        aux.value_of[to] = aux.value[i];
+                        aux.dz_of[to] = aux.dz[i];
+                    });
 }
 
 void Trainer::sum_dead_rows(const float *of, int64_t d, const Block<float> &coefficient, Block<float> &result) {

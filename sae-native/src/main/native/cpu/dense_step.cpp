@@ -189,10 +189,7 @@ void Trainer::add_to_dense(int64_t latent) {
     if (slot >= 0) {
         kernels.axpy(decoder, 1, &batch.dead_dec_grad[slot * d_out], d_out);
     }
-    if (!batch.norms.empty() && batch.norms[latent] > 0) {
-        const double along = batch.norm_grad[latent] / batch.norms[latent];
-        kernels.axpy(decoder, static_cast<float>(along), params.w_dec() + latent * d_out, d_out);
-    }
+    add_norm_gradient(latent, decoder);
 }
 
 LatentGradient Trainer::dense_gradient(int64_t latent) const {

@@ -10,6 +10,7 @@
  */
 #include <cmath>
 
+#include "csc.h"
 #include "trainer.h"
 
 namespace sae::cpu {
@@ -63,25 +64,15 @@ void Trainer::backward_multi(int64_t row, double error_scale, Sums &sums) {
 
 void Trainer::group_multi() {
     Batch::Multi &multi = batch.multi;
-    multi.start.assign(params.d_sae + 1, 0);
-    for (int64_t row = 0; row < batch.rows; row++) {
+    const auto entries = [&](int64_t row) {
         const int64_t first = row * multi.k;
-        for (int64_t i = first; i < first + positive_of_multi(row); i++) {
-            multi.start[multi.index[i] + 1]++;
-        }
-    }
-    for (int64_t latent = 0; latent < params.d_sae; latent++) {
-        multi.start[latent + 1] += multi.start[latent];
-    }
-    std::vector<int64_t> next(multi.start);
-    for (int64_t row = 0; row < batch.rows; row++) {
-        const int64_t first = row * multi.k;
-        for (int64_t i = first; i < first + positive_of_multi(row); i++) {
-            const int64_t to = next[multi.index[i]]++;
-            multi.row_of[to] = static_cast<int32_t>(row);
-            multi.value_of[to] = multi.value[i];
-        }
-    }
+        return std::pair(first, first + positive_of_multi(row));
+    };
+    group_by_column(batch.rows, params.d_sae, multi.index.data(), multi.start, entries,
+                    [&](int64_t to, int64_t row, int64_t i) {
+                        multi.row_of[to] = static_cast<int32_t>(row);
+                        multi.value_of[to] = multi.value[i];
+                    });
 }
 
 void Trainer::add_multi_gradient(int64_t latent, float *decoder) const {

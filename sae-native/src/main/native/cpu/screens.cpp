@@ -37,8 +37,10 @@ bool avx512bf16_pays() { return false; }
 
 #endif
 
-[[noreturn]] void lacking(const std::string &name) {
-    fail(SAE_UNAVAILABLE, "expected a processor with " + name + ", got one without; leave option screen out");
+void require_processor(bool has, const std::string &with) {
+    if (!has) {
+        fail(SAE_UNAVAILABLE, "expected a processor with " + with + ", got one without; leave option screen out");
+    }
 }
 
 } // namespace
@@ -58,12 +60,11 @@ const ScreenKernels *screen_named(const std::string &name) {
         return &portable::screen_kernels;
     }
     if (name == avx512bf16::screen_kernels.name) {
-        return has_avx512bf16() ? &avx512bf16::screen_kernels : (lacking(name), nullptr);
+        require_processor(has_avx512bf16(), name);
+        return &avx512bf16::screen_kernels;
     }
     if (name == amx::screen_kernels.name) {
-        if (!has_amx()) {
-            lacking(name);
-        }
+        require_processor(has_amx(), name);
         if (!amx_permitted()) {
             fail(SAE_UNAVAILABLE, "expected the kernel's permission for AMX, got a refusal; leave option screen out, "
                                   "or run Linux 5.16 or later");

@@ -75,7 +75,6 @@ Trainer::Trainer(Params &of, const double *option_values)
     batch.skip_grad.grow(params.tensors[SAE_W_SKIP].size());
     fired.resize(params.d_sae);
     batch.start.resize(params.d_sae + 1);
-    batch.next.resize(params.d_sae + 1);
     batch.slot_of.resize(params.d_sae);
     batch.dead.reserve(params.d_sae);
 }

@@ -50,6 +50,8 @@ struct TrainerOptions {
     std::vector<double> prefix_weights;
 
     TrainerOptions(const double *options, int64_t d_sae);
+    /* Whether the auxiliary loss is over z_pre, not ReLU'd. */
+    bool aux_keeps_signs() const { return rule == SAE_ABS_TOPK || aux_signed; }
     /* The last prefix's, which is all latents'. */
     double weight() const { return prefix_weights.back(); }
 };
@@ -120,7 +122,6 @@ struct Batch {
 
     /* the chosen entries with a value > 0, by latent: those of latent j are [start[j], start[j + 1]), in row order */
     std::vector<int64_t> start;
-    std::vector<int64_t> next; /* where the next entry of a latent goes while they are sorted */
     Block<int32_t> row_of;
     Block<float> value_of;
     Block<float> dz_of;
@@ -320,6 +321,8 @@ struct Trainer {
 
     /* adam.cpp: from the batch; scratch [d_in + d_out] */
     LatentGradient batch_gradient(int64_t latent, float *scratch) const;
+    /* To W_dec's gradient: that of its rows' norms, where the sparsity term is weighted by them. */
+    void add_norm_gradient(int64_t latent, float *decoder) const;
     LatentGradient pending_gradient(int64_t latent) const;
     /* Of the i-th of own_tensors(). */
     std::vector<float> own_gradient(size_t i, bool from_pending) const;
