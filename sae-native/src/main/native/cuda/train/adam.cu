@@ -122,9 +122,7 @@ __global__ void __launch_bounds__(kThreads)
         row[i] = adam_step(row[i], sums->clip * gradient[i] - along * row[i], options, *sums, first, second,
                            sums->decoder_seed, start + i);
     }
-    if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
-        scale_row(row, d_in, inverse_norm(row, d_in));
-    }
+    end_row(options, d_in, row);
 }
 
 } // namespace

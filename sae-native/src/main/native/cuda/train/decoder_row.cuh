@@ -45,5 +45,12 @@ __device__ inline double begin_row(const float *gradient, double clip, const Ada
     return block_sum(along) * inverse * inverse;
 }
 
+/* After the step: scales the row if that comes then. */
+__device__ inline void end_row(const AdamOptions &options, int64_t d, float *row) {
+    if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
+        scale_row(row, d, inverse_norm(row, d));
+    }
+}
+
 } // namespace sae::cuda
 #endif

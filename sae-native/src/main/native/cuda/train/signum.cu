@@ -63,9 +63,7 @@ __global__ void __launch_bounds__(kThreads)
     for (int64_t i = threadIdx.x; i < of.columns; i += kThreads) {
         row[i] = signum_step(row[i], sums->clip * gradient[i] - along * row[i], *sums, starts, of.iterate + start + i);
     }
-    if (options.decoder_norm == SAE_DECODER_NORM_AFTER_STEP) {
-        scale_row(row, of.columns, inverse_norm(row, of.columns));
-    }
+    end_row(options, of.columns, row);
 }
 
 } // namespace
