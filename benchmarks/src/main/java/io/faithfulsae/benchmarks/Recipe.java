@@ -73,10 +73,7 @@ public enum Recipe {
   private static TrainingConfig saeLens(Activation activation, int dIn) {
     return activation instanceof Activation.TopK
         ? TrainingConfig.saeLens(dIn)
-        : TrainingConfig.saeLens(activation, dIn).toBuilder()
-            .rankByNorm(false)
-            .auxSigned(false)
-            .build();
+        : TrainingConfig.saeLensUnranked(activation, dIn);
   }
 
   /** sparsify's rule for Adam; 3e-4, which the study uses for GPT-2; or standing still. */

@@ -9,7 +9,8 @@ import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Penalty;
-import io.faithfulsae.spi.StepConfig.Prefix;
+import io.faithfulsae.study.FamilyOptions;
+import io.faithfulsae.study.SaeFamily;
 import io.faithfulsae.training.TrainingConfig;
 import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import java.util.ArrayList;
@@ -19,17 +20,6 @@ import picocli.CommandLine.Option;
 
 /** Which activation {@code sae train} trains, and what makes it sparse. */
 final class ActivationOptions {
-  /** The activations that can be trained. */
-  enum Kind {
-    TOPK,
-    ABSTOPK,
-    GROUPMAX,
-    BATCHTOPK,
-    RELU,
-    JUMPRELU,
-    GATED
-  }
-
   @Option(
       names = "--activation",
       paramLabel = "NAME",
@@ -37,7 +27,7 @@ final class ActivationOptions {
       description =
           "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk, abstopk and groupmax train as"
               + " SAELens does; batchtopk learns a threshold for use after training.")
-  Kind kind = Kind.TOPK;
+  SaeFamily kind = SaeFamily.TOPK;
 
   @Option(
       names = "--k",
@@ -120,33 +110,14 @@ final class ActivationOptions {
       description = "With jumprelu: thresholds before the first step (default: 0.01).")
   @Nullable Double threshold;
 
-  private boolean hasK() {
-    return kind == Kind.TOPK
-        || kind == Kind.ABSTOPK
-        || kind == Kind.GROUPMAX
-        || kind == Kind.BATCHTOPK;
-  }
-
   private Activation activation() {
-    if (hasK() != (k != null)) {
+    if (kind.hasK() != (k != null)) {
       throw new IllegalArgumentException(
-          hasK()
+          kind.hasK()
               ? Expected.message("--k for " + kind, "none", "add --k N")
               : Expected.message("no --k for " + kind, k, "leave it out"));
     }
-    return switch (kind) {
-      case TOPK -> new Activation.TopK(of(k));
-      case ABSTOPK -> new Activation.AbsTopK(of(k));
-      case GROUPMAX -> new Activation.GroupMax(of(k));
-      case BATCHTOPK -> new Activation.BatchTopK(of(k), null);
-      case RELU -> new Activation.Relu();
-      case JUMPRELU -> new Activation.JumpRelu();
-      case GATED -> new Activation.Gated();
-    };
-  }
-
-  private static int of(@Nullable Integer value) {
-    return value == null ? 0 : value;
+    return kind.activation(k == null ? 0 : k);
   }
 
   /** The SAE; the prefixes and the sparsity term are checked against it when it is trained. */
@@ -171,77 +142,62 @@ final class ActivationOptions {
 
   /** The best backend that trains it; what CUDA lacks trains on the CPU. */
   Backend backend() {
-    return rankByNorm || kind == Kind.ABSTOPK ? Backends.open("cpu") : Backends.best();
+    return rankByNorm || kind == SaeFamily.ABSTOPK ? Backends.open("cpu") : Backends.best();
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */
   TrainingConfig.Builder training(int dIn, int dSae) {
     Activation activation = activation();
     requireSuitable();
-    TrainingConfig.Builder builder =
-        hasK() && kind != Kind.BATCHTOPK && !rankByNorm
-            ? TrainingConfig.builder()
-            : TrainingConfig.saeLens(activation, dIn).toBuilder();
-    if (!rankByNorm) {
-      builder.rankByNorm(false).auxSigned(false); // which CUDA lacks
+    TrainingConfig preset;
+    if (rankByNorm) {
+      preset = TrainingConfig.saeLens(activation, dIn);
+    } else if (kind.hasK() && kind != SaeFamily.BATCHTOPK) {
+      preset = TrainingConfig.faithfulSae();
+    } else {
+      preset = TrainingConfig.saeLensUnranked(activation, dIn);
     }
-    if (kDecaySteps > 0) {
-      int widest = (int) Math.min(10L * dIn, dSae);
-      builder.kDecaySteps(kDecaySteps).initialK(initialK == null ? widest : initialK);
-    }
-    if (multiTopK) {
-      builder.multiTopK(0.125);
-    }
-    if (!prefixes.isEmpty()) {
-      List<Prefix> all = new ArrayList<>();
-      prefixes.forEach(latents -> all.add(new Prefix(latents, 1)));
-      if (prefixes.get(prefixes.size() - 1) < dSae) {
-        all.add(new Prefix(dSae, 1));
-      }
-      builder.prefixes(all);
-    }
-    if (sparsity != null) {
-      builder.sparsityPenalty(sparsity);
-    }
-    if (coefficient != null) {
-      builder.sparsityCoefficient(coefficient);
-    }
-    if (sparsityWarmupSteps != null) {
-      builder.sparsityWarmupSteps(sparsityWarmupSteps);
-    }
-    if (targetL0 != null) {
-      builder.targetL0(targetL0);
-    }
-    if (bandwidth != null) {
-      builder.bandwidth(bandwidth);
-    }
-    if (threshold != null) {
-      builder.initialThreshold(threshold);
-    }
+    TrainingConfig.Builder builder = preset.toBuilder();
+    new FamilyOptions(
+            prefixes,
+            null, // of the preset
+            initialK,
+            kDecaySteps > 0 ? kDecaySteps : null,
+            multiTopK ? 0.125 : null,
+            sparsity,
+            coefficient,
+            sparsityWarmupSteps,
+            targetL0,
+            bandwidth,
+            threshold)
+        .apply(kind, dIn, dSae, builder);
     return builder;
   }
 
   /** An option of another activation would do nothing. */
   private void requireSuitable() {
-    boolean anneals = kind == Kind.TOPK || kind == Kind.BATCHTOPK;
-    refuse("--k-decay-steps", kDecaySteps != 0 && !anneals, Kind.TOPK);
-    refuse("--multi-topk", multiTopK && kind != Kind.TOPK, Kind.TOPK);
-    refuse("--rank-by-norm", rankByNorm && (!hasK() || kind == Kind.GROUPMAX), Kind.BATCHTOPK);
+    boolean anneals = kind == SaeFamily.TOPK || kind == SaeFamily.BATCHTOPK;
+    refuse("--k-decay-steps", kDecaySteps != 0 && !anneals, SaeFamily.TOPK);
+    refuse("--multi-topk", multiTopK && kind != SaeFamily.TOPK, SaeFamily.TOPK);
+    refuse(
+        "--rank-by-norm",
+        rankByNorm && (!kind.hasK() || kind == SaeFamily.GROUPMAX),
+        SaeFamily.BATCHTOPK);
     if (initialK != null && kDecaySteps == 0) {
       throw new IllegalArgumentException(
           Expected.message("--k-decay-steps with --initial-k", "none", "add --k-decay-steps N"));
     }
-    refuse("--prefixes", !prefixes.isEmpty() && kind != Kind.BATCHTOPK, Kind.BATCHTOPK);
+    refuse("--prefixes", !prefixes.isEmpty() && kind != SaeFamily.BATCHTOPK, SaeFamily.BATCHTOPK);
     boolean sparse =
         sparsity != null || coefficient != null || sparsityWarmupSteps != null || targetL0 != null;
-    refuse("--sparsity... and --target-l0", sparse && hasK(), Kind.JUMPRELU);
+    refuse("--sparsity... and --target-l0", sparse && kind.hasK(), SaeFamily.JUMPRELU);
     refuse(
         "--bandwidth and --threshold",
-        (bandwidth != null || threshold != null) && kind != Kind.JUMPRELU,
-        Kind.JUMPRELU);
+        (bandwidth != null || threshold != null) && kind != SaeFamily.JUMPRELU,
+        SaeFamily.JUMPRELU);
   }
 
-  private void refuse(String options, boolean unsuitable, Kind suitable) {
+  private void refuse(String options, boolean unsuitable, SaeFamily suitable) {
     if (unsuitable) {
       throw new IllegalArgumentException(
           Expected.message(

@@ -107,7 +107,7 @@ final class TrainCommand implements Callable<Integer> {
       defaultValue = "adam",
       description =
           "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). signum averages without a schedule;"
-              + " muon is for matrices, with adam for biases; both as in sparsify, on the CPU.")
+              + " muon is for matrices, with adam for biases; both as in sparsify.")
   Optimizer optimizer = Optimizer.ADAM;
 
   @Option(

@@ -11,8 +11,8 @@ import java.util.List;
 import org.jspecify.annotations.Nullable;
 
 /**
- * What a study sets of its activations' training; each option applies to the activations that have
- * it, and null leaves the preset's own.
+ * What is set of activations' training; each option applies to the activations that have it, and
+ * null leaves the preset's own.
  *
  * @param prefixes with batchtopk: reconstruct from the first latents as well, for each of these
  *     (Matryoshka)
@@ -20,8 +20,8 @@ import org.jspecify.annotations.Nullable;
  *     decoder row; CPU
  * @param initialK with {@code kDecaySteps}: k of the first step; null: the smaller of 10 d_in and
  *     d_sae
- * @param kDecaySteps with topk, batchtopk: steps over which k decreases to its value; CPU
- * @param multiTopK with topk: weight of the loss of 4k latents; CPU
+ * @param kDecaySteps with topk, batchtopk: steps over which k decreases to its value
+ * @param multiTopK with topk: weight of the loss of 4k latents
  * @param sparsity with relu, jumprelu, gated: the term
  * @param sparsityCoefficient with the same: its weight
  * @param sparsityWarmupSteps with the same: steps over which its weight increases from 0
@@ -78,8 +78,12 @@ public record FamilyOptions(
         families);
   }
 
-  /** Sets those that an activation has. */
-  void apply(SaeFamily family, int dIn, int dSae, TrainingConfig.Builder to) {
+  /**
+   * Sets those that an activation has.
+   *
+   * @param to modified
+   */
+  public void apply(SaeFamily family, int dIn, int dSae, TrainingConfig.Builder to) {
     if (family == SaeFamily.BATCHTOPK && prefixes != null && !prefixes.isEmpty()) {
       List<Prefix> all = new ArrayList<>();
       prefixes.forEach(latents -> all.add(new Prefix(latents, 1)));

@@ -30,10 +30,8 @@ public enum Recipe {
       case BATCHTOPK, RELU, JUMPRELU, GATED ->
           switch (this) {
             case FAITHFULSAE, SAELENS ->
-                TrainingConfig.saeLens(family.activation(1), dIn).toBuilder()
-                    .rankByNorm(false) // as on a GPU, if options.rankByNorm does not say otherwise
-                    .auxSigned(false)
-                    .build();
+                // as on a GPU, if options.rankByNorm does not say otherwise
+                TrainingConfig.saeLensUnranked(family.activation(1), dIn);
             case DICTIONARY_LEARNING ->
                 TrainingConfig.dictionaryLearning(family.activation(1), dIn, dSae);
             case SPARSIFY -> throw unsuitable(family);

@@ -2,7 +2,7 @@ package io.faithfulsae.study;
 
 import io.faithfulsae.Activation;
 
-/** The activations that a study can train. */
+/** The activations that can be trained. */
 public enum SaeFamily {
   /** The k largest of a row. */
   TOPK,
@@ -19,7 +19,8 @@ public enum SaeFamily {
   /** Gated. */
   GATED;
 
-  boolean hasK() {
+  /** Whether k is a setting of it. */
+  public boolean hasK() {
     return this == TOPK || this == ABSTOPK || this == GROUPMAX || this == BATCHTOPK;
   }
 
@@ -32,7 +33,12 @@ public enum SaeFamily {
     return !hasK();
   }
 
-  Activation activation(int k) {
+  /**
+   * The activation.
+   *
+   * @param k not used by one without
+   */
+  public Activation activation(int k) {
     return switch (this) {
       case TOPK -> new Activation.TopK(k);
       case ABSTOPK -> new Activation.AbsTopK(k);
