@@ -194,6 +194,14 @@ public final class Sae implements AutoCloseable {
   }
 
   /**
+   * The hook point that a transcoder writes, as its metadata say; null if it is the one that it
+   * reads, or they do not say.
+   */
+  public @Nullable String targetHook() {
+    return SaeInfo.targetHook(metadata);
+  }
+
+  /**
    * The parameters themselves, for reading and writing whole tensors. <b>Closed by</b> this SAE.
    */
   public BackendSae parameters() {

@@ -42,6 +42,16 @@ public record SaeInfo(
    */
   public record Sparsity(double l0, int neverFired) {}
 
+  /** As {@link Sae#targetHook}. */
+  public @Nullable String targetHook() {
+    return targetHook(metadata);
+  }
+
+  static @Nullable String targetHook(Map<String, String> metadata) {
+    String written = metadata.get("hook_name_out"); // SAELens' name
+    return written == null || written.equals(metadata.get("hook_name")) ? null : written;
+  }
+
   /**
    * Reads it from what {@link Sae#load} opens.
    *

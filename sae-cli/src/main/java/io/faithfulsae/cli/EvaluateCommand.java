@@ -195,8 +195,7 @@ final class EvaluateCommand implements Callable<Integer>, WritesFiles {
 
   /** Where a transcoder writes; null for an SAE. */
   private @Nullable HookPoint target(SaeModelOptions.Opened on) {
-    String named = on.sae().metadata().get("hook_name_out");
-    String name = targetHook == null ? named : targetHook;
+    String name = targetHook == null ? on.sae().targetHook() : targetHook;
     if (name == null || name.equals(on.hook().toString())) {
       return null;
     }

@@ -99,18 +99,11 @@ final class InfoCommand implements Callable<Integer> {
     return config.activation().getClass().getSimpleName().toLowerCase(Locale.ROOT);
   }
 
-  /** Where a transcoder writes. */
-  private static String target(SaeInfo info) {
-    String written = info.metadata().get("hook_name_out");
-    return written == null || written.equals(info.metadata().get("hook_name"))
-        ? ""
-        : " to " + written;
-  }
-
   private String text(SaeInfo info) {
     SaeConfig config = info.config();
     SaeInfo.Sparsity sparsity = info.sparsity();
     boolean transcoder = config.dIn() != config.dOut();
+    String target = info.targetHook();
     return String.join(
         "\n",
         "written by   " + info.writer() + ", " + info.weights() + ", " + info.bytes() + " bytes",
@@ -129,7 +122,7 @@ final class InfoCommand implements Callable<Integer> {
             + info.metadata().getOrDefault("model_name", "unknown model")
             + ", "
             + info.metadata().getOrDefault("hook_name", "unknown hook")
-            + target(info)
+            + (target == null ? "" : " to " + target)
             + ", "
             + info.metadata().getOrDefault("dataset_path", "unknown data"),
         sparsity == null

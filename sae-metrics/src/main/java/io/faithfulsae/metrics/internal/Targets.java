@@ -8,18 +8,12 @@ import java.util.List;
 
 /** Tells autoencoders, whose x̂ is compared with the x that they read, from transcoders. */
 final class Targets {
-  private static final String READS = "hook_name";
-  private static final String WRITES = "hook_name_out"; // SAELens' name
-
   private Targets() {}
 
   /** Whether an SAE writes other activations than it reads. */
   static boolean isTranscoder(Sae sae) {
     SaeConfig config = sae.config();
-    String writes = sae.metadata().get(WRITES);
-    return config.dIn() != config.dOut()
-        || config.skip()
-        || (writes != null && !writes.equals(sae.metadata().get(READS)));
+    return config.dIn() != config.dOut() || config.skip() || sae.targetHook() != null;
   }
 
   /**
@@ -58,7 +52,7 @@ final class Targets {
 
   private static String name(Sae sae) {
     SaeConfig config = sae.config();
-    String writes = sae.metadata().get(WRITES);
+    String writes = sae.targetHook();
     return "a transcoder (d_in = %d, d_out = %d%s), which needs the activations that it predicts"
         .formatted(config.dIn(), config.dOut(), writes == null ? "" : ", to " + writes);
   }
