@@ -16,6 +16,7 @@ import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import java.util.stream.Stream;
 
 /** Fixtures for the tests of the metrics. */
@@ -48,6 +49,16 @@ final class Given {
     float[] values = new float[numbers.size()];
     for (int i = 0; i < values.length; i++) {
       values[i] = numbers.get(i).floatValue();
+    }
+    return values;
+  }
+
+  /** Normally distributed. */
+  static float[] gaussian(int n, long seed) {
+    Random random = new Random(seed);
+    float[] values = new float[n];
+    for (int i = 0; i < n; i++) {
+      values[i] = (float) random.nextGaussian();
     }
     return values;
   }

@@ -26,7 +26,6 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.function.Executable;
@@ -44,27 +43,19 @@ class SignedAndTranscodedTest {
       new ModelActivations(
           new TinyModel(
               D_IN,
-              gaussian(10 * D_IN, 3),
+              Given.gaussian(10 * D_IN, 3),
               List.of(new float[D_IN * D_IN]),
-              gaussian(10 * D_IN, 2)),
+              Given.gaussian(10 * D_IN, 2)),
           HOOK,
           TEXT,
           ActivationFilter.NONE);
-  private final ActivationSource rows = ActivationSources.ofArray(gaussian(80 * D_IN, 4), D_IN);
+  private final ActivationSource rows =
+      ActivationSources.ofArray(Given.gaussian(80 * D_IN, 4), D_IN);
 
   @AfterEach
   void close() {
     assertEquals(0, backend.liveBytes());
     backend.close();
-  }
-
-  private static float[] gaussian(int n, long seed) {
-    Random random = new Random(seed);
-    float[] values = new float[n];
-    for (int i = 0; i < n; i++) {
-      values[i] = (float) random.nextGaussian();
-    }
-    return values;
   }
 
   /** Latent i reads and writes axis i, with its sign. */
@@ -209,23 +200,23 @@ class SignedAndTranscodedTest {
     SaeConfig config =
         new SaeConfig(D_IN, dOut, 9, new JumpRelu(), false, Normalization.NONE, skip);
     Sae sae = Sae.create(config, metadata, backend);
-    Given.write(sae, Tensor.W_ENC, gaussian(9 * D_IN, 5));
-    Given.write(sae, Tensor.W_DEC, gaussian(9 * dOut, 6));
-    Given.write(sae, Tensor.B_DEC, gaussian(dOut, 7));
+    Given.write(sae, Tensor.W_ENC, Given.gaussian(9 * D_IN, 5));
+    Given.write(sae, Tensor.W_DEC, Given.gaussian(9 * dOut, 6));
+    Given.write(sae, Tensor.B_DEC, Given.gaussian(dOut, 7));
     if (skip) {
-      Given.write(sae, Tensor.W_SKIP, gaussian(dOut * D_IN, 8));
+      Given.write(sae, Tensor.W_SKIP, Given.gaussian(dOut * D_IN, 8));
     }
     return sae;
   }
 
   @Test
   void transcodersAreMeasuredAgainstTheirTargets() throws IOException {
-    float[] wanted = gaussian(80 * 4, 9);
+    float[] wanted = Given.gaussian(80 * 4, 9);
     for (boolean skip : new boolean[] {false, true}) {
       try (Sae sae = transcoder(4, skip, Map.of());
           ActivationBatch x = ActivationBatch.allocate(backend, 80, D_IN);
           ActivationBatch written = ActivationBatch.allocate(backend, 80, 4)) {
-        x.data().put(0, gaussian(80 * D_IN, 4));
+        x.data().put(0, Given.gaussian(80 * D_IN, 4));
         x.rows(80);
         double squares = 0;
         try (Latents latents = sae.encode(x)) {
@@ -246,7 +237,7 @@ class SignedAndTranscodedTest {
                 Metrics.reconstruction(
                     List.of(sae),
                     rows,
-                    ActivationSources.ofArray(gaussian(79 * 4, 9), 4),
+                    ActivationSources.ofArray(Given.gaussian(79 * 4, 9), 4),
                     Long.MAX_VALUE),
             "80 rows and 79 targets");
       }

@@ -19,7 +19,6 @@ import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.util.List;
 import java.util.Map;
-import java.util.Random;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 
@@ -34,27 +33,18 @@ final class TranscoderCostTest {
   private final TinyModel model =
       new TinyModel(
           D,
-          gaussian(VOCABULARY * D, 3),
-          List.of(gaussian(D * D, 4), gaussian(D * D, 5)),
-          gaussian(VOCABULARY * D, 2));
-
-  private static float[] gaussian(int n, long seed) {
-    Random random = new Random(seed);
-    float[] values = new float[n];
-    for (int i = 0; i < n; i++) {
-      values[i] = (float) random.nextGaussian();
-    }
-    return values;
-  }
+          Given.gaussian(VOCABULARY * D, 3),
+          List.of(Given.gaussian(D * D, 4), Given.gaussian(D * D, 5)),
+          Given.gaussian(VOCABULARY * D, 2));
 
   private static Sae transcoder(Backend backend, boolean writesNothing) {
     SaeConfig config = new SaeConfig(D, D, 9, new JumpRelu(), false, Normalization.NONE, true);
     Sae sae = Sae.create(config, Map.of(), backend);
     if (!writesNothing) {
-      Given.write(sae, Tensor.W_ENC, gaussian(9 * D, 5));
-      Given.write(sae, Tensor.W_DEC, gaussian(9 * D, 6));
-      Given.write(sae, Tensor.B_DEC, gaussian(D, 7));
-      Given.write(sae, Tensor.W_SKIP, gaussian(D * D, 8));
+      Given.write(sae, Tensor.W_ENC, Given.gaussian(9 * D, 5));
+      Given.write(sae, Tensor.W_DEC, Given.gaussian(9 * D, 6));
+      Given.write(sae, Tensor.B_DEC, Given.gaussian(D, 7));
+      Given.write(sae, Tensor.W_SKIP, Given.gaussian(D * D, 8));
     }
     return sae;
   }

@@ -11,7 +11,6 @@ import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -132,30 +131,12 @@ class HostileTokenizerTest {
   }
 
   private void assertRefused(String tokenizer, String problem) throws Exception {
-    Path folder = folder(tokenizer);
-    List<String> said = new ArrayList<>();
-    assertEquals(0, opened(folder, said), String.join("\n", said));
-    assertTrue(said.toString().contains(problem), said.toString());
+    OtherJvm.Ended opened = OtherJvm.run(Opening.class, folder(tokenizer).toString());
+    assertEquals(0, opened.status(), opened.toString());
+    assertTrue(opened.said().toString().contains(problem), opened.toString());
   }
 
-  /** Opens, encodes and decodes in another process; its exit code. */
-  private static int opened(Path folder, List<String> said) throws Exception {
-    Process process =
-        new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1",
-                "-XX:-CreateCoredumpOnCrash",
-                "-cp",
-                System.getProperty("java.class.path"),
-                Opening.class.getName(),
-                folder.toString())
-            .redirectErrorStream(true)
-            .start();
-    process.inputReader().lines().forEach(said::add);
-    return process.waitFor();
-  }
-
-  /** The other process. */
+  /** The other process: opens, encodes and decodes. */
   static final class Opening {
     private Opening() {}
 

@@ -39,20 +39,9 @@ class ShrinkingWeightsTest {
 
   private List<String> use(String model, boolean mapped) throws Exception {
     Path folder = GoldenModels.copy(model, temp.resolve(model + mapped));
-    Process process =
-        new ProcessBuilder(
-                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
-                "-XX:TieredStopAtLevel=1",
-                "-XX:-CreateCoredumpOnCrash",
-                "-cp",
-                System.getProperty("java.class.path"),
-                Use.class.getName(),
-                folder.toString(),
-                String.valueOf(mapped))
-            .start();
-    List<String> said = process.inputReader().lines().toList();
-    assertEquals(0, process.waitFor(), said.toString());
-    return said;
+    OtherJvm.Ended used = OtherJvm.run(Use.class, folder.toString(), String.valueOf(mapped));
+    assertEquals(0, used.status(), used.toString());
+    return used.said();
   }
 
   /** The other process: a pass, then the same pass and one of another graph on shorter files. */
