@@ -7,7 +7,6 @@ import io.faithfulsae.ActivationSources;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.ShardIndex;
 import io.faithfulsae.TokenSource;
-import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.cli.console.ShardSession;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
@@ -20,6 +19,7 @@ import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.study.provenance.ModelHash;
 import io.faithfulsae.study.provenance.TrainedOn;
+import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
@@ -162,7 +162,8 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
               "activations",
               out,
               ActivationSources.ofModel(model, point, sequences, filter, models.batchSequences),
-              layout.with(metadata));
+              layout.with(metadata),
+              common.listener());
       common.print(
           index,
           String.format(
@@ -183,7 +184,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
 
   private int writeFile(HookPoint point, int[][] sequences) throws IOException {
     try (OnnxModel model = models.open(models.folder());
-        Progress progress = Progress.start("activations", "sequences", sequences.length)) {
+        WorkProgress progress = common.progress("activations", "sequences", sequences.length)) {
       int passes = withLogits ? 2 : 1;
       List<Tensor> tensors = new ArrayList<>();
       tensors.add(

@@ -4,6 +4,7 @@ import io.faithfulsae.cli.console.ConsoleListener;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.study.StudyListener;
 import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.function.Supplier;
@@ -17,6 +18,9 @@ final class CommonOptions {
   @Option(names = "--json", description = "Print the result as one line of JSON.")
   boolean json;
 
+  @Option(names = "--quiet", description = "Print results, warnings and errors, but no progress.")
+  boolean quiet;
+
   @Option(names = "--debug", description = "Print the stack trace of a failure.")
   boolean debug;
 
@@ -29,9 +33,14 @@ final class CommonOptions {
   @Spec(Spec.Target.MIXEE)
   CommandSpec command;
 
-  /** Shows the command's progress on standard error, and stops it on Ctrl-C. */
+  /** Shows the command's progress on standard error unless quiet, and stops it on Ctrl-C. */
   StudyListener listener() {
-    return new ConsoleListener(command.commandLine().getErr(), command.name() + ": ");
+    return new ConsoleListener(command.commandLine().getErr(), command.name() + ": ", quiet);
+  }
+
+  /** Shows the progress of work that cannot be stopped. <b>Closed by</b> the caller. */
+  WorkProgress progress(String task, String unit, long total) {
+    return listener().begin(task, unit, 0, total);
   }
 
   /** Prints the result: as JSON if requested, else as text. */

@@ -1,7 +1,6 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.Sae;
-import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.LatentCorrelations;
@@ -21,6 +20,7 @@ import io.faithfulsae.study.dashboard.Dashboard.Shown;
 import io.faithfulsae.study.dashboard.DashboardPage;
 import io.faithfulsae.study.dashboard.NeuronpediaExport;
 import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.file.Path;
@@ -286,8 +286,8 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
     }
   }
 
-  private static void explain(List<Shown> shown, Explainer explainer) throws IOException {
-    try (Progress progress = Progress.start("explain", "latents", shown.size())) {
+  private void explain(List<Shown> shown, Explainer explainer) throws IOException {
+    try (WorkProgress progress = common.progress("explain", "latents", shown.size())) {
       for (int i = 0; i < shown.size(); i++) {
         shown.set(i, shown.get(i).withExplanation(explainer.explain(shown.get(i).evidence())));
         progress.at(i + 1);
@@ -315,7 +315,7 @@ final class DashboardCommand implements Callable<Integer>, WritesFiles {
             chosen,
             on.activations(on.text(other == null ? data : other)),
             new Snippets.Options(sequences, Math.min(SNIPPET, on.context()), score, seed));
-    try (Progress progress = Progress.start("score", "latents", shown.size())) {
+    try (WorkProgress progress = common.progress("score", "latents", shown.size())) {
       for (int i = 0; i < shown.size(); i++) {
         Shown each = shown.get(i);
         shown.set(

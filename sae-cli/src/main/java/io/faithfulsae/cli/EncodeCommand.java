@@ -5,13 +5,13 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.Latents;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
-import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
@@ -118,7 +118,7 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
             ActivationBatch.allocate(loaded.backend(), capacity, config.dOut());
         Latents z = Latents.allocate(loaded, capacity)) {
       EncodedRows encoded = new EncodedRows(z);
-      try (Progress progress = Progress.start("encode", "rows", rows)) {
+      try (WorkProgress progress = common.progress("encode", "rows", rows)) {
         for (long first = 0; first < rows; first += capacity) {
           encode(loaded, input, first, rows, x, z);
           encoded.add(z);

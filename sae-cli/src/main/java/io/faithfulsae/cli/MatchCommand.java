@@ -2,13 +2,13 @@ package io.faithfulsae.cli;
 
 import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
-import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.metrics.SharedFeatures;
 import io.faithfulsae.metrics.SharedFeatures.Agreement;
 import io.faithfulsae.metrics.SharedFeatures.Directions;
 import io.faithfulsae.metrics.SharedFeatures.Neurons;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
@@ -129,7 +129,7 @@ final class MatchCommand implements Callable<Integer>, WritesFiles {
   private SharedFeatures match(Sae first, Sae second, Directions directions) {
     int latents = Math.min(first.config().dSae(), second.config().dSae());
     String task = directions.name().toLowerCase(Locale.ROOT);
-    try (Progress progress = Progress.start(task, "latents", latents)) {
+    try (WorkProgress progress = common.progress(task, "latents", latents)) {
       return Metrics.sharedFeatures(
           first, second, new SharedFeatures.Options(directions, threshold, progress::at));
     }

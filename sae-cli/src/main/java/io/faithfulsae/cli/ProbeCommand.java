@@ -5,7 +5,6 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
 import io.faithfulsae.cli.console.Closer;
-import io.faithfulsae.cli.console.Progress;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.Metrics;
@@ -22,6 +21,7 @@ import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.study.tasks.ProbingPlot;
 import io.faithfulsae.study.tasks.ProbingRun;
 import io.faithfulsae.study.tasks.TaskFile;
+import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -227,11 +227,10 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
             + Expected.message("one of " + List.of(type.getEnumConstants()), given, "choose one"));
   }
 
-  private static List<Probing> probe(
-      List<Sae> saes, HookedModel on, ProbeTask task, Options options) {
+  private List<Probing> probe(List<Sae> saes, HookedModel on, ProbeTask task, Options options) {
     long examples = Math.min(task.train().size(), options.maxExamples());
     examples += Math.min(task.test().size(), options.maxExamples());
-    try (Progress progress = Progress.start(task.name(), "texts", examples)) {
+    try (WorkProgress progress = common.progress(task.name(), "texts", examples)) {
       return Metrics.probe(saes, on, task, options, progress::at);
     }
   }

@@ -8,9 +8,13 @@ import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.logging.Level;
+import java.util.logging.Logger;
 import org.jspecify.annotations.Nullable;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.UnmatchedArgumentException;
 
@@ -36,7 +40,9 @@ import picocli.CommandLine.UnmatchedArgumentException;
       ProbeCommand.class,
       DashboardCommand.class,
       InfoCommand.class,
-      ConvertCommand.class
+      DoctorCommand.class,
+      ConvertCommand.class,
+      CompletionCommand.class
     },
     exitCodeListHeading = "%nExit codes:%n",
     exitCodeList = {
@@ -48,11 +54,16 @@ import picocli.CommandLine.UnmatchedArgumentException;
     },
     footerHeading = "%nEnvironment:%n",
     footer = {
+      "  SAE_COMMAND_OPTION, such as SAE_TRAIN_D_SAE, or SAE_OPTION for every command: an option that"
+          + " is not on the command line. Then comes --config.",
       "  -Dsae.backend=cpu|cuda before -jar forces a backend; by default the best usable one is"
           + " used."
     })
 public final class SaeCommand {
   static final int FAILED = 1;
+
+  /** Held, since a logger that nobody holds forgets its level. */
+  private static final Logger LOG = Logger.getLogger("io.faithfulsae");
 
   private SaeCommand() {}
 
@@ -70,7 +81,22 @@ public final class SaeCommand {
 
   /** Runs the command in this process and returns its exit code. */
   static int run(PrintWriter out, PrintWriter err, String... args) {
-    return line(out, err).execute(args);
+    return run(out, err, System.getenv(), args);
+  }
+
+  static int run(
+      PrintWriter out, PrintWriter err, Map<String, String> environment, String... args) {
+    CommandLine line = line(out, err);
+    OptionDefaults defaults;
+    try {
+      defaults = OptionDefaults.of(environment, line, args);
+    } catch (IOException | IllegalArgumentException e) {
+      err.println("sae: --config: " + message(e));
+      return line.getCommandSpec().exitCodeOnInvalidInput();
+    }
+    line.setDefaultValueProvider(defaults);
+    line.setParameterExceptionHandler((e, words) -> usageError(e, defaults, words));
+    return line.execute(args);
   }
 
   /** The command with all its subcommands. */
@@ -81,8 +107,8 @@ public final class SaeCommand {
     line.setCaseInsensitiveEnumValuesAllowed(true);
     line.registerConverter(double.class, SaeCommand::finite);
     line.registerConverter(Double.class, SaeCommand::finite);
-    line.setExecutionStrategy(OutputGuard::execute);
-    line.setParameterExceptionHandler(SaeCommand::usageError);
+    OptionDefaults.addConfigOption(line);
+    line.setExecutionStrategy(SaeCommand::execute);
     line.setExecutionExceptionHandler(SaeCommand::failure);
     return line;
   }
@@ -102,12 +128,25 @@ public final class SaeCommand {
     return value;
   }
 
-  private static int usageError(CommandLine.ParameterException e, String[] args) {
+  private static int execute(ParseResult parsed) {
+    ParseResult command = parsed.hasSubcommand() ? parsed.subcommand() : parsed;
+    OptionSpec quiet = command.commandSpec().findOption("--quiet");
+    LOG.setLevel(quiet != null && (boolean) quiet.getValue() ? Level.WARNING : null);
+    return OutputGuard.execute(parsed);
+  }
+
+  private static int usageError(
+      CommandLine.ParameterException e, OptionDefaults defaults, String[] args) {
     CommandLine line = e.getCommandLine();
     String name = line.getCommandSpec().qualifiedName();
     // A misspelled option is also reported as missing; report the misspelling first.
     UnmatchedArgumentException unknown = unknown(e, line, args);
-    line.getErr().println(name + ": " + (unknown == null ? e : unknown).getMessage());
+    line.getErr()
+        .println(
+            name
+                + ": "
+                + (unknown == null ? e : unknown).getMessage()
+                + defaults.source(e.getArgSpec()));
     if (unknown != null) {
       UnmatchedArgumentException.printSuggestions(unknown, line.getErr());
     }

@@ -53,6 +53,7 @@ final class JsonOutputTest {
               Map.entry("encode", List.of(EncodeCommand.Encoded.class)),
               Map.entry("evaluate", List.of(EvaluateCommand.Evaluated.class)),
               Map.entry("info", List.of(InfoCommand.Info.class)),
+              Map.entry("doctor", List.of(DoctorCommand.Examined.class)),
               Map.entry("convert", List.of(ConvertCommand.Converted.class)),
               Map.entry("match", List.of(MatchCommand.Matched.class)),
               Map.entry("fake-features", List.of(FakeFeatures.class)),
@@ -141,6 +142,7 @@ final class JsonOutputTest {
         "--out",
         dir.resolve("e.json"));
     check("info", sae);
+    check("doctor");
     check("convert", "--from", sae, "--format", "sparsify", "--to", dir.resolve("converted"));
     check("match", "--a", sae, "--b", other, "--strict", "--out", dir.resolve("m.json"));
     check(

@@ -9,16 +9,19 @@ import java.io.PrintWriter;
 public final class ConsoleListener implements StudyListener {
   private final PrintWriter err;
   private final String prefix;
+  private final boolean quiet;
 
   /**
    * Creates a listener.
    *
    * @param err where to print steps
    * @param prefix printed before each step
+   * @param quiet shows nothing; work can still be stopped
    */
-  public ConsoleListener(PrintWriter err, String prefix) {
+  public ConsoleListener(PrintWriter err, String prefix, boolean quiet) {
     this.err = err;
     this.prefix = prefix;
+    this.quiet = quiet;
   }
 
   @Override
@@ -28,12 +31,14 @@ public final class ConsoleListener implements StudyListener {
 
   @Override
   public void step(String what) {
-    err.println(prefix + what);
+    if (!quiet) {
+      err.println(prefix + what);
+    }
   }
 
   @Override
   public WorkProgress begin(String task, String unit, long done, long total) {
-    return Progress.start(task, unit, done, total);
+    return quiet ? WorkProgress.NONE : Progress.start(task, unit, done, total);
   }
 
   @Override

@@ -5,6 +5,7 @@ import io.faithfulsae.ShardIndex;
 import io.faithfulsae.ShardWriter;
 import io.faithfulsae.study.work.StoppedException;
 import io.faithfulsae.study.work.WorkListener;
+import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.concurrent.atomic.AtomicBoolean;
@@ -20,16 +21,21 @@ public final class ShardSession {
    * Writes to the end, resuming from the folder's index.
    *
    * @param name of the work, for the progress line
+   * @param listener shows the progress, and may stop the work
    * @throws StoppedException if the user stopped it
    */
   public static ShardIndex run(
-      String name, Path dir, ActivationSource source, ShardWriter.Options options)
+      String name,
+      Path dir,
+      ActivationSource source,
+      ShardWriter.Options options,
+      WorkListener listener)
       throws IOException {
     AtomicBoolean stopped = new AtomicBoolean();
-    WorkListener.Registration onStop = Interrupts.onStop(() -> stopped.set(true));
+    WorkListener.Registration onStop = listener.onStop(() -> stopped.set(true));
     try (ShardWriter writer = ShardWriter.open(dir, source, options);
-        Progress progress =
-            Progress.start(name, "rows", writer.rows(), writer.rowsAtMost().orElse(-1))) {
+        WorkProgress progress =
+            listener.begin(name, "rows", writer.rows(), writer.rowsAtMost().orElse(-1))) {
       long saved = System.nanoTime();
       long onDisk = writer.index().rows();
       while (writer.advance()) {
