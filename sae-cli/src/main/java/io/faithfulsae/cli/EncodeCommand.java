@@ -11,6 +11,7 @@ import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.io.Safetensors.DType;
 import io.faithfulsae.io.Safetensors.Tensor;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.work.WorkListener;
 import io.faithfulsae.study.work.WorkProgress;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -102,23 +103,23 @@ final class EncodeCommand implements Callable<Integer>, WritesFiles {
         Sae loaded = Sae.load(sae, backend);
         Safetensors input = Safetensors.open(activations)) {
       match.require(sae, loaded.metadata(), input.metadata());
-      Encoded encoded = encode(loaded, input);
+      Encoded encoded = encode(loaded, input, common.listener());
       common.print(encoded, summary(encoded, loaded));
     }
     return 0;
   }
 
   /** Encodes a file with any SAE. */
-  Encoded encode(Sae loaded, Safetensors input) throws IOException {
+  Encoded encode(Sae loaded, Safetensors input, WorkListener listener) throws IOException {
     SaeConfig config = loaded.config();
     long rows = rows(input, config.dIn());
     int capacity = (int) Math.max(1, Math.min(batch, rows));
     try (ActivationBatch x = ActivationBatch.allocate(loaded.backend(), capacity, config.dIn());
         ActivationBatch decoded =
             ActivationBatch.allocate(loaded.backend(), capacity, config.dOut());
-        Latents z = Latents.allocate(loaded, capacity)) {
-      EncodedRows encoded = new EncodedRows(z);
-      try (WorkProgress progress = common.progress("encode", "rows", rows)) {
+        Latents z = Latents.allocate(loaded, capacity);
+        EncodedRows encoded = new EncodedRows(z, out)) {
+      try (WorkProgress progress = listener.begin("encode", "rows", 0, rows)) {
         for (long first = 0; first < rows; first += capacity) {
           encode(loaded, input, first, rows, x, z);
           encoded.add(z);

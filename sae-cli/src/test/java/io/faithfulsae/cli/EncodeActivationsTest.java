@@ -22,6 +22,7 @@ import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.Safetensors;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendSae.Tensor;
+import io.faithfulsae.study.work.WorkListener;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.IntBuffer;
@@ -84,7 +85,7 @@ final class EncodeActivationsTest {
   private Encoded encode(EncodeCommand command, Sae sae) throws IOException {
     Tiny.activations(command.activations, ROWS, D_IN);
     try (Safetensors input = Safetensors.open(command.activations)) {
-      return command.encode(sae, input);
+      return command.encode(sae, input, WorkListener.NONE);
     }
   }
 
