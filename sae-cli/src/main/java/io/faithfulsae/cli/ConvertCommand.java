@@ -4,6 +4,7 @@ import io.faithfulsae.Backends;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeFormat;
 import io.faithfulsae.SaeFormats;
+import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -98,7 +99,7 @@ final class ConvertCommand implements Callable<Integer>, WritesFiles {
       }
       requireSaeOnly(target, files(unfinished));
       deleteAll(target);
-      Files.move(unfinished, target);
+      AtomicFile.rename(unfinished, target);
       common.print(
           new Converted(
               from.toString(),

@@ -4,7 +4,9 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -56,6 +58,21 @@ public final class AtomicFile {
         file.close();
       }
     }
+  }
+
+  /**
+   * Gives a finished file its name, replacing the one that has it: what is in it is on the disk
+   * before. A folder is renamed as it is; its files must be on the disk already.
+   *
+   * @throws IOException if it cannot be renamed, or a folder has the name
+   */
+  public static void rename(Path finished, Path target) throws IOException {
+    if (!Files.isDirectory(finished)) {
+      try (FileChannel channel = FileChannel.open(finished, StandardOpenOption.WRITE)) {
+        channel.force(true);
+      }
+    }
+    StagedFile.rename(finished, target);
   }
 
   /** Writes a text file in UTF-8. */

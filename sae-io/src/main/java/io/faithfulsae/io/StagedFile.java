@@ -76,13 +76,18 @@ final class StagedFile implements AutoCloseable {
 
   /** Renames it over the file, and syncs the folder. */
   void move() throws IOException {
-    try {
-      Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
-    } catch (AtomicMoveNotSupportedException e) {
-      Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
-    }
+    rename(temporary, target);
     moved = true;
-    sync(folderOf(target));
+  }
+
+  /** Renames what is on the disk already, and syncs the folder. */
+  static void rename(Path from, Path to) throws IOException {
+    try {
+      Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+    } catch (AtomicMoveNotSupportedException e) {
+      Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
+    }
+    sync(folderOf(to));
   }
 
   @Override

@@ -43,6 +43,18 @@ class AtomicFileTest {
   }
 
   @Test
+  void aFinishedFileOrFolderGetsItsName() throws IOException {
+    Path target = Files.writeString(folder.resolve("data.jsonl"), "old");
+    AtomicFile.rename(Files.writeString(folder.resolve("data.jsonl.part"), "new"), target);
+    assertEquals("new", Files.readString(target));
+    Path unfinished = Files.createDirectory(folder.resolve(".sae.converting"));
+    Files.writeString(unfinished.resolve("cfg.json"), "{}");
+    AtomicFile.rename(unfinished, folder.resolve("sae"));
+    assertEquals("{}", Files.readString(folder.resolve("sae").resolve("cfg.json")));
+    assertEquals(List.of("data.jsonl", "sae"), names());
+  }
+
+  @Test
   void whatAKilledProcessLeftIsDeletedAndNothingElse() throws Exception {
     Path page = folder.resolve("page.html");
     Path alive = folder.resolve(".page.html.1.tmp");

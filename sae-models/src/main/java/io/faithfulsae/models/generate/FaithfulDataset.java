@@ -16,7 +16,6 @@ import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Arrays;
@@ -116,7 +115,7 @@ public final class FaithfulDataset {
       if (tokens >= config.tokenBudget()) {
         return result(file, true);
       }
-      Files.move(file, part, StandardCopyOption.REPLACE_EXISTING);
+      AtomicFile.rename(file, part);
     } else if (Files.exists(part)) {
       count(part);
     }
@@ -125,7 +124,7 @@ public final class FaithfulDataset {
     reportedAt = startedAt;
     boolean complete = sampleInto(part);
     if (complete) {
-      Files.move(part, file, StandardCopyOption.ATOMIC_MOVE);
+      AtomicFile.rename(part, file);
     }
     return result(complete ? file : part, complete);
   }
