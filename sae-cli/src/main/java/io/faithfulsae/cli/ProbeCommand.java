@@ -18,6 +18,7 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.study.compare.ResultFile;
 import io.faithfulsae.study.compare.RunFields;
 import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.provenance.TrainedOn;
 import io.faithfulsae.study.tasks.ProbingPlot;
 import io.faithfulsae.study.tasks.ProbingRun;
 import io.faithfulsae.study.tasks.TaskFile;
@@ -158,11 +159,7 @@ final class ProbeCommand implements Callable<Integer>, WritesFiles {
         match.require(saes.get(i), opened.get(i).metadata(), model, folder, models.dir != null);
       }
       Map<String, String> first = opened.get(0).metadata();
-      int wanted =
-          context == null
-              ? Integer.parseInt(
-                  first.getOrDefault("context_size", String.valueOf(DEFAULT_CONTEXT)))
-              : context;
+      int wanted = context == null ? TrainedOn.contextOf(first, DEFAULT_CONTEXT) : context;
       HookedModel on = new HookedModel(model, hook);
       Options options = common.fromOptions(() -> options(filters.forEvaluation(first)));
       List<List<Probing>> bySae = new ArrayList<>();

@@ -14,6 +14,7 @@ import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TextOptions;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.study.provenance.TrainedOn;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.Map;
@@ -93,11 +94,7 @@ final class SaeModelOptions {
 
   private int contextOf(Sae loaded, int longest) {
     Map<String, String> metadata = loaded.metadata();
-    int wanted =
-        context == null
-            ? Integer.parseInt(
-                metadata.getOrDefault("context_size", String.valueOf(DEFAULT_CONTEXT)))
-            : context;
+    int wanted = context == null ? TrainedOn.contextOf(metadata, DEFAULT_CONTEXT) : context;
     return Math.min(wanted, longest);
   }
 

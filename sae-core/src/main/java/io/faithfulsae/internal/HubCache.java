@@ -1,6 +1,7 @@
 package io.faithfulsae.internal;
 
 import io.faithfulsae.io.Expected;
+import io.faithfulsae.io.RegularFile;
 import io.faithfulsae.io.SaeFormatException;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -77,7 +78,7 @@ final class HubCache {
 
   private static String main(Path reference) throws IOException {
     try {
-      return Files.size(reference) > 100 ? "" : Files.readString(reference).strip();
+      return Files.size(reference) > 100 ? "" : RegularFile.readString(reference).strip();
     } catch (NoSuchFileException e) {
       return "";
     }

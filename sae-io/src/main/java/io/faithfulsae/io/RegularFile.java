@@ -1,6 +1,7 @@
 package io.faithfulsae.io;
 
 import java.io.IOException;
+import java.nio.charset.CharacterCodingException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.BasicFileAttributes;
@@ -24,6 +25,23 @@ public final class RegularFile {
           file, "file", Expected.message("a regular file", kind(file), "copy its content to one"));
     }
     return file;
+  }
+
+  /**
+   * Reads a small text file in UTF-8.
+   *
+   * @throws SaeFormatException as {@link #require}, or if its bytes are not UTF-8
+   * @throws java.nio.file.NoSuchFileException if there is none
+   */
+  public static String readString(Path file) throws IOException {
+    try {
+      return Files.readString(require(file));
+    } catch (CharacterCodingException e) {
+      throw new SaeFormatException(
+          file,
+          "file",
+          Expected.message("text in UTF-8", "other bytes", "restore it, or delete it"));
+    }
   }
 
   private static String kind(Path file) throws IOException {

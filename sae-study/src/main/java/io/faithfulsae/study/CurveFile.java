@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
+import io.faithfulsae.io.RegularFile;
 import io.faithfulsae.study.ModelResults.CurvePoint;
 import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.training.TrainingProgress;
@@ -44,7 +45,7 @@ final class CurveFile implements Consumer<TrainingProgress> {
 
   List<CurvePoint> points() throws IOException {
     TreeMap<Long, CurvePoint> byStep = new TreeMap<>();
-    for (String line : Files.readAllLines(file)) {
+    for (String line : RegularFile.readString(file).lines().toList()) {
       parse(line).ifPresent(point -> byStep.put(point.step(), point));
     }
     return List.copyOf(byStep.values());

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.CheckedJson;
+import io.faithfulsae.io.RegularFile;
 import io.faithfulsae.random.Rng;
 import io.faithfulsae.study.provenance.Json;
 import java.io.IOException;
@@ -123,7 +124,7 @@ final class StepCache {
 
   private static void prepare(Path folder, String key) throws IOException {
     Path begun = folder.resolve(BEGUN);
-    if (!Files.exists(begun) || !Files.readString(begun).equals(key)) {
+    if (!Files.exists(begun) || !RegularFile.readString(begun).equals(key)) {
       delete(folder);
       Files.createDirectories(folder);
       AtomicFile.writeString(begun, key);

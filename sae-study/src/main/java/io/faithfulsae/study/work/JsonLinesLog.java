@@ -3,6 +3,7 @@ package io.faithfulsae.study.work;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.AtomicFile;
+import io.faithfulsae.io.RegularFile;
 import io.faithfulsae.study.provenance.Json;
 import io.faithfulsae.training.TrainingProgress;
 import java.io.IOException;
@@ -28,7 +29,7 @@ final class JsonLinesLog implements TrainingLog {
 
   static JsonLinesLog open(Path file) throws IOException {
     if (Files.exists(file)) { // an unreadable file is an error before the run, not after
-      return new JsonLinesLog(file, Files.readAllLines(file));
+      return new JsonLinesLog(file, RegularFile.readString(file).lines().toList());
     }
     Path parent = file.toAbsolutePath().getParent();
     if (parent != null) {
