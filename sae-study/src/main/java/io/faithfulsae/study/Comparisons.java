@@ -15,6 +15,8 @@ import java.util.stream.Stream;
 
 /** Compares the first data set with each of the others. */
 final class Comparisons {
+  private static final String CROSS_ENTROPY = "CE difference on the common text";
+
   private final StudyConfig config;
 
   Comparisons(StudyConfig config) {
@@ -95,7 +97,7 @@ final class Comparisons {
     }
     CommonTextDifference paired = new CommonTextDifference(ours, theirs, config.bootstrap());
     return List.of(
-        comparison(variant, "CE difference on the common text", other, paired.crossEntropy()),
+        comparison(variant, CROSS_ENTROPY, other, paired.crossEntropy()),
         comparison(
             variant, "Explained variance on the common text", other, paired.explainedVariance()));
   }
@@ -143,5 +145,10 @@ final class Comparisons {
       corrected.add(model.withComparisons(comparisons));
     }
     return corrected;
+  }
+
+  /** Whether what is compared is a share, shown in percent. */
+  static boolean isShare(Comparison comparison) {
+    return !comparison.metric().equals(CROSS_ENTROPY);
   }
 }

@@ -15,6 +15,7 @@ import java.util.Base64;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.DoubleFunction;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 
@@ -99,6 +100,8 @@ final class ModelSection {
   private void findings() {
     List<String> items = new ArrayList<>();
     for (Comparison comparison : results.comparisons()) {
+      boolean share = Comparisons.isShare(comparison);
+      DoubleFunction<String> format = share ? Format::percent : Format::number;
       BootstrapInterval.Difference d = comparison.difference();
       BootstrapInterval gap = d.difference();
       boolean open = gap.low() <= 0 && gap.high() >= 0;
@@ -108,12 +111,12 @@ final class ModelSection {
                   comparison.metric(),
                   comparison.variant().isEmpty() ? "" : ", " + comparison.variant(),
                   comparison.first(),
-                  Format.number(d.first()),
+                  format.apply(d.first()),
                   comparison.second(),
-                  Format.number(d.second()),
-                  Format.number(gap.estimate()),
+                  format.apply(d.second()),
+                  format.apply(gap.estimate()),
                   Format.percent(gap.level()),
-                  Format.range(gap),
+                  share ? Format.percentRange(gap) : Format.range(gap),
                   Format.number(d.pValue()),
                   Format.number(comparison.holmP()),
                   open
@@ -196,6 +199,9 @@ final class ModelSection {
   private void pictures() throws IOException {
     page.subheading("Plots").markup("<div class=\"plots\">");
     for (Plot plot : plots.values()) {
+      if (plot.alsoTable()) {
+        continue;
+      }
       page.markup(
           "<figure><img alt=\"%s\" src=\"data:image/png;base64,%s\"><figcaption><b>%s.</b> %s</figcaption></figure>"
               .formatted(

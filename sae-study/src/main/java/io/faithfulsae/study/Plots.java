@@ -16,11 +16,14 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.DoubleSummaryStatistics;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.stream.Collectors;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.BitmapEncoder.BitmapFormat;
+import org.knowm.xchart.HeatMapChart;
 import org.knowm.xchart.VectorGraphicsEncoder;
 import org.knowm.xchart.VectorGraphicsEncoder.VectorGraphicsFormat;
 import org.knowm.xchart.XYChart;
@@ -62,7 +65,7 @@ final class Plots {
    * @param caption how to read it
    * @param png its file
    */
-  record Plot(String title, String caption, Path png) {}
+  record Plot(String title, String caption, Path png, boolean alsoTable) {}
 
   record Drawn(String title, String caption, Chart<?, ?> chart) {}
 
@@ -111,7 +114,9 @@ final class Plots {
       ByteArrayOutputStream svg = new ByteArrayOutputStream();
       VectorGraphicsEncoder.saveVectorGraphic(drawn.chart(), svg, VectorGraphicsFormat.SVG);
       write(folder.resolve(entry.getKey() + ".svg"), svg);
-      written.put(entry.getKey(), new Plot(drawn.title(), drawn.caption(), file));
+      written.put(
+          entry.getKey(),
+          new Plot(drawn.title(), drawn.caption(), file, drawn.chart() instanceof HeatMapChart));
     }
     return written;
   }
@@ -236,7 +241,19 @@ final class Plots {
   }
 
   private Drawn norms() {
-    XYChart chart = chart("position in the sequence", "mean norm at the hook");
+    DoubleSummaryStatistics all =
+        results.dataSets().stream()
+            .flatMap(set -> set.norms().meanByPosition().stream())
+            .collect(Collectors.summarizingDouble(Double::doubleValue));
+    // XChart labels decades only.
+    boolean wide = all.getMin() > 0 && all.getMax() >= 10 * all.getMin();
+    XYChart chart =
+        chart("position in the sequence", "mean norm at the hook" + (wide ? " (log)" : ""));
+    if (wide) {
+      chart.getStyler().setYAxisLogarithmic(true);
+    } else {
+      chart.getStyler().setYAxisMin(0.0);
+    }
     for (ModelResults.DataSet set : results.dataSets()) {
       List<Double> means = set.norms().meanByPosition();
       double[] xs = new double[means.size()];
@@ -249,7 +266,6 @@ final class Plots {
           set.name(),
           seeds.get(0));
     }
-    chart.getStyler().setYAxisMin(0.0);
     return drawn(
         chart,
         "Norms by position",
@@ -295,8 +311,9 @@ final class Plots {
 
   static void categories(XYChart chart, Map<Double, String> labels) {
     // Labels must differ, or XChart searches for a better spacing forever; the hint makes it try
-    // whole numbers first.
-    chart.setCustomXAxisTickLabelsFormatter(x -> labels.getOrDefault(x, String.valueOf(x)));
+    // whole numbers first. Between categories and beside them, labels are blanks of any length.
+    chart.setCustomXAxisTickLabelsFormatter(
+        x -> labels.getOrDefault(x, " ".repeat(2 + (int) Math.round(2 * x))));
     chart.getStyler().setXAxisTickMarkSpacingHint(WIDTH * 3 / 5 / labels.size());
     chart.getStyler().setXAxisMin(-0.5).setXAxisMax(labels.size() - 0.5);
   }

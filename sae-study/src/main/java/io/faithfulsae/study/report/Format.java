@@ -32,7 +32,8 @@ public final class Format {
   public static String percent(double share) {
     double percent = 100 * share;
     return String.format(
-        Locale.ROOT, percent == Math.rint(percent) ? "%.0f %%" : "%.1f %%", percent);
+            Locale.ROOT, percent == Math.rint(percent) ? "%.0f %%" : "%.1f %%", percent)
+        .replace('-', '−');
   }
 
   /** With thin spaces between groups of three digits. */
