@@ -59,7 +59,7 @@ final class NativeLibrary {
             + classifier
             + " on the class path or module path",
         "none, on " + Loader.getPlatform(),
-        "add it as a dependency of scope runtime; there is none for other platforms");
+        "add it as a dependency of scope runtime; there is one for linux-x86_64 alone");
   }
 
   /** The CUDA backend's library: {@code -Dsae.cuda.library=PATH}, or the one in the jar, if any. */
