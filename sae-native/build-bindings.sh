@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Copies the native libraries to where the jar is built from, and generates their Java bindings with JavaCPP:
+# Copies the native libraries to where the jars are built from, and generates their Java bindings with JavaCPP:
 #   sae_abi.h -> target/generated-sources/javacpp/**/SaeAbi.java -> libjniSaeAbi.so (next to libsae.so).
 # Skips steps already done for the same header, preset and JavaCPP.
 # usage: build-bindings.sh JAVA_HOME JAVACPP_JAR   (Maven calls it after build-native.sh and build-cuda.sh)
@@ -16,9 +16,20 @@ preset=src/main/java/io/faithfulsae/jni/internal/SaeAbiPreset.java
 
 mkdir -p "$libs"
 # An unchanged copy keeps its time, so that nothing downstream is rebuilt.
-put() { cmp -s "$1" "$libs/${1##*/}" || cp "$1" "$libs/"; }
-put "$native/libsae.so"
-if [[ -e $native/cuda/libsae_cuda.so ]]; then put "$native/cuda/libsae_cuda.so"; else rm -f "$libs/libsae_cuda.so"; fi
+put() { cmp -s "$1" "$2/${1##*/}" || cp "$1" "$2/"; }
+put "$native/libsae.so" "$libs"
+# The CUDA backend has a jar of its own, and also lies with the classes, for tests and gpu-check.sh.
+cuda_jar=$native/cuda-jar
+cuda_libs=$cuda_jar/${libs#target/classes/}
+if [[ -e $native/cuda/libsae_cuda.so ]]; then
+  mkdir -p "$cuda_libs" "$cuda_jar/META-INF"
+  put "$native/cuda/libsae_cuda.so" "$libs"
+  put "$native/cuda/libsae_cuda.so" "$cuda_libs"
+  put ../LICENSE "$cuda_jar/META-INF"
+  put ../NOTICE "$cuda_jar/META-INF"
+else
+  rm -rf "$libs/libsae_cuda.so" "$cuda_jar"
+fi
 
 id=$(cat "$0" "$include/sae_abi.h" "$preset" | sha256sum | cut -d' ' -f1)-${javacpp##*/}
 if [[ -e $sources/io/faithfulsae/jni/internal/SaeAbi.java && -e $libs/libjniSaeAbi.so && $(cat "$native/bindings.id" 2>/dev/null) == "$id" ]]; then

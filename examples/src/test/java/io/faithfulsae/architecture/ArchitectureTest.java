@@ -50,7 +50,9 @@ final class ArchitectureTest {
     Set<String> declared = new TreeSet<>();
     Matcher module = MODULE_IN_POM.matcher(Files.readString(ROOT.resolve("pom.xml")));
     while (module.find()) {
-      declared.add(module.group(1));
+      if (Files.isDirectory(ROOT.resolve(module.group(1)).resolve("src/main/java"))) {
+        declared.add(module.group(1)); // sae-bom has no classes
+      }
     }
     Set<String> read =
         classes.stream()

@@ -2,30 +2,24 @@ package io.faithfulsae.study;
 
 import com.fasterxml.jackson.annotation.JsonSetter;
 import com.fasterxml.jackson.annotation.Nulls;
-import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
-import com.fasterxml.jackson.databind.JsonMappingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.MapperFeature;
-import com.fasterxml.jackson.databind.exc.InvalidFormatException;
-import com.fasterxml.jackson.databind.exc.InvalidNullException;
-import com.fasterxml.jackson.databind.exc.MismatchedInputException;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.dataformat.yaml.YAMLMapper;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.study.StudyConfig.DataSet;
+import io.faithfulsae.study.provenance.internal.YamlErrors;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
-import java.util.stream.Collectors;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -137,16 +131,10 @@ public record StudyFile(Map<String, StudyConfig> models) {
         changes.put(MODEL, Path.of(model).toAbsolutePath().toString());
       }
       return parse(changes, file.toAbsolutePath().getParent());
-    } catch (JsonMappingException e) {
-      throw new SaeFormatException(file, where(e), problem(e));
     } catch (JsonProcessingException e) {
-      JsonLocation at = e.getLocation(); // null if the nesting is too deep
-      throw new SaeFormatException(
-          file,
-          at == null ? "study" : "line " + at.getLineNr(),
-          Expected.message("YAML", firstLine(e.getOriginalMessage()), "correct the file"));
+      throw YamlErrors.of(file, e, "study");
     } catch (IllegalArgumentException e) {
-      throw new SaeFormatException(file, "study", String.valueOf(e.getMessage()));
+      throw YamlErrors.of(file, e, "study");
     }
   }
 
@@ -249,39 +237,6 @@ public record StudyFile(Map<String, StudyConfig> models) {
         into.set(change.getKey(), change.getValue());
       }
     }
-  }
-
-  private static String firstLine(String text) {
-    return text.lines().findFirst().orElse("an error");
-  }
-
-  private static String problem(JsonMappingException e) {
-    if (e.getCause() instanceof IllegalArgumentException own) {
-      return String.valueOf(own.getMessage());
-    }
-    if (e instanceof InvalidFormatException wrong && wrong.getTargetType().isEnum()) {
-      String names =
-          Arrays.stream(wrong.getTargetType().getEnumConstants())
-              .map(String::valueOf)
-              .collect(Collectors.joining(", "));
-      return Expected.message("one of " + names, wrong.getValue(), "use one of these");
-    }
-    if (e instanceof InvalidNullException
-        || (e instanceof MismatchedInputException missing
-            && String.valueOf(missing.getOriginalMessage()).startsWith("Cannot map `null`"))) {
-      return Expected.message("a value", null, "write one, or leave the setting out");
-    }
-    return e.getOriginalMessage();
-  }
-
-  private static String where(JsonMappingException e) {
-    String path =
-        e.getPath().stream()
-            .map(
-                part ->
-                    part.getFieldName() == null ? "[" + part.getIndex() + "]" : part.getFieldName())
-            .collect(Collectors.joining("."));
-    return path.isEmpty() ? "study" : path;
   }
 
   private static ObjectNode defaultTree() throws IOException {

@@ -1,6 +1,7 @@
 package io.faithfulsae.study;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -9,6 +10,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.study.provenance.Json;
+import io.faithfulsae.study.tasks.TaskFile;
 import java.io.IOException;
 import java.lang.reflect.RecordComponent;
 import java.nio.file.Files;
@@ -105,6 +107,59 @@ final class StudyFileTest {
       String said = String.valueOf(e.getMessage());
       assertTrue(said.contains(wrong[1]) && said.contains(wrong[2]), said);
     }
+  }
+
+  @Test
+  void errorsNameFileLineSettingAndWhatIsAccepted() {
+    String[][] wrong = {
+      {
+        "seeds: [1]\ntraining:\n  batch: 128\n  btach: 64\n",
+        "line 4, training.btach: expected one of batch, bufferRows, decaySteps, lr, ",
+        ", got btach; correct"
+      },
+      {"trainning: {}", "line 1, trainning: expected one of batchSequences, ", "got trainning"},
+      {
+        "training:\n  batch: many\n",
+        "line 2, training.batch: expected an integer of at most 32 bits, got many"
+      },
+      {
+        "training:\n  batch: [1, 2]\n",
+        "line 2, training.batch: expected an integer of at most 32 bits, got a list"
+      },
+      {"sharedFeatures:\n  threshold: high", "line 2, sharedFeatures.threshold: expected a number"},
+      {"filter:\n\n  skipBos: perhaps\n", "line 3, filter.skipBos: expected true or false"},
+      {"context: 8\nfilter: 3\n", "line 2, filter: expected settings, each as name: value, got"},
+      {"kCurve:\n  multiples: 2\n", "line 2, kCurve.multiples: expected a list, got a single"},
+      {
+        "featureSubsets:\n  rankBy:\n    - frequency\n    - fame\n",
+        "line 4, featureSubsets.rankBy[1]: expected one of FREQUENCY, MEAN_ACTIVATION, ",
+        "got fame"
+      },
+      {"\ncontext: 1", "line 2, context: expected at least 2, got 1"},
+      {
+        "models:\n  one: {}\n  two:\n    training:\n      btach: 1\n",
+        "line 5, training.btach: expected one of batch"
+      },
+      {"seeds: [1\ncontext: 2\n", "line 2: expected YAML"},
+    };
+    for (String[] each : wrong) {
+      SaeFormatException e = assertThrows(SaeFormatException.class, () -> read(each[0]), each[0]);
+      String said = String.valueOf(e.getMessage());
+      assertTrue(said.startsWith(dir.resolve("study.yaml") + ": " + each[1]), said);
+      assertTrue(said.contains(each[each.length - 1]), said);
+      assertFalse(said.contains("java") || said.contains("class ") || said.contains("`"), said);
+    }
+  }
+
+  @Test
+  void errorsInTasksNameTheirLine() throws IOException {
+    Path file = Files.writeString(dir.resolve("t.yaml"), "sst2:\n  classes: [a, b]\n  tests: x\n");
+    SaeFormatException e = assertThrows(SaeFormatException.class, () -> TaskFile.read(file));
+    assertEquals(
+        file
+            + ": line 3, sst2.tests: expected one of classes, test, train, got tests;"
+            + " correct the name, or delete the setting",
+        e.getMessage());
   }
 
   @Test

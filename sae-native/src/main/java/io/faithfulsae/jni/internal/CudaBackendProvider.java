@@ -1,6 +1,5 @@
 package io.faithfulsae.jni.internal;
 
-import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendUnavailableException;
@@ -8,11 +7,12 @@ import java.nio.file.Path;
 import java.util.Optional;
 
 /**
- * The CUDA backend: libsae_cuda.so from the jar if it was built with nvcc, or {@code
+ * The CUDA backend: libsae_cuda.so from the jar with classifier linux-x86_64-cuda, or {@code
  * -Dsae.cuda.library=PATH}. {@code -Dsae.cuda.options="device=1"} chooses a device.
  */
 public final class CudaBackendProvider implements BackendProvider {
   private static final String NAME = "cuda";
+  private static final String CLASSIFIER = "linux-x86_64-cuda";
 
   /** For {@link java.util.ServiceLoader}. */
   public CudaBackendProvider() {}
@@ -32,14 +32,7 @@ public final class CudaBackendProvider implements BackendProvider {
     Optional<Path> library = NativeLibrary.cuda();
     return library.isPresent()
         ? Probe.library(name(), library.get().toString())
-        : new Availability(name(), false, notBuilt());
-  }
-
-  private static String notBuilt() {
-    return Expected.message(
-        "libsae_cuda.so in the jar",
-        "a jar built without nvcc",
-        "run sae-native/setup-nvcc.sh and build again, or pass -Dsae.cuda.library=PATH");
+        : new Availability(name(), false, NativeLibrary.missing(CLASSIFIER));
   }
 
   @Override
@@ -50,7 +43,8 @@ public final class CudaBackendProvider implements BackendProvider {
   @Override
   public Backend open(String options) {
     Path library =
-        NativeLibrary.cuda().orElseThrow(() -> new BackendUnavailableException(notBuilt()));
+        NativeLibrary.cuda()
+            .orElseThrow(() -> new BackendUnavailableException(NativeLibrary.missing(CLASSIFIER)));
     return NativeBackend.open(NAME, library.toString(), options);
   }
 }

@@ -18,10 +18,11 @@ import org.bytedeco.javacpp.Loader;
 
 /**
  * Finds the native libraries in the jars, unpacks them once into JavaCPP's cache, and loads ours.
+ * They come in jars of their own, one per platform: sae-native with a classifier.
  */
 final class NativeLibrary {
-  private static final String OURS = "/io/faithfulsae/jni/internal/linux-x86_64/";
-  private static final String OPENBLAS = "/org/bytedeco/openblas/linux-x86_64/";
+  private static final String OURS = "io/faithfulsae/jni/internal/linux-x86_64/";
+  private static final String OPENBLAS = "org/bytedeco/openblas/linux-x86_64/";
 
   static {
     CacheFolder.choose();
@@ -37,7 +38,9 @@ final class NativeLibrary {
    * @throws LinkageError if they are missing, cannot be loaded, or have the wrong version
    */
   static void load() {
-    unpack(OURS + "libsae.so");
+    if (unpack(OURS + "libsae.so").isEmpty()) {
+      throw new LinkageError(missing("linux-x86_64"));
+    }
     unpack(OURS + "libjniSaeAbi.so");
     int version = SaeAbi.sae_abi_version();
     if (version != SaeAbi.SAE_ABI_VERSION) {
@@ -47,6 +50,16 @@ final class NativeLibrary {
               version,
               "keep only one version of sae-native on the class path"));
     }
+  }
+
+  /** What to say if no jar has the library. */
+  static String missing(String classifier) {
+    return Expected.message(
+        "the jar io.faithfulsae:sae-native with classifier "
+            + classifier
+            + " on the class path or module path",
+        "none, on " + Loader.getPlatform(),
+        "add it as a dependency of scope runtime; there is one for linux-x86_64 alone");
   }
 
   /** The CUDA backend's library: {@code -Dsae.cuda.library=PATH}, or the one in the jar, if any. */
@@ -84,7 +97,8 @@ final class NativeLibrary {
    * library is unpacked again if the cached file differs from the resource.
    */
   private static Optional<Path> unpackNow(String resource) {
-    URL url = NativeLibrary.class.getResource(resource);
+    // Not the class's getResource: on the module path it searches the class's own module alone.
+    URL url = NativeLibrary.class.getClassLoader().getResource(resource);
     if (url == null) {
       return Optional.empty();
     }

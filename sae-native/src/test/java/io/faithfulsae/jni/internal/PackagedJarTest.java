@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.faithfulsae.Backends;
 import io.faithfulsae.spi.Backend;
+import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.DeviceBuffer;
 import java.io.File;
 import java.io.IOException;
@@ -14,6 +15,7 @@ import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Predicate;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
 import java.util.stream.Collectors;
@@ -22,7 +24,8 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /**
- * The libraries as users get them: inside a jar, unpacked into JavaCPP's cache by another process.
+ * The libraries as users get them: inside a jar of their own, unpacked into JavaCPP's cache by
+ * another process.
  */
 class PackagedJarTest {
 
@@ -38,16 +41,28 @@ class PackagedJarTest {
     }
   }
 
+  /** The main class of a process that only asks. */
+  static final class Ask {
+    private Ask() {}
+
+    public static void main(String[] args) {
+      System.out.println(new CpuBackendProvider().probe().reason());
+      System.out.println(new CudaBackendProvider().probe().reason());
+      try {
+        Backends.open("cpu").close();
+      } catch (BackendUnavailableException e) {
+        System.out.println(e.getMessage());
+      }
+    }
+  }
+
   @Test
   void loadsFromAJarAndMendsAStaleCache(@TempDir Path dir) throws Exception {
-    Path classes =
-        Path.of(NativeBackend.class.getProtectionDomain().getCodeSource().getLocation().toURI());
-    Path jar =
-        classes.toString().endsWith(".jar")
-            ? classes
-            : pack(classes, dir.resolve("sae-native.jar"));
+    Path classes = pack(dir.resolve("sae-native.jar"), file -> !isLibrary(file));
+    Path libraries = pack(dir.resolve("sae-native-linux-x86_64.jar"), PackagedJarTest::isLibrary);
+    String jars = classes + File.pathSeparator + libraries;
     Path cache = dir.resolve("cache");
-    assertEquals("cpu 64", run(classes, jar, cache));
+    assertEquals("cpu 64", run(Main.class, jars, cache));
 
     Path library;
     try (Stream<Path> files = Files.walk(cache)) {
@@ -57,15 +72,39 @@ class PackagedJarTest {
     FileTime time = Files.getLastModifiedTime(library);
     Files.write(library, new byte[good.length]); // like another build with the same size and time
     Files.setLastModifiedTime(library, time);
-    assertEquals("cpu 64", run(classes, jar, cache));
+    assertEquals("cpu 64", run(Main.class, jars, cache));
     assertTrue(Arrays.equals(good, Files.readAllBytes(library)), "unpacked again");
   }
 
-  private static Path pack(Path classes, Path jar) throws IOException {
+  @Test
+  void withoutTheLibrariesItNamesTheMissingDependency(@TempDir Path dir) throws Exception {
+    Path classes = pack(dir.resolve("sae-native.jar"), file -> !isLibrary(file));
+    List<String> said = run(Ask.class, classes.toString(), dir.resolve("cache")).lines().toList();
+    assertEquals(3, said.size(), said.toString());
+    for (int i = 0; i < said.size(); i++) {
+      String classifier = i == 1 ? "linux-x86_64-cuda" : "linux-x86_64";
+      String wanted = "io.faithfulsae:sae-native with classifier " + classifier + " on";
+      assertTrue(said.get(i).contains(wanted), said.get(i));
+    }
+  }
+
+  private static boolean isLibrary(Path file) {
+    return file.toString().contains("linux-x86_64");
+  }
+
+  private static Path classes() {
+    String location =
+        NativeBackend.class.getProtectionDomain().getCodeSource().getLocation().getPath();
+    return Path.of(location);
+  }
+
+  private static Path pack(Path jar, Predicate<Path> which) throws IOException {
+    Path classes = classes();
     try (OutputStream file = Files.newOutputStream(jar);
         JarOutputStream out = new JarOutputStream(file);
         Stream<Path> files = Files.walk(classes)) {
-      for (Path each : (Iterable<Path>) files.filter(Files::isRegularFile)::iterator) {
+      for (Path each :
+          (Iterable<Path>) files.filter(Files::isRegularFile).filter(which)::iterator) {
         JarEntry entry = new JarEntry(classes.relativize(each).toString());
         entry.setTime(1_700_000_000_000L);
         out.putNextEntry(entry);
@@ -75,13 +114,13 @@ class PackagedJarTest {
     return jar;
   }
 
-  private static String run(Path classes, Path jar, Path cache)
+  /** Runs a class with the jars in place of our classes. */
+  private static String run(Class<?> main, String jars, Path cache)
       throws IOException, InterruptedException {
     String classPath =
         Arrays.stream(System.getProperty("java.class.path").split(File.pathSeparator, -1))
-            .map(entry -> Path.of(entry).toAbsolutePath().equals(classes) ? jar.toString() : entry)
+            .map(entry -> Path.of(entry).toAbsolutePath().equals(classes()) ? jars : entry)
             .collect(Collectors.joining(File.pathSeparator));
-    return OtherProcess.run(
-        Main.class, classPath, List.of("-Dorg.bytedeco.javacpp.cachedir=" + cache));
+    return OtherProcess.run(main, classPath, List.of("-Dorg.bytedeco.javacpp.cachedir=" + cache));
   }
 }

@@ -8,6 +8,7 @@ import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.SaeFormatException;
 import io.faithfulsae.metrics.ProbeTask;
 import io.faithfulsae.models.Tokenizer;
+import io.faithfulsae.study.provenance.internal.YamlErrors;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Files;
@@ -70,8 +71,7 @@ public final class TaskFile {
       }
       return new TaskFile(tasks, file.toAbsolutePath().resolveSibling(""));
     } catch (JsonProcessingException e) {
-      throw new SaeFormatException(
-          file, "tasks", e.getOriginalMessage() + "; see the built-in tasks.yaml");
+      throw YamlErrors.of(file, e, "tasks");
     }
   }
 
