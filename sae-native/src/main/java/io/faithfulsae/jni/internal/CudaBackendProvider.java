@@ -32,7 +32,7 @@ public final class CudaBackendProvider implements BackendProvider {
     Optional<Path> library = NativeLibrary.cuda();
     return library.isPresent()
         ? Probe.library(name(), library.get().toString())
-        : new Availability(name(), false, notBuilt());
+        : new Availability(name(), false, NativeLibrary.missing().orElse(notBuilt()));
   }
 
   private static String notBuilt() {

@@ -20,12 +20,15 @@ import org.bytedeco.javacpp.Loader;
  * Finds the native libraries in the jars, unpacks them once into JavaCPP's cache, and loads ours.
  */
 final class NativeLibrary {
-  private static final String OURS = "/io/faithfulsae/jni/internal/linux-x86_64/";
-  private static final String OPENBLAS = "/org/bytedeco/openblas/linux-x86_64/";
-
   static {
     CacheFolder.choose();
   }
+
+  /** The JVM's, as JavaCPP names it. */
+  private static final String PLATFORM = Loader.getPlatform();
+
+  private static final String OURS = "/io/faithfulsae/jni/internal/" + PLATFORM + "/";
+  private static final String OPENBLAS = "/org/bytedeco/openblas/" + PLATFORM + "/";
 
   private static final Map<String, Optional<Path>> UNPACKED = new ConcurrentHashMap<>();
 
@@ -37,7 +40,11 @@ final class NativeLibrary {
    * @throws LinkageError if they are missing, cannot be loaded, or have the wrong version
    */
   static void load() {
-    unpack(OURS + "libsae.so");
+    missing()
+        .ifPresent(
+            reason -> {
+              throw new LinkageError(reason);
+            });
     unpack(OURS + "libjniSaeAbi.so");
     int version = SaeAbi.sae_abi_version();
     if (version != SaeAbi.SAE_ABI_VERSION) {
@@ -47,6 +54,17 @@ final class NativeLibrary {
               version,
               "keep only one version of sae-native on the class path"));
     }
+  }
+
+  /** What is missing if the jar has no native code for this platform. */
+  static Optional<String> missing() {
+    return unpack(OURS + "libsae.so").isPresent()
+        ? Optional.empty()
+        : Optional.of(
+            Expected.message(
+                "native code for " + PLATFORM + " in sae-native's jar",
+                "none",
+                "use Linux on x86-64, or the java backend"));
   }
 
   /** The CUDA backend's library: {@code -Dsae.cuda.library=PATH}, or the one in the jar, if any. */
