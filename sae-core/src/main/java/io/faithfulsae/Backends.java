@@ -22,7 +22,8 @@ import org.jspecify.annotations.Nullable;
  * Finds and opens a {@link Backend}. Providers are found by {@link ServiceLoader}, first with the
  * class loader of this class, then with the thread's context class loader. The system property
  * {@code sae.backend} selects one by name; if it cannot be opened, an exception says why, and no
- * other backend is tried. The backend in use, and each one that was rejected, is logged once.
+ * other backend is tried. The backend in use, and each one that was rejected, is logged once; what
+ * is missing for a faster one as a warning, if all that can run is the one in plain Java.
  */
 public final class Backends {
   private static final Logger LOG = System.getLogger(Backends.class.getName());
@@ -79,7 +80,11 @@ public final class Backends {
       Availability availability = probe(provider);
       if (availability.usable()) {
         try {
-          return opened(provider, availability, BackendProvider::open);
+          Backend backend = opened(provider, availability, BackendProvider::open);
+          if (provider.priority() < 0) {
+            logOnce(Level.WARNING, slow(provider.name(), unusable));
+          }
+          return backend;
         } catch (BackendUnavailableException e) {
           availability = new Availability(provider.name(), false, String.valueOf(e.getMessage()));
         }
@@ -89,6 +94,14 @@ public final class Backends {
     }
     throw new BackendUnavailableException(
         Expected.message("a backend that can run here", lines(unusable), "see each reason"));
+  }
+
+  private static String slow(String name, List<Availability> faster) {
+    return "backend "
+        + name
+        + " is slow; a faster one is missing: "
+        + lines(faster)
+        + "; see docs/backends.md";
   }
 
   static Backend open(List<BackendProvider> providers, String name) {

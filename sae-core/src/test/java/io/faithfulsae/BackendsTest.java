@@ -9,8 +9,13 @@ import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendProvider;
 import io.faithfulsae.spi.BackendUnavailableException;
 import io.faithfulsae.spi.Services;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
+import java.util.logging.Handler;
+import java.util.logging.Level;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 import org.junit.jupiter.api.Test;
 
 class BackendsTest {
@@ -171,5 +176,47 @@ class BackendsTest {
             .getMessage();
     assertTrue(message.startsWith("expected one Backend \"cpu\", got " + Fake.class.getName()));
     assertTrue(message.endsWith("; remove one of them from the class path"), message);
+  }
+
+  /** Someone who waits for a slow run must be able to see why. */
+  @Test
+  void aFallbackSaysWhatIsMissing() {
+    List<String> warnings = new ArrayList<>();
+    Handler handler =
+        new Handler() {
+          @Override
+          public void publish(LogRecord entry) {
+            if (entry.getLevel().equals(Level.WARNING)) {
+              warnings.add(entry.getMessage());
+            }
+          }
+
+          @Override
+          public void flush() {}
+
+          @Override
+          public void close() {}
+        };
+    Logger log = Logger.getLogger(Backends.class.getName());
+    log.addHandler(handler);
+    try {
+      BackendProvider java = usable("java", -100, slow);
+      for (int time = 0; time < 2; time++) {
+        assertEquals(
+            slow, Backends.best(List.of(java, unusable("cpu", 0, "no library for m68k")), null));
+      }
+      assertEquals(slow, Backends.best(List.of(java), null));
+      assertEquals(fast, Backends.best(List.of(java, usable("cpu", 0, fast)), null));
+      assertEquals(slow, Backends.best(List.of(java, usable("cpu", 0, fast)), "java"));
+    } finally {
+      log.removeHandler(handler);
+    }
+    assertEquals(
+        List.of(
+            "backend java is slow; a faster one is missing: cpu (no library for m68k); see"
+                + " docs/backends.md",
+            "backend java is slow; a faster one is missing: no backend on the class path (add the"
+                + " dependency io.faithfulsae:sae-native); see docs/backends.md"),
+        warnings);
   }
 }

@@ -142,7 +142,12 @@ final class ActivationOptions {
 
   /** The best backend that trains it; what CUDA lacks trains on the CPU. */
   Backend backend() {
-    return rankByNorm || kind == SaeFamily.ABSTOPK ? Backends.open("cpu") : Backends.best();
+    Backend best = Backends.best();
+    if (best.info().name().equals("cuda") && (rankByNorm || kind == SaeFamily.ABSTOPK)) {
+      best.close();
+      return Backends.open("cpu");
+    }
+    return best;
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */

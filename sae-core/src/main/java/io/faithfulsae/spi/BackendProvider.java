@@ -20,7 +20,10 @@ public interface BackendProvider {
   /** The name used in {@code -Dsae.backend=NAME} and {@code Backends.open(NAME)}. */
   String name();
 
-  /** The usable backend with the highest priority is preferred: CPU 0, GPUs 100. */
+  /**
+   * The usable backend with the highest priority is preferred: CPU 0, GPUs 100. One below 0 is for
+   * where no other can run; its use is logged as a warning that says what is missing.
+   */
   int priority();
 
   /**

@@ -50,8 +50,13 @@ interface PartsCases extends ConformanceCases {
   record Member(Backend backend, BackendSae sae, BackendTrainer trainer) implements AutoCloseable {
     static Member of(Backend backend, Variant variant, Gradients gradients) {
       BackendSae sae = TrainingSetup.sae(backend, variant);
-      return new Member(
-          backend, sae, sae.trainer(variant.selection(), variant.config(), gradients));
+      try {
+        return new Member(
+            backend, sae, sae.trainer(variant.selection(), variant.config(), gradients));
+      } catch (BackendUnavailableException e) {
+        sae.close();
+        throw e;
+      }
     }
 
     @Override

@@ -24,15 +24,26 @@ final class BackendChecks {
   private BackendChecks() {}
 
   static List<Finding> backends() {
-    return backends(Backends.probe(), Files.exists(NVIDIA_DRIVER));
+    return backends(
+        Backends.probe(),
+        Files.exists(NVIDIA_DRIVER),
+        HostChecks.hasNativeCode(HostChecks.system()));
   }
 
-  static List<Finding> backends(List<Availability> providers, boolean gpu) {
+  /**
+   * @param gpu whether this machine has an NVIDIA GPU
+   * @param nativeCode whether there should be native code for it
+   */
+  static List<Finding> backends(List<Availability> providers, boolean gpu, boolean nativeCode) {
     List<Finding> found = new ArrayList<>();
+    boolean another = providers.stream().anyMatch(Availability::usable);
     for (Availability provider : providers) {
-      found.add(provider.usable() ? opened(provider.name()) : unusable(provider, gpu));
+      found.add(
+          provider.usable()
+              ? opened(provider.name())
+              : unusable(provider, gpu, another && !nativeCode));
     }
-    if (providers.stream().noneMatch(Availability::usable)) {
+    if (!another) {
       found.add(
           Finding.problem(
               "backends", "none that can run here", "add io.faithfulsae:sae-native, see above"));
@@ -72,12 +83,15 @@ final class BackendChecks {
   }
 
   /** A backend for a device that this machine lacks is no problem. */
-  private static Finding unusable(Availability provider, boolean gpu) {
+  private static Finding unusable(Availability provider, boolean gpu, boolean javaInstead) {
     String what = "backend " + provider.name();
-    return !provider.name().equals("cuda")
-        ? Finding.problem(what, provider.reason(), "see the reason")
-        : gpu
-            ? Finding.problem(what, provider.reason(), "this machine's NVIDIA GPU is not used")
-            : Finding.note(what, provider.reason(), "needs an NVIDIA GPU and its driver");
+    if (provider.name().equals("cuda")) {
+      return gpu
+          ? Finding.problem(what, provider.reason(), "this machine's NVIDIA GPU is not used")
+          : Finding.note(what, provider.reason(), "needs an NVIDIA GPU and its driver");
+    }
+    return javaInstead
+        ? Finding.note(what, provider.reason(), "the java backend works here, but is slower")
+        : Finding.problem(what, provider.reason(), "see the reason");
   }
 }

@@ -35,7 +35,7 @@ final class HostChecks {
   }
 
   static List<Finding> processor() throws IOException {
-    String system = System.getProperty("os.name") + " " + System.getProperty("os.arch");
+    String system = system();
     int threads = Runtime.getRuntime().availableProcessors();
     Path file = Path.of("/proc/cpuinfo");
     String model = "";
@@ -54,13 +54,27 @@ final class HostChecks {
             + ", threads: "
             + threads
             + (units.isEmpty() ? "" : ", " + String.join(" ", units));
-    return List.of(
-        system.equals("Linux amd64")
-            ? Finding.ok("processor", found)
-            : Finding.problem(
-                "processor",
-                found,
-                "the native libraries are for Linux on x86-64; run it there, or in a container"));
+    return List.of(processor(system, found));
+  }
+
+  /** Elsewhere than on Linux on x86-64, the backend in plain Java works. */
+  static Finding processor(String system, String found) {
+    return hasNativeCode(system)
+        ? Finding.ok("processor", found)
+        : Finding.note(
+            "processor",
+            found,
+            "the fast backends are for Linux on x86-64: run it there, or in a container");
+  }
+
+  /** Operating system and processor, as Java names them. */
+  static String system() {
+    return System.getProperty("os.name") + " " + System.getProperty("os.arch");
+  }
+
+  /** Whether the jar has native code for it. */
+  static boolean hasNativeCode(String system) {
+    return system.equals("Linux amd64");
   }
 
   private static String value(List<String> lines, String key) {

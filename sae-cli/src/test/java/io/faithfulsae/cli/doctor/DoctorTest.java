@@ -23,6 +23,7 @@ final class DoctorTest {
     List<Finding> findings = Doctor.examine(Map.of(), dir);
     assertTrue(findings.stream().noneMatch(f -> f.status() == Status.PROBLEM), findings.toString());
     assertEquals(Status.OK, only(findings, "backend cpu").status());
+    assertEquals(Status.OK, only(findings, "backend java").status());
     assertTrue(
         only(findings, "language model").found().startsWith("the bundled one read "),
         findings.toString());
@@ -57,20 +58,49 @@ final class DoctorTest {
         List.of(
             new Availability("cuda", false, "no driver"), new Availability("cpu", true, "avx2"));
     assertEquals(
-        Status.NOTE, only(BackendChecks.backends(noDriver, false), "backend cuda").status());
+        Status.NOTE, only(BackendChecks.backends(noDriver, false, true), "backend cuda").status());
     assertEquals(
-        Status.PROBLEM, only(BackendChecks.backends(noDriver, true), "backend cuda").status());
-    assertEquals(Status.OK, only(BackendChecks.backends(noDriver, true), "backend cpu").status());
+        Status.PROBLEM,
+        only(BackendChecks.backends(noDriver, true, true), "backend cuda").status());
+    assertEquals(
+        Status.OK, only(BackendChecks.backends(noDriver, true, true), "backend cpu").status());
   }
 
   @Test
   void noBackendIsAProblem() {
     assertEquals(
-        Status.PROBLEM, only(BackendChecks.backends(List.of(), false), "backends").status());
+        Status.PROBLEM, only(BackendChecks.backends(List.of(), false, true), "backends").status());
     List<Availability> broken = List.of(new Availability("cpu", false, "expected SSE4, got none"));
     assertEquals(
         "expected SSE4, got none",
-        only(BackendChecks.backends(broken, false), "backend cpu").found());
+        only(BackendChecks.backends(broken, false, true), "backend cpu").found());
+  }
+
+  /** The backend in plain Java runs there. */
+  @Test
+  void aPlatformWithoutNativeCodeIsNotedAndBrokenNativeCodeIsAProblem() {
+    assertEquals(Status.OK, HostChecks.processor("Linux amd64", "a Xeon").status());
+    Finding mac = HostChecks.processor("Mac OS X aarch64", "an M3");
+    assertEquals(Status.NOTE, mac.status());
+    assertTrue(mac.advice().contains("Linux on x86-64"), mac.advice());
+
+    List<Availability> onlyJava =
+        List.of(
+            new Availability("cpu", false, "no native code"), new Availability("java", true, ""));
+    assertEquals(
+        Status.NOTE, only(BackendChecks.backends(onlyJava, false, false), "backend cpu").status());
+    assertEquals(
+        Status.OK, only(BackendChecks.backends(onlyJava, false, false), "backend java").status());
+    assertEquals(
+        Status.PROBLEM,
+        only(BackendChecks.backends(onlyJava, false, true), "backend cpu").status());
+    assertEquals(
+        Status.PROBLEM,
+        only(
+                BackendChecks.backends(
+                    List.of(new Availability("cpu", false, "no native code")), false, false),
+                "backend cpu")
+            .status());
   }
 
   @Test

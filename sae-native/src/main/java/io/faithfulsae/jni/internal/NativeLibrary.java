@@ -21,12 +21,16 @@ import org.bytedeco.javacpp.Loader;
  * They come in jars of their own, one per platform: sae-native with a classifier.
  */
 final class NativeLibrary {
-  private static final String OURS = "io/faithfulsae/jni/internal/linux-x86_64/";
-  private static final String OPENBLAS = "org/bytedeco/openblas/linux-x86_64/";
-
   static {
     CacheFolder.choose();
   }
+
+  /** The JVM's, as JavaCPP names it. */
+  private static final String PLATFORM = Loader.getPlatform();
+
+  private static final String LINUX = "linux-x86_64";
+  private static final String OURS = "io/faithfulsae/jni/internal/" + PLATFORM + "/";
+  private static final String OPENBLAS = "org/bytedeco/openblas/" + PLATFORM + "/";
 
   private static final Map<String, Optional<Path>> UNPACKED = new ConcurrentHashMap<>();
 
@@ -38,9 +42,11 @@ final class NativeLibrary {
    * @throws LinkageError if they are missing, cannot be loaded, or have the wrong version
    */
   static void load() {
-    if (unpack(OURS + "libsae.so").isEmpty()) {
-      throw new LinkageError(missing("linux-x86_64"));
-    }
+    missing()
+        .ifPresent(
+            reason -> {
+              throw new LinkageError(reason);
+            });
     unpack(OURS + "libjniSaeAbi.so");
     int version = SaeAbi.sae_abi_version();
     if (version != SaeAbi.SAE_ABI_VERSION) {
@@ -52,14 +58,22 @@ final class NativeLibrary {
     }
   }
 
-  /** What to say if no jar has the library. */
+  /** What is missing if no jar has the CPU backend's library for this platform. */
+  static Optional<String> missing() {
+    return unpack(OURS + "libsae.so").isPresent() ? Optional.empty() : Optional.of(missing(LINUX));
+  }
+
+  /** What to say if the jar with a classifier is missing. */
   static String missing(String classifier) {
-    return Expected.message(
-        "the jar io.faithfulsae:sae-native with classifier "
-            + classifier
-            + " on the class path or module path",
-        "none, on " + Loader.getPlatform(),
-        "add it as a dependency of scope runtime; there is one for linux-x86_64 alone");
+    return PLATFORM.equals(LINUX)
+        ? Expected.message(
+            "the jar io.faithfulsae:sae-native with classifier "
+                + classifier
+                + " on the class path or module path",
+            "none",
+            "add it as a dependency of scope runtime")
+        : Expected.message(
+            "native code for " + PLATFORM, "none", "use Linux on x86-64, or the java backend");
   }
 
   /** The CUDA backend's library: {@code -Dsae.cuda.library=PATH}, or the one in the jar, if any. */

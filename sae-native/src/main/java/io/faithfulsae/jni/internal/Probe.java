@@ -1,6 +1,7 @@
 package io.faithfulsae.jni.internal;
 
 import io.faithfulsae.spi.BackendProvider.Availability;
+import java.util.Optional;
 
 /** Asks a backend library whether it can run here. */
 final class Probe {
@@ -11,6 +12,10 @@ final class Probe {
    */
   static Availability library(String name, String library) {
     try {
+      Optional<String> missing = NativeLibrary.missing();
+      if (missing.isPresent()) {
+        return new Availability(name, false, missing.get());
+      }
       NativeLibrary.load();
       byte[] text = new byte[1024];
       return SaeAbi.sae_probe(library, text, text.length) == SaeAbi.SAE_OK
