@@ -31,7 +31,8 @@ final class DecodedSequences {
   /** All rows are active and empty. */
   DecodedSequences(OnnxModel model, @Nullable HookPoint steered, int maxRows, int maxLength) {
     this.model = model;
-    this.steering = new SteeringInput(steered, model.dModel());
+    this.steering =
+        new SteeringInput(steered, steered == null ? model.dModel() : model.width(steered));
     this.maxLength = maxLength;
     this.lengths = new int[maxRows];
     this.tokens = DirectBuffers.longs(maxRows);

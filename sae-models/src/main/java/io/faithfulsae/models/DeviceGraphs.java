@@ -168,7 +168,8 @@ final class DeviceGraphs {
       throws IOException {
     Graph graph = new Graph(weights, precision);
     Dimensions dims = model.dimensions();
-    SteeringInput.declare(graph, steered, dims.dModel());
+    SteeringInput.declare(
+        graph, steered, steered == null ? dims.dModel() : model.width(steered.site()));
     Value tokens = graph.longInput(Graphs.TOKENS, "rows");
     Value positions = graph.longInput(Graphs.POSITIONS, "rows");
     Value seen = graph.intInput(SEEN, "rows");

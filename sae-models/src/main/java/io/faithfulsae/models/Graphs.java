@@ -66,7 +66,8 @@ final class Graphs {
     int last = hooks.stream().mapToInt(HookPoint::layer).max().orElseThrow();
     wholeSequences(graph, model, last + 1, kind);
     for (int i = 0; i < hooks.size(); i++) {
-      graph.output(activations(i), graph.at(hooks.get(i)), "rows", model.dimensions().dModel());
+      HookPoint hook = hooks.get(i);
+      graph.output(activations(i), graph.at(hook), "rows", model.width(hook.site()));
     }
     if (kind.norms()) {
       DeviceGraphs.norms(graph, graph.at(hooks.get(0)));
@@ -83,7 +84,7 @@ final class Graphs {
       throws IOException {
     Graph graph = new Graph(weights, kind.precision());
     for (HookPoint hook : replaced) {
-      graph.replace(hook, graph.floatInput(hook.toString(), "rows", model.dimensions().dModel()));
+      graph.replace(hook, graph.floatInput(hook.toString(), "rows", model.width(hook.site())));
     }
     Value last = wholeSequences(graph, model, model.dimensions().layers(), kind);
     graph.output(LOGITS, model.unembed(graph, last), "rows", model.dimensions().vocabularySize());
@@ -132,7 +133,8 @@ final class Graphs {
       throws IOException {
     Graph graph = new Graph(weights, precision);
     Dimensions dims = model.dimensions();
-    SteeringInput.declare(graph, steered, dims.dModel());
+    SteeringInput.declare(
+        graph, steered, steered == null ? dims.dModel() : model.width(steered.site()));
     Value tokens = graph.longInput(TOKENS, "rows");
     Value positions = graph.longInput(POSITIONS, "rows");
     Value inverseTemperature = graph.singleInput(INVERSE_TEMPERATURE, 1);

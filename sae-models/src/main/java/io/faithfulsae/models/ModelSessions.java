@@ -61,9 +61,8 @@ final class ModelSessions implements AutoCloseable {
         () -> Graphs.tap(architecture, weights, List.of(hook), kind.withNorms()));
   }
 
-  OnnxSession gather() {
-    int width = architecture.dimensions().dModel();
-    return sessions.get("gather", () -> DeviceGraphs.gather(weights, width));
+  OnnxSession gather(int width) {
+    return sessions.get("gather " + width, () -> DeviceGraphs.gather(weights, width));
   }
 
   OnnxSession logits(List<HookPoint> replaced) {

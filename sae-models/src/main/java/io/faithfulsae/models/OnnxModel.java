@@ -10,6 +10,7 @@ import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
+import io.faithfulsae.models.spi.Graph;
 import io.faithfulsae.models.spi.Graph.Precision;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -21,7 +22,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.function.ToIntFunction;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -58,6 +61,7 @@ public final class OnnxModel implements LanguageModel {
   private final SpecialTokens special;
   private final ModelSessions sessions;
   private final List<HookPoint> hookPoints;
+  private final ToIntFunction<HookPoint> width;
   private final TokenIds tokenIds;
   private final WholeSequences wholeSequences;
   private final @Nullable Backend sharedBackend;
@@ -113,12 +117,19 @@ public final class OnnxModel implements LanguageModel {
     this.sharedBackend = backend;
     this.tokenIds =
         new TokenIds(dimensions.vocabularySize(), dimensions.contextLength(), special.eos());
-    this.wholeSequences = new WholeSequences(dimensions);
+    this.width = hook -> architecture.width(hook.site());
+    this.wholeSequences = new WholeSequences(dimensions, width);
     this.hookPoints =
         IntStream.range(0, dimensions.layers())
             .boxed()
-            .flatMap(layer -> architecture.sites().stream().map(site -> new HookPoint(layer, site)))
+            .flatMap(layer -> hooksOf(architecture, layer))
             .toList();
+  }
+
+  private static Stream<HookPoint> hooksOf(Architecture architecture, int layer) {
+    return architecture.sites().stream()
+        .filter(site -> layer == 0 || !site.equals(Graph.EMBED))
+        .map(site -> new HookPoint(layer, site));
   }
 
   /** Opens a model folder with {@link Options#defaults()}. */
@@ -198,6 +209,12 @@ public final class OnnxModel implements LanguageModel {
   }
 
   @Override
+  public int width(HookPoint hook) {
+    hook.requireIn(this);
+    return width.applyAsInt(hook);
+  }
+
+  @Override
   public synchronized void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
     activations(List.of(hook), tokens, List.of(into));
   }
@@ -210,12 +227,13 @@ public final class OnnxModel implements LanguageModel {
     Batch batch = tokenIds.fill(tokens);
     List<Output> outputs = new ArrayList<>();
     for (int i = 0; i < hooks.size(); i++) {
-      outputs.add(new Output(Graphs.activations(i), dModel(), into.get(i)));
+      outputs.add(new Output(Graphs.activations(i), width(hooks.get(i)), into.get(i)));
     }
     wholeSequences.run(sessions.tap(hooks), batch, Map.of(), outputs);
     for (int i = 0; i < hooks.size(); i++) {
-      FloatRows.clearPadding(tokens, batch.length(), dModel(), into.get(i));
-      FiniteOutput.require(name, hooks.get(i) + " activations", into.get(i), batch, dModel());
+      int columns = width(hooks.get(i));
+      FloatRows.clearPadding(tokens, batch.length(), columns, into.get(i));
+      FiniteOutput.require(name, hooks.get(i) + " activations", into.get(i), batch, columns);
     }
   }
 
@@ -235,7 +253,9 @@ public final class OnnxModel implements LanguageModel {
     }
     Batch batch = tokenIds.fill(tokens);
     OnnxSession tap = sessions.tapWithNorms(hook);
-    TappedRows tapped = TappedRows.of(this, backend, sessions.gather(), spare, batch.rows());
+    int columns = width(hook);
+    TappedRows tapped =
+        TappedRows.of(this, backend, sessions.gather(columns), spare, batch.rows(), columns);
     boolean done = false;
     try {
       try (Binding binding = tap.bind()) {

@@ -12,27 +12,27 @@ import org.jspecify.annotations.Nullable;
 final class SteeringInput {
   private static final String NAME = "steering";
 
-  private final int dModel;
+  private final int width;
   private final @Nullable FloatBuffer added;
 
   /**
    * @param hook where the graph adds it; null if the graph has no such input
    */
-  SteeringInput(@Nullable HookPoint hook, int dModel) {
-    this.dModel = dModel;
-    this.added = hook == null ? null : FloatRows.allocate(dModel); // zeros
+  SteeringInput(@Nullable HookPoint hook, int width) {
+    this.width = width;
+    this.added = hook == null ? null : FloatRows.allocate(width); // zeros
   }
 
   /** Gives a graph the input, before the model's blocks are built. */
-  static void declare(Graph graph, @Nullable HookPoint hook, int dModel) {
+  static void declare(Graph graph, @Nullable HookPoint hook, int width) {
     if (hook != null) {
-      graph.addAt(hook, graph.floatInput(NAME, 1, dModel));
+      graph.addAt(hook, graph.floatInput(NAME, 1, width));
     }
   }
 
   void bindTo(Binding binding) {
     if (added != null) {
-      binding.input(NAME, Tensor.of(added, 1, dModel));
+      binding.input(NAME, Tensor.of(added, 1, width));
     }
   }
 
@@ -45,15 +45,15 @@ final class SteeringInput {
               "one without",
               "pass the hook point when you open the decoder"));
     }
-    if (vector.length != dModel) {
+    if (vector.length != width) {
       throw new IllegalArgumentException(
           Expected.message(
-              "a steering vector of dModel = " + dModel + " numbers",
+              "a steering vector of " + width + " numbers",
               vector.length,
               "use a direction of an SAE that was trained on this model"));
     }
-    float[] product = new float[dModel];
-    for (int i = 0; i < dModel; i++) {
+    float[] product = new float[width];
+    for (int i = 0; i < width; i++) {
       product[i] = (float) (coefficient * vector[i]);
       if (!Float.isFinite(product[i])) {
         throw new IllegalArgumentException(

@@ -32,15 +32,14 @@ class SteeringTest {
   @MethodSource("io.faithfulsae.models.GoldenModels#all")
   void steeredGenerationIsThatOfFullForwardPasses(String name) throws IOException {
     try (OnnxModel model = OnnxModel.open(GoldenModels.folder(name), ONE_THREAD)) {
-      float[] vector = direction(model);
       List<HookPoint> hooks = model.hookPoints();
       for (HookPoint hook : hooks) {
         if (hook.layer() == 1) {
-          steeredAt(model, hook, vector);
+          steeredAt(model, hook, direction(model.width(hook)));
         }
       }
-      steeredAt(model, hooks.get(0), vector);
-      steeredAt(model, hooks.get(hooks.size() - 1), vector);
+      steeredAt(model, hooks.get(0), direction(model));
+      steeredAt(model, hooks.get(hooks.size() - 1), direction(model));
     }
   }
 
@@ -74,7 +73,7 @@ class SteeringTest {
   private static FloatBuffer withFullPass(
       OnnxModel model, HookPoint hook, float[] vector, double coefficient, int[] tokens) {
     int[][] batch = {tokens};
-    FloatBuffer rows = FloatBuffer.allocate(tokens.length * model.dModel());
+    FloatBuffer rows = FloatBuffer.allocate(tokens.length * model.width(hook));
     model.activations(hook, batch, rows);
     for (int i = 0; i < rows.capacity(); i++) {
       rows.put(i, (float) (rows.get(i) + coefficient * vector[i % vector.length]));
@@ -161,7 +160,7 @@ class SteeringTest {
           "got blocks.0.hook_z");
       assertSays(
           () -> steered.steer(new float[12], 1),
-          "a steering vector of dModel = 20 numbers, got 12; use a direction");
+          "a steering vector of 20 numbers, got 12; use a direction");
       float[] vector = direction(model);
       assertSays(
           () -> steered.steer(vector, Double.NaN),
@@ -200,8 +199,12 @@ class SteeringTest {
   }
 
   private static float[] direction(OnnxModel model) {
+    return direction(model.dModel());
+  }
+
+  private static float[] direction(int width) {
     Random random = new Random(5);
-    float[] vector = new float[model.dModel()];
+    float[] vector = new float[width];
     for (int i = 0; i < vector.length; i++) {
       vector[i] = (float) random.nextGaussian();
     }

@@ -25,8 +25,20 @@ import java.util.function.Supplier;
  * <p>Over 400 lines: inputs, outputs and operators, one short method each.
  */
 public final class Graph {
-  /** TransformerLens' site names in a block: the residual stream entering it. */
+  /**
+   * TransformerLens' site names. Before all blocks, the token embeddings as the model uses them
+   * (scaled in Gemma), without positions.
+   */
+  public static final String EMBED = "hook_embed";
+
+  /** In a block, the residual stream entering it. */
   public static final String RESID_PRE = "hook_resid_pre";
+
+  /**
+   * What the heads read, before the output projection: {@code [rows, heads * headDim]}, head by
+   * head.
+   */
+  public static final String ATTN_Z = "attn.hook_z";
 
   /** The output of attention, added to the residual stream. */
   public static final String ATTN_OUT = "hook_attn_out";
@@ -34,11 +46,18 @@ public final class Graph {
   /** The residual stream between attention and MLP. */
   public static final String RESID_MID = "hook_resid_mid";
 
+  /** The MLP's neurons, after the nonlinearity and the gate, before the down projection. */
+  public static final String MLP_POST = "mlp.hook_post";
+
   /** The output of the MLP, added to the residual stream. */
   public static final String MLP_OUT = "hook_mlp_out";
 
   /** The residual stream leaving the block. */
   public static final String RESID_POST = "hook_resid_post";
+
+  /** All of these sites, in order of computation. */
+  public static final List<String> SITES =
+      List.of(EMBED, RESID_PRE, ATTN_Z, ATTN_OUT, RESID_MID, MLP_POST, MLP_OUT, RESID_POST);
 
   /** Marks an omitted input. */
   public static final Value NOTHING = new Value("");
@@ -207,6 +226,8 @@ public final class Graph {
   /**
    * Registers a value as a hook point's site. Returns the value for further computation: with the
    * replacement of {@link #replace} and the addition of {@link #addAt}, if there are any.
+   *
+   * @param layer the block; 0 for {@link #EMBED}
    */
   public Value site(int layer, String name, Value value) {
     HookPoint hook = new HookPoint(layer, name);
