@@ -49,7 +49,11 @@ final class WholeSequences {
    * @param hooks activations {@code [rows, width]} at the hook points that are inputs
    */
   void run(
-      OnnxSession session, Batch batch, Map<HookPoint, FloatBuffer> hooks, List<Output> outputs) {
+      OnnxSession session,
+      Batch batch,
+      Map<HookPoint, FloatBuffer> hooks,
+      Interventions interventions,
+      List<Output> outputs) {
     int rows = batch.rows();
     hooks.forEach(
         (hook, data) -> FloatRows.requireRoom(hook.toString(), data, rows, width.applyAsInt(hook)));
@@ -61,6 +65,7 @@ final class WholeSequences {
     }
     try (Binding binding = session.bind()) {
       bind(binding, session, batch);
+      interventions.bindTo(binding, session.inputs());
       hooks.forEach(
           (hook, data) -> {
             int columns = width.applyAsInt(hook);

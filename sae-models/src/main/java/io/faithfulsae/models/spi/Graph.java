@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 
 /**
  * Builds an ONNX graph. Weights are external data: each refers to its bytes in the safetensors
@@ -73,7 +74,7 @@ public final class Graph {
   private final Map<String, String> outputNames = new HashMap<>();
   private final Map<HookPoint, Value> sites = new HashMap<>();
   private final Map<HookPoint, Value> replaced = new HashMap<>();
-  private final Map<HookPoint, Value> added = new HashMap<>();
+  private final Map<HookPoint, UnaryOperator<Value>> changes = new HashMap<>();
   private int names;
 
   /** The precision of products and the residual stream. */
@@ -225,17 +226,16 @@ public final class Graph {
 
   /**
    * Registers a value as a hook point's site. Returns the value for further computation: with the
-   * replacement of {@link #replace} and the addition of {@link #addAt}, if there are any.
+   * replacement of {@link #replace} and the change of {@link #changeAt}, if there are any.
    *
    * @param layer the block; 0 for {@link #EMBED}
    */
   public Value site(int layer, String name, Value value) {
     HookPoint hook = new HookPoint(layer, name);
-    Value used = replaced.getOrDefault(hook, value);
-    Value addend = added.get(hook);
-    if (addend != null) {
-      used = add(used, addend);
-    }
+    Value used =
+        changes
+            .getOrDefault(hook, UnaryOperator.identity())
+            .apply(replaced.getOrDefault(hook, value));
     sites.put(hook, used);
     return used;
   }
@@ -246,10 +246,11 @@ public final class Graph {
   }
 
   /**
-   * Adds a value at a hook point, to the replacement if there is one; call it before the blocks.
+   * Changes the value at a hook point, or its replacement if there is one; call before the model is
+   * built.
    */
-  public void addAt(HookPoint hook, Value value) {
-    added.put(hook, value);
+  public void changeAt(HookPoint hook, UnaryOperator<Value> change) {
+    changes.put(hook, change);
   }
 
   /** The value at a hook point that {@link #site} has registered. */
