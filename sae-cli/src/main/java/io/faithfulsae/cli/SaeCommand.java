@@ -35,6 +35,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       CompareCommand.class,
       ProbeCommand.class,
       DashboardCommand.class,
+      SteerCommand.class,
       InfoCommand.class,
       ConvertCommand.class
     },

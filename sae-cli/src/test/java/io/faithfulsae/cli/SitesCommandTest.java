@@ -9,10 +9,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** SAEs at hook points of other widths than the residual stream's, trained and evaluated. */
+/** SAEs at hook points of other widths than the residual stream's, from training to steering. */
+@Tag("slow")
 class SitesCommandTest {
   private static final String NEURONS = "blocks.1.mlp.hook_post";
   private static final String HEADS = "blocks.1.attn.hook_z";
@@ -20,7 +22,7 @@ class SitesCommandTest {
   @TempDir Path dir;
 
   @Test
-  void trainedAndEvaluated() throws IOException {
+  void trainedEvaluatedAndSteered() throws IOException {
     Path text = dir.resolve("text.jsonl");
     Tiny.sae("generate", "--budget", 2_000, "--max-length", 24, "--out", text).ok();
     Path tokens = Files.writeString(dir.resolve("t.json"), "[[0, 5, 9], [0, 7, 3]]");
@@ -37,7 +39,9 @@ class SitesCommandTest {
     assertTrue(fvu > 0 && fvu < 1, evaluated.toString());
     assertTrue(
         evaluated.path("crossEntropy").path("replaced").asDouble() > 0, evaluated.toString());
-    evaluate(train(text, HEADS, "heads"), text);
+    steer(neurons);
+
+    steer(train(text, HEADS, "heads"));
     evaluate(train(text, NEURONS, "transcoder", "--target-hook", "blocks.1.hook_mlp_out"), text);
   }
 
@@ -95,5 +99,14 @@ class SitesCommandTest {
             "--json")
         .ok()
         .json();
+  }
+
+  private static void steer(Path sae) throws IOException {
+    JsonNode steered =
+        Tiny.sae("steer", "--sae", sae, "--latent", 1, "--clamp", 1e4, "--max-length", 12, "--json")
+            .ok()
+            .json();
+    JsonNode pair = steered.path("texts").path(0);
+    assertTrue(!pair.path("steered").equals(pair.path("unsteered")), steered.toString());
   }
 }
