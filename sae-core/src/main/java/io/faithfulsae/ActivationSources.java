@@ -87,7 +87,7 @@ public final class ActivationSources {
     }
     return new Pairs(
         new ModelSource(model, List.of(hook, target), tokens, filter, batchSequences),
-        model.dModel());
+        model.width(target));
   }
 
   /**

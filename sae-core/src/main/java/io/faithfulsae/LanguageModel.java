@@ -45,9 +45,16 @@ public interface LanguageModel extends AutoCloseable {
   }
 
   /**
+   * Width of the activations at a hook point: {@link #dModel()}, unless the model says otherwise.
+   */
+  default int width(HookPoint hook) {
+    return dModel();
+  }
+
+  /**
    * Computes the activations at a hook point; later blocks do not run.
    *
-   * @param into <b>Shape</b> {@code [batch, length, dModel]}. Modified.
+   * @param into <b>Shape</b> {@code [batch, length, width(hook)]}. Modified.
    * @throws IllegalArgumentException if the hook is not among {@link #hookPoints()} (the message
    *     lists them), there is no sequence or none with a token, one is too long, or a token is
    *     outside the vocabulary
@@ -97,7 +104,7 @@ public interface LanguageModel extends AutoCloseable {
    * Computes next-token logits with the activations at some hook points replaced; the rest of the
    * model runs on the replaced values.
    *
-   * @param replaced <b>Shape</b> {@code [batch, length, dModel]} each. Not modified.
+   * @param replaced <b>Shape</b> {@code [batch, length, width(hook)]} each. Not modified.
    * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.
    * @throws UnsupportedOperationException if the model cannot replace these
    */
@@ -118,7 +125,7 @@ public interface LanguageModel extends AutoCloseable {
    * Runs the rest of the model from given activations at a hook point. Works for the residual
    * stream only, since later blocks see nothing else.
    *
-   * @param activations <b>Shape</b> {@code [batch, length, dModel]}. Not modified.
+   * @param activations <b>Shape</b> {@code [batch, length, width(hook)]}. Not modified.
    * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.
    */
   void logitsFrom(HookPoint hook, FloatBuffer activations, int batch, int length, FloatBuffer into);

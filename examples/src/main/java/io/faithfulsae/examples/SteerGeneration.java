@@ -1,9 +1,9 @@
 package io.faithfulsae.examples;
 
 import io.faithfulsae.Backends;
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.Sae;
 import io.faithfulsae.models.Decoder;
+import io.faithfulsae.models.Intervention;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.spi.Backend;
@@ -12,11 +12,12 @@ import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Comparator;
+import java.util.List;
 import java.util.stream.IntStream;
 
 /**
  * Steers a language model: adds a multiple of a latent's decoder direction to its residual stream
- * while it generates text.
+ * while it generates text, then sets the latent to 0 instead.
  */
 public final class SteerGeneration {
   private static final int LENGTH = 40;
@@ -27,22 +28,27 @@ public final class SteerGeneration {
    * Runs it.
    *
    * @param args the folder that {@link TrainOnModel} wrote, a latent, such as one printed by {@link
-   *     ExplainSentence}, and a coefficient, such as 10
+   *     ExplainSentence}, and a strength, such as 10
    */
   public static void main(String[] args) throws IOException {
     Path folder = Path.of(args[0]).resolve("model");
     int latent = Integer.parseInt(args[1]);
-    double coefficient = Double.parseDouble(args[2]);
+    double strength = Double.parseDouble(args[2]);
     try (Backend backend = Backends.best();
         OnnxModel model = OnnxModel.open(folder);
         Tokenizer tokenizer = Tokenizer.open(folder);
         Sae sae = Sae.load(Path.of(args[0]).resolve("sae"), backend)) {
-      HookPoint hook = sae.hookPoint();
       int[] prompt = tokenizer.encode(tokenizer.decode(model.bosToken()) + "once upon a time");
-      try (Decoder decoder = model.decoder(1, LENGTH, hook)) {
+      List<Intervention> steering = List.of(Intervention.add(sae, latent, strength));
+      try (Decoder decoder = model.decoder(1, LENGTH, steering)) {
+        decoder.intervene(false);
         System.out.println("without: " + tokenizer.decode(generate(decoder, prompt)));
-        decoder.steer(sae.decoderDirection(latent), coefficient);
+        decoder.intervene(true);
         System.out.println("with:    " + tokenizer.decode(generate(decoder, prompt)));
+      }
+      List<Intervention> ablation = List.of(Intervention.ablate(sae, latent));
+      try (Decoder decoder = model.decoder(1, LENGTH, ablation)) {
+        System.out.println("ablated: " + tokenizer.decode(generate(decoder, prompt)));
       }
     }
   }

@@ -89,11 +89,12 @@ final class ExamplesTest {
     String[] steer = {work, latent, "0"};
     String[] unsteered = texts(printedBy(() -> SteerGeneration.main(steer)));
     assertTrue(unsteered[0].startsWith("<|endoftext|>once upon a time, there was"), unsteered[0]);
-    assertEquals(unsteered[0], unsteered[1], "a coefficient of 0");
+    assertEquals(unsteered[0], unsteered[1], "a strength of 0");
     steer[2] = "1000";
     String[] steered = texts(printedBy(() -> SteerGeneration.main(steer)));
     assertEquals(unsteered[0], steered[0]);
     assertNotEquals(unsteered[0], steered[1]);
+    assertTrue(steered[2].startsWith("<|endoftext|>once upon a time"), steered[2]);
 
     String compared = printedBy(() -> CompareSeeds.main(new String[] {work, "60000"}));
     long shared =
@@ -228,11 +229,11 @@ final class ExamplesTest {
     return printed().substring(before);
   }
 
-  /** The text without steering and the text with it. */
+  /** The text without steering, the text with it, and the text with the latent ablated. */
   private static String[] texts(String printed) {
     return printed
         .lines()
-        .map(line -> line.replaceFirst("^with(out)?: +", ""))
+        .map(line -> line.replaceFirst("^(with(out)?|ablated): +", ""))
         .toArray(String[]::new);
   }
 

@@ -191,7 +191,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
           tensor(
               "activations",
               sequences,
-              model.dModel(),
+              model.width(point),
               done -> progress.at(done / passes),
               (batch, into) -> model.activations(point, batch, into)));
       if (withLogits) {
@@ -204,7 +204,7 @@ final class ActivationsCommand implements Callable<Integer>, WritesFiles {
                 model::logits));
       }
       Safetensors.write(out, Map.of("model", model.name(), "hook", point.toString()), tensors);
-      List<Integer> shape = List.of(sequences.length, sequences[0].length, model.dModel());
+      List<Integer> shape = List.of(sequences.length, sequences[0].length, model.width(point));
       common.print(new Written(out.toString(), shape), "activations " + shape + "\n" + out);
     }
     return 0;

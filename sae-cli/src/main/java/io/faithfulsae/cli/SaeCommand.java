@@ -39,6 +39,7 @@ import picocli.CommandLine.UnmatchedArgumentException;
       CompareCommand.class,
       ProbeCommand.class,
       DashboardCommand.class,
+      SteerCommand.class,
       InfoCommand.class,
       DoctorCommand.class,
       ConvertCommand.class,

@@ -57,7 +57,7 @@ final class SaeModelOptions {
     try (Closer opening = new Closer()) {
       Backend backend = opening.add(Backends.best());
       Sae loaded = opening.add(Sae.load(sae, backend));
-      HookPoint point = hookOf(loaded);
+      HookPoint point = hookOf(sae, loaded, hook);
       ActivationFilter filter = filters.forEvaluation(loaded.metadata());
       OnnxModel model = opening.add(models.open(folder));
       ModelCheck check =
@@ -83,11 +83,18 @@ final class SaeModelOptions {
     void require(Path folder, Sae of) throws IOException;
   }
 
-  private HookPoint hookOf(Sae loaded) {
+  /**
+   * A hook point.
+   *
+   * @param folder of the SAE
+   * @param hook its name; null for the one that the SAE was trained on
+   * @throws IllegalArgumentException if there is none
+   */
+  static HookPoint hookOf(Path folder, Sae loaded, @Nullable String hook) {
     String name = hook == null ? loaded.metadata().get("hook_name") : hook;
     if (name == null) {
       throw new IllegalArgumentException(
-          Expected.message("a hook point", "none: " + sae + " does not name one", "add --hook"));
+          Expected.message("a hook point", "none: " + folder + " does not name one", "add --hook"));
     }
     return HookPoint.parse(name);
   }

@@ -60,6 +60,7 @@ final class JsonOutputTest {
               Map.entry("fake-features.second", List.of(List.class, FakeFeaturePair.class)),
               Map.entry("compare", List.of(Comparison.class)),
               Map.entry("probe", List.of(List.class, ProbingRun.class)),
+              Map.entry("steer", List.of(SteerCommand.Steered.class)),
               Map.entry("dashboard", List.of(Dashboard.class))));
 
   @TempDir Path dir;
@@ -122,6 +123,7 @@ final class JsonOutputTest {
     JsonNode again = train(shards, 1, "--resume");
     assertEquals("COMPLETED", again.path("reason").asText());
     assertEquals(sae.toString(), again.path("out").asText());
+    check("steer", "--sae", sae, "--latent", 5, "--strength", 2, "--max-length", 12);
     check("encode", "--sae", sae, "--activations", rows, "--out", dir.resolve("e.safetensors"));
     check(
         "evaluate",

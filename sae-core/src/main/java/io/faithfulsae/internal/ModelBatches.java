@@ -64,7 +64,7 @@ final class ModelBatches implements AutoCloseable {
         onDevice =
             hooks.size() > 1 ? null : model.deviceActivations(hooks.get(0), tokens).orElse(null);
         if (onDevice == null) {
-          reserve((long) tokens.length * length * model.dModel());
+          reserve();
           model.activations(hooks, tokens, activations);
         }
       }
@@ -87,9 +87,11 @@ final class ModelBatches implements AutoCloseable {
     into.rows(at + 1);
     if (onDevice == null) {
       try (DeviceBuffer.Loan loan = into.buffer().lend()) {
-        int d = model.dModel();
+        int to = at * into.dIn();
         for (int i = 0; i < hooks.size(); i++) {
-          loan.floats().put((at * hooks.size() + i) * d, activations.get(i), row * d, d);
+          int d = model.width(hooks.get(i));
+          loan.floats().put(to, activations.get(i), row * d, d);
+          to += d;
         }
       }
     } else {
@@ -116,10 +118,11 @@ final class ModelBatches implements AutoCloseable {
     if (onDevice != null) {
       return onDevice.norm(row);
     }
-    int offset = row * model.dModel();
+    int width = model.width(hooks.get(0));
+    int offset = row * width;
     FloatBuffer first = activations.get(0);
     double squares = 0;
-    for (int i = offset; i < offset + model.dModel(); i++) {
+    for (int i = offset; i < offset + width; i++) {
       squares += (double) first.get(i) * first.get(i);
     }
     return Math.sqrt(squares);
@@ -138,17 +141,21 @@ final class ModelBatches implements AutoCloseable {
     }
   }
 
-  private void reserve(long floats) {
-    if (floats * Float.BYTES > Integer.MAX_VALUE) {
-      throw new IllegalArgumentException(
-          Expected.message(
-              "a model batch of at most 2 GiB of activations",
-              "[" + tokens.length + ", " + length + ", " + model.dModel() + "]",
-              "use fewer sequences per batch"));
+  private void reserve() {
+    for (int i = 0; i < hooks.size(); i++) {
+      int width = model.width(hooks.get(i));
+      long floats = (long) tokens.length * length * width;
+      if (floats * Float.BYTES > Integer.MAX_VALUE) {
+        throw new IllegalArgumentException(
+            Expected.message(
+                "a model batch of at most 2 GiB of activations",
+                "[" + tokens.length + ", " + length + ", " + width + "]",
+                "use fewer sequences per batch"));
+      }
+      if (activations.get(i).capacity() < floats) {
+        activations.set(i, DirectBuffers.floats(floats));
+      }
+      activations.get(i).clear().limit((int) floats);
     }
-    if (activations.get(0).capacity() < floats) {
-      activations.replaceAll(smaller -> DirectBuffers.floats(floats));
-    }
-    activations.forEach(each -> each.clear().limit((int) floats));
   }
 }

@@ -48,7 +48,7 @@ public final class ModelSource implements ActivationSource {
 
   @Override
   public int dIn() {
-    return hooks.size() * model.dModel();
+    return hooks.stream().mapToInt(model::width).sum();
   }
 
   @Override

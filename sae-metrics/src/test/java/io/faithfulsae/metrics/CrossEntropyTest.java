@@ -217,7 +217,7 @@ class CrossEntropyTest {
     try (Sae sae = Given.goldenSae(golden, backend);
         Sae narrow = Sae.create(SaeConfig.topK(7, 9, 2), backend)) {
       assertRejected(sae, HOOK, Given.text(new int[] {4}), "at least one sequence of two tokens");
-      assertRejected(narrow, HOOK, text(), "d_in = 12, the width of tiny, got 7");
+      assertRejected(narrow, HOOK, text(), "d_in = 12, the width of tiny at " + HOOK + ", got 7");
       assertRejected(sae, HookPoint.residPre(9), text(), "blocks.L.SITE with L in [0, 2)");
     } catch (IOException e) {
       throw new java.io.UncheckedIOException(e);

@@ -1,6 +1,5 @@
 package io.faithfulsae.models;
 
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.io.DirectBuffers;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.models.runtime.Binding;
@@ -8,18 +7,16 @@ import io.faithfulsae.models.runtime.Tensor;
 import java.nio.FloatBuffer;
 import java.nio.LongBuffer;
 import java.util.Arrays;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The sequences of a decoder, wherever it keeps their keys and values: their lengths, and the
- * inputs that every step has (tokens, positions, temperature, steering).
+ * inputs that every step has (tokens, positions, temperature).
  *
  * <p>A step is {@link #enter}, the run of the graph, then {@link #advance}: if it fails in between,
  * the sequences are as before.
  */
 final class DecodedSequences {
   private final OnnxModel model;
-  private final SteeringInput steering;
   private final int maxLength;
   private final LongBuffer tokens;
   private final LongBuffer positions;
@@ -29,9 +26,8 @@ final class DecodedSequences {
   private boolean closed;
 
   /** All rows are active and empty. */
-  DecodedSequences(OnnxModel model, @Nullable HookPoint steered, int maxRows, int maxLength) {
+  DecodedSequences(OnnxModel model, int maxRows, int maxLength) {
     this.model = model;
-    this.steering = new SteeringInput(steered, model.dModel());
     this.maxLength = maxLength;
     this.lengths = new int[maxRows];
     this.tokens = DirectBuffers.longs(maxRows);
@@ -87,17 +83,11 @@ final class DecodedSequences {
     inverseTemperature.put(0, (float) (1 / temperature));
   }
 
-  void steer(float[] vector, double coefficient) {
-    checkOpen();
-    steering.set(vector, coefficient);
-  }
-
   /** Binds the inputs for the active rows. */
   void bindTo(Binding binding) {
     binding.input(Graphs.TOKENS, Tensor.of(tokens, rows));
     binding.input(Graphs.POSITIONS, Tensor.of(positions, rows));
     binding.input(Graphs.INVERSE_TEMPERATURE, Tensor.of(inverseTemperature, 1));
-    steering.bindTo(binding);
   }
 
   /** Sets the inputs of a step: a token for each row, at the end of its sequence. */

@@ -1,6 +1,5 @@
 package io.faithfulsae.models;
 
-import io.faithfulsae.HookPoint;
 import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.runtime.Tensor;
@@ -21,6 +20,7 @@ public final class Decoder implements AutoCloseable {
   private final OnnxModel model;
   private final OnnxSession session;
   private final DecodedSequences sequences;
+  private final Interventions interventions;
   private final HostCache cache;
   private final FloatBuffer logits;
   private final FloatBuffer probabilities;
@@ -29,12 +29,13 @@ public final class Decoder implements AutoCloseable {
   Decoder(
       OnnxModel model,
       OnnxSession session,
-      @Nullable HookPoint steered,
+      Interventions interventions,
       int maxRows,
       int maxLength) {
     this.model = model;
     this.session = session;
-    this.sequences = new DecodedSequences(model, steered, maxRows, maxLength);
+    this.interventions = interventions;
+    this.sequences = new DecodedSequences(model, maxRows, maxLength);
     this.cache = new HostCache(model.dimensions(), maxRows, maxLength);
     this.logits = FloatRows.allocate(maxRows, model.vocabularySize());
     this.probabilities = FloatRows.allocate(maxRows, model.vocabularySize());
@@ -85,18 +86,12 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * Steers from the next step on: adds {@code coefficient * vector} to the activations of every row
-   * at the hook point that the decoder was opened with. Tokens that were decoded before keep the
-   * keys and values they have. Initially not steered.
-   *
-   * @param vector steering vector, {@code [dModel]}, such as an SAE's {@code
-   *     decoderDirection(latent)}. Not modified, not kept.
-   * @param coefficient how many times it is added; 0 turns steering off, negative steers away
-   * @throws IllegalArgumentException if the vector has another length, or the product overflows
-   * @throws IllegalStateException if the decoder was opened without a hook point
+   * Turns the interventions that the decoder was opened with on or off, all of them, from the next
+   * step on. Tokens that were decoded before keep the keys and values they have. Initially on.
    */
-  public synchronized void steer(float[] vector, double coefficient) {
-    sequences.steer(vector, coefficient);
+  public synchronized void intervene(boolean on) {
+    sequences.checkOpen();
+    interventions.turn(on);
   }
 
   /**
@@ -162,6 +157,7 @@ public final class Decoder implements AutoCloseable {
     int vocabulary = model.vocabularySize();
     Binding to = session.bind();
     sequences.bindTo(to);
+    interventions.bindTo(to, session.inputs());
     cache.bindTo(to, rows);
     to.output(Graphs.LOGITS, Tensor.of(logits, rows, vocabulary));
     to.output(Graphs.PROBABILITIES, Tensor.of(probabilities, rows, vocabulary));

@@ -22,6 +22,7 @@ import java.nio.LongBuffer;
 public final class DeviceDecoder implements AutoCloseable {
   private final OnnxModel model;
   private final DecodedSequences sequences;
+  private final Interventions interventions;
   private final DeviceCache cache;
   private final LongBuffer drawn;
   private final IntBuffer seen;
@@ -36,10 +37,12 @@ public final class DeviceDecoder implements AutoCloseable {
       OnnxModel model,
       Backend on,
       OnnxSession session,
+      Interventions interventions,
       DecodedSequences sequences,
       DeviceCache cache) {
     this.model = model;
     this.sequences = sequences;
+    this.interventions = interventions;
     this.cache = cache;
     int rows = sequences.rows();
     this.drawn = DirectBuffers.longs(rows);
@@ -49,6 +52,7 @@ public final class DeviceDecoder implements AutoCloseable {
     boolean bound = false;
     try {
       sequences.bindTo(binding);
+      interventions.bindTo(binding, session.inputs());
       binding.input(DeviceGraphs.SEEN, Tensor.of(seen, rows));
       binding.input(DeviceGraphs.LONGEST, Tensor.of(longest, 1));
       binding.input(DeviceGraphs.UNIFORM, Tensor.of(uniforms, rows));
@@ -95,18 +99,12 @@ public final class DeviceDecoder implements AutoCloseable {
   }
 
   /**
-   * Steers from the next step on: adds {@code coefficient * vector} to the activations of every row
-   * at the hook point that the decoder was opened with. Tokens that were decoded before keep the
-   * keys and values they have. Initially not steered.
-   *
-   * @param vector steering vector, {@code [dModel]}, such as an SAE's {@code
-   *     decoderDirection(latent)}. Not modified, not kept.
-   * @param coefficient how many times it is added; 0 turns steering off, negative steers away
-   * @throws IllegalArgumentException if the vector has another length, or the product overflows
-   * @throws IllegalStateException if the decoder was opened without a hook point
+   * Turns the interventions that the decoder was opened with on or off, all of them, from the next
+   * step on. Tokens that were decoded before keep the keys and values they have. Initially on.
    */
-  public synchronized void steer(float[] vector, double coefficient) {
-    sequences.steer(vector, coefficient);
+  public synchronized void intervene(boolean on) {
+    sequences.checkOpen();
+    interventions.turn(on);
   }
 
   /**

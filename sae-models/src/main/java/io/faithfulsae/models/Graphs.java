@@ -14,7 +14,6 @@ import java.io.IOException;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /**
  * The graphs that run a model: over whole sequences, from tokens or from hook points to a hook
@@ -60,13 +59,20 @@ final class Graphs {
    * From tokens to the activations at hook points, with only the nodes that this needs; norms are
    * those at the first.
    */
-  static byte[] tap(Architecture model, Weights weights, List<HookPoint> hooks, Kind kind)
+  static byte[] tap(
+      Architecture model,
+      Weights weights,
+      List<HookPoint> hooks,
+      Interventions interventions,
+      Kind kind)
       throws IOException {
     Graph graph = new Graph(weights, kind.precision());
+    interventions.declare(graph);
     int last = hooks.stream().mapToInt(HookPoint::layer).max().orElseThrow();
     wholeSequences(graph, model, last + 1, kind);
     for (int i = 0; i < hooks.size(); i++) {
-      graph.output(activations(i), graph.at(hooks.get(i)), "rows", model.dimensions().dModel());
+      HookPoint hook = hooks.get(i);
+      graph.output(activations(i), graph.at(hook), "rows", model.width(hook.site()));
     }
     if (kind.norms()) {
       DeviceGraphs.norms(graph, graph.at(hooks.get(0)));
@@ -79,11 +85,16 @@ final class Graphs {
    * are an input only if the logits also depend on them in some other way.
    */
   static byte[] logits(
-      Architecture model, Weights weights, Collection<HookPoint> replaced, Kind kind)
+      Architecture model,
+      Weights weights,
+      Collection<HookPoint> replaced,
+      Interventions interventions,
+      Kind kind)
       throws IOException {
     Graph graph = new Graph(weights, kind.precision());
+    interventions.declare(graph);
     for (HookPoint hook : replaced) {
-      graph.replace(hook, graph.floatInput(hook.toString(), "rows", model.dimensions().dModel()));
+      graph.replace(hook, graph.floatInput(hook.toString(), "rows", model.width(hook.site())));
     }
     Value last = wholeSequences(graph, model, model.dimensions().layers(), kind);
     graph.output(LOGITS, model.unembed(graph, last), "rows", model.dimensions().vocabularySize());
@@ -124,15 +135,13 @@ final class Graphs {
    * capacity, headDim]}, each in the layout that its product needs; a row attends to the slots
    * before its position. The new token's key and value are outputs, which the caller writes to
    * their slot: the cache itself is never copied.
-   *
-   * @param steered where a {@link SteeringInput} is added; null: nowhere
    */
   static byte[] step(
-      Architecture model, Weights weights, Precision precision, @Nullable HookPoint steered)
+      Architecture model, Weights weights, Precision precision, Interventions interventions)
       throws IOException {
     Graph graph = new Graph(weights, precision);
     Dimensions dims = model.dimensions();
-    SteeringInput.declare(graph, steered, dims.dModel());
+    interventions.declare(graph);
     Value tokens = graph.longInput(TOKENS, "rows");
     Value positions = graph.longInput(POSITIONS, "rows");
     Value inverseTemperature = graph.singleInput(INVERSE_TEMPERATURE, 1);

@@ -42,7 +42,11 @@ final class ModelFolder {
     Architecture architecture = architecture(family, config, weights);
     // Reports a missing or misshapen tensor now, not at its first use.
     Graphs.logits(
-        architecture, weights, Set.of(), new Graphs.Kind(options.precision(), false, false));
+        architecture,
+        weights,
+        Set.of(),
+        Interventions.NONE,
+        new Graphs.Kind(options.precision(), false, false));
     SpecialTokens special = SpecialTokens.read(folder);
     special.checkAgainst(file, architecture.dimensions().vocabularySize());
     Path fileName = folder.toAbsolutePath().normalize().getFileName();

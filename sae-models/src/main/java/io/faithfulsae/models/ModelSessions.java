@@ -10,7 +10,6 @@ import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Graph.Precision;
 import io.faithfulsae.models.spi.Weights;
 import java.util.List;
-import org.jspecify.annotations.Nullable;
 
 /** The graphs of a model as sessions, each built and loaded when first needed. */
 final class ModelSessions implements AutoCloseable {
@@ -51,38 +50,42 @@ final class ModelSessions implements AutoCloseable {
     return kind.ownOperators();
   }
 
-  OnnxSession tap(List<HookPoint> hooks) {
-    return sessions.get("tap " + hooks, () -> Graphs.tap(architecture, weights, hooks, kind));
+  OnnxSession tap(List<HookPoint> hooks, Interventions interventions) {
+    return sessions.get(
+        "tap " + hooks + interventions.key(),
+        () -> Graphs.tap(architecture, weights, hooks, interventions, kind));
   }
 
   OnnxSession tapWithNorms(HookPoint hook) {
     return sessions.get(
         "tap with norms " + hook,
-        () -> Graphs.tap(architecture, weights, List.of(hook), kind.withNorms()));
+        () ->
+            Graphs.tap(architecture, weights, List.of(hook), Interventions.NONE, kind.withNorms()));
   }
 
-  OnnxSession gather() {
-    int width = architecture.dimensions().dModel();
-    return sessions.get("gather", () -> DeviceGraphs.gather(weights, width));
+  OnnxSession gather(int width) {
+    return sessions.get("gather " + width, () -> DeviceGraphs.gather(weights, width));
   }
 
-  OnnxSession logits(List<HookPoint> replaced) {
+  OnnxSession logits(List<HookPoint> replaced, Interventions interventions) {
     return sessions.get(
-        "logits " + replaced, ofLogits, () -> Graphs.logits(architecture, weights, replaced, kind));
+        "logits " + replaced + interventions.key(),
+        ofLogits,
+        () -> Graphs.logits(architecture, weights, replaced, interventions, kind));
   }
 
-  OnnxSession step(@Nullable HookPoint steered) {
+  OnnxSession step(Interventions interventions) {
     return sessions.get(
-        steered == null ? "step" : "step steered at " + steered,
+        "step" + interventions.key(),
         Keeping.WEIGHTS,
-        () -> Graphs.step(architecture, weights, kind.precision(), steered));
+        () -> Graphs.step(architecture, weights, kind.precision(), interventions));
   }
 
-  OnnxSession samplingStep(double topP, @Nullable HookPoint steered) {
+  OnnxSession samplingStep(double topP, Interventions interventions) {
     return sessions.get(
-        "sampling step " + topP + (steered == null ? "" : " steered at " + steered),
+        "sampling step " + topP + interventions.key(),
         Keeping.WEIGHTS,
-        () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP, steered));
+        () -> DeviceGraphs.step(architecture, weights, kind.precision(), topP, interventions));
   }
 
   /** Requires that the weights' files are as they were. */

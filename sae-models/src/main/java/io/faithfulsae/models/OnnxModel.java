@@ -10,6 +10,7 @@ import io.faithfulsae.models.runtime.Binding;
 import io.faithfulsae.models.runtime.OnnxSession;
 import io.faithfulsae.models.spi.Architecture;
 import io.faithfulsae.models.spi.Architecture.Dimensions;
+import io.faithfulsae.models.spi.Graph;
 import io.faithfulsae.models.spi.Graph.Precision;
 import io.faithfulsae.spi.Backend;
 import java.io.IOException;
@@ -21,7 +22,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
+import java.util.function.ToIntFunction;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -58,6 +61,7 @@ public final class OnnxModel implements LanguageModel {
   private final SpecialTokens special;
   private final ModelSessions sessions;
   private final List<HookPoint> hookPoints;
+  private final ToIntFunction<HookPoint> width;
   private final TokenIds tokenIds;
   private final WholeSequences wholeSequences;
   private final @Nullable Backend sharedBackend;
@@ -113,12 +117,19 @@ public final class OnnxModel implements LanguageModel {
     this.sharedBackend = backend;
     this.tokenIds =
         new TokenIds(dimensions.vocabularySize(), dimensions.contextLength(), special.eos());
-    this.wholeSequences = new WholeSequences(dimensions);
+    this.width = hook -> architecture.width(hook.site());
+    this.wholeSequences = new WholeSequences(dimensions, width);
     this.hookPoints =
         IntStream.range(0, dimensions.layers())
             .boxed()
-            .flatMap(layer -> architecture.sites().stream().map(site -> new HookPoint(layer, site)))
+            .flatMap(layer -> hooksOf(architecture, layer))
             .toList();
+  }
+
+  private static Stream<HookPoint> hooksOf(Architecture architecture, int layer) {
+    return architecture.sites().stream()
+        .filter(site -> layer == 0 || !site.equals(Graph.EMBED))
+        .map(site -> new HookPoint(layer, site));
   }
 
   /** Opens a model folder with {@link Options#defaults()}. */
@@ -198,6 +209,12 @@ public final class OnnxModel implements LanguageModel {
   }
 
   @Override
+  public int width(HookPoint hook) {
+    hook.requireIn(this);
+    return width.applyAsInt(hook);
+  }
+
+  @Override
   public synchronized void activations(HookPoint hook, int[][] tokens, FloatBuffer into) {
     activations(List.of(hook), tokens, List.of(into));
   }
@@ -205,17 +222,33 @@ public final class OnnxModel implements LanguageModel {
   @Override
   public synchronized void activations(
       List<HookPoint> hooks, int[][] tokens, List<FloatBuffer> into) {
+    activations(hooks, tokens, List.of(), into);
+  }
+
+  /**
+   * As {@link #activations(List, int[][], List)}, with interventions at every position. At a hook
+   * point with an intervention, the activations are those after it.
+   *
+   * @throws IllegalArgumentException as there, and as {@link Intervention} says
+   */
+  public synchronized void activations(
+      List<HookPoint> hooks,
+      int[][] tokens,
+      List<Intervention> interventions,
+      List<FloatBuffer> into) {
     checkOpen();
     hooks.forEach(hook -> hook.requireIn(this));
+    Interventions changes = Interventions.of(interventions, this);
     Batch batch = tokenIds.fill(tokens);
     List<Output> outputs = new ArrayList<>();
     for (int i = 0; i < hooks.size(); i++) {
-      outputs.add(new Output(Graphs.activations(i), dModel(), into.get(i)));
+      outputs.add(new Output(Graphs.activations(i), width(hooks.get(i)), into.get(i)));
     }
-    wholeSequences.run(sessions.tap(hooks), batch, Map.of(), outputs);
+    wholeSequences.run(sessions.tap(hooks, changes), batch, Map.of(), changes, outputs);
     for (int i = 0; i < hooks.size(); i++) {
-      FloatRows.clearPadding(tokens, batch.length(), dModel(), into.get(i));
-      FiniteOutput.require(name, hooks.get(i) + " activations", into.get(i), batch, dModel());
+      int columns = width(hooks.get(i));
+      FloatRows.clearPadding(tokens, batch.length(), columns, into.get(i));
+      FiniteOutput.require(name, hooks.get(i) + " activations", into.get(i), batch, columns);
     }
   }
 
@@ -235,7 +268,9 @@ public final class OnnxModel implements LanguageModel {
     }
     Batch batch = tokenIds.fill(tokens);
     OnnxSession tap = sessions.tapWithNorms(hook);
-    TappedRows tapped = TappedRows.of(this, backend, sessions.gather(), spare, batch.rows());
+    int columns = width(hook);
+    TappedRows tapped =
+        TappedRows.of(this, backend, sessions.gather(columns), spare, batch.rows(), columns);
     boolean done = false;
     try {
       try (Binding binding = tap.bind()) {
@@ -264,20 +299,44 @@ public final class OnnxModel implements LanguageModel {
     checkOpen();
     replaced.keySet().forEach(hook -> hook.requireIn(this));
     Batch batch = tokenIds.fill(tokens);
-    computeLogits(logitsSession(replaced), batch, replaced, into);
-    FloatRows.clearPadding(tokens, batch.length(), vocabularySize(), into);
-    FiniteOutput.require(name, LOGITS, into, batch, vocabularySize());
+    computeLogits(logitsSession(replaced), batch, replaced, Interventions.NONE, into);
+    finish(tokens, batch, into);
+  }
+
+  /**
+   * Computes next-token logits with interventions at every position.
+   *
+   * @param interventions with none, these are {@link #logits(int[][], FloatBuffer)}
+   * @param into <b>Shape</b> {@code [batch, length, vocabularySize]}. Modified.
+   * @throws IllegalArgumentException as there, and as {@link Intervention} says
+   */
+  public synchronized void logits(
+      int[][] tokens, List<Intervention> interventions, FloatBuffer into) {
+    checkOpen();
+    Interventions changes = Interventions.of(interventions, this);
+    Batch batch = tokenIds.fill(tokens);
+    computeLogits(sessions.logits(List.of(), changes), batch, Map.of(), changes, into);
+    finish(tokens, batch, into);
+  }
+
+  private void finish(int[][] tokens, Batch batch, FloatBuffer logits) {
+    FloatRows.clearPadding(tokens, batch.length(), vocabularySize(), logits);
+    FiniteOutput.require(name, LOGITS, logits, batch, vocabularySize());
   }
 
   private OnnxSession logitsSession(Map<HookPoint, FloatBuffer> replaced) {
     List<HookPoint> hooks = hookPoints.stream().filter(replaced::containsKey).toList();
-    return sessions.logits(hooks);
+    return sessions.logits(hooks, Interventions.NONE);
   }
 
   private void computeLogits(
-      OnnxSession session, Batch batch, Map<HookPoint, FloatBuffer> replaced, FloatBuffer into) {
+      OnnxSession session,
+      Batch batch,
+      Map<HookPoint, FloatBuffer> replaced,
+      Interventions interventions,
+      FloatBuffer into) {
     Output output = new Output(Graphs.LOGITS, vocabularySize(), into);
-    wholeSequences.run(session, batch, replaced, List.of(output));
+    wholeSequences.run(session, batch, replaced, interventions, List.of(output));
   }
 
   @Override
@@ -297,7 +356,7 @@ public final class OnnxModel implements LanguageModel {
               "use logits(tokens, replaced, into)"));
     }
     Batch sequences = new Batch(batch, length, null);
-    computeLogits(session, sequences, replaced, into);
+    computeLogits(session, sequences, replaced, Interventions.NONE, into);
     FiniteOutput.require(name, LOGITS, into, sequences, vocabularySize());
   }
 
@@ -309,25 +368,25 @@ public final class OnnxModel implements LanguageModel {
    * @return a decoder, to be closed before this model
    */
   public Decoder decoder(int rows, int maxLength) {
-    return newDecoder(rows, maxLength, null);
+    return decoder(rows, maxLength, List.of());
   }
 
   /**
-   * As {@link #decoder(int, int)}, with a hook point at which {@link Decoder#steer} adds to the
-   * activations. The model keeps the weights of decoding once for each such hook point, 4 bytes per
-   * parameter, until it is closed.
+   * As {@link #decoder(int, int)}, with interventions in every row and at every step, unless they
+   * are {@linkplain Decoder#intervene turned off}. The result for each token is that of {@link
+   * #logits(int[][], List, FloatBuffer)} on the whole sequence.
    *
-   * @throws IllegalArgumentException if the model has no such hook point
+   * <p>The model keeps the weights of decoding, 4 bytes per parameter, until it is closed: once for
+   * each set of hook points and kinds of intervention there. Other strengths, values, latents or
+   * SAEs of the same kind use the same.
+   *
+   * @throws IllegalArgumentException as {@link Intervention} says
    */
-  public Decoder decoder(int rows, int maxLength, HookPoint steered) {
-    steered.requireIn(this);
-    return newDecoder(rows, maxLength, steered);
-  }
-
-  private synchronized Decoder newDecoder(int rows, int maxLength, @Nullable HookPoint steered) {
+  public synchronized Decoder decoder(int rows, int maxLength, List<Intervention> interventions) {
     checkOpen();
     tokenIds.checkLength(rows, maxLength);
-    return new Decoder(this, sessions.step(steered), steered, rows, maxLength);
+    Interventions changes = Interventions.of(interventions, this);
+    return new Decoder(this, sessions.step(changes), changes, rows, maxLength);
   }
 
   /** Whether the model runs in a backend's memory and offers a {@link #deviceDecoder}. */
@@ -346,22 +405,18 @@ public final class OnnxModel implements LanguageModel {
    * @throws IllegalStateException if the runtime computes on the host; use {@link #decoder} there
    */
   public DeviceDecoder deviceDecoder(int rows, int maxLength, double topP) {
-    return newDeviceDecoder(rows, maxLength, topP, null);
+    return deviceDecoder(rows, maxLength, topP, List.of());
   }
 
   /**
-   * As {@link #deviceDecoder(int, int, double)}, with a hook point at which {@link
-   * DeviceDecoder#steer} adds to the activations.
+   * As {@link #deviceDecoder(int, int, double)}, with interventions as in {@link #decoder(int, int,
+   * List)}. What they read is copied to a GPU before each step: little, except for an SAE whose
+   * latents compete (TopK), of which it is the encoder.
    *
-   * @throws IllegalArgumentException if the model has no such hook point
+   * @throws IllegalArgumentException as {@link Intervention} says
    */
-  public DeviceDecoder deviceDecoder(int rows, int maxLength, double topP, HookPoint steered) {
-    steered.requireIn(this);
-    return newDeviceDecoder(rows, maxLength, topP, steered);
-  }
-
-  private synchronized DeviceDecoder newDeviceDecoder(
-      int rows, int maxLength, double topP, @Nullable HookPoint steered) {
+  public synchronized DeviceDecoder deviceDecoder(
+      int rows, int maxLength, double topP, List<Intervention> interventions) {
     checkOpen();
     tokenIds.checkLength(rows, maxLength);
     Backend backend = sharedBackend;
@@ -373,11 +428,13 @@ public final class OnnxModel implements LanguageModel {
               "open it with OnnxModel.open(folder, options, backend) and"
                   + " sae-models-iobinding, or use decoder(rows, maxLength)"));
     }
+    Interventions changes = Interventions.of(interventions, this);
     return new DeviceDecoder(
         this,
         backend,
-        sessions.samplingStep(topP, steered),
-        new DecodedSequences(this, steered, rows, maxLength),
+        sessions.samplingStep(topP, changes),
+        changes,
+        new DecodedSequences(this, rows, maxLength),
         new DeviceCache(dimensions, sessions.precision(), rows, maxLength));
   }
 

@@ -61,19 +61,20 @@ final class TappedRows implements DeviceActivations {
   }
 
   private TappedRows(
-      OnnxModel model, OnnxSession gather, Spare spare, DeviceBuffer buffer, int rows) {
+      OnnxModel model, OnnxSession gather, Spare spare, DeviceBuffer buffer, int rows, int width) {
     this.model = model;
     this.gather = gather;
     this.spare = spare;
     this.buffer = buffer;
     this.norms = FloatRows.allocate(rows);
     this.rows = rows;
-    this.width = model.dModel();
+    this.width = width;
   }
 
-  static TappedRows of(OnnxModel model, Backend on, OnnxSession gather, Spare spare, int rows) {
-    DeviceBuffer buffer = spare.take(on, (long) rows * model.dModel() * Float.BYTES);
-    return new TappedRows(model, gather, spare, buffer, rows);
+  static TappedRows of(
+      OnnxModel model, Backend on, OnnxSession gather, Spare spare, int rows, int width) {
+    DeviceBuffer buffer = spare.take(on, (long) rows * width * Float.BYTES);
+    return new TappedRows(model, gather, spare, buffer, rows, width);
   }
 
   void bindTo(Binding binding) {

@@ -47,7 +47,7 @@ public record TokenLatents(int token, String text, List<Active> latents) {
       Sae sae, LanguageModel model, HookPoint hook, Tokenizer tokenizer, String text) {
     int[] tokens = withBos(model, tokenizer.encode(text));
     try (ActivationBatch rows =
-        ActivationBatch.allocate(sae.backend(), tokens.length, model.dModel())) {
+        ActivationBatch.allocate(sae.backend(), tokens.length, model.width(hook))) {
       model.activations(hook, new int[][] {tokens}, rows.data());
       rows.rows(tokens.length);
       try (Latents latents = sae.encode(rows)) {

@@ -12,11 +12,13 @@ import java.nio.LongBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.ToIntFunction;
 import org.jspecify.annotations.Nullable;
 
 /** Runs a model's graphs over whole sequences. Inputs that every graph may have are reused. */
 final class WholeSequences {
   private final Dimensions dims;
+  private final ToIntFunction<HookPoint> width;
   private LongBuffer positions = DirectBuffers.longs(0);
   private final LongBuffer lengths = DirectBuffers.longs(1);
   private final LongBuffer queryShape = DirectBuffers.longs(3);
@@ -36,20 +38,25 @@ final class WholeSequences {
   /** An output {@code [rows, width]}, and where it goes. */
   record Output(String name, int width, FloatBuffer into) {}
 
-  WholeSequences(Dimensions dims) {
+  WholeSequences(Dimensions dims, ToIntFunction<HookPoint> width) {
     this.dims = dims;
+    this.width = width;
   }
 
   /**
    * Runs a graph.
    *
-   * @param hooks activations {@code [rows, dModel]} at the hook points that are inputs
+   * @param hooks activations {@code [rows, width]} at the hook points that are inputs
    */
   void run(
-      OnnxSession session, Batch batch, Map<HookPoint, FloatBuffer> hooks, List<Output> outputs) {
+      OnnxSession session,
+      Batch batch,
+      Map<HookPoint, FloatBuffer> hooks,
+      Interventions interventions,
+      List<Output> outputs) {
     int rows = batch.rows();
     hooks.forEach(
-        (hook, data) -> FloatRows.requireRoom(hook.toString(), data, rows, dims.dModel()));
+        (hook, data) -> FloatRows.requireRoom(hook.toString(), data, rows, width.applyAsInt(hook)));
     List<FloatBuffer> results = new ArrayList<>();
     for (Output output : outputs) {
       FloatBuffer into = output.into();
@@ -58,13 +65,13 @@ final class WholeSequences {
     }
     try (Binding binding = session.bind()) {
       bind(binding, session, batch);
+      interventions.bindTo(binding, session.inputs());
       hooks.forEach(
-          (hook, data) ->
-              bind(
-                  binding,
-                  session,
-                  hook.toString(),
-                  Tensor.of(FloatRows.readable(data, rows, dims.dModel()), rows, dims.dModel())));
+          (hook, data) -> {
+            int columns = width.applyAsInt(hook);
+            FloatBuffer readable = FloatRows.readable(data, rows, columns);
+            bind(binding, session, hook.toString(), Tensor.of(readable, rows, columns));
+          });
       for (int i = 0; i < outputs.size(); i++) {
         Output output = outputs.get(i);
         binding.output(output.name(), Tensor.of(results.get(i), rows, output.width()));

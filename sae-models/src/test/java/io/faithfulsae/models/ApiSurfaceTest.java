@@ -10,7 +10,7 @@ final class ApiSurfaceTest {
 
   @Test
   void staysSmall() {
-    ApiSurface.assertAtMost(28, api);
+    ApiSurface.assertAtMost(29, api);
   }
 
   @Test

@@ -38,9 +38,12 @@ class OnnxModelTest {
       assertEquals(16, model.contextLength());
       assertEquals(3, model.bosToken());
       assertEquals(4, model.eosToken());
-      assertEquals(10, model.hookPoints().size(), "five sites in each of two blocks");
-      assertEquals(HookPoint.residPre(0), model.hookPoints().get(0));
-      assertEquals(HookPoint.parse("blocks.1.hook_resid_post"), model.hookPoints().get(9));
+      assertEquals(15, model.hookPoints().size(), "seven sites in each of two blocks");
+      assertEquals(HookPoint.embed(), model.hookPoints().get(0));
+      assertEquals(HookPoint.residPre(0), model.hookPoints().get(1));
+      assertEquals(HookPoint.parse("blocks.1.hook_resid_post"), model.hookPoints().get(14));
+      assertEquals(12, model.width(HookPoint.parse("blocks.1.attn.hook_z")));
+      assertEquals(20, model.width(HookPoint.parse("blocks.1.mlp.hook_post")));
     }
   }
 
@@ -260,8 +263,9 @@ class OnnxModelTest {
       HookPoint first = HookPoint.residPre(0);
       assertSays(
           () -> model.activations(HookPoint.residPre(2), new int[][] {{1}}, into),
-          "L in [0, 2) and SITE one of [hook_resid_pre, hook_attn_out, hook_resid_mid, hook_mlp_out,"
-              + " hook_resid_post], got blocks.2.hook_resid_pre");
+          "hook_embed or blocks.L.SITE with L in [0, 2) and SITE one of [hook_resid_pre, attn.hook_z,"
+              + " hook_attn_out, hook_resid_mid, mlp.hook_post, hook_mlp_out, hook_resid_post], got"
+              + " blocks.2.hook_resid_pre");
       assertSays(
           () -> model.activations(HookPoint.parse("blocks.0.hook_z"), new int[][] {{1}}, into),
           "got blocks.0.hook_z");

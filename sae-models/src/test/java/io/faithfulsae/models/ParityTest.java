@@ -29,7 +29,7 @@ class ParityTest {
         FloatBuffer computed = FloatRows.allocate(rows, model.vocabularySize());
         model.logits(tokens, computed);
         assertClose(logits, computed, name + " logits " + batch);
-        for (int layer = 0; layer < model.hookPoints().size() / sites(model); layer++) {
+        for (int layer = 0; layer < model.layers(); layer++) {
           HookPoint hook = HookPoint.residPre(layer);
           float[] residual =
               GoldenModels.floats(expected, "residual." + batch + "." + hook.layer());
@@ -101,10 +101,6 @@ class ParityTest {
     assertEquals(expected.length, from, what);
   }
 
-  private static long sites(OnnxModel model) {
-    return model.hookPoints().stream().filter(hook -> hook.layer() == 0).count();
-  }
-
   @ParameterizedTest
   @MethodSource("io.faithfulsae.models.GoldenModels#all")
   void theSitesOfEveryBlock(String name) throws Exception {
@@ -114,6 +110,9 @@ class ParityTest {
       int rows = tokens.length * tokens[0].length;
       float[] logits = GoldenModels.floats(expected, "logits.a");
       for (HookPoint hook : model.hookPoints()) {
+        if (!hook.site().matches("hook_(resid|attn|mlp).*")) {
+          continue; // all others: SitesGoldenTest
+        }
         FloatBuffer activations = FloatRows.allocate(rows, model.dModel());
         model.activations(hook, tokens, activations);
         assertClose(site(expected, hook), activations, name + " " + hook);

@@ -141,7 +141,7 @@ class WideningTest {
   }
 
   private static FloatBuffer activations(OnnxModel model, HookPoint hook) {
-    FloatBuffer into = FloatRows.allocate(ROWS, model.dModel());
+    FloatBuffer into = FloatRows.allocate(ROWS, model.width(hook));
     model.activations(hook, TOKENS, into);
     return into;
   }

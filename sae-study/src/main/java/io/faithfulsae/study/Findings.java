@@ -176,6 +176,7 @@ final class Findings {
         on.model().vocabularySize(),
         on.model().contextLength(),
         on.hook().toString(),
+        on.model().width(on.hook()),
         on.modelHash());
   }
 

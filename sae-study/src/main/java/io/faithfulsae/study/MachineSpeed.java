@@ -52,7 +52,8 @@ final class MachineSpeed {
 
   private double secondsToHook() {
     int[][] tokens = randomTokens();
-    FloatBuffer into = DirectBuffers.floats((long) tokens.length * context * model.dModel());
+    FloatBuffer into =
+        DirectBuffers.floats((long) tokens.length * context * model.width(on.hook()));
     return secondsOfSecond(() -> model.activations(on.hook(), tokens, into))
         / tokens.length
         / context;
@@ -62,7 +63,8 @@ final class MachineSpeed {
     // One sequence if a whole batch of logits would not fit.
     long perSequence = (long) context * model.vocabularySize();
     int sequences = (int) Math.max(1, Math.min(config.batchSequences(), (1 << 26) / perSequence));
-    FloatBuffer activations = DirectBuffers.floats((long) sequences * context * model.dModel());
+    FloatBuffer activations =
+        DirectBuffers.floats((long) sequences * context * model.width(on.hook()));
     FloatBuffer logits = DirectBuffers.floats(sequences * perSequence);
     return secondsOfSecond(
             () -> model.logitsFrom(on.hook(), activations, sequences, context, logits))
@@ -80,7 +82,7 @@ final class MachineSpeed {
   }
 
   private double secondsToTrain(int dSae) throws IOException {
-    int dIn = model.dModel();
+    int dIn = model.width(on.hook());
     int batch = config.training().batch();
     float[] rows = new float[2 * batch * dIn];
     Rng random = new Rng(Purpose.TRIALS, 1);

@@ -36,7 +36,7 @@ final class Methods {
                 results.model().name(),
                 results.model().hash().substring(0, 16),
                 results.model().hook(),
-                results.model().dModel(),
+                results.model().dIn(),
                 Math.min(config.context(), results.model().contextLength())));
     text.append(
         "Data sets: "
@@ -50,10 +50,10 @@ final class Methods {
                 training.tokens(),
                 training.batch(),
                 training.bufferRows(),
-                Grid.of(config, results.model().dModel()).cells().size() > 1
+                Grid.of(config, results.model().dIn()).cells().size() > 1
                     ? ", all SAEs of a data set in parallel on one stream of activations"
                     : "",
-                recipes(config, results.model().dModel())));
+                recipes(config, results.model().dIn())));
     text.append(
         "The last %s of each data set was held out; reconstruction was measured on up to %d of its rows and cross entropy on up to %d predicted tokens. "
             .formatted(

@@ -63,6 +63,7 @@ public record ModelResults(
    * @param vocabulary tokens in the vocabulary
    * @param contextLength the longest sequence
    * @param hook where activations were read
+   * @param dIn width of the activations there
    * @param hash SHA-256 of its files
    */
   public record Model(
@@ -72,6 +73,7 @@ public record ModelResults(
       int vocabulary,
       int contextLength,
       String hook,
+      int dIn,
       String hash) {}
 
   /**

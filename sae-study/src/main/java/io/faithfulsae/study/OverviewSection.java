@@ -68,7 +68,7 @@ final class OverviewSection {
   }
 
   static List<Variant> variants(ModelResults model) {
-    return Grid.of(model.config(), model.model().dModel()).variants();
+    return Grid.of(model.config(), model.model().dIn()).variants();
   }
 
   private static List<String> row(ModelResults model, Variant variant, String set) {

@@ -33,7 +33,7 @@ final class Planner {
     StepCache cache = on.folders().of(on.name());
     int kept = (int) units.stream().filter(unit -> cache.isKept(unit.step())).count();
     Grid grid = on.grid();
-    int dIn = on.model().dModel();
+    int dIn = on.model().width(on.hook());
     return new ModelPlan(
         on.name(),
         units.size(),

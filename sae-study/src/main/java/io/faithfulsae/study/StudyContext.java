@@ -44,7 +44,7 @@ record StudyContext(
 
   /** The SAEs of each data set. */
   Grid grid() {
-    return Grid.of(config, model.dModel());
+    return Grid.of(config, model.width(hook));
   }
 
   /** The model with its hook point. */

@@ -82,7 +82,7 @@ final class TrainStep implements Measurement {
   @Override
   public List<Unit> units(StudyContext on) {
     TrainingSettings training = on.config().training();
-    int dIn = on.model().dModel();
+    int dIn = on.model().width(on.hook());
     List<Integer> sizes = sizes(on);
     // Weights and both moments in a checkpoint, of which the last two are kept, plus the SAE.
     long saes =
@@ -149,7 +149,7 @@ final class TrainStep implements Measurement {
     List<Member> members = new ArrayList<>();
     for (String entry : sharing.trainedWith(on.name())) {
       String prefix = entry.equals(sharing.owner(on.name())) ? "" : entry + ".";
-      Grid grid = Grid.of(sharing.config(entry), on.model().dModel());
+      Grid grid = Grid.of(sharing.config(entry), on.model().width(on.hook()));
       for (Cell cell : grid.cells()) {
         if (members.stream().noneMatch(member -> member.is(cell))) {
           members.add(Member.of(prefix + "sae-" + cell.variant().cell(cell.seed()), cell));

@@ -67,7 +67,7 @@ final class EncodedText {
     try (SharedEncoding encoding = new SharedEncoding(List.of(sae));
         HookRows rows =
             new HookRows(
-                HookRows.backendOf(List.of(sae), activations.model()),
+                HookRows.backendOf(List.of(sae), activations.on()),
                 activations.on(),
                 activations.filter(),
                 Math.max(SequenceBatches.TOKENS, activations.model().contextLength()));

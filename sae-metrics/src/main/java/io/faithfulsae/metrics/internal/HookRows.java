@@ -2,7 +2,6 @@ package io.faithfulsae.metrics.internal;
 
 import io.faithfulsae.ActivationBatch;
 import io.faithfulsae.ActivationFilter;
-import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.metrics.ModelActivations.HookedModel;
@@ -30,13 +29,13 @@ public final class HookRows implements SequenceRows, AutoCloseable {
    * @param tokens maximum number of tokens per batch
    */
   public HookRows(Backend backend, HookedModel on, ActivationFilter filter, int tokens) {
-    int dModel = on.model().dModel();
+    int width = on.model().width(on.hook());
     this.on = on;
     this.filter = filter;
-    this.kept = ActivationBatch.allocate(backend, tokens, dModel);
-    this.activations = backend.allocate((long) tokens * dModel * Float.BYTES);
+    this.kept = ActivationBatch.allocate(backend, tokens, width);
+    this.activations = backend.allocate((long) tokens * width * Float.BYTES);
     this.positions = new int[tokens];
-    this.row = new float[dModel];
+    this.row = new float[width];
   }
 
   /**
@@ -45,9 +44,9 @@ public final class HookRows implements SequenceRows, AutoCloseable {
    * @throws IllegalArgumentException if there are none, they are on different backends, or one
    *     differs from the model in width
    */
-  public static Backend backendOf(List<Sae> saes, LanguageModel model) {
+  public static Backend backendOf(List<Sae> saes, HookedModel on) {
     for (Sae sae : saes) {
-      requireWidth(sae, model);
+      requireWidth(sae, on);
     }
     return backendOf(saes);
   }
@@ -75,11 +74,13 @@ public final class HookRows implements SequenceRows, AutoCloseable {
     return backend;
   }
 
-  private static void requireWidth(Sae sae, LanguageModel model) {
-    if (sae.config().dIn() != model.dModel()) {
+  private static void requireWidth(Sae sae, HookedModel on) {
+    int width = on.model().width(on.hook());
+    if (sae.config().dIn() != width) {
       throw new IllegalArgumentException(
           Expected.message(
-              "an SAE with d_in = %d, the width of %s".formatted(model.dModel(), model.name()),
+              "an SAE with d_in = %d, the width of %s at %s"
+                  .formatted(width, on.model().name(), on.hook()),
               sae.config().dIn(),
               "use the model that the SAE was trained on"));
     }
@@ -104,8 +105,8 @@ public final class HookRows implements SequenceRows, AutoCloseable {
     pick(tokens, all);
     System.arraycopy(positions, 0, other.positions, 0, kept.rows());
     for (int r = 0; r < kept.rows(); r++) {
-      others.get(positions[r] * row.length, other.row);
-      other.kept.data().put(r * row.length, other.row);
+      others.get(positions[r] * other.row.length, other.row);
+      other.kept.data().put(r * other.row.length, other.row);
     }
     other.kept.rows(kept.rows());
   }
@@ -132,7 +133,7 @@ public final class HookRows implements SequenceRows, AutoCloseable {
     kept.rows(rows);
   }
 
-  /** The activations of all positions {@code [tokens, dModel]}; may be changed. */
+  /** The activations of all positions {@code [tokens, width]}; may be changed. */
   FloatBuffer activations(int tokens) {
     return activations.host().asFloatBuffer().limit(tokens * row.length);
   }

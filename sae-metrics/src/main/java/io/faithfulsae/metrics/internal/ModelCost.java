@@ -83,12 +83,12 @@ public final class ModelCost implements AutoCloseable {
       Targets.requireAutoencoders(
           saes, "the cross entropy with x̂ in place of x", "pass the hook point it writes");
     } else {
-      Targets.requireOutputs(saes, model);
+      Targets.requireOutputs(saes, target);
     }
-    this.backend = HookRows.backendOf(saes, model);
+    this.backend = HookRows.backendOf(saes, activations.on());
     this.saes = saes.stream().map(OfSae::new).toList();
     this.encoding = new SharedEncoding(saes);
-    this.rowSums = new double[model.dModel()];
+    this.rowSums = new double[model.width(replaced())];
     this.batchTokens =
         (int) Math.min(SequenceBatches.TOKENS, LOGIT_BYTES / Float.BYTES / model.vocabularySize());
   }
@@ -178,7 +178,7 @@ public final class ModelCost implements AutoCloseable {
           rows.replaceWith(memory.reconstructions());
           each.batch = compare(tokens, before, run(tokens, rows, memory.changed()));
         });
-    rows.replaceWith(new float[model.dModel()]);
+    rows.replaceWith(new float[rowSums.length]);
     double[][] zero = losses(tokens, run(tokens, rows, memory.changed()));
     rows.replaceWith(mean);
     double[][] average = losses(tokens, run(tokens, rows, memory.changed()));
@@ -222,7 +222,7 @@ public final class ModelCost implements AutoCloseable {
               capacity,
               rows,
               writes == null ? rows : new HookRows(backend, writes, activations.filter(), capacity),
-              ActivationBatch.allocate(backend, capacity, model.dModel()),
+              ActivationBatch.allocate(backend, capacity, rowSums.length),
               backend.allocate(logitBytes),
               backend.allocate(logitBytes));
       workspace = current;

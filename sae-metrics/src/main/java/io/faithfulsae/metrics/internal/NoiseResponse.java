@@ -50,7 +50,7 @@ public final class NoiseResponse implements AutoCloseable {
   public static List<FakeFeatures> measure(List<Sae> saes, HookedModel on, Options options)
       throws IOException {
     LanguageModel model = on.model();
-    Backend backend = HookRows.backendOf(saes, model);
+    Backend backend = HookRows.backendOf(saes, on);
     if (options.contextLength() > model.contextLength()) {
       throw new IllegalArgumentException(
           Expected.message(

@@ -1,9 +1,9 @@
 package io.faithfulsae.metrics.internal;
 
-import io.faithfulsae.LanguageModel;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.io.Expected;
+import io.faithfulsae.metrics.ModelActivations.HookedModel;
 import java.util.List;
 
 /** Tells autoencoders, whose x̂ is compared with the x that they read, from transcoders. */
@@ -38,12 +38,14 @@ final class Targets {
    *
    * @throws IllegalArgumentException if one writes another width
    */
-  static void requireOutputs(List<Sae> saes, LanguageModel model) {
+  static void requireOutputs(List<Sae> saes, HookedModel on) {
+    int width = on.model().width(on.hook());
     for (Sae sae : saes) {
-      if (sae.config().dOut() != model.dModel()) {
+      if (sae.config().dOut() != width) {
         throw new IllegalArgumentException(
             Expected.message(
-                "an SAE with d_out = %d, the width of %s".formatted(model.dModel(), model.name()),
+                "an SAE with d_out = %d, the width of %s at %s"
+                    .formatted(width, on.model().name(), on.hook()),
                 sae.config().dOut(),
                 "use the model that the SAE was trained on"));
       }

@@ -3,10 +3,12 @@ package io.faithfulsae.models.generate;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import io.faithfulsae.LanguageModel;
 import io.faithfulsae.io.AtomicFile;
 import io.faithfulsae.io.CheckedJson;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.io.OutputLock;
+import io.faithfulsae.models.Decoder;
 import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import java.io.BufferedReader;
@@ -19,6 +21,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.IntStream;
 
 /**
@@ -105,6 +108,26 @@ public final class FaithfulDataset {
     } finally {
       lock.close();
     }
+  }
+
+  /**
+   * Samples how a model continues a prompt, with whatever interventions its decoder has. Text i
+   * depends only on the seed and i, so that the same seed shows what an intervention changes. After
+   * BOS alone and without interventions, it is record i of the data set with these settings.
+   *
+   * @param model whose decoder it is
+   * @param decoder started over. Modified.
+   * @param prompt begins each text, with BOS if it should have one; at least one token. Not
+   *     modified.
+   * @param config {@code batch} is the number of texts; its token budget is not used
+   * @return the tokens of each text: the prompt and what follows, to EOS or to {@code maxLength}
+   * @throws IllegalArgumentException if the prompt leaves no room to continue it, or the decoder
+   *     has too few rows
+   * @throws IllegalStateException if the decoder's sequences are shorter than {@code maxLength - 1}
+   */
+  public static List<int[]> continuations(
+      LanguageModel model, Decoder decoder, int[] prompt, GenerationConfig config) {
+    return Continuations.sample(model, decoder, prompt, config);
   }
 
   private Result write(Path file) throws IOException {

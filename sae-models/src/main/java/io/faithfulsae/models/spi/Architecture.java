@@ -84,7 +84,7 @@ public interface Architecture {
 
   /**
    * The sites of every block that {@link #block} registers with {@link Graph#site}, in order of
-   * computation.
+   * computation; before them {@link Graph#EMBED}, if {@link #embed} registers it.
    */
   default List<String> sites() {
     return List.of(
@@ -92,9 +92,19 @@ public interface Architecture {
   }
 
   /**
+   * Width of the activations at a site. A family that registers {@link Graph#MLP_POST} overrides
+   * this.
+   */
+  default int width(String site) {
+    return site.equals(Graph.ATTN_Z)
+        ? Math.toIntExact(dimensions().queryWidth())
+        : dimensions().dModel();
+  }
+
+  /**
    * Builds a block: residual stream in, residual stream out, both {@code [rows, dModel]}. The
    * caller registers its input and output as sites; the block registers {@code hook_attn_out},
-   * {@code hook_resid_mid} and {@code hook_mlp_out}.
+   * {@code hook_resid_mid} and {@code hook_mlp_out}, and the others that {@link #sites} lists.
    */
   Value block(Graph graph, int layer, Value residual, Value positions, Attention attention)
       throws IOException;

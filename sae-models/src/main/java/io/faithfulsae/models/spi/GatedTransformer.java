@@ -157,10 +157,23 @@ public final class GatedTransformer implements Architecture {
   }
 
   @Override
+  public List<String> sites() {
+    return Graph.SITES;
+  }
+
+  @Override
+  public int width(String site) {
+    return site.equals(Graph.MLP_POST) ? inner : Architecture.super.width(site);
+  }
+
+  @Override
   public Value embed(Graph graph, Value tokens, Value positions) throws SaeFormatException {
     Value rows =
         graph.lookup(body + EMBEDDING, tokens, dimensions.vocabularySize(), dimensions.dModel());
-    return embeddingScale == 1 ? rows : graph.scale(rows, graph.constant(embeddingScale));
+    return graph.site(
+        0,
+        Graph.EMBED,
+        embeddingScale == 1 ? rows : graph.scale(rows, graph.constant(embeddingScale)));
   }
 
   @Override
@@ -184,7 +197,7 @@ public final class GatedTransformer implements Architecture {
             Graph.RESID_MID,
             graph.add(residual, graph.site(layer, Graph.ATTN_OUT, attended)));
     String before = postNorms ? "pre_feedforward_layernorm" : "post_attention_layernorm";
-    Value added = mlp(graph, norm(graph, middle, name + before), name + "mlp.");
+    Value added = mlp(graph, layer, norm(graph, middle, name + before), name + "mlp.");
     if (postNorms) {
       added = norm(graph, added, name + "post_feedforward_layernorm");
     }
@@ -223,15 +236,16 @@ public final class GatedTransformer implements Architecture {
             rope.apply(graph, key, positions, dimensions.keyValueHeads()),
             value,
             scores.apply(layer));
-    return linear(graph, mixed, name + "o_proj", queryWidth, width, outputBias);
+    Value z = graph.site(layer, Graph.ATTN_Z, mixed);
+    return linear(graph, z, name + "o_proj", queryWidth, width, outputBias);
   }
 
-  private Value mlp(Graph graph, Value x, String name) throws SaeFormatException {
+  private Value mlp(Graph graph, int layer, Value x, String name) throws SaeFormatException {
     Value gate = linear(graph, x, name + "gate_proj", dimensions.dModel(), inner, mlpBias);
     Value up = linear(graph, x, name + "up_proj", dimensions.dModel(), inner, mlpBias);
     return linear(
         graph,
-        graph.scale(activation.apply(graph, gate), up),
+        graph.site(layer, Graph.MLP_POST, graph.scale(activation.apply(graph, gate), up)),
         name + "down_proj",
         inner,
         dimensions.dModel(),

@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
+import java.util.function.UnaryOperator;
 
 /**
  * Builds an ONNX graph. Weights are external data: each refers to its bytes in the safetensors
@@ -25,8 +26,20 @@ import java.util.function.Supplier;
  * <p>Over 400 lines: inputs, outputs and operators, one short method each.
  */
 public final class Graph {
-  /** TransformerLens' site names in a block: the residual stream entering it. */
+  /**
+   * TransformerLens' site names. Before all blocks, the token embeddings as the model uses them
+   * (scaled in Gemma), without positions.
+   */
+  public static final String EMBED = "hook_embed";
+
+  /** In a block, the residual stream entering it. */
   public static final String RESID_PRE = "hook_resid_pre";
+
+  /**
+   * What the heads read, before the output projection: {@code [rows, heads * headDim]}, head by
+   * head.
+   */
+  public static final String ATTN_Z = "attn.hook_z";
 
   /** The output of attention, added to the residual stream. */
   public static final String ATTN_OUT = "hook_attn_out";
@@ -34,11 +47,18 @@ public final class Graph {
   /** The residual stream between attention and MLP. */
   public static final String RESID_MID = "hook_resid_mid";
 
+  /** The MLP's neurons, after the nonlinearity and the gate, before the down projection. */
+  public static final String MLP_POST = "mlp.hook_post";
+
   /** The output of the MLP, added to the residual stream. */
   public static final String MLP_OUT = "hook_mlp_out";
 
   /** The residual stream leaving the block. */
   public static final String RESID_POST = "hook_resid_post";
+
+  /** All of these sites, in order of computation. */
+  public static final List<String> SITES =
+      List.of(EMBED, RESID_PRE, ATTN_Z, ATTN_OUT, RESID_MID, MLP_POST, MLP_OUT, RESID_POST);
 
   /** Marks an omitted input. */
   public static final Value NOTHING = new Value("");
@@ -54,7 +74,7 @@ public final class Graph {
   private final Map<String, String> outputNames = new HashMap<>();
   private final Map<HookPoint, Value> sites = new HashMap<>();
   private final Map<HookPoint, Value> replaced = new HashMap<>();
-  private final Map<HookPoint, Value> added = new HashMap<>();
+  private final Map<HookPoint, UnaryOperator<Value>> changes = new HashMap<>();
   private int names;
 
   /** The precision of products and the residual stream. */
@@ -206,15 +226,16 @@ public final class Graph {
 
   /**
    * Registers a value as a hook point's site. Returns the value for further computation: with the
-   * replacement of {@link #replace} and the addition of {@link #addAt}, if there are any.
+   * replacement of {@link #replace} and the change of {@link #changeAt}, if there are any.
+   *
+   * @param layer the block; 0 for {@link #EMBED}
    */
   public Value site(int layer, String name, Value value) {
     HookPoint hook = new HookPoint(layer, name);
-    Value used = replaced.getOrDefault(hook, value);
-    Value addend = added.get(hook);
-    if (addend != null) {
-      used = add(used, addend);
-    }
+    Value used =
+        changes
+            .getOrDefault(hook, UnaryOperator.identity())
+            .apply(replaced.getOrDefault(hook, value));
     sites.put(hook, used);
     return used;
   }
@@ -225,10 +246,11 @@ public final class Graph {
   }
 
   /**
-   * Adds a value at a hook point, to the replacement if there is one; call it before the blocks.
+   * Changes the value at a hook point, or its replacement if there is one; call before the model is
+   * built.
    */
-  public void addAt(HookPoint hook, Value value) {
-    added.put(hook, value);
+  public void changeAt(HookPoint hook, UnaryOperator<Value> change) {
+    changes.put(hook, change);
   }
 
   /** The value at a hook point that {@link #site} has registered. */

@@ -52,7 +52,7 @@ record PooledTexts(
               "one of " + longest,
               "truncate the texts"));
     }
-    Backend backend = HookRows.backendOf(saes, model);
+    Backend backend = HookRows.backendOf(saes, on);
     try (Reader reader =
         new Reader(
             saes,

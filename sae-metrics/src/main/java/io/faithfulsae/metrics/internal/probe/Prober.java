@@ -53,7 +53,8 @@ public final class Prober {
     List<Example> all = new ArrayList<>(train);
     all.addAll(test);
     PooledTexts pooled = PooledTexts.of(saes, on, all, options, onRead);
-    return new Prober(task, options, train, test).results(saes, on.model().dModel(), pooled);
+    return new Prober(task, options, train, test)
+        .results(saes, on.model().width(on.hook()), pooled);
   }
 
   /** The weight norms of the probe on the latents, for each SAE. */

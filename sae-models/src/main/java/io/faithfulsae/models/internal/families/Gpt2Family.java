@@ -73,10 +73,22 @@ public final class Gpt2Family implements ModelFamily {
       implements Architecture {
 
     @Override
+    public List<String> sites() {
+      return Graph.SITES;
+    }
+
+    @Override
+    public int width(String site) {
+      return site.equals(Graph.MLP_POST) ? inner : Architecture.super.width(site);
+    }
+
+    @Override
     public Value embed(Graph graph, Value tokens, Value positions) throws SaeFormatException {
       long width = dimensions.dModel();
+      Value embedded =
+          graph.lookup(prefix + "wte.weight", tokens, dimensions.vocabularySize(), width);
       return graph.add(
-          graph.lookup(prefix + "wte.weight", tokens, dimensions.vocabularySize(), width),
+          graph.site(0, Graph.EMBED, embedded),
           graph.lookup(prefix + "wpe.weight", positions, dimensions.contextLength(), width));
     }
 
@@ -94,7 +106,8 @@ public final class Gpt2Family implements ModelFamily {
               Attribute.of("axis", 1),
               Attribute.of("num_outputs", 3));
       Value mixed = attention.apply(layer, qkv.get(0), qkv.get(1), qkv.get(2), scores.apply(layer));
-      Value attended = linear(graph, mixed, name + "attn.c_proj", width, width);
+      Value attended =
+          linear(graph, graph.site(layer, Graph.ATTN_Z, mixed), name + "attn.c_proj", width, width);
       Value middle =
           graph.site(
               layer,
@@ -102,8 +115,8 @@ public final class Gpt2Family implements ModelFamily {
               graph.add(residual, graph.site(layer, Graph.ATTN_OUT, attended)));
       Value hidden =
           linear(graph, norm(graph, middle, name + "ln_2"), name + "mlp.c_fc", width, inner);
-      Value added =
-          linear(graph, activation.apply(graph, hidden), name + "mlp.c_proj", inner, width);
+      Value neurons = graph.site(layer, Graph.MLP_POST, activation.apply(graph, hidden));
+      Value added = linear(graph, neurons, name + "mlp.c_proj", inner, width);
       return graph.add(middle, graph.site(layer, Graph.MLP_OUT, added));
     }
 

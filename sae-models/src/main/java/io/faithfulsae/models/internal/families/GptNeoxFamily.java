@@ -79,15 +79,22 @@ public final class GptNeoxFamily implements ModelFamily {
 
     @Override
     public List<String> sites() {
-      return parallel
-          ? List.of(Graph.RESID_PRE, Graph.ATTN_OUT, Graph.MLP_OUT, Graph.RESID_POST)
-          : Architecture.super.sites();
+      return Graph.SITES.stream()
+          .filter(site -> !(parallel && site.equals(Graph.RESID_MID)))
+          .toList();
+    }
+
+    @Override
+    public int width(String site) {
+      return site.equals(Graph.MLP_POST) ? mlp.width() : Architecture.super.width(site);
     }
 
     @Override
     public Value embed(Graph graph, Value tokens, Value positions) throws SaeFormatException {
-      return graph.lookup(
-          "gpt_neox.embed_in.weight", tokens, dimensions.vocabularySize(), dimensions.dModel());
+      Value embedded =
+          graph.lookup(
+              "gpt_neox.embed_in.weight", tokens, dimensions.vocabularySize(), dimensions.dModel());
+      return graph.site(0, Graph.EMBED, embedded);
     }
 
     @Override
@@ -117,7 +124,7 @@ public final class GptNeoxFamily implements ModelFamily {
       Value added =
           linear(
               graph,
-              mlp.activation().apply(graph, hidden),
+              graph.site(layer, Graph.MLP_POST, mlp.activation().apply(graph, hidden)),
               name + "mlp.dense_4h_to_h",
               mlp.width(),
               dimensions.dModel(),
@@ -166,7 +173,8 @@ public final class GptNeoxFamily implements ModelFamily {
               rotary.apply(graph, key, positions, heads),
               value,
               Scores.scaled(1 / Math.sqrt(dimensions.headDim())));
-      return linear(graph, mixed, name + "dense", width, width, attentionBias);
+      Value z = graph.site(layer, Graph.ATTN_Z, mixed);
+      return linear(graph, z, name + "dense", width, width, attentionBias);
     }
 
     private Value norm(Graph graph, Value x, String name) throws SaeFormatException {
