@@ -229,6 +229,7 @@ stages() {
     done
     peers peers-bf16 30 90 --shapes "$first${second:+,$second}" --precisions bf16 --peers torch,graph
     stage check 20 120 text "$dir/build/backend_check" "$dir/build/libsae_cuda.so" --large
+    bench families 15 60 "$first/*/families/*"
     for shape in $first $second; do
         profile "$shape"
     done

@@ -7,6 +7,7 @@
  *   own_kernels.cpp except this, for the matrix product and the top-k alone
  *   anchors.cpp     the bandwidths and the product of cuBLAS that floors are computed from
  *   subject.cpp     one SAE on the backend: encode, decode, steps
+ *   family.cpp      the same of activations other than TopK
  *   smoke.cpp       small and ragged shapes against exact results
  *   gpu_bench.cpp   the rows, and the command line
  *
@@ -172,10 +173,23 @@ enum class Step {
     kClipping, // no auxiliary loss; the gradient is clipped, so that its norm has to be measured first
 };
 
+/* The study's options. */
+std::vector<double> step_options(const Shape &shape, Step kind);
+
+/* ---- family.cpp ---- */
+
+struct Family { // an activation
+    const char *name;
+    int32_t rule, flags; // SAE_TOPK ...; of its parameters
+    int sparsity;        // SAE_SPARSITY_* that it trains with
+};
+const std::vector<Family> &families();
+
 /* One SAE on the backend, initialized as the study's trainer does, and batches of standard normal rows. */
 class Subject {
   public:
-    Subject(const Timer &timer, const Shape &shape, const std::string &options);
+    /* flags: of the parameters, besides SAE_SUBTRACT_B_DEC */
+    Subject(const Timer &timer, const Shape &shape, const std::string &options, int32_t flags);
     Subject(const Subject &) = delete;
     Subject &operator=(const Subject &) = delete;
     ~Subject();
@@ -186,6 +200,9 @@ class Subject {
     void decode(const std::string &id, const Anchors &anchors);
     void step(const std::string &id, Step kind, const Anchors &anchors);
     void step_phases(const std::string &id, Step kind);
+    /* Of a subject with the family's flags. */
+    void family_encode(const std::string &id, const Family &family, const Anchors &anchors);
+    void family_step(const std::string &id, const Family &family);
     /* Three steps, of which a profiler sees the last. */
     void profile_step();
 
@@ -193,6 +210,8 @@ class Subject {
 
   private:
     void write_parameters();
+    void set_bars(const Family &family);
+    int64_t room() const { return 2 * shape_.rows * shape_.k; } // entries of ragged rows
     void silence(bool most);
     void next_batch();
     Work encode_work() const;
@@ -201,7 +220,7 @@ class Subject {
     const Timer &timer_;
     const Shape shape_;
     void *context_ = nullptr, *params_ = nullptr;
-    void *x_ = nullptr, *indices_ = nullptr, *values_ = nullptr, *x_hat_ = nullptr; // buffers
+    void *x_ = nullptr, *offsets_ = nullptr, *indices_ = nullptr, *values_ = nullptr, *x_hat_ = nullptr; // buffers
     Device batches_;
     int64_t batch_ = 0;
     bool silent_ = false;

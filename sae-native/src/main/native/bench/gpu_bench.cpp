@@ -10,7 +10,7 @@
  *     --options TEXT   context options for every row, e.g. kernels=sm80
  *     --rows B         rows of a batch (4096)
  *
- * An id is anchors, or SHAPE/PRECISION/ROW: gpt2/bf16/step, gpt2/bf16/step/phases. bench.h says how a time is taken.
+ * An id is anchors, or SHAPE/PRECISION/ROW: gpt2/bf16/step, gpt2/bf16/step/phases, gpt2/bf16/families/relu/step. bench.h says how a time is taken.
  * Fields: median_us, p10_us, p90_us: launches alone. api_us: what a caller waits for encode and decode, which return
  * when they are done, and a loop's pace for a step, which does not. bytes: what has to move, at least. floor_us: from the
  * anchors measured in the same run; `floor` has the formula.
@@ -37,6 +37,7 @@ const std::vector<Shape> kShapes = {{"gpt2", kRows, 768, 12288, 16}, {"8b", kRow
                                     {"1b", kRows, 2048, 14336, 48},  {"wide", kRows, 4096, 131072, 64},
                                     {"3b", kRows, 3072, 18432, 64},  {"tiny", 5, 40, 520, 4},
                                     {"ragged", 3, 33, 513, 3}}; // to try the tool
+constexpr int64_t kSmall = 12288;  // latents, up to which activations other than TopK are measured
 constexpr int64_t kModest = 20000; // latents; with more, some rows would take too long or too much memory
 
 struct Settings {
@@ -90,9 +91,21 @@ class Table {
         if (modest) { // its gradients would not fit along with the rest
             step("step_unfused", Step::kPlain, "step=plain");
         }
+        for (const Family &family : families()) {
+            measure(family);
+        }
     }
 
   private:
+    void measure(const Family &family) {
+        if (shape_.d_sae > kSmall) {
+            return;
+        }
+        const std::string name = std::string("families/") + family.name;
+        row(name + "/encode", [&](const std::string &id) { on("", family.flags).family_encode(id, family, anchors_); });
+        row(name + "/step", [&](const std::string &id) { on("", family.flags).family_step(id, family); });
+    }
+
     void row(const std::string &name, const std::function<void(const std::string &)> &measure) {
         const std::string id = std::string(shape_.name) + "/" + precision_ + "/" + name;
         bool wanted = false;
@@ -113,12 +126,13 @@ class Table {
     }
 
     /* The SAE of these options. */
-    Subject &on(const std::string &options) {
+    Subject &on(const std::string &options, int32_t flags = 0) {
         const std::string all = settings_.options + ";precision=" + precision_ + ";" + options;
-        if (subject_ == nullptr || all != opened_) {
+        const std::string wanted = all + ";" + std::to_string(flags);
+        if (subject_ == nullptr || wanted != opened_) {
             subject_.reset(); // before the next takes memory
-            subject_ = std::make_unique<Subject>(timer_, shape_, all);
-            opened_ = all;
+            subject_ = std::make_unique<Subject>(timer_, shape_, all, flags);
+            opened_ = wanted;
         }
         return *subject_;
     }
@@ -227,7 +241,7 @@ void profile(const std::string &options, const std::string &name, const std::str
     for (Shape shape : kShapes) {
         if (shape.name == name) {
             shape.rows = shape.rows == kRows ? rows : shape.rows;
-            Subject(timer, shape, options + ";graph=off;precision=" + precision).profile_step();
+            Subject(timer, shape, options + ";graph=off;precision=" + precision, 0).profile_step();
         }
     }
 }

@@ -54,7 +54,9 @@ const std::vector<float> &pool() {
     return values;
 }
 
-std::vector<double> options_of(const Shape &shape, Step kind) {
+} // namespace
+
+std::vector<double> step_options(const Shape &shape, Step kind) {
     std::vector<double> options(SAE_OPT_COUNT);
     const bool aux = kind == Step::kAux || kind == Step::kDead;
     options[SAE_OPT_K] = shape.active();
@@ -73,6 +75,8 @@ std::vector<double> options_of(const Shape &shape, Step kind) {
     return options;
 }
 
+namespace {
+
 /* Fields of a step's statistics, the losses left out: inputs are random. */
 std::string statistics(const double (&stats)[SAE_STAT_COUNT]) {
     constexpr std::array<const char *, 10> kNames = {"steps", "loss", "reconstruction", "aux",    "l0",
@@ -90,24 +94,26 @@ void create_buffer(void *context, int64_t bytes, void **buffer) {
 
 } // namespace
 
-Subject::Subject(const Timer &timer, const Shape &shape, const std::string &options)
+Subject::Subject(const Timer &timer, const Shape &shape, const std::string &options, int32_t flags)
     : timer_(timer), shape_(shape), batches_(4 * kBatches * shape.rows * shape.d_in) {
     const std::string all = "stream=" + std::to_string(reinterpret_cast<int64_t>(timer.stream())) + ";" + options;
     must(table().context_open(all.c_str(), &context_), "context_open");
     int64_t bytes = 0;
-    must(table().params_create(context_, shape.d_in, shape.d_in, shape.d_sae, SAE_SUBTRACT_B_DEC, &params_, &bytes),
+    must(table().params_create(context_, shape.d_in, shape.d_in, shape.d_sae, SAE_SUBTRACT_B_DEC | flags, &params_,
+                               &bytes),
          "params_create");
     write_parameters();
     create_buffer(context_, 4 * shape.rows * shape.d_in, &x_);
-    create_buffer(context_, 4 * shape.rows * shape.k, &indices_);
-    create_buffer(context_, 4 * shape.rows * shape.k, &values_);
+    create_buffer(context_, 4 * (shape.rows + 1), &offsets_);
+    create_buffer(context_, 4 * room(), &indices_);
+    create_buffer(context_, 4 * room(), &values_);
     create_buffer(context_, 4 * shape.rows * shape.d_in, &x_hat_);
     fill_normal(batches_.as<float>(), kBatches * shape.rows * shape.d_in, 7, timer.stream());
     next_batch();
 }
 
 Subject::~Subject() {
-    for (void *buffer : {x_, indices_, values_, x_hat_}) {
+    for (void *buffer : {x_, offsets_, indices_, values_, x_hat_}) {
         table().buffer_close(buffer);
     }
     table().params_close(params_);
@@ -190,7 +196,7 @@ void *Subject::start_training(Step kind) {
     silence(kind == Step::kDead);
     void *trainer = nullptr;
     int64_t bytes = 0;
-    must(table().trainer_create(params_, options_of(shape_, kind).data(), &trainer, &bytes), "trainer_create");
+    must(table().trainer_create(params_, step_options(shape_, kind).data(), &trainer, &bytes), "trainer_create");
     for (int step = 0; step < kSteps; step++) {
         next_batch();
         must(table().train_step(trainer, x_, nullptr, shape_.rows, kLr), "train_step");

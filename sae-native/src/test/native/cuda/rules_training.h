@@ -1,7 +1,8 @@
 /* rules_training.h: training with any rule, also of transcoders, in double precision and over dense rows, from the
  * formulas of sae_abi.h (SAE_OPT_*, SAE_SPARSITY_*). Used by rules_training_cases.h.
  *
- * Parameters are float32 between steps, as in every backend; what differs is explained in reference.h. */
+ * Parameters are float32 between steps, as in every backend; what differs is explained in reference.h.
+ * Over 400 lines: the definition of one step, to be read from top to bottom. */
 #ifndef SAE_TEST_RULES_TRAINING_H
 #define SAE_TEST_RULES_TRAINING_H
 
@@ -33,10 +34,10 @@ class RuleTraining : public RuleUpdate {
                 if (f.multi[at(row, j)] > 0) {
                     fired_[static_cast<size_t>(j)] = true;
                 }
-                if (z > 0) {
+                if (z != 0) {
                     fired_[static_cast<size_t>(j)] = true;
                     active_ += 1;
-                    least_ = std::min(least_, z);
+                    least_ = std::min(least_, z * rank(j));
                 }
             }
         }
@@ -47,19 +48,21 @@ class RuleTraining : public RuleUpdate {
             errors.push_back(sum(error(f.z, latents, target, rows), through_skip));
         }
         const double scale = loss_scale(target, rows);
-        std::vector<double> residual(target.size());
-        double aux_scale = 0;
-        const std::vector<double> z_aux = choose_dead(x, rows, errors.back(), target, residual, aux_scale);
+        const std::vector<AuxLevel> levels = choose_dead(x, rows, errors, target);
         const auto weight = static_cast<double>(rows);
         for (size_t g = 0; g < errors.size(); g++) {
             reconstruction_ += weight * scale * weights_[g] * squares(errors[g]);
         }
-        aux_ += weight * aux_scale * squares(residual);
         squared_error_ += squares(errors.back());
         variance_ += squares_about_mean(target, rows, s_.d_out);
 
-        std::vector<double> through_aux = times(residual, weight * 2 * aux_scale);
-        std::vector<double> above = o_[SAE_OPT_AUX_DETACH] != 0 ? std::vector<double>(target.size()) : through_aux;
+        std::vector<double> above(target.size());
+        std::vector<std::vector<double>> through_aux; // dL/d(z_aux W_dec), by level
+        for (const AuxLevel &level : levels) {
+            aux_ += weight * level.scale * squares(level.residual);
+            through_aux.push_back(times(level.residual, weight * 2 * level.scale));
+            above = o_[SAE_OPT_AUX_DETACH] != 0 ? above : sum(above, through_aux.back());
+        }
         std::vector<std::vector<double>> outputs(errors.size()); // dL/d(what the latents of a group decode to)
         for (size_t g = errors.size(); g-- > 0;) {
             above = sum(above, times(errors[g], weight * 2 * scale * weights_[g]));
@@ -98,12 +101,14 @@ class RuleTraining : public RuleUpdate {
                     gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dz_pre;
                 }
                 encode_gradient(j, dz_pre, x, row);
-                const double of_dead = z_aux[at(row, j)];
-                if (of_dead > 0) {
-                    const double dz_aux = dot(through_aux, row, j);
-                    decode_gradient(j, of_dead, through_aux, row);
-                    gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dz_aux;
-                    encode_gradient(j, dz_aux, x, row);
+                for (size_t level = 0; level < levels.size(); level++) {
+                    const double of_dead = levels[level].z[at(row, j)];
+                    if (of_dead != 0) {
+                        const double dz_aux = dot(through_aux[level], row, j);
+                        decode_gradient(j, of_dead, through_aux[level], row);
+                        gradient_[SAE_B_ENC][static_cast<size_t>(j)] += dz_aux;
+                        encode_gradient(j, dz_aux, x, row);
+                    }
                 }
             }
         }
@@ -132,7 +137,12 @@ class RuleTraining : public RuleUpdate {
             }
         }
         if (rule() == SAE_BATCH_TOPK) {
-            keep_of_batch(kept, static_cast<size_t>(k() * rows));
+            std::vector<std::vector<float>> compared = kept;
+            std::for_each(compared.begin(), compared.end(), [&](std::vector<float> &row) { row = ranked(row); });
+            keep_of_batch(compared, static_cast<size_t>(k() * rows));
+            for (size_t row = 0; row < kept.size(); row++) {
+                keep_where(compared[row], kept[row]);
+            }
         }
         for (std::vector<float> &row : kept) {
             const std::vector<float> more = largest(row, multi_topk() > 0 ? std::min(4 * k(), s_.m) : 0);
@@ -140,7 +150,9 @@ class RuleTraining : public RuleUpdate {
             if (rule() == SAE_GROUP_MAX) {
                 keep_of_groups(row, s_.m / k());
             }
-            row = rule() == SAE_TOPK ? largest(row, k()) : row;
+            if (rule() == SAE_TOPK || rule() == SAE_ABS_TOPK) {
+                keep_where(largest(ranked(row), k()), row);
+            }
             f.z.insert(f.z.end(), row.begin(), row.end());
         }
         return f;
@@ -154,6 +166,22 @@ class RuleTraining : public RuleUpdate {
         return std::llrint(o_[SAE_OPT_INITIAL_K] * (1 - p) + o_[SAE_OPT_K] * p);
     }
     double multi_topk() const { return o_[SAE_OPT_MULTI_TOPK]; }
+    bool keeps_signs_of_dead() const { return rule() == SAE_ABS_TOPK || o_[SAE_OPT_AUX_SIGNED] != 0; }
+
+    /* What a latent's value is multiplied by before it is compared with others. */
+    double rank(int64_t j) const { return o_[SAE_OPT_RANK_BY_NORM] != 0 ? decoder_norm(j) : 1; }
+    std::vector<float> ranked(std::vector<float> row) const {
+        for (size_t j = 0; j < row.size(); j++) {
+            row[j] *= static_cast<float>(rank(static_cast<int64_t>(j)));
+        }
+        return row;
+    }
+
+    /* Makes a row 0 where another is. */
+    static void keep_where(const std::vector<float> &chosen, std::vector<float> &row) {
+        std::transform(chosen.begin(), chosen.end(), row.begin(), row.begin(),
+                       [](float choice, float value) { return choice != 0 ? value : 0.0f; });
+    }
 
     /* A row with all but its k largest 0. */
     static std::vector<float> largest(const std::vector<float> &row, int64_t k) {
@@ -214,47 +242,70 @@ class RuleTraining : public RuleUpdate {
         }
     }
 
-    /* z_aux [rows, m], the residual r, and the term's factor: 0 without dead latents. */
-    std::vector<double> choose_dead(const std::vector<float> &x, int64_t rows, const std::vector<double> &e,
-                                    const std::vector<double> &target, std::vector<double> &residual,
-                                    double &scale) const {
-        std::vector<double> z_aux(static_cast<size_t>(rows * s_.m));
-        std::vector<int64_t> dead;
-        for (size_t j = 0; j < fired_.size(); j++) {
-            if (!fired_[j] && is_dead(idle_batches[j] + 1, idle_rows[j] + rows_)) {
-                dead.push_back(static_cast<int64_t>(j));
+    struct AuxLevel {                    // of the auxiliary loss
+        std::vector<double> z, residual; // [rows, m], [rows, d_out]
+        double scale;
+    };
+
+    /* One level over all latents, or one for each prefix; those that have dead latents. */
+    std::vector<AuxLevel> choose_dead(const std::vector<float> &x, int64_t rows,
+                                      const std::vector<std::vector<double>> &errors,
+                                      const std::vector<double> &target) const {
+        std::vector<AuxLevel> levels;
+        const bool by_prefix = o_[SAE_OPT_AUX_BY_PREFIX] != 0;
+        int64_t first = 0;
+        for (size_t g = by_prefix ? 0 : prefixes_.size() - 1; g < prefixes_.size(); g++) {
+            std::vector<int64_t> dead;
+            for (int64_t j = first; j < prefixes_[g]; j++) {
+                const auto of = static_cast<size_t>(j);
+                if (!fired_[of] && is_dead(idle_batches[of] + 1, idle_rows[of] + rows_)) {
+                    dead.push_back(j);
+                }
+            }
+            first = prefixes_[g];
+            if (!dead.empty() && o_[SAE_OPT_AUX_COEFFICIENT] != 0) {
+                levels.push_back(aux_level(x, rows, dead, errors[g], target));
             }
         }
-        if (dead.empty() || o_[SAE_OPT_AUX_COEFFICIENT] == 0) {
-            return z_aux;
-        }
+        return levels;
+    }
+
+    AuxLevel aux_level(const std::vector<float> &x, int64_t rows, const std::vector<int64_t> &dead,
+                       const std::vector<double> &e, const std::vector<double> &target) const {
+        std::vector<double> z_aux(static_cast<size_t>(rows * s_.m));
         const size_t k = std::min(dead.size(), static_cast<size_t>(o_[SAE_OPT_AUX_K]));
         for (int64_t row = 0; row < rows; row++) {
             const std::vector<double> of = products(s_, x, row);
             std::vector<std::pair<float, int64_t>> order; // descending, then by latent
             for (const int64_t j : dead) {
-                const auto z = static_cast<float>(of[static_cast<size_t>(j)] + s_.at(SAE_B_ENC, j));
-                order.emplace_back(-std::max(z, 0.0f), j);
+                const double product = of[static_cast<size_t>(j)];
+                const auto z = static_cast<float>(product + s_.at(SAE_B_ENC, j));
+                const float kept = keeps_signs_of_dead() ? z : std::max(z, 0.0f);
+                order.emplace_back(-static_cast<float>(rank(j)) * (rule() == SAE_ABS_TOPK ? std::abs(z) : kept), j);
+                z_aux[at(row, j)] = kept;
             }
             std::sort(order.begin(), order.end());
-            for (size_t i = 0; i < k; i++) {
-                z_aux[at(row, order[i].second)] = -order[i].first;
+            const bool chosen_by_value = k < order.size() && !keeps_signs_of_dead(); // 0 is then no reason
+            for (size_t i = 0; i < order.size(); i++) {
+                if (i >= k || (chosen_by_value && order[i].first == 0)) {
+                    z_aux[at(row, order[i].second)] = 0;
+                }
             }
         }
-        residual = error(z_aux, s_.m, std::vector<double>(target.size()), rows);
+        std::vector<double> residual = error(z_aux, s_.m, std::vector<double>(target.size()), rows);
         for (size_t i = 0; i < residual.size(); i++) {
             residual[i] += e[i] - s_.at(SAE_B_DEC, static_cast<int64_t>(i) % s_.d_out);
         }
         const auto norm = static_cast<int>(o_[SAE_OPT_AUX_NORM]);
-        scale = o_[SAE_OPT_AUX_COEFFICIENT] * (norm == SAE_AUX_MEAN       ? 1 / static_cast<double>(rows * s_.d_out)
-                                               : norm == SAE_AUX_SUM_MEAN ? 1 / static_cast<double>(rows)
-                                               : norm == SAE_AUX_TARGET_VARIANCE
-                                                   ? inverse(squares_about_mean(target, rows, s_.d_out))
-                                                   : inverse(squares_about_mean(e, rows, s_.d_out)));
+        double scale = o_[SAE_OPT_AUX_COEFFICIENT] * (norm == SAE_AUX_MEAN ? 1 / static_cast<double>(rows * s_.d_out)
+                                                      : norm == SAE_AUX_SUM_MEAN ? 1 / static_cast<double>(rows)
+                                                      : norm == SAE_AUX_TARGET_VARIANCE
+                                                          ? inverse(squares_about_mean(target, rows, s_.d_out))
+                                                          : inverse(squares_about_mean(e, rows, s_.d_out)));
         if (o_[SAE_OPT_AUX_SCALE_BY_DEAD] != 0) {
             scale *= std::min(1.0, static_cast<double>(dead.size()) / o_[SAE_OPT_AUX_K]);
         }
-        return z_aux;
+        return {z_aux, residual, scale};
     }
 
     void to_b_dec(const std::vector<double> &output) {
@@ -291,12 +342,14 @@ class RuleTraining : public RuleUpdate {
 
     /* ---- the sparsity term ---- */
 
-    double norm(int64_t j) const {
+    double norm(int64_t j) const { return o_[SAE_OPT_WEIGHT_BY_NORM] != 0 ? decoder_norm(j) : 1; }
+
+    double decoder_norm(int64_t j) const {
         double sum = 0;
         for (int64_t i = 0; i < s_.d_out; i++) {
             sum += std::pow(s_.at(SAE_W_DEC, j * s_.d_out + i), 2);
         }
-        return o_[SAE_OPT_WEIGHT_BY_NORM] != 0 ? std::sqrt(sum) : 1;
+        return std::sqrt(sum);
     }
 
     /* dL/d|W_dec[j]| to the row. */
@@ -348,7 +401,7 @@ class RuleTraining : public RuleUpdate {
             dz += c_ * s * (1 - t * t) * n;
             norm_gradient(j, c_ * s * (1 - t * t) * z);
         }
-        double dz_pre = z > 0 ? dz : 0;
+        double dz_pre = z != 0 ? dz : 0;
         if (thresholds()) {
             const double t = s_.at(SAE_THRESHOLD, j), h = o_[SAE_OPT_BANDWIDTH];
             const bool of_batch = sparsity() == SAE_SPARSITY_L0_OF_BATCH;

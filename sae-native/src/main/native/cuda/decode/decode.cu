@@ -105,8 +105,11 @@ __global__ void __launch_bounds__(kThreads)
 __device__ inline float sparse_dot(const int *indices, const float *values, int64_t k, const float *w_dec, int64_t d_in,
                                    int64_t i) {
     float sum = 0.0f;
-    for (int64_t slot = 0; slot < k && values[slot] > 0.0f; slot++) { // values are sorted: the rest is 0
-        sum = fmaf(values[slot], w_dec[indices[slot] * d_in + i], sum);
+    for (int64_t slot = 0; slot < k && indices[slot] >= 0; slot++) { // a slot without a latent is the last
+        const float value = values[slot];
+        if (value != 0.0f) { // the same for the whole block
+            sum = fmaf(value, w_dec[indices[slot] * d_in + i], sum);
+        }
     }
     return sum;
 }

@@ -31,9 +31,9 @@ struct BatchChoice {
 };
 
 /* Of the prepared rows `input`, and as multiply_rows takes them, the k rows largest into `into`; the number of entries.
- * Waits for everything queued. */
+ * norms [m]: z_pre times them is what is compared, and what the values are; null: 1. Waits for everything queued. */
 int64_t choose_of_batch(const Params &params, const BatchChoice &scratch, const RowsView &rounded, const float *input,
-                        int64_t rows, const Ragged &into);
+                        int64_t rows, const float *norms, const Ragged &into);
 
 } // namespace sae::cuda
 #endif

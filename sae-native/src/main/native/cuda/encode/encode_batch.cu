@@ -20,7 +20,7 @@
 namespace sae::cuda {
 
 int64_t choose_of_batch(const Params &params, const BatchChoice &scratch, const RowsView &rounded, const float *input,
-                        int64_t rows, const Ragged &into) {
+                        int64_t rows, const float *norms, const Ragged &into) {
     const Context &context = *params.context;
     const int64_t wanted = rows * scratch.k;
     const int64_t most = 2 * wanted; // entries between two chunks
@@ -39,7 +39,7 @@ int64_t choose_of_batch(const Params &params, const BatchChoice &scratch, const 
     clear(scratch.sets[0].starts, sizeof(int64_t));
     clear(scratch.sets[1].starts, sizeof(int64_t));
     clear(into.starts, sizeof(int64_t));
-    const Firing firing{params.tensor(SAE_B_ENC), nullptr, nullptr, nullptr, &scratch.cut->value};
+    const Firing firing{params.tensor(SAE_B_ENC), nullptr, nullptr, nullptr, &scratch.cut->value, norms};
     Ragged now = scratch.sets[0];
     Ragged other = scratch.sets[1];
     int64_t entries = 0;
@@ -87,7 +87,7 @@ int64_t encode_batch_topk(const Params &params, const Buffer &x, int64_t rows, c
     const auto scratch = context.scratch.make<BatchScratch>(params, rows, x, into);
     clear_bad_row(context, scratch.input.bad_row);
     const float *input = prepare_input(params, scratch.input, rows, scratch.input.bad_row);
-    const int64_t entries = choose_of_batch(params, scratch.choice, scratch.input.rounded, input, rows,
+    const int64_t entries = choose_of_batch(params, scratch.choice, scratch.input.rounded, input, rows, nullptr,
                                             scratch.output.rows(scratch.starts));
     require_finite_rows(context, scratch.input.bad_row, rows);
     scratch.output.download(entries);

@@ -1,10 +1,10 @@
 /*
  * encode_rules.cu: sae_encode with the rules other than SAE_TOPK: their input, the product with all latents for a chunk of
- * rows, and the two rules that keep k latents a row without being the k largest (rows_of_k.cu).
+ * rows, and the two rules that keep k latents a row without being the k largest values (keep_of_groups.cu, choose_ranked.cu).
  *
  *   x [rows, d_in], W_enc [d_sae, d_in] -> indices int32 [rows, k], values float32 [rows, k]
  * 2 rows d_in d_sae FLOP, in float32 or, with precision=bf16, on the tensor cores. Pre-activations of at most 32 MiB exist
- * at a time (128 rows at least), twice for SAE_ABS_TOPK.
+ * at a time (128 rows at least).
  */
 #include "encode_rules.h"
 
@@ -12,11 +12,12 @@
 
 #include "../device/matmul_nt.h"
 #include "../operations.h"
+#include "choose_ranked.h"
 #include "groups.h"
+#include "keep_of_groups.h"
 #include "preact.h"
 #include "prepare_rows.h"
 #include "rounds.h"
-#include "rows_of_k.h"
 #include "topk.h"
 
 namespace sae::cuda {
@@ -54,11 +55,11 @@ int64_t rows_at_once(const Params &params, int64_t rows) {
 }
 
 void multiply_rows(const Params &params, const RowsView &rounded, const float *input, int64_t first, int64_t rows,
-                   const float *bias, float *scores) {
+                   const float *bias, float *scores, const int *among, const int *n_among) {
     const Context &context = *params.context;
     if (context.precision == Precision::kFloat32) {
         check(launch_matmul_nt(input + first * params.d_in, rows, params.tensor(SAE_W_ENC), params.d_sae, params.d_in,
-                               nullptr, nullptr, bias, scores, context.stream),
+                               among, n_among, bias, scores, context.stream),
               "scoring latents");
         return;
     }
@@ -71,6 +72,8 @@ void multiply_rows(const Params &params, const RowsView &rounded, const float *i
         .bias = bias,
         .d_sae = params.d_sae,
         .depth = shadow.depth,
+        .names = among,
+        .n_active = n_among,
         .last = params.d_sae,
         .format = shadow.format,
     };
@@ -86,17 +89,11 @@ void require_finite_rows(const Context &context, const int *bad_row, int64_t row
 
 namespace {
 
-struct GroupChunks { // scratch for some rows at a time
-    int64_t chunk;
-    float *scores; // [chunk, d_sae]
-    uint64_t *keys;
-};
-
-void choose_of_groups(const Params &params, const RowsView &rounded, const GroupChunks &scratch, const float *input,
+void choose_of_groups(const Params &params, const RowsView &rounded, const ScoredChunk &scratch, const float *input,
                       int64_t rows, int64_t k, int *indices, float *values) {
     const cudaStream_t stream = params.context->stream;
-    for (int64_t first = 0; first < rows; first += scratch.chunk) {
-        const int64_t count = std::min(scratch.chunk, rows - first);
+    for (int64_t first = 0; first < rows; first += scratch.rows) {
+        const int64_t count = std::min(scratch.rows, rows - first);
         multiply_rows(params, rounded, input, first, count, params.tensor(SAE_B_ENC), scratch.scores);
         check(launch_keep_of_groups(scratch.scores, count, params.d_sae, params.d_sae / k, stream),
               "choosing of groups");
@@ -120,44 +117,28 @@ namespace {
 
 struct RowsOfKScratch {
     RuleInput input;
-    int64_t chunk;
-    float *scores; // [chunk, d_sae]
-    float *sizes;  // the same, for SAE_ABS_TOPK
-    uint64_t *keys;
+    ScoredChunk chunk;
     Staged<int> indices;
     Staged<float> values;
 
-    RowsOfKScratch(Carver &carver, const Params &params, int32_t rule, int64_t rows, int64_t k, const Buffer &x,
+    RowsOfKScratch(Carver &carver, const Params &params, int64_t rows, int64_t k, const Buffer &x,
+                   const Buffer &indices_, const Buffer &values_)
+        : RowsOfKScratch(carver, params, rows, rows_at_once(params, rows), k, x, indices_, values_) {}
+
+  private:
+    RowsOfKScratch(Carver &carver, const Params &params, int64_t rows, int64_t at_once, int64_t k, const Buffer &x,
                    const Buffer &indices_, const Buffer &values_)
         : input(carver, params, rows, params.context->precision == Precision::kBf16, x),
-          chunk(rows_at_once(params, rows)), scores(carver.take<float>(chunk * params.d_sae)),
-          sizes(rule == SAE_ABS_TOPK ? carver.take<float>(chunk * params.d_sae) : nullptr),
-          keys(carver.take<uint64_t>(topk_scratch(chunk, k))), indices(carver, indices_, rows * k),
-          values(carver, values_, rows * k) {}
+          chunk{at_once, carver.take<float>(at_once * params.d_sae), carver.take<uint64_t>(topk_scratch(at_once, k))},
+          indices(carver, indices_, rows * k), values(carver, values_, rows * k) {}
 };
-
-void choose_by_size(const Params &params, const RowsOfKScratch &scratch, const float *input, int64_t rows, int64_t k) {
-    const cudaStream_t stream = params.context->stream;
-    const int64_t d_sae = params.d_sae;
-    for (int64_t first = 0; first < rows; first += scratch.chunk) {
-        const int64_t count = std::min(scratch.chunk, rows - first);
-        int *indices = scratch.indices.address + first * k;
-        float *values = scratch.values.address + first * k;
-        multiply_rows(params, scratch.input.rounded, input, first, count, params.tensor(SAE_B_ENC), scratch.scores);
-        check(launch_sizes(scratch.scores, count * d_sae, scratch.sizes, stream), "taking absolute values");
-        check(launch_topk(scratch.sizes, count, d_sae, nullptr, nullptr, k, scratch.keys, indices, values, stream),
-              "choosing the top k");
-        check(launch_signed_values(scratch.scores, count, d_sae, k, indices, values, stream), "restoring signs");
-    }
-}
 
 void encode_rows_of_k(const Params &params, int32_t rule, const Buffer &x, int64_t rows, const sae_latents &into) {
     Context &context = *params.context;
     const int64_t k = into.k;
     require_size(rows, k);
-    const auto scratch =
-        context.scratch.make<RowsOfKScratch>(params, rule, rows, k, x, *static_cast<const Buffer *>(into.indices),
-                                             *static_cast<const Buffer *>(into.values));
+    const auto scratch = context.scratch.make<RowsOfKScratch>(
+        params, rows, k, x, *static_cast<const Buffer *>(into.indices), *static_cast<const Buffer *>(into.values));
     const bool late = context.late_bad_row.bytes() > 0;
     int *const bad_row = late ? context.late_bad_row.as<int>() : scratch.input.bad_row;
     if (!late) {
@@ -165,10 +146,14 @@ void encode_rows_of_k(const Params &params, int32_t rule, const Buffer &x, int64
     }
     const float *input = prepare_input(params, scratch.input, rows, bad_row);
     if (rule == SAE_GROUP_MAX) {
-        choose_of_groups(params, scratch.input.rounded, {scratch.chunk, scratch.scores, scratch.keys}, input, rows, k,
-                         scratch.indices.address, scratch.values.address);
+        choose_of_groups(params, scratch.input.rounded, scratch.chunk, input, rows, k, scratch.indices.address,
+                         scratch.values.address);
     } else {
-        choose_by_size(params, scratch, input, rows, k);
+        choose_ranked(params, scratch.input.rounded, scratch.chunk, input, rows,
+                      {.ranking = {.norms = nullptr, .by_size = true, .signs = true},
+                       .k = k,
+                       .indices = scratch.indices.address,
+                       .values = scratch.values.address});
     }
     if (!late) {
         require_finite_rows(context, bad_row, rows);

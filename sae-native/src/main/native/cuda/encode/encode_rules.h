@@ -23,9 +23,10 @@ const float *prepare_input(const Params &params, const RuleInput &scratch, int64
 int64_t rows_at_once(const Params &params, int64_t rows);
 
 /* scores [rows, d_sae] of rows [first, first + rows), with bias or, if that is null, without; in the context's precision.
- * rounded: of all rows; read with precision=bf16 only. */
+ * rounded: of all rows; read with precision=bf16 only. among, n_among: a list of latents and its length, on the device, whose
+ * products take the first columns; null: all. */
 void multiply_rows(const Params &params, const RowsView &rounded, const float *input, int64_t first, int64_t rows,
-                   const float *bias, float *scores);
+                   const float *bias, float *scores, const int *among = nullptr, const int *n_among = nullptr);
 
 /* SAE_NONFINITE if there is a bad row; waits for everything queued. */
 void require_finite_rows(const Context &context, const int *bad_row, int64_t rows);

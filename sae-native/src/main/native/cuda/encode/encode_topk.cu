@@ -16,8 +16,8 @@
  */
 #include <algorithm>
 
-#include "../device/matmul_nt.h"
 #include "../operations.h"
+#include "encode_rules.h"
 #include "preact.h"
 #include "prepare_rows.h"
 #include "recompute.h"
@@ -150,24 +150,13 @@ class Encode {
     Encode(const Params &params, const Selection &selection, const float *input, int *indices, float *values)
         : p_(params), c_(*params.context), s_(selection), input_(input), indices_(indices), values_(values) {}
 
-    void dense_float32(const int *among, const int *n_among) {
+    void dense(const int *among, const int *n_among) {
         for (int64_t first = 0; first < s_.rows; first += s_.chunk) {
             const int64_t rows = std::min(s_.chunk, s_.rows - first);
-            check(launch_matmul_nt(input_ + first * p_.d_in, rows, p_.tensor(SAE_W_ENC), p_.d_sae, p_.d_in, among,
-                                   n_among, p_.tensor(SAE_B_ENC), s_.scores, c_.stream),
-                  "scoring latents");
-            topk(first, rows, among, n_among);
-        }
-    }
-
-    void dense_bf16(const int *among, const int *n_among) {
-        for (int64_t first = 0; first < s_.rows; first += s_.chunk) {
-            const int64_t rows = std::min(s_.chunk, s_.rows - first);
-            Operands operands = operands_of(first, rows, 0, p_.d_sae);
-            operands.names = among;
-            operands.n_active = n_among;
-            check(launch_preactivations(c_, operands, ScoreTarget{s_.scores, p_.d_sae}), "scoring latents");
-            topk(first, rows, among, n_among);
+            multiply_rows(p_, s_.rounded, input_, first, rows, p_.tensor(SAE_B_ENC), s_.scores, among, n_among);
+            check(launch_topk(s_.scores, rows, p_.d_sae, n_among, among, s_.k, s_.keys, indices_ + first * s_.k,
+                              values_ + first * s_.k, c_.stream),
+                  "choosing the top k");
         }
     }
 
@@ -199,12 +188,6 @@ class Encode {
             .last = last,
             .format = shadow_.format,
         };
-    }
-
-    void topk(int64_t first, int64_t rows, const int *among, const int *n_among) {
-        check(launch_topk(s_.scores, rows, p_.d_sae, n_among, among, s_.k, s_.keys, indices_ + first * s_.k,
-                          values_ + first * s_.k, c_.stream),
-              "choosing the top k");
     }
 
     /* Rounds over latents [0, width), then as many more as a list has room for (rounds.h). */
@@ -294,17 +277,14 @@ void select_latents(const Params &params, const Selection &selection, const floa
                     const int *n_among, int *indices, float *values) {
     refresh_shadow(params);
     Encode encode(params, selection, input, indices, values);
-    const bool bf16 = params.context->precision == Precision::kBf16;
     if (among == nullptr) {
         check(cudaMemsetAsync(selection.counts, 0, static_cast<size_t>(selection.cleared), params.context->stream),
               "clearing counts");
     }
     if (among == nullptr && selection.listed_rows > 0) {
         encode.listed();
-    } else if (bf16) {
-        encode.dense_bf16(among, n_among);
     } else {
-        encode.dense_float32(among, n_among);
+        encode.dense(among, n_among);
     }
 }
 

@@ -42,13 +42,25 @@ __device__ inline uint64_t make_key(float score, int64_t column) {
     return static_cast<uint64_t>(__float_as_uint(positive)) << 32 | (0xFFFFFFFFu - static_cast<uint32_t>(column));
 }
 
+/* The keys of a row's columns, and the values that belong to them. */
+struct PositiveKeys {
+    const float *scores;
+
+    __device__ inline uint64_t operator()(int64_t column) const { return make_key(scores[column], column); }
+    __device__ inline float value(uint64_t key) const { return __uint_as_float(static_cast<uint32_t>(key >> 32)); }
+};
+
+/* The column that a key belongs to. */
+__device__ inline int column_of(uint64_t key) { return static_cast<int>(0xFFFFFFFFu - static_cast<uint32_t>(key)); }
+
 /* Keys with (key & mask) >= prefix are the k largest. */
 struct Cut {
     uint64_t mask;
     uint64_t prefix;
 };
 
-__device__ inline Cut find_cut(const float *scores, int64_t columns, int64_t k) {
+template <typename Keys>
+__device__ inline Cut find_cut(const Keys &keys, int64_t columns, int64_t k) {
     __shared__ unsigned histogram[kDigits];
     __shared__ int digit;
     __shared__ int64_t above; // keys of a higher digit, all taken
@@ -64,7 +76,7 @@ __device__ inline Cut find_cut(const float *scores, int64_t columns, int64_t k) 
         }
         __syncthreads();
         for (int64_t column = thread; column < columns; column += kThreads) {
-            const uint64_t key = make_key(scores[column], column);
+            const uint64_t key = keys(column);
             if ((key & cut.mask) == cut.prefix) {
                 atomicAdd(&histogram[key >> shift & (kDigits - 1)], 1u);
             }
@@ -114,18 +126,18 @@ __device__ inline void sort_descending(uint64_t *keys, int64_t count) {
     }
 }
 
-/* One row, by the whole block; scratch: padded keys, unused up to kSharedKeys. */
-__device__ inline void topk_row(const float *__restrict__ scores, int64_t columns, const int *__restrict__ n_active,
-                                const int *__restrict__ names, int64_t k, uint64_t *scratch, int *__restrict__ indices,
-                                float *__restrict__ values) {
+/* The k largest of a row's first `active` keys, none of which is 0, by the whole block; scratch: padded keys, unused up to
+ * kSharedKeys. */
+template <typename Keys>
+__device__ inline void topk_of_keys(const Keys &of, int64_t active, const int *__restrict__ names, int64_t k,
+                                    uint64_t *scratch, int *__restrict__ indices, float *__restrict__ values) {
     __shared__ uint64_t shared_keys[kSharedKeys];
     __shared__ unsigned gathered;
-    const int64_t active = n_active != nullptr && *n_active < columns ? *n_active : columns;
     const int64_t taken = k < active ? k : active;
     const int64_t padded = padded_size(k);
     uint64_t *keys = padded <= kSharedKeys ? shared_keys : scratch;
 
-    const Cut cut = find_cut(scores, active, taken);
+    const Cut cut = find_cut(of, active, taken);
     if (threadIdx.x == 0) {
         gathered = 0;
     }
@@ -134,7 +146,7 @@ __device__ inline void topk_row(const float *__restrict__ scores, int64_t column
     }
     __syncthreads();
     for (int64_t column = threadIdx.x; taken > 0 && column < active; column += kThreads) {
-        const uint64_t key = make_key(scores[column], column);
+        const uint64_t key = of(column);
         if ((key & cut.mask) >= cut.prefix) {
             keys[atomicAdd(&gathered, 1u)] = key;
         }
@@ -143,10 +155,18 @@ __device__ inline void topk_row(const float *__restrict__ scores, int64_t column
     sort_descending(keys, padded);
     for (int64_t slot = threadIdx.x; slot < k; slot += kThreads) {
         const bool filled = slot < taken;
-        const int column = static_cast<int>(0xFFFFFFFFu - static_cast<uint32_t>(keys[slot]));
+        const int column = column_of(keys[slot]);
         indices[slot] = !filled ? -1 : names == nullptr ? column : names[column];
-        values[slot] = filled ? __uint_as_float(static_cast<uint32_t>(keys[slot] >> 32)) : 0.0f;
+        values[slot] = filled ? of.value(keys[slot]) : 0.0f;
     }
+}
+
+/* One row, by the whole block; scratch as above. */
+__device__ inline void topk_row(const float *__restrict__ scores, int64_t columns, const int *__restrict__ n_active,
+                                const int *__restrict__ names, int64_t k, uint64_t *scratch, int *__restrict__ indices,
+                                float *__restrict__ values) {
+    const int64_t active = n_active != nullptr && *n_active < columns ? *n_active : columns;
+    topk_of_keys(PositiveKeys{scores}, active, names, k, scratch, indices, values);
 }
 
 } // namespace

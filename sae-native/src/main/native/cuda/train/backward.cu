@@ -1,7 +1,7 @@
 /*
  * backward.cu: gradients of the weights from the gradients of the outputs.
  *
- *   dz[b, s]  = <g[b], W_dec[indices[b, s]]> where values[b, s] > 0, else 0
+ *   dz[b, s]  = <g[b], W_dec[indices[b, s]]> where values[b, s] is not 0, else 0
  *   dW_dec[j] = sum over latent j's entries of z g[b]      (+ the same over the auxiliary entries with their g, and over
  *                                                          those of a second loss, multi_topk.cu)
  *   dW_enc[j] = sum over latent j's entries of dz x[b]     (x centred where b_dec is subtracted)
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(kThreads)
     const float *row_gradient = gradient + row * d_out;
     for (int64_t first = 0; first < k; first += kSlots) {
         const int64_t slot = first + thread / kLanes;
-        const bool flows = slot < k && values[row * k + slot] > 0.0f;
+        const bool flows = slot < k && values[row * k + slot] != 0.0f;
         double sum = 0.0;
         if (flows) {
             const float *direction = w_dec + indices[row * k + slot] * d_out;

@@ -1,7 +1,7 @@
 /*
  * csc.cu: the kept values of a batch, listed by latent (compressed sparse columns).
  *
- *   order[offsets[j] .. offsets[j + 1])  = the entries e = row * k + slot of latent j with values[e] > 0, ascending
+ *   order[offsets[j] .. offsets[j + 1])  = the entries e = row * k + slot of latent j whose value is not 0, ascending
  *
  * Of ragged rows every entry is listed, with value 0 too.
  *
@@ -39,13 +39,13 @@ constexpr int64_t kShortList = 128;
 constexpr int kScanned = 8;                // counts a thread adds up at a time
 constexpr int64_t kMarked = kThreads * 32; // rows marked at a time
 
-/* k entries a row, of which those with a positive value are listed. */
+/* k entries a row, of which those with a value that is not 0 are listed. */
 struct RowsOfK {
     static constexpr bool kSorted = true;
     const float *values;
     uint32_t k;
 
-    __device__ inline bool listed(int64_t entry) const { return values[entry] > 0.0f; }
+    __device__ inline bool listed(int64_t entry) const { return values[entry] != 0.0f; }
     __device__ inline uint32_t row(uint32_t entry) const { return entry / k; }
 };
 

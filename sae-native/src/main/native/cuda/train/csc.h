@@ -12,7 +12,7 @@ struct CscScratch {
     uint32_t *counts;    // [csc_counters(d_sae)], 0 before a launch and after it
 };
 int64_t csc_counters(int64_t d_sae);
-/* A row names a latent at most once. sorted: as far as there are positive values. */
+/* A row names a latent at most once. sorted: as far as there are values that are not 0. */
 cudaError_t launch_csc(const int *indices, const float *values, int64_t rows, int64_t k, int64_t d_sae,
                        const CscScratch &scratch, uint32_t *order, uint32_t *sorted, int64_t *offsets,
                        cudaStream_t stream);

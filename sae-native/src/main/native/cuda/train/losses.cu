@@ -80,12 +80,12 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
-/* Kept values > 0 of the whole batch. */
+/* Kept values of the whole batch that are not 0. */
 __global__ void __launch_bounds__(kThreads)
     count_active_kernel(const float *__restrict__ values, int64_t entries, double *__restrict__ total) {
     double count = 0.0;
     for (int64_t entry = threadIdx.x; entry < entries; entry += kThreads) {
-        count += values[entry] > 0.0f ? 1.0 : 0.0;
+        count += values[entry] != 0.0f ? 1.0 : 0.0;
     }
     count = block_sum(count); // integers below 2^53: exact in any order
     if (threadIdx.x == 0) {

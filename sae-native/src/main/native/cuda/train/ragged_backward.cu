@@ -2,8 +2,9 @@
  * ragged_backward.cu: a ragged step's gradients, from errors to weights. Prefixes g, the last of which has all latents:
  *
  *   G_g       = error_scale weight_g e_g + G_(g + 1);  G_last also has aux_scale r (unless detached)
+ *   A_l       = aux_scale_l r_l                    l: levels of the auxiliary loss
  *   dz[entry] = <G_g(j)[row], W_dec[j]>           j the entry's latent, g(j) the first prefix that it takes part in
- *   dW_dec[j] = sum over latent j's entries of value G_g(j)[row] (+ gate the gate's gradient) (+ the auxiliary entries')
+ *   dW_dec[j] = sum over latent j's entries of value G_g(j)[row] (+ gate the gate's gradient) (+ the auxiliary entries', of A_l of its level)
  *               + dL/dn W_dec[j] / n              where the sparsity term weights by n = |W_dec[j]|
  *   dW_enc[j] = sum of dz input[row]              (+ the auxiliary entries')
  *   scalars of a latent: sums of its entries' terms
@@ -26,14 +27,16 @@ namespace {
 
 __global__ void __launch_bounds__(kThreads)
     prefix_gradients_kernel(const StepSums *__restrict__ sums, bool detach, Prefixes prefixes, int64_t count,
-                            float *__restrict__ errors, float *__restrict__ residual) {
+                            float *__restrict__ errors, Residuals residuals) {
     const int64_t i = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
     if (i >= count) {
         return;
     }
-    const double through_aux = residual == nullptr ? 0.0 : sums->aux_scale * residual[i];
-    if (residual != nullptr) {
-        residual[i] = static_cast<float>(through_aux);
+    double through_aux = 0.0;
+    for (int level = 0; level < residuals.levels; level++) {
+        float &residual = residuals.of[level * count + i];
+        through_aux = residuals.scales[level] * residual;
+        residual = static_cast<float>(through_aux);
     }
     double gradient = detach ? 0.0 : through_aux;
     for (int prefix = prefixes.count - 1; prefix >= 0; prefix--) {
@@ -58,6 +61,12 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
+/* Entries of one level of the auxiliary loss, by the rows of the batch. */
+struct EntriesOfLevel {
+    int64_t k, before; // rows of the levels before it
+    __device__ inline int64_t row(int64_t entry) const { return entry / k - before; }
+};
+
 __global__ void __launch_bounds__(kThreads)
     ragged_weight_gradient_kernel(RaggedWeights of, float *__restrict__ dw_enc, float *__restrict__ dw_dec) {
     const int64_t latent = blockIdx.x;
@@ -70,19 +79,20 @@ __global__ void __launch_bounds__(kThreads)
     }
     const EntriesOfRows rows{of.batch.row_of};
     const EntriesOfK aux_rows{of.aux.k};
+    const EntriesOfLevel aux_inputs{of.aux.k, of.levels.of(latent) * of.batch.rows};
     const float *gradient = of.gradients + of.prefixes.of(latent) * of.batch.rows * of.d_out;
     const bool has_norm = of.dnorm != nullptr && of.norms[latent] > 0.0f;
     const float by_norm = has_norm ? static_cast<float>(of.dnorm[latent] / of.norms[latent]) : 0.0f;
     const auto sum = [&](const float *factor, const float *source, int64_t d, int64_t column) {
         return list_sum(rows, of.lists.order, begin, end, factor, source, d, column);
     };
-    const auto aux_sum = [&](const float *factor, const float *source, int64_t d, int64_t column) {
-        return list_sum(aux_rows, of.aux.order, aux_begin, aux_end, factor, source, d, column);
+    const auto aux_sum = [&](const auto &rows_of, const float *factor, const float *source, int64_t d, int64_t column) {
+        return list_sum(rows_of, of.aux.order, aux_begin, aux_end, factor, source, d, column);
     };
     for (int64_t column = threadIdx.x; column < of.d_out; column += kThreads) {
         const int64_t at = latent * of.d_out + column;
         float decoder = sum(of.batch.values, gradient, of.d_out, column) +
-                        aux_sum(of.aux.values, of.aux.gradient, of.d_out, column);
+                        aux_sum(aux_rows, of.aux.values, of.aux.gradient, of.d_out, column);
         if (of.gate != nullptr) {
             decoder += sum(of.gate, of.gate_gradient, of.d_out, column);
         }
@@ -93,7 +103,8 @@ __global__ void __launch_bounds__(kThreads)
     }
     for (int64_t column = threadIdx.x; column < of.d_in; column += kThreads) {
         const int64_t at = latent * of.d_in + column;
-        const float encoder = sum(of.dz, of.input, of.d_in, column) + aux_sum(of.aux.dz, of.input, of.d_in, column);
+        const float encoder =
+            sum(of.dz, of.input, of.d_in, column) + aux_sum(aux_inputs, of.aux.dz, of.input, of.d_in, column);
         dw_enc[at] = of.add ? dw_enc[at] + encoder : encoder;
     }
 }
@@ -128,9 +139,9 @@ __global__ void __launch_bounds__(kThreads)
 } // namespace
 
 cudaError_t launch_prefix_gradients(const StepSums *sums, bool detach, const Prefixes &prefixes, int64_t count,
-                                    float *errors, float *residual, cudaStream_t stream) {
+                                    float *errors, const Residuals &residuals, cudaStream_t stream) {
     return launch(prefix_gradients_kernel, divide_up(count, kThreads), stream, sums, detach, prefixes, count, errors,
-                  residual);
+                  residuals);
 }
 
 cudaError_t launch_entry_gradient(const RaggedBatch &batch, const Prefixes &prefixes, const float *gradients,

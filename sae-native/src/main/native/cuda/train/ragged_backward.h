@@ -8,9 +8,16 @@
 
 namespace sae::cuda {
 
-/* errors [prefixes, rows, d_out] become gradients; residual [rows, d_out] or null as in launch_output_gradient. */
+/* The auxiliary loss's residuals [levels, rows, d_out], which become gradients. */
+struct Residuals {
+    int levels = 0;
+    const double *scales = nullptr; // [levels]
+    float *of = nullptr;
+};
+/* errors [prefixes, rows, d_out] become gradients. detach: they get none of the residuals'; otherwise there is at most one
+ * level. count: rows d_out */
 cudaError_t launch_prefix_gradients(const StepSums *sums, bool detach, const Prefixes &prefixes, int64_t count,
-                                    float *errors, float *residual, cudaStream_t stream);
+                                    float *errors, const Residuals &residuals, cudaStream_t stream);
 /* dz [entries] = <the row's gradient of the latent's prefix, W_dec[latent]>; gradients [prefixes, rows, d_out] */
 cudaError_t launch_entry_gradient(const RaggedBatch &batch, const Prefixes &prefixes, const float *gradients,
                                   const float *w_dec, int64_t d_out, float *dz, cudaStream_t stream);
@@ -26,7 +33,8 @@ struct RaggedWeights {
     const double *dnorm; // [m] dL/d|W_dec[j]|; null: none
     const float *norms;  // [m]
     const float *w_dec;
-    SparseList aux;
+    SparseList aux; // its rows are those of all levels, one level's after the other's
+    Prefixes levels;
     const float *input; // [rows, d_in]
     int64_t d_in, d_out, d_sae;
     bool add;

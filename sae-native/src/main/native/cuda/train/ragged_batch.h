@@ -26,10 +26,14 @@ struct RaggedLists {
 struct RaggedSums {
     double prefix_squares[SAE_MOST_PREFIXES]; // sums of e^2
     double gate_squares;                      // the same of what the gates decode to
-    double sparsity;                          // the sparsity term of all rows
-    double least;                             // kept value > 0; infinity: none
-    double penalty;                           // c, with its warm-up
-    double step_slope;                        // d(sparsity term)/dL0 of a row, where it is the same for all rows
+    /* of the auxiliary loss, by level */
+    double residual_squares[SAE_MOST_PREFIXES];
+    double residual_variance[SAE_MOST_PREFIXES]; // of its e about the column means
+    double aux_scale[SAE_MOST_PREFIXES];         // as in StepSums
+    double sparsity;                             // the sparsity term of all rows
+    double least;                                // kept value > 0; infinity: none
+    double penalty;                              // c, with its warm-up
+    double step_slope;                           // d(sparsity term)/dL0 of a row, where it is the same for all rows
 };
 
 } // namespace sae::cuda

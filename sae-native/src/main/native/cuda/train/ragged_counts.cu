@@ -1,10 +1,11 @@
 /*
- * ragged_counts.cu: what is counted of a batch of ragged rows: values > 0 by row and in all, the least of them, and which
- * latents fired.
+ * ragged_counts.cu: what is counted of a batch of ragged rows: values > 0 by row and in all, the least of them, which
+ * latents fired, and how many dead ones each level of the auxiliary loss has.
  *
  * in and out: as ragged_counts.h says. Bytes: 4 an entry for each count; row numbers write 4 an entry; fired latents read
  * lists up to their first value > 0, 8 an entry.
- * Launch: a warp per row, one block for the totals; row numbers: a block per row; fired: a warp per latent.
+ * Launch: a warp per row, one block for the totals; row numbers: a block per row; fired: a warp per latent; levels: a thread
+ * each, which searches the list.
  * Deterministic: integers and least values do not depend on an order. Not yet run on a GPU.
  */
 #include "ragged_counts.h"
@@ -88,6 +89,26 @@ __global__ void __launch_bounds__(kThreads) mark_fired_kernel(RaggedBatch batch,
     }
 }
 
+__global__ void __launch_bounds__(kThreads) level_starts_kernel(const int *__restrict__ list, const int *__restrict__ n,
+                                                                Prefixes levels, int *__restrict__ starts) {
+    const int level = static_cast<int>(threadIdx.x);
+    if (level > levels.count) {
+        return;
+    }
+    const int64_t first = level == 0 ? 0 : levels.latents[level - 1];
+    int low = 0;
+    int high = *n;
+    while (low < high) {
+        const int middle = (low + high) / 2;
+        if (list[middle] < first) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    starts[level] = low;
+}
+
 } // namespace
 
 cudaError_t launch_row_numbers(const int64_t *starts, int64_t rows, uint32_t *row_of, cudaStream_t stream) {
@@ -104,6 +125,11 @@ cudaError_t launch_count_rows(const RaggedBatch &batch, double *active, double *
 cudaError_t launch_mark_fired(const RaggedBatch &batch, const RaggedLists &lists, int64_t d_sae, bool first,
                               unsigned char *record, cudaStream_t stream) {
     return launch(mark_fired_kernel, divide_up(d_sae, kWarps), stream, batch, lists, d_sae, first, record);
+}
+
+cudaError_t launch_level_starts(const int *list, const int *n, const Prefixes &levels, int *starts,
+                                cudaStream_t stream) {
+    return launch(level_starts_kernel, 1, stream, list, n, levels, starts);
 }
 
 } // namespace sae::cuda

@@ -16,5 +16,9 @@ cudaError_t launch_count_rows(const RaggedBatch &batch, double *active, double *
 cudaError_t launch_mark_fired(const RaggedBatch &batch, const RaggedLists &lists, int64_t d_sae, bool first,
                               unsigned char *record, cudaStream_t stream);
 
+/* starts [levels.count + 1]: where each level's own latents, those that no shorter one has, begin in the ascending list of n */
+cudaError_t launch_level_starts(const int *list, const int *n, const Prefixes &levels, int *starts,
+                                cudaStream_t stream);
+
 } // namespace sae::cuda
 #endif

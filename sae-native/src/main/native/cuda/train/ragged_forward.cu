@@ -1,7 +1,7 @@
 /*
  * ragged_forward.cu: what the rule of a ragged step keeps of a batch, into the step's scratch.
  *
- *   SAE_BATCH_TOPK       as sae_encode (encode_batch.cu); at most k rows entries
+ *   SAE_BATCH_TOPK       as sae_encode (encode_batch.cu); at most k rows entries. Ranked by norm, values are z |W_dec[j]| here
  *   SAE_THRESHOLD_RULE   products of a chunk of rows with all latents, in 32 MiB that stay in L2, are compared as they are
  *                        (list_latents.cu)
  *
@@ -18,6 +18,7 @@
 #include "../encode/ragged_output.h"
 #include "../operations.h"
 #include "list_latents.h"
+#include "penalty.h"
 #include "ragged_counts.h"
 
 namespace sae::cuda {
@@ -54,7 +55,12 @@ int64_t list_latents(const Trainer &trainer, const RaggedScratch &s, const float
 }
 
 int64_t choose(const Trainer &trainer, const RaggedScratch &s, const float *input, int64_t rows) {
-    const int64_t entries = choose_of_batch(trainer.params, *s.choice, s.selection.rounded, input, rows,
+    if (s.rank != nullptr) {
+        check(launch_row_norms(trainer.params.tensor(SAE_W_DEC), trainer.params.d_sae, trainer.params.d_out, s.rank,
+                               trainer.params.context->stream),
+              "measuring the decoder");
+    }
+    const int64_t entries = choose_of_batch(trainer.params, *s.choice, s.selection.rounded, input, rows, s.rank,
                                             Ragged{s.starts, nullptr, s.indices, s.values, s.room});
     check(launch_row_numbers(s.starts, rows, s.row_of, trainer.params.context->stream), "numbering rows");
     return entries;
@@ -66,7 +72,7 @@ RaggedForward forward_ragged(Trainer &trainer, const StepRows &of) {
     const int64_t rows = of.count;
     Context &context = *trainer.params.context;
     const bool by_batch = trainer.rule == SAE_BATCH_TOPK;
-    require_size(rows, std::max({trainer.k, trainer.aux_k, int64_t{1}}));
+    require_size(rows, std::max({trainer.k, trainer.aux_levels.count * trainer.aux_k, int64_t{1}}));
     int64_t room =
         by_batch ? rows * trainer.k : std::max(trainer.room, rows * std::min(kLeastRoom, trainer.params.d_sae));
     for (;;) {

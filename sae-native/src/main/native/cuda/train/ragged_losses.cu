@@ -3,6 +3,7 @@
  * multiplied by the B rows, so that parts add up.
  *
  *   reconstruction = main sum_g weight_g sum e_g^2;  gated: aux = main sum (the gates' error)^2
+ *   aux = sum over levels l of aux_l sum r_l^2, aux_l as in losses.cu with the level's e and number of dead latents
  *   c = coefficient min(1, steps / warm-up)
  *   step slope = c (SAE_SPARSITY_L0);  2 c (mean L0 / T - 1) / T (SAE_SPARSITY_L0_OF_BATCH);  otherwise it depends on the row
  *
@@ -24,9 +25,11 @@ __global__ void ragged_scales_kernel(RaggedLosses of) {
     const auto d_out = static_cast<double>(of.d_out);
     StepSums &sums = *of.sums;
     sums.error_scale = error_scale_of(of.loss, rows, d_out, sums) * rows;
-    // without dead latents there may be no residual's variance
-    const double share = of.n_dead == nullptr ? 0.0 : aux_share(of.loss, *of.n_dead);
-    sums.aux_scale = share == 0.0 ? 0.0 : aux_scale_of(of.loss, rows, d_out, sums) * share * rows;
+    for (int level = 0; level < of.levels; level++) { // without dead latents there may be no residual's variance
+        const double share = aux_share(of.loss, of.starts[level + 1] - of.starts[level]);
+        sums.residual_variance = of.ragged->residual_variance[level];
+        of.ragged->aux_scale[level] = share == 0.0 ? 0.0 : aux_scale_of(of.loss, rows, d_out, sums) * share * rows;
+    }
     const double steps = static_cast<double>(of.status->steps);
     const double warm = of.penalty.warmup == 0.0 ? 1.0 : fmin(1.0, steps / of.penalty.warmup);
     const double c = of.penalty.coefficient * warm;
@@ -50,7 +53,12 @@ __global__ void ragged_totals_kernel(RaggedLosses of) {
     for (int prefix = 0; prefix < of.prefixes.count; prefix++) {
         squares += of.prefixes.weights[prefix] * of.ragged->prefix_squares[prefix];
     }
+    sums.aux_scale = 0.0; // by level
     StepTotals part = totals(sums);
+    for (int level = 0; level < of.levels; level++) {
+        const double scale = of.ragged->aux_scale[level];
+        part.aux += scale == 0.0 ? 0.0 : scale / 2.0 * of.ragged->residual_squares[level];
+    }
     part.reconstruction = sums.error_scale / 2.0 * squares;
     if (of.gated) {
         part.aux = sums.error_scale / 2.0 * of.ragged->gate_squares;

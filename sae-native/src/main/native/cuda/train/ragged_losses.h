@@ -14,7 +14,8 @@ struct RaggedLosses {
     Prefixes prefixes;
     bool gated;
     bool first;        // part of its step
-    const int *n_dead; // null: no auxiliary loss
+    int levels;        // of the auxiliary loss; 0: there is none
+    const int *starts; // [levels + 1] where each level's dead latents begin in the list
     StepSums *sums;
     RaggedSums *ragged;
     StepStatus *status;

@@ -17,18 +17,21 @@ inline bool has_norms(const Trainer &trainer) {
     return penalty.weight_by_norm && (penalty.sparsity == SAE_SPARSITY_L1 || penalty.sparsity == SAE_SPARSITY_TANH);
 }
 
-/* The dead latents that are chosen, and what else only the auxiliary loss needs. */
+/* The dead latents that are chosen, and what else only the auxiliary loss needs. Each of its levels has B rows, one level's
+ * after the other's. */
 struct RaggedAux {
-    float *residual; // [B, d_out], then dL/d(z_aux W_dec)
-    Kept kept;
-    float *dz;            // [B, aux_k]
+    float *residual;      // [levels, B, d_out], then dL/d(z_aux W_dec)
+    Kept kept;            // [levels, B, aux_k]
+    float *dz;            // [levels, B, aux_k]
+    int *starts;          // [levels + 1] where each level's dead latents begin in the list
     IdleCounters counted; // counters if the batch ended with this part
 
-    RaggedAux(Carver &carver, const Trainer &trainer, int64_t rows)
-        : residual(carver.take<float>(rows * trainer.params.d_out)),
-          kept(carver, rows, trainer.aux_k, trainer.params.d_sae),
-          dz(carver.take<float>(rows * trainer.aux_k)), counted{carver.take<int64_t>(trainer.params.d_sae),
-                                                                carver.take<int64_t>(trainer.params.d_sae)} {}
+    /* all_rows: of all levels */
+    RaggedAux(Carver &carver, const Trainer &trainer, int64_t all_rows)
+        : residual(carver.take<float>(all_rows * trainer.params.d_out)),
+          kept(carver, all_rows, trainer.aux_k, trainer.params.d_sae), dz(carver.take<float>(all_rows * trainer.aux_k)),
+          starts(carver.take<int>(trainer.aux_levels.count + 1)), counted{carver.take<int64_t>(trainer.params.d_sae),
+                                                                          carver.take<int64_t>(trainer.params.d_sae)} {}
 };
 
 /* Of a gated SAE. */
@@ -44,7 +47,8 @@ struct GateScratch {
           dr(carver.take<float>(room)), error(carver.take<float>(rows * trainer.params.d_out)) {}
 };
 
-/* Bytes: 24 an entry, 4 more each for thresholds and for norms, 16 more gated; and 4 B d_out a prefix, among others. */
+/* Bytes: 24 an entry, 4 more each for thresholds and for norms, 16 more gated; 4 B d_out a prefix, and a level of the
+ * auxiliary loss, among others. */
 struct RaggedScratch {
     int64_t room; // entries
     int *bad_row;
@@ -69,6 +73,7 @@ struct RaggedScratch {
     float *dnorm;       // [room]; null without norms
     float *norms;       // [m]
     double *of_norm;    // [m]
+    float *rank;        // [m] |W_dec[j]|; null without SAE_OPT_RANK_BY_NORM
     double *active;     // [B]
     double *least;      // [B]
     double *terms;      // [B] of the sparsity term
@@ -85,20 +90,22 @@ struct RaggedScratch {
           kept(carver.take<int>(rows)), starts(carver.take<int64_t>(rows + 1)), indices(carver.take<int>(room)),
           values(carver.take<float>(room)), row_of(carver.take<uint32_t>(room)), dz(carver.take<float>(room)),
           order(carver.take<uint32_t>(room)), offsets(carver.take<int64_t>(t.params.d_sae + 1)),
-          csc(csc_arrays(carver, std::max(room, rows * t.aux_k), carver.take<uint32_t>(csc_counters(t.params.d_sae)))),
+          csc(csc_arrays(carver, std::max(room, t.aux_levels.count * rows * t.aux_k),
+                         carver.take<uint32_t>(csc_counters(t.params.d_sae)))),
           errors(carver.take<float>(t.prefixes.count * rows * t.params.d_out)),
           dtheta(t.trains(SAE_THRESHOLD) ? carver.take<float>(room) : nullptr),
           of_theta(t.trains(SAE_THRESHOLD) ? carver.take<double>(t.params.d_sae) : nullptr),
           dnorm(has_norms(t) ? carver.take<float>(room) : nullptr),
           norms(has_norms(t) ? carver.take<float>(t.params.d_sae) : nullptr),
-          of_norm(has_norms(t) ? carver.take<double>(t.params.d_sae) : nullptr), active(carver.take<double>(rows)),
+          of_norm(has_norms(t) ? carver.take<double>(t.params.d_sae) : nullptr),
+          rank(t.rank_by_norm ? carver.take<float>(t.params.d_sae) : nullptr), active(carver.take<double>(rows)),
           least(carver.take<double>(rows)), terms(carver.take<double>(rows)), ragged(carver.take<RaggedSums>(1)),
           shared(carver, t.params, rows) {
         if (t.rule == SAE_BATCH_TOPK) {
             choice.emplace(carver, t.params, rows, t.k);
         }
         if (t.aux_k > 0) {
-            aux.emplace(carver, t, rows);
+            aux.emplace(carver, t, t.aux_levels.count * rows);
         }
         if (t.gated()) {
             gates.emplace(carver, t, rows, room);

@@ -2,8 +2,8 @@
  * step_plain.cu: a training step with one kernel per formula and every gradient in memory. Its two halves also serve a
  * batch in parts: forward and backward for each part, then one update (update.cu).
  *
- * It also trains what the fused step does not: GroupMax, transcoders with d_out != d_in or a skip (skip.cu), and TopK with a
- * second loss (multi_topk.cu).
+ * It also trains what the fused step does not: AbsTopK, GroupMax, transcoders with d_out != d_in or a skip (skip.cu), TopK with a
+ * second loss (multi_topk.cu), ranked by norm, or with a signed auxiliary loss (encode/choose_ranked.cu).
  *
  * Shapes: B rows, d = d_in = d_out, m = d_sae. State: 4 (2 m d + m + d) bytes of gradients and m of fired flags, twice the
  * former of moments (half of that with moments=bf16), 16 m of counters. Scratch of a part: about
@@ -17,6 +17,7 @@
 
 #include "../dead/dead.h"
 #include "../decode/decode.h"
+#include "../encode/choose_ranked.h"
 #include "../encode/groups.h"
 #include "../encode/prepare_rows.h"
 #include "../encode/selection.h"
@@ -27,6 +28,7 @@
 #include "csc.h"
 #include "losses.h"
 #include "multi_topk.h"
+#include "penalty.h"
 #include "ragged_backward.h"
 #include "skip.h"
 #include "step_state.h"
@@ -47,6 +49,7 @@ struct PartScratch {
     Kept aux;  // width 1 and unused without the auxiliary loss
     float *aux_dz;
     std::optional<MultiScratch> multi;
+    float *norms; // [m] |W_dec[j]|; null without SAE_OPT_RANK_BY_NORM
     Selection selection;
     IdleCounters counted; // counters if the batch ended with this part
     CscScratch csc;
@@ -61,6 +64,7 @@ struct PartScratch {
           aux(carver, of.count, std::max<int64_t>(trainer.aux_k, 1), trainer.params.d_sae),
           aux_dz(carver.take<float>(of.count * std::max<int64_t>(trainer.aux_k, 1))),
           multi(multi_scratch(carver, trainer, of.count)),
+          norms(trainer.rank_by_norm ? carver.take<float>(trainer.params.d_sae) : nullptr),
           selection(carver, trainer.params, of.count, listed_k(trainer), trainer.widest_choice()),
           counted{carver.take<int64_t>(trainer.params.d_sae), carver.take<int64_t>(trainer.params.d_sae)},
           csc(csc_arrays(carver, of.count * trainer.widest_choice(),
@@ -71,9 +75,10 @@ struct PartScratch {
     static std::optional<MultiScratch> multi_scratch(Carver &carver, const Trainer &trainer, int64_t rows) {
         return trainer.multi_k() > 0 ? std::make_optional<MultiScratch>(carver, trainer, rows) : std::nullopt;
     }
-    /* Of the choice among all latents; of groups all of them, which have no lists. */
+    /* Of the choice among all latents; where it has no lists, of groups and by rank, all of them. */
     static int64_t listed_k(const Trainer &trainer) {
-        return trainer.rule == SAE_GROUP_MAX ? trainer.params.d_sae : std::max(trainer.k, trainer.multi_k());
+        return trainer.rule == SAE_GROUP_MAX || trainer.ranks() ? trainer.params.d_sae
+                                                                : std::max(trainer.k, trainer.multi_k());
     }
 };
 
@@ -99,11 +104,18 @@ class Part {
         if (s_.rows.has_target) {
             require_finite_on_device(p_, y_, rows_, p_.d_out, &t_.status()->bad_row);
         }
+        if (s_.norms != nullptr) {
+            check(launch_row_norms(decoder(), p_.d_sae, p_.d_out, s_.norms, stream_), "measuring the decoder");
+        }
     }
 
     void choose() {
         if (t_.rule == SAE_GROUP_MAX) {
             choose_of_groups(p_, s_.selection, input_, rows_, t_.k, s_.kept.indices, s_.kept.values);
+        } else if (t_.ranks()) {
+            choose_ranked(
+                p_, s_.selection, input_,
+                {.ranking = t_.ranking(s_.norms), .k = t_.k, .indices = s_.kept.indices, .values = s_.kept.values});
         } else if (s_.multi) {
             const Kept &most = s_.multi->kept;
             choose_among_all(most);
@@ -115,6 +127,23 @@ class Part {
             choose_among_all(s_.kept);
         }
         list(s_.kept);
+    }
+
+    void choose_dead() {
+        const DeadLatents &dead = s_.shared.dead;
+        if (t_.ranks_dead()) {
+            choose_ranked(p_, s_.selection, input_,
+                          {.ranking = t_.ranking_dead(s_.norms),
+                           .k = t_.aux_k,
+                           .among = dead.list,
+                           .n_among = dead.counts,
+                           .indices = s_.aux.indices,
+                           .values = s_.aux.values});
+            return;
+        }
+        Selection selection = s_.selection;
+        selection.k = t_.aux_k;
+        select_latents(p_, selection, input_, dead.list, dead.counts, s_.aux.indices, s_.aux.values);
     }
 
     void choose_among_all(const Kept &into) {
@@ -151,10 +180,7 @@ class Part {
             error_of(s_.multi->kept, false, s_.multi->error);
         }
         if (t_.aux_k > 0) {
-            Selection selection = s_.selection;
-            selection.k = t_.aux_k;
-            select_latents(p_, selection, input_, s_.shared.dead.list, s_.shared.dead.counts, s_.aux.indices,
-                           s_.aux.values);
+            choose_dead();
             check(launch_residual(s_.aux.indices, s_.aux.values, rows_, t_.aux_k, decoder(), s_.error, p_.d_out,
                                   s_.residual, stream_),
                   "reconstructing from dead latents");
@@ -194,7 +220,7 @@ class Part {
               "differentiating the loss");
         if (s_.multi) {
             const Prefixes all{1, {p_.d_sae}, {t_.multi_topk}};
-            check(launch_prefix_gradients(sums_, true, all, rows_ * p_.d_out, s_.multi->error, nullptr, stream_),
+            check(launch_prefix_gradients(sums_, true, all, rows_ * p_.d_out, s_.multi->error, {}, stream_),
                   "differentiating the second loss");
         }
     }

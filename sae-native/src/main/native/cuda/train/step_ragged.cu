@@ -45,6 +45,7 @@ class RaggedPart {
   private:
     bool thresholds() const { return t_.trains(SAE_THRESHOLD); }
     bool norms() const { return s_.norms != nullptr; }
+    int64_t levels() const { return t_.aux_levels.count; }
     bool adds() const { return pending_ > 0; }
     const float *decoder() const { return p_.tensor(SAE_W_DEC); }
     float *gradient(int32_t tensor) { return t_.gradients[tensor].as<float>(); }
@@ -57,11 +58,17 @@ class RaggedPart {
         auto *fired = t_.fired.as<unsigned char>();
         check(launch_mark_fired(f_.batch, lists_, p_.d_sae, !adds(), fired, stream_), "recording what fired");
         check(launch_count_rows(f_.batch, s_.active, s_.least, sums_, s_.ragged, stream_), "counting what fired");
+        if (s_.rank != nullptr) { // from here on values are z
+            check(launch_unrank(f_.batch.indices, s_.rank, f_.batch.entries, s_.values, stream_), "restoring values");
+        }
         if (s_.aux) {
             check(launch_dead({t_.dead_after_batches, t_.dead_after_rows}, {nullptr, fired, false}, pending_ + rows_,
                               p_.d_sae, t_.status(), t_.idle(), s_.aux->counted, s_.shared.in_block, s_.shared.dead,
                               stream_),
                   "counting dead latents");
+            check(
+                launch_level_starts(s_.shared.dead.list, s_.shared.dead.counts, t_.aux_levels, s_.aux->starts, stream_),
+                "counting dead latents by level");
         }
     }
 
@@ -78,14 +85,31 @@ class RaggedPart {
                   "reconstructing from gates");
         }
         if (s_.aux) {
-            Selection selection = s_.selection;
-            selection.k = t_.aux_k;
-            select_latents(p_, selection, f_.input, s_.shared.dead.list, s_.shared.dead.counts, s_.aux->kept.indices,
-                           s_.aux->kept.values);
-            check(launch_residual(s_.aux->kept.indices, s_.aux->kept.values, rows_, t_.aux_k, decoder(), last_error_,
-                                  p_.d_out, s_.aux->residual, stream_),
+            choose_dead();
+            check(launch_residual(s_.aux->kept.indices, s_.aux->kept.values, levels() * rows_, t_.aux_k, decoder(),
+                                  aux_errors_, p_.d_out, s_.aux->residual, stream_),
                   "reconstructing from dead latents");
         }
+    }
+
+    void choose_dead() {
+        const DeadLatents &dead = s_.shared.dead;
+        const Kept &into = s_.aux->kept;
+        if (t_.ranks_dead()) {
+            choose_ranked(p_, s_.selection, f_.input,
+                          {.ranking = t_.ranking_dead(s_.rank),
+                           .k = t_.aux_k,
+                           .among = dead.list,
+                           .n_among = dead.counts,
+                           .starts = s_.aux->starts,
+                           .levels = levels(),
+                           .indices = into.indices,
+                           .values = into.values});
+            return;
+        }
+        Selection selection = s_.selection;
+        selection.k = t_.aux_k;
+        select_latents(p_, selection, f_.input, dead.list, dead.counts, into.indices, into.values);
     }
 
     /* total = the sum of squares of a matrix, about its column means if about_means */
@@ -107,20 +131,21 @@ class RaggedPart {
         if (s_.gates) {
             squares(s_.gates->error, false, &s_.ragged->gate_squares);
         }
-        if (s_.aux) {
-            squares(s_.aux->residual, false, &sums_->squared_residual);
+        for (int level = 0; level < losses_.levels; level++) {
+            const int64_t at = level * rows_ * p_.d_out;
+            squares(s_.aux->residual + at, false, s_.ragged->residual_squares + level);
             if (t_.loss.aux_norm == SAE_AUX_RESIDUAL_VARIANCE) {
-                squares(last_error_, true, &sums_->residual_variance);
+                squares(aux_errors_ + at, true, s_.ragged->residual_variance + level);
             }
         }
         check(launch_ragged_scales(losses_, stream_), "scaling the loss");
-        check(launch_prefix_gradients(sums_, t_.aux_detach, t_.prefixes, rows_ * p_.d_out, s_.errors,
-                                      s_.aux ? s_.aux->residual : nullptr, stream_),
-              "differentiating the loss");
+        const Residuals residuals{losses_.levels, s_.ragged->aux_scale, s_.aux ? s_.aux->residual : nullptr};
+        check(
+            launch_prefix_gradients(sums_, t_.aux_detach, t_.prefixes, rows_ * p_.d_out, s_.errors, residuals, stream_),
+            "differentiating the loss");
         if (s_.gates) {
-            check(
-                launch_prefix_gradients(sums_, true, t_.prefixes, rows_ * p_.d_out, s_.gates->error, nullptr, stream_),
-                "differentiating the gates' loss");
+            check(launch_prefix_gradients(sums_, true, t_.prefixes, rows_ * p_.d_out, s_.gates->error, {}, stream_),
+                  "differentiating the gates' loss");
         }
     }
 
@@ -161,11 +186,11 @@ class RaggedPart {
             return {};
         }
         const Kept &kept = s_.aux->kept;
-        check(launch_csc(kept.indices, kept.values, rows_, kept.k, p_.d_sae, s_.csc, kept.order, kept.sorted,
+        check(launch_csc(kept.indices, kept.values, levels() * rows_, kept.k, p_.d_sae, s_.csc, kept.order, kept.sorted,
                          kept.offsets, stream_),
               "listing dead latents' values");
-        check(launch_latent_gradient(kept.indices, kept.values, rows_, kept.k, decoder(), s_.aux->residual, p_.d_out,
-                                     s_.aux->dz, stream_),
+        check(launch_latent_gradient(kept.indices, kept.values, levels() * rows_, kept.k, decoder(), s_.aux->residual,
+                                     p_.d_out, s_.aux->dz, stream_),
               "differentiating dead latents");
         return {kept.k, kept.order, kept.offsets, kept.values, s_.aux->dz, s_.aux->residual};
     }
@@ -188,6 +213,7 @@ class RaggedPart {
             .norms = s_.norms,
             .w_dec = decoder(),
             .aux = aux_,
+            .levels = t_.aux_levels,
             .input = f_.input,
             .d_in = p_.d_in,
             .d_out = p_.d_out,
@@ -247,10 +273,21 @@ class RaggedPart {
     const int64_t pending_;
     const cudaStream_t stream_;
     const RaggedLists lists_{s_.order, s_.offsets};
-    const float *last_error_ = s_.errors + (t_.prefixes.count - 1) * rows_ * p_.d_out;
-    const RaggedLosses losses_{rows_,       p_.d_out,   t_.loss,    t_.penalty,
-                               t_.prefixes, t_.gated(), !adds(),    s_.aux ? s_.shared.dead.counts : nullptr,
-                               sums_,       s_.ragged,  t_.status()};
+    const float *aux_errors_ = s_.errors + (t_.prefixes.count - levels()) * rows_ * p_.d_out; // [levels, B, d_out]
+    const RaggedLosses losses_{
+        .rows = rows_,
+        .d_out = p_.d_out,
+        .loss = t_.loss,
+        .penalty = t_.penalty,
+        .prefixes = t_.prefixes,
+        .gated = t_.gated(),
+        .first = !adds(),
+        .levels = s_.aux ? t_.aux_levels.count : 0,
+        .starts = s_.aux ? s_.aux->starts : nullptr,
+        .sums = sums_,
+        .ragged = s_.ragged,
+        .status = t_.status(),
+    };
     SparseList aux_;
 };
 

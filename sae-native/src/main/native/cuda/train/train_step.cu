@@ -59,24 +59,11 @@ StateAt locate(const Trainer &trainer, int32_t state) {
     }
 }
 
-void refuse_options(const double *options) {
-    if (static_cast<int32_t>(options[SAE_OPT_RULE]) == SAE_ABS_TOPK) {
-        fail(SAE_UNAVAILABLE,
-             "expected a rule other than AbsTopK on the CUDA backend, got AbsTopK; train it on the cpu backend");
-    }
-    if (options[SAE_OPT_RANK_BY_NORM] != 0 || options[SAE_OPT_AUX_BY_PREFIX] != 0 || options[SAE_OPT_AUX_SIGNED] != 0) {
-        fail(SAE_UNAVAILABLE,
-             "expected no RANK_BY_NORM, AUX_BY_PREFIX and AUX_SIGNED on the CUDA backend, got one; train it on the cpu "
-             "backend, or without");
-    }
-}
-
 } // namespace
 
 sae_status trainer_create(void *handle, const double *options, void **trainer, int64_t *live_bytes) {
     return guarded([&] {
         const Params &params = *static_cast<Params *>(handle);
-        refuse_options(options);
         params.context->activate();
         auto made = std::make_unique<Trainer>(params, options);
         *live_bytes = made->live_bytes();

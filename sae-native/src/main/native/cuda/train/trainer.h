@@ -5,8 +5,9 @@
  * every gradient to memory: it is used where the fused one does not fit (rows too long for the registers of a block; an
  * auxiliary loss scaled by the residual's variance, which is known only after decoding), where gradients of several
  * parts or devices are added up, where the norm to clip is that of the projected gradient, with other optimisers, and as the
- * fused one's counterpart in tests (context option step=plain); and for what is rarer than TopK: GroupMax, transcoders with
- * d_out != d_in or a skip, a second loss (multi_topk.cu). Neither waits for the device. The ragged step (step_ragged.cu) is for
+ * fused one's counterpart in tests (context option step=plain); and for what is rarer than TopK: AbsTopK, GroupMax, transcoders
+ * with d_out != d_in or a skip, a second loss (multi_topk.cu), latents or dead ones that are ranked by something else than
+ * their values (encode/choose_ranked.cu). Neither waits for the device. The ragged step (step_ragged.cu) is for
  * rules whose rows are ragged: every gradient is in memory too, and it waits for the number of entries.
  */
 #ifndef SAE_CUDA_TRAINER_H
@@ -17,6 +18,7 @@
 #include "../../common/k_schedule.h"
 #include "../dead/dead.h"
 #include "../device/memory_plan.h"
+#include "../encode/choose_ranked.h"
 #include "csc.h"
 #include "muon.h"
 #include "ragged_options.h"
@@ -63,8 +65,11 @@ struct Trainer {
     const bool train_b_enc;
     const bool freeze_decoder;
     const bool clip_projected;
-    const int32_t rule; // SAE_TOPK, SAE_GROUP_MAX, SAE_BATCH_TOPK or SAE_THRESHOLD_RULE
+    const int32_t rule; // SAE_TOPK ...
+    const bool rank_by_norm;
+    const bool aux_signed;
     const Prefixes prefixes;
+    const Prefixes aux_levels; // the prefixes, if each has an auxiliary loss of its own; otherwise one, of all latents
     const LearnedThreshold learned;
     const PenaltyOptions penalty;
     const bool gate_detach;
@@ -98,13 +103,15 @@ struct Trainer {
           dead_after_rows(static_cast<int64_t>(options[SAE_OPT_DEAD_AFTER_ROWS])),
           train_b_enc(options[SAE_OPT_TRAIN_B_ENC] != 0.0), freeze_decoder(options[SAE_OPT_FREEZE_DECODER] != 0.0),
           clip_projected(options[SAE_OPT_CLIP_PROJECTED] != 0.0 && adam.project_gradient),
-          rule(static_cast<int32_t>(options[SAE_OPT_RULE])), prefixes(prefixes_of(options, of.d_sae)),
+          rule(static_cast<int32_t>(options[SAE_OPT_RULE])), rank_by_norm(options[SAE_OPT_RANK_BY_NORM] != 0.0),
+          aux_signed(options[SAE_OPT_AUX_SIGNED] != 0.0), prefixes(prefixes_of(options, of.d_sae)),
+          aux_levels(options[SAE_OPT_AUX_BY_PREFIX] != 0.0 ? prefixes : Prefixes{1, {of.d_sae}, {1.0}}),
           learned(learned_threshold_of(options)), penalty(penalty_options(options)),
           gate_detach(options[SAE_OPT_GATE_DETACH] != 0.0), optimizer(static_cast<int32_t>(options[SAE_OPT_OPTIMIZER])),
           ragged(rule == SAE_BATCH_TOPK || rule == SAE_THRESHOLD_RULE),
           fused(rule == SAE_TOPK && optimizer == SAE_ADAM && multi_topk == 0.0 && of.d_in == of.d_out &&
                 !of.has(SAE_SKIP) && of.context->fused_step && row_update_fits(of.d_in) && !clip_projected &&
-                (aux_k == 0 || loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE)),
+                !rank_by_norm && (aux_k == 0 || (loss.aux_norm != SAE_AUX_RESIDUAL_VARIANCE && !aux_signed))),
           has_moments(static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_ONLY),
           has_gradients(!fused || static_cast<int>(options[SAE_OPT_GRADIENTS]) != SAE_GRADIENTS_NONE) {
         const cudaStream_t stream = params.context->stream;
@@ -206,7 +213,15 @@ struct Trainer {
     void choose_k() { k = k_schedule.after(steps); }
     /* Latents that the second loss decodes, as many as sparsify's; 0 without it. */
     int64_t multi_k() const { return multi_topk > 0.0 ? std::min(4 * k, params.d_sae) : 0; }
-    /* The most latents that a row of TopK or GroupMax chooses at a time. */
+    /* Whether latents compete by something else than their values, and whether dead ones do, or do so level by level. */
+    bool ranks() const { return rule == SAE_ABS_TOPK || rank_by_norm; }
+    bool ranks_dead() const { return ranks() || aux_signed || aux_levels.count > 1; }
+    /* norms: null unless rank_by_norm */
+    Ranking ranking(const float *norms) const { return {norms, rule == SAE_ABS_TOPK, rule == SAE_ABS_TOPK}; }
+    Ranking ranking_dead(const float *norms) const {
+        return {norms, rule == SAE_ABS_TOPK, rule == SAE_ABS_TOPK || aux_signed};
+    }
+    /* The most latents that a row of TopK, AbsTopK or GroupMax chooses at a time. */
     int64_t widest_choice() const { return std::max({k, multi_k(), aux_k}); }
 
     bool gated() const { return params.has(SAE_GATED); }

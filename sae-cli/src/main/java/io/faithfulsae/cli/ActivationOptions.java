@@ -1,12 +1,10 @@
 package io.faithfulsae.cli;
 
 import io.faithfulsae.Activation;
-import io.faithfulsae.Backends;
 import io.faithfulsae.PairedSource;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.SaeConfig.Normalization;
 import io.faithfulsae.io.Expected;
-import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.StepConfig.DecoderNorm;
 import io.faithfulsae.spi.StepConfig.Penalty;
 import io.faithfulsae.study.FamilyOptions;
@@ -63,7 +61,7 @@ final class ActivationOptions {
       names = "--rank-by-norm",
       description =
           "With topk, abstopk, batchtopk: all settings as SAELens has them by default, which ranks latents by"
-              + " value times norm of their decoder row. On the CPU.")
+              + " value times norm of their decoder row.")
   boolean rankByNorm;
 
   @Option(
@@ -138,16 +136,6 @@ final class ActivationOptions {
         .decoderNorm(DecoderNorm.NONE)
         .projectGradient(false)
         .decoderBiasInit(DecoderBiasInit.MEAN);
-  }
-
-  /** The best backend that trains it; what CUDA lacks trains on the CPU. */
-  Backend backend() {
-    Backend best = Backends.best();
-    if (best.info().name().equals("cuda") && (rankByNorm || kind == SaeFamily.ABSTOPK)) {
-      best.close();
-      return Backends.open("cpu");
-    }
-    return best;
   }
 
   /** The options of a step for this activation; TopK trains as in the study. */

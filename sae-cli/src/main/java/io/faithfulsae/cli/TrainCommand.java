@@ -3,6 +3,7 @@ package io.faithfulsae.cli;
 import io.faithfulsae.ActivationFilter;
 import io.faithfulsae.ActivationSource;
 import io.faithfulsae.ActivationSources;
+import io.faithfulsae.Backends;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.PairedSource;
 import io.faithfulsae.SaeConfig;
@@ -307,7 +308,7 @@ final class TrainCommand implements Callable<Integer> {
             : activation.config(source.dIn(), dSae);
     shape = shape.withNormalization(normalization);
     TrainingConfig training = training(shape.dIn());
-    try (Backend backend = activation.backend();
+    try (Backend backend = Backends.best();
         LogOptions.Logs logs = logging.open()) {
       requireNoFinishedSae(); // one may have appeared while the model was opened
       SaeTrainer trainer = logs.of(SaeTrainer.of(shape, training, backend).withMetadata(metadata));

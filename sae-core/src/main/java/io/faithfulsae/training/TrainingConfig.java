@@ -202,8 +202,6 @@ public record TrainingConfig(
    * a bandwidth of 0.05. Its first 100 steps are SAELens' from the same weights. Remaining
    * difference: a dead latent that fires again counts as dead for that step there.
    *
-   * <p>CUDA trains {@link #saeLensUnranked} instead.
-   *
    * <p><b>Source</b>: SAELens 6.54, {@code topk_sae.py}, {@code abstopk_sae.py}, {@code
    * batchtopk_sae.py}, {@code matryoshka_batchtopk_sae.py}, {@code standard_sae.py}, {@code
    * jumprelu_sae.py} and {@code sae_trainer.py}.
@@ -217,7 +215,7 @@ public record TrainingConfig(
 
   /**
    * The same, but latents are ranked by activation alone and only values above 0 of dead latents
-   * count, as every backend can do.
+   * count.
    *
    * @param dIn width of the activations; sets the size of the dead-latent term
    * @throws IllegalArgumentException for an activation that cannot be trained

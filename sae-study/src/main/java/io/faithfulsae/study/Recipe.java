@@ -30,7 +30,7 @@ public enum Recipe {
       case BATCHTOPK, RELU, JUMPRELU, GATED ->
           switch (this) {
             case FAITHFULSAE, SAELENS ->
-                // as on a GPU, if options.rankByNorm does not say otherwise
+                // options.rankByNorm may say otherwise
                 TrainingConfig.saeLensUnranked(family.activation(1), dIn);
             case DICTIONARY_LEARNING ->
                 TrainingConfig.dictionaryLearning(family.activation(1), dIn, dSae);
