@@ -31,11 +31,10 @@ public final class QuickStart {
         var run = SaeTrainer.of(SaeConfig.topK(64, 512, 4), training, backend).start(rows, dir);
         var x = ActivationBatch.allocate(backend, 1, 64)) {
       run.await();
-      x.data().put(rows.directions()[7]);
-      x.rows(1);
+      x.add(rows.directions()[7]);
       try (Sae sae = Sae.load(dir, backend);
           Latents latents = sae.encode(x)) {
-        System.out.println("true feature 7 is latent " + latents.indices().get(0));
+        System.out.println("true feature 7 is latent " + latents.row(0).get(0).latent());
         System.out.println("FVU " + Metrics.reconstruction(sae, rows, 10_000).fvu());
       }
     }

@@ -154,10 +154,8 @@ final class ExamplesTest {
 
   private static List<Integer> direct(Sae sae, int latent) {
     try (var x = ActivationBatch.allocate(sae.backend(), 1, sae.config().dIn())) {
-      x.data().put(sae.decoderDirection(latent));
-      x.rows(1);
-      try (Latents z = sae.encode(x)) {
-        return z.active(0).stream().map(Latents.Active::latent).toList();
+      try (Latents z = sae.encode(x.add(sae.decoderDirection(latent)))) {
+        return z.row(0).stream().map(Latents.Active::latent).toList();
       }
     }
   }

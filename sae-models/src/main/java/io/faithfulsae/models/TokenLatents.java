@@ -53,7 +53,7 @@ public record TokenLatents(int token, String text, List<Active> latents) {
       try (Latents latents = sae.encode(rows)) {
         List<TokenLatents> all = new ArrayList<>();
         for (int i = 1; i < tokens.length; i++) {
-          all.add(new TokenLatents(tokens[i], tokenizer.decode(tokens[i]), latents.active(i)));
+          all.add(new TokenLatents(tokens[i], tokenizer.decode(tokens[i]), latents.row(i)));
         }
         return all;
       }
