@@ -11,7 +11,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A token of a text, and the latents that fire on it.
+ * A token of a text, and the latents that fire on it; {@link OnnxModel#explain} is the short way to
+ * those of a text.
  *
  * @param token its id
  * @param text what it stands for, with the space before it if it has one
