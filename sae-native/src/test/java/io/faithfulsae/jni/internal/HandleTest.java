@@ -19,6 +19,7 @@ class HandleTest {
     return new Handle(
         "object " + value,
         value,
+        0,
         v -> {
           freed.add(v);
           return SaeAbi.SAE_OK;
