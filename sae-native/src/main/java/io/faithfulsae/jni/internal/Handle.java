@@ -46,7 +46,7 @@ final class Handle {
   private final TreeLock lock;
   private final @Nullable Handle parent;
   private final Set<Handle> children = new LinkedHashSet<>();
-  private final MadeAt madeAt = MadeAt.here();
+  private final MadeAt madeAt;
   private final @Nullable Throwable opened;
   private @Nullable Throwable closedAt;
   private volatile @Nullable Handle closedWith; // the one that was closed; null: open
@@ -58,12 +58,20 @@ final class Handle {
    * @param bytes that it holds
    * @param closer frees it and returns the status
    * @param parent what it was made from; null: a root
+   * @param madeAt where, for the warning if it is forgotten
    */
-  Handle(String what, long value, long bytes, LongToIntFunction closer, @Nullable Handle parent) {
+  Handle(
+      String what,
+      long value,
+      long bytes,
+      LongToIntFunction closer,
+      @Nullable Handle parent,
+      MadeAt madeAt) {
     this.what = what;
     this.value = value;
     this.bytes = bytes;
     this.closer = closer;
+    this.madeAt = madeAt;
     this.parent = parent;
     this.lock = parent == null ? new TreeLock() : parent.lock;
     this.opened = TRACK ? new Throwable(what + " was made here") : null;

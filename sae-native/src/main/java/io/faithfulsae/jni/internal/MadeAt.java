@@ -8,8 +8,8 @@ import org.jspecify.annotations.Nullable;
 
 /**
  * Where a native object was made: the first caller outside the classes that hand such objects out,
- * who has to close it; and if that is this library as well, the program that called it. Costs about
- * a microsecond, where a whole stack trace costs tens.
+ * who has to close it; and if that is this library as well, the program that called it. Costs a few
+ * microseconds, where a whole stack trace costs tens.
  *
  * @param owner null if no other class was on the stack
  * @param program null if it is the owner, or there is none

@@ -43,7 +43,9 @@ final class NativeBackend implements Backend {
     if (SaeAbi.sae_context_open(library, options, context) != SaeAbi.SAE_OK) {
       throw new BackendUnavailableException(name + ": " + NativeLibrary.lastError());
     }
-    Handle handle = new Handle("backend " + name, context[0], 0, SaeAbi::sae_context_close, null);
+    Handle handle =
+        new Handle(
+            "backend " + name, context[0], 0, SaeAbi::sae_context_close, null, MadeAt.here());
     byte[] text = new byte[TEXT_BYTES];
     int status = SaeAbi.sae_context_describe(context[0], text, text.length);
     if (status != SaeAbi.SAE_OK) {
@@ -266,12 +268,13 @@ final class NativeBackend implements Backend {
       Handle parent,
       ToIntFunction<long[]> create,
       LongToIntFunction closer) {
+    MadeAt here = MadeAt.here(); // not further down: it walks the stack
     HeldMemory.reclaimForgotten();
     try {
-      return makeOnce(operation, what, parent, create, closer);
+      return makeOnce(operation, what, parent, here, create, closer);
     } catch (BackendException e) {
       HeldMemory.collect();
-      return makeOnce(operation, what, parent, create, closer);
+      return makeOnce(operation, what, parent, here, create, closer);
     }
   }
 
@@ -279,6 +282,7 @@ final class NativeBackend implements Backend {
       String operation,
       String what,
       Handle parent,
+      MadeAt madeAt,
       ToIntFunction<long[]> create,
       LongToIntFunction closer) {
     long[] before = new long[1];
@@ -292,7 +296,7 @@ final class NativeBackend implements Backend {
           int status = create.applyAsInt(out);
           if (status == SaeAbi.SAE_OK) {
             readLiveBytes(after);
-            made[0] = new Handle(what, out[0], after[0] - before[0], closer, parent);
+            made[0] = new Handle(what, out[0], after[0] - before[0], closer, parent, madeAt);
           }
           return status;
         },

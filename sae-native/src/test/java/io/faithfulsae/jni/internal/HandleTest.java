@@ -24,7 +24,8 @@ class HandleTest {
           freed.add(v);
           return SaeAbi.SAE_OK;
         },
-        parent);
+        parent,
+        MadeAt.here());
   }
 
   @Test
