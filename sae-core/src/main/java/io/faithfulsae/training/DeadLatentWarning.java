@@ -32,7 +32,7 @@ final class DeadLatentWarning {
             Locale.ROOT,
             "%d of %d latents (%.0f %%) are dead after step %d of %d: they have not fired for %s."
                 + " Try fewer latents, more steps (a smaller batch or more rows), another learning"
-                + " rate, or a dead-latent term with more weight (docs/training.md)",
+                + " rate, or a dead-latent term with more weight (auxCoefficient)",
             now.dead(),
             dSae,
             100.0 * now.dead() / dSae,

@@ -70,6 +70,7 @@ final class RecommendedSettings {
         .warmupSteps(Math.min(1000, steps / 20))
         .decaySteps(steps / 5)
         .loss(Loss.FVU)
+        .auxCoefficient(0.5)
         .auxK(Math.max(1, sae.dOut() / 2))
         .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
         .auxDetach(true)

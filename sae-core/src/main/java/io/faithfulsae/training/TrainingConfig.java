@@ -339,7 +339,8 @@ public record TrainingConfig(
    *   <li><b>Dead latents</b>: those that have not fired for a fortieth of the rows, or for as many
    *       rows as an average latent takes to fire 16 times, if that is longer, and at most for
    *       10,000,000 (OpenAI and both) reconstruct what the others leave, d_in / 2 of them per row,
-   *       with weight 1/32, normalized by the residual's variance (OpenAI, dictionary_learning).
+   *       normalized by the residual's variance (OpenAI, dictionary_learning), with weight 1/2: the
+   *       1/32 of these two is for runs with many more steps.
    * </ul>
    *
    * <p>The powers and shares that name no source are ours; {@code docs/training.md} has what they

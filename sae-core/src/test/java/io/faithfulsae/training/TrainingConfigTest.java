@@ -77,7 +77,7 @@ class TrainingConfigTest {
     assertEquals(39, few.schedule().warmupSteps());
     assertEquals(156, few.schedule().decaySteps());
     assertEquals(288, few.step().aux().k());
-    assertEquals(1 / 32.0, few.step().aux().coefficient());
+    assertEquals(0.5, few.step().aux().coefficient());
     assertEquals(5_000, few.step().dead().afterRows());
     assertEquals(0, few.step().dead().afterBatches());
 
