@@ -77,7 +77,7 @@ final class ExamplesTest {
   void anSaeOfTheBundledModelIsTrainedExplainedComparedSteeredAndServed() throws Exception {
     String work = dir.toString();
     TrainOnModel.main(new String[] {work, "30000"});
-    assertTrue(printed().contains("trained in 58 steps at blocks.2.hook_resid_pre"), printed());
+    assertTrue(printed().contains("trained in 468 steps at blocks.2.hook_resid_pre"), printed());
     assertTrue(Files.exists(dir.resolve("sae").resolve("cfg.json")));
 
     String explained = printedBy(() -> ExplainSentence.main(new String[] {work, "the dog ran"}));
