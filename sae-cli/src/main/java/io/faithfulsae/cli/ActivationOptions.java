@@ -25,8 +25,8 @@ final class ActivationOptions {
       paramLabel = "NAME",
       defaultValue = "topk",
       description =
-          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk, abstopk and groupmax train as"
-              + " SAELens does; batchtopk learns a threshold for use after training.")
+          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). relu, jumprelu and gated train as SAELens does;"
+              + " batchtopk learns a threshold for use after training.")
   SaeFamily kind = SaeFamily.TOPK;
 
   @Option(
@@ -145,19 +145,9 @@ final class ActivationOptions {
     return rankByNorm || kind == SaeFamily.ABSTOPK ? Backends.open("cpu") : Backends.best();
   }
 
-  /** The options of a step for this activation; TopK trains as in the study. */
-  TrainingConfig.Builder training(int dIn, int dSae) {
-    Activation activation = activation();
+  /** Sets what was given for this activation, over a preset. */
+  void apply(SaeConfig sae, TrainingConfig.Builder builder) {
     requireSuitable();
-    TrainingConfig preset;
-    if (rankByNorm) {
-      preset = TrainingConfig.saeLens(activation, dIn);
-    } else if (kind.hasK() && kind != SaeFamily.BATCHTOPK) {
-      preset = TrainingConfig.faithfulSae();
-    } else {
-      preset = TrainingConfig.saeLensUnranked(activation, dIn);
-    }
-    TrainingConfig.Builder builder = preset.toBuilder();
     new FamilyOptions(
             prefixes,
             null, // of the preset
@@ -170,8 +160,7 @@ final class ActivationOptions {
             targetL0,
             bandwidth,
             threshold)
-        .apply(kind, dIn, dSae, builder);
-    return builder;
+        .apply(kind, sae.dIn(), sae.dSae(), builder);
   }
 
   /** An option of another activation would do nothing. */

@@ -34,6 +34,11 @@ final class CommonOptions {
     return new ConsoleListener(command.commandLine().getErr(), command.name() + ": ");
   }
 
+  /** Tells the user something about the work, on standard error. */
+  void say(String text) {
+    command.commandLine().getErr().println(text);
+  }
+
   /** Prints the result: as JSON if requested, else as text. */
   void print(Object result, String text) {
     command.commandLine().getOut().println(json ? Json.line(result) : text);
