@@ -232,10 +232,7 @@ SAE_EXPORT sae_status sae_context_describe(sae_handle context, char *text, int64
 }
 
 SAE_EXPORT sae_status sae_context_live_bytes(sae_handle context, int64_t *bytes) {
-    return guarded([&] {
-        registry().get(context, Kind::context, "context");
-        out(bytes, "the bytes") = registry().live_bytes(context);
-    });
+    return guarded([&] { out(bytes, "the bytes") = registry().live_bytes(context); });
 }
 
 SAE_EXPORT sae_status sae_context_synchronize(sae_handle context) {

@@ -43,16 +43,52 @@ sae_handle Registry::add(const Object &object) {
     const std::lock_guard lock(mutex);
     const sae_handle handle = last + 1;
     try {
-        objects.emplace(handle, std::make_unique<Object>(object));
+        const auto added = objects.emplace(handle, std::make_unique<Object>(object)).first;
+        if (object.kind == Kind::context) {
+            added->second->context = handle;
+        }
+        enter(handle, object);
     } catch (...) {
+        objects.erase(handle);
         destroy(object);
         throw;
     }
     last = handle;
-    if (object.kind == Kind::context) {
-        objects[handle]->context = handle;
-    }
     return handle;
+}
+
+void Registry::enter(sae_handle handle, const Object &object) {
+    const auto context = objects.find(object.context);
+    const auto params = objects.find(object.params);
+    if (context != objects.end()) {
+        context->second->dependents.insert(handle);
+    }
+    if (params != objects.end()) {
+        try {
+            params->second->dependents.insert(handle);
+        } catch (...) {
+            context->second->dependents.erase(handle);
+            throw;
+        }
+    }
+    if (context != objects.end()) {
+        context->second->total_bytes += object.live_bytes;
+    }
+}
+
+void Registry::leave(sae_handle handle, const Object &object) {
+    if (object.kind == Kind::context) {
+        return; /* depends on nothing: its context is itself */
+    }
+    const auto context = objects.find(object.context);
+    const auto params = objects.find(object.params);
+    if (context != objects.end()) {
+        context->second->dependents.erase(handle);
+        context->second->total_bytes -= object.live_bytes;
+    }
+    if (params != objects.end()) {
+        params->second->dependents.erase(handle);
+    }
 }
 
 Object &Registry::find(sae_handle handle, Kind kind, const char *what) {
@@ -92,30 +128,21 @@ void *Registry::buffer(sae_handle handle, sae_handle context, int64_t count, con
 
 int64_t Registry::live_bytes(sae_handle context) {
     const std::lock_guard lock(mutex);
-    int64_t sum = 0;
-    for (const auto &[handle, object] : objects) {
-        sum += object->context == context ? object->live_bytes : 0;
-    }
-    return sum;
+    return find(context, Kind::context, "context").total_bytes;
 }
 
 void Registry::release(sae_handle handle) {
     const auto found = objects.find(handle);
+    leave(handle, *found->second);
     destroy(*found->second);
     objects.erase(found);
 }
 
 void Registry::close(sae_handle handle, Kind kind, const char *what) {
     const std::lock_guard lock(mutex);
-    find(handle, kind, what);
-    std::vector<sae_handle> doomed = {handle};
-    if (kind == Kind::context || kind == Kind::params) { /* nothing else has children to look for */
-        for (const auto &[other, object] : objects) {
-            if (other != handle && (object->context == handle || object->params == handle)) {
-                doomed.push_back(other);
-            }
-        }
-    }
+    const Object &object = find(handle, kind, what);
+    std::vector<sae_handle> doomed(object.dependents.begin(), object.dependents.end());
+    doomed.push_back(handle);
     std::sort(doomed.rbegin(), doomed.rend()); /* newest first: children are newer than their parents */
     for (const sae_handle each : doomed) {
         release(each);
@@ -135,6 +162,7 @@ sae_handle Registry::detach(sae_handle buffer) {
         fail(status, object.table->last_error());
     }
     last = handle;
+    leave(buffer, object);
     objects.erase(buffer);
     return handle;
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "backend_table.h"
 #include "guard.h"
@@ -28,6 +29,8 @@ struct Object {
     int64_t d_out = 0;                                /* likewise */
     std::array<double, kTrainerOptions> options = {}; /* of a trainer */
     int64_t pending = 0;                              /* rows accumulated so far */
+    std::unordered_set<sae_handle> dependents = {};   /* all objects of a context, trainers of params */
+    int64_t total_bytes = 0;                          /* of a context: live_bytes of its dependents */
 };
 
 /* Handles only increase, so a stale one never names another object. One thread at a time uses a context (sae_abi.h), so
@@ -50,6 +53,9 @@ class Registry {
 
   private:
     Object &find(sae_handle handle, Kind kind, const char *what);
+    /* Enters an object with those it depends on, and takes it out; in constant time. */
+    void enter(sae_handle handle, const Object &object);
+    void leave(sae_handle handle, const Object &object);
     void release(sae_handle handle);
 
     std::mutex mutex;

@@ -1,5 +1,6 @@
 package io.faithfulsae;
 
+import io.faithfulsae.io.Expected;
 import io.faithfulsae.spi.Backend;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.DeviceBuffer;
@@ -8,6 +9,9 @@ import java.nio.FloatBuffer;
 /**
  * Rows of activations in a backend's memory: float32, row-major {@code [capacity, dIn]}, of which
  * the first {@link #rows()} are filled.
+ *
+ * <p>Fill it with {@link #add}, one row at a time; or, for many rows without a copy on the heap,
+ * write to {@link #data()} and say how many they are with {@link #rows(int)}.
  *
  * <p><b>Closed by</b> whoever allocated it. <b>Threads</b>: one at a time.
  */
@@ -82,6 +86,47 @@ public final class ActivationBatch implements AutoCloseable {
   }
 
   /**
+   * Appends a row.
+   *
+   * @param row of length {@link #dIn()}. Not modified, not retained.
+   * @return this
+   * @throws IllegalArgumentException if it has another length
+   * @throws IllegalStateException if the batch is full, or closed
+   * @throws UnsupportedOperationException if it is device memory that the host cannot address
+   */
+  public ActivationBatch add(float[] row) {
+    if (row.length != dIn) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "a row of " + dIn + " values",
+              row.length,
+              "use activations of the width that the batch was allocated for"));
+    }
+    if (rows == capacity) {
+      throw new IllegalStateException(
+          Expected.message(
+              "room for another row",
+              "a batch full with " + capacity,
+              "encode them and clear() it, or allocate a larger one"));
+    }
+    try (DeviceBuffer.Loan loan = buffer.lend()) {
+      loan.floats().put(rows * dIn, row);
+    }
+    rows++;
+    return this;
+  }
+
+  /**
+   * Removes all rows, so that others can be added in their place.
+   *
+   * @return this
+   */
+  public ActivationBatch clear() {
+    rows = 0;
+    return this;
+  }
+
+  /**
    * Sets the number of filled rows, after writing to {@link #data()}.
    *
    * @throws IllegalArgumentException if not in [0, capacity]
@@ -91,7 +136,8 @@ public final class ActivationBatch implements AutoCloseable {
   }
 
   /**
-   * The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory.
+   * The whole block {@code [capacity, dIn]}, position 0; a fresh view of the same memory. Writing
+   * to it does not change {@link #rows()}, and each view starts at row 0 again.
    *
    * <p>Views are safe to use after close: they show the last contents, and writes to them have no
    * effect. The memory is freed once no view is reachable.

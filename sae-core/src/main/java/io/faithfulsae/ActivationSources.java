@@ -31,6 +31,49 @@ public final class ActivationSources {
   }
 
   /**
+   * Rows in memory, one array each.
+   *
+   * @param rows <b>Shape</b> {@code [n, dIn]}. Copied, so that they may change later.
+   * @throws IllegalArgumentException if there are no rows, they differ in length, or they have more
+   *     than 2³¹ − 1 values together
+   */
+  public static ActivationSource ofRows(float[][] rows) {
+    if (rows.length == 0 || rows[0].length == 0) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "at least one row of at least one value",
+              rows.length + " rows" + (rows.length == 0 ? "" : " of length 0"),
+              "check what the rows are read from"));
+    }
+    int dIn = rows[0].length;
+    long values = (long) rows.length * dIn;
+    if (values > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "at most 2^31 - 1 values",
+              "[" + rows.length + ", " + dIn + "]",
+              "write them to disk with ShardWriter"));
+    }
+    float[] all = new float[(int) values];
+    for (int i = 0; i < rows.length; i++) {
+      if (rows[i].length != dIn) {
+        throw new IllegalArgumentException(
+            Expected.message(
+                "rows of one length, " + dIn + " as row 0 has",
+                rows[i].length + " in row " + i,
+                "use activations of one hook point"));
+      }
+      System.arraycopy(rows[i], 0, all, i * dIn, dIn);
+    }
+    return new ArraySource(all, dIn);
+  }
+
+  /** The same for a list; see {@link #ofRows(float[][])}. */
+  public static ActivationSource ofRows(List<float[]> rows) {
+    return ofRows(rows.toArray(new float[0][]));
+  }
+
+  /**
    * Rows on disk: every {@code *.safetensors} file of a folder, in order of name, each with a
    * tensor {@code activations} of shape {@code [n, dIn]} (leading axes are flattened) in F32, BF16,
    * F16 or F64. The files are memory-mapped: they may be larger than memory and must not change.

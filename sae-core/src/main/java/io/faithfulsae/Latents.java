@@ -221,13 +221,14 @@ public final class Latents implements AutoCloseable {
   }
 
   /**
-   * Copies the latents that fire on a row, the largest |value| first. For reading a few rows; for
-   * many, read {@link #indices()} and {@link #values()}.
+   * The latents that fire on a row, the largest |value| first. An immutable copy, for reading a few
+   * rows; for many, read {@link #indices()} and {@link #values()}.
    *
+   * @return empty if none fires
    * @throws IllegalArgumentException if the row is not in [0, {@link #rows()})
    * @throws IllegalStateException after close
    */
-  public List<Active> active(int row) {
+  public List<Active> row(int row) {
     if (row < 0 || row >= rows) {
       throw new IllegalArgumentException(
           Expected.message("a row in [0, " + rows + ")", row, "use a row that was encoded"));

@@ -252,11 +252,12 @@ public final class Sae implements AutoCloseable {
    *
    * @param x not modified
    * @return as many rows as {@code x}. <b>Closed by</b> the caller.
-   * @throws IllegalArgumentException if {@code x} has another width, or contains NaN or infinity
-   *     (the message names the row)
+   * @throws IllegalArgumentException if {@code x} has no rows or another width, or contains NaN or
+   *     infinity (the message names the row)
    */
   public Latents encode(ActivationBatch x) {
-    Latents latents = Latents.allocate(this, Math.max(1, x.rows()));
+    requireRows(x);
+    Latents latents = Latents.allocate(this, x.rows());
     try {
       encode(x, latents);
       return latents;
@@ -273,17 +274,15 @@ public final class Sae implements AutoCloseable {
    * @param x not modified
    * @param into receives as many rows: of k if the SAE's activation gives each row k, otherwise
    *     ragged. Modified.
-   * @throws IllegalArgumentException if the sizes do not match, or a row of {@code x} holds NaN or
-   *     infinity (the message names it)
+   * @throws IllegalArgumentException if {@code x} has no rows, the sizes do not match, or a row of
+   *     {@code x} holds NaN or infinity (the message names it)
    */
   public void encode(ActivationBatch x, Latents into) {
+    requireRows(x);
     checkWidth(x, config.dIn());
     Selection selection = selectionFor(into, x.rows());
     into.filled(0); // until they are encoded
     into.undo().reset();
-    if (x.rows() == 0) {
-      return;
-    }
     if (config.normalization() == Normalization.NONE) {
       run(selection, x.buffer(), x.rows(), into);
     } else {
@@ -293,6 +292,17 @@ public final class Sae implements AutoCloseable {
       }
     }
     silence(into);
+  }
+
+  /** Most batches without rows were filled through data(), and encoding nothing would hide it. */
+  private static void requireRows(ActivationBatch x) {
+    if (x.rows() == 0) {
+      throw new IllegalArgumentException(
+          Expected.message(
+              "a batch with rows to encode",
+              "none of " + x.capacity(),
+              "append rows with add(row), or call rows(n) after writing n rows to data()"));
+    }
   }
 
   private Selection selectionFor(Latents into, int rows) {

@@ -55,6 +55,38 @@ class ActivationSourcesTest {
   }
 
   @Test
+  void readsRowsThatMayChangeLater() throws IOException {
+    float[] flat = count(3);
+    float[][] rows = new float[3][];
+    for (int i = 0; i < rows.length; i++) {
+      rows[i] = Arrays.copyOfRange(flat, i * D, (i + 1) * D);
+    }
+    ActivationSource source = ActivationSources.ofRows(rows);
+    assertEquals(D, source.dIn());
+    assertEquals(ActivationSources.ofArray(flat, D).description(), source.description());
+    assertEquals(source.description(), ActivationSources.ofRows(Arrays.asList(rows)).description());
+    rows[1][2] = -1;
+    assertArrayEquals(flat, readAll(source, 2));
+    assertResumesAnywhere(source, 2);
+  }
+
+  @Test
+  void rejectsRowsThatAreNoMatrix() {
+    for (float[][] none : new float[][][] {{}, {{}}}) {
+      assertTrue(
+          assertThrows(IllegalArgumentException.class, () -> ActivationSources.ofRows(none))
+              .getMessage()
+              .startsWith("expected at least one row of at least one value, got "));
+    }
+    float[][] ragged = {{1, 2}, {3, 4}, {5}};
+    assertEquals(
+        "expected rows of one length, 2 as row 0 has, got 1 in row 2; use activations of one hook"
+            + " point",
+        assertThrows(IllegalArgumentException.class, () -> ActivationSources.ofRows(ragged))
+            .getMessage());
+  }
+
+  @Test
   void readsShardsOfAnyTypeInTheOrderOfTheirNames() throws IOException {
     float[] rows = count(11);
     shard("b.safetensors", Arrays.copyOfRange(rows, 2 * D, 7 * D), 5, D);

@@ -72,14 +72,14 @@ public abstract class LatentsTest {
       assertEquals(3, z.end(1));
       assertEquals(4, z.end(2));
       assertEquals(7, z.start(4));
-      // Memory is by latent index, active() by value.
+      // Memory is by latent index, row() by value.
       int[] index = new int[7];
       z.indices().get(index);
       assertArrayEquals(new int[] {0, 2, 3, 1, 0, 2, 3}, index);
-      assertEquals(List.of(new Active(2, 2), new Active(3, 2), new Active(0, 1)), z.active(0));
-      assertEquals(List.of(), z.active(1));
-      assertEquals(List.of(new Active(1, 3)), z.active(2));
-      assertThrows(IllegalArgumentException.class, () -> z.active(4));
+      assertEquals(List.of(new Active(2, 2), new Active(3, 2), new Active(0, 1)), z.row(0));
+      assertEquals(List.of(), z.row(1));
+      assertEquals(List.of(new Active(1, 3)), z.row(2));
+      assertThrows(IllegalArgumentException.class, () -> z.row(4));
       String said = String.valueOf(assertThrows(IllegalStateException.class, z::k).getMessage());
       assertTrue(said.matches("expected rows of k latents, got ragged rows; .+"), said);
     }
@@ -95,8 +95,8 @@ public abstract class LatentsTest {
       assertEquals(4, z.entries());
       assertEquals(2, z.start(1));
       assertEquals(4, z.end(1));
-      assertEquals(List.of(new Active(1, -3), new Active(2, 2)), z.active(0));
-      assertEquals(List.of(new Active(1, 3), new Active(2, -2)), z.active(1));
+      assertEquals(List.of(new Active(1, -3), new Active(2, 2)), z.row(0));
+      assertEquals(List.of(new Active(1, 3), new Active(2, -2)), z.row(1));
     }
   }
 
@@ -142,7 +142,7 @@ public abstract class LatentsTest {
       assertEquals(0, z.entries());
       assertArrayEquals(new int[] {0}, z.starts());
       sae.encode(little, z);
-      assertEquals(List.of(new Active(0, 1), new Active(1, 1), new Active(2, 1)), z.active(0));
+      assertEquals(List.of(new Active(0, 1), new Active(1, 1), new Active(2, 1)), z.row(0));
     }
   }
 
@@ -194,8 +194,8 @@ public abstract class LatentsTest {
           .write(Tensor.W_DEC, 0, DirectBuffers.floats(4).put(new float[] {1, 10, 100, 9}).flip());
       Sae view = sae.only(List.of(0, 2));
       view.encode(x, z);
-      assertEquals(List.of(new Active(2, 3)), z.active(0));
-      assertEquals(List.of(new Active(2, 6), new Active(0, 2)), z.active(1));
+      assertEquals(List.of(new Active(2, 3)), z.row(0));
+      assertEquals(List.of(new Active(2, 6), new Active(0, 2)), z.row(1));
       view.decode(z, decoded);
       assertEquals(300, decoded.data().get(0));
       assertEquals(602, decoded.data().get(1));
@@ -203,9 +203,9 @@ public abstract class LatentsTest {
       sae.encode(x, z);
       view.select(z, selected);
       assertEquals(2, selected.rows());
-      assertEquals(List.of(new Active(2, 3)), selected.active(0));
-      assertEquals(List.of(new Active(2, 6), new Active(0, 2)), selected.active(1));
-      assertEquals(List.of(new Active(2, 3), new Active(1, 2)), z.active(0), "not modified");
+      assertEquals(List.of(new Active(2, 3)), selected.row(0));
+      assertEquals(List.of(new Active(2, 6), new Active(0, 2)), selected.row(1));
+      assertEquals(List.of(new Active(2, 3), new Active(1, 2)), z.row(0), "not modified");
       try (Latents rows = Latents.allocate(backend, 2, 1);
           Latents tight = Latents.allocateRagged(backend, 2, 4)) {
         assertThrows(IllegalArgumentException.class, () -> view.select(z, rows));
@@ -226,8 +226,8 @@ public abstract class LatentsTest {
         Latents z = byBatch.encode(x);
         Latents alone = byThreshold.encode(x)) {
       assertArrayEquals(new int[] {0, 1, 4}, z.starts()); // of 1 2 3 3 6 9: 9 6 and the first 3s
-      assertEquals(List.of(new Active(2, 3)), z.active(0));
-      assertEquals(List.of(new Active(2, 9), new Active(1, 6), new Active(0, 3)), z.active(1));
+      assertEquals(List.of(new Active(2, 3)), z.row(0));
+      assertEquals(List.of(new Active(2, 9), new Active(1, 6), new Active(0, 3)), z.row(1));
       assertArrayEquals(new int[] {0, 1, 4}, alone.starts());
     }
   }
@@ -238,8 +238,7 @@ public abstract class LatentsTest {
         ActivationBatch x = batch(1, 2);
         Latents z = sae.encode(x)) {
       assertEquals(4, z.entries());
-      x.rows(0);
-      sae.encode(x, z);
+      z.rows(0);
       assertEquals(0, z.rows());
       assertEquals(0, z.entries());
       assertArrayEquals(new int[] {0}, z.starts());

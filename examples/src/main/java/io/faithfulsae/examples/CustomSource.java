@@ -10,9 +10,9 @@ import io.faithfulsae.metrics.Metrics;
 import io.faithfulsae.training.SaeTrainer;
 import io.faithfulsae.training.TrainingConfig;
 import java.io.IOException;
+import java.nio.FloatBuffer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Iterator;
 import java.util.stream.Stream;
 
 /** Activations from anywhere: here from a file of comma-separated numbers, one row per line. */
@@ -30,7 +30,7 @@ public final class CustomSource {
     @SuppressWarnings("StreamResourceLeak") // closed by the reader
     public ActivationReader open(long position) throws IOException {
       Stream<String> lines = Files.lines(file).skip(position);
-      Iterator<String> rest = lines.iterator();
+      var rest = lines.iterator();
       return new ActivationReader() {
         private long next = position;
 
@@ -38,9 +38,9 @@ public final class CustomSource {
         public int read(ActivationBatch into) {
           int before = into.rows();
           for (; into.rows() < into.capacity() && rest.hasNext(); next++) {
-            var row = into.data().position(into.rows() * dIn);
+            var row = FloatBuffer.allocate(dIn);
             Stream.of(rest.next().split(",", -1)).map(Float::valueOf).forEach(row::put);
-            into.rows(into.rows() + 1);
+            into.add(row.array());
           }
           return into.rows() == before && before < into.capacity() ? -1 : into.rows() - before;
         }

@@ -38,10 +38,8 @@ public final class EncodingService implements AutoCloseable {
         () -> {
           Worker worker = idle.take(); // never blocks: there is one per thread
           try {
-            worker.x().rows(1);
-            worker.x().data().put(row);
-            sae.encode(worker.x(), worker.z());
-            return worker.z().active(0).stream().mapToInt(Active::latent).toArray();
+            sae.encode(worker.x().clear().add(row), worker.z());
+            return worker.z().row(0).stream().mapToInt(Active::latent).toArray();
           } finally {
             idle.add(worker);
           }

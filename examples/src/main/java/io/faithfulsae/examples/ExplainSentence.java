@@ -35,9 +35,8 @@ public final class ExplainSentence {
     // begin explain
     try (Backend backend = Backends.best();
         OnnxModel model = OnnxModel.open(modelFolder);
-        Tokenizer tokenizer = Tokenizer.open(modelFolder);
         Sae sae = Sae.load(saeFolder, backend)) {
-      for (TokenLatents token : TokenLatents.of(sae, model, tokenizer, sentence)) {
+      for (TokenLatents token : model.explain(sae, sentence)) {
         System.out.println(token.text() + " " + token.latents()); // strongest first
         token.latents().forEach(active -> fired.add(active.latent()));
       }
@@ -51,8 +50,8 @@ public final class ExplainSentence {
       Path modelFolder, Path saeFolder, String sentence, Set<Integer> latents) throws IOException {
     try (Backend backend = Backends.best();
         OnnxModel model = OnnxModel.open(modelFolder);
-        Tokenizer tokenizer = Tokenizer.open(modelFolder);
         Sae sae = Sae.load(saeFolder, backend)) {
+      Tokenizer tokenizer = model.tokenizer(); // closed with the model
       TokenSource text = TokenSources.ofSequences("sentence", tokenizer.encode(sentence));
       var rows = new ModelActivations(model, sae.hookPoint(), text, ActivationFilter.NONE);
       var options = new LatentDescription.Options(1, 0, 0, 5);

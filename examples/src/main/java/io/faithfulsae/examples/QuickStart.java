@@ -26,16 +26,16 @@ public final class QuickStart {
 
   static void run(Path dir) throws IOException, InterruptedException {
     var rows = SyntheticFeatures.superposition(256, 64, 3, Magnitude.UNIFORM, 0, 400_000, 1);
-    var training = TrainingConfig.builder().tokens(400_000).batch(1024).lr(1e-3).build();
+    var shape = SaeConfig.topK(64, 512, 4);
+    var training = TrainingConfig.recommended(shape, 400_000);
     try (Backend backend = Backends.best();
-        var run = SaeTrainer.of(SaeConfig.topK(64, 512, 4), training, backend).start(rows, dir);
+        var run = SaeTrainer.of(shape, training, backend).start(rows, dir);
         var x = ActivationBatch.allocate(backend, 1, 64)) {
       run.await();
-      x.data().put(rows.directions()[7]);
-      x.rows(1);
+      x.add(rows.directions()[7]);
       try (Sae sae = Sae.load(dir, backend);
           Latents latents = sae.encode(x)) {
-        System.out.println("true feature 7 is latent " + latents.indices().get(0));
+        System.out.println("true feature 7 is latent " + latents.row(0).get(0).latent());
         System.out.println("FVU " + Metrics.reconstruction(sae, rows, 10_000).fvu());
       }
     }

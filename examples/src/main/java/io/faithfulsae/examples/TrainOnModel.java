@@ -53,10 +53,10 @@ public final class TrainOnModel {
       ActivationSource activations =
           ActivationSources.ofModel(
               model, hook, TokenSources.ofFile(text, tokenizer, CONTEXT), filter, 16);
-      TrainingConfig training =
-          TrainingConfig.builder().tokens(rows).batch(512).bufferRows(8192).lr(3e-3).build();
+      SaeConfig shape = SaeConfig.topK(model.dModel(), 512, 8);
+      TrainingConfig training = TrainingConfig.recommended(shape, rows);
       SaeTrainer trainer =
-          SaeTrainer.of(SaeConfig.topK(model.dModel(), 512, 8), training, backend)
+          SaeTrainer.of(shape, training, backend)
               .withMetadata(Map.of("model_name", model.name(), "hook_name", hook.toString()))
               .withListener(
                   progress -> {

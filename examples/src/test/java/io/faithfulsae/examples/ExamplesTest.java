@@ -77,7 +77,7 @@ final class ExamplesTest {
   void anSaeOfTheBundledModelIsTrainedExplainedComparedSteeredAndServed() throws Exception {
     String work = dir.toString();
     TrainOnModel.main(new String[] {work, "30000"});
-    assertTrue(printed().contains("trained in 58 steps at blocks.2.hook_resid_pre"), printed());
+    assertTrue(printed().contains("trained in 468 steps at blocks.2.hook_resid_pre"), printed());
     assertTrue(Files.exists(dir.resolve("sae").resolve("cfg.json")));
 
     String explained = printedBy(() -> ExplainSentence.main(new String[] {work, "the dog ran"}));
@@ -155,10 +155,8 @@ final class ExamplesTest {
 
   private static List<Integer> direct(Sae sae, int latent) {
     try (var x = ActivationBatch.allocate(sae.backend(), 1, sae.config().dIn())) {
-      x.data().put(sae.decoderDirection(latent));
-      x.rows(1);
-      try (Latents z = sae.encode(x)) {
-        return z.active(0).stream().map(Latents.Active::latent).toList();
+      try (Latents z = sae.encode(x.add(sae.decoderDirection(latent)))) {
+        return z.row(0).stream().map(Latents.Active::latent).toList();
       }
     }
   }

@@ -23,8 +23,8 @@ final class ActivationOptions {
       paramLabel = "NAME",
       defaultValue = "topk",
       description =
-          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). All but topk, abstopk and groupmax train as"
-              + " SAELens does; batchtopk learns a threshold for use after training.")
+          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). relu, jumprelu and gated train as SAELens does;"
+              + " batchtopk learns a threshold for use after training.")
   SaeFamily kind = SaeFamily.TOPK;
 
   @Option(
@@ -138,19 +138,9 @@ final class ActivationOptions {
         .decoderBiasInit(DecoderBiasInit.MEAN);
   }
 
-  /** The options of a step for this activation; TopK trains as in the study. */
-  TrainingConfig.Builder training(int dIn, int dSae) {
-    Activation activation = activation();
+  /** Sets what was given for this activation, over a preset. */
+  void apply(SaeConfig sae, TrainingConfig.Builder builder) {
     requireSuitable();
-    TrainingConfig preset;
-    if (rankByNorm) {
-      preset = TrainingConfig.saeLens(activation, dIn);
-    } else if (kind.hasK() && kind != SaeFamily.BATCHTOPK) {
-      preset = TrainingConfig.faithfulSae();
-    } else {
-      preset = TrainingConfig.saeLensUnranked(activation, dIn);
-    }
-    TrainingConfig.Builder builder = preset.toBuilder();
     new FamilyOptions(
             prefixes,
             null, // of the preset
@@ -163,8 +153,7 @@ final class ActivationOptions {
             targetL0,
             bandwidth,
             threshold)
-        .apply(kind, dIn, dSae, builder);
-    return builder;
+        .apply(kind, sae.dIn(), sae.dSae(), builder);
   }
 
   /** An option of another activation would do nothing. */

@@ -43,6 +43,11 @@ final class CommonOptions {
     return listener().begin(task, unit, 0, total);
   }
 
+  /** Tells the user something about the work, on standard error. */
+  void say(String text) {
+    command.commandLine().getErr().println(text);
+  }
+
   /** Prints the result: as JSON if requested, else as text. */
   void print(Object result, String text) {
     command.commandLine().getOut().println(json ? Json.line(result) : text);

@@ -14,7 +14,6 @@ import io.faithfulsae.models.OnnxModel;
 import io.faithfulsae.models.Tokenizer;
 import io.faithfulsae.models.tokens.TokenSources;
 import io.faithfulsae.spi.Backend;
-import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.study.provenance.ModelHash;
 import io.faithfulsae.study.provenance.TrainedOn;
 import io.faithfulsae.study.work.TrainingSession;
@@ -102,85 +101,7 @@ final class TrainCommand implements Callable<Integer> {
 
   @Mixin ActivationOptions activation;
 
-  @Option(
-      names = "--optimizer",
-      paramLabel = "NAME",
-      defaultValue = "adam",
-      description =
-          "${COMPLETION-CANDIDATES} (default: ${DEFAULT-VALUE}). signum averages without a schedule;"
-              + " muon is for matrices, with adam for biases; both as in sparsify.")
-  Optimizer optimizer = Optimizer.ADAM;
-
-  @Option(
-      names = "--lr",
-      paramLabel = "X",
-      description = "Learning rate (default: 3e-4; with signum and muon as --lr-by-width).")
-  @Nullable Double lr;
-
-  @Option(
-      names = "--lr-by-width",
-      description =
-          "sparsify's learning rate: 2e-4 / sqrt(d_sae / 16384) with adam, 5e-3 / sqrt(d_sae / 16384)"
-              + " with signum, 2e-3 with muon.")
-  boolean lrByWidth;
-
-  @Option(
-      names = "--seed",
-      paramLabel = "N",
-      defaultValue = "42",
-      description =
-          "Random seed of the initial weights and of shuffling (default: ${DEFAULT-VALUE}).")
-  long seed;
-
-  @Option(
-      names = "--batch",
-      paramLabel = "N",
-      defaultValue = "4096",
-      description = "Rows per step (default: ${DEFAULT-VALUE}).")
-  int batch;
-
-  @Option(
-      names = "--accumulate",
-      paramLabel = "N",
-      defaultValue = "1",
-      description =
-          "Equal parts into which a batch is split before its single update, if it does not fit in"
-              + " memory (default: ${DEFAULT-VALUE}).")
-  int accumulate;
-
-  @Option(
-      names = "--tokens",
-      paramLabel = "N",
-      required = true,
-      description = "Rows to train on; a source with fewer is read again.")
-  long tokens;
-
-  @Option(
-      names = "--warmup-steps",
-      paramLabel = "N",
-      defaultValue = "0",
-      description = "Default: ${DEFAULT-VALUE}.")
-  long warmupSteps;
-
-  @Option(
-      names = "--decay-steps",
-      paramLabel = "N",
-      defaultValue = "0",
-      description = "Default: ${DEFAULT-VALUE}.")
-  long decaySteps;
-
-  @Option(
-      names = "--buffer-rows",
-      paramLabel = "N",
-      description = "Rows in the shuffle buffer. Default: 16384, at least four batches.")
-  @Nullable Integer bufferRows;
-
-  @Option(
-      names = "--checkpoint-steps",
-      paramLabel = "N",
-      defaultValue = "200",
-      description = "Steps between checkpoints (default: ${DEFAULT-VALUE}).")
-  long checkpointSteps;
+  @Mixin TrainingOptions settings;
 
   @Option(
       names = "--normalization",
@@ -226,8 +147,8 @@ final class TrainCommand implements Callable<Integer> {
 
   @Override
   public Integer call() throws IOException {
-    common.fromOptions(() -> training(1));
-    common.fromOptions(() -> activation.config(1, dSae));
+    common.fromOptions(
+        () -> settings.config(activation, activation.config(1, dSae), targetHook != null));
     if (skip && targetHook == null) {
       throw common.usage(
           Expected.message("--target-hook with --skip", "none", "add --target-hook HOOK"));
@@ -307,7 +228,8 @@ final class TrainCommand implements Callable<Integer> {
             ? activation.transcoder(pairs, dSae, skip)
             : activation.config(source.dIn(), dSae);
     shape = shape.withNormalization(normalization);
-    TrainingConfig training = training(shape.dIn());
+    TrainingConfig training = settings.config(activation, shape, source instanceof PairedSource);
+    common.say(settings.summary(shape, training));
     try (Backend backend = Backends.best();
         LogOptions.Logs logs = logging.open()) {
       requireNoFinishedSae(); // one may have appeared while the model was opened
@@ -361,37 +283,5 @@ final class TrainCommand implements Callable<Integer> {
                     new LastStep(
                         last.loss(), last.fvu(), last.l0(), last.dead(), last.tokensPerSecond()))
             .orElse(null));
-  }
-
-  private double learningRate() {
-    Double given = lr;
-    if (given != null && lrByWidth) {
-      throw new IllegalArgumentException(
-          Expected.message("--lr or --lr-by-width", "both", "leave out one of them"));
-    }
-    if (given != null) {
-      return given;
-    }
-    boolean byWidth = lrByWidth || optimizer != Optimizer.ADAM;
-    return byWidth ? TrainingConfig.lrByWidth(optimizer, dSae) : 3e-4;
-  }
-
-  private TrainingConfig training(int dIn) {
-    TrainingConfig.Builder builder = activation.training(dIn, dSae);
-    if (targetHook != null) {
-      ActivationOptions.transcode(builder);
-    }
-    return builder
-        .tokens(tokens)
-        .batch(batch)
-        .accumulate(accumulate)
-        .optimizer(optimizer)
-        .lr(learningRate())
-        .seed(seed)
-        .warmupSteps(warmupSteps)
-        .decaySteps(decaySteps)
-        .bufferRows(bufferRows == null ? Math.max(16_384, 4 * batch) : bufferRows)
-        .checkpointSteps(checkpointSteps)
-        .build();
   }
 }

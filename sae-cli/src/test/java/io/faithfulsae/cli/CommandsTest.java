@@ -104,11 +104,13 @@ final class CommandsTest {
     assertFalse(Arrays.equals(expected, got), "sums were accumulated in the same order");
   }
 
-  /** Four steps, too few for a latent to count as dead. */
+  /** Four steps with a loss that is a mean over rows, too few for a latent to count as dead. */
   private Path train(Path rows, String out, int accumulate) {
     Path into = dir.resolve(out);
     sae(
             "train",
+            "--preset",
+            "study",
             "--activations",
             rows,
             "--d-sae",

@@ -16,6 +16,11 @@ import io.faithfulsae.training.TrainingConfig.EncoderInit;
  * remaining differences.
  */
 final class PeerPresets {
+  /**
+   * Tokens without firing after which a latent is dead in sparsify, dictionary_learning, OpenAI.
+   */
+  static final long DEAD_AFTER_ROWS = 10_000_000;
+
   private PeerPresets() {}
 
   static TrainingConfig saeLens(int dIn) {
@@ -127,7 +132,7 @@ final class PeerPresets {
         .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
         .auxDetach(true)
         .deadAfterBatches(0)
-        .deadAfterRows(10_000_000)
+        .deadAfterRows(DEAD_AFTER_ROWS)
         .beta2(0.999)
         .clipNorm(1)
         .decoderNorm(DecoderNorm.AFTER_STEP)
@@ -152,13 +157,34 @@ final class PeerPresets {
         .auxDetach(true)
         .auxScaleByDead(true)
         .deadAfterBatches(0)
-        .deadAfterRows(10_000_000)
+        .deadAfterRows(DEAD_AFTER_ROWS)
         .beta2(0.999)
         .clipNorm(0)
         .decoderNorm(DecoderNorm.AFTER_STEP)
         .trainEncoderBias(true)
         .encoderInit(EncoderInit.LINEAR)
         .decoderBiasInit(DecoderBiasInit.MEAN)
+        .build();
+  }
+
+  static TrainingConfig openAi(int dIn) {
+    return TrainingConfig.builder()
+        .batch(131_072)
+        .bufferRows(4 * 131_072)
+        .lr(1e-4)
+        .loss(Loss.FVU)
+        .auxK(Math.max(1, Integer.highestOneBit(dIn / 2)))
+        .auxNorm(AuxNorm.RESIDUAL_VARIANCE)
+        .auxDetach(true)
+        .deadAfterBatches(0)
+        .deadAfterRows(DEAD_AFTER_ROWS)
+        .beta2(0.999)
+        .eps(6.25e-10)
+        .clipNorm(0)
+        .decoderNorm(DecoderNorm.BEFORE_STEP)
+        .trainEncoderBias(true)
+        .encoderInit(EncoderInit.LINEAR)
+        .decoderBiasInit(DecoderBiasInit.GEOMETRIC_MEDIAN)
         .build();
   }
 

@@ -9,9 +9,10 @@ import io.faithfulsae.spi.StepConfig;
 import org.jspecify.annotations.Nullable;
 
 /**
- * All settings of a training run other than the SAE's shape and the data. {@link #faithfulSae()}
- * has the study's values; change individual ones with {@link #toBuilder()}. Where other libraries
- * differ, each choice is an option here, and a preset per library sets them all.
+ * All settings of a training run other than the SAE's shape and the data. {@link #recommended}
+ * chooses them from both, {@link #faithfulSae()} has the study's values; change individual ones
+ * with {@link #toBuilder()}. Where other libraries differ, each choice is an option here, and a
+ * preset per library sets them all.
  *
  * <p>In JSON, all values are at the same level, named after the builder's methods.
  *
@@ -306,6 +307,69 @@ public record TrainingConfig(
   public static TrainingConfig sparsify(
       StepConfig.Optimizer optimizer, SaeConfig sae, long tokens, int batch) {
     return PeerPresets.sparsify(optimizer, sae, tokens, batch);
+  }
+
+  /**
+   * OpenAI's TopK trainer. Remaining differences: the loss is divided by the batch's variance,
+   * there by that of the first rows; a latent fires above 0, there above 1e-3; the encoder is not
+   * scaled at the start so that reconstructions have the size of the input; no average of the
+   * weights.
+   *
+   * <p><b>Source</b>: openai/sparse_autoencoder, {@code train.py} and {@code loss.py}; Gao et al.
+   * 2024 (arXiv 2406.04093), where the dead-latent term has the power of two near d_in / 2.
+   *
+   * @param dIn width of the activations; sets the size of the dead-latent term
+   */
+  public static TrainingConfig openAi(int dIn) {
+    return PeerPresets.openAi(dIn);
+  }
+
+  /**
+   * Settings chosen from the SAE's shape and the number of rows, to start from where nothing else
+   * is known.
+   *
+   * <ul>
+   *   <li><b>Batch</b>: the largest power of two up to 4096 (SAELens, BatchTopK) that leaves 500
+   *       steps, at least 64; see {@link #recommendedBatch}.
+   *   <li><b>Learning rate</b> of Adam: 2e-4 / sqrt(d_sae / 2¹⁴) (sparsify, dictionary_learning),
+   *       times sqrt(10,000 / steps) in runs of fewer than 10,000 steps; warm-up over a twentieth
+   *       of the steps, at most 1000 (both), and decay over the last fifth (dictionary_learning).
+   *   <li><b>Dead latents</b>: those that have not fired for a fortieth of the rows, or for as many
+   *       rows as an average latent takes to fire 16 times, if that is longer, and at most for
+   *       10,000,000 (OpenAI and both) reconstruct what the others leave, d_in / 2 of them per row,
+   *       normalized by the residual's variance (OpenAI, dictionary_learning), with weight 1/2: the
+   *       1/32 of these two is for runs with many more steps.
+   * </ul>
+   *
+   * <p>The powers and shares that name no source are ours; {@code docs/training.md} has what they
+   * were measured on. This is for TopK, AbsTopK, GroupMax and BatchTopK; for activations that a
+   * penalty makes sparse it is {@link #saeLensUnranked} with this batch.
+   *
+   * @param tokens rows to train on, at least 1
+   */
+  public static TrainingConfig recommended(SaeConfig sae, long tokens) {
+    return recommended(sae, tokens, RecommendedSettings.batch(tokens));
+  }
+
+  /**
+   * The same for a given batch, from which the number of steps and with it the learning rate
+   * follow.
+   *
+   * @throws IllegalArgumentException if the batch is not in [1, tokens]
+   */
+  public static TrainingConfig recommended(SaeConfig sae, long tokens, int batch) {
+    return RecommendedSettings.of(sae, tokens, new Rows(tokens, batch, 1).batch());
+  }
+
+  /**
+   * The largest power of two up to {@code most} that leaves 500 steps of {@code tokens} rows; at
+   * least 64 of these, if there are as many.
+   *
+   * @param tokens rows to train on, at least 1
+   * @param most the largest batch that is wanted, at least 1
+   */
+  public static int recommendedBatch(long tokens, int most) {
+    return RecommendedSettings.batch(tokens, most);
   }
 
   /** A builder with the study's values. */

@@ -64,6 +64,7 @@ final class TrainingMember implements AutoCloseable {
   private final List<Replica> replicas = new ArrayList<>();
   private double activationScale = 1;
   private double loss = Double.NaN; // of the last step; NaN before the first
+  private final DeadLatentWarning deadLatents;
   private @Nullable TrainingProgress last;
 
   TrainingMember(SaeTrainer settings, Path dir) {
@@ -72,6 +73,7 @@ final class TrainingMember implements AutoCloseable {
     this.run = new TrainingRun(settings.listeners());
     this.config = settings.sae();
     this.training = settings.training();
+    this.deadLatents = new DeadLatentWarning(config.dSae(), training.step().dead());
     this.parameters = settings.backend().createSae(config.shape());
     try {
       this.trainer =
@@ -392,6 +394,7 @@ final class TrainingMember implements AutoCloseable {
   /** Notifies the listeners. */
   void report(TrainingProgress progress) {
     last = progress;
+    deadLatents.check(progress);
     run.notifyListeners(progress);
   }
 

@@ -7,7 +7,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.Activation;
+import io.faithfulsae.SaeConfig;
+import io.faithfulsae.SaeConfig.Normalization;
+import io.faithfulsae.spi.BackendChecks;
+import io.faithfulsae.spi.StepConfig.Optimizer;
 import io.faithfulsae.spi.StepConfig.Prefix;
+import io.faithfulsae.training.TrainingConfig.DecoderBiasInit;
 import io.faithfulsae.training.TrainingConfig.EncoderInit;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -60,6 +65,83 @@ class TrainingConfigTest {
     assertEquals(2e-4, TrainingConfig.dictionaryLearning(768, 16384).lr(), 1e-12);
     assertEquals(384, TrainingConfig.dictionaryLearning(768, 16384).step().aux().k());
     assertEquals(384, TrainingConfig.saeLens(768).step().aux().k());
+  }
+
+  @Test
+  void theRuleFollowsTheShapeAndTheNumberOfRows() {
+    SaeConfig shape = SaeConfig.topK(576, 4608, 32);
+    TrainingConfig few = TrainingConfig.recommended(shape, 200_000);
+    assertEquals(256, few.rows().batch());
+    assertEquals(781, few.steps());
+    assertEquals(2e-4 / Math.sqrt(4608 / 16384.0) * Math.sqrt(10_000 / 781.0), few.lr(), 1e-12);
+    assertEquals(39, few.schedule().warmupSteps());
+    assertEquals(156, few.schedule().decaySteps());
+    assertEquals(288, few.step().aux().k());
+    assertEquals(0.5, few.step().aux().coefficient());
+    assertEquals(5_000, few.step().dead().afterRows());
+    assertEquals(0, few.step().dead().afterBatches());
+
+    TrainingConfig many = TrainingConfig.recommended(shape, 1_000_000_000);
+    assertEquals(4096, many.rows().batch());
+    assertEquals(TrainingConfig.lrByWidth(Optimizer.ADAM, 4608), many.lr(), 1e-15);
+    assertEquals(1000, many.schedule().warmupSteps());
+    assertEquals(10_000_000, many.step().dead().afterRows());
+
+    SaeConfig wide = SaeConfig.topK(576, 1 << 17, 32);
+    assertEquals(
+        65_536,
+        TrainingConfig.recommended(wide, 200_000).step().dead().afterRows(),
+        "16 times d_sae / k: most latents of a wide SAE are rare, not dead");
+  }
+
+  @Test
+  void theRulesRateFollowsAGivenBatch() {
+    SaeConfig shape = SaeConfig.topK(64, 16384, 8);
+    assertEquals(4e-4, TrainingConfig.recommended(shape, 2_500_000, 1000).lr(), 1e-12);
+    assertEquals(2e-4, TrainingConfig.recommended(shape, 2_500_000, 100).lr(), 1e-12);
+    assertThrows(IllegalArgumentException.class, () -> TrainingConfig.recommended(shape, 99, 100));
+  }
+
+  @Test
+  void theRulesBatchLeavesEnoughSteps() {
+    int most = 1 << 17;
+    long[][] expected = {
+      {1, 1}, {63, 63}, {64, 64}, {50_000, 64}, {63_999, 64}, {64_000, 128}, {1L << 40, most}
+    };
+    for (long[] each : expected) {
+      assertEquals(each[1], TrainingConfig.recommendedBatch(each[0], most), each[0] + " rows");
+    }
+  }
+
+  @Test
+  void theRuleSuitsEveryActivationAndTranscoders() {
+    for (Activation each :
+        List.of(
+            new Activation.TopK(4),
+            new Activation.AbsTopK(4),
+            new Activation.GroupMax(4),
+            new Activation.BatchTopK(4, null),
+            new Activation.Relu(),
+            new Activation.JumpRelu(),
+            new Activation.Gated())) {
+      for (boolean transcoder : new boolean[] {false, true}) {
+        SaeConfig shape = new SaeConfig(8, 32, each, !transcoder, Normalization.NONE);
+        TrainingConfig config = TrainingConfig.recommended(shape, 10_000);
+        assertEquals(64, config.rows().batch());
+        BackendChecks.training(SaeTrainer.selection(shape), shape.shape(), config.step());
+        assertEquals(
+            transcoder,
+            config.start().decoderBiasInit() == DecoderBiasInit.MEAN,
+            "as sparsify trains transcoders");
+      }
+    }
+  }
+
+  @Test
+  void openAisDeadLatentTermHasThePowerOfTwoBelowHalfTheWidth() {
+    assertEquals(256, TrainingConfig.openAi(768).step().aux().k(), "as train.py has it for GPT-2");
+    assertEquals(1e-4, TrainingConfig.openAi(768).lr());
+    assertEquals(131_072, TrainingConfig.openAi(768).rows().batch());
   }
 
   @Test

@@ -322,8 +322,8 @@ class ActivationsTest {
       x.data().put(0, Goldens.floats(golden, "x"), 0, 50 * D_IN);
       x.rows(50);
       try (Latents latents = relu.encode(x)) {
-        int fired = IntStream.range(0, 50).map(row -> latents.active(row).size()).sum();
-        int most = IntStream.range(0, 50).map(row -> latents.active(row).size()).max().orElse(0);
+        int fired = IntStream.range(0, 50).map(row -> latents.row(row).size()).sum();
+        int most = IntStream.range(0, 50).map(row -> latents.row(row).size()).max().orElse(0);
         assertEquals(fired / 50.0, Metrics.reconstruction(relu, rows, 50).l0(), 1e-12);
         assertTrue(most < K, "TopK keeps all that fire: " + most);
       }

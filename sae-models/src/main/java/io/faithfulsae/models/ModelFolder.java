@@ -51,6 +51,7 @@ final class ModelFolder {
     special.checkAgainst(file, architecture.dimensions().vocabularySize());
     Path fileName = folder.toAbsolutePath().normalize().getFileName();
     return new OnnxModel(
+        folder,
         fileName == null ? family.modelType() : fileName.toString(),
         architecture,
         special,

@@ -3,6 +3,7 @@ package io.faithfulsae.models;
 import io.faithfulsae.DeviceActivations;
 import io.faithfulsae.HookPoint;
 import io.faithfulsae.LanguageModel;
+import io.faithfulsae.Sae;
 import io.faithfulsae.io.Expected;
 import io.faithfulsae.models.WholeSequences.Batch;
 import io.faithfulsae.models.WholeSequences.Output;
@@ -56,6 +57,7 @@ import org.jspecify.annotations.Nullable;
 public final class OnnxModel implements LanguageModel {
   private static final String LOGITS = "logits";
 
+  private final Path folder;
   private final String name;
   private final Dimensions dimensions;
   private final SpecialTokens special;
@@ -68,6 +70,7 @@ public final class OnnxModel implements LanguageModel {
   private final TappedRows.Spare spare = new TappedRows.Spare();
   private final ReentrantReadWriteLock life =
       new ReentrantReadWriteLock(); // only close() takes the write lock
+  private @Nullable Tokenizer tokenizer; // opened when first needed
   private boolean closed;
 
   /**
@@ -102,14 +105,17 @@ public final class OnnxModel implements LanguageModel {
   }
 
   /**
+   * @param folder has the tokenizer
    * @param sessions closed with this
    */
   OnnxModel(
+      Path folder,
       String name,
       Architecture architecture,
       SpecialTokens special,
       ModelSessions sessions,
       @Nullable Backend backend) {
+    this.folder = folder;
     this.name = name;
     this.dimensions = architecture.dimensions();
     this.special = special;
@@ -206,6 +212,40 @@ public final class OnnxModel implements LanguageModel {
   @Override
   public List<HookPoint> hookPoints() {
     return hookPoints;
+  }
+
+  /**
+   * The tokenizer in the model's folder, opened at the first call. <b>Closed by</b> this model.
+   *
+   * @throws NoSuchFileException if the folder has no {@code tokenizer.json}
+   * @throws io.faithfulsae.io.SaeFormatException as {@link Tokenizer#open} does
+   */
+  public synchronized Tokenizer tokenizer() throws IOException {
+    checkOpen();
+    Tokenizer own = tokenizer;
+    if (own == null) {
+      own = Tokenizer.open(folder);
+      tokenizer = own;
+    }
+    return own;
+  }
+
+  /**
+   * The tokens of a text, each with the latents that fire on it: runs the model on the text after
+   * BOS, and the SAE on the activations at its hook point. {@link TokenLatents#of} does the same
+   * for other models, and at other hook points.
+   *
+   * @param sae trained on this model; its metadata name the hook point
+   * @param text at least one token long, and with BOS at most {@link #contextLength()}
+   * @return one for each token, without BOS; latents strongest first
+   * @throws IOException if the folder has no {@link #tokenizer() tokenizer} that can be read
+   * @throws IllegalArgumentException if the text is empty or too long, or the SAE is of another
+   *     width
+   * @throws IllegalStateException if the SAE does not say where it belongs; see {@link
+   *     Sae#hookPoint}
+   */
+  public List<TokenLatents> explain(Sae sae, String text) throws IOException {
+    return TokenLatents.of(sae, this, tokenizer(), text);
   }
 
   @Override
@@ -476,6 +516,9 @@ public final class OnnxModel implements LanguageModel {
         closed = true;
         sessions.close();
         spare.close();
+        if (tokenizer != null) {
+          tokenizer.close();
+        }
       }
     } finally {
       life.writeLock().unlock();

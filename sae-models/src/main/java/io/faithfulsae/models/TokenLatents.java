@@ -11,7 +11,8 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * A token of a text, and the latents that fire on it.
+ * A token of a text, and the latents that fire on it; {@link OnnxModel#explain} is the short way to
+ * those of a text.
  *
  * @param token its id
  * @param text what it stands for, with the space before it if it has one
@@ -53,7 +54,7 @@ public record TokenLatents(int token, String text, List<Active> latents) {
       try (Latents latents = sae.encode(rows)) {
         List<TokenLatents> all = new ArrayList<>();
         for (int i = 1; i < tokens.length; i++) {
-          all.add(new TokenLatents(tokens[i], tokenizer.decode(tokens[i]), latents.active(i)));
+          all.add(new TokenLatents(tokens[i], tokenizer.decode(tokens[i]), latents.row(i)));
         }
         return all;
       }

@@ -2,6 +2,7 @@ package io.faithfulsae.models;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -12,6 +13,8 @@ import io.faithfulsae.Latents.Active;
 import io.faithfulsae.Sae;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.conformance.ReferenceBackend;
+import io.faithfulsae.io.DirectBuffers;
+import io.faithfulsae.spi.BackendSae.Tensor;
 import java.io.IOException;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
@@ -97,6 +100,24 @@ class TokenLatentsTest {
               .getMessage()
               .startsWith(
                   "expected an SAE whose metadata name its hook point (hook_name), got []"));
+    }
+  }
+
+  @Test
+  void theModelExplainsWithItsOwnTokenizer() throws IOException {
+    SaeConfig shape = SaeConfig.topK(model.dModel(), 8, 2);
+    FloatBuffer weights = DirectBuffers.floats(8L * model.dModel());
+    for (int i = 0; i < 8; i++) {
+      weights.put(i * model.dModel() + i, i % 2 == 0 ? 1 : -1);
+    }
+    try (Sae sae = Sae.create(shape, Map.of("hook_name", HOOK.toString()), backend)) {
+      sae.parameters().write(Tensor.W_ENC, 0, weights);
+      List<TokenLatents> explained = model.explain(sae, TEXT);
+      assertEquals(TokenLatents.of(sae, model, HOOK, tokenizer, TEXT), explained);
+      assertTrue(explained.stream().anyMatch(token -> !token.latents().isEmpty()));
+      assertSame(model.tokenizer(), model.tokenizer());
+      model.close();
+      assertThrows(IllegalStateException.class, () -> model.explain(sae, TEXT));
     }
   }
 

@@ -18,8 +18,14 @@ public enum Recipe {
   /** EleutherAI's sparsify, with Adam. */
   SPARSIFY;
 
-  /** Of an activation; one that the authors do not train is trained as SAELens trains it. */
-  TrainingConfig config(SaeFamily family, int dIn, int dSae, long tokens, int batch) {
+  /**
+   * Of an activation; one that the authors do not train is trained as SAELens trains it.
+   *
+   * @param tokens rows to train on; sparsify's schedule depends on them
+   * @param batch rows per step, likewise
+   * @throws IllegalArgumentException if the recipe has no such activation
+   */
+  public TrainingConfig config(SaeFamily family, int dIn, int dSae, long tokens, int batch) {
     return switch (family) {
       case TOPK -> ofTopK(dIn, dSae, tokens, batch);
       case ABSTOPK, GROUPMAX ->

@@ -82,7 +82,10 @@ public final class SharedEncoding implements AutoCloseable {
     }
   }
 
-  /** Encodes rows, SAE by SAE; views that share an encoding follow each other. */
+  /**
+   * Encodes rows, SAE by SAE; views that share an encoding follow each other. If a filter kept no
+   * row of a text, each SAE has latents without rows.
+   */
   public void encode(ActivationBatch rows, LatentsConsumer use) {
     groups.forEach(
         (shared, views) -> {
@@ -99,7 +102,7 @@ public final class SharedEncoding implements AutoCloseable {
     int capacity = Math.max(1, rows.rows());
     int maxK = views.stream().mapToInt(i -> saes.get(i).config().k()).max().orElseThrow();
     try (Latents whole = Latents.allocate(origin.backend(), capacity, maxK)) {
-      origin.encode(rows, whole);
+      encode(origin, rows, whole);
       for (int i : views) {
         Sae sae = saes.get(i);
         if (sae == origin && sae.config().k() == maxK) {
@@ -120,11 +123,11 @@ public final class SharedEncoding implements AutoCloseable {
     Sae whole = shared.whole();
     Latents all = ragged.of(whole, capacity);
     if (views.size() == 1) {
-      saes.get(views.get(0)).encode(rows, all);
+      encode(saes.get(views.get(0)), rows, all);
       use.accept(views.get(0), all);
       return;
     }
-    whole.encode(rows, all);
+    encode(whole, rows, all);
     for (int i : views) {
       if (saes.get(i) == whole) {
         use.accept(i, all);
@@ -133,6 +136,14 @@ public final class SharedEncoding implements AutoCloseable {
         saes.get(i).select(all, own);
         use.accept(i, own);
       }
+    }
+  }
+
+  private static void encode(Sae sae, ActivationBatch rows, Latents into) {
+    if (rows.rows() == 0) {
+      into.rows(0);
+    } else {
+      sae.encode(rows, into);
     }
   }
 

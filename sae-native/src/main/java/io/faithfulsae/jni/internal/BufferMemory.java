@@ -8,12 +8,6 @@ import java.util.concurrent.atomic.AtomicLong;
  * or, if views were handed out without a loan, when the garbage collector finds that none is left.
  */
 final class BufferMemory {
-  /** How many bytes may wait for garbage collection before one is requested. */
-  private static final long LIMIT =
-      Math.max(
-          64L << 20,
-          Runtime.getRuntime().maxMemory() / 16); // a collection's cost grows with the heap
-
   /** Bytes that are closed and waiting for garbage collection. */
   private static final AtomicLong WAITING = new AtomicLong();
 
@@ -91,26 +85,9 @@ final class BufferMemory {
   static void collectIfNeeded() {
     long waiting = WAITING.get();
     long survived = SURVIVED.get();
-    if (waiting - survived > LIMIT && SURVIVED.compareAndSet(survived, waiting)) {
+    if (waiting - survived > HeldMemory.LIMIT && SURVIVED.compareAndSet(survived, waiting)) {
       System.gc();
     }
-  }
-
-  /** Frees what can be freed before an allocation is retried; false: nothing is waiting. */
-  static boolean collectNow() {
-    if (WAITING.get() == 0) {
-      return false;
-    }
-    System.gc();
-    for (int i = 0; i < 50 && WAITING.get() > 0; i++) { // the cleaner's thread needs a moment
-      try {
-        Thread.sleep(10);
-      } catch (InterruptedException e) {
-        Thread.currentThread().interrupt();
-        return true;
-      }
-    }
-    return true;
   }
 
   /** Bytes that are closed and waiting for garbage collection, across all backends. */

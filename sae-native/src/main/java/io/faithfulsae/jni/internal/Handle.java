@@ -2,13 +2,13 @@ package io.faithfulsae.jni.internal;
 
 import io.faithfulsae.io.Expected;
 import java.lang.System.Logger.Level;
-import java.lang.ref.Cleaner;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.ReentrantLock;
 import java.util.function.IntSupplier;
@@ -21,14 +21,16 @@ import org.jspecify.annotations.Nullable;
  * running call, and a closed handle cannot be called. A call on handles of several trees takes the
  * locks of all, in the order in which the trees were created.
  *
- * <p>A {@link Cleaner} is the safety net for owners who forget to close: it frees, and logs a
- * warning. It never pulls memory from under what is still reachable, so a root whose owner is gone
- * waits for its last child.
+ * <p>A cleaner is the safety net for owners who forget to close: it frees, and logs one warning for
+ * each place where such objects were made. It never pulls memory from under what is still
+ * reachable, so a root whose owner is gone waits for its last child.
  */
 final class Handle {
   private static final System.Logger LOG = System.getLogger(Handle.class.getName());
-  private static final Cleaner CLEANER = Cleaner.create();
   private static final boolean TRACK = Boolean.getBoolean("sae.trackClose");
+
+  /** Places where something was made and forgotten: no more than the program has such lines. */
+  private static final Set<String> FORGOTTEN_FROM = ConcurrentHashMap.newKeySet();
 
   /** The lock of a tree; two threads that take several take them in the same order. */
   private static final class TreeLock extends ReentrantLock {
@@ -39,10 +41,12 @@ final class Handle {
 
   private final String what;
   private final long value;
+  private final long bytes;
   private final LongToIntFunction closer;
   private final TreeLock lock;
   private final @Nullable Handle parent;
   private final Set<Handle> children = new LinkedHashSet<>();
+  private final MadeAt madeAt;
   private final @Nullable Throwable opened;
   private @Nullable Throwable closedAt;
   private volatile @Nullable Handle closedWith; // the one that was closed; null: open
@@ -51,19 +55,30 @@ final class Handle {
   /**
    * @param what names it in messages, such as {@code "buffer of 64 bytes"}
    * @param value the native handle
+   * @param bytes that it holds
    * @param closer frees it and returns the status
    * @param parent what it was made from; null: a root
+   * @param madeAt where, for the warning if it is forgotten
    */
-  Handle(String what, long value, LongToIntFunction closer, @Nullable Handle parent) {
+  Handle(
+      String what,
+      long value,
+      long bytes,
+      LongToIntFunction closer,
+      @Nullable Handle parent,
+      MadeAt madeAt) {
     this.what = what;
     this.value = value;
+    this.bytes = bytes;
     this.closer = closer;
+    this.madeAt = madeAt;
     this.parent = parent;
     this.lock = parent == null ? new TreeLock() : parent.lock;
     this.opened = TRACK ? new Throwable(what + " was made here") : null;
     if (parent != null) {
       parent.children.add(this);
     }
+    HeldMemory.add(bytes);
   }
 
   /** Frees this when {@code owner} becomes unreachable. */
@@ -78,7 +93,7 @@ final class Handle {
    * @param owner not this, and not reachable from it or from {@code then}
    */
   void freeAfter(Object owner, Runnable then) {
-    CLEANER.register(
+    HeldMemory.CLEANER.register(
         owner,
         () -> {
           ownerIsGone();
@@ -182,6 +197,7 @@ final class Handle {
     closedWith = with;
     closedAt = TRACK ? new Throwable(what + " was closed here", opened) : null;
     int status = closer.applyAsInt(value);
+    HeldMemory.remove(bytes);
     if (status != SaeAbi.SAE_OK) {
       LOG.log(Level.WARNING, "closing {0}: {1}", what, NativeLibrary.lastError());
     }
@@ -199,10 +215,7 @@ final class Handle {
       if (closedWith != null) {
         return;
       }
-      LOG.log(
-          Level.WARNING,
-          what + " was never closed; close it (-Dsae.trackClose=true says where it was created)",
-          opened);
+      warn();
       abandoned = true;
       if (children.isEmpty()) {
         free(this);
@@ -210,5 +223,17 @@ final class Handle {
     } finally {
       lock.unlock();
     }
+  }
+
+  private void warn() {
+    boolean first = FORGOTTEN_FROM.add(madeAt.toString());
+    LOG.log(
+        first ? Level.WARNING : Level.DEBUG,
+        what
+            + " was never closed and is freed only now, after a garbage collection; it was made at "
+            + madeAt
+            + ". Close it there, for example in a try statement with resources. Others made there"
+            + " are freed without a warning",
+        opened);
   }
 }

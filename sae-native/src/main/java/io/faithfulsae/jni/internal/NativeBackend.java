@@ -43,7 +43,9 @@ final class NativeBackend implements Backend {
     if (SaeAbi.sae_context_open(library, options, context) != SaeAbi.SAE_OK) {
       throw new BackendUnavailableException(name + ": " + NativeLibrary.lastError());
     }
-    Handle handle = new Handle("backend " + name, context[0], SaeAbi::sae_context_close, null);
+    Handle handle =
+        new Handle(
+            "backend " + name, context[0], 0, SaeAbi::sae_context_close, null, MadeAt.here());
     byte[] text = new byte[TEXT_BYTES];
     int status = SaeAbi.sae_context_describe(context[0], text, text.length);
     if (status != SaeAbi.SAE_OK) {
@@ -97,17 +99,6 @@ final class NativeBackend implements Backend {
 
   NativeBuffer allocate(long bytes, NativeBuffer.Place place) {
     BackendChecks.bytes(bytes);
-    try {
-      return create(bytes, place);
-    } catch (BackendException e) {
-      if (!BufferMemory.collectNow()) {
-        throw e;
-      }
-      return create(bytes, place); // closed memory was waiting for garbage collection
-    }
-  }
-
-  private NativeBuffer create(long bytes, NativeBuffer.Place place) {
     BufferMemory memory = new BufferMemory(bytes);
     long[] address = new long[1];
     Handle buffer =
@@ -241,8 +232,12 @@ final class NativeBackend implements Backend {
   @Override
   public long liveBytes() {
     long[] bytes = new long[1];
-    call("liveBytes", () -> SaeAbi.sae_context_live_bytes(handle.value(), bytes), handle);
+    call("liveBytes", () -> readLiveBytes(bytes), handle);
     return bytes[0];
+  }
+
+  private int readLiveBytes(long[] into) {
+    return SaeAbi.sae_context_live_bytes(handle.value(), into);
   }
 
   @Override
@@ -263,21 +258,45 @@ final class NativeBackend implements Backend {
     return nativeBuffer.handle();
   }
 
-  /** Creates a native object as a child of {@code parent}. */
+  /**
+   * Creates a native object as a child of {@code parent}; if there is no memory for it, once more
+   * after freeing what nobody can use any more.
+   */
   Handle make(
       String operation,
       String what,
       Handle parent,
       ToIntFunction<long[]> create,
       LongToIntFunction closer) {
+    MadeAt here = MadeAt.here(); // not further down: it walks the stack
+    HeldMemory.reclaimForgotten();
+    try {
+      return makeOnce(operation, what, parent, here, create, closer);
+    } catch (BackendException e) {
+      HeldMemory.collect();
+      return makeOnce(operation, what, parent, here, create, closer);
+    }
+  }
+
+  private Handle makeOnce(
+      String operation,
+      String what,
+      Handle parent,
+      MadeAt madeAt,
+      ToIntFunction<long[]> create,
+      LongToIntFunction closer) {
+    long[] before = new long[1];
+    long[] after = new long[1];
     long[] out = new long[1];
     Handle[] made = new Handle[1];
     call(
         operation,
         () -> {
+          readLiveBytes(before); // cannot fail on an open context
           int status = create.applyAsInt(out);
           if (status == SaeAbi.SAE_OK) {
-            made[0] = new Handle(what, out[0], closer, parent);
+            readLiveBytes(after);
+            made[0] = new Handle(what, out[0], after[0] - before[0], closer, parent, madeAt);
           }
           return status;
         },

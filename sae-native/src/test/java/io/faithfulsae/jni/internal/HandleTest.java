@@ -19,11 +19,13 @@ class HandleTest {
     return new Handle(
         "object " + value,
         value,
+        0,
         v -> {
           freed.add(v);
           return SaeAbi.SAE_OK;
         },
-        parent);
+        parent,
+        MadeAt.here());
   }
 
   @Test

@@ -11,6 +11,8 @@ import io.faithfulsae.spi.StepConfig;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import org.junit.jupiter.api.Assumptions;
 import org.junit.jupiter.api.Test;
 
@@ -57,6 +59,27 @@ class LeakTest {
         assertTrue(backend.liveBytes() > 0);
       }
       assertEquals(0, backend.liveBytes());
+    }
+  }
+
+  /** A close that looked at each live object took milliseconds here, and this case a minute. */
+  @Test
+  void closingAmongManyFindsItsOwn() {
+    try (Backend backend = new CpuBackendProvider().open()) {
+      List<DeviceBuffer> many = new ArrayList<>(); // closed with the backend
+      for (int i = 0; i < 40_000; i++) {
+        many.add(backend.allocate(64));
+      }
+      for (int i = 0; i < 2000; i++) {
+        BackendSae sae = backend.createSae(4, 8, true);
+        BackendTrainer trainer = sae.trainer(2, StepConfig.builder().build());
+        assertTrue(backend.liveBytes() > many.size() * 64L);
+        if (i % 2 == 0) {
+          trainer.close();
+        }
+        sae.close();
+        assertEquals(many.size() * 64L, backend.liveBytes());
+      }
     }
   }
 
