@@ -106,7 +106,7 @@ class ClampedLatentsTest {
           for (Intervention each : clamps) {
             ClampLatent clamp = (ClampLatent) each;
             double z = 0;
-            for (Active active : latents.active(row)) {
+            for (Active active : latents.row(row)) {
               z += active.latent() == clamp.latent() ? active.value() : 0;
             }
             fired += z == 0 ? 0 : 1;
