@@ -65,7 +65,7 @@ final class BadInputTest {
           1,
           value.contains(".") // the parser itself rejects YAML's own spelling
               ? "s.yaml: line 1: expected YAML, got Malformed numeric value '" + value + "'"
-              : "s.yaml: study: training.lr: expected a finite number, got ");
+              : "s.yaml: line 1, training.lr: expected a finite number, got ");
     }
     Path results = dir.resolve("results.json");
     Files.writeString(

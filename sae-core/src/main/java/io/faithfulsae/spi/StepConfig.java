@@ -3,6 +3,14 @@ package io.faithfulsae.spi;
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.databind.DeserializationContext;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonDeserializer;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.annotation.JsonDeserialize;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.IOException;
 import java.util.List;
 import org.jspecify.annotations.Nullable;
 
@@ -31,6 +39,7 @@ import org.jspecify.annotations.Nullable;
  * @param optimizer what the gradients become
  * @param rankByNorm whether latents are chosen by value times norm of their decoder row
  */
+@JsonDeserialize(using = StepConfig.Reader.class)
 public record StepConfig(
     Loss loss,
     @JsonUnwrapped Auxiliary aux,
@@ -44,6 +53,8 @@ public record StepConfig(
     @JsonInclude(JsonInclude.Include.NON_DEFAULT) double multiTopK,
     @JsonInclude(value = JsonInclude.Include.CUSTOM, valueFilter = Usual.class) Optimizer optimizer,
     @JsonInclude(JsonInclude.Include.NON_DEFAULT) boolean rankByNorm) {
+  private static final JsonMapper PARTS =
+      JsonMapper.builder().disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES).build();
 
   /**
    * Checks the prefixes.
@@ -70,6 +81,40 @@ public record StepConfig(
           prefixes.get(i - 1).latents() < prefixes.get(i).latents(),
           "prefixes that ascend",
           prefixes);
+    }
+  }
+
+  /** What is not part of a group. */
+  private record Own(
+      Loss loss,
+      Threshold threshold,
+      Sparsity sparsity,
+      List<Prefix> prefixes,
+      Annealing annealing,
+      double multiTopK,
+      Optimizer optimizer,
+      boolean rankByNorm) {}
+
+  /** Reads each group from the same object: Jackson can unwrap parts of records from 2.19 on. */
+  static final class Reader extends JsonDeserializer<StepConfig> {
+    @Override
+    public StepConfig deserialize(JsonParser parser, DeserializationContext context)
+        throws IOException {
+      JsonNode json = context.readTree(parser);
+      Own own = PARTS.treeToValue(json, Own.class);
+      return new StepConfig(
+          own.loss,
+          PARTS.treeToValue(json, Auxiliary.class),
+          PARTS.treeToValue(json, Dead.class),
+          PARTS.treeToValue(json, Adam.class),
+          PARTS.treeToValue(json, Weights.class),
+          own.threshold,
+          own.sparsity,
+          own.prefixes,
+          own.annealing,
+          own.multiTopK,
+          own.optimizer,
+          own.rankByNorm);
     }
   }
 

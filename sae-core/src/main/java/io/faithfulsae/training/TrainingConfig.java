@@ -2,10 +2,18 @@ package io.faithfulsae.training;
 
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonUnwrapped;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.databind.DeserializationContext;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonDeserializer;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.annotation.JsonDeserialize;
+import com.fasterxml.jackson.databind.json.JsonMapper;
 import io.faithfulsae.Activation;
 import io.faithfulsae.SaeConfig;
 import io.faithfulsae.spi.BackendChecks;
 import io.faithfulsae.spi.StepConfig;
+import java.io.IOException;
 import org.jspecify.annotations.Nullable;
 
 /**
@@ -29,6 +37,7 @@ import org.jspecify.annotations.Nullable;
  * @param bufferRows rows in the shuffle buffer, at least {@code batch}
  * @param checkpointSteps steps between checkpoints; 0 to write one only on cancellation
  */
+@JsonDeserialize(using = TrainingConfig.Reader.class)
 public record TrainingConfig(
     @JsonUnwrapped Rows rows,
     double lr,
@@ -38,6 +47,8 @@ public record TrainingConfig(
     @JsonUnwrapped Start start,
     int bufferRows,
     long checkpointSteps) {
+  private static final JsonMapper PARTS =
+      JsonMapper.builder().disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES).build();
 
   /**
    * How many rows to train on, in total and per step.
@@ -164,6 +175,28 @@ public record TrainingConfig(
     BackendChecks.setting(
         bufferRows >= rows.batch, "bufferRows >= batch = " + rows.batch, bufferRows);
     BackendChecks.setting(checkpointSteps >= 0, "checkpointSteps >= 0", checkpointSteps);
+  }
+
+  /** What is not part of a group. */
+  private record Own(double lr, long seed, int bufferRows, long checkpointSteps) {}
+
+  /** Reads each group from the same object: Jackson can unwrap parts of records from 2.19 on. */
+  static final class Reader extends JsonDeserializer<TrainingConfig> {
+    @Override
+    public TrainingConfig deserialize(JsonParser parser, DeserializationContext context)
+        throws IOException {
+      JsonNode json = context.readTree(parser);
+      Own own = PARTS.treeToValue(json, Own.class);
+      return new TrainingConfig(
+          PARTS.treeToValue(json, Rows.class),
+          own.lr,
+          own.seed,
+          PARTS.treeToValue(json, Schedule.class),
+          PARTS.treeToValue(json, StepConfig.class),
+          PARTS.treeToValue(json, Start.class),
+          own.bufferRows,
+          own.checkpointSteps);
+    }
   }
 
   /** Number of steps: floor(tokens / batch). */

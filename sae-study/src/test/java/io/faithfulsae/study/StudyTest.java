@@ -425,11 +425,11 @@ final class StudyTest {
 
     Files.writeString(file, "featureSubsets: {rankBy: [size]}");
     SaeFormatException name = assertThrows(SaeFormatException.class, () -> StudyFile.read(file));
-    assertTrue(name.getMessage().contains("featureSubsets.rankBy.[0]"), name.getMessage());
+    assertTrue(name.getMessage().contains("featureSubsets.rankBy[0]"), name.getMessage());
     assertTrue(
         name.getMessage().contains("expected one of FREQUENCY, MEAN_ACTIVATION, ATTRIBUTION"),
         name.getMessage());
-    assertTrue(name.getMessage().endsWith("got size; use one of these"), name.getMessage());
+    assertTrue(name.getMessage().endsWith("got size; correct the value"), name.getMessage());
   }
 
   private Study.Outcome run(String yaml, Path out) throws IOException {
