@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <limits>
 #include <string>
 #include <vector>
@@ -31,6 +32,15 @@ void ok(sae_status status, const char *what) {
         std::fprintf(stderr, "FAILED: %s: status %d, %s\n", what, status, table->last_error());
         std::exit(1);
     }
+}
+
+/* A group of cases; says how much CPU time it took, of all threads. */
+template <typename Check>
+void timed(const char *name, const Check &check) {
+    const std::clock_t start = std::clock();
+    check();
+    std::printf("%7.1f s of CPU time: %s\n", static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC, name);
+    std::fflush(stdout);
 }
 
 /* A buffer of the backend with the contents of a vector. */
