@@ -43,9 +43,11 @@ final class CommonOptions {
     return listener().begin(task, unit, 0, total);
   }
 
-  /** Tells the user something about the work, on standard error. */
+  /** Tells the user something about the work, on standard error unless quiet. */
   void say(String text) {
-    command.commandLine().getErr().println(text);
+    if (!quiet) {
+      command.commandLine().getErr().println(text);
+    }
   }
 
   /** Prints the result: as JSON if requested, else as text. */
