@@ -16,11 +16,9 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.DoubleSummaryStatistics;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.stream.Collectors;
 import org.knowm.xchart.BitmapEncoder;
 import org.knowm.xchart.BitmapEncoder.BitmapFormat;
 import org.knowm.xchart.HeatMapChart;
@@ -101,7 +99,7 @@ final class Plots {
       all.put("cross-entropy", plots.crossEntropy());
     }
     all.putAll(new HeatMaps(results).draw());
-    all.put("norms", plots.norms());
+    all.put("norms", NormsPlot.draw(results, plots));
     Measurements.OF_SAES.forEach(measurement -> all.putAll(measurement.plots(results, plots)));
     all.putAll(new SweepPlots(results, plots).draw());
     Map<String, Plot> written = new LinkedHashMap<>();
@@ -238,38 +236,6 @@ final class Plots {
         chart,
         "Cross entropy",
         "What replacing the residual stream by the SAE's reconstruction costs the model, on held-out text of each data set.");
-  }
-
-  private Drawn norms() {
-    DoubleSummaryStatistics all =
-        results.dataSets().stream()
-            .flatMap(set -> set.norms().meanByPosition().stream())
-            .collect(Collectors.summarizingDouble(Double::doubleValue));
-    // XChart labels decades only.
-    boolean wide = all.getMin() > 0 && all.getMax() >= 10 * all.getMin();
-    XYChart chart =
-        chart("position in the sequence", "mean norm at the hook" + (wide ? " (log)" : ""));
-    if (wide) {
-      chart.getStyler().setYAxisLogarithmic(true);
-    } else {
-      chart.getStyler().setYAxisMin(0.0);
-    }
-    for (ModelResults.DataSet set : results.dataSets()) {
-      List<Double> means = set.norms().meanByPosition();
-      double[] xs = new double[means.size()];
-      for (int i = 0; i < xs.length; i++) {
-        xs[i] = i;
-      }
-      style(
-          chart.addSeries(
-              set.name(), xs, means.stream().mapToDouble(Double::doubleValue).toArray()),
-          set.name(),
-          seeds.get(0));
-    }
-    return drawn(
-        chart,
-        "Norms by position",
-        "Mean norm of the residual stream, unfiltered: massive activations at the first positions would show here.");
   }
 
   private XYChart fakeIntervals() {
