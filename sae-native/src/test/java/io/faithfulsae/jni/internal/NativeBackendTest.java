@@ -29,9 +29,9 @@ import org.junit.jupiter.api.io.TempDir;
 class NativeBackendTest {
 
   @Test
-  void bothAreFoundAndTheCpuOneIsUsable() {
+  void allAreFoundInOrderAndTheCpuOneIsUsable() {
     List<Availability> all = Backends.probe();
-    assertEquals(List.of("cuda", "cpu"), all.stream().map(Availability::name).toList());
+    assertEquals(List.of("cuda", "cpu", "java"), all.stream().map(Availability::name).toList());
     assertTrue(all.get(1).usable(), all.get(1).reason());
     assertFalse(all.get(0).reason().isBlank());
     try (Backend cpu = Backends.open("cpu")) {
