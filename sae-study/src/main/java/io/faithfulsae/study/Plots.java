@@ -16,6 +16,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -277,11 +278,21 @@ final class Plots {
 
   static void categories(XYChart chart, Map<Double, String> labels) {
     // Labels must differ, or XChart searches for a better spacing forever; the hint makes it try
-    // whole numbers first. Between categories and beside them, labels are blanks of any length.
+    // whole numbers first. Between categories and beside them, each position has a blank of its
+    // own.
+    Map<Double, String> blanks = new HashMap<>();
     chart.setCustomXAxisTickLabelsFormatter(
-        x -> labels.getOrDefault(x, " ".repeat(2 + (int) Math.round(2 * x))));
+        x -> {
+          String label = labels.get(x);
+          return label != null ? label : blanks.computeIfAbsent(x, any -> blank(blanks.size()));
+        });
     chart.getStyler().setXAxisTickMarkSpacingHint(WIDTH * 3 / 5 / labels.size());
     chart.getStyler().setXAxisMin(-0.5).setXAxisMax(labels.size() - 0.5);
+  }
+
+  /** Spaces of two kinds, for the digits of a binary number. */
+  private static String blank(int number) {
+    return Integer.toBinaryString(number).replace('0', ' ').replace('1', '\u00a0');
   }
 
   /** A histogram as an outline; bins hold shares of all values. */
