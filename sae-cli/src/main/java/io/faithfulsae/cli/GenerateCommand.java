@@ -21,6 +21,7 @@ import picocli.CommandLine.Option;
 final class GenerateCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
   @Mixin ModelOptions models;
+  @Mixin SamplingOptions sampling;
 
   @Option(
       names = "--budget",
@@ -36,27 +37,6 @@ final class GenerateCommand implements Callable<Integer> {
       description =
           "Maximum tokens per text, BOS included (default: ${DEFAULT-VALUE}, or the model's context).")
   int maxLength;
-
-  @Option(
-      names = "--temperature",
-      paramLabel = "X",
-      defaultValue = "1",
-      description = "Default: ${DEFAULT-VALUE}.")
-  double temperature;
-
-  @Option(
-      names = "--top-p",
-      paramLabel = "X",
-      defaultValue = "1",
-      description = "Default: ${DEFAULT-VALUE}.")
-  double topP;
-
-  @Option(
-      names = "--seed",
-      paramLabel = "N",
-      defaultValue = "42",
-      description = "Default: ${DEFAULT-VALUE}.")
-  long seed;
 
   @Option(
       names = "--batch",
@@ -96,6 +76,7 @@ final class GenerateCommand implements Callable<Integer> {
   }
 
   private GenerationConfig settings(int longest) {
-    return new GenerationConfig(budget, longest, temperature, topP, seed, batch);
+    return new GenerationConfig(
+        budget, longest, sampling.temperature, sampling.topP, sampling.seed, batch);
   }
 }

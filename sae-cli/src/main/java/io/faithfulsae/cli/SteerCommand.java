@@ -37,6 +37,7 @@ import picocli.CommandLine.Option;
 final class SteerCommand implements Callable<Integer> {
   @Mixin CommonOptions common;
   @Mixin ModelOptions models;
+  @Mixin SamplingOptions sampling;
   @Mixin ModelMatch match;
 
   @Option(
@@ -109,27 +110,6 @@ final class SteerCommand implements Callable<Integer> {
               + " model's context).")
   int maxLength;
 
-  @Option(
-      names = "--temperature",
-      paramLabel = "X",
-      defaultValue = "1",
-      description = "Default: ${DEFAULT-VALUE}.")
-  double temperature;
-
-  @Option(
-      names = "--top-p",
-      paramLabel = "X",
-      defaultValue = "1",
-      description = "Default: ${DEFAULT-VALUE}.")
-  double topP;
-
-  @Option(
-      names = "--seed",
-      paramLabel = "N",
-      defaultValue = "42",
-      description = "Default: ${DEFAULT-VALUE}.")
-  long seed;
-
   /**
    * Text sampled with the same random numbers; without BOS and EOS.
    *
@@ -179,7 +159,8 @@ final class SteerCommand implements Callable<Integer> {
   }
 
   private GenerationConfig settings(int longest) {
-    return new GenerationConfig(1, longest, temperature, topP, seed, texts);
+    return new GenerationConfig(
+        1, longest, sampling.temperature, sampling.topP, sampling.seed, texts);
   }
 
   private List<Pair> sample(

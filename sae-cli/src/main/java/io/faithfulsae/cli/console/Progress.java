@@ -18,7 +18,7 @@ import me.tongfei.progressbar.ProgressBarStyle;
  * loss. On a terminal it is a single line that is redrawn; elsewhere one line every ten seconds, to
  * keep logs readable.
  */
-public final class Progress implements WorkProgress {
+final class Progress implements WorkProgress {
   private static final int TERMINAL_MILLIS = 250;
   private static final int LOG_MILLIS = 10_000;
   private final ProgressBar bar;
@@ -32,14 +32,10 @@ public final class Progress implements WorkProgress {
    *
    * @param task description of the work
    * @param unit what is counted, such as {@code "tokens"}
+   * @param done the initial count: more than 0 if a part was done earlier
    * @param total the final count, or -1 while unknown
    */
-  public static Progress start(String task, String unit, long total) {
-    return start(task, unit, 0, total);
-  }
-
-  /** As {@link #start(String, String, long)}, for work that was partly done earlier. */
-  public static Progress start(String task, String unit, long done, long total) {
+  static Progress start(String task, String unit, long done, long total) {
     return start(task, unit, done, total, System.err, isTerminal());
   }
 
